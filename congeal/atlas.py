@@ -1,0 +1,95 @@
+"""What an alignment is: an atlas, and for every image of the set a pose, two dense maps and its quality."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Halves = npt.NDArray[np.float16]
+Bytes = npt.NDArray[np.uint8]
+Flags = npt.NDArray[np.bool_]
+
+OK = "ok"
+SINGLE = "single"
+NOTHING_IN_COMMON = "nothing-in-common"
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """The common template of a set, over the square [-1, 1]² (cell centres as ``align_corners=False``).
+
+    Attributes:
+        features: float16 [r, r, c], the members' features averaged in place, in the backbone's own space.
+        saliency: float32 [r, r] in [0, 1], how much a cell belongs to what the members share.
+        mean: float32 [c] and projection: float32 [c, d], the basis in which features were compared.
+        discriminant: float32 [d + 1], direction and offset of `congeal.saliency.Discriminant`.
+        evidence: tokens' worth of matches that a member usually shares with the atlas; what newcomers are
+            held against.
+        flexible: whether the members' maps have a flow; newcomers get one if they have.
+        average: uint8 [s, s, 3], the members' pictures averaged in place, if it was made.
+    """
+
+    features: Halves
+    saliency: Floats
+    mean: Floats
+    projection: Floats
+    discriminant: Floats
+    evidence: float = 0.0
+    flexible: bool = False
+    average: Bytes | None = None
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """A set aligned: n images, an r×r atlas, m×m maps over each image's square frame.
+
+    The pose of an image takes atlas to frame: rotate and scale about the atlas' centre, shift, and, if
+    ``mirrored``, mirror the frame left to right.
+
+    Attributes:
+        status: "ok", "single" (one image: its own atlas) or "nothing-in-common" (the set shares nothing that
+            could be found; the maps are there, and their confidence is 0).
+        atlas: the template.
+        mirrored: bool [n].
+        rotation: float32 [n], radians, counter to the clock on a screen whose y points down is negative.
+        scale: float32 [n], frame units per atlas unit.
+        translation: float32 [n, 2], frame position of the atlas' centre.
+        forward: float32 [n, r, r, 2], for each atlas cell its place in the image's frame.
+        forward_confidence: float32 [n, r, r] in [0, 1].
+        backward: float32 [n, m, m, 2], for each cell of the image's frame its place in the atlas; beyond
+            [-1, 1] (and of no confidence) where the atlas does not reach.
+        backward_confidence: float32 [n, m, m] in [0, 1].
+        residual: float32 [n], mean 1 − cosine between the image and the atlas of the others.
+        cycle_error: float32 [n], median distance, in atlas units, between a cell and where free matching of
+            the features it is mapped to leads back.
+        fold_fraction: float32 [n], share of the salient atlas where the map folds.
+        coverage: float32 [n], share of the salient atlas that the image shows with confidence.
+        support: float32 [n], share of the evidence from other images that agrees with the image's pose.
+        outlier: bool [n] and outlier_reason, one sentence or None for each.
+        margin: how far the chosen facings are ahead of the opposite ones, −1 to 1; near 0 for things that
+            look alike in a mirror.
+        medoid: position of the image nearest to all others.
+    """
+
+    status: str
+    atlas: Atlas
+    mirrored: Flags
+    rotation: Floats
+    scale: Floats
+    translation: Floats
+    forward: Floats
+    forward_confidence: Floats
+    backward: Floats
+    backward_confidence: Floats
+    residual: Floats
+    cycle_error: Floats
+    fold_fraction: Floats
+    coverage: Floats
+    support: Floats
+    outlier: Flags
+    outlier_reason: list[str | None]
+    margin: float
+    medoid: int

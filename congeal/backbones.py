@@ -1,0 +1,286 @@
+"""Dense features, a global embedding and a saliency of images, from DINO and other plain timm ViTs."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import timm
+import torch
+from timm.models.eva import Eva
+from timm.models.vision_transformer import VisionTransformer
+
+from congeal import weights as weights_files
+from congeal.backbone_names import available, resolve_name
+from congeal.devices import PRECISIONS, resolve_device, resolve_precision
+from congeal.errors import BackboneError
+from congeal.vit_hooks import (
+    AttentionInput,
+    Facet,
+    attention_of,
+    class_attention,
+    facet_channels,
+    project,
+    record_attention_input,
+    record_output,
+)
+
+__all__ = [
+    "Backbone",
+    "BackboneSpec",
+    "DenseFeatures",
+    "Facet",
+    "Geometry",
+    "available",
+    "default_image_size",
+    "geometry",
+    "load_backbone",
+    "resolve_device",
+    "resolve_name",
+    "resolve_precision",
+]
+
+_FACETS = ("token", "key", "query", "value")
+_TOKENS_A_SIDE = 32
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """Which features: `name` as `resolve_name` takes it, `image_size` the side in pixels of the square input.
+
+    `layer` is a block's index, from the end if negative. `facet` "token" is that block's output (through the
+    final norm if it is the last block); "key", "query" and "value" are its projections, heads concatenated.
+    `stride` below the patch size makes overlapping patches, thus a finer grid.
+    """
+
+    name: str
+    image_size: int | None = None
+    layer: int = -1
+    facet: Facet = "token"
+    stride: int | None = None
+    precision: str = "auto"
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The shape of a spec's features: `grid` x `grid` cells that cover [-extent, extent]^2 of the frame."""
+
+    grid: int
+    extent: float
+    channels: int
+    embedding_channels: int
+    image_size: int
+    patch_size: int
+    stride: int
+
+
+class DenseFeatures(NamedTuple):
+    """What a backbone sees in a batch of b images, all float32 on the backbone's device.
+
+    features [b, g (v), g (u), c], centred as `cell_centres(g, extent)`; embedding [b, d], the last block's
+    class token (without one, the mean patch token) after the final norm, of length 1; saliency [b, g, g], the
+    last block's attention from the class token to each patch, mean over heads, largest value 1 (without a
+    class token or a plain attention: the length of the last block's patch tokens, largest value 1).
+    """
+
+    features: torch.Tensor
+    embedding: torch.Tensor
+    saliency: torch.Tensor
+
+
+class Backbone:
+    """A loaded backbone: call it on square RGB images. Made by `load_backbone`; safe to call from threads."""
+
+    def __init__(
+        self, spec: BackboneSpec, model: Any, shape: Geometry, fingerprint: str, device: torch.device
+    ) -> None:
+        self.name = resolve_name(spec.name)
+        self.layer = spec.layer % len(model.blocks)
+        self.facet = spec.facet
+        self.patch_size = shape.patch_size
+        self.stride = shape.stride
+        self.image_size = shape.image_size
+        self.grid = shape.grid
+        self.extent = shape.extent
+        self.channels = shape.channels
+        self.embedding_channels = shape.embedding_channels
+        self.fingerprint = fingerprint
+        self.device = device
+        self.precision = resolve_precision(spec.precision, device)
+        self._model = model
+        self._mean, self._deviation = (
+            torch.tensor(model.pretrained_cfg[key], device=device).reshape(1, -1, 1, 1)
+            for key in ("mean", "std")
+        )
+        # Hooks belong to the model, so two calls at once would read each other's tokens.
+        self._lock = threading.Lock()
+
+    def __call__(self, images: torch.Tensor | npt.NDArray[np.uint8]) -> DenseFeatures:
+        """Features of images, uint8 [b, image_size, image_size, 3], RGB (see `congeal.images.square`)."""
+        # A copy, for torch takes neither mirrored views nor, without a warning, read-only arrays.
+        pixels = images if isinstance(images, torch.Tensor) else torch.from_numpy(np.array(images))
+        expected = (self.image_size, self.image_size, 3)
+        if (
+            pixels.dtype != torch.uint8
+            or pixels.ndim != 4
+            or tuple(pixels.shape[1:]) != expected
+            or not len(pixels)
+        ):
+            raise BackboneError(
+                f"{self.name} takes uint8 images [b, {self.image_size}, {self.image_size}, 3], "
+                f"not {str(pixels.dtype).removeprefix('torch.')} {list(pixels.shape)}"
+            )
+        half = PRECISIONS[self.precision]
+        with (
+            self._lock,
+            torch.no_grad(),
+            # Features must not depend on which convolution happens to be the quickest today.
+            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
+            torch.autocast(self.device.type, dtype=half, enabled=half != torch.float32),
+        ):
+            scaled = pixels.to(self.device).permute(0, 3, 1, 2).float() / 255
+            return self._read((scaled - self._mean) / self._deviation)
+
+    def _read(self, pixels: torch.Tensor) -> DenseFeatures:
+        model, blocks = self._model, self._model.blocks
+        prefix = int(model.num_prefix_tokens)
+        has_class_token = getattr(model, "cls_token", None) is not None
+        facet_attention = attention_of(blocks[self.layer]) if self.facet != "token" else None
+        last_attention = attention_of(blocks[-1]) if has_class_token else None
+        inputs: dict[torch.nn.Module, AttentionInput] = {}
+        outputs: dict[torch.nn.Module, torch.Tensor] = {}
+        with ExitStack() as hooks:
+            for attention in {module for module in (facet_attention, last_attention) if module is not None}:
+                hooks.enter_context(record_attention_input(attention, inputs))
+            for block in {blocks[self.layer], blocks[-1]}:
+                hooks.enter_context(record_output(block, outputs))
+            final = model.forward_features(pixels)
+
+        if facet_attention is not None:
+            tokens = project(facet_attention, inputs[facet_attention].tokens, self.facet)
+        else:
+            tokens = final if self.layer == len(blocks) - 1 else outputs[blocks[self.layer]]
+        pooled = final[:, 0] if has_class_token else final[:, prefix:].mean(dim=1)
+        if last_attention is not None:
+            saliency = class_attention(last_attention, inputs[last_attention], prefix)
+        else:
+            saliency = torch.linalg.vector_norm(outputs[blocks[-1]][:, prefix:].float(), dim=-1)
+        saliency = saliency / saliency.amax(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
+        shape = (len(pixels), self.grid, self.grid)
+        return DenseFeatures(
+            features=tokens[:, prefix:].float().reshape(*shape, self.channels).contiguous(),
+            embedding=torch.nn.functional.normalize(model.fc_norm(pooled).float(), dim=-1),
+            saliency=saliency.reshape(shape),
+        )
+
+
+def default_image_size(name: str) -> int:
+    """The side, in pixels, of the square a backbone looks at unless told otherwise: 32 patches a side."""
+    return _TOKENS_A_SIDE * _patch_size(_skeleton(resolve_name(name)))
+
+
+def geometry(spec: BackboneSpec) -> Geometry:
+    """The shape of a spec's features, without weights; raises `BackboneError` for a spec that cannot be."""
+    name = resolve_name(spec.name)
+    model = _skeleton(name)
+    depth = len(model.blocks)
+    if not -depth <= spec.layer < depth:
+        raise BackboneError(
+            f"{name} has no layer {spec.layer}; its layers are 0 to {depth - 1}, or -{depth} to -1"
+        )
+    if spec.facet not in _FACETS:
+        raise BackboneError(f"there is no facet {spec.facet!r}; use one of {', '.join(_FACETS)}")
+    channels = int(model.embed_dim)
+    if spec.facet != "token":
+        attention = attention_of(model.blocks[spec.layer])
+        if attention is None:
+            raise BackboneError(
+                f"the blocks of {name} have no {spec.facet} of their own; use the facet token"
+            )
+        channels = facet_channels(attention, spec.facet)
+    patch = _patch_size(model)
+    size = _TOKENS_A_SIDE * patch if spec.image_size is None else spec.image_size
+    stride = patch if spec.stride is None else spec.stride
+    if not 1 <= stride <= patch:
+        raise BackboneError(
+            f"the stride {stride} does not suit the patches of {patch} pixels of {name}; use 1 to {patch}"
+        )
+    if size < patch or (size - patch) % stride:
+        below = patch + max(size - patch, 0) // stride * stride
+        raise BackboneError(
+            f"images of {size} pixels do not suit {name} (patches of {patch} pixels, stride {stride}); "
+            f"use {below} or {below + stride}"
+        )
+    grid = 1 + (size - patch) // stride
+    return Geometry(grid, grid * stride / size, channels, int(model.embed_dim), size, patch, stride)
+
+
+def load_backbone(spec: BackboneSpec, weights: bytes | None, device: str = "auto") -> Backbone:
+    """Load a backbone with the weights of a safetensors file (its bytes), or with timm's from its hub (None).
+
+    Raises `BackboneError`: an unknown name, a spec that cannot be, weights that do not fit (naming the
+    tensors), a hub that cannot be reached, a device that is not there.
+    """
+    name = resolve_name(spec.name)
+    shape = geometry(spec)
+    where = resolve_device(device)
+    resolve_precision(spec.precision, where)
+    if weights is None:
+        state = weights_files.from_hub(name)
+        fingerprint = weights_files.fingerprint_tensors(state)
+    else:
+        state = weights_files.state_dict(weights)
+        fingerprint = weights_files.fingerprint(weights)
+    model = _build(name, shape)
+    weights_files.load_strict(model, state, name)
+    return Backbone(spec, model.eval().requires_grad_(False).to(where), shape, fingerprint, where)
+
+
+def _create(name: str, **settings: Any) -> Any:
+    with torch.device("meta"):
+        model = timm.create_model(name, pretrained=False, num_classes=0, **settings)
+    if not isinstance(model, VisionTransformer | Eva):
+        raise BackboneError(f"{name} is not a plain vision transformer; use for example dinov2_vits14")
+    return model
+
+
+@functools.lru_cache(maxsize=16)
+def _skeleton(name: str) -> Any:
+    """The model without storage, for its shapes; never changed."""
+    return _create(name)
+
+
+def _patch_size(model: Any) -> int:
+    height, width = model.patch_embed.patch_size
+    if height != width:
+        raise BackboneError(f"patches of {height} x {width} pixels are not square")
+    return int(width)
+
+
+def _build(name: str, shape: Geometry) -> Any:
+    """The model on the CPU, its grid set to `shape`, its parameters yet to be loaded."""
+    model = _create(name, img_size=shape.image_size, dynamic_img_size=False)
+    grid, embed = (shape.grid, shape.grid), model.patch_embed
+    if embed.grid_size != grid:
+        # Overlapping patches: a finer grid of the same patches (Amir et al. 2021).
+        cells = embed.num_patches
+        embed.proj.stride = (shape.stride, shape.stride)
+        embed.grid_size, embed.num_patches = grid, shape.grid**2
+        if model.pos_embed is not None:
+            _, count, channels = model.pos_embed.shape
+            longer = torch.empty(1, count - cells + embed.num_patches, channels, device="meta")
+            model.pos_embed = torch.nn.Parameter(longer)
+        if hasattr(getattr(model, "rope", None), "update_feat_shape"):
+            model.rope.update_feat_shape(list(grid))
+    model = model.to_empty(device="cpu")
+    for module in model.modules():
+        if hasattr(module, "init_non_persistent_buffers"):
+            module.init_non_persistent_buffers()
+        elif module._non_persistent_buffers_set:
+            raise BackboneError(f"{name} keeps tables that its weights do not hold; use another backbone")
+    return model

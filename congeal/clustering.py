@@ -1,0 +1,264 @@
+"""Splitting a collection's embeddings into sets that show one kind of thing.
+
+Average linkage on cosine distance, cut where the silhouette is best: the number of sets comes from the
+data, and a set is not cut up for being large. A set whose halves stand apart once the directions in which
+neighbours differ are discounted is split, everybody is assigned to the nearest set in that same metric, and
+who is far from every set is an outlier. A collection larger than the sample is sorted by the sets of the
+sample, and what they leave over is sampled again, so that rare kinds are found, too; memory stays bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from congeal.errors import CongealError
+
+Floats = npt.NDArray[np.floating[Any]]
+Doubles = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int32]
+
+APART = 0.3  # silhouette from which a collection counts as more than one set
+HALVES = 0.35  # silhouette from which the halves of a set count as two sets
+REACH = 3.0
+SPLITTABLE = 30  # images below which a set's own metric is too uncertain to split it by
+NEIGHBOURS = 5
+CUTS = 64
+PASSES = 3
+BLOCK = 16_384
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """The sets of a collection of n images.
+
+    Attributes:
+        labels: int32 [n], 0 to k−1, by falling size; −1 for an outlier.
+        medoids: int32 [k], the image nearest to each set's centre.
+        distances: float32 [n], cosine distance to the centre of the own set, for an outlier of the nearest.
+    """
+
+    labels: Labels
+    medoids: npt.NDArray[np.int32]
+    distances: npt.NDArray[np.float32]
+
+
+def cluster(embeddings: Floats, *, smallest: int = 3, sample: int = 5_000, seed: int = 0) -> Clustering:
+    """Find the sets of a collection.
+
+    Args:
+        embeddings: float [n, d], one row an image; only directions count.
+        smallest: images that make a set.
+        sample: how many images are compared with each other at most; beyond, the collection is sampled.
+        seed: fixes the samples.
+
+    Raises:
+        CongealError: if the embeddings are not a finite matrix.
+    """
+    if embeddings.ndim != 2 or not len(embeddings):
+        raise CongealError(f"embeddings have the shape [n, d] with n ≥ 1, not {list(embeddings.shape)}")
+    generator = np.random.default_rng(seed)
+    labels = np.full(len(embeddings), -1, np.int32)
+    centres = np.zeros((0, embeddings.shape[1]))
+    for _ in range(PASSES):
+        loose = np.flatnonzero(labels < 0)
+        if len(loose) < smallest:
+            break
+        picked = np.sort(generator.choice(loose, min(sample, len(loose)), replace=False))
+        points = _unit(embeddings[picked])
+        groups = _sets(points, smallest, seed)
+        if not groups:
+            break
+        metric = _neighbour_metric(points)
+        groups = _polished(points, groups, metric, smallest)
+        centres = np.concatenate([centres, [points[group].mean(0) for group in groups]])
+        reach = np.array([_reach(points[group]) for group in groups])
+        found = _assigned(embeddings, loose, centres[-len(groups) :], reach, metric)
+        first = len(centres) - len(groups)
+        labels[loose[found >= 0]] = found[found >= 0] + first
+        if len(picked) == len(loose):
+            break
+    return _result(embeddings, labels, smallest)
+
+
+def _unit(rows: Floats) -> Doubles:
+    wide = np.asarray(rows, np.float64)
+    if not np.isfinite(wide).all():
+        raise CongealError("embeddings are finite numbers, and some of these are not")
+    length: Doubles = np.linalg.norm(wide, axis=1, keepdims=True)
+    return wide / np.maximum(length, 1e-12)
+
+
+def _sets(points: Doubles, smallest: int, seed: int) -> list[npt.NDArray[np.intp]]:
+    """The sets of a sample, of at least ``smallest`` each; the rest is left over."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    n = len(points)
+    if n < 2 * smallest:
+        return [np.arange(n)] if n >= smallest else []
+    tree = linkage(_condensed(points), "average")
+    best, chosen = APART, np.ones(n, int)
+    for height in np.linspace(0.3, 1.0, CUTS, endpoint=False) * tree[-1, 2]:
+        labels = fcluster(tree, height, "distance")
+        if labels.max() > n // 2:
+            continue
+        quality = silhouette(points, labels - 1)
+        if quality > best:
+            best, chosen = quality, labels
+    groups = [np.flatnonzero(chosen == label) for label in np.unique(chosen)]
+    groups = [part for group in groups for part in _split(points, group, smallest, seed)]
+    return [group for group in groups if len(group) >= smallest]
+
+
+def _condensed(points: Doubles) -> Doubles:
+    from scipy.spatial.distance import pdist
+
+    return np.asarray(np.maximum(pdist(points, "cosine"), 0), np.float64)
+
+
+def silhouette(points: Doubles, labels: npt.NDArray[np.integer]) -> float:
+    """The mean silhouette (Rousseeuw 1987) under cosine distance, exact, in O(n·k·d).
+
+    For unit vectors the mean cosine with a group is the product with the group's mean, so that no n×n matrix
+    is needed. A point alone in its group counts 0.
+    """
+    count = np.bincount(labels)
+    if len(count) < 2:
+        return 0.0
+    sums = np.zeros((len(count), points.shape[1]))
+    np.add.at(sums, labels, points)
+    total = 0.0
+    for rows in _blocks(len(points)):
+        own, at = labels[rows], np.arange(rows.stop - rows.start)
+        cosine = points[rows] @ sums.T
+        within = (cosine[at, own] - 1) / np.maximum(count[own] - 1, 1)
+        others = cosine / count
+        others[at, own] = -np.inf
+        near, far = 1 - within, 1 - others.max(1)
+        value = (far - near) / np.maximum(np.maximum(near, far), 1e-12)
+        total += float(value[count[own] > 1].sum())
+    return total / len(points)
+
+
+def _blocks(n: int) -> Iterator[slice]:
+    for start in range(0, n, BLOCK):
+        yield slice(start, min(start + BLOCK, n))
+
+
+def _split(
+    points: Doubles, group: npt.NDArray[np.intp], smallest: int, seed: int
+) -> list[npt.NDArray[np.intp]]:
+    """The group, or its halves if they stand apart in the metric of their own neighbourhoods."""
+    from sklearn.cluster import KMeans
+
+    if len(group) < max(SPLITTABLE, 4 * smallest):
+        return [group]
+    here = points[group] @ _neighbour_metric(points[group])
+    here = _unit(here - here.mean(0))
+    labels = KMeans(2, n_init=10, random_state=seed).fit_predict(here)
+    if np.bincount(labels, minlength=2).min() < max(smallest, 5) or silhouette(here, labels) < HALVES:
+        return [group]
+    halves = (group[labels == label] for label in (0, 1))
+    return [part for half in halves for part in _split(points, half, smallest, seed)]
+
+
+def _neighbour_metric(points: Doubles, ridge: float = 0.1) -> Doubles:
+    """[d, d] that whitens the differences between near neighbours: what varies within a kind weighs less."""
+    from sklearn.neighbors import NearestNeighbors
+
+    k = min(NEIGHBOURS, len(points) - 1)
+    if k < 1:
+        return np.eye(points.shape[1])
+    index = NearestNeighbors(n_neighbors=k + 1).fit(points).kneighbors(return_distance=False)[:, 1:]
+    scatter = np.zeros((points.shape[1], points.shape[1]))
+    for column in index.T:
+        difference = points - points[column]
+        scatter += difference.T @ difference
+    values, vectors = np.linalg.eigh(scatter / (2 * len(points) * k))
+    scale: Doubles = np.sqrt(np.maximum(values, 0) + ridge * max(float(values.mean()), 1e-12))
+    return np.asarray(vectors / scale, np.float64)
+
+
+def _polished(
+    points: Doubles, groups: list[npt.NDArray[np.intp]], metric: Doubles, smallest: int, rounds: int = 10
+) -> list[npt.NDArray[np.intp]]:
+    """Lloyd's iterations from the groups in the given metric; the left over stay left over."""
+    members = np.sort(np.concatenate(groups))
+    here = points[members] @ metric
+    here = _unit(here - here.mean(0))
+    labels = np.empty(len(points), int)
+    for label, group in enumerate(groups):
+        labels[group] = label
+    labels = labels[members]
+    for _ in range(rounds):
+        kept = np.flatnonzero(np.bincount(labels) >= smallest)
+        means = _unit(np.stack([here[labels == label].mean(0) for label in kept]))
+        moved = (here @ means.T).argmax(1)
+        if len(kept) == labels.max() + 1 and np.array_equal(moved, labels):
+            break
+        labels = moved
+    parts = (members[labels == label] for label in np.unique(labels))
+    return [part for part in parts if len(part) >= smallest]
+
+
+def _reach(points: Doubles) -> float:
+    """The least cosine with a set's centre that counts as belonging: thrice as far out as the common edge.
+
+    The edge is the lower decile; all members of a set too small to have one are within reach.
+    """
+    cosine = points @ _unit(points.mean(0, keepdims=True))[0]
+    middle, low = np.quantile(cosine, [0.5, 0.1])
+    reach = middle - REACH * (middle - low)
+    return float(min(reach, cosine.min()) if len(points) < 10 else reach)
+
+
+def _assigned(
+    embeddings: Floats, rows: npt.NDArray[np.intp], centres: Doubles, reach: Doubles, metric: Doubles
+) -> Labels:
+    """The nearest set of each row, or −1 if it is out of reach of it."""
+    found = np.full(len(rows), -1, np.int32)
+    offset = centres.mean(0) if len(centres) > 1 else np.zeros(centres.shape[1])
+    targets = _unit((centres - offset) @ metric)
+    directions = _unit(centres)
+    for window in _blocks(len(rows)):
+        points = _unit(embeddings[rows[window]])
+        nearest = (_unit((points - offset) @ metric) @ targets.T).argmax(1)
+        cosine = (points * directions[nearest]).sum(1)
+        found[window] = np.where(cosine >= reach[nearest], nearest, -1)
+    return found
+
+
+def _result(embeddings: Floats, labels: Labels, smallest: int) -> Clustering:
+    """Sets by falling size (the earlier member first among equals), their medoids, everybody's distance."""
+    count = np.bincount(labels[labels >= 0], minlength=labels.max() + 1 if len(labels) else 0)
+    kept = [label for label in range(len(count)) if count[label] >= smallest]
+    first = {label: int(np.argmax(labels == label)) for label in kept}
+    order = sorted(kept, key=lambda label: (-count[label], first[label]))
+    renamed = np.full(len(labels), -1, np.int32)
+    for new, label in enumerate(order):
+        renamed[labels == label] = new
+    distances = np.ones(len(labels), np.float32)
+    if not order:
+        return Clustering(renamed, np.zeros(0, np.int32), distances)
+    centres = np.zeros((len(order), embeddings.shape[1]))
+    for window in _blocks(len(labels)):
+        inside = renamed[window] >= 0
+        np.add.at(centres, renamed[window][inside], _unit(embeddings[window])[inside])
+    centres = _unit(centres)
+    medoids = np.zeros(len(order), np.int32)
+    best = np.full(len(order), -np.inf)
+    for window in _blocks(len(labels)):
+        cosine = _unit(embeddings[window]) @ centres.T
+        own = renamed[window]
+        mine = np.where(own >= 0, cosine[np.arange(len(own)), own], cosine.max(1))
+        distances[window] = 1 - mine
+        for label in np.unique(own[own >= 0]):
+            rows = np.flatnonzero(own == label)
+            top = rows[mine[rows].argmax()]
+            if mine[top] > best[label]:
+                best[label], medoids[label] = mine[top], window.start + top
+    return Clustering(renamed, medoids, distances)

@@ -1,0 +1,131 @@
+"""Images fitted to an atlas that stays as it is: newcomers, and what a set has beyond its atlas' members."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from congeal.assembly import Verdict, assemble
+from congeal.atlas import OK, Alignment, Atlas
+from congeal.features import Basis
+from congeal.imageset import ImageSet, prepare, read_inputs
+from congeal.matching import Similarities, Tokens, mutual_matches, robust_similarities, select_tokens
+from congeal.posing import FACING_PRIOR, HYPOTHESES, MATCHES, TOKENS, TOLERANCE
+from congeal.quality import judge, measure
+from congeal.registration import FINEST, Template, follow
+from congeal.saliency import Discriminant
+from congeal.warps import grid, rigid, sample
+
+Array = npt.NDArray[np.floating]
+
+
+def fit(
+    atlas: Atlas,
+    features: Array,
+    saliency: Array,
+    *,
+    mirrored_features: Array | None = None,
+    mirrored_saliency: Array | None = None,
+    valid: Array | None = None,
+    extent: float = 1.0,
+    map_resolution: int = 64,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+) -> Alignment:
+    """Fit images to a finished atlas; each is fitted on its own, so the order and the company do not matter.
+
+    Args:
+        atlas: of an earlier `congeal.solver.align`.
+        features, saliency, mirrored_features, mirrored_saliency, valid, extent, map_resolution, device: as of
+            `congeal.solver.align`.
+        seed: fixes the drawing of hypotheses.
+
+    Returns:
+        An alignment with the same atlas.
+
+    Raises:
+        CongealError: if the arrays do not fit each other.
+    """
+    inputs = read_inputs(features, saliency, mirrored_features, mirrored_saliency, valid, extent, device)
+    basis = Basis(
+        torch.as_tensor(atlas.mean, device=device), torch.as_tensor(atlas.projection, device=device)
+    )
+    learned = torch.as_tensor(atlas.discriminant, device=device)
+    images = prepare(inputs, basis, Discriminant(learned[:-1], learned[-1]))
+    template = _template(atlas, basis, min(inputs.valid.shape[1], FINEST))
+    found = _faced_poses(template, images, seed)
+    mirrored, support = found.mirrored, found.pose.score / found.total.clamp_min(1e-9)
+    standing = found.pose.score / atlas.evidence if atlas.evidence > 0 else torch.ones_like(support)
+    reasons = judge(standing, inputs.finite)
+    faced = images.facing(mirrored, inputs.finite.float())
+    warps = rigid(found.pose.a, found.pose.b, mirrored, template.features.shape[1])
+    if atlas.flexible:
+        warps = follow(warps, faced, template)
+    score, other = found.pose.score.sum(), found.other.sum()
+    margin = float((score - other) / (score + other).clamp_min(1e-9))
+    verdict = Verdict(OK, support, reasons, margin, int((support * inputs.finite).argmax()))
+    return assemble(atlas, warps, faced, measure(template, faced, warps), verdict, map_resolution)
+
+
+def usual_evidence(atlas: Atlas, images: ImageSet, good: Tensor, seed: int) -> float:
+    """What the good members' own matches with the atlas come to, in tokens: the median."""
+    found = _faced_poses(_template(atlas, images.basis, min(images.features.shape[1], FINEST)), images, seed)
+    return float(found.pose.score[good].median()) if bool(good.any()) else 0.0
+
+
+def _template(atlas: Atlas, basis: Basis, resolution: int) -> Template:
+    device = basis.mean.device
+    cells = grid(resolution, 1.0, device)[None]
+    features = basis(torch.as_tensor(atlas.features, device=device))[None]
+    saliency = torch.as_tensor(atlas.saliency, device=device)[None, ..., None]
+    unit = torch.nn.functional.normalize(sample(features, cells), dim=-1)
+    return Template(unit, sample(saliency, cells)[..., 0])
+
+
+@dataclass(frozen=True)
+class _Found:
+    """n images in their better facing: pose, the other facing's score [n], the weight of all matches [n]."""
+
+    mirrored: Tensor
+    pose: Similarities
+    other: Tensor
+    total: Tensor
+
+
+def _faced_poses(template: Template, images: ImageSet, seed: int) -> _Found:
+    extent = images.inputs.extent
+    known = select_tokens(template.features, template.saliency, 1.0, TOKENS)
+    plain, plain_total = _posed(known, select_tokens(images.features, images.saliency, extent, TOKENS), seed)
+    turned, turned_total = _posed(
+        known, select_tokens(images.mirrored, images.mirrored_saliency, extent, TOKENS), seed
+    )
+    mirrored = turned.score * (1 - FACING_PRIOR) > plain.score * (1 + FACING_PRIOR)
+    pose = Similarities(
+        torch.where(mirrored, turned.a, plain.a),
+        torch.where(mirrored, turned.b, plain.b),
+        torch.where(mirrored, turned.score, plain.score),
+    )
+    other = torch.where(mirrored, plain.score, turned.score)
+    return _Found(mirrored, pose, other, torch.where(mirrored, turned_total, plain_total))
+
+
+def _posed(known: Tokens, tokens: Tokens, seed: int) -> tuple[Similarities, Tensor]:
+    """A robust similarity from the atlas to each image, and the weight of its matches."""
+    parts, totals = [], []
+    for image in range(len(tokens.index)):
+        # The same draws for every image: its answer must not depend on who came before it.
+        generator = torch.Generator().manual_seed(seed)
+        zero = torch.zeros(1, dtype=torch.long, device=tokens.index.device)
+        matches = mutual_matches(known, tokens, zero, zero + image, MATCHES)
+        parts.append(
+            robust_similarities(matches, tolerance=TOLERANCE, hypotheses=HYPOTHESES, generator=generator)
+        )
+        totals.append(matches.weight.sum(1))
+    names = ("a", "b", "score")
+    return Similarities(*(torch.cat([getattr(part, name) for part in parts]) for name in names)), torch.cat(
+        totals
+    )

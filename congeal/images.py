@@ -1,0 +1,156 @@
+"""Reading images (bytes in, 8-bit RGB out, or an `ImageError` fit for a table) and framing them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFile, TiffImagePlugin
+
+from congeal.coordinates import Frame
+from congeal.errors import CongealError, ImageError
+from congeal.image_files import DEEP_GREY, PILLOW_ERRORS, load, open_image, orientation, shortened
+
+Pixels = npt.NDArray[np.uint8]
+
+DEFAULT_MAX_PIXELS = 178_956_970
+DEFAULT_MIN_SIDE = 8
+
+_TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """What a sound image is: `width` and `height` in pixels after EXIF orientation, Pillow's names else."""
+
+    width: int
+    height: int
+    format: str
+    mode: str
+
+
+def inspect(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS, min_side: int = DEFAULT_MIN_SIDE) -> ImageInfo:
+    """Check that a file can be decoded to its last byte, without keeping its pixels.
+
+    Raises `ImageError` with one of the reasons: "empty file", "not an image", "truncated: ...",
+    "damaged ... file: ...", "... pixels, smaller than <min_side>" (shorter side), "... pixels, more than the
+    <max_pixels> allowed" (from the header, before any decoding), "unreadable colour mode ...".
+    """
+    name, image = open_image(data, max_pixels, min_side)
+    width, height = image.size
+    if name == "JPEG":
+        # One eighth of the scale skips most of the arithmetic, yet every byte is still entropy-decoded.
+        image.draft(None, (1, 1))
+    load(name, image)
+    if orientation(image) >= 5:
+        width, height = height, width
+    return ImageInfo(width, height, name, image.mode)
+
+
+def decode(
+    data: bytes,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    min_side: int = DEFAULT_MIN_SIDE,
+    target: int | None = None,
+) -> Pixels:
+    """Decode a file to 8-bit RGB, uint8 [h, w, 3], after EXIF orientation; the first frame of several.
+
+    Transparency is laid over white; 16-bit grey is scaled (not clipped); integer and float greys of unknown
+    range are stretched between their extremes. With `target`, a JPEG may come at 1/2, 1/4 or 1/8 of its
+    scale: its longer side is then at least `target` pixels, and both sides are exact fractions of the
+    original's, so that frame coordinates are those of the original. Raises `ImageError` as `inspect` does.
+    """
+    name, image = open_image(data, max_pixels, min_side)
+    if name == "JPEG" and target is not None:
+        _draft(image, target)
+    load(name, image)
+    transposition = _TRANSPOSITIONS.get(orientation(image))
+    try:
+        rgb = _rgb(image)
+        if transposition is not None:
+            rgb = rgb.transpose(transposition)
+    except PILLOW_ERRORS as error:
+        raise ImageError(f"unreadable colour mode {image.mode}: {shortened(error)}") from error
+    return np.array(rgb)
+
+
+def square(image: Pixels, size: int) -> Pixels:
+    """The image's square frame at `size` x `size` pixels, uint8 [size, size, 3], edges repeated outwards.
+
+    Pixel (column c, row r) shows the frame around `cell_centres(size)[r, c]` of `Frame(w, h)`, antialiased.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+        raise CongealError(f"square needs uint8 pixels [h, w, 3], not {image.dtype} {list(image.shape)}")
+    if size < 1:
+        raise CongealError(f"a square of {size} pixels a side cannot be made")
+    height, width = image.shape[:2]
+    frame = Frame(width, height)
+    left, right, x0, x1 = _span(frame.pad[0], width, frame.side, size)
+    top, bottom, y0, y1 = _span(frame.pad[1], height, frame.side, size)
+    # Cells that lie only partly on the image are left to the padding: what remains is an exact sub-pixel
+    # box, so that the frame's coordinates hold whatever the aspect ratio.
+    picture = Image.fromarray(image).resize(
+        (right - left, bottom - top), Image.Resampling.BICUBIC, box=(x0, y0, x1, y1), reducing_gap=3.0
+    )
+    return np.pad(np.asarray(picture), ((top, size - bottom), (left, size - right), (0, 0)), mode="edge")
+
+
+def _span(pad: float, length: int, side: int, size: int) -> tuple[int, int, float, float]:
+    """The cells [first, last) wholly on the image along one axis, and the stretch of the image they show."""
+    unit = side / size
+    first = math.ceil(pad / unit - 1e-9)
+    if size - first <= first:
+        first = (size - 1) // 2
+        return first, size - first, 0.0, float(length)
+    begin = first * unit - pad
+    return first, size - first, max(begin, 0.0), min(length - begin, float(length))
+
+
+def _draft(image: ImageFile.ImageFile, target: int) -> None:
+    width, height = image.size
+    for scale in (8, 4, 2):
+        if width % scale == 0 and height % scale == 0 and max(width, height) // scale >= target:
+            image.draft(None, (width // scale, height // scale))
+            return
+
+
+def _rgb(image: ImageFile.ImageFile) -> Image.Image:
+    if image.mode in DEEP_GREY:
+        return Image.fromarray(_eight_bits(image)).convert("RGB")
+    if image.has_transparency_data:
+        picture: Image.Image = image.convert("LA") if image.mode == "La" else image
+        paper = Image.new("RGBA", image.size, "white")
+        paper.alpha_composite(picture.convert("RGBA"))
+        return paper.convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bits(image: ImageFile.ImageFile) -> Pixels:
+    """Greys deeper than 8 bits to 0-255: by their bit depth where it is known, else by their range."""
+    values = np.asarray(image).astype(np.float64)
+    tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
+    if image.mode.startswith("I;16"):
+        bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (16,))
+        low, high = 0.0, float(2 ** int(bits[0]) - 1)
+    else:
+        finite = values[np.isfinite(values)]
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+        for ceiling in (1.0, 255.0, 65535.0):
+            # Fractions, bytes and 16-bit counts in a wider container keep their meaning.
+            if low >= 0 and high <= ceiling and (ceiling > 1 or image.mode == "F"):
+                low, high = 0.0, ceiling
+                break
+    scaled = (np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) / max(high - low, 1e-12)
+    if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:
+        scaled = 1 - scaled
+    return np.clip(np.rint(scaled * 255), 0, 255).astype(np.uint8)

@@ -1,0 +1,144 @@
+"""One set's dense features, checked and made ready: what every step of the solver works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from congeal.errors import CongealError
+from congeal.features import Basis, fit_basis
+from congeal.registration import Oriented
+from congeal.saliency import Discriminant, learn_saliency
+
+Array = npt.NDArray[np.floating]
+CHANNELS = 128
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The arrays of n images as they come, on one device; float32.
+
+    Attributes:
+        features, mirrored: [n, g, g, c], of the images and of their mirror images; zero where not finite.
+        saliency, mirrored_saliency, valid: [n, g, g]; ``valid`` is 0 on padding and on images that are not
+            finite.
+        finite: bool [n].
+        extent: half the side of the token grid in frame units.
+    """
+
+    features: Tensor
+    mirrored: Tensor
+    saliency: Tensor
+    mirrored_saliency: Tensor
+    valid: Tensor
+    finite: Tensor
+    extent: float
+
+
+def read_inputs(
+    features: Array,
+    saliency: Array,
+    mirrored_features: Array | None,
+    mirrored_saliency: Array | None,
+    valid: Array | None,
+    extent: float,
+    device: str | torch.device,
+) -> Inputs:
+    """Check the arrays against each other and take them to the device.
+
+    Raises:
+        CongealError: if a shape does not fit.
+    """
+    features, saliency = np.asarray(features), np.asarray(saliency)
+    if features.ndim != 4 or features.shape[1] != features.shape[2] or not len(features):
+        raise CongealError(f"features have the shape [n, g, g, c] with n ≥ 1, not {list(features.shape)}")
+    expected = {
+        "saliency": (saliency, features.shape[:3]),
+        "mirrored_features": (mirrored_features, features.shape),
+        "mirrored_saliency": (mirrored_saliency, features.shape[:3]),
+        "valid": (valid, features.shape[:3]),
+    }
+    for name, (array, shape) in expected.items():
+        if array is not None and np.shape(array) != shape:
+            raise CongealError(
+                f"{name} has the shape {list(np.shape(array))}, the features ask for {list(shape)}"
+            )
+
+    def tensor(array: Array) -> Tensor:
+        return torch.as_tensor(np.ascontiguousarray(array), device=device).float()
+
+    plain, attention = tensor(features), tensor(saliency)
+    turned = plain.flip(2) if mirrored_features is None else tensor(mirrored_features)
+    turned_attention = attention.flip(2) if mirrored_saliency is None else tensor(mirrored_saliency)
+    on_image = torch.ones_like(attention) if valid is None else tensor(valid)
+    arrays = (plain, attention, turned, turned_attention, on_image)
+    finite = torch.stack([torch.isfinite(array).flatten(1).all(1) for array in arrays]).all(0)
+    plain, attention, turned, turned_attention, on_image = (
+        torch.where(finite.view(-1, *(1,) * (array.ndim - 1)), array, torch.zeros_like(array))
+        for array in arrays
+    )
+    return Inputs(plain, turned, attention, turned_attention, on_image, finite, extent)
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Features in the basis they are compared in, and co-saliency; float32, both facings."""
+
+    inputs: Inputs
+    basis: Basis
+    discriminant: Discriminant
+    features: Tensor
+    mirrored: Tensor
+    saliency: Tensor
+    mirrored_saliency: Tensor
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def facing(self, mirrored: Tensor, weight: Tensor) -> Oriented:
+        """The set with the flagged images mirrored, each with its say in the atlas ([n] bool and float32)."""
+        flag = mirrored.view(-1, 1, 1)
+        return Oriented(
+            torch.where(flag[..., None], self.mirrored, self.features),
+            torch.where(flag, self.mirrored_saliency, self.saliency),
+            torch.where(flag, self.inputs.valid.flip(2), self.inputs.valid),
+            self.inputs.extent,
+            weight,
+        )
+
+    def raw_facing(self, mirrored: Tensor) -> Tensor:
+        """Unit-length features in the backbone's own space [n, g, g, c], the flagged images mirrored."""
+        raw = torch.where(mirrored.view(-1, 1, 1, 1), self.inputs.mirrored, self.inputs.features)
+        return torch.nn.functional.normalize(raw, dim=-1)
+
+
+def prepare(
+    inputs: Inputs,
+    basis: Basis | None = None,
+    discriminant: Discriminant | None = None,
+    position: Tensor | None = None,
+) -> ImageSet:
+    """Bring a set into its basis and find its co-saliency; both are learned from it unless they are given."""
+    if basis is None:
+        basis = fit_basis(inputs.features, inputs.valid, CHANNELS, position)
+    features, mirrored = basis(inputs.features), basis(inputs.mirrored)
+    turned = inputs.valid.flip(2)
+    if discriminant is None:
+        discriminant = learn_saliency(
+            torch.cat([features, mirrored]),
+            torch.cat([inputs.saliency, inputs.mirrored_saliency]),
+            torch.cat([inputs.valid, turned]),
+        )
+    return ImageSet(
+        inputs,
+        basis,
+        discriminant,
+        features,
+        mirrored,
+        discriminant(features, inputs.valid),
+        discriminant(mirrored, turned),
+    )

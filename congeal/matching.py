@@ -1,0 +1,174 @@
+"""Mutual matches between the salient tokens of image pairs, and the similarity that explains most of them.
+
+Positions are complex numbers x + iy in the frame, so that a similarity is z ↦ a·z + b with a = scale·e^{iθ}.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from congeal.coordinates import cell_centres
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The most salient tokens of every image of a set, padded to one length.
+
+    Attributes:
+        index: int64 [n, k], flat index into the g×g grid.
+        position: complex64 [n, k], frame coordinates of the token centres.
+        weight: float32 [n, k], saliency; 0 marks padding.
+        features: float32 [n, k, c], unit length.
+    """
+
+    index: Tensor
+    position: Tensor
+    weight: Tensor
+    features: Tensor
+
+
+def grid_positions(g: int, extent: float, device: torch.device) -> Tensor:
+    """Frame positions of a g×g grid's cells as complex64 [g*g]."""
+    centres = torch.as_tensor(cell_centres(g, extent), device=device).reshape(-1, 2)
+    return torch.complex(centres[:, 0], centres[:, 1])
+
+
+def select_tokens(features: Tensor, saliency: Tensor, extent: float, most: int) -> Tokens:
+    """The ``most`` most salient tokens of each image ([n, g, g, c] and [n, g, g])."""
+    g = saliency.shape[1]
+    flat = saliency.flatten(1)
+    k = min(most, g * g)
+    weight, index = flat.topk(k, dim=1, sorted=True)
+    weight = weight * (weight > 0.1 * weight.amax(1, keepdim=True).clamp_min(1e-6))
+    chosen = features.flatten(1, 2).gather(1, index[..., None].expand(-1, -1, features.shape[-1]))
+    return Tokens(index, grid_positions(g, extent, features.device)[index], weight, chosen)
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Mutual nearest neighbours of P image pairs, padded to one length.
+
+    Attributes:
+        first, second: complex64 [p, m], positions in either image.
+        weight: float32 [p, m], saliency × similarity; 0 marks padding.
+    """
+
+    first: Tensor
+    second: Tensor
+    weight: Tensor
+
+
+def mutual_matches(a: Tokens, b: Tokens, rows: Tensor, columns: Tensor, most: int) -> Matches:
+    """The ``most`` best mutual nearest neighbours of the pairs (a[rows], b[columns]).
+
+    Args:
+        a, b: tokens of the images on either side.
+        rows, columns: int64 [p], which image of ``a`` meets which image of ``b``.
+        most: how many matches to keep a pair.
+    """
+    similarity = torch.bmm(a.features[rows], b.features[columns].transpose(1, 2))
+    weight_a, weight_b = a.weight[rows], b.weight[columns]
+    similarity = similarity.masked_fill((weight_b <= 0)[:, None, :], -2.0)
+    similarity = similarity.masked_fill((weight_a <= 0)[:, :, None], -2.0)
+    best, forward = similarity.max(2)
+    backward = similarity.argmax(1)
+    mutual = backward.gather(1, forward) == torch.arange(similarity.shape[1], device=similarity.device)
+    weight_second = weight_b.gather(1, forward)
+    weight = (weight_a * weight_second).sqrt() * best.clamp_min(0) * mutual * (weight_a > 0)
+    weight, order = weight.topk(min(most, weight.shape[1]), dim=1)
+    first = a.position[rows].gather(1, order)
+    second = b.position[columns].gather(1, forward.gather(1, order))
+    return Matches(first, second, weight)
+
+
+@dataclass(frozen=True)
+class Similarities:
+    """One similarity a pair: second ≈ a·first + b.
+
+    Attributes:
+        a, b: complex64 [p].
+        score: float32 [p], the weight of the matches it explains (soft count, in tokens).
+    """
+
+    a: Tensor
+    b: Tensor
+    score: Tensor
+
+
+def robust_similarities(
+    matches: Matches,
+    *,
+    tolerance: float,
+    hypotheses: int,
+    generator: torch.Generator,
+    max_angle: float | None = None,
+    max_log_scale: float = 1.1,
+    rounds: int = 8,
+) -> Similarities:
+    """Two-point hypotheses scored by a Geman–McClure kernel, the best polished by reweighted least squares.
+
+    Args:
+        matches: the evidence.
+        tolerance: the kernel's width in frame units.
+        hypotheses: how many point pairs are drawn for every image pair.
+        generator: the source of chance (on the CPU, so that every device draws the same).
+        max_angle: hypotheses turned by more than this many radians are not considered; None allows all.
+        max_log_scale: the same for |log scale|.
+        rounds: reweighting rounds.
+    """
+    p, m = matches.weight.shape
+    device = matches.weight.device
+    draws = torch.rand((p, hypotheses, 2), generator=generator).to(device)
+    cumulative = matches.weight.cumsum(1) / matches.weight.sum(1, keepdim=True).clamp_min(1e-9)
+    pick = torch.searchsorted(cumulative, draws.flatten(1).contiguous()).clamp_max(m - 1)
+    i, j = pick.view(p, hypotheses, 2).unbind(-1)
+    base = matches.first.gather(1, j) - matches.first.gather(1, i)
+    image = matches.second.gather(1, j) - matches.second.gather(1, i)
+    far = base.abs() > 2 * tolerance
+    a = torch.where(far, image, torch.ones_like(image)) / torch.where(far, base, torch.ones_like(base))
+    b = matches.second.gather(1, i) - a * matches.first.gather(1, i)
+    allowed = far & (a.abs().clamp_min(1e-6).log().abs() <= max_log_scale)
+    if max_angle is not None:
+        allowed &= a.angle().abs() <= max_angle
+    score = _support(matches, a, b, tolerance).masked_fill(~allowed, -1.0)
+    best = score.argmax(1, keepdim=True)
+    a, b = a.gather(1, best), b.gather(1, best)
+    for step in range(rounds):
+        width = tolerance * max(1.0, 2.0 - step / 2)
+        a, b = _polish(matches, a, b, width)
+    return Similarities(a[:, 0], b[:, 0], _support(matches, a, b, tolerance)[:, 0])
+
+
+def _kernel(matches: Matches, a: Tensor, b: Tensor, tolerance: float) -> Tensor:
+    """Squared residual over tolerance², measured half in either image, [p, h, m]."""
+    residual = a[..., None] * matches.first[:, None] + b[..., None] - matches.second[:, None]
+    squared = residual.real**2 + residual.imag**2
+    # An error of the same size on the object, whichever of the two images shows it larger.
+    return squared / (tolerance**2 * (a.abs()[..., None]).clamp(0.3, 3.0))
+
+
+def _support(matches: Matches, a: Tensor, b: Tensor, tolerance: float) -> Tensor:
+    return (matches.weight[:, None] / (1 + _kernel(matches, a, b, tolerance)) ** 2).sum(-1)
+
+
+def _polish(matches: Matches, a: Tensor, b: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
+    w = matches.weight[:, None] / (1 + _kernel(matches, a, b, tolerance)) ** 2
+    return weighted_similarity(matches.first[:, None], matches.second[:, None], w, fallback=(a, b))
+
+
+def weighted_similarity(
+    first: Tensor, second: Tensor, weight: Tensor, fallback: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Closed-form weighted least-squares similarity second ≈ a·first + b along the last axis."""
+    total = weight.sum(-1).clamp_min(1e-9)
+    mean_first = (weight * first).sum(-1) / total
+    mean_second = (weight * second).sum(-1) / total
+    u, v = first - mean_first[..., None], second - mean_second[..., None]
+    spread = (weight * (u.real**2 + u.imag**2)).sum(-1)
+    a = (weight * u.conj() * v).sum(-1) / spread.clamp_min(1e-9)
+    good = (spread > 1e-6 * total) & (a.abs() > 1e-3)
+    a = torch.where(good, a, fallback[0])
+    return a, torch.where(good, mean_second - a * mean_first, fallback[1])

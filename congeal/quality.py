@@ -1,0 +1,120 @@
+"""What an alignment is worth: confidence of every cell, and the figures by which an image is judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from congeal.registration import Oriented, Template, match_field
+from congeal.warps import Warps, flip, grid, jacobian_determinants, sample, to_atlas, to_oriented
+
+STANDING = 0.2  # an image's evidence, against the median of its set, below which it is an outlier
+SALIENT = 0.3
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Quality of n images; see `congeal.atlas.Alignment` for the meaning of each.
+
+    Attributes:
+        confidence: float32 [n, r, r] over the atlas' cells.
+        residual, cycle_error, fold_fraction, coverage: float32 [n].
+    """
+
+    confidence: Tensor
+    residual: Tensor
+    cycle_error: Tensor
+    fold_fraction: Tensor
+    coverage: Tensor
+
+
+def measure(template: Template, images: Oriented, warps: Warps) -> Figures:
+    """Judge warps by the atlas of the other images.
+
+    Args:
+        template: the atlas as each image sees it, at the warps' resolution.
+        images: the set in its facings.
+        warps: the maps to judge.
+    """
+    n, r = len(images.features), warps.resolution
+    places = to_oriented(warps, grid(r, 1.0, images.features.device).expand(n, -1, -1, -1))
+    shown = sample(torch.stack([images.saliency, images.valid], -1), places, images.extent, "zeros")
+    there = torch.nn.functional.normalize(sample(images.features, places, images.extent), dim=-1)
+    cosine = (there * template.features).sum(-1).clamp_min(0)
+    free = match_field(template, images, places, None)
+    nearby = match_field(template, images, places, 0.2)
+    drift = (nearby.target - places).norm(dim=-1) / warps.a.abs().view(-1, 1, 1).clamp_min(1e-6)
+    agreement = 1 / (1 + (drift / 0.15) ** 2)
+    salient = template.saliency.expand(n, -1, -1)
+    confidence = cosine.sqrt() * agreement * salient.clamp(0, 1).sqrt() * shown[..., 0].sqrt() * shown[..., 1]
+    weight = salient * (salient > SALIENT) * shown[..., 1]
+    total = weight.sum((1, 2)).clamp_min(1e-6)
+    folds = (jacobian_determinants(warps) <= 0).float()
+    return Figures(
+        confidence=_smooth(confidence),
+        residual=((1 - cosine) * weight).sum((1, 2)) / total,
+        cycle_error=_weighted_median(free.astray.flatten(1), weight.flatten(1)),
+        fold_fraction=(folds * weight).sum((1, 2)) / total,
+        coverage=(weight * (confidence > SALIENT)).sum((1, 2))
+        / (salient * (salient > SALIENT)).sum((1, 2)).clamp_min(1e-6),
+    )
+
+
+def _smooth(field: Tensor) -> Tensor:
+    return torch.nn.functional.avg_pool2d(field[:, None], 3, 1, 1, count_include_pad=False)[:, 0]
+
+
+def _weighted_median(values: Tensor, weight: Tensor) -> Tensor:
+    """Along the last axis; 2 (the atlas' side) where there is no weight."""
+    ordered, order = values.sort(-1)
+    mass = weight.gather(-1, order).cumsum(-1)
+    at = (mass < mass[..., -1:] / 2).sum(-1, keepdim=True).clamp_max(values.shape[-1] - 1)
+    median = ordered.gather(-1, at)[..., 0]
+    return torch.where(mass[..., -1] > 0, median, torch.full_like(median, 2.0))
+
+
+def judge(standing: Tensor, finite: Tensor) -> list[str | None]:
+    """Why each image is an outlier, or None.
+
+    Args:
+        standing: float32 [n], matches that agree with the image's pose, as a share of the set's usual.
+        finite: bool [n], whether its features are numbers.
+    """
+    reasons: list[str | None] = []
+    for share, is_finite in zip(standing.tolist(), finite.tolist(), strict=True):
+        if not is_finite:
+            reasons.append("its features are not finite numbers")
+        elif share < STANDING:
+            reasons.append(
+                f"it has {share:.0%} of the matches that are usual in the set, less than {STANDING:.0%}"
+            )
+        else:
+            reasons.append(None)
+    return reasons
+
+
+def backward_maps(
+    warps: Warps, confidence: Tensor, saliency: Tensor, extent: float, resolution: int
+) -> tuple[Tensor, Tensor]:
+    """Frame to atlas for every image, in plain (not oriented) frames.
+
+    Args:
+        warps: n warps.
+        confidence: float32 [n, r, r] over the atlas.
+        saliency: float32 [n, g, g] of the oriented frames.
+        extent: of the saliency's grid.
+        resolution: cells m along a side of the result.
+
+    Returns:
+        Atlas positions float32 [n, m, m, 2] and confidence float32 [n, m, m].
+    """
+    n = len(warps.a)
+    oriented = flip(grid(resolution, 1.0, confidence.device).expand(n, -1, -1, -1), warps.mirrored)
+    places = to_atlas(warps, oriented)
+    lands = sample(confidence[..., None], places, 1.0, "zeros")[..., 0]
+    off = (to_oriented(warps, places) - oriented).norm(dim=-1)
+    shown = sample(saliency[..., None], oriented, extent, "zeros")[..., 0]
+    inside = (places.abs() <= 1).all(-1)
+    return places, lands * shown.clamp(0, 1).sqrt() * inside / (1 + (off / 0.05) ** 2)

@@ -1,0 +1,179 @@
+"""Atlas against images: the closed-form atlas, regularised matching, and the flow it asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from congeal.matching import Matches
+from congeal.warps import Warps, grid, sample, smooth_fit, to_atlas, to_oriented, with_flow
+
+SHARPNESS = 20.0  # how much a difference in cosine weighs against distance from the prior
+ANYWHERE = 0.05  # floor of the prior: no place is ruled out
+SUBTOKEN_SHARPNESS = 15.0
+CYCLE_WIDTH = 0.1  # atlas units within which a match must lead back
+IMAGES_AT_ONCE = 8
+FLOW = ((0.3, 0.3), (0.25, 0.2), (0.2, 0.15), (0.15, 0.1))  # (prior in the frame, smoothness in the atlas)
+FLOW_TRUST = 0.02
+FINEST = 48  # cells along a side of the flow's grid at most
+
+
+@dataclass(frozen=True)
+class Oriented:
+    """A set in its chosen facings.
+
+    Attributes:
+        features: float32 [n, g, g, c], unit length.
+        saliency: float32 [n, g, g].
+        valid: float32 [n, g, g], 1 where a token lies on the image, 0 on its padding.
+        extent: half the side of the token grid in frame units.
+        weight: float32 [n], an image's say in the atlas, 0 for outliers.
+    """
+
+    features: Tensor
+    saliency: Tensor
+    valid: Tensor
+    extent: float
+    weight: Tensor
+
+    def __getitem__(self, window: slice) -> Oriented:
+        """Some of the images."""
+        return Oriented(
+            self.features[window], self.saliency[window], self.valid[window], self.extent, self.weight[window]
+        )
+
+
+@dataclass(frozen=True)
+class Template:
+    """An atlas as each image sees it.
+
+    Attributes:
+        features: float32 [n or 1, r, r, c], unit length.
+        saliency: float32 [n or 1, r, r].
+    """
+
+    features: Tensor
+    saliency: Tensor
+
+
+def leave_one_out(images: Oriented, warps: Warps) -> tuple[Template, Tensor]:
+    """The atlas of the others for every image, and its cells in the oriented frames [n, r, r, 2]."""
+    n, r = len(images.features), warps.resolution
+    places = to_oriented(warps, grid(r, 1.0, images.features.device).expand(n, -1, -1, -1))
+    weight = sample(images.saliency[..., None], places, images.extent, "zeros")[..., 0]
+    weight = weight * images.weight.view(-1, 1, 1)
+    contribution = sample(images.features, places, images.extent) * weight[..., None]
+    rest = contribution.sum(0)[None] - contribution
+    say = (images.weight.sum() - images.weight).clamp_min(1e-6).view(-1, 1, 1)
+    features = torch.nn.functional.normalize(rest, dim=-1)
+    return Template(features, (weight.sum(0)[None] - weight) / say), places
+
+
+def as_placed(images: Oriented, warps: Warps) -> Template:
+    """Each image's own features and saliency at the atlas' cells, as if it were an atlas."""
+    cells = grid(warps.resolution, 1.0, images.features.device)
+    places = to_oriented(warps, cells.expand(len(images.features), -1, -1, -1))
+    features = torch.nn.functional.normalize(sample(images.features, places, images.extent), dim=-1)
+    return Template(features, sample(images.saliency[..., None], places, images.extent, "zeros")[..., 0])
+
+
+@dataclass(frozen=True)
+class Field:
+    """Where each atlas cell of each image wants to be.
+
+    Attributes:
+        target: float32 [n, r, r, 2], oriented frame.
+        weight: float32 [n, r, r], trust: salient on both sides, similar, and leading back.
+        cosine: float32 [n, r, r].
+        astray: float32 [n, r, r], atlas distance between the cell and where its match leads back.
+    """
+
+    target: Tensor
+    weight: Tensor
+    cosine: Tensor
+    astray: Tensor
+
+
+def match_field(template: Template, images: Oriented, places: Tensor, width: float | None) -> Field:
+    """Match atlas cells to tokens; with a prior ``width`` (frame units), near where the warp puts them."""
+    n = len(images.features)
+    parts = []
+    for start in range(0, n, IMAGES_AT_ONCE):
+        window = slice(start, start + IMAGES_AT_ONCE)
+        one = len(template.features) == 1
+        atlas = template if one else Template(template.features[window], template.saliency[window])
+        parts.append(_match(atlas, images[window], places[window], width))
+    names = ("target", "weight", "cosine", "astray")
+    return Field(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+
+
+def _match(template: Template, images: Oriented, places: Tensor, width: float | None) -> Field:
+    n, g = images.saliency.shape[:2]
+    r = places.shape[1]
+    device = places.device
+    tokens = grid(g, images.extent, device).view(-1, 2)
+    cells = grid(r, 1.0, device).view(-1, 2)
+    cosine = template.features.flatten(1, 2) @ images.features.flatten(1, 2).transpose(1, 2)
+    score = SHARPNESS * cosine
+    if width is not None:
+        distance = torch.cdist(places.flatten(1, 2), tokens.expand(n, -1, -1))
+        score = score + (torch.exp(-((distance / width) ** 2) / 2) + ANYWHERE).log()
+    forward = score.argmax(2)
+    lead_back = score.argmax(1).gather(1, forward)
+    astray = (cells[lead_back] - cells).norm(dim=-1)
+    target = _subtoken(cosine, forward, tokens, g)
+    best = cosine.gather(2, forward[..., None])[..., 0].clamp_min(0)
+    shown = images.saliency.flatten(1).gather(1, forward)
+    trust = template.saliency.flatten(1) * shown * best / (1 + (astray / CYCLE_WIDTH) ** 2) ** 2
+    return Field(target.view(n, r, r, 2), trust.view(n, r, r), best.view(n, r, r), astray.view(n, r, r))
+
+
+def _subtoken(cosine: Tensor, at: Tensor, tokens: Tensor, g: int) -> Tensor:
+    """Positions between tokens: the softmax mean over the 3×3 neighbourhood of the best one, [n, k, 2]."""
+    step = torch.arange(-1, 2, device=at.device)
+    dy, dx = torch.meshgrid(step, step, indexing="ij")
+    row = (at[..., None] // g + dy.flatten()).clamp(0, g - 1)
+    column = (at[..., None] % g + dx.flatten()).clamp(0, g - 1)
+    near = row * g + column
+    share = torch.softmax(SUBTOKEN_SHARPNESS * cosine.gather(2, near), -1)
+    return (share[..., None] * tokens[near]).sum(-2)
+
+
+def bend(warps: Warps, field: Field, *, prior: float, width: float, trust: float) -> Warps:
+    """The warps with the smooth flow (``width`` in atlas units) that a field of matches asks for."""
+    moved = torch.view_as_complex(field.target.contiguous()) - warps.b.view(-1, 1, 1)
+    asked = torch.view_as_real(moved / warps.a.view(-1, 1, 1))
+    asked = asked - grid(warps.resolution, 1.0, asked.device)
+    change = (asked - warps.displacement).norm(dim=-1)
+    weight = field.weight / (1 + (change / (2 * prior)) ** 2)
+    return with_flow(warps, smooth_fit(asked, weight, width=width, trust=trust))
+
+
+def follow(warps: Warps, images: Oriented, fixed: Template | None = None) -> Warps:
+    """The flow from coarse to fine, with the atlas rebuilt in between, unless it is ``fixed``."""
+    for prior, width in FLOW:
+        template, places = leave_one_out(images, warps)
+        template = template if fixed is None else fixed
+        field = match_field(template, images, places, prior)
+        warps = bend(warps, field, prior=prior, width=width, trust=FLOW_TRUST)
+    return warps
+
+
+def pair_agreement(warps: Warps, first: Tensor, second: Tensor, matches: Matches, tolerance: float) -> float:
+    """Share of the pairwise matches' weight that the warps explain to within ``tolerance`` (frame units).
+
+    The matches are between oriented frames. They took no part in the flow, so this is the held-out measure by
+    which a flow is accepted.
+    """
+    if not len(first):
+        return 0.0
+    here = torch.view_as_real(matches.first.contiguous())
+    there = torch.view_as_real(matches.second.contiguous())
+    one, other = warps[first], warps[second]
+    onward = to_oriented(other, to_atlas(one, here)) - there
+    back = to_oriented(one, to_atlas(other, there)) - here
+    squared = ((onward**2).sum(-1) + (back**2).sum(-1)) / 2
+    explained = matches.weight / (1 + squared / tolerance**2) ** 2
+    return float(explained.sum() / matches.weight.sum().clamp_min(1e-9))

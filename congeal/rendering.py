@@ -1,0 +1,115 @@
+"""Pictures of an alignment: averages, members in the atlas' place, feature colours, contact sheets.
+
+Images are uint8 [s, s, 3] squares as `congeal.images.square` frames them; maps are in frame coordinates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.floating]
+
+GAP = 4
+PAPER = 255
+
+
+def _enlarged(field: Floats, size: int) -> torch.Tensor:
+    """A cell-centred field [r, r, c] at size×size, float32 [size, size, c]."""
+    layers = torch.tensor(np.asarray(field, np.float32)).permute(2, 0, 1)[None]
+    mode = "bicubic" if size > field.shape[0] else "area"
+    options = {"align_corners": False} if mode == "bicubic" else {}
+    return torch.nn.functional.interpolate(layers, size=(size, size), mode=mode, **options)[0].permute(
+        1, 2, 0
+    )
+
+
+def _in_place(image: Pixels, forward: Floats, size: int) -> torch.Tensor:
+    """The image's colours at the atlas' places, float32 [size, size, 3]."""
+    places = _enlarged(forward, size)[None]
+    colours = torch.tensor(np.asarray(image, np.float32)).permute(2, 0, 1)[None]
+    shrink = float(np.abs(np.gradient(np.asarray(forward[..., 0], np.float64), axis=1)).mean())
+    pixels_apart = shrink * forward.shape[0] / size * image.shape[0] / 2
+    if pixels_apart > 1.5:  # the atlas shows the image smaller than it is: average, do not skip
+        kernel = int(pixels_apart) | 1
+        colours = torch.nn.functional.avg_pool2d(colours, kernel, 1, kernel // 2, count_include_pad=False)
+    seen = torch.nn.functional.grid_sample(colours, places, align_corners=False, padding_mode="border")
+    return seen[0].permute(1, 2, 0)
+
+
+def warped(image: Pixels, forward: Floats, size: int | None = None) -> Pixels:
+    """One image moved to the atlas' place.
+
+    Args:
+        image: uint8 [s, s, 3], the framed image.
+        forward: [r, r, 2], for each atlas cell its place in the image's frame.
+        size: side of the result; absent, that of the image.
+    """
+    return _in_place(image, forward, size or image.shape[0]).round().clamp(0, 255).byte().numpy()
+
+
+def average_image(images: Pixels, forward: Floats, weights: Floats, size: int | None = None) -> Pixels:
+    """The average of a set in the atlas' place.
+
+    Args:
+        images: uint8 [n, s, s, 3].
+        forward: [n, r, r, 2].
+        weights: [n], an image's share, or [n, r, r], the share of each of its cells; not negative.
+        size: side of the result; absent, that of the images.
+    """
+    side = size or images.shape[1]
+    total = torch.zeros((side, side, 3))
+    mass = torch.full((side, side, 1), 1e-6)
+    for image, places, weight in zip(images, forward, weights, strict=True):
+        share = np.broadcast_to(np.asarray(weight, np.float32)[..., None], (*places.shape[:2], 1))
+        cells = _enlarged(share, side).clamp_min(0) + 1e-3
+        total += _in_place(image, places, side) * cells
+        mass += cells
+    return (total / mass).round().clamp(0, 255).byte().numpy()
+
+
+def feature_colours(features: Floats, saliency: Floats | None = None, size: int = 192) -> Pixels:
+    """Features [r, r, c] as colours: the three leading principal components, dimmed where not salient."""
+    flat = torch.as_tensor(np.asarray(features, np.float32)).flatten(0, 1)
+    flat = torch.nn.functional.normalize(torch.nan_to_num(flat), dim=-1)
+    weight = torch.ones(len(flat)) if saliency is None else torch.as_tensor(saliency).float().flatten() + 1e-3
+    weight = weight / weight.sum()
+    centred = flat - weight @ flat
+    _, vectors = torch.linalg.eigh((centred * weight[:, None]).T @ centred)
+    axes = vectors.flip(1)[:, :3]
+    axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
+    score = centred @ axes
+    spread = (weight[:, None] * score**2).sum(0).sqrt().clamp_min(1e-9)
+    colours = torch.sigmoid(1.5 * score / spread)
+    if saliency is not None:
+        colours = colours * torch.as_tensor(saliency).float().flatten().clamp(0.15, 1)[:, None]
+    r = features.shape[0]
+    picture = _enlarged(colours.view(r, r, 3).numpy(), size)
+    return (picture * 255).round().clamp(0, 255).byte().numpy()
+
+
+def contact_sheet(pictures: Sequence[Pixels], columns: int, captions: Sequence[str] | None = None) -> Pixels:
+    """Pictures of one size in rows on white, each with a caption under it if captions are given."""
+    from PIL import Image, ImageDraw
+
+    height, width = pictures[0].shape[:2]
+    caption = 14 if captions else 0
+    rows = -(-len(pictures) // columns)
+    columns = min(columns, len(pictures))
+    sheet = Image.new(
+        "RGB",
+        (columns * (width + GAP) + GAP, rows * (height + caption + GAP) + GAP),
+        (PAPER, PAPER, PAPER),
+    )
+    draw = ImageDraw.Draw(sheet)
+    for index, picture in enumerate(pictures):
+        left = GAP + index % columns * (width + GAP)
+        top = GAP + index // columns * (height + caption + GAP)
+        sheet.paste(Image.fromarray(picture), (left, top))
+        if captions:
+            draw.text((left + 2, top + height + 1), captions[index], fill=(40, 40, 40))
+    return np.asarray(sheet)

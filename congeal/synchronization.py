@@ -1,0 +1,134 @@
+"""From pairwise similarities to one consistent pose an image.
+
+Every image i has a facing m_i (mirrored or not) and a pose x_i = a_i·u + b_i from the atlas square to its
+(possibly mirrored) frame. A pair says x_j ≈ a_ij·x_i + b_ij for equal or for opposite facings. Facings are
+synchronised first (signs, by the leading eigenvector), then rotation and scale (complex numbers, likewise),
+then translations (least squares), each with weights that fall off where a pair contradicts the consensus.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Poses:
+    """A pose for every image: oriented frame position = a·u + b.
+
+    Attributes:
+        mirrored: bool [n].
+        a, b: complex64 [n].
+        support: float32 [n], the mean agreement of an image's pairs with the consensus, 0 to 1.
+        facing_margin: float32 [n], by how much the chosen facing beats the other, −1 to 1.
+    """
+
+    mirrored: Tensor
+    a: Tensor
+    b: Tensor
+    support: Tensor
+    facing_margin: Tensor
+
+
+def synchronize_facings(same: Tensor, opposite: Tensor) -> tuple[Tensor, Tensor]:
+    """Which images are mirrored with respect to the others.
+
+    Args:
+        same, opposite: float32 [n, n], symmetric: the support of the best similarity between two images as
+            they are, and with one of them mirrored.
+
+    Returns:
+        mirrored bool [n] (the minority is mirrored) and each image's margin float32 [n].
+    """
+    n = same.shape[0]
+    contrast = (same - opposite) / (same + opposite).clamp_min(1e-9)
+    strength = (same + opposite) / (same + opposite).mean().clamp_min(1e-9)
+    matrix = contrast * strength.clamp_max(3.0)
+    matrix.fill_diagonal_(0)
+    _, vectors = torch.linalg.eigh(matrix)
+    sign = torch.where(vectors[:, -1] >= 0, 1.0, -1.0)
+    for _ in range(10 * n):  # greedy: flip the image that gains most, until none gains
+        gain = -sign * (matrix @ sign)
+        worst = int(gain.argmax())
+        if float(gain[worst]) <= 1e-6:
+            break
+        sign[worst] = -sign[worst]
+    if int((sign < 0).sum()) * 2 > n:
+        sign = -sign
+    margin = sign * (matrix @ sign) / matrix.abs().sum(1).clamp_min(1e-9)
+    return sign < 0, margin
+
+
+def synchronize_poses(
+    a: Tensor, b: Tensor, weight: Tensor, *, tolerance: float, rounds: int = 12
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Poses that agree best with pairwise similarities.
+
+    Args:
+        a, b: complex64 [n, n], x_j ≈ a[i, j]·x_i + b[i, j].
+        weight: float32 [n, n], trust in each pair; 0 on the diagonal.
+        tolerance: a pair that puts the frame's centre further than this from the consensus loses its say.
+        rounds: reweighting rounds.
+
+    Returns:
+        a, b complex64 [n] and the agreement of each image's pairs float32 [n].
+    """
+    n = a.shape[0]
+    trust = weight.clone()
+    pose_a = torch.ones(n, dtype=a.dtype, device=a.device)
+    pose_b = torch.zeros_like(pose_a)
+    agreement = torch.ones_like(weight)
+    for _ in range(rounds):
+        pose_a = _rotations_and_scales(a, trust)
+        pose_b = _translations(a, b, pose_a, trust)
+        predicted_a = pose_a[None, :] / pose_a[:, None]
+        predicted_b = pose_b[None, :] - predicted_a * pose_b[:, None]
+        # How far apart the two similarities put points half a frame from the centre.
+        apart = ((predicted_a - a).abs() * 0.5 + (predicted_b - b).abs()) / predicted_a.abs().clamp(0.3, 3)
+        agreement = 1 / (1 + (apart / tolerance) ** 2)
+        trust = weight * agreement**2
+    support = (weight * agreement).sum(1) / weight.sum(1).clamp_min(1e-9)
+    return pose_a, pose_b, support
+
+
+def _rotations_and_scales(a: Tensor, trust: Tensor) -> Tensor:
+    degree = trust.sum(1).clamp_min(1e-9)
+    norm = (degree[:, None] * degree[None, :]).sqrt()
+    # Hermitian: entry (j, i) carries the unit rotation from i to j.
+    turn = (trust / norm) * (a / a.abs().clamp_min(1e-6))
+    matrix = turn.T
+    matrix = (matrix + matrix.conj().T) / 2
+    _, vectors = torch.linalg.eigh(matrix)
+    lead = vectors[:, -1]
+    rotation = lead / lead.abs().clamp_min(1e-9)
+    log_scale = _potentials(a.abs().clamp_min(1e-6).log(), trust)
+    pose = rotation * log_scale.exp()
+    # Gauge: no turn and no scale on average.
+    mean = (degree * rotation).sum()
+    turned: Tensor = pose * (mean.conj() / mean.abs().clamp_min(1e-9))
+    return turned
+
+
+def _potentials(difference: Tensor, trust: Tensor) -> Tensor:
+    """Least-squares p with p_j − p_i ≈ difference[i, j], trust-weighted mean zero ([n, n] to [n])."""
+    n = trust.shape[0]
+    w = trust + trust.T
+    d = (trust * difference - (trust * difference).T) / w.clamp_min(1e-9)
+    laplacian = torch.diag(w.sum(1)) - w
+    total = float(w.sum())
+    anchor = torch.full((n, n), total / n**2 + 1e-9, dtype=laplacian.dtype, device=w.device)
+    # An image without any evidence has no equation of its own: it stays where it is.
+    laplacian = laplacian + (1e-6 * total / n + 1e-9) * torch.eye(n, dtype=laplacian.dtype, device=w.device)
+    rhs = -(w * d).sum(1)
+    solution: Tensor = torch.linalg.solve(laplacian + anchor, rhs.to(laplacian.dtype))
+    return solution
+
+
+def _translations(a: Tensor, b: Tensor, pose_a: Tensor, trust: Tensor) -> Tensor:
+    """Least-squares translations, compared in the atlas: b_j/a_j − b_i/a_i ≈ b_ij/a_j."""
+    difference = b / pose_a[None, :]
+    real = _potentials(difference.real, trust)
+    imaginary = _potentials(difference.imag, trust)
+    return torch.complex(real, imaginary) * pose_a

@@ -1,0 +1,168 @@
+"""Warps between the atlas square and the images of a set: a similarity, then a residual flow.
+
+Oriented frame position = a·(u + d(u)) + b, with u in the atlas square [-1, 1]², d a displacement in atlas
+units, bilinear between the cells of a grid, and the oriented frame being the image's frame, mirrored where
+the image is. All functions are batched over images and differentiable nowhere: the solver is closed-form.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from congeal.coordinates import cell_centres
+
+
+@dataclass(frozen=True)
+class Warps:
+    """Warps of n images.
+
+    Attributes:
+        a, b: complex64 [n], the similarity.
+        displacement: float32 [n, r, r, 2], the flow at the centres of an r×r grid over the atlas square.
+        mirrored: bool [n], whether the oriented frame is the mirrored frame.
+    """
+
+    a: Tensor
+    b: Tensor
+    displacement: Tensor
+    mirrored: Tensor
+
+    @property
+    def resolution(self) -> int:
+        """Cells along a side of the flow's grid."""
+        return int(self.displacement.shape[1])
+
+    def __getitem__(self, index: Tensor) -> Warps:
+        """The warps of some of the images."""
+        return Warps(self.a[index], self.b[index], self.displacement[index], self.mirrored[index])
+
+
+def rigid(a: Tensor, b: Tensor, mirrored: Tensor, resolution: int) -> Warps:
+    """Warps without any flow."""
+    zero = torch.zeros((len(a), resolution, resolution, 2), device=a.device)
+    return Warps(a, b, zero, mirrored)
+
+
+def grid(resolution: int, extent: float, device: torch.device) -> Tensor:
+    """Cell centres float32 [resolution, resolution, 2] (x, y) of a square grid over [-extent, extent]²."""
+    return torch.as_tensor(cell_centres(resolution, extent), device=device)
+
+
+def sample(field: Tensor, at: Tensor, extent: float = 1.0, padding: str = "border") -> Tensor:
+    """Bilinear values of ``field`` [n, r, r, c] at ``at`` [n, ..., 2]; result [n, ..., c]."""
+    shape = at.shape[1:-1]
+    points = (at / extent).reshape(at.shape[0], 1, -1, 2)
+    out = torch.nn.functional.grid_sample(
+        field.permute(0, 3, 1, 2), points, align_corners=False, padding_mode=padding
+    )
+    return out[:, :, 0].transpose(1, 2).reshape(at.shape[0], *shape, field.shape[-1])
+
+
+def _rotate(a: Tensor, points: Tensor) -> Tensor:
+    """a·z for real [n, ..., 2] points, complex ``a`` [n]."""
+    view = (-1,) + (1,) * (points.ndim - 2)
+    real, imaginary = a.real.view(view), a.imag.view(view)
+    x, y = points.unbind(-1)
+    return torch.stack([real * x - imaginary * y, imaginary * x + real * y], -1)
+
+
+def _shift(b: Tensor, ndim: int) -> Tensor:
+    return torch.view_as_real(b).view(-1, *(1,) * (ndim - 2), 2)
+
+
+def flip(points: Tensor, mirrored: Tensor) -> Tensor:
+    """Oriented to plain frame coordinates, or back: x changes sign where the image is mirrored."""
+    sign = torch.where(mirrored, -1.0, 1.0).view(-1, *(1,) * (points.ndim - 2))
+    return torch.stack([points[..., 0] * sign, points[..., 1]], -1)
+
+
+def to_oriented(warps: Warps, points: Tensor) -> Tensor:
+    """Atlas [n, ..., 2] to oriented frame [n, ..., 2]."""
+    moved = points + sample(warps.displacement, points)
+    return _rotate(warps.a, moved) + _shift(warps.b, points.ndim)
+
+
+def to_atlas(warps: Warps, oriented: Tensor, rounds: int = 12) -> Tensor:
+    """Oriented frame [n, ..., 2] to atlas [n, ..., 2], by fixed-point inversion of the flow.
+
+    The iteration is damped, so that it stays put rather than diverge where the flow folds.
+    """
+    start = _rotate(1 / warps.a, oriented - _shift(warps.b, oriented.ndim))
+    points = start
+    for _ in range(rounds):
+        points = points + 0.8 * (start - points - sample(warps.displacement, points))
+    return points
+
+
+def jacobian_determinants(warps: Warps) -> Tensor:
+    """Determinant of u ↦ u + d(u) at the flow's cells, float32 [n, r, r]; ≤ 0 is a fold."""
+    step = 2.0 / warps.resolution
+    moved = warps.displacement + grid(warps.resolution, 1.0, warps.displacement.device)
+    dx = torch.gradient(moved, spacing=step, dim=2)[0]
+    dy = torch.gradient(moved, spacing=step, dim=1)[0]
+    return dx[..., 0] * dy[..., 1] - dx[..., 1] * dy[..., 0]
+
+
+def smooth_fit(
+    displacement: Tensor, weight: Tensor, *, width: float, trust: float, affine_ridge: float = 0.3
+) -> Tensor:
+    """A smooth field through weighted displacements: an affine fit around every cell (moving least squares).
+
+    Args:
+        displacement: float32 [n, r, r, 2], evidence at the cells of a grid over the atlas square.
+        weight: float32 [n, r, r], trust in it, 0 to 1.
+        width: standard deviation of the neighbourhood in atlas units.
+        trust: weight of the assumption of no displacement, as a share of a neighbourhood full of evidence.
+        affine_ridge: the same for the assumption of no local stretch or turn.
+
+    Returns:
+        float32 [n, r, r, 2].
+    """
+    n, r = weight.shape[:2]
+    x, y = grid(r, 1.0, weight.device).unbind(-1)
+    channels = [torch.ones_like(x), x, y, x * x, x * y, y * y]
+    moments = torch.stack([weight * c for c in channels], 1)
+    sides = torch.cat([weight[..., None] * displacement * c[..., None] for c in channels[:3]], -1)
+    blurred = _blur(torch.cat([moments, sides.permute(0, 3, 1, 2)], 1), width)
+    full = _blur(torch.ones((1, 1, r, r), device=weight.device), width).amax()
+    m0, mx, my, mxx, mxy, myy = blurred[:, :6].unbind(1)
+    right = blurred[:, 6:].view(n, 3, 2, r, r)
+    # Moments about the cell itself.
+    cxx = mxx - 2 * x * mx + x * x * m0
+    cyy = myy - 2 * y * my + y * y * m0
+    cxy = mxy - x * my - y * mx + x * y * m0
+    cx, cy = mx - x * m0, my - y * m0
+    ridge0 = trust * full
+    ridge1 = affine_ridge * (width**2) * (m0 + ridge0)
+    normal = torch.stack(
+        [
+            torch.stack([m0 + ridge0, cx, cy], -1),
+            torch.stack([cx, cxx + ridge1, cxy], -1),
+            torch.stack([cy, cxy, cyy + ridge1], -1),
+        ],
+        -2,
+    )
+    r0 = right[:, 0]
+    r1 = right[:, 1] - x * r0
+    r2 = right[:, 2] - y * r0
+    rhs = torch.stack([r0, r1, r2], 1).permute(0, 3, 4, 1, 2)
+    eye = 1e-6 * full * torch.eye(3, device=weight.device)
+    fitted: Tensor = torch.linalg.solve(normal + eye, rhs)[..., 0, :]
+    return fitted
+
+
+def _blur(field: Tensor, width: float) -> Tensor:
+    """Separable Gaussian sums (not averages) of [n, c, r, r], zero outside; ``width`` in units of [-1, 1]."""
+    r = field.shape[2]
+    sigma = width * r / 2
+    offsets = torch.arange(r, device=field.device, dtype=field.dtype)
+    kernel = torch.exp(-((offsets[:, None] - offsets[None]) ** 2) / (2 * sigma**2))
+    return torch.einsum("ncij,ki,lj->nckl", field, kernel, kernel)
+
+
+def with_flow(warps: Warps, displacement: Tensor) -> Warps:
+    """The same similarities with another flow."""
+    return replace(warps, displacement=displacement)

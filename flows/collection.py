@@ -1,0 +1,80 @@
+"""The flow: from a place full of photographs to atlases and tables."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from flows.prepare import Job, overrides, prepare
+from flows.report import sentence
+from flows.stages import everything
+from infra.errors import UserError
+from infra.progress import Progress
+from infra.settings import load_settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+RETRY_DELAYS: list[float] = [2, 10]  # seconds before a stage is tried again
+
+# Jobs that were prepared in this process, each for the next flow run on its places: what is listed once need
+# not be listed again, and what a run needs beyond its parameters is not kept in Prefect's database.
+_handed_over: dict[tuple[str, str], tuple[Job, Progress]] = {}
+
+
+def hand_over(job: Job, progress: Progress) -> None:
+    """Let the next run of the flow in this process take this job instead of preparing its own."""
+    _handed_over[job.source.url, job.destination.url] = (job, progress)
+
+
+@flow(name="collection", persist_result=False, validate_parameters=False)
+def collection(source: str, destination: str, settings: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Everything, from images to published tables; what is done already is not done again.
+
+    source, destination: fsspec URLs or plain paths. settings: by section ({"features": {"image_size": 448}})
+    or by dotted name; what is not given comes from CONGEAL_… variables and the defaults. Returns the facts of
+    the run (see flows.report).
+    """
+    taken = _handed_over.pop((source, destination), None)
+    if taken is None:
+        taken = prepare(source, destination, load_settings(None, list(overrides(settings)))), Progress()
+    job, progress = taken
+    with job.survey:
+        facts = everything(job, progress, step=as_task_run)
+    get_run_logger().info(sentence(facts))
+    return facts
+
+
+def as_task_run(name: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Run one stage as a Prefect task run.
+
+    Its arguments do not go through Prefect, which would look into every one of them. What the user has to
+    cure is not tried again; a fault of the machinery is, and only what is not yet committed is done anew.
+    """
+
+    @task(
+        name=name,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=len(RETRY_DELAYS),
+        retry_delay_seconds=RETRY_DELAYS,
+        retry_condition_fn=_worth_another_try,
+    )
+    def body() -> R:
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            # Prefect keeps the error to the end of the process; what its frames hold must go before that.
+            traceback.clear_frames(error.__traceback__)
+            raise
+
+    return body()
+
+
+def _worth_another_try(_task: Any, _run: Any, state: Any) -> bool:
+    error = state.result(raise_on_failure=False)
+    return not isinstance(error, UserError)

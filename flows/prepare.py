@@ -1,0 +1,80 @@
+"""Before anything is started: are the places sound, is there anything to do? Needs no Prefect, no torch."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from infra.errors import UserError
+from infra.publications import Publication, check_layout, claim
+from infra.settings import Settings
+from infra.storage import Location
+from tasks.publish import run_key, up_to_date, weights_key
+from tasks.survey import Survey, check_places
+from tasks.weights import Weights, check, locate
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run is asked to do.
+
+    weights: the backbone's, known to fit. current: the publication that already says all that the run would
+    say; then there are no weights.
+    """
+
+    source: Location
+    destination: Location
+    settings: Settings
+    survey: Survey
+    key: str
+    current: Publication | None
+    weights: Weights | None
+    begin: float = field(default_factory=time.perf_counter)
+
+
+def prepare(source: str, destination: str, settings: Settings) -> Job:
+    """List the source, look at the destination and, if there is something to do, try the backbone's weights.
+
+    The caller closes `survey`. Raises UserError for a source without images, a destination inside the source
+    or the other way round or of a newer congeal, an unknown backbone, weights that are not there or do not
+    fit, a memory:// place with an engine of several processes.
+    """
+    begin = time.perf_counter()
+    here, there = Location.parse(source, settings.storage), Location.parse(destination, settings.storage)
+    check_places(here, there)
+    settings = _fitting_engine(here, there, settings)
+    key = weights_key(settings)
+    survey = Survey(here, settings.catalog)
+    try:
+        survey.require_images(settings.catalog)
+        check_layout(there)
+        whole = run_key(survey, settings, key)
+        current = up_to_date(there, whole)
+        if current is None:
+            claim(there)
+        weights = check(locate(settings), settings) if current is None else None
+        return Job(here, there, settings, survey, whole, current, weights, begin)
+    except BaseException:
+        survey.close()
+        raise
+
+
+def overrides(settings: Mapping[str, Any] | None) -> Iterator[str]:
+    """Nested or dotted settings, as a deployment's parameters hold them, in the form of `--set`."""
+    for name, value in (settings or {}).items():
+        if isinstance(value, Mapping) and not name.startswith("storage.options"):
+            yield from (f"{name}.{rest}" for rest in overrides(value))
+        else:
+            yield f"{name}={value if isinstance(value, str) else json.dumps(value)}"
+
+
+def _fitting_engine(source: Location, destination: Location, settings: Settings) -> Settings:
+    if source.shared and destination.shared:
+        return settings
+    if settings.engine.kind == "dask":
+        private = destination if source.shared else source
+        raise UserError(f"{private.url} lies in the memory of one process: set engine.kind to loop.")
+    return settings.model_copy(update={"engine": settings.engine.model_copy(update={"kind": "loop"})})

@@ -1,0 +1,91 @@
+"""What a run reports: plain facts, fit for JSON and for the table at its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from flows.prepare import Job
+from infra.publications import Publication
+from tasks.publish import Published
+from tasks.stage import StageResult
+
+WORK = ("decode", "backbone", "solver")  # what a run is for; all else is overhead
+
+
+def finished(
+    job: Job,
+    published: Published,
+    *,
+    results: Mapping[str, StageResult],
+    workers: int,
+    engine_start: float,
+) -> dict[str, Any]:
+    """The facts of a run that had something to do."""
+    stages = [_stage(result) for result in results.values()]
+    wall = sum(stage["seconds"] for stage in stages)
+    useful = sum(seconds for stage in stages for phase, seconds in stage["timings"].items() if phase in WORK)
+    start = sum(stage["timings"].get("start", 0.0) for stage in stages)
+    made = any(stage["units_made"] for stage in stages)
+    return _common(job, published.publication) | {
+        "up_to_date": False,
+        "published": published.written,
+        "stages": stages,
+        "workers": workers,
+        "engine_start_seconds": round(engine_start, 3),
+        # Workers that load the model are starting, not working; and what waits for the slowest unit counts.
+        "overhead": round(max(0.0, 1 - (useful + start) / workers / wall), 4) if made and wall else None,
+        "seconds": round(time.perf_counter() - job.begin, 3),
+    }
+
+
+def nothing_to_do(job: Job) -> dict[str, Any]:
+    """The facts of a run that found everything done. Raises ValueError for another one."""
+    publication = job.current
+    if publication is None:
+        raise ValueError("this job has something to do")
+    return _common(job, publication) | {
+        "up_to_date": True,
+        "published": False,
+        "stages": [],
+        "seconds": round(time.perf_counter() - job.begin, 3),
+    }
+
+
+def sentence(facts: dict[str, Any]) -> str:
+    """The facts of a run in a line, for a log."""
+    images = facts["images"]
+    begun = "Nothing to do:" if facts["up_to_date"] else f"Done in {facts['seconds']:.0f} s:"
+    return (
+        f"{begun} version {facts['version']} of {facts['destination']} has {images['ok']} images "
+        f"({images['failed']} failed, {images['duplicate']} duplicate), {facts['clusters']} clusters, "
+        f"{facts['outliers']} outliers."
+    )
+
+
+def _common(job: Job, publication: Publication) -> dict[str, Any]:
+    counts = publication.counts
+    return {
+        "source": job.source.url,
+        "destination": job.destination.url,
+        "version": publication.number,
+        "backbone": publication.backbone,
+        "weights_fingerprint": publication.weights_fingerprint,
+        "images": {name: counts[name] for name in ("ok", "failed", "duplicate")},
+        "clusters": counts["clusters"],
+        "outliers": counts["outliers"],
+    }
+
+
+def _stage(result: StageResult) -> dict[str, Any]:
+    return {
+        "stage": result.stage,
+        "units_made": result.made,
+        "units_skipped": result.skipped,
+        "items_made": result.items_made,
+        "items_skipped": result.items_skipped,
+        "seconds": round(result.seconds, 3),
+        "peak_memory_bytes": result.peak_memory_bytes,
+        "timings": {phase: round(seconds, 3) for phase, seconds in sorted(result.timings.items())},
+    }

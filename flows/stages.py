@@ -1,0 +1,53 @@
+"""The stages in order, with or without Prefect around each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+from flows.prepare import Job
+from flows.report import finished, nothing_to_do
+from infra.engine import open_engine
+from infra.progress import Progress
+from tasks import atlases, catalog, clusters, features, index, publish
+from tasks.stage import Run
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Step(Protocol):
+    """Calls a stage's function with its arguments, and says so where that is of interest."""
+
+    def __call__(self, name: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """The function's result."""
+        ...
+
+
+def plainly(name: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """The step of a run without Prefect: a call."""
+    return function(*args, **kwargs)
+
+
+def everything(job: Job, progress: Progress, step: Step = plainly) -> dict[str, Any]:
+    """Do what a job asks for, from images to a publication; the facts of the run (see flows.report)."""
+    weights = job.weights
+    if weights is None:
+        return nothing_to_do(job)
+    begin = time.perf_counter()
+    with progress, open_engine(job.settings.engine, units_hint=job.survey.images) as engine:
+        started = time.perf_counter() - begin
+        run = Run(job.source, job.destination, job.settings, engine, progress)
+
+        catalogued = step("catalog", catalog.stage, run, job.survey)
+        featured = step("features", features.stage, run, catalogued, weights)
+        clustered = step("clusters", clusters.stage, run, catalogued, featured)
+        aligned = step("atlases", atlases.stage, run, catalogued, featured, clustered)
+        indexed = step("index", index.stage, run, catalogued, featured, clustered, aligned)
+
+        outcomes = (catalogued, featured, clustered, aligned, indexed)
+        results = {outcome.result.stage: outcome.result for outcome in outcomes}
+        counts = indexed.counts | {"clusters": clustered.clusters}
+        published = step("publish", publish.stage, run, job.key, weights, results, counts)
+    return finished(job, published, results=results, workers=engine.workers, engine_start=started)

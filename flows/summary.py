@@ -1,0 +1,90 @@
+"""What a person sees at the end of a command."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def show_run(report: dict[str, Any], console: Console) -> None:
+    """The facts of a run: a table of stages, the images, where to look next."""
+    if report["up_to_date"]:
+        console.print(
+            f"Nothing to do: {report['destination']} is up to date with {report['source']} "
+            f"(version {report['version']}, {report['seconds']:.1f} s).",
+            soft_wrap=True,
+        )
+    else:
+        console.print(_stages(report))
+    _counts(report, console)
+    destination = report["destination"].removeprefix("file://")
+    console.print("Where to look:", highlight=False)
+    for command in _commands(destination, report["images"]["failed"]):
+        console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
+
+
+def show_status(report: dict[str, Any], console: Console) -> None:
+    """What is done, missing and failed, per stage."""
+    table = Table("stage", _right("done"), _right("missing"), _right("damaged"), box=None, pad_edge=False)
+    for stage in report["stages"]:
+        table.add_row(stage["stage"], *(f"{stage[key]:,}" for key in ("done", "missing", "damaged")))
+    console.print(table)
+    if report["version"] is None:
+        console.print("Nothing is published yet: `congeal run` takes up where it was left.", highlight=False)
+        return
+    console.print(f"version {report['version']} of {report['source']}", highlight=False, soft_wrap=True)
+    _counts(report, console)
+    for reason in report["failures"]:
+        console.print(f"  {reason['uri']}: {reason['error']}", markup=False, highlight=False, soft_wrap=True)
+    hidden = report["images"]["failed"] - len(report["failures"])
+    if hidden > 0:
+        console.print(f"  … and {hidden:,} more: see status and error in the table images", highlight=False)
+
+
+def show_rows(columns: list[str], rows: list[tuple[Any, ...]], console: Console) -> None:
+    """The answer of a query as a table."""
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    console.print(table)
+    console.print(f"{len(rows):,} row{'' if len(rows) == 1 else 's'}", highlight=False)
+
+
+def _counts(report: dict[str, Any], console: Console) -> None:
+    images = report["images"]
+    console.print(
+        f"images: {images['ok']:,} ok, {images['failed']:,} failed, {images['duplicate']:,} duplicate · "
+        f"clusters: {report['clusters']:,} · outliers: {report['outliers']:,}",
+        highlight=False,
+    )
+
+
+def _stages(report: dict[str, Any]) -> Table:
+    headings = ("made", "there already", "items", "seconds", "peak memory")
+    table = Table("stage", *map(_right, headings), box=None, pad_edge=False)
+    for stage in report["stages"]:
+        memory = f"{stage['peak_memory_bytes'] / 2**20:,.0f} MiB" if stage["peak_memory_bytes"] else "–"
+        counts = (stage["units_made"], stage["units_skipped"], stage["items_made"])
+        table.add_row(stage["stage"], *(f"{count:,}" for count in counts), f"{stage['seconds']:,.1f}", memory)
+    table.add_row("all", "", "", "", f"{report['seconds']:,.1f}", "", style="bold")
+    return table
+
+
+def _commands(destination: str, failed: int) -> list[str]:
+    lines = [
+        f"{destination}/stages/atlases: previews/*.png of every cluster",
+        f'congeal sql {destination} "FROM clusters"',
+        f"congeal transfer {destination} --from IMAGE --to IMAGE --points IN.csv",
+        f"python -c 'import congeal; print(congeal.open(\"{destination}\"))'",
+    ]
+    if failed:
+        lines.insert(1, f"congeal status {destination}: what failed, and why")
+    return lines
+
+
+def _right(heading: str) -> Any:
+    from rich.table import Column
+
+    return Column(heading, justify="right")

@@ -1,0 +1,131 @@
+"""Dask clients: of a cluster on this machine, and of a scheduler that is there already."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from infra.errors import UserError
+
+_CONNECT = 30
+
+_CONFIG = {
+    # A worker whose memory torch holds would be paused, and its run would hang; only the limit stays.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    # A unit may hold the interpreter for minutes.
+    "distributed.scheduler.worker-ttl": None,
+    "distributed.admin.tick.limit": "1h",
+    "distributed.comm.timeouts.connect": "60s",
+    "distributed.comm.timeouts.tcp": "120s",
+}
+
+
+def cores() -> int:
+    """Processor cores that this process may use, limits of containers included."""
+    from dask.system import CPU_COUNT
+
+    return int(CPU_COUNT)
+
+
+@contextmanager
+def remote_client(address: str) -> Iterator[Any]:
+    """A client of the scheduler at ``address``, which must have workers."""
+    distributed: Any = importlib.import_module("distributed")
+    try:
+        client = distributed.Client(address, timeout=_CONNECT, set_as_default=False)
+    except (OSError, ValueError) as fault:
+        raise UserError(f"No Dask scheduler answers at {address}: check engine.address.") from fault
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=_CONNECT)
+        except TimeoutError as fault:
+            raise UserError(f"The Dask scheduler at {address} has no workers: start some.") from fault
+        yield client
+
+
+@contextmanager
+def local_client(workers: int, memory: str, gpu_slots: bool) -> Iterator[Any]:
+    """A client of a new cluster of ``workers`` processes with one thread each, gone at the end of the block.
+
+    memory: limit of a worker, "auto" for its share of the machine's. gpu_slots: each GPU becomes the
+    resource "GPU" of one worker.
+    """
+    dask: Any = importlib.import_module("dask")
+    distributed: Any = importlib.import_module("distributed")
+    devices = _devices() if gpu_slots else []
+    scratch = tempfile.mkdtemp(prefix="congeal-engine-")
+    place = {"host": "127.0.0.1", "protocol": "tcp://", "dashboard": False}
+    options = place | {
+        "nthreads": 1,
+        "memory_limit": _memory_limit(memory, workers),
+        "local_directory": scratch,
+        "silence_logs": logging.CRITICAL,
+        "preload": [__name__],
+    }
+    try:
+        with (
+            dask.config.set(_CONFIG),
+            distributed.SpecCluster(
+                workers={
+                    number: {"cls": distributed.Nanny, "options": options | _slot(devices, number)}
+                    for number in range(workers)
+                },
+                scheduler={
+                    "cls": distributed.Scheduler,
+                    "options": place | {"port": 0, "dashboard_address": "127.0.0.1:0"},
+                },
+                silence_logs=logging.CRITICAL,
+            ) as cluster,
+            distributed.Client(cluster, set_as_default=False) as client,
+        ):
+            yield client
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def dask_setup(worker: Any) -> None:
+    """Runs in each local worker: Ctrl-C reaches all processes of a terminal, but only ours answers it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _memory_limit(limit: str, workers: int) -> int:
+    if limit == "auto":
+        system: Any = importlib.import_module("distributed.system")
+        return int(system.MEMORY_LIMIT) // workers
+    from dask.utils import parse_bytes
+
+    try:
+        return int(parse_bytes(limit))
+    except ValueError as fault:
+        raise UserError(f"The setting engine.memory cannot be {limit!r}: write 4GiB or auto.") from fault
+
+
+def _devices() -> list[str]:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        devices = [device.strip() for device in visible.split(",") if device.strip()]
+    else:
+        import torch
+
+        devices = [str(number) for number in range(torch.cuda.device_count())]
+    if not devices:
+        raise UserError("engine.gpu_slots is true, but there is no GPU on this machine: set it to false.")
+    return devices
+
+
+def _slot(devices: list[str], number: int) -> dict[str, Any]:
+    """One GPU for each of the first workers, none for the others."""
+    if not devices:
+        return {}
+    if number >= len(devices):
+        return {"env": {"CUDA_VISIBLE_DEVICES": ""}}
+    return {"env": {"CUDA_VISIBLE_DEVICES": devices[number]}, "resources": {"GPU": 1}}

@@ -1,0 +1,172 @@
+"""What storage raises: which faults pass by themselves and are tried again, and a sentence for the others."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+from collections.abc import Callable
+from http.client import IncompleteRead
+from types import TracebackType
+from typing import Any, Literal, TypeVar
+
+import tenacity
+
+from infra.errors import MissingError, StorageError
+
+T = TypeVar("T")
+Action = Literal["read", "write", "list", "delete"]
+
+ATTEMPTS = 5
+# Replaced by tests, which do not sleep.
+WAIT: tenacity.wait.wait_base = tenacity.wait_random_exponential(multiplier=0.2, max=5)
+
+_TRANSIENT = {
+    errno.EBUSY,
+    errno.EREMOTEIO,
+    errno.ECONNRESET,
+    errno.ECONNABORTED,
+    errno.ECONNREFUSED,
+    errno.EPIPE,
+    errno.ETIMEDOUT,
+    errno.EAGAIN,
+    errno.ESTALE,
+}
+_TRANSIENT_CODES = {"SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable"}
+# Two conditional writes met in the store; it asks for the request to be sent again.
+_TRANSIENT_CODES |= {"ConditionalRequestConflict", "OperationAborted"}
+_BAD_CREDENTIALS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
+
+_CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+_BY_TYPE: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
+    (FileNotFoundError, "{url} does not exist: check the path for a mistake."),
+    (PermissionError, "No permission to {action} {url}: grant it, or use another place or account."),
+    (IsADirectoryError, "{url} is a folder where a file is expected: check the path."),
+    ((NotADirectoryError, FileExistsError), "{url} lies below something that is a file: check the path."),
+    (ImportError, "{url} needs a package that is not installed ({brief}): install it."),
+    (NotImplementedError, "The store of {url} cannot {action} as congeal needs it: use another store."),
+)
+_BY_NUMBER = {
+    errno.ENOSPC: "No space left on {url}: free some or choose another destination.",
+    errno.EDQUOT: "No space left on {url}: the quota is used up; free some or choose another destination.",
+    errno.EROFS: "{url} is on a read-only file system: choose another destination.",
+    errno.ENAMETOOLONG: "The name {url} is too long for its store: choose a shorter one.",
+    errno.ENOSYS: "The store of {url} cannot {action} as congeal needs it ({brief}): use another store.",
+}
+
+
+def attempt(function: Callable[[], T]) -> T:
+    """Call ``function`` up to ``ATTEMPTS`` times while its faults are transient; the last is re-raised."""
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(is_transient),
+        stop=tenacity.stop_after_attempt(ATTEMPTS),
+        wait=WAIT,
+        reraise=True,
+    )
+    return retrying(function)
+
+
+class translated:  # noqa: N801 - reads as a verb: with translated("read", url)
+    """Turns what a store raises inside the block into a ``StorageError`` with a sentence about ``url``."""
+
+    def __init__(self, action: Action, url: str) -> None:
+        self.action: Action = action
+        self.url = url
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if fault is not None and _is_storage_fault(fault):
+            error = MissingError if isinstance(fault, FileNotFoundError) else StorageError
+            raise error(sentence(fault, self.action, self.url)) from fault
+
+
+def is_transient(fault: BaseException) -> bool:
+    """True for faults that are likely to pass: throttling, resets, timeouts, an endpoint that restarts."""
+    code, status = _response(fault)
+    if code in _TRANSIENT_CODES or status == 429:
+        return True
+    if status >= 500:
+        return status != 501
+    if isinstance(fault, TimeoutError | ConnectionError):
+        return True
+    if isinstance(fault, OSError) and fault.errno is not None:
+        return fault.errno in _TRANSIENT
+    return isinstance(fault, (IncompleteRead, *_transport_faults()))
+
+
+def sentence(fault: BaseException, action: Action, url: str) -> str:
+    """One sentence for ``fault``, met while doing ``action`` on ``url``, with what to do about it."""
+    text = _about_the_account(fault)
+    if text is None:
+        text = next((text for kind, text in _BY_TYPE if isinstance(fault, kind)), None)
+    if text is None and isinstance(fault, OSError) and fault.errno is not None:
+        text = _BY_NUMBER.get(fault.errno)
+    if text is None and is_transient(fault):
+        text = "The store of {url} failed {attempts} times to {action} ({brief}): try again later."
+    if text is None:
+        text = "Cannot {action} {url}: {brief}; check the path and the storage settings."
+    return text.format(url=url, action=action, brief=_brief(fault), attempts=ATTEMPTS)
+
+
+def _about_the_account(fault: BaseException) -> str | None:
+    code, _ = _response(fault)
+    if code in _BAD_CREDENTIALS:
+        return "The store refused the credentials for {url}: " + _CREDENTIALS + "."
+    if code == "NoSuchBucket":
+        return "The bucket of {url} does not exist: create it or correct its name."
+    if isinstance(fault, OSError) and not isinstance(fault, ConnectionRefusedError):
+        return None
+    boto: Any = importlib.import_module("botocore.exceptions")
+    if isinstance(fault, boto.NoCredentialsError | boto.PartialCredentialsError):
+        return "There are no credentials for {url}: " + _CREDENTIALS + " (storage.anonymous if it is public)."
+    if isinstance(fault, boto.ProfileNotFound):
+        return "{brief}: set AWS_PROFILE to a profile that your AWS configuration has."
+    if isinstance(fault, boto.EndpointConnectionError | boto.ConnectTimeoutError | ConnectionRefusedError):
+        return "The endpoint of {url} cannot be reached: check storage.endpoint_url or AWS_ENDPOINT_URL."
+    if isinstance(fault, ValueError):
+        return "{brief}: set storage.endpoint_url to a URL such as http://host:port."
+    return None
+
+
+def _brief(fault: BaseException) -> str:
+    text = (fault.strerror if isinstance(fault, OSError) else None) or str(fault) or type(fault).__name__
+    return " ".join(text.split()).rstrip(".")
+
+
+def _response(fault: BaseException) -> tuple[str, int]:
+    """The error code and HTTP status that a store answered with; empty and 0 if it did not answer."""
+    for link in (fault, fault.__cause__):
+        response = getattr(link, "response", None)
+        if isinstance(response, dict):
+            number = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            return str(response.get("Error", {}).get("Code", "")), int(number)
+    status = getattr(fault, "status", 0)
+    return "", status if isinstance(status, int) else 0
+
+
+def _is_storage_fault(fault: BaseException) -> bool:
+    if isinstance(fault, OSError | ImportError | NotImplementedError | IncompleteRead):
+        return True
+    if isinstance(fault, ValueError):
+        # botocore's answer to an endpoint that is no URL.
+        return "Invalid endpoint" in str(fault)
+    boto: Any = importlib.import_module("botocore.exceptions")
+    return isinstance(fault, (boto.BotoCoreError, *_transport_faults()))
+
+
+def _transport_faults() -> tuple[type[BaseException], ...]:
+    # Imported only when something has failed: local runs never pay for the S3 client.
+    import aiohttp
+
+    boto: Any = importlib.import_module("botocore.exceptions")
+    return (
+        aiohttp.ClientError,
+        boto.ConnectionError,
+        boto.HTTPClientError,
+        boto.ResponseStreamingError,
+        importlib.import_module("botocore.parsers").ResponseParserError,
+        importlib.import_module("fsspec.exceptions").FSTimeoutError,
+    )

@@ -1,0 +1,100 @@
+"""Progress of long stages on stderr: a live bar on a terminal, a line at start and end elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bars
+from rich.text import Text
+
+Advance = Callable[[int], None]
+
+
+class _Speed(ProgressColumn):
+    """Items a second, or seconds an item when it is slow."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(_rate(speed), style="progress.data.speed")
+
+
+class Progress:
+    """Shows how far each stage is. Use as a context manager; stages may follow one another or overlap.
+
+    quiet: show nothing. console: where to; None: stderr.
+    """
+
+    def __init__(self, quiet: bool = False, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._quiet = quiet
+        self._live = not quiet and self._console.is_terminal
+        self._bars = Bars(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Speed(),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+            console=self._console,
+            disable=not self._live,
+        )
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    @contextmanager
+    def stage(self, name: str, total: int | None = None, done: int = 0) -> Iterator[Advance]:
+        """Show one stage; call what the block receives with the number of items that are newly done.
+
+        total: items in all, None where it is not known. done: items that an earlier run has done; they do
+        not count for the speed.
+        """
+        begin = time.perf_counter()
+        seen = done
+        task = self._bars.add_task(name, total=total, completed=done)
+        self.note(f"{name}: {_of(done, total)} at the start" if done else f"{name}: started", live=False)
+
+        def advance(count: int) -> None:
+            nonlocal seen
+            seen += count
+            self._bars.update(task, advance=count)
+
+        yield advance
+        seconds = time.perf_counter() - begin
+        speed = (seen - done) / seconds if seconds > 0 else None
+        self.note(f"{name}: {_of(seen, total)} in {seconds:.1f} s, {_rate(speed)}", live=False)
+
+    def note(self, text: str, *, live: bool = True) -> None:
+        """Print one line, above the bars if there are any. live=False: only where there are no bars."""
+        if not self._quiet and (live or not self._live):
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _rate(speed: float | None) -> str:
+    if not speed:
+        return "- /s"
+    return f"{speed:,.1f} /s" if speed >= 1 else f"{1 / speed:,.1f} s each"
+
+
+def _of(count: int, total: int | None) -> str:
+    return f"{count:,}" if total is None else f"{count:,} of {total:,}"

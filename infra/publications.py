@@ -1,0 +1,119 @@
+"""What readers see: versions of a destination, and the one small pointer to the current one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import ValidationError
+
+from infra.commits import LAYOUT, Frozen, digest, newer
+from infra.errors import DamagedError, MissingError, UserError
+from infra.storage import Location
+
+
+class Publication(Frozen):
+    """One published state. number: 1, 2, …, given by ``publish``. units: stage → "scope/unit" of each.
+
+    run_key: digest of all that the results depend on. counts: for summaries. created: UTC, ISO 8601.
+    """
+
+    layout: int = LAYOUT
+    number: int = 0
+    run_key: str
+    source: str
+    settings: dict[str, Any]
+    backbone: str
+    weights_fingerprint: str
+    units: dict[str, list[str]]
+    counts: dict[str, int]
+    created: str
+    code_version: str
+
+
+def claim(destination: Location) -> None:
+    """Mark ``destination`` as one of congeal's; ``UserError`` if a newer congeal has written to it."""
+    if not (destination / "congeal.json").put_if_absent(_encoded({"layout": LAYOUT})):
+        check_layout(destination)
+
+
+def check_layout(destination: Location) -> bool:
+    """True if ``destination`` is one of congeal's; ``UserError`` if a newer congeal has written to it."""
+    place = destination / "congeal.json"
+    try:
+        layout = int(json.loads(place.read_bytes())["layout"])
+    except MissingError:
+        return False
+    except (ValueError, KeyError, TypeError) as fault:
+        raise DamagedError(f'{place} is damaged: write {{"layout": {LAYOUT}}} into it.') from fault
+    if layout > LAYOUT:
+        raise newer(place, layout)
+    return True
+
+
+def publish(destination: Location, publication: Publication) -> str:
+    """Write ``publication`` under the next number and point to it; the version's file name is returned."""
+    names = versions(destination)
+    number = 1 + (int(names[-1].partition("-")[0]) if names else 0)
+    publication = publication.model_copy(update={"number": number})
+    content = publication.model_dump(mode="json")
+    name = f"{number:05d}-{digest(content, length=8)}.json"
+    (destination / "published/versions" / name).put_if_absent(_encoded(content))
+    (destination / "published/current.json").write_bytes(_encoded({"version": name}))
+    return name
+
+
+def published(destination: Location, version: str | None = None) -> Publication | None:
+    """The current publication, or ``version``: its file name, with or without ending, or its number.
+
+    None if nothing has been published. Raises ``UserError`` for a version that does not exist.
+    """
+    if version is None:
+        name = _current(destination)
+        if name is None:
+            return None
+    else:
+        name = _named(destination, version)
+    place = destination / "published/versions" / name
+    try:
+        content = json.loads(place.read_bytes())
+        if content["layout"] > LAYOUT:
+            raise newer(place, content["layout"])
+        return Publication.model_validate(content)
+    except MissingError as fault:
+        raise DamagedError(f"The publication {place} is missing: run congeal again.") from fault
+    except (ValidationError, ValueError, KeyError, TypeError) as fault:
+        raise DamagedError(f"The publication {place} is damaged: run congeal again.") from fault
+
+
+def versions(destination: Location) -> list[str]:
+    """File names of all publications, oldest first."""
+    names = (destination / "published/versions").children()
+    return [name for name in names if name.endswith(".json") and name.partition("-")[0].isdigit()]
+
+
+def _current(destination: Location) -> str | None:
+    place = destination / "published/current.json"
+    try:
+        name = json.loads(place.read_bytes())["version"]
+    except MissingError:
+        return None
+    except (ValueError, KeyError, TypeError) as fault:
+        raise DamagedError(f"The pointer {place} is damaged: run congeal again.") from fault
+    return str(name)
+
+
+def _named(destination: Location, version: str) -> str:
+    names = versions(destination)
+    for name in names:
+        number = name.partition("-")[0]
+        if version in (name, name.removesuffix(".json")):
+            return name
+        if version.isdigit() and int(version) == int(number):
+            return name
+    have = ", ".join(name.removesuffix(".json") for name in names[-5:]) or "none"
+    raise UserError(f"{destination} has no version {version}: the newest are {have}.")
+
+
+def _encoded(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, indent=1, sort_keys=True).encode() + b"\n"

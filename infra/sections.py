@@ -1,0 +1,108 @@
+"""The sections of the settings: one frozen model a stage or service."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SecretStr
+
+_PILLOW_LIMIT = 178_956_970
+
+
+class Section(BaseModel):
+    """Settings of one stage or service."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class CatalogSettings(Section):
+    """extensions: name endings that are images. max_pixels: larger ones are refused before decoding.
+
+    min_side: pixels. slice_size: objects in a unit, on average.
+    """
+
+    extensions: tuple[str, ...] = (
+        ".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif",
+    )  # fmt: skip
+    max_pixels: PositiveInt = _PILLOW_LIMIT
+    min_side: PositiveInt = 8
+    slice_size: PositiveInt = 512
+
+
+class FeaturesSettings(Section):
+    """backbone: a timm name. weights: a safetensors path or URL; None: timm's hub. image_size: pixels.
+
+    image_size and stride None: the backbone's own. shard_bytes: size of a unit's features.
+    """
+
+    backbone: str = "vit_small_patch14_dinov2.lvd142m"
+    weights: str | None = None
+    image_size: PositiveInt | None = None
+    layer: int = -1
+    facet: Literal["token", "key", "query", "value"] = "token"
+    stride: PositiveInt | None = None
+    mirror: bool = True
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = "auto"
+    batch_size: PositiveInt = 4
+    shard_bytes: PositiveInt = 64 * 2**20
+
+
+class ClustersSettings(Section):
+    """method "single": the whole source is one cluster. smallest: images in a cluster.
+
+    sample: images that the splitting looks at in a large collection.
+    """
+
+    method: Literal["auto", "single"] = "auto"
+    smallest: PositiveInt = 3
+    sample: PositiveInt = 20_000
+
+
+class AtlasesSettings(Section):
+    """atlas_size: most images that build an atlas; the rest are fitted to it. resolution: cells a side."""
+
+    atlas_size: PositiveInt = 24
+    resolution: PositiveInt = 64
+    map_resolution: PositiveInt = 64
+    solver: str = "synchronize"
+
+
+class PreviewsSettings(Section):
+    """size: pixels a side. members: most images shown."""
+
+    size: PositiveInt = 192
+    members: PositiveInt = 24
+
+
+class IndexSettings(Section):
+    """lattice: points a side that are laid over each atlas. clusters_per_unit: clusters in one file."""
+
+    lattice: PositiveInt = 16
+    clusters_per_unit: PositiveInt = 64
+
+
+class EngineSettings(Section):
+    """address: of an existing Dask scheduler. workers, threads None: from the machine.
+
+    memory: limit of one worker, as Dask reads it ("auto", "4GiB"). gpu_slots: one unit a GPU at a time.
+    """
+
+    kind: Literal["auto", "dask", "loop"] = "auto"
+    address: str | None = None
+    workers: PositiveInt | None = None
+    threads: PositiveInt | None = None
+    memory: str = "auto"
+    gpu_slots: bool = False
+
+
+class StorageSettings(Section):
+    """How to reach object stores; what is None comes from the usual AWS variables and files."""
+
+    endpoint_url: str | None = None
+    key: SecretStr | None = None
+    secret: SecretStr | None = None
+    token: SecretStr | None = None
+    region: str | None = None
+    anonymous: bool = False
+    options: dict[str, Any] = Field(default_factory=dict, repr=False)

@@ -1,0 +1,185 @@
+"""The tables: Parquet with explicit, versioned schemas that say what every column means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet as pq
+
+from infra.commits import in_threads
+from infra.errors import DamagedError
+from infra.storage import Location
+
+SCHEMA_VERSION = 1
+ROW_GROUP = 65_536
+COORDINATES = (
+    "x, y: pixels of the original image after EXIF orientation, x right, y down, (0, 0) the centre of the "
+    "top-left pixel. u, v: atlas coordinates, the square [-1, 1]^2, u right, v down, cell centres as torch's "
+    "align_corners=False."
+)
+
+_TEXT = pa.string()
+_CATEGORY = pa.dictionary(pa.int32(), pa.string())
+
+
+def _schema(table: str, *columns: tuple[str, pa.DataType, str]) -> pa.Schema:
+    fields = [pa.field(name, kind, metadata={"description": about}) for name, kind, about in columns]
+    facts = {
+        b"congeal.table": table.encode(),
+        b"congeal.schema_version": str(SCHEMA_VERSION).encode(),
+        b"congeal.coordinates": COORDINATES.encode(),
+    }
+    return pa.schema(fields, metadata=facts)
+
+
+IMAGES = _schema(
+    "images",
+    ("image_id", _TEXT, "first 32 hex digits of the SHA-256 of the bytes; null if they could not be read"),
+    ("uri", _TEXT, "path relative to the source"),
+    ("bytes", pa.int64(), "size of the object"),
+    ("etag", _TEXT, "the store's entity tag; the MD5 of the bytes where the store has none"),
+    ("width", pa.int32(), "pixels, after EXIF orientation"),
+    ("height", pa.int32(), "pixels, after EXIF orientation"),
+    ("format", _TEXT, "file format, such as JPEG"),
+    ("status", _CATEGORY, "ok, failed or duplicate"),
+    ("error", _TEXT, "why the image failed"),
+    ("cluster_id", _TEXT, "cluster of the image; null for outliers, failures and duplicates of none"),
+    ("outlier", pa.bool_(), "true if the image shows nothing that enough others show"),
+    ("features_unit", _TEXT, "unit that holds the features, scope/unit"),
+    ("features_row", pa.int32(), "row of the features in their unit"),
+)
+
+CLUSTERS = _schema(
+    "clusters",
+    ("cluster_id", _TEXT, "digest of the members"),
+    ("status", _TEXT, "ok, single, nothing-in-common or another honest answer"),
+    ("n_images", pa.int32(), "images in the cluster"),
+    ("n_members", pa.int32(), "images that built the atlas"),
+    ("n_outliers", pa.int32(), "images that do not fit the atlas"),
+    ("medoid_image_id", _TEXT, "the image nearest to all others"),
+    ("residual", pa.float32(), "median residual of the images"),
+    ("cycle_error", pa.float32(), "median cycle error of the images"),
+    ("fold_fraction", pa.float32(), "median share of the map that is folded, 0 to 1"),
+    ("coverage", pa.float32(), "median share of the atlas that an image covers, 0 to 1"),
+    ("confidence", pa.float32(), "median confidence, 0 to 1"),
+    ("margin", pa.float32(), "how much better the solution is than the second best"),
+    ("backbone", _TEXT, "timm name"),
+    ("weights_fingerprint", _TEXT, "digest of the backbone's weights"),
+    ("atlas_unit", _TEXT, "unit that holds the atlas, scope/unit"),
+)
+
+ALIGNMENTS = _schema(
+    "alignments",
+    ("image_id", _TEXT, "the image"),
+    ("cluster_id", _TEXT, "its cluster"),
+    ("role", _TEXT, "member: built the atlas; fitted: fitted to it afterwards"),
+    ("mirrored", pa.bool_(), "true if the image shows the mirrored atlas"),
+    ("rotation", pa.float32(), "of the similarity from atlas to frame, radians"),
+    ("scale", pa.float32(), "of the similarity from atlas to frame"),
+    ("translation_u", pa.float32(), "of the similarity from atlas to frame, frame units"),
+    ("translation_v", pa.float32(), "of the similarity from atlas to frame, frame units"),
+    ("residual", pa.float32(), "how far the features are from the atlas"),
+    ("cycle_error", pa.float32(), "atlas to image and back, atlas units"),
+    ("fold_fraction", pa.float32(), "share of the map that is folded, 0 to 1"),
+    ("coverage", pa.float32(), "share of the atlas that the image covers, 0 to 1"),
+    ("outlier", pa.bool_(), "true if the image does not fit the atlas"),
+    ("outlier_reason", _TEXT, "why it does not"),
+)
+
+CORRESPONDENCES = _schema(
+    "correspondences",
+    ("cluster_id", _TEXT, "the cluster"),
+    ("point_id", pa.int32(), "point of the atlas: row * lattice + column"),
+    ("u", pa.float32(), "atlas coordinate, right"),
+    ("v", pa.float32(), "atlas coordinate, down"),
+    ("image_id", _TEXT, "the image"),
+    ("x", pa.float32(), "pixels of the original image, right"),
+    ("y", pa.float32(), "pixels of the original image, down"),
+    ("confidence", pa.float32(), "0 to 1"),
+    ("visible", pa.bool_(), "true if the point is seen in the image"),
+)
+
+
+def encode_table(table: pa.Table | Iterable[pa.RecordBatch], schema: pa.Schema) -> bytes:
+    """Parquet bytes of ``table`` with exactly the columns of ``schema``, in its order.
+
+    The same rows give the same bytes, however they are cut into batches. Raises ``ValueError`` for a missing
+    or extra column and ``pa.ArrowInvalid`` for a value that does not fit its column.
+    """
+    batches = table.to_batches(max_chunksize=ROW_GROUP) if isinstance(table, pa.Table) else table
+    sink = pa.BufferOutputStream()
+    texts = [field.name for field in schema if field.type in (_TEXT, _CATEGORY)]
+    with pq.ParquetWriter(sink, schema, compression="zstd", use_dictionary=texts) as writer:
+        for group in _row_groups(_cast(batch, schema) for batch in batches):
+            writer.write_table(group, row_group_size=ROW_GROUP)
+    return bytes(sink.getvalue())
+
+
+def dataset(locations: Sequence[Location], schema: pa.Schema) -> pyarrow.dataset.Dataset:
+    """One dataset over Parquet files of the same schema.
+
+    Raises ``DamagedError`` for a file that is no Parquet, of another table, or of a newer schema version.
+    """
+    if not locations:
+        return pyarrow.dataset.dataset(schema.empty_table())
+    for _ in in_threads(lambda location: _check(location, schema), list(locations)):
+        pass
+    filesystem, _ = locations[0].arrow_filesystem()
+    paths = [location.arrow_filesystem()[1] for location in locations]
+    return pyarrow.dataset.dataset(paths, schema=schema, filesystem=filesystem, format="parquet")
+
+
+def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
+    table = pa.Table.from_batches([batch])
+    missing = [name for name in schema.names if name not in table.column_names]
+    extra = [name for name in table.column_names if name not in schema.names]
+    if missing or extra:
+        raise ValueError(f"columns do not fit the schema: missing {missing}, extra {extra}")
+    return table.select(schema.names).cast(schema)
+
+
+def _row_groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Cut a stream of tables anew, so that every row group but the last is full."""
+    waiting: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        waiting.append(table)
+        rows += table.num_rows
+        while rows >= ROW_GROUP:
+            whole = _joined(waiting)
+            yield _joined([whole.slice(0, ROW_GROUP)])
+            waiting = [whole.slice(ROW_GROUP)]
+            rows -= ROW_GROUP
+    if rows:
+        yield _joined(waiting)
+
+
+def _joined(tables: list[pa.Table]) -> pa.Table:
+    # One chunk a column and one dictionary: how rows were cut before must not show in the bytes.
+    table = pa.concat_tables(tables).combine_chunks()
+    columns = [
+        column.cast(_TEXT).combine_chunks().dictionary_encode().cast(_CATEGORY)
+        if pa.types.is_dictionary(column.type)
+        else column
+        for column in table.columns
+    ]
+    return pa.Table.from_arrays(columns, schema=table.schema)
+
+
+def _check(location: Location, schema: pa.Schema) -> None:
+    try:
+        with location.open() as file:
+            found = pq.read_schema(file)
+    except pa.ArrowInvalid as fault:
+        raise DamagedError(f"{location} is no Parquet file: run congeal again to write it anew.") from fault
+    facts = found.metadata or {}
+    expected = schema.metadata[b"congeal.table"]
+    if facts.get(b"congeal.table") != expected:
+        raise DamagedError(f"{location} does not hold the table {expected.decode()}: run congeal again.")
+    version = facts.get(b"congeal.schema_version", b"")
+    if not version.isdigit() or int(version) > int(schema.metadata[b"congeal.schema_version"]):
+        raise DamagedError(f"{location} has the newer schema version {version.decode()}: upgrade congeal.")
+    if not found.equals(schema):
+        raise DamagedError(f"{location} has not the columns of {expected.decode()}: run congeal again.")

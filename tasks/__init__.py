@@ -1,0 +1,1 @@
+"""One module a stage: read by URI, call one pure function, write by URI, commit, return a small record."""

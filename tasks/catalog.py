@@ -1,0 +1,246 @@
+"""The catalog: every object of the source that is called like an image, identified, checked, or refused.
+
+A slice of the listing is a unit; a last unit merges the slices into one table, sorted by uri, and marks the
+duplicates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from infra.commits import Marker, digest
+from infra.errors import StorageError, UserError
+from infra.settings import CatalogSettings, Settings
+from infra.storage import Location
+from infra.tables import encode_table
+from tasks import versions
+from tasks.reading import readers_of
+from tasks.spool import load, scalar, stream, workspace
+from tasks.stage import Run, StageResult, Unit, Work, address, committed_marker, plan_units, run_units
+from tasks.survey import Entry, Survey, listing_table
+
+STAGE = versions.CATALOG
+VERSION = versions.VERSIONS[STAGE]
+BYTES_PER_PIXEL = 8  # the most that an uncompressed image needs: four channels of 16 bits
+HEADER_ALLOWANCE = 16_777_216
+
+CATALOG = pa.schema(
+    [
+        pa.field("image_id", pa.string()),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("bytes", pa.int64(), nullable=False),
+        pa.field("etag", pa.string()),
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field("format", pa.string()),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("error", pa.string()),
+        pa.field("unread", pa.bool_(), nullable=False),
+    ],
+    metadata={b"congeal.table": b"catalog", b"congeal.schema_version": b"1"},
+)
+
+
+class Finding(NamedTuple):
+    """One row of the catalog, its columns in order. `unread`: the object could not be read this time."""
+
+    image_id: str | None
+    uri: str
+    bytes: int
+    etag: str | None
+    width: int | None
+    height: int | None
+    format: str | None
+    status: str
+    error: str | None
+    unread: bool
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The finished stage: where the merged table lies, its identity, how many images it has of each kind."""
+
+    result: StageResult
+    images: Location
+    identity: str  # "scope/unit/content" of the merge
+    ok: int
+    failed: int
+    duplicate: int
+    unread: int
+    first_error: str | None
+
+
+def scope(settings: Settings) -> str:
+    """Digest of what bears on an image's row: the limits, and this stage's version."""
+    return digest(STAGE, VERSION, settings.catalog.max_pixels, settings.catalog.min_side, length=16)
+
+
+def stage(run: Run, survey: Survey) -> Catalog:
+    """Check every image of the survey and merge the findings.
+
+    Raises UserError if the source has no image, or if not one image of it can be used.
+    """
+    survey.require_images(run.settings.catalog)
+    slices = _make_slices(run, survey)
+    merged = _merge(run, slices)
+    place = address(run.destination, STAGE, VERSION, merged.units[0].scope, merged.units[0].unit)
+    marker = committed_marker(place)
+    record = marker.record
+    catalog = Catalog(
+        result=slices + merged,
+        images=place.folder / marker.content / "images.parquet",
+        identity=f"{place.scope}/{place.unit}/{marker.content}",
+        ok=record["ok"],
+        failed=record["failed"],
+        duplicate=record["duplicate"],
+        unread=record["unread"],
+        first_error=record["first_error"],
+    )
+    if catalog.ok == 0:
+        counted = "The only image" if catalog.failed == 1 else f"None of the {catalog.failed} images"
+        raise UserError(f"{counted} of {run.source.url} can be used; the first: {catalog.first_error}.")
+    return catalog
+
+
+def _make_slices(run: Run, survey: Survey) -> StageResult:
+    settings = run.settings.catalog
+    here = scope(run.settings)
+    payload = {"source": run.source, "catalog": settings}
+    units = [
+        Unit(
+            address(run.destination, STAGE, VERSION, here, _slice_digest(run.source, here, entries)),
+            payload,
+            items=len(entries),
+        )
+        for entries in survey.slices(settings.slice_size)
+    ]
+    plan = plan_units(STAGE, here, units, run.progress, remake=_was_unread)
+    missing = {unit.address.unit: unit for unit in plan.todo}
+    for entries in survey.slices(settings.slice_size) if missing else ():
+        unit = missing.get(_slice_digest(run.source, here, entries))
+        if unit is not None:
+            (unit.address.folder / "listing.parquet").write_bytes(_plain_parquet(listing_table(entries)))
+    return run_units(plan, make_slice, run)
+
+
+def _was_unread(marker: Marker) -> bool:
+    # What could not be read (no permission, say) may be readable by now, and nothing in the listing shows it.
+    return bool(marker.record.get("unread"))
+
+
+def _slice_digest(source: Location, here: str, entries: Iterable[Entry]) -> str:
+    return digest(here, source.url, [[entry.path, entry.bytes, entry.token] for entry in entries])
+
+
+def _plain_parquet(table: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def make_slice(unit: Unit) -> Marker:
+    """Read, hash and check every object of one slice; commit its rows as catalog.parquet."""
+    work = Work(unit)
+    source: Location = unit.payload["source"]
+    settings: CatalogSettings = unit.payload["catalog"]
+    listing = unit.address.folder / "listing.parquet"
+    try:
+        entries = [Entry(**row) for row in pq.read_table(io.BytesIO(listing.read_bytes())).to_pylist()]
+    except StorageError:
+        # Another run has made the slice in the meantime and cleared its listing away.
+        marker = unit.address.marker()
+        if marker is None:
+            raise
+        return marker
+    with work.watch.phase("start"):
+        import congeal.images  # noqa: F401 - the first unit of a process pays for the import
+    with work.watch.phase("decode"), ThreadPoolExecutor(readers_of(source)) as pool:
+        findings = list(pool.map(lambda entry: examine(source, entry, settings), entries))
+    columns = list(zip(*findings, strict=True))
+    arrays = [pa.array(list(values), field.type) for values, field in zip(columns, CATALOG, strict=True)]
+    table = pa.Table.from_arrays(arrays, schema=CATALOG)
+    unread = sum(finding.unread for finding in findings)
+    marker = work.commit({"catalog.parquet": encode_table(table, CATALOG)}, {"unread": unread})
+    listing.delete()
+    return marker
+
+
+def examine(source: Location, entry: Entry, settings: CatalogSettings) -> Finding:
+    """One object: identity and size if it is a sound image, else the reason why not. Never raises for it."""
+    from congeal.errors import ImageError
+    from congeal.images import inspect
+
+    def failed(
+        reason: str, *, image_id: str | None = None, etag: str | None = entry.etag, unread: bool = False
+    ) -> Finding:
+        return Finding(image_id, entry.path, entry.bytes, etag, None, None, None, "failed", reason, unread)
+
+    if entry.fault is not None:
+        return failed(entry.fault)
+    limit = settings.max_pixels * BYTES_PER_PIXEL + HEADER_ALLOWANCE
+    if entry.bytes > limit:
+        return failed(
+            f"{entry.bytes} bytes, more than an image of the allowed {settings.max_pixels} pixels needs"
+        )
+    try:
+        data = (source / entry.path).read_bytes()
+    except UserError as error:
+        return failed(str(error), unread=True)
+    image_id = hashlib.sha256(data).hexdigest()[:32]
+    etag = entry.etag or hashlib.md5(data, usedforsecurity=False).hexdigest()
+    try:
+        info = inspect(data, settings.max_pixels, settings.min_side)
+    except ImageError as error:
+        return failed(error.reason, image_id=image_id, etag=etag)._replace(bytes=len(data))
+    return Finding(
+        image_id, entry.path, len(data), etag, info.width, info.height, info.format, "ok", None, unread=False
+    )
+
+
+def _merge(run: Run, slices: StageResult) -> StageResult:
+    here = digest(STAGE, "merge", VERSION, length=16)
+    parts = [[entry.scope, entry.unit, entry.content] for entry in slices.units]
+    base = run.destination / "stages" / STAGE
+    tables = tuple(base / scope_ / unit / content / "catalog.parquet" for scope_, unit, content in parts)
+    unit = Unit(
+        address(run.destination, STAGE, VERSION, here, digest(here, parts)),
+        {"tables": tables},
+        items=slices.items_made + slices.items_skipped,
+    )
+    return run_units(plan_units(STAGE, here, [unit], run.progress), make_merge, run, title="catalog, merged")
+
+
+def make_merge(unit: Unit) -> Marker:
+    """One table of all slices, sorted by uri, duplicates marked; out of core. Commits images.parquet."""
+    work = Work(unit)
+    with workspace() as connection:
+        load(connection, "entries", unit.payload["tables"], CATALOG)
+        # The first name of some bytes is the image; the same bytes under a later name are a duplicate of it.
+        connection.execute(
+            """CREATE TABLE images AS
+            WITH firsts AS (
+                SELECT image_id, min(uri) AS first FROM entries WHERE status = 'ok' GROUP BY image_id
+            )
+            SELECT e.image_id, e.uri, e.bytes, e.etag, e.width, e.height, e.format,
+                   if(e.status = 'ok' AND e.uri <> f.first, 'duplicate', e.status) AS status,
+                   e.error, e.unread
+            FROM entries e LEFT JOIN firsts f USING (image_id)"""
+        )
+        record = {
+            status: scalar(connection, f"SELECT count(*) FROM images WHERE status = '{status}'")  # noqa: S608
+            for status in ("ok", "failed", "duplicate")
+        }
+        record["unread"] = scalar(connection, "SELECT count(*) FROM images WHERE unread")
+        record["first_error"] = scalar(
+            connection, "SELECT uri || ': ' || error FROM images WHERE status = 'failed' ORDER BY uri LIMIT 1"
+        )
+        encoded = encode_table(stream(connection, "SELECT * FROM images ORDER BY uri"), CATALOG)
+    return work.commit({"images.parquet": encoded}, record)

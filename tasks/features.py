@@ -1,0 +1,252 @@
+"""Dense features: a unit is a shard of images, one Zarr group with one writer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from infra.arrays import ArraySpec, encode_group
+from infra.commits import Marker, digest
+from infra.settings import Settings
+from infra.storage import Location
+from tasks import position, versions
+from tasks.catalog import CATALOG, Catalog
+from tasks.reading import Named, Pixels, Unreadable, decoded
+from tasks.spool import insert, load, rows, workspace
+from tasks.stage import (
+    Run,
+    StagePlan,
+    StageResult,
+    Unit,
+    UnitReport,
+    Work,
+    address,
+    batched,
+    read_markers,
+    report,
+    run_units,
+    take_back,
+)
+from tasks.weights import Weights, backbone_spec, load_weights
+
+if TYPE_CHECKING:
+    from congeal.backbones import Backbone
+
+STAGE = versions.FEATURES
+VERSION = versions.VERSIONS[STAGE]
+GROUP = "features.zarr"
+MOST_IMAGES = 256  # in a unit
+COORDINATES = (
+    "row, column: cells of the square frame around the image (edge-padded, centred), y down; cells cover "
+    "[-extent, extent]^2 of the frame [-1, 1]^2, cell centres as in align_corners=False; features_mirrored: "
+    "what the backbone sees in the mirrored image, in that image's own frame"
+)
+
+
+@dataclass(frozen=True)
+class Features:
+    """The finished stage: its shards, the scope that they lie in, the backbone that made them.
+
+    position: the unit that knows what in the features is place rather than content.
+    """
+
+    result: StageResult
+    scope: str
+    weights: Weights
+    shards: tuple[UnitReport, ...]
+    position: UnitReport
+
+
+def scope(settings: Settings, weights: Weights) -> str:
+    """Digest of everything that bears on the features of an image."""
+    from congeal.backbones import geometry
+
+    asked = settings.features
+    return digest(
+        STAGE,
+        VERSION,
+        weights.backbone,
+        weights.fingerprint,
+        geometry(backbone_spec(weights, asked)).image_size,
+        asked.layer,
+        asked.facet,
+        asked.stride,
+        asked.mirror,
+        asked.precision,
+        length=16,
+    )
+
+
+def stage(run: Run, catalog: Catalog, weights: Weights) -> Features:
+    """Features of every sound image of the catalog that has none yet."""
+    here = scope(run.settings, weights)
+    place = position.stage(run, weights, here)
+    shards = run_units(_plan(run, catalog, weights, here), make_shard, run)
+    return Features(place + shards, here, weights, shards.units, place.units[0])
+
+
+def images_per_unit(settings: Settings, weights: Weights) -> int:
+    """How many images make one shard of about features.shard_bytes."""
+    from congeal.backbones import geometry
+
+    shape = geometry(backbone_spec(weights, settings.features))
+    one = shape.grid**2 * shape.channels * 2 * (2 if settings.features.mirror else 1)
+    return min(max(settings.features.shard_bytes // one, 1), MOST_IMAGES)
+
+
+def _plan(run: Run, catalog: Catalog, weights: Weights, here: str) -> StagePlan:
+    """Units that hold a wanted image stay as they are; images without one go into new units, by image id."""
+    payload = {"source": run.source, "settings": run.settings, "weights": weights}
+
+    def unit(members: Sequence[Named]) -> Unit:
+        name = digest(here, [image_id for image_id, _ in members])
+        place = address(run.destination, STAGE, VERSION, here, name)
+        return Unit(place, {**payload, "members": tuple(members)}, items=len(members))
+
+    with workspace() as connection:
+        load(connection, "catalog", [catalog.images], CATALOG, "image_id, uri, status")
+        connection.execute("CREATE TABLE wanted AS SELECT image_id, uri FROM catalog WHERE status = 'ok'")
+        connection.execute(
+            "CREATE TABLE covered (image_id VARCHAR, unit VARCHAR, position INTEGER, unread BOOLEAN)"
+        )
+        reports = {}
+        for marker in _committed(run, here):
+            reports[marker.unit] = report(marker)
+            insert(connection, "covered", _covered(marker))
+        todo = []
+        # An image that could not be read then, though the catalog says that it can, is worth another try.
+        again = "SELECT DISTINCT unit FROM covered JOIN wanted USING (image_id) WHERE unread ORDER BY unit"
+        for (name,) in list(rows(connection, again)):
+            members = "SELECT image_id, uri FROM covered LEFT JOIN wanted USING (image_id) WHERE unit = "
+            todo.append(unit(list(rows(connection, f"{members} '{name}' ORDER BY position"))))
+            take_back(todo[-1].address)
+            del reports[name]
+        used = "SELECT DISTINCT unit FROM covered JOIN wanted USING (image_id)"
+        done = [reports[name] for (name,) in rows(connection, used) if name in reports]
+        missing = "SELECT image_id, uri FROM wanted ANTI JOIN covered USING (image_id) ORDER BY image_id"
+        size = images_per_unit(run.settings, weights)
+        todo.extend(unit(members) for members in batched(rows(connection, missing), size))
+    return StagePlan(STAGE, here, tuple(done), tuple(todo), gpu=True)
+
+
+def _committed(run: Run, here: str) -> Iterator[Marker]:
+    names = (run.destination / "stages" / STAGE / here).children()
+    places = (address(run.destination, STAGE, VERSION, here, name) for name in names)
+    yield from (marker for marker in read_markers(places, run.progress) if marker is not None)
+
+
+def _covered(marker: Marker) -> pa.Table:
+    ids = marker.record["image_ids"]
+    unread = set(marker.record["unread"])
+    return pa.table(
+        {
+            "image_id": pa.array(ids, pa.string()),
+            "unit": pa.array([marker.unit] * len(ids), pa.string()),
+            "position": pa.array(range(len(ids)), pa.int32()),
+            "unread": pa.array([image_id in unread for image_id in ids], pa.bool_()),
+        }
+    )
+
+
+def make_shard(unit: Unit) -> Marker:
+    """Read, decode and square the unit's images ahead of the backbone; commit one Zarr group.
+
+    An image that cannot be read or is no longer what was catalogued is recorded; its row stays NaN.
+    """
+    work = Work(unit)
+    settings: Settings = unit.payload["settings"]
+    members: Sequence[Named] = unit.payload["members"]
+    weights: Weights = unit.payload["weights"]
+    with work.watch.phase("start"):
+        import torch
+
+        torch.set_num_threads(unit.threads)
+        backbone = load_weights(weights, settings.features)
+    failed: dict[str, Unreadable] = {}
+    arrays = _empty(backbone, len(members), settings.features.mirror)
+    source: Location = unit.payload["source"]
+    images = decoded(source, members, backbone.image_size, settings, failed)
+    for batch in batched(_timed(images, work), settings.features.batch_size):
+        positions = [position for position, _ in batch]
+        pixels = np.stack([image for _, image in batch])
+        with work.watch.phase("backbone"):
+            _store(arrays, positions, backbone, pixels)
+    with work.watch.phase("encode"):
+        specs = {
+            name: ArraySpec(data, dims, chunks=(1, *data.shape[1:])) for name, (data, dims) in arrays.items()
+        }
+        encoded = encode_group(specs, attributes=_attributes(backbone, members, weights, settings))
+        outputs = {f"{GROUP}/{path}": data for path, data in encoded.items()}
+    record = {
+        "image_ids": [image_id for image_id, _ in members],
+        "failed": {image_id: fault.reason for image_id, fault in sorted(failed.items())},
+        "unread": sorted(image_id for image_id, fault in failed.items() if fault.unread),
+        "image_size": backbone.image_size,
+        "grid": backbone.grid,
+        "extent": backbone.extent,
+        "channels": backbone.channels,
+    }
+    return work.commit(outputs, record)
+
+
+def _empty(backbone: Backbone, n: int, mirror: bool) -> dict[str, tuple[npt.NDArray[Any], tuple[str, ...]]]:
+    grid = (n, backbone.grid, backbone.grid)
+    cells = ("image", "row", "column")
+    names = ("", "_mirrored") if mirror else ("",)
+    arrays: dict[str, tuple[npt.NDArray[Any], tuple[str, ...]]] = {}
+    for name in names:
+        features = np.full((*grid, backbone.channels), np.nan, np.float16)
+        arrays[f"features{name}"] = (features, (*cells, "channel"))
+        arrays[f"saliency{name}"] = (np.full(grid, np.nan, np.float16), cells)
+    embedding = np.full((n, backbone.embedding_channels), np.nan, np.float32)
+    arrays["embedding"] = (embedding, ("image", "embedding_channel"))
+    return arrays
+
+
+def _store(
+    arrays: Mapping[str, tuple[npt.NDArray[Any], tuple[str, ...]]],
+    positions: list[int],
+    backbone: Backbone,
+    pixels: Pixels,
+) -> None:
+    seen = backbone(pixels)
+    arrays["features"][0][positions] = seen.features.float().cpu().numpy()
+    arrays["saliency"][0][positions] = seen.saliency.float().cpu().numpy()
+    arrays["embedding"][0][positions] = seen.embedding.float().cpu().numpy()
+    if "features_mirrored" in arrays:
+        seen = backbone(np.ascontiguousarray(pixels[:, :, ::-1]))
+        arrays["features_mirrored"][0][positions] = seen.features.float().cpu().numpy()
+        arrays["saliency_mirrored"][0][positions] = seen.saliency.float().cpu().numpy()
+
+
+def _attributes(
+    backbone: Backbone, members: Sequence[Named], weights: Weights, settings: Settings
+) -> dict[str, Any]:
+    return {
+        "coordinates": COORDINATES,
+        "image_ids": [image_id for image_id, _ in members],
+        "image_size": backbone.image_size,
+        "extent": backbone.extent,
+        "backbone": weights.backbone,
+        "weights_fingerprint": weights.fingerprint,
+        "layer": settings.features.layer,
+        "facet": settings.features.facet,
+        "stride": backbone.stride,
+        "precision": str(backbone.precision),
+    }
+
+
+def _timed(images: Iterable[tuple[int, Pixels]], work: Work) -> Iterator[tuple[int, Pixels]]:
+    # What is counted as decoding is how long the backbone waits for it.
+    iterator = iter(images)
+    while True:
+        with work.watch.phase("decode"):
+            image = next(iterator, None)
+        if image is None:
+            return
+        yield image

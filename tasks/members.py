@@ -1,0 +1,188 @@
+"""The members of one cluster: who they are, their features out of the shards, their alignment."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.dataset as pads
+
+from infra.arrays import open_group
+from infra.commits import outputs_location
+from infra.errors import DamagedError
+from infra.provenance import Stopwatch
+from infra.settings import Settings
+from infra.storage import Location
+from infra.tables import dataset
+from tasks import features
+from tasks.clusters import MEMBERS
+from tasks.position import read_position
+from tasks.stage import address, batched
+
+if TYPE_CHECKING:
+    import torch
+
+    from congeal.atlas import Alignment
+
+Array = npt.NDArray[np.float16]
+
+SLAB = 64  # images whose features are in memory at once while they are fitted
+PER_IMAGE = (
+    "mirrored",
+    "rotation",
+    "scale",
+    "translation",
+    "forward",
+    "backward",
+    "forward_confidence",
+    "backward_confidence",
+    "residual",
+    "cycle_error",
+    "fold_fraction",
+    "coverage",
+    "support",
+    "outlier",
+)
+
+
+class Member(NamedTuple):
+    """One image of a cluster and where its features lie."""
+
+    image_id: str
+    role: str
+    features_unit: str  # "scope/unit"
+    features_row: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Dense:
+    """The features of n images. features: float16 [n, g, g, c]; saliency: float16 [n, g, g]; mirrored: of the
+    images mirrored left to right, or None; extent: see congeal.coordinates.
+    """
+
+    features: Array
+    saliency: Array
+    mirrored: Array | None
+    mirrored_saliency: Array | None
+    extent: float
+
+
+def read_members(table: Location, cluster_id: str) -> list[Member]:
+    """The members of a cluster in order of rank: those that build the atlas come first."""
+    columns = ["rank", *Member._fields]
+    wanted = pads.field("cluster_id") == cluster_id
+    read = dataset([table], MEMBERS).to_table(columns=columns, filter=wanted).sort_by("rank")
+    return [Member(**{name: row[name] for name in Member._fields}) for row in read.to_pylist()]
+
+
+def read_features(destination: Location, members: Sequence[Member]) -> Dense:
+    """The members' features, each shard opened once."""
+    by_unit: dict[str, list[int]] = defaultdict(list)
+    for position, member in enumerate(members):
+        by_unit[member.features_unit].append(position)
+    arrays: dict[str, Array] = {}
+    extent = 1.0
+    for name, positions in sorted(by_unit.items()):
+        scope, unit = name.split("/")
+        place = address(destination, features.STAGE, features.VERSION, scope, unit)
+        marker = place.marker()
+        if marker is None:
+            raise DamagedError(f"The features {place.folder.url} are gone: run again to make them anew.")
+        group: Any = open_group(outputs_location(destination, marker) / features.GROUP)
+        extent = float(group.attrs["extent"])
+        rows = np.array([members[position].features_row for position in positions])
+        for key in ("features", "saliency", "features_mirrored", "saliency_mirrored"):
+            if key not in group:
+                continue
+            part = group[key].oindex[rows]
+            if key not in arrays:
+                arrays[key] = np.empty((len(members), *part.shape[1:]), part.dtype)
+            arrays[key][positions] = part
+    return Dense(
+        arrays["features"],
+        arrays["saliency"],
+        arrays.get("features_mirrored"),
+        arrays.get("saliency_mirrored"),
+        extent,
+    )
+
+
+def align_set(
+    destination: Location,
+    members: Sequence[Member],
+    position: Location,
+    settings: Settings,
+    device: torch.device,
+    watch: Stopwatch,
+) -> Alignment:
+    """The alignment of a whole cluster, in the members' order.
+
+    Those with the role "member" build the atlas; the rest are fitted to it, a slab at a time.
+    """
+    from congeal.solver import align, fit
+
+    asked = settings.atlases
+    builders = [member for member in members if member.role == "member"]
+    rest = members[len(builders) :]
+    with watch.phase("read"):
+        directions = read_position(position)
+        dense = read_features(destination, builders)
+    with watch.phase("solver"):
+        parts = [
+            align(
+                dense.features,
+                dense.saliency,
+                mirrored_features=dense.mirrored,
+                mirrored_saliency=dense.mirrored_saliency,
+                position=directions,
+                extent=dense.extent,
+                resolution=asked.resolution,
+                map_resolution=asked.map_resolution,
+                seed=settings.seed,
+                valid=on_image(builders, dense),
+                device=device,
+            )
+        ]
+    for slab in batched(rest, SLAB):
+        with watch.phase("read"):
+            dense = read_features(destination, slab)
+        with watch.phase("solver"):
+            parts.append(
+                fit(
+                    parts[0].atlas,
+                    dense.features,
+                    dense.saliency,
+                    mirrored_features=dense.mirrored,
+                    mirrored_saliency=dense.mirrored_saliency,
+                    extent=dense.extent,
+                    map_resolution=asked.map_resolution,
+                    seed=settings.seed,
+                    valid=on_image(slab, dense),
+                    device=device,
+                )
+            )
+    return joined(parts)
+
+
+def on_image(members: Sequence[Member], dense: Dense) -> npt.NDArray[np.float32]:
+    """float32 [n, g, g]: 1 where a cell's centre lies on the image, 0 where it lies on its padding."""
+    from congeal.coordinates import Frame, cell_centres
+
+    centres = cell_centres(dense.features.shape[1], dense.extent)
+    frames = (Frame(member.width, member.height) for member in members)
+    return np.stack([frame.inside(frame.to_pixels(centres)) for frame in frames]).astype(np.float32)
+
+
+def joined(parts: Sequence[Alignment]) -> Alignment:
+    """The first part's atlas and verdict, with the images of all parts one after the other."""
+    values: dict[str, Any] = {
+        name: np.concatenate([np.asarray(getattr(part, name)) for part in parts]) for name in PER_IMAGE
+    }
+    reasons = [reason for part in parts for reason in part.outlier_reason]
+    return replace(parts[0], **values, outlier_reason=reasons)

@@ -1,0 +1,57 @@
+"""What a backbone's features say about place rather than content: one small unit of the features stage.
+
+It depends on the backbone alone, so it is made once for a destination, whatever images come.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from infra.arrays import ArraySpec, encode_group, open_group
+from infra.commits import Marker, digest
+from infra.settings import Settings
+from infra.storage import Location
+from tasks.stage import Run, StageResult, Unit, Work, address, plan_units, run_units
+from tasks.versions import FEATURES, VERSIONS
+from tasks.weights import Weights, load_weights
+
+VERSION = VERSIONS[FEATURES]
+GROUP = "position.zarr"
+
+
+def stage(run: Run, weights: Weights, features_scope: str) -> StageResult:
+    """The position unit of a features scope, made if it is not there."""
+    here = digest(FEATURES, "position", VERSION, features_scope, length=16)
+    place = address(run.destination, FEATURES, VERSION, here, digest(here))
+    unit = Unit(place, {"settings": run.settings, "weights": weights})
+    plan = plan_units(FEATURES, here, [unit], run.progress, gpu=True)
+    return run_units(plan, make_position, run, title="features, position")
+
+
+def make_position(unit: Unit) -> Marker:
+    """Show the backbone images without content; commit the directions that only tell where a token lies."""
+    work = Work(unit)
+    settings: Settings = unit.payload["settings"]
+    weights: Weights = unit.payload["weights"]
+    with work.watch.phase("start"):
+        import torch
+
+        from congeal.position import position_directions
+
+        torch.set_num_threads(unit.threads)
+        backbone = load_weights(weights, settings.features)
+    with work.watch.phase("backbone"):
+        directions = position_directions(backbone)
+    spec = ArraySpec(directions, ("direction", "channel"))
+    attributes = {"backbone": weights.backbone, "weights_fingerprint": weights.fingerprint}
+    encoded = encode_group({"directions": spec}, attributes=attributes)
+    return work.commit({f"{GROUP}/{path}": data for path, data in encoded.items()}, {})
+
+
+def read_position(outputs: Location) -> npt.NDArray[np.float32]:
+    """The directions, float32 [k, c], from the unit's outputs."""
+    group: Any = open_group(outputs / GROUP)
+    return np.asarray(group["directions"][...], np.float32)

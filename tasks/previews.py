@@ -1,0 +1,92 @@
+"""Pictures of a cluster: average before and after, the atlas in colours, members as they are and aligned."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from infra.settings import Settings
+from infra.storage import Location
+from tasks.members import Member
+from tasks.reading import Unreadable, read_square
+
+if TYPE_CHECKING:
+    from congeal.atlas import Alignment
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """PNG files by path, the average image after alignment, and the images that could not be read again."""
+
+    files: Mapping[str, bytes]
+    average: Pixels | None
+    not_shown: dict[str, str]
+
+
+def draw(
+    source: Location,
+    shown: Sequence[tuple[str, str | None]],
+    members: Sequence[Member],
+    aligned: Alignment,
+    settings: Settings,
+) -> Pictures:
+    """The previews of one cluster, from at most `previews.members` of its images, read again at a small size.
+
+    An image that cannot be read any more is left out of the pictures, and the atlas is there all the same.
+    """
+    from congeal.rendering import average_image, contact_sheet, feature_colours, warped
+
+    position = {member.image_id: index for index, member in enumerate(members)}
+    squares: list[Pixels] = []
+    rows: list[int] = []
+    not_shown: dict[str, str] = {}
+    for image_id, uri in shown:
+        image = read_square(source, (image_id, uri), settings.previews.size, settings)
+        if isinstance(image, Unreadable):
+            not_shown[image_id] = image.reason
+        else:
+            squares.append(image)
+            rows.append(position[image_id])
+    files = {
+        "previews/atlas_features.png": png(feature_colours(aligned.atlas.features, aligned.atlas.saliency))
+    }
+    if not squares:
+        return Pictures(files, None, not_shown)
+    images = np.stack(squares)
+    forward = aligned.forward[rows]
+    fits = ~np.asarray(aligned.outlier[rows], bool)
+    weights = (fits if fits.any() else np.ones_like(fits)).astype(np.float32)
+    average = average_image(images, forward, weights)
+    columns = columns_for(len(squares))
+    files |= {
+        "previews/average_before.png": png(images.mean(axis=0).round().astype(np.uint8)),
+        "previews/average_after.png": png(average),
+        "previews/members.png": png(contact_sheet(squares, columns)),
+        "previews/aligned.png": png(
+            contact_sheet(
+                [warped(image, field) for image, field in zip(squares, forward, strict=True)], columns
+            )
+        ),
+    }
+    return Pictures(files, average, not_shown)
+
+
+def columns_for(count: int) -> int:
+    """Columns of a contact sheet: a little wider than high."""
+    return max(1, int(np.ceil(np.sqrt(count * 1.5))))
+
+
+def png(pixels: npt.NDArray[Any]) -> bytes:
+    """uint8 [h, w, 3] as a PNG file."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,78 @@
+"""What is done, missing and failed in a destination, per stage; also before anything is published."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pyarrow.dataset as pads
+
+from infra.commits import Marker, find_marker, in_threads, outputs_location
+from infra.errors import DamagedError, UserError
+from infra.publications import check_layout, published
+from infra.settings import Settings
+from infra.storage import Location
+from infra.tables import IMAGES, dataset
+from tasks.versions import VERSIONS
+
+MOST_FAILURES = 20
+
+
+def status(destination: Location, settings: Settings | None = None) -> dict[str, Any]:
+    """Units per stage (done, missing, damaged), and the published images, clusters and failures.
+
+    What is published counts; before that, every unit that a run has begun. Raises UserError if there is no
+    destination of congeal's.
+    """
+    if not check_layout(destination):
+        raise UserError(
+            f"{destination} is no destination of congeal's: `congeal run SOURCE {destination}` makes one."
+        )
+    publication = published(destination)
+    stages, markers = [], {}
+    for stage in VERSIONS:
+        units = _begun(destination, stage) if publication is None else publication.units.get(stage, [])
+        found = list(in_threads(partial(_look, destination, stage), units))
+        markers[stage] = [marker for marker in found if isinstance(marker, Marker)]
+        damaged = sum(isinstance(marker, DamagedError) for marker in found)
+        done = len(markers[stage])
+        stages.append(
+            {"stage": stage, "done": done, "missing": len(found) - done - damaged, "damaged": damaged}
+        )
+    facts: dict[str, Any] = {"destination": destination.url, "version": None, "stages": stages}
+    if publication is None:
+        return facts
+    counts = publication.counts
+    return facts | {
+        "version": publication.number,
+        "created": publication.created,
+        "source": publication.source,
+        "images": {name: counts[name] for name in ("ok", "failed", "duplicate")},
+        "clusters": counts["clusters"],
+        "outliers": counts["outliers"],
+        "failures": _failures(destination, markers["index"]),
+    }
+
+
+def _begun(destination: Location, stage: str) -> list[str]:
+    base = destination / "stages" / stage
+    return [f"{scope}/{unit}" for scope in base.children() for unit in (base / scope).children()]
+
+
+def _look(destination: Location, stage: str, unit: str) -> Marker | DamagedError | None:
+    try:
+        return find_marker(destination, stage, unit)
+    except DamagedError as error:
+        return error
+
+
+def _failures(destination: Location, markers: list[Marker]) -> list[dict[str, Any]]:
+    places = [
+        outputs_location(destination, marker) / "images.parquet"
+        for marker in markers
+        if "images.parquet" in marker.outputs
+    ]
+    failed = dataset(places, IMAGES).scanner(
+        columns=["uri", "error"], filter=pads.field("status") == "failed"
+    )
+    return list(failed.head(MOST_FAILURES).to_pylist())

@@ -1,0 +1,167 @@
+"""What lies under the source: the listing, streamed once into a temporary file, with a digest of the whole.
+
+The digest does not depend on the order of the listing and needs no memory: it is what tells a second run,
+before anything else is started, that nothing has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from infra.errors import UserError
+from infra.settings import CatalogSettings
+from infra.storage import Location, ObjectInfo
+from tasks.spool import BATCH_ROWS, insert, rows, workspace
+
+MODULUS = 1 << 128
+SLICE_STRETCH = 4  # a slice that meets no boundary ends at this many times its usual size
+
+LISTING = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("bytes", pa.int64(), nullable=False),
+        pa.field("token", pa.string(), nullable=False),
+        pa.field("etag", pa.string()),
+        pa.field("fault", pa.string()),
+    ]
+)
+
+
+class Entry(NamedTuple):
+    """One object of the source whose name ends like an image's. `fault`: why it cannot be read at all."""
+
+    path: str
+    bytes: int
+    token: str
+    etag: str | None
+    fault: str | None
+
+
+class Survey:
+    """The listing of a source, in a temporary file until closed."""
+
+    def __init__(self, source: Location, settings: CatalogSettings) -> None:
+        self.source = source
+        self.images = 0
+        self.others = 0
+        self._sum = 0
+        self._stack = ExitStack()
+        self._connection = self._stack.enter_context(workspace())
+        try:
+            self._connection.execute(
+                "CREATE TABLE listing "
+                "(path VARCHAR, bytes BIGINT, token VARCHAR, etag VARCHAR, fault VARCHAR)"
+            )
+            self._spool(settings)
+        except BaseException:
+            self.close()
+            raise
+
+    def _spool(self, settings: CatalogSettings) -> None:
+        endings = {ending.lower() for ending in settings.extensions}
+        batch: list[Entry] = []
+        for item in self.source.objects():
+            if PurePosixPath(item.path).suffix.lower() not in endings:
+                self.others += 1
+                continue
+            entry = _entry(item)
+            self.images += 1
+            self._sum = (self._sum + _number(f"{entry.path}\0{entry.bytes}\0{entry.token}", 16)) % MODULUS
+            batch.append(entry)
+            if len(batch) == BATCH_ROWS:
+                insert(self._connection, "listing", _table(batch))
+                batch.clear()
+        insert(self._connection, "listing", _table(batch))
+
+    @property
+    def digest(self) -> str:
+        """Identity of the listing (source, names, sizes, tokens): 32 hex."""
+        text = f"{self.source.url}\0{self.images}\0{self._sum:032x}"
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def require_images(self, settings: CatalogSettings) -> None:
+        """Raise UserError, naming source and cure, unless there is at least one candidate image."""
+        if self.images:
+            return
+        if self.others == 0:
+            if not self.source.is_prefix() and not self.source.exists():
+                raise UserError(f"The source {self.source.url} does not exist: check the path or URL.")
+            raise UserError(
+                f"The source {self.source.url} is empty: put the photographs there or name another."
+            )
+        endings = ", ".join(settings.extensions)
+        counted = "1 other object" if self.others == 1 else f"{self.others} other objects"
+        raise UserError(
+            f"The source {self.source.url} holds no image: {counted}, but no name ends in {endings}; "
+            "set catalog.extensions if the images are called differently."
+        )
+
+    def slices(self, slice_size: int) -> Iterator[list[Entry]]:
+        """The listing in order of path, cut where the paths themselves say so.
+
+        A slice ends after a path whose digest is a multiple of `slice_size` (so about that many entries), or
+        at four times that: an image that comes or goes changes one slice, and no other.
+        """
+        entries: list[Entry] = []
+        for row in rows(
+            self._connection, "SELECT path, bytes, token, etag, fault FROM listing ORDER BY path"
+        ):
+            entry = Entry(*row)
+            entries.append(entry)
+            if _number(entry.path, 8) % slice_size == 0 or len(entries) == SLICE_STRETCH * slice_size:
+                yield entries
+                entries = []
+        if entries:
+            yield entries
+
+    def close(self) -> None:
+        """Remove the temporary file."""
+        self._stack.close()
+        self.__dict__.pop("_connection", None)
+
+    def __enter__(self) -> Survey:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def check_places(source: Location, destination: Location) -> None:
+    """Raise UserError if one of the two lies inside the other: results must not become photographs."""
+    if source.contains(destination) or destination.contains(source):
+        relation = (
+            "is the same place as"
+            if source.contains(destination) and destination.contains(source)
+            else ("lies inside" if source.contains(destination) else "contains")
+        )
+        raise UserError(
+            f"The destination {destination.url} {relation} the source {source.url}: "
+            "choose a destination beside the source."
+        )
+
+
+def listing_table(entries: list[Entry]) -> pa.Table:
+    """A slice's entries as an Arrow table with the schema LISTING."""
+    return _table(entries)
+
+
+def _table(entries: list[Entry]) -> pa.Table:
+    columns = list(zip(*entries, strict=True)) or [()] * len(LISTING)
+    arrays = [pa.array(list(values), field.type) for values, field in zip(columns, LISTING, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=LISTING)
+
+
+def _entry(item: ObjectInfo) -> Entry:
+    # The seam lists names that are no UTF-8 with escapes, and reads nothing by a name with a backslash.
+    fault = "its name holds a backslash or is not valid UTF-8: rename it" if "\\" in item.path else None
+    return Entry(item.path, item.bytes, item.token, item.etag, fault)
+
+
+def _number(text: str, size: int) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=size).digest(), "big")

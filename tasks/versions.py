@@ -1,0 +1,15 @@
+"""The stages in order, each with its version: raised by hand when a stage's output would change.
+
+It is not the package's version, so that an upgrade does not recompute the world. Kept apart from the stages,
+so that a run with nothing to do finds out without importing them.
+"""
+
+from __future__ import annotations
+
+CATALOG = "catalog"
+FEATURES = "features"
+CLUSTERS = "clusters"
+ATLASES = "atlases"
+INDEX = "index"
+
+VERSIONS = {CATALOG: 1, FEATURES: 1, CLUSTERS: 1, ATLASES: 1, INDEX: 1}

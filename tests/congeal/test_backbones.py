@@ -1,0 +1,461 @@
+from __future__ import annotations
+
+import functools
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub.constants
+import numpy as np
+import pytest
+import safetensors.torch
+import timm
+import torch
+
+from congeal.backbones import (
+    Backbone,
+    BackboneSpec,
+    default_image_size,
+    geometry,
+    load_backbone,
+    resolve_name,
+)
+from congeal.coordinates import cell_centres
+from congeal.errors import BackboneError
+from congeal.images import decode, square
+
+TINY = "test_vit"
+# Name, image size: small, and no multiple of what the weights were made for.
+FAMILIES = [
+    ("vit_tiny_patch16_224", 80),
+    ("dino_vits8", 40),
+    ("dinov2_vits14", 70),
+    ("dinov2_vits14_reg", 70),
+    ("dinov3_vits16", 80),
+    ("vit_tiny_patch16_dinov3_qkvb", 80),
+    ("deit_tiny_distilled_patch16_224", 80),
+]
+
+
+@functools.lru_cache(maxsize=2)
+def random_weights(name: str) -> bytes:
+    """A safetensors file for a model, of random values that keep its activations in a lively range."""
+    with torch.device("meta"):
+        shapes = {key: value.shape for key, value in create(name).state_dict().items()}
+    generator = torch.Generator().manual_seed(7)
+    state = {}
+    for key, shape in shapes.items():
+        noise = torch.randn(shape, generator=generator)
+        plain = (len(shape) == 1 and key.endswith("weight")) or "gamma" in key or "ls" in key
+        state[key] = 1 + 0.2 * noise if plain else noise / max(np.prod(shape[1:]), 1) ** 0.5
+    for key in ("pos_embed", "cls_token", "reg_token"):
+        if key in state:
+            state[key] = 0.5 * torch.randn(shapes[key], generator=generator)
+    return safetensors.torch.save(state)
+
+
+def create(name: str, **options: Any) -> Any:
+    return timm.create_model(resolve_name(name), pretrained=False, num_classes=0, **options).eval()
+
+
+def load(name: str, weights: bytes | None = None, **spec: Any) -> Backbone:
+    return load_backbone(
+        BackboneSpec(name, **({"precision": "float32"} | spec)), weights or random_weights(name), "cpu"
+    )
+
+
+def pictures(size: int, count: int = 2, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+
+
+class Reference:
+    """timm's own model at its own image size handling, with what its attention saw recorded on the way."""
+
+    def __init__(self, name: str, size: int) -> None:
+        self.model = create(name)
+        self.model.load_state_dict(safetensors.torch.load(random_weights(name)), strict=True)
+        self.model.set_input_size((size, size))
+        self.prefix = self.model.num_prefix_tokens
+
+    def run(self, images: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+        config = self.model.pretrained_cfg
+        mean, deviation = (torch.tensor(config[key]).reshape(3, 1, 1) for key in ("mean", "std"))
+        pixels = (torch.from_numpy(images).permute(0, 3, 1, 2) / 255 - mean) / deviation
+        self.attended: list[tuple[torch.Tensor, ...]] = []
+        self.blocks: list[torch.Tensor] = []
+        attend = torch.nn.functional.scaled_dot_product_attention
+
+        def record(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, **options: Any) -> torch.Tensor:
+            self.attended.append((q, k, v))
+            return attend(q, k, v, **options)
+
+        hooks = [
+            block.register_forward_hook(lambda _m, _a, out: self.blocks.append(out))
+            for block in self.model.blocks
+        ]
+        with monkeypatch.context() as patched, torch.no_grad():
+            patched.setattr(torch.nn.functional, "scaled_dot_product_attention", record)
+            self.final = self.model.forward_features(pixels)
+        for hook in hooks:
+            hook.remove()
+
+    def patches(self, tokens: torch.Tensor) -> torch.Tensor:
+        patches = tokens[:, self.prefix :]
+        side = int(patches.shape[1] ** 0.5)
+        return patches.reshape(len(patches), side, side, -1)
+
+
+@pytest.mark.parametrize(("name", "size"), FAMILIES)
+def test_features_embedding_and_saliency_are_timms(
+    name: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = pictures(size)
+    reference = Reference(name, size)
+    reference.run(images, monkeypatch)
+    weights = random_weights(name)
+
+    backbone = load(name, weights, image_size=size)
+    seen = backbone(images)
+    assert seen.features.shape == (2, backbone.grid, backbone.grid, backbone.channels)
+    torch.testing.assert_close(seen.features, reference.patches(reference.final))
+    cls = torch.nn.functional.normalize(reference.final[:, 0], dim=-1)
+    torch.testing.assert_close(seen.embedding, cls)
+    q, k, _ = reference.attended[-1]
+    attention = (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(-1)[:, :, 0].mean(1)
+    saliency = reference.patches(attention[..., None])[..., 0]
+    torch.testing.assert_close(seen.saliency, saliency / saliency.amax((1, 2), keepdim=True))
+    assert seen.saliency.amax((1, 2)).tolist() == [1, 1]
+
+    inner = load(name, weights, image_size=size, layer=5)(images)
+    torch.testing.assert_close(inner.features, reference.patches(reference.blocks[5]))
+    torch.testing.assert_close(inner.embedding, seen.embedding)
+    torch.testing.assert_close(inner.saliency, seen.saliency)
+
+    values = load(name, weights, image_size=size, layer=-3, facet="value")(images)
+    expected = reference.attended[-3][2].transpose(1, 2).flatten(2)
+    torch.testing.assert_close(values.features, reference.patches(expected))
+
+
+@pytest.mark.parametrize(("name", "size"), [family for family in FAMILIES if "qkvb" not in family[0]])
+def test_keys_and_queries_are_the_projections_heads_concatenated(
+    name: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = pictures(size)
+    reference = Reference(name, size)
+    projections: list[torch.Tensor] = []
+    # DINOv3's keys, too, are taken before the rotary embedding: bare projections.
+    reference.model.blocks[7].attn.qkv.register_forward_hook(lambda _m, _a, out: projections.append(out))
+    reference.run(images, monkeypatch)
+    width = projections[0].shape[-1] // 3
+    for facet, part in (("query", 0), ("key", 1)):
+        seen = load(name, image_size=size, layer=7, facet=facet)(images)
+        expected = projections[0][..., part * width : (part + 1) * width]
+        torch.testing.assert_close(seen.features, reference.patches(expected))
+
+
+def test_dino_with_stride_four_as_the_paper_has_it() -> None:
+    spec = BackboneSpec("dino_vits8", image_size=64, stride=4, layer=0, facet="value", precision="float32")
+    shape = geometry(spec)
+    assert (shape.grid, shape.extent) == (15, 15 / 16)
+    assert geometry(BackboneSpec("dino_vits8", stride=4)).grid == 63
+    # Without positions, the first block's values see one patch each: every second cell of the finer grid
+    # is a cell of the plain one.
+    state = safetensors.torch.load(random_weights("dino_vits8"))
+    state["pos_embed"][:] = 0
+    weights = safetensors.torch.save(state)
+    images = pictures(64)
+    fine = load_backbone(spec, weights, "cpu")(images)
+    plain = load("dino_vits8", weights, image_size=64, layer=0, facet="value")(images)
+    assert fine.saliency.shape == (2, 15, 15)
+    torch.testing.assert_close(fine.features[:, ::2, ::2], plain.features)
+
+
+@pytest.mark.parametrize("name", ["dinov2_vits14_reg", "dinov3_vits16", TINY])
+def test_overlapping_patches_get_resampled_positions(name: str) -> None:
+    """A uniform image's cells differ by position only, and a finer grid runs through the same positions."""
+    patch = geometry(BackboneSpec(name)).patch_size
+    image = np.full((1, 6 * patch, 6 * patch, 3), 128, np.uint8)
+    plain = load(name, image_size=6 * patch)(image)
+    fine = load(name, image_size=6 * patch, stride=patch // 2)(image)
+    assert fine.features.shape[1:3] == (11, 11)
+    assert torch.isfinite(fine.features).all()
+    middle = torch.nn.functional.cosine_similarity(
+        fine.features[0, 5, 5], plain.features[0, 2:4, 2:4], dim=-1
+    )
+    corner = torch.nn.functional.cosine_similarity(fine.features[0, 5, 5], plain.features[0, 0, 0], dim=0)
+    assert middle.mean() > corner
+
+
+@pytest.mark.parametrize(("patch_stride", "size"), [(None, 96), (8, 96), (4, 96), (5, 91)])
+def test_a_cell_lies_where_its_patch_is(patch_stride: int | None, size: int) -> None:
+    backbone = load(TINY, image_size=size, stride=patch_stride, layer=0, facet="value")
+    blank = np.zeros((1, size, size, 3), np.uint8)
+    centres = cell_centres(backbone.grid, backbone.extent)
+    for x, y in ((30, 50), (size // 2, 17), (70, 71)):
+        dotted = blank.copy()
+        dotted[0, y, x] = 255
+        change = (backbone(dotted).features - backbone(blank).features)[0].norm(dim=-1).numpy() > 1e-4
+        reached = centres[change].mean(axis=0)
+        dot = (np.array([x, y]) + 0.5) * 2 / size - 1
+        half_a_stride = backbone.stride / size
+        assert np.abs(reached - dot).max() <= (half_a_stride if patch_stride else backbone.patch_size / size)
+
+
+def test_without_positions_moving_the_patches_moves_the_features() -> None:
+    state = safetensors.torch.load(random_weights(TINY))
+    state["pos_embed"][:, 1:] = 0
+    backbone = load(TINY, safetensors.torch.save(state), image_size=96)
+    images = pictures(96)
+    seen, moved = backbone(images), backbone(np.roll(images, (32, 16), axis=(1, 2)))
+    torch.testing.assert_close(moved.features, seen.features.roll((2, 1), (1, 2)))
+    torch.testing.assert_close(moved.saliency, seen.saliency.roll((2, 1), (1, 2)))
+    torch.testing.assert_close(moved.embedding, seen.embedding)
+
+
+def test_a_mirrored_images_features_are_not_the_mirrored_features() -> None:
+    backbone = load(TINY, image_size=96)
+    images = pictures(96)
+    mirrored = backbone(np.ascontiguousarray(images[:, :, ::-1]))
+    assert not torch.allclose(mirrored.features.flip(2), backbone(images).features, atol=0.1)
+
+
+def test_a_vit_without_class_token_still_has_embedding_and_saliency(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = next(
+        n for n in timm.list_models("vit_*gap*") if "little" in n and create_on_meta(n).cls_token is None
+    )
+    weights = random_weights(name)
+    patch = geometry(BackboneSpec(name)).patch_size
+    size = 5 * patch
+    reference = Reference(name, size)
+    images = pictures(size)
+    reference.run(images, monkeypatch)
+    seen = load(name, weights, image_size=size)(images)
+    mean = reference.model.fc_norm(reference.final[:, reference.prefix :].mean(1))
+    torch.testing.assert_close(seen.embedding, torch.nn.functional.normalize(mean, dim=-1))
+    length = reference.patches(reference.blocks[-1]).norm(dim=-1)
+    torch.testing.assert_close(seen.saliency, length / length.amax((1, 2), keepdim=True))
+
+
+def create_on_meta(name: str) -> Any:
+    with torch.device("meta"):
+        return timm.create_model(name)
+
+
+@pytest.mark.parametrize("spec", [{}, {"facet": "key", "layer": 3}, {"stride": 8}], ids=str)
+def test_features_are_the_same_bits_every_time(spec: dict[str, Any]) -> None:
+    images = pictures(96, count=3)
+    first, again = load(TINY, image_size=96, **spec), load(TINY, image_size=96, **spec)
+    for one, other in zip(first(images), again(torch.from_numpy(images)), strict=True):
+        assert torch.equal(one, other)
+        assert one.dtype == torch.float32
+        assert one.is_contiguous()
+
+
+def test_views_and_read_only_arrays_are_taken() -> None:
+    backbone = load(TINY, image_size=96)
+    images = pictures(96)
+    expected = backbone(np.ascontiguousarray(images[:, :, ::-1]))
+    images.flags.writeable = False
+    assert torch.equal(backbone(images[:, :, ::-1]).features, expected.features)
+
+
+def test_loading_leaves_the_callers_random_numbers_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_rng_state()
+    load(TINY, image_size=96)
+    create_really = timm.create_model
+    monkeypatch.setattr(
+        timm, "create_model", lambda *args, **options: create_really(*args, **options | {"pretrained": False})
+    )
+    load_backbone(BackboneSpec(TINY, image_size=96), None, "cpu")
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_features_are_ready_for_gradients_elsewhere() -> None:
+    features = load(TINY, image_size=96)(pictures(96)).features
+    weight = torch.ones(features.shape[-1], requires_grad=True)
+    (features * weight).sum().backward()
+    assert weight.grad is not None
+    assert not features.requires_grad
+
+
+def test_threads_share_a_backbone() -> None:
+    backbone = load(TINY, image_size=96, facet="key", layer=2)
+    batches = [pictures(96, seed=seed) for seed in range(6)]
+    expected = [backbone(batch) for batch in batches]
+    seen: dict[int, Any] = {}
+
+    def work(index: int) -> None:
+        seen[index] = backbone(batches[index])
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for index, features in enumerate(expected):
+        assert all(torch.equal(one, other) for one, other in zip(features, seen[index], strict=True))
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_is_close_and_comes_as_float32(precision: str) -> None:
+    images = pictures(80)
+    full = load("vit_tiny_patch16_224", image_size=80)
+    half = load("vit_tiny_patch16_224", image_size=80, precision=precision)
+    assert (full.precision, half.precision) == ("float32", precision)
+    one, other = full(images), half(images)
+    assert not torch.equal(one.features, other.features)
+    assert other.features.dtype == torch.float32
+    assert torch.nn.functional.cosine_similarity(one.features, other.features, dim=-1).min() > 0.99
+    assert torch.nn.functional.cosine_similarity(one.embedding, other.embedding, dim=-1).min() > 0.999
+    torch.testing.assert_close(one.saliency, other.saliency, atol=0.1, rtol=0.1)
+
+
+def test_default_sizes_are_32_patches_a_side() -> None:
+    names = ("dino_vits8", "dinov2_vitb14", "dinov3_vits16", TINY)
+    assert [default_image_size(name) for name in names] == [256, 448, 512, 512]
+    shape = geometry(BackboneSpec("dinov2_vits14"))
+    assert (shape.grid, shape.extent, shape.channels, shape.embedding_channels) == (32, 1.0, 384, 384)
+
+
+def test_geometry_needs_no_weights_and_agrees_with_what_is_loaded() -> None:
+    giant = geometry(BackboneSpec("dinov2_vitg14_reg", facet="key", stride=7))
+    assert (giant.grid, giant.channels, giant.embedding_channels) == (63, 1536, 1536)
+    spec = BackboneSpec(TINY, image_size=96, stride=4, facet="query")
+    shape, backbone = geometry(spec), load(TINY, image_size=96, stride=4, facet="query")
+    for field in ("grid", "extent", "channels", "embedding_channels", "image_size", "patch_size", "stride"):
+        assert getattr(backbone, field) == getattr(shape, field)
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        (
+            {"image_size": 100},
+            r"images of 100 pixels do not suit .*patches of 16 pixels, stride 16.*96 or 112",
+        ),
+        ({"image_size": 8}, "use 16 or 32"),
+        ({"image_size": 96, "stride": 7}, "stride 7.*use 93 or 100"),
+        ({"stride": 17}, "stride 17 .*use 1 to 16"),
+        ({"stride": 0}, "stride 0 .*use 1 to 16"),
+        ({"layer": 99}, r"no layer 99; its layers are 0 to \d+, or -\d+ to -1"),
+        ({"layer": -99}, "no layer -99"),
+        ({"facet": "keys"}, "no facet 'keys'; use one of token, key, query, value"),
+        ({"name": "dinov2_vitz14"}, "no backbone 'dinov2_vitz14'; the nearest"),
+        ({"precision": "int8"}, "no precision 'int8'"),
+    ],
+    ids=str,
+)
+def test_a_spec_that_cannot_be_is_refused_with_its_cure(spec: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(BackboneError, match=sentence):
+        load_backbone(BackboneSpec(**({"name": TINY} | spec)), random_weights(TINY), "cpu")
+
+
+def test_blocks_whose_attention_is_not_plain_give_tokens_only() -> None:
+    parallel = "vit_pwee_patch16_reg1_gap_256"
+    with pytest.raises(BackboneError, match=r"have no key of their own; use the facet token"):
+        geometry(BackboneSpec(parallel, facet="key"))
+    seen = load(parallel, image_size=80)(pictures(80))
+    assert seen.features.shape == (2, 5, 5, 256)
+    assert seen.saliency.amax((1, 2)).tolist() == [1, 1]
+
+
+def test_weights_of_another_model_are_refused_by_tensor() -> None:
+    with pytest.raises(
+        BackboneError, match=r"do not fit vit_small_patch14_reg4_dinov2.*1 missing: reg_token"
+    ):
+        load("dinov2_vits14_reg", random_weights("dinov2_vits14"), image_size=70)
+    with pytest.raises(
+        BackboneError, match=r"patch_embed\.proj\.weight \(384x3x14x14 instead of 384x3x8x8\)"
+    ):
+        load("dino_vits8", random_weights("dinov2_vits14"), image_size=40)
+
+
+def test_a_fingerprint_is_the_files() -> None:
+    weights = random_weights(TINY)
+    state = safetensors.torch.load(weights)
+    other = safetensors.torch.save({**state, "norm.bias": state["norm.bias"] + 1e-3})
+    prints = {load(TINY, data, image_size=96).fingerprint for data in (weights, weights, other)}
+    assert len(prints) == 2
+    assert all(text.startswith("sha256:") for text in prints)
+
+
+def test_an_unreachable_hub_says_what_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(
+        BackboneError, match=r"test_vit\.r160_in1k cannot be fetched from the hub.*features\.weights"
+    ):
+        load_backbone(BackboneSpec(TINY), None, "cpu")
+
+
+def test_a_model_without_weights_on_the_hub_says_so() -> None:
+    with pytest.raises(
+        BackboneError, match=r"the hub's weights of test_vit4\.r160_in1k cannot be loaded.*features\.weights"
+    ):
+        load_backbone(BackboneSpec("test_vit4"), None, "cpu")
+
+
+def test_weights_from_the_hub_are_those_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = safetensors.torch.load(random_weights(TINY))
+    create_really = timm.create_model
+
+    def from_hub(name: str, pretrained: bool, **options: Any) -> Any:
+        model = create_really(name, pretrained=False, **options)
+        if pretrained:
+            model.load_state_dict(state)
+        return model
+
+    monkeypatch.setattr(timm, "create_model", from_hub)
+    spec = BackboneSpec(TINY, image_size=96, precision="float32")
+    one, two = (load_backbone(spec, None, "cpu") for _ in range(2))
+    assert one.fingerprint == two.fingerprint
+    images = pictures(96)
+    torch.testing.assert_close(one(images), load(TINY, image_size=96)(images))
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((2, 96, 96, 3), np.float32),
+        np.zeros((96, 96, 3), np.uint8),
+        np.zeros((2, 3, 96, 96), np.uint8),
+        np.zeros((2, 80, 80, 3), np.uint8),
+        np.zeros((0, 96, 96, 3), np.uint8),
+    ],
+    ids=lambda images: f"{images.dtype} {images.shape}",
+)
+def test_anything_but_square_rgb_bytes_is_refused(images: np.ndarray) -> None:
+    with pytest.raises(BackboneError, match=r"takes uint8 images \[b, 96, 96, 3\]"):
+        load(TINY, image_size=96)(images)
+
+
+def shared() -> Path:
+    return Path(os.environ.get("CONGEAL_SHARED") or Path(__file__).parents[2].parent / "shared")
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not (shared() / "weights").is_dir(), reason="no real weights")
+def test_real_weights_look_at_the_object_and_know_it_again() -> None:
+    weights = (shared() / "weights" / "vit_small_patch14_dinov2.dav2.fp16.safetensors").read_bytes()
+    backbone = load_backbone(BackboneSpec("dinov2_vits14", image_size=224), weights, "cpu")
+    framed, boxes = [], []
+    for kind in ("duck_S", "motorbike_S"):
+        folder = shared() / "data" / "pf_willow" / kind
+        annotated = json.loads((folder / "keypoints.json").read_text())["images"]
+        for file in sorted(annotated)[:3]:
+            framed.append(square(decode((folder / "images" / file).read_bytes()), 224))
+            points = np.array([point for point in annotated[file]["points"] if point])
+            boxes.append((annotated[file]["size"], points.min(0), points.max(0)))
+    seen = backbone(np.stack(framed))
+    likeness = seen.embedding @ seen.embedding.T
+    within = torch.stack([likeness[:3, :3].sum() - 3, likeness[3:, 3:].sum() - 3]).mean() / 6
+    assert within > likeness[:3, 3:].mean() + 0.2
+    centres = cell_centres(backbone.grid, backbone.extent)
+    for saliency, ((width, height), low, high) in zip(seen.saliency.numpy(), boxes, strict=True):
+        pixels = (centres + 1) * max(width, height) / 2 - [
+            (max(width, height) - side) / 2 for side in (width, height)
+        ]
+        on_object = ((pixels >= low) & (pixels <= high)).all(-1)
+        assert saliency[on_object].mean() > 1.5 * saliency[~on_object].mean()

@@ -1,0 +1,105 @@
+"""The flow as Prefect runs it; a handful of tests behind one server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sample_runs import chosen, folder, photographs, results, tiny
+
+from infra.errors import UserError
+
+pytestmark = [pytest.mark.prefect, pytest.mark.xdist_group("prefect")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server() -> Iterator[None]:
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+def parameters(weights: Path, *more: str) -> dict[str, Any]:
+    return dict(text.split("=", 1) for text in chosen(weights, *more))
+
+
+def test_the_flow_makes_what_a_plain_run_makes(finished: Path, tmp_path: Path, weights: Path) -> None:
+    from prefect.client.orchestration import get_client
+
+    from flows.collection import collection
+
+    source, destination = str(finished / "source"), str(tmp_path / "out")
+    state = collection(source, destination, parameters(weights), return_state=True)
+    facts = state.result()
+    assert facts["published"]
+    assert results(tmp_path / "out") == results(finished / "destination")
+    with get_client(sync_client=True) as client:
+        runs = client.read_task_runs()
+    assert {run.name.split("-")[0] for run in runs} >= {
+        "catalog",
+        "features",
+        "clusters",
+        "atlases",
+        "index",
+        "publish",
+    }
+    assert len(runs) < 10
+    assert collection(source, destination, parameters(weights))["up_to_date"]
+
+
+def test_what_the_user_has_to_cure_is_not_tried_again(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.collection import collection
+    from tasks import clusters
+
+    calls = []
+
+    def fail(*_: object) -> None:
+        calls.append(1)
+        raise UserError("There is no space left: free some.")
+
+    monkeypatch.setattr(clusters, "sort", fail)
+    source = folder(tmp_path / "source", photographs(2))
+    with pytest.raises(UserError, match="no space left"):
+        collection(str(source), str(tmp_path / "out"), parameters(weights))
+    assert calls == [1]
+
+
+def test_a_fault_of_the_machinery_is_tried_again(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import collection as module
+    from tasks import clusters
+
+    real, calls = clusters.sort, []
+
+    def once(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ConnectionResetError("the other side went away")
+        return real(*arguments)
+
+    monkeypatch.setattr(clusters, "sort", once)
+    monkeypatch.setattr(module, "RETRY_DELAYS", [0, 0])
+    source = folder(tmp_path / "source", photographs(2))
+    facts = module.collection(str(source), str(tmp_path / "out"), parameters(weights))
+    assert facts["published"]
+    assert len(calls) == 2
+
+
+def test_a_job_that_is_handed_over_is_not_prepared_again(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import collection as module
+    from flows.prepare import prepare
+    from infra.progress import Progress
+
+    source = folder(tmp_path / "source", photographs(2))
+    job = prepare(str(source), str(tmp_path / "out"), tiny(weights))
+    monkeypatch.setattr(module, "prepare", lambda *_: pytest.fail("prepared again"))
+    module.hand_over(job, Progress(quiet=True))
+    assert module.collection(job.source.url, job.destination.url)["published"]

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from infra.errors import DamagedError, UserError
+from infra.publications import Publication, check_layout, claim, publish, published, versions
+from infra.storage import Location
+
+
+def publication(run_key: str = "key") -> Publication:
+    return Publication(
+        run_key=run_key,
+        source="s3://bucket/source",
+        settings={"seed": 0},
+        backbone="vit",
+        weights_fingerprint="sha256:0",
+        units={"catalog": ["scope/unit"]},
+        counts={"images": 3},
+        created="2026-01-01T00:00:00+00:00",
+        code_version="0.1.0",
+    )
+
+
+def _interrupted(self: Location, data: bytes) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_destination_is_claimed_once(location: Location) -> None:
+    assert not check_layout(location)
+    claim(location)
+    claim(location)
+    assert json.loads((location / "congeal.json").read_bytes()) == {"layout": 1}
+    assert check_layout(location)
+
+
+def test_a_newer_layout_is_refused(memory_location: Location) -> None:
+    (memory_location / "congeal.json").write_bytes(b'{"layout": 2}')
+    for act in (claim, check_layout):
+        with pytest.raises(UserError, match=r"newer congeal \(layout 2\): upgrade"):
+            act(memory_location)
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"{}", b'{"layout": "one"}', b"\xff"])
+def test_a_damaged_layout(memory_location: Location, text: bytes) -> None:
+    (memory_location / "congeal.json").write_bytes(text)
+    with pytest.raises(DamagedError, match=r"congeal\.json is damaged"):
+        claim(memory_location)
+
+
+def test_readers_see_what_the_pointer_names(location: Location) -> None:
+    assert published(location) is None
+    assert versions(location) == []
+    first = publish(location, publication("one"))
+    second = publish(location, publication("two"))
+    assert versions(location) == [first, second]
+    assert first.startswith("00001-")
+    assert second.startswith("00002-")
+    current = published(location)
+    assert current is not None
+    assert (current.run_key, current.number) == ("two", 2)
+    for version in (first, first.removesuffix(".json"), "1", "00001"):
+        found = published(location, version)
+        assert found is not None
+        assert (found.run_key, found.number) == ("one", 1)
+
+
+def test_a_run_that_did_not_get_to_the_pointer_is_not_seen(
+    memory_location: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(memory_location, publication("one"))
+    monkeypatch.setattr(Location, "write_bytes", _interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        publish(memory_location, publication("two"))
+    current = published(memory_location)
+    assert current is not None
+    assert current.run_key == "one"
+
+
+def test_a_version_that_does_not_exist(memory_location: Location) -> None:
+    name = publish(memory_location, publication())
+    with pytest.raises(UserError, match=f"has no version 7: the newest are {name.removesuffix('.json')}"):
+        published(memory_location, "7")
+
+
+def test_damage(memory_location: Location) -> None:
+    name = publish(memory_location, publication())
+    place = memory_location / f"published/versions/{name}"
+    place.write_bytes(b"{}")
+    with pytest.raises(DamagedError, match="is damaged: run congeal again"):
+        published(memory_location)
+    place.write_bytes(b'{"layout": 9}')
+    with pytest.raises(UserError, match="newer congeal"):
+        published(memory_location)
+    place.delete()
+    with pytest.raises(DamagedError, match="is missing: run congeal again"):
+        published(memory_location)
+    (memory_location / "published/current.json").write_bytes(b"x")
+    with pytest.raises(DamagedError, match="The pointer"):
+        published(memory_location)

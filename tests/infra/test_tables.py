@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infra import tables
+from infra.errors import DamagedError, MissingError
+from infra.storage import Location
+from infra.tables import ALIGNMENTS, CLUSTERS, CORRESPONDENCES, IMAGES, dataset, encode_table
+
+ALL = [IMAGES, CLUSTERS, ALIGNMENTS, CORRESPONDENCES]
+
+
+def images(count: int, start: int = 0) -> pa.Table:
+    rows = range(start, start + count)
+    columns: dict[str, Any] = {name: [None] * count for name in IMAGES.names}
+    columns["image_id"] = [f"{row:032x}" for row in rows]
+    columns["uri"] = [f"folder/{row}.jpg" for row in rows]
+    columns["bytes"] = list(rows)
+    columns["status"] = ["failed" if row % 7 == 0 else "ok" for row in rows]
+    columns["outlier"] = [row % 3 == 0 for row in rows]
+    return pa.table(columns)
+
+
+@pytest.mark.parametrize("schema", ALL, ids=["images", "clusters", "alignments", "correspondences"])
+def test_every_column_says_what_it_means(schema: pa.Schema) -> None:
+    read = pq.read_schema(io.BytesIO(encode_table(schema.empty_table(), schema)))
+    assert read.metadata[b"congeal.schema_version"] == b"1"
+    assert b"centre of the top-left pixel" in read.metadata[b"congeal.coordinates"]
+    assert b"align_corners=False" in read.metadata[b"congeal.coordinates"]
+    assert read.equals(schema, check_metadata=True)
+    assert all(len(field.metadata[b"description"]) > 5 for field in read)
+
+
+def test_the_columns_that_users_rely_on() -> None:
+    """A change here needs a new schema version."""
+    assert IMAGES.names == [
+        "image_id", "uri", "bytes", "etag", "width", "height", "format", "status", "error",
+        "cluster_id", "outlier", "features_unit", "features_row",
+    ]  # fmt: skip
+    assert CLUSTERS.names == [
+        "cluster_id", "status", "n_images", "n_members", "n_outliers", "medoid_image_id", "residual",
+        "cycle_error", "fold_fraction", "coverage", "confidence", "margin", "backbone",
+        "weights_fingerprint", "atlas_unit",
+    ]  # fmt: skip
+    assert ALIGNMENTS.names == [
+        "image_id", "cluster_id", "role", "mirrored", "rotation", "scale", "translation_u", "translation_v",
+        "residual", "cycle_error", "fold_fraction", "coverage", "outlier", "outlier_reason",
+    ]  # fmt: skip
+    assert CORRESPONDENCES.names == [
+        "cluster_id", "point_id", "u", "v", "image_id", "x", "y", "confidence", "visible",
+    ]  # fmt: skip
+
+
+def test_columns_are_put_in_order_and_cast() -> None:
+    table = images(10)
+    data = encode_table(table.select(sorted(table.column_names)), IMAGES)
+    read = pq.read_table(io.BytesIO(data))
+    assert read.schema.equals(IMAGES)
+    assert read.column("status").to_pylist()[:2] == ["failed", "ok"]
+    assert data == encode_table(table, IMAGES)
+
+
+@pytest.mark.parametrize("change", ["missing", "extra"])
+def test_other_columns_are_refused(change: str) -> None:
+    table = images(3)
+    table = table.drop_columns("etag") if change == "missing" else table.append_column("more", [[1, 2, 3]])
+    with pytest.raises(ValueError, match=f"{change} \\['"):
+        encode_table(table, IMAGES)
+
+
+def test_a_value_that_does_not_fit_is_refused() -> None:
+    table = images(3).set_column(4, "width", [[2**40, 1, 1]])
+    with pytest.raises(pa.ArrowInvalid):
+        encode_table(table, IMAGES)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(0, 60), max_size=12))
+def test_how_rows_are_cut_does_not_show_in_the_bytes(cuts: list[int]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "ROW_GROUP", 50)
+        whole = images(sum(cuts))
+        pieces, start = [], 0
+        for size in cuts:
+            pieces += images(size, start).to_batches()
+            start += size
+        assert encode_table(iter(pieces), IMAGES) == encode_table(whole, IMAGES)
+
+
+def test_how_many_rows_are_cut_does_not_show_in_the_pages() -> None:
+    whole = images(60_000)
+    assert encode_table(whole.to_batches(max_chunksize=777), IMAGES) == encode_table(whole, IMAGES)
+
+
+def test_row_groups_are_full() -> None:
+    batches = (images(1000, 1000 * number).to_batches()[0] for number in range(70))
+    file = pq.ParquetFile(io.BytesIO(encode_table(batches, IMAGES)))
+    assert [file.metadata.row_group(group).num_rows for group in range(2)] == [65_536, 70_000 - 65_536]
+    assert file.metadata.row_group(0).column(0).compression == "ZSTD"
+    assert file.read().column("bytes").to_pylist() == list(range(70_000))
+
+
+def test_a_dataset_over_every_store(location: Location) -> None:
+    places = [location / "a/images.parquet", location / "b/images.parquet"]
+    places[0].write_bytes(encode_table(images(5), IMAGES))
+    places[1].write_bytes(encode_table(images(5, 5), IMAGES))
+    found = dataset(places, IMAGES)
+    assert found.schema.equals(IMAGES)
+    table = found.to_table(columns=["uri"], filter=pa.compute.field("bytes") > 7)
+    assert sorted(table.column("uri").to_pylist()) == ["folder/8.jpg", "folder/9.jpg"]
+
+
+def test_duckdb_and_pandas_read_it(location: Location) -> None:
+    (location / "images.parquet").write_bytes(encode_table(images(20), IMAGES))
+    images_view = dataset([location / "images.parquet"], IMAGES)
+    query = "select status, count(*) from images_view group by status order by status"
+    connection = duckdb.connect()
+    connection.register("images_view", images_view)
+    assert connection.execute(query).fetchall() == [("failed", 3), ("ok", 17)]
+    frame = images_view.to_table().to_pandas()
+    assert isinstance(frame, pd.DataFrame)
+    assert frame.status.value_counts().to_dict() == {"ok": 17, "failed": 3}
+
+
+def test_an_empty_dataset_has_the_columns() -> None:
+    assert dataset([], CLUSTERS).to_table().schema.equals(CLUSTERS)
+
+
+def _with_metadata(**facts: str) -> bytes:
+    metadata = {
+        **IMAGES.metadata,
+        **{f"congeal.{name}".encode(): text.encode() for name, text in facts.items()},
+    }
+    sink = io.BytesIO()
+    pq.write_table(IMAGES.empty_table().replace_schema_metadata(metadata), sink)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"PAR1 not a table PAR1", "is no Parquet file"),
+        (b"", "is no Parquet file"),
+        (_with_metadata(schema_version="2"), "has the newer schema version 2: upgrade congeal"),
+        (_with_metadata(table="clusters"), "does not hold the table images"),
+        (encode_table(CLUSTERS.empty_table(), CLUSTERS), "does not hold the table images"),
+    ],
+)
+def test_damage_is_named(memory_location: Location, data: bytes, sentence: str) -> None:
+    (memory_location / "x.parquet").write_bytes(data)
+    with pytest.raises(DamagedError, match=sentence) as caught:
+        dataset([memory_location / "x.parquet"], IMAGES)
+    assert "x.parquet" in str(caught.value)
+
+
+def test_other_columns_are_damage(memory_location: Location) -> None:
+    table = IMAGES.empty_table()
+    sink = io.BytesIO()
+    pq.write_table(table.drop_columns("uri"), sink)
+    (memory_location / "x.parquet").write_bytes(sink.getvalue())
+    with pytest.raises(DamagedError, match="has not the columns of images"):
+        dataset([memory_location / "x.parquet"], IMAGES)
+
+
+def test_a_file_that_is_missing(memory_location: Location) -> None:
+    with pytest.raises(MissingError, match=r"x\.parquet does not exist"):
+        dataset([memory_location / "x.parquet"], IMAGES)

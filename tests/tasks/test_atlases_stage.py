@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from sample_runs import run, tiny
+
+from congeal.coordinates import Frame
+from infra.arrays import open_group
+from infra.commits import Marker, find_marker, outputs_location
+from infra.storage import Location
+from infra.tables import ALIGNMENTS, dataset
+from tasks.previews import columns_for
+from tasks.reading import Unreadable
+
+
+def atlas(destination: Path) -> tuple[Marker, Location, Any]:
+    (folder_,) = (path.parent for path in destination.glob("stages/atlases/*/*/_commit.json"))
+    place = Location.parse(destination)
+    marker = find_marker(place, "atlases", f"{folder_.parent.name}/{folder_.name}")
+    assert marker is not None
+    outputs = outputs_location(place, marker)
+    return marker, outputs, open_group(outputs / "atlas.zarr")
+
+
+def test_a_cluster_is_one_group_with_maps_both_ways(finished: Path) -> None:
+    marker, _, group = atlas(finished / "destination")
+    assert marker.record["n_images"] == 10
+    assert marker.record["n_members"] == 6
+    assert group["atlas/features"].shape == (16, 16, 64)
+    assert group["atlas/saliency"].metadata.dimension_names == ("v", "u")
+    assert group["maps/forward"].shape == (10, 16, 16, 2)
+    assert group["maps/forward"].chunks == (1, 16, 16, 2)
+    assert group["maps/backward"].shape == (10, 12, 12, 2)
+    assert group["maps/backward_confidence"].dtype == np.float16
+    assert group["poses/mirrored"].dtype == np.bool_
+    assert "pixels of the original image" in group.attrs["coordinates"]
+    assert len(group.attrs["image_ids"]) == len(set(group.attrs["image_ids"])) == 10
+
+
+def test_forward_maps_are_pixels_of_each_image(finished: Path) -> None:
+    # Both maps of an image go through its own frame: to the atlas and back is where one came from.
+    from congeal.transfer import interpolate
+
+    _, _, group = atlas(finished / "destination")
+    sizes = group.attrs["sizes"]
+    assert {tuple(size) for size in sizes} == {(80, 60), (64, 84)}
+    errors = []
+    for position, size in enumerate(sizes):
+        frame = Frame(*size)
+        backward = np.asarray(group["maps/backward"][position], np.float64)
+        inner = np.abs(backward).max(-1) < 0.7
+        cells = np.stack(np.meshgrid(*[(2 * np.arange(12) + 1) / 12 - 1] * 2), -1)[inner]
+        back = interpolate(np.asarray(group["maps/forward"][position]), backward[inner])
+        errors += list(np.abs(frame.to_frame(back) - cells).max(-1))
+    assert len(errors) > 50
+    assert np.median(errors) < 0.05
+
+
+def test_every_image_has_a_row(finished: Path) -> None:
+    _, outputs, group = atlas(finished / "destination")
+    rows = dataset([outputs / "alignment.parquet"], ALIGNMENTS).to_table().to_pylist()
+    assert [row["image_id"] for row in rows] == sorted(group.attrs["image_ids"])
+    assert sorted(row["role"] for row in rows) == ["fitted"] * 4 + ["member"] * 6
+    order = [group.attrs["image_ids"].index(row["image_id"]) for row in rows]
+    np.testing.assert_array_equal([row["scale"] for row in rows], group["poses/scale"][:][order])
+
+
+def test_previews_are_pictures(finished: Path) -> None:
+    _, outputs, group = atlas(finished / "destination")
+    path = outputs.local_path()
+    assert path is not None
+    found = {picture.name: np.asarray(Image.open(picture)) for picture in (path / "previews").iterdir()}
+    assert set(found) == {
+        "aligned.png", "atlas_features.png", "average_after.png", "average_before.png", "members.png"
+    }  # fmt: skip
+    assert all(picture.ndim == 3 and picture.std() > 0 for picture in found.values())
+    np.testing.assert_array_equal(found["average_after.png"], group["atlas/average"][:])
+
+
+def test_an_atlas_needs_no_pictures(
+    finished: Path, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The photographs went away after their features were made: the atlas is there all the same.
+    monkeypatch.setattr("tasks.previews.read_square", lambda *_: Unreadable("gone", unread=True))
+    run(finished / "source", tmp_path / "out", tiny(weights))
+    marker, _, group = atlas(tmp_path / "out")
+    _, _, undisturbed = atlas(finished / "destination")
+    assert list(marker.record["not_shown"].values()) == ["gone"] * 4
+    assert [path for path in marker.outputs if path.endswith(".png")] == ["previews/atlas_features.png"]
+    assert "average" not in group["atlas"]
+    np.testing.assert_array_equal(group["maps/forward"][:], undisturbed["maps/forward"][:])
+
+
+@pytest.mark.parametrize(("count", "columns"), [(1, 2), (4, 3), (24, 6)])
+def test_a_sheet_is_a_little_wider_than_high(count: int, columns: int) -> None:
+    assert columns_for(count) == columns

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from sample_runs import folder
+
+from infra.errors import UserError
+from infra.settings import CatalogSettings
+from infra.storage import Location
+from tasks.survey import Survey, check_places
+
+SETTINGS = CatalogSettings()
+
+
+def survey(path: Path, settings: CatalogSettings = SETTINGS) -> Survey:
+    return Survey(Location.parse(path), settings)
+
+
+def test_only_names_that_end_like_an_image_are_candidates(tmp_path: Path) -> None:
+    folder(tmp_path, {"a.JPG": b"1", "b.png": b"2", "c.txt": b"3", "d": b"4", "e/f.webp": b"5"})
+    with survey(tmp_path) as found:
+        assert (found.images, found.others) == (3, 2)
+        assert [entry.path for part in found.slices(512) for entry in part] == ["a.JPG", "b.png", "e/f.webp"]
+
+
+def test_the_endings_are_a_setting(tmp_path: Path) -> None:
+    folder(tmp_path, {"a.jpg": b"1", "b.photo": b"2"})
+    with survey(tmp_path, CatalogSettings(extensions=(".photo",))) as found:
+        assert [entry.path for part in found.slices(512) for entry in part] == ["b.photo"]
+
+
+def test_the_digest_tells_a_change_of_one_object(tmp_path: Path) -> None:
+    folder(tmp_path, {f"{number}.jpg": b"1" for number in range(20)})
+    with survey(tmp_path) as first, survey(tmp_path) as again:
+        assert first.digest == again.digest
+    (tmp_path / "7.jpg").write_bytes(b"22")
+    with survey(tmp_path) as changed:
+        assert changed.digest != first.digest
+    (tmp_path / "8.jpg").unlink()
+    with survey(tmp_path) as fewer:
+        assert fewer.digest != changed.digest
+
+
+def test_the_digest_does_not_depend_on_the_order_of_the_listing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder(tmp_path, {f"{number}.jpg": b"1" for number in range(5)})
+    with survey(tmp_path) as straight:
+        listed = list(Location.parse(tmp_path).objects())
+    monkeypatch.setattr(Location, "objects", lambda self: iter(listed[::-1]))
+    with survey(tmp_path) as backwards:
+        assert straight.digest == backwards.digest
+
+
+def test_an_inserted_image_changes_one_slice(tmp_path: Path) -> None:
+    folder(tmp_path, {f"{number:04}.jpg": b"1" for number in range(200)})
+    with survey(tmp_path) as found:
+        before = {tuple(part) for part in found.slices(8)}
+    folder(tmp_path, {"0100a.jpg": b"1"})
+    with survey(tmp_path) as found:
+        after = {tuple(part) for part in found.slices(8)}
+    assert len(before) > 10
+    assert len(after - before) <= 2
+    assert sum(map(len, after)) == 201
+
+
+def test_a_slice_has_an_end_whatever_the_names(tmp_path: Path) -> None:
+    folder(tmp_path, {f"{number:04}.jpg": b"1" for number in range(100)})
+    with survey(tmp_path) as found:
+        assert max(len(part) for part in found.slices(1_000_000)) == 100
+        assert max(len(part) for part in found.slices(3)) <= 12
+
+
+def test_no_source(tmp_path: Path) -> None:
+    with (
+        survey(tmp_path / "nowhere") as found,
+        pytest.raises(UserError, match="nowhere does not exist: check"),
+    ):
+        found.require_images(SETTINGS)
+
+
+def test_an_empty_source(tmp_path: Path) -> None:
+    with survey(tmp_path) as found, pytest.raises(UserError, match="is empty: put"):
+        found.require_images(SETTINGS)
+
+
+def test_a_source_without_images_says_what_it_looked_for(tmp_path: Path) -> None:
+    folder(tmp_path, {"a.txt": b"", "b.csv": b""})
+    with (
+        survey(tmp_path) as found,
+        pytest.raises(UserError, match=r"2 other objects, but no name ends in \.jpg, .*catalog\.extensions"),
+    ):
+        found.require_images(SETTINGS)
+
+
+def test_a_name_that_is_no_text_is_kept_as_a_failure(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"1")
+    with survey(tmp_path) as found:
+        (entry,) = next(iter(found.slices(512)))
+    assert entry.path == "caf\\xe9.jpg"
+    assert entry.fault is not None
+    assert "rename it" in entry.fault
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "relation"),
+    [("a", "a/b", "lies inside"), ("a/b", "a", "contains"), ("a", "a", "is the same place as")],
+)
+def test_source_and_destination_lie_side_by_side(
+    tmp_path: Path, source: str, destination: str, relation: str
+) -> None:
+    with pytest.raises(UserError, match=relation):
+        check_places(Location.parse(tmp_path / source), Location.parse(tmp_path / destination))
+    check_places(Location.parse(tmp_path / "a"), Location.parse(tmp_path / "ab"))
