@@ -173,7 +173,7 @@ def _neighbour_metric(points: Doubles, ridge: float = 0.1) -> Doubles:
     k = min(NEIGHBOURS, len(points) - 1)
     if k < 1:
         return np.eye(points.shape[1])
-    index = NearestNeighbors(n_neighbors=k + 1).fit(points).kneighbors(return_distance=False)[:, 1:]
+    index = NearestNeighbors(n_neighbors=k).fit(points).kneighbors(return_distance=False)
     scatter = np.zeros((points.shape[1], points.shape[1]))
     for column in index.T:
         difference = points - points[column]

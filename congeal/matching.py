@@ -134,8 +134,9 @@ def robust_similarities(
     if max_angle is not None:
         allowed &= a.angle().abs() <= max_angle
     score = _support(matches, a, b, tolerance).masked_fill(~allowed, -1.0)
-    best = score.argmax(1, keepdim=True)
-    a, b = a.gather(1, best), b.gather(1, best)
+    found, best = score.max(1, keepdim=True)
+    a = torch.where(found >= 0, a.gather(1, best), torch.ones_like(a[:, :1]))
+    b = torch.where(found >= 0, b.gather(1, best), torch.zeros_like(b[:, :1]))
     for step in range(rounds):
         width = tolerance * max(1.0, 2.0 - step / 2)
         a, b = _polish(matches, a, b, width)

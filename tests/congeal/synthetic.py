@@ -1,4 +1,4 @@
-"""Dense features with exact truth: one made-up object, seen under known warps before unrelated backgrounds."""
+"""Dense features with exact truth: a made-up object, seen under known warps before unrelated backgrounds."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ class Pose:
         turned = frame * ([-1, 1] if self.mirrored else [1, 1])
         c, s = np.cos(self.angle), np.sin(self.angle)
         bent = (turned - np.array(self.shift)) / self.scale @ np.array([[c, -s], [s, c]])
-        return np.asarray(np.stack([bent[..., 0] - self.bend * bent[..., 1] ** 2, bent[..., 1]], -1), np.float32)
+        return np.asarray(
+            np.stack([bent[..., 0] - self.bend * bent[..., 1] ** 2, bent[..., 1]], -1), np.float32
+        )
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,9 @@ from congeal.transfer import Maps, transfer
 
 SIDE = 480  # pixels of the made-up originals
 TOKEN = SIDE / GRID
-LANDMARKS = np.array([[-0.5, 0.0], [0.5, 0.0], [0.0, 0.3], [0.0, -0.3], [0.3, 0.15], [-0.25, -0.2]], np.float32)
+LANDMARKS = np.array(
+    [[-0.5, 0.0], [0.5, 0.0], [0.0, 0.3], [0.0, -0.3], [0.3, 0.15], [-0.25, -0.2]], np.float32
+)
 
 
 def solved(made: Scene, **options: object) -> Alignment:
@@ -96,9 +98,7 @@ def _rigid_part(found: Alignment) -> np.ndarray:
 
 def test_mirroring_all_inputs_mirrors_the_maps(mirrored_scene: Scene, mirrored_found: Alignment) -> None:
     made = mirrored_scene
-    turned = Scene(
-        made.mirrored_features, made.features, made.mirrored_saliency, made.saliency, made.poses
-    )
+    turned = Scene(made.mirrored_features, made.features, made.mirrored_saliency, made.saliency, made.poses)
     found = solved(turned)
     assert np.array_equal(found.mirrored, mirrored_found.mirrored)
     poses = [dataclasses.replace(pose) for pose in made.poses]
@@ -150,7 +150,9 @@ def test_a_set_with_nothing_in_common_is_called_that() -> None:
     assert found.status == "nothing-in-common"
     assert found.outlier.all()
     assert found.forward_confidence.max() == 0
-    assert all("nothing in common" in (reason or "") or "%" in (reason or "") for reason in found.outlier_reason)
+    assert all(
+        "nothing in common" in (reason or "") or "%" in (reason or "") for reason in found.outlier_reason
+    )
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import math
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from congeal.warps import (
+    Warps,
+    flip,
+    grid,
+    jacobian_determinants,
+    rigid,
+    sample,
+    smooth_fit,
+    to_atlas,
+    to_oriented,
+    with_flow,
+)
+
+CPU = torch.device("cpu")
+angles = st.floats(-math.pi, math.pi)
+shifts = st.floats(-0.5, 0.5)
+
+
+def one(angle: float, scale: float, x: float, y: float, resolution: int = 16) -> Warps:
+    a = torch.polar(torch.tensor([scale]), torch.tensor([angle]))
+    return rigid(a, torch.complex(torch.tensor([x]), torch.tensor([y])), torch.tensor([False]), resolution)
+
+
+def swirl(strength: float, resolution: int = 16) -> torch.Tensor:
+    u = grid(resolution, 1.0, CPU)
+    return strength * torch.stack([torch.sin(2 * u[..., 1]), torch.sin(2 * u[..., 0])], -1)[None]
+
+
+@settings(max_examples=30, deadline=None)
+@given(angle=angles, scale=st.floats(0.3, 3), x=shifts, y=shifts)
+def test_a_similarity_and_its_inverse_cancel(angle: float, scale: float, x: float, y: float) -> None:
+    warps = one(angle, scale, x, y)
+    points = grid(5, 0.9, CPU)[None]
+    assert torch.allclose(to_atlas(warps, to_oriented(warps, points)), points, atol=1e-4)
+
+
+@settings(max_examples=20, deadline=None)
+@given(angle=angles, scale=st.floats(0.5, 2), strength=st.floats(-0.15, 0.15))
+def test_a_flow_is_inverted_to_a_small_part_of_a_cell(angle: float, scale: float, strength: float) -> None:
+    warps = with_flow(one(angle, scale, 0.1, -0.2), swirl(strength))
+    points = grid(7, 0.8, CPU)[None]
+    assert torch.allclose(to_atlas(warps, to_oriented(warps, points)), points, atol=2e-3)
+
+
+def test_a_similarity_turns_scales_and_shifts_as_it_says() -> None:
+    warps = one(math.pi / 2, 2.0, 0.1, 0.2)
+    moved = to_oriented(warps, torch.tensor([[[0.25, 0.0]]]))
+    assert torch.allclose(moved, torch.tensor([[[0.1, 0.7]]]), atol=1e-6)
+
+
+def test_flip_is_its_own_inverse_and_touches_mirrored_images_only() -> None:
+    points = torch.rand((2, 5, 2), generator=torch.Generator().manual_seed(0))
+    mirrored = torch.tensor([True, False])
+    turned = flip(points, mirrored)
+    assert torch.equal(turned[1], points[1])
+    assert torch.equal(turned[0, :, 0], -points[0, :, 0])
+    assert torch.equal(flip(turned, mirrored), points)
+
+
+def test_sampling_a_linear_field_is_exact_between_cell_centres() -> None:
+    field = grid(8, 1.0, CPU)[None]
+    at = torch.tensor([[[0.3, -0.41], [0.0, 0.6]]])
+    assert torch.allclose(sample(field, at), at, atol=1e-6)
+    assert torch.allclose(sample(field * 0.9, at * 0.9, extent=0.9), at * 0.9, atol=1e-6)
+
+
+def test_folds_show_as_determinants_below_zero() -> None:
+    smooth = with_flow(one(0.0, 1.0, 0.0, 0.0), swirl(0.1))
+    assert jacobian_determinants(smooth).min() > 0
+    folded = with_flow(one(0.0, 1.0, 0.0, 0.0), swirl(1.5))
+    assert jacobian_determinants(folded).min() < 0
+
+
+def test_a_smooth_fit_reproduces_an_affine_field_where_there_is_evidence_and_damps_noise() -> None:
+    u = grid(24, 1.0, CPU)
+    affine = torch.stack([0.1 * u[..., 0] + 0.05, -0.1 * u[..., 1]], -1)[None]
+    weight = (u.norm(dim=-1) < 0.8).float()[None]
+    clean = smooth_fit(affine, weight, width=0.3, trust=1e-4, affine_ridge=1e-3)
+    inside = weight[0] > 0
+    assert (clean - affine)[0][inside].abs().max() < 0.01
+    noise = 0.1 * torch.randn(affine.shape, generator=torch.Generator().manual_seed(0))
+    noisy = smooth_fit(affine + noise, weight, width=0.3, trust=1e-4)
+    assert (noisy - affine)[0][inside].abs().mean() < 0.3 * noise.abs().mean()
+
+
+def test_without_evidence_a_smooth_fit_is_still() -> None:
+    displacement = torch.ones((1, 8, 8, 2))
+    assert smooth_fit(displacement, torch.zeros((1, 8, 8)), width=0.3, trust=0.02).abs().max() < 1e-4
