@@ -133,6 +133,8 @@ def _quiet_prefect() -> None:
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
         "HF_HUB_VERBOSITY": "critical",
         "DASK_LOGGING__DISTRIBUTED": "error",
+        # Its sampling of other threads' frames can hang a worker for good on Python 3.11 (cpython#106883).
+        "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)

@@ -56,7 +56,7 @@ class ClustersSettings(Section):
 
     method: Literal["auto", "single"] = "auto"
     smallest: PositiveInt = 3
-    sample: PositiveInt = 20_000
+    sample: PositiveInt = 5_000
 
 
 class AtlasesSettings(Section):
@@ -65,7 +65,7 @@ class AtlasesSettings(Section):
     atlas_size: PositiveInt = 24
     resolution: PositiveInt = 64
     map_resolution: PositiveInt = 64
-    solver: str = "synchronize"
+    solver: Literal["synchronize"] = "synchronize"
 
 
 class PreviewsSettings(Section):
