@@ -109,9 +109,9 @@ def make_atlas(unit: Unit) -> Marker:
     """Align one cluster: atlas from the members, the rest fitted to it; commit maps, rows and pictures."""
     work = Work(unit)
     with work.watch.phase("start"):
-        import congeal.rendering
         import torch
 
+        import congeal.rendering
         import congeal.solver  # noqa: F401 - the first unit of a process pays for the imports
         from congeal.devices import resolve_device
     settings: Settings = unit.payload["settings"]

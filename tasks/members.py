@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float16]
 
+SOLVERS = {"synchronize": "congeal.solver"}  # by atlases.solver: modules with the functions align and fit
 SLAB = 64  # images whose features are in memory at once while they are fitted
 PER_IMAGE = (
     "mirrored",
@@ -125,8 +127,7 @@ def align_set(
 
     Those with the role "member" build the atlas; the rest are fitted to it, a slab at a time.
     """
-    from congeal.solver import align, fit
-
+    solver = importlib.import_module(SOLVERS[settings.atlases.solver])
     asked = settings.atlases
     builders = [member for member in members if member.role == "member"]
     rest = members[len(builders) :]
@@ -135,7 +136,7 @@ def align_set(
         dense = read_features(destination, builders)
     with watch.phase("solver"):
         parts = [
-            align(
+            solver.align(
                 dense.features,
                 dense.saliency,
                 mirrored_features=dense.mirrored,
@@ -154,7 +155,7 @@ def align_set(
             dense = read_features(destination, slab)
         with watch.phase("solver"):
             parts.append(
-                fit(
+                solver.fit(
                     parts[0].atlas,
                     dense.features,
                     dense.saliency,

@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from infra.errors import UserError
 from infra.storage import Location
 
 MEMORY_LIMIT = "512MB"
@@ -19,7 +20,10 @@ BATCH_ROWS = 20_000
 
 @contextmanager
 def workspace(memory_limit: str = MEMORY_LIMIT) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection to an empty DuckDB file in a folder of its own, removed at the end."""
+    """A connection to an empty DuckDB file in a folder of its own, removed at the end.
+
+    Raises UserError if there is no room for it.
+    """
     with tempfile.TemporaryDirectory(prefix="congeal-") as folder:
         options: dict[str, Any] = {
             "memory_limit": memory_limit,
@@ -30,6 +34,11 @@ def workspace(memory_limit: str = MEMORY_LIMIT) -> Iterator[duckdb.DuckDBPyConne
         try:
             connection.execute("SET enable_progress_bar = false")
             yield connection
+        except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+            raise UserError(
+                f"The temporary tables in {folder} cannot be kept ({error}): free some space there, "
+                "or set TMPDIR to a larger place."
+            ) from error
         finally:
             connection.close()
 

@@ -103,6 +103,7 @@ def test_a_source_that_cannot_be_used(tmp_path: Path, weights: Path, source: str
         ("features.device=abacus", "abacus"),
         ("features.bakbone=x", "did you mean features.backbone?"),
         ("seed=high", "seed"),
+        ("atlases.solver=magic", "'magic': it should be 'synchronize'"),
     ],
 )
 def test_a_setting_that_cannot_be_used(tmp_path: Path, weights: Path, setting: str, words: str) -> None:
