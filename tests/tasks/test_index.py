@@ -37,7 +37,7 @@ def test_correspondences_are_the_maps_at_the_lattice(tables: Any) -> None:
 
     found = tables.correspondences(image="b/1.png")
     maps = tables.maps("b/1.png")
-    assert len(found) > 4
+    assert not found.empty
     assert found["point_id"].is_monotonic_increasing
     uv = found[["u", "v"]].to_numpy(np.float64)
     np.testing.assert_allclose(found[["x", "y"]], interpolate(maps.forward, uv), atol=1e-3)
