@@ -1,9 +1,9 @@
-"""PCK of `congeal run` and `transfer` on annotated sets, beside matching each pair on its own.
+"""PCK of the published maps on annotated sets, beside matching each pair on its own.
 
     python benchmarks/accuracy.py [SET …] [--set section.key=value …]
 
-Every set is one cluster (`clusters.method=single`); identity and nearest neighbour use the same images and
-the same stored features. With --record, results go to benchmarks/results/accuracy.md.
+The same as `congeal evaluate` on every set, each by its usual protocol. With --record, results go to
+benchmarks/results/accuracy.md.
 """
 
 from __future__ import annotations
@@ -12,98 +12,34 @@ import argparse
 import json
 import os
 import platform
-import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from annotated_sets import ROOT, SETS, WEIGHTS, AnnotatedSet, load, shared
+from annotated_sets import ROOT, SETS, WEIGHTS, folder_of, shared
 
-import congeal
-from congeal.evaluation import identity, nearest_neighbour, pck
-from congeal.transfer import transfer
-from infra.arrays import open_group
-from infra.commits import find_marker, outputs_location
+from flows.commands.run import quiet_prefect
+from flows.evaluate import evaluate
+from infra.settings import load_settings
 
 RESULTS = ROOT / "benchmarks" / "results" / "accuracy.md"
 
 
-@dataclass(frozen=True)
-class Row:
-    name: str
-    images: int
-    alpha: float
-    identity: float
-    matched: float
-    found: list[float]
-    seconds: float
+def measure(name: str, settings: list[str], seeds: int) -> dict[str, Any]:
+    """The facts of one of SETS."""
+    chosen = [f"features.weights={shared() / WEIGHTS}", *settings]
+    return evaluate(folder_of(name), load_settings(None, chosen), seeds=seeds, quiet=True)
 
 
-def run(source: Path, destination: Path, settings: list[str]) -> float:
-    """`congeal run` in a process of its own; seconds of its atlases stage, all clusters."""
-    options = [part for setting in settings for part in ("--set", setting)]
-    command = [sys.executable, "-m", "flows.cli", "run", str(source), str(destination), "--json", *options]
-    environment = os.environ | {"DO_NOT_TRACK": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    collection = congeal.open(str(destination))
-    return float(collection.clusters["seconds"].sum())
-
-
-def measure(name: str, settings: list[str], seeds: int) -> Row:
-    with tempfile.TemporaryDirectory() as scratch:
-        work = Path(scratch)
-        annotated = load(name, work / "source")
-        destination = work / "destination"
-        found, seconds = [], 0.0
-        for seed in range(seeds):
-            weights = f"features.weights={shared() / WEIGHTS}"
-            seconds = run(
-                annotated.folder, destination, ["clusters.method=single", weights, f"seed={seed}", *settings]
-            )
-            found.append(_aligned(annotated, str(destination)))
-        matched = nearest_neighbour(annotated.images, *_features(annotated, str(destination)))
-        return Row(
-            name,
-            len(annotated.names),
-            annotated.alpha,
-            pck(annotated.images, identity(annotated.images), annotated.alpha),
-            pck(annotated.images, matched, annotated.alpha),
-            found,
-            seconds,
-        )
-
-
-def _aligned(annotated: AnnotatedSet, destination: str) -> float:
-    collection = congeal.open(destination)
-    maps = [collection.maps(name) for name in annotated.names]
-
-    def carried(source: int, target: int, points: np.ndarray) -> np.ndarray:
-        # A few hand-set marks lie a hair beyond the picture; transfer refuses those, so they are drawn in.
-        frame = annotated.images[source].frame
-        inside = np.clip(points, -0.5, [frame.width - 0.5, frame.height - 0.5])
-        return transfer(inside, maps[source], maps[target]).xy
-
-    return pck(annotated.images, carried, annotated.alpha)
-
-
-def _features(annotated: AnnotatedSet, destination: str) -> tuple[np.ndarray, float]:
-    """The stored features of the set in its order, and their extent."""
-    collection = congeal.open(destination)
-    table = collection.images.set_index("uri").loc[annotated.names]
-    parts, extent = [], 1.0
-    for unit, row in zip(table["features_unit"], table["features_row"], strict=True):
-        marker = find_marker(collection.place, "features", unit)
-        assert marker is not None
-        group = open_group(outputs_location(collection.place, marker) / "features.zarr")
-        extent = float(group.attrs["extent"])
-        parts.append(np.asarray(group["features"][int(row)], np.float32))
-    return np.stack(parts), extent
+def line(name: str, facts: dict[str, Any]) -> str:
+    """The row of a set."""
+    methods, alpha = facts["methods"], f"{facts['alphas'][0]:g}"
+    spread = " ".join(f"{value:.1f}" for value in methods["congeal"]["pck_by_seed"][alpha])
+    return (
+        f"| {name} | {facts['images']} | {alpha} | {methods['identity']['pck'][alpha]:.1f} | "
+        f"{methods['nearest_neighbour']['pck'][alpha]:.1f} | **{methods['congeal']['pck'][alpha]:.1f}** | "
+        f"{spread} | {facts['atlas_seconds'][-1]:.1f} |"
+    )
 
 
 def main() -> None:
@@ -116,15 +52,9 @@ def main() -> None:
     head = "| set | images | α | identity | nearest neighbour | congeal (median) | seeds | atlas s |"
     lines = [head, "| --- | ---: | ---: | ---: | ---: | ---: | --- | ---: |"]
     print("\n".join(lines), flush=True)
-    rows = []
+    quiet_prefect()
     for name in asked.sets:
-        row = measure(name, asked.settings, asked.seeds)
-        rows.append(row)
-        spread = " ".join(f"{value:.1f}" for value in row.found)
-        lines.append(
-            f"| {row.name} | {row.images} | {row.alpha:g} | {row.identity:.1f} | {row.matched:.1f} | "
-            f"**{statistics.median(row.found):.1f}** | {spread} | {row.seconds:.1f} |"
-        )
+        lines.append(line(name, measure(name, asked.settings, asked.seeds)))
         print(lines[-1], flush=True)
     if asked.record:
         import torch

@@ -1,18 +1,15 @@
-"""Annotated sets as folders of images and keypoints, by the protocols of the shared data."""
+"""The annotated sets of the benchmarks, and where they are."""
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from congeal.coordinates import Frame
-from congeal.evaluation import Annotated, bounding_unit
+from congeal.evaluation import Annotated
+from congeal.images import decode
+from congeal.protocols import cut, named, views
+from tasks.previews import png
 
 ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS = "weights/vit_small_patch14_dinov2.dav2.fp16.safetensors"
@@ -29,8 +26,8 @@ SETS = (
 
 
 @dataclass(frozen=True)
-class AnnotatedSet:
-    """A folder of images, their names in order, their keypoints, and the threshold of the protocol."""
+class Shown:
+    """The images of a set as its usual protocol shows them: files in a folder, keypoints, the threshold."""
 
     folder: Path
     names: list[str]
@@ -46,48 +43,27 @@ def shared() -> Path:
     return folder
 
 
-def load(name: str, work: Path) -> AnnotatedSet:
-    """One of SETS; those whose protocol crops are written to ``work`` as lossless PNG."""
-    family = name.partition("/")[0]
-    folder = shared() / "data" / ("flywings/drosophilid_wing" if family == "flywings" else name)
-    if family == "cub":
-        folder = next((shared() / "data" / "cub").glob(f"{name.partition('/')[2]}.*"))
-    entries = json.loads((folder / "keypoints.json").read_text())["images"]
-    if family == "cub":
-        return _cropped(folder, entries, work / "images")
-    names = sorted(entries)
-    shift = 1 if family == "pf_willow" else 0  # MATLAB counts from one
-    images = []
-    for file in names:
-        points = _points(entries[file]) - shift
-        frame = Frame(*entries[file]["size"])
-        unit = bounding_unit(points) if family == "pf_willow" else float(frame.side)
-        images.append(Annotated(frame, points, unit))
-    return AnnotatedSet(folder / "images", names, images, 0.1 if family == "pf_willow" else 0.02)
+def folder_of(name: str) -> Path:
+    """The folder of one of SETS."""
+    data = shared() / "data"
+    family, _, number = name.partition("/")
+    if family == "flywings":
+        return data / family / "drosophilid_wing"
+    return next((data / family).glob(f"{number}.*")) if family == "cub" else data / name
 
 
-def _points(entry: dict[str, Any]) -> np.ndarray:
-    return np.array([[np.nan, np.nan] if point is None else point for point in entry["points"]], np.float64)
+def load(name: str, work: Path) -> Shown:
+    """One of SETS; images that its protocol crops are written to ``work`` as lossless PNG."""
+    from congeal.datasets import load as read
 
-
-def _cropped(folder: Path, entries: dict[str, Any], work: Path) -> AnnotatedSet:
-    """CUB: 20 files with four visible parts or more, cut to the box and 5 % a side, edge-padded square."""
-    usable = sorted(
-        name for name in entries if sum(point is not None for point in entries[name]["points"]) >= 4
-    )
-    chosen = sorted(str(name) for name in np.random.default_rng(0).choice(usable, 20, replace=False))
-    work.mkdir(parents=True, exist_ok=True)
-    names, images = [], []
-    for file in chosen:
-        pixels = np.array(Image.open(folder / "images" / file).convert("RGB"))
-        x0, y0, x1, y1 = entries[file]["bbox"]
-        side = round(max(x1 - x0, y1 - y0) * 1.1)
-        left, top = round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2)
-        pad = max(0, -left, -top, left + side - pixels.shape[1], top + side - pixels.shape[0])
-        padded = np.pad(pixels, ((pad, pad), (pad, pad), (0, 0)), mode="edge")
-        crop = padded[top + pad : top + pad + side, left + pad : left + pad + side]
-        name = Path(file).with_suffix(".png").name
-        Image.fromarray(crop).save(work / name)
-        names.append(name)
-        images.append(Annotated(Frame(side, side), _points(entries[file]) - [left, top], float(side)))
-    return AnnotatedSet(work, names, images, 0.1)
+    annotated = read(folder_of(name))
+    protocol = named(annotated.protocol)
+    shown = views(annotated, protocol)
+    folder = annotated.folder
+    if any(view.crop for view in shown):
+        folder = work / "images"
+        folder.mkdir(parents=True, exist_ok=True)
+        for view in shown:
+            assert view.crop is not None
+            (folder / view.name).write_bytes(png(cut(decode(view.image.path.read_bytes()), view.crop)))
+    return Shown(folder, [view.name for view in shown], [view.measured for view in shown], protocol.alpha)

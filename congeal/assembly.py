@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from congeal.atlas import NOTHING_IN_COMMON, Alignment, Atlas
+from congeal.dense import DenseMaps
 from congeal.imageset import ImageSet
-from congeal.quality import Figures, backward_maps
+from congeal.quality import Figures, backward_confidence
 from congeal.registration import Oriented
 from congeal.warps import Warps, flip, grid, sample, to_oriented
 
@@ -48,18 +49,24 @@ def build_atlas(images: ImageSet, faced: Oriented, warps: Warps, resolution: int
 
 
 def assemble(
-    atlas: Atlas, warps: Warps, faced: Oriented, figures: Figures, verdict: Verdict, map_resolution: int
+    atlas: Atlas,
+    warps: Warps,
+    maps: DenseMaps,
+    faced: Oriented,
+    figures: Figures,
+    verdict: Verdict,
 ) -> Alignment:
-    """Maps in plain frames, at the resolutions asked for, with everything as numpy."""
-    n, device = len(warps.a), warps.a.device
-    cells = grid(atlas.saliency.shape[0], 1.0, device).expand(n, -1, -1, -1)
-    forward = flip(to_oriented(warps, cells), warps.mirrored)
+    """Maps in plain frames, at the resolutions they have, with everything as numpy."""
     confidence = figures.confidence
     if verdict.status == NOTHING_IN_COMMON:
         confidence = torch.zeros_like(confidence)
-    backward, backward_confidence = backward_maps(
-        warps, confidence, faced.saliency, faced.extent, map_resolution
-    )
+    sure = backward_confidence(maps, confidence, faced.saliency, faced.extent)
+    forward = flip(maps.forward, warps.mirrored)
+    cells = grid(forward.shape[1], 1.0, forward.device).expand(len(forward), -1, -1, -1)
+    # A mirrored image's rows run the other way in its oriented frame.
+    turned = warps.mirrored.view(-1, 1, 1)
+    backward = torch.where(turned[..., None], maps.backward.flip(2), maps.backward)
+    sure = torch.where(turned, sure.flip(2), sure)
     sign = torch.where(warps.mirrored, -1.0, 1.0)
     return Alignment(
         status=verdict.status,
@@ -71,7 +78,7 @@ def assemble(
         forward=forward.cpu().numpy(),
         forward_confidence=sample(confidence[..., None], cells)[..., 0].cpu().numpy(),
         backward=backward.cpu().numpy(),
-        backward_confidence=backward_confidence.cpu().numpy(),
+        backward_confidence=sure.cpu().numpy(),
         residual=figures.residual.cpu().numpy(),
         cycle_error=figures.cycle_error.cpu().numpy(),
         fold_fraction=figures.fold_fraction.cpu().numpy(),

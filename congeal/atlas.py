@@ -16,6 +16,10 @@ OK = "ok"
 SINGLE = "single"
 NOTHING_IN_COMMON = "nothing-in-common"
 
+RIGID = "rigid"  # a pose
+FLOW = "flow"  # a pose and a smooth flow
+GUIDED = "guided"  # matching near the smooth map, cell by cell
+
 
 @dataclass(frozen=True)
 class Atlas:
@@ -28,7 +32,7 @@ class Atlas:
         discriminant: float32 [d + 1], direction and offset of `congeal.saliency.Discriminant`.
         evidence: tokens' worth of matches that a member usually shares with the atlas; what newcomers are
             held against.
-        flexible: whether the members' maps have a flow; newcomers get one if they have.
+        deformation: what the members' maps have beyond a pose, and newcomers get: RIGID, FLOW or GUIDED.
         average: uint8 [s, s, 3], the members' pictures averaged in place, if it was made.
     """
 
@@ -38,7 +42,7 @@ class Atlas:
     projection: Floats
     discriminant: Floats
     evidence: float = 0.0
-    flexible: bool = False
+    deformation: str = RIGID
     average: Bytes | None = None
 
 

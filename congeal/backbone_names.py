@@ -1,4 +1,4 @@
-"""The names of the backbones: timm's own, and short ones for the DINO family."""
+"""The names of the backbones: timm's own, short ones for the DINO family, and the embedded one."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import functools
 
 import timm
 
+from congeal import embedded
 from congeal.errors import BackboneError
 
 # The timm modules whose models are plain vision transformers: tokens on a grid, one after the other.
 _MODULES = ("vision_transformer", "eva", "deit")
+_DEEPEST = 100
 _SIZES = {"s": "small", "b": "base", "l": "large", "g": "giant"}
 
 
@@ -50,15 +52,31 @@ def _names() -> dict[str, str]:
 
 
 def available() -> list[str]:
-    """All accepted names, sorted: the short names, timm's with their tags and without."""
-    return sorted({*SHORT_NAMES, *_names()})
+    """All accepted names, sorted: the embedded one, the short ones, timm's with their tags and without."""
+    return sorted({embedded.NAME, *SHORT_NAMES, *_names()})
+
+
+def depth_of(name: str) -> tuple[str, int | None]:
+    """A resolved name's timm model and how many of its blocks are used (None: all)."""
+    model, _, depth = (embedded.ARCHITECTURE if name == embedded.NAME else name).partition(":")
+    return model, int(depth) if depth else None
 
 
 def resolve_name(name: str) -> str:
     """The full timm name ("architecture.tag") of a short or timm name; the one that results are kept under.
 
-    Raises `BackboneError` naming the nearest known names.
+    "name:8" is a model's first eight blocks: "architecture:8", for its weights are never timm's. Raises
+    `BackboneError` naming the nearest known names.
     """
+    whole, cut, depth = name.partition(":")
+    if cut:
+        if not depth.isascii() or not depth.isdigit() or not 1 <= int(depth) <= _DEEPEST:
+            raise BackboneError(
+                f"{depth!r} in {name!r} is no number of blocks; write for example deit_tiny_patch16_224:7"
+            )
+        return f"{resolve_name(whole).partition('.')[0]}:{int(depth)}"
+    if name == embedded.NAME:
+        return name
     if name in SHORT_NAMES:
         return SHORT_NAMES[name]
     names = _names()

@@ -15,8 +15,10 @@ import torch
 from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 
+from congeal import embedded
 from congeal import weights as weights_files
-from congeal.backbone_names import available, resolve_name
+from congeal.attention import quicken
+from congeal.backbone_names import available, depth_of, resolve_name
 from congeal.devices import PRECISIONS, resolve_device, resolve_precision
 from congeal.errors import BackboneError
 from congeal.vit_hooks import (
@@ -223,13 +225,15 @@ def geometry(spec: BackboneSpec) -> Geometry:
 def load_backbone(spec: BackboneSpec, weights: bytes | None, device: str = "auto") -> Backbone:
     """Load a backbone with the weights of a safetensors file (its bytes), or with timm's from its hub (None).
 
+    The embedded backbone brings its own weights: None is the package's file.
     Raises `BackboneError`: an unknown name, a spec that cannot be, weights that do not fit (naming the
     tensors), a hub that cannot be reached, a device that is not there.
     """
     name = resolve_name(spec.name)
     shape = geometry(spec)
     where = resolve_device(device)
-    resolve_precision(spec.precision, where)
+    if weights is None and name == embedded.NAME:
+        weights = embedded.weights()
     if weights is None:
         state = weights_files.from_hub(name)
         fingerprint = weights_files.fingerprint_tensors(state)
@@ -238,12 +242,17 @@ def load_backbone(spec: BackboneSpec, weights: bytes | None, device: str = "auto
         fingerprint = weights_files.fingerprint(weights)
     model = _build(name, shape)
     weights_files.load_strict(model, state, name)
+    if where.type == "cpu" and resolve_precision(spec.precision, where) == "bfloat16":
+        quicken(model)
     return Backbone(spec, model.eval().requires_grad_(False).to(where), shape, fingerprint, where)
 
 
 def _create(name: str, **settings: Any) -> Any:
+    architecture, depth = depth_of(name)
+    if depth is not None:
+        settings["depth"] = depth
     with torch.device("meta"):
-        model = timm.create_model(name, pretrained=False, num_classes=0, **settings)
+        model = timm.create_model(architecture, pretrained=False, num_classes=0, **settings)
     if not isinstance(model, VisionTransformer | Eva):
         raise BackboneError(f"{name} is not a plain vision transformer; use for example dinov2_vits14")
     return model

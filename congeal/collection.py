@@ -3,39 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as pads
 
-from infra.arrays import open_group
-from infra.commits import Marker, find_marker, in_threads, outputs_location
-from infra.errors import DamagedError, UserError
-from infra.publications import Publication, check_layout, published
-from infra.settings import load_settings
+from congeal import answers, carrying, display, neighbours, queries, spreading
+from congeal.answers import ArrowTables, Form, answered
+from congeal.published import Published
+from congeal.stored_maps import StoredAtlas
+from infra.errors import UserError
+from infra.publications import Publication
+from infra.settings import StorageSettings, load_settings
 from infra.storage import Location
-from infra.tables import ALIGNMENTS, CLUSTERS, CORRESPONDENCES, IMAGES, dataset
+from infra.tables import TABLES
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from congeal.annotations import Annotation
+    from congeal.shapes import MeasuredShapes
     from congeal.transfer import Maps
 
-Floats = npt.NDArray[np.float32]
+__all__ = ["Collection", "StoredAtlas", "open"]
 
-TABLES = {
-    "images": IMAGES,
-    "clusters": CLUSTERS,
-    "alignments": ALIGNMENTS,
-    "correspondences": CORRESPONDENCES,
-}
-READING = ("SELECT", "EXPLAIN", "MULTI")  # MULTI: a PIVOT, which DuckDB takes apart
-MADE = pa.schema([("cluster_id", pa.string()), ("seconds", pa.float64()), ("device", pa.string())])
+Arrays = Literal["numpy", "xarray"]
 
 
 def open(destination: str | os.PathLike[str], version: str | None = None, **storage: Any) -> Collection:  # noqa: A001
@@ -48,229 +43,239 @@ def open(destination: str | os.PathLike[str], version: str | None = None, **stor
     settings = load_settings().storage
     if storage:
         settings = type(settings)(**(settings.model_dump() | storage))
-    return Collection(Location.parse(destination, settings), version)
-
-
-@dataclass(frozen=True)
-class StoredAtlas:
-    """The atlas of one cluster over the square [-1, 1]^2: v down, u right, cells as in align_corners=False.
-
-    features: float16 [a, a, c]. saliency, confidence: float32 [a, a] in [0, 1]. average: uint8 [s, s, 3], the
-    average of the aligned images, or None where none could be shown. members: image ids, in the maps' order.
-    """
-
-    cluster_id: str
-    status: str
-    features: npt.NDArray[np.float16]
-    saliency: Floats
-    confidence: Floats
-    average: npt.NDArray[np.uint8] | None
-    members: tuple[str, ...]
+    return Collection(Location.parse(destination, settings), version, settings)
 
 
 class Collection:
-    """A published version of a destination; it stays what it was, whatever later runs publish."""
+    """A published version of a destination; it stays what it was, whatever later runs publish.
 
-    def __init__(self, place: Location, version: str | None = None) -> None:
-        self.place = place
-        publication = published(place, version) if check_layout(place) else None
-        if publication is None:
-            raise UserError(f"Nothing is published in {place}: `congeal run SOURCE {place}` does that.")
-        self.publication: Publication = publication
+    Images are named by their id or by their path relative to the source. Methods that answer with a table
+    take ``as_``: "pandas" (a DataFrame), "arrow" or "polars". What cannot be answered is a UserError or, for
+    points and edits that do not fit, a CongealError, with one sentence.
+    """
+
+    def __init__(
+        self, place: Location, version: str | None = None, storage: StorageSettings | None = None
+    ) -> None:
+        self._published = Published(place, version, storage)
 
     def __repr__(self) -> str:
-        about, counts = self.publication, self.publication.counts
-        return (
-            f"<congeal collection {self.place}, version {about.number} of {about.source}: "
-            f"{counts.get('ok', 0):,} images, {counts.get('clusters', 0):,} clusters, "
-            f"{counts.get('outliers', 0):,} outliers; "
-            ".images .clusters .alignments .correspondences() .transfer() .atlas() .maps() .sql()>"
-        )
+        return display.text(str(self.place), self.publication)
+
+    def _repr_html_(self) -> str:
+        return display.page(str(self.place), self.publication)
+
+    @property
+    def place(self) -> Location:
+        """The destination."""
+        return self._published.place
+
+    @property
+    def source(self) -> Location:
+        """Where the images lie."""
+        return self._published.source
+
+    @property
+    def publication(self) -> Publication:
+        """The version: number, source, settings, counts, and the units that it is made of."""
+        return self._published.publication
 
     @property
     def images(self) -> pd.DataFrame:
         """One row an object of the source that is called like an image, sorted by uri."""
-        return _frame(self._dataset("images").to_table())
+        frame: pd.DataFrame = self.table("images")
+        return frame
 
     @property
     def clusters(self) -> pd.DataFrame:
         """One row a cluster, with the seconds that its atlas took and the device that computed it."""
-        return _frame(self._clusters())
+        frame: pd.DataFrame = self.table("clusters")
+        return frame
 
     @property
     def alignments(self) -> pd.DataFrame:
         """One row an image that has a cluster: its pose, its quality, whether it fits."""
-        return _frame(self._dataset("alignments").to_table())
+        frame: pd.DataFrame = self.table("alignments")
+        return frame
+
+    @property
+    def tables(self) -> ArrowTables:
+        """The four tables as Arrow datasets, unread."""
+        return ArrowTables(self._published.tables)
+
+    def table(
+        self,
+        name: str,
+        columns: Sequence[str] | None = None,
+        where: Mapping[str, Any] | None = None,
+        as_: Form = "pandas",
+    ) -> Any:
+        """One of the tables images, clusters, alignments, correspondences, filtered at the store.
+
+        columns: only these. where: column to the value, or the list of values, that it must have.
+        """
+        if name not in TABLES:
+            raise UserError(f"There is no table {name!r}: there are {', '.join(TABLES)}.")
+        tables = self._published.tables
+        one = (where or {}).get("cluster_id")
+        if name == "clusters":
+            source = pads.dataset(tables.clusters())
+        else:
+            source = tables.dataset(name, one if isinstance(one, str) and name != "images" else None)
+        names = source.schema.names
+        for column in (*(columns or ()), *(where or ())):
+            if column not in names:
+                raise UserError(f"There is no column {column}: there are {', '.join(names)}.")
+        wanted = None
+        for column, value in (where or {}).items():
+            values = value if isinstance(value, (list, tuple, set, frozenset)) else [value]
+            condition = pads.field(column).isin(list(values))
+            wanted = condition if wanted is None else wanted & condition
+        chosen = None if columns is None else list(columns)
+        return answered(source.to_table(columns=chosen, filter=wanted), as_)
 
     def correspondences(
-        self, cluster: str | None = None, image: str | None = None, columns: Sequence[str] | None = None
-    ) -> pd.DataFrame:
+        self,
+        cluster: str | None = None,
+        image: str | None = None,
+        columns: Sequence[str] | None = None,
+        as_: Form = "pandas",
+    ) -> Any:
         """Where the points of the atlases lie in the images; filtered at the store.
 
-        cluster: a cluster id. image: an image id or a path relative to the source. columns: only these.
+        cluster: a cluster id. image: an image. columns: only these.
         """
-        wanted = None
-        if cluster is not None:
-            self._cluster(cluster)
-            wanted = pads.field("cluster_id") == cluster
+        where: dict[str, Any] = {}
         if image is not None:
             row = self.find(image)
-            one = (pads.field("cluster_id") == row["cluster_id"]) & (
-                pads.field("image_id") == row["image_id"]
-            )
-            wanted = one if wanted is None else wanted & one
-        unknown = [name for name in columns or () if name not in CORRESPONDENCES.names]
-        if unknown:
-            raise UserError(f"There is no column {unknown[0]}: there are {', '.join(CORRESPONDENCES.names)}.")
-        chosen = None if columns is None else list(columns)
-        return _frame(self._dataset("correspondences").to_table(columns=chosen, filter=wanted))
+            where = {"cluster_id": row["cluster_id"], "image_id": row["image_id"]}
+        if cluster is not None:
+            self._published.cluster(cluster)
+            where["cluster_id"] = cluster if where.get("cluster_id", cluster) == cluster else []
+        return self.table("correspondences", columns, where, as_)
 
-    def transfer(self, source: str, points: npt.ArrayLike, target: str) -> pd.DataFrame:
-        """Carry points of one image to another of the same cluster, through their atlas.
+    def transfer(
+        self, source: str, points: npt.ArrayLike, target: str | Sequence[str], as_: Form = "pandas"
+    ) -> Any:
+        """Carry points of one image to others of the same cluster, through their atlas.
 
-        source, target: image ids or paths relative to the source. points: [k, 2], x and y in pixels of the
-        original image. Returns x, y (pixels of the target), confidence in [0, 1] and visible, a row a point.
+        points: [k, 2], x and y in pixels of the original image. target: an image; or several, or "all" (every
+        other image of the cluster that fits its atlas). Returns x, y (pixels of the target), confidence in
+        [0, 1] and visible, a row a point; for several targets after the columns target and point.
         """
-        from congeal.transfer import transfer
+        return answered(carrying.transfer(self._published, source, points, target), as_)
 
-        given = np.asarray(points, np.float64).reshape(-1, 2)
-        result = transfer(given, *self._together(source, target))
-        columns = {"confidence": result.confidence, "visible": result.visible}
-        return pd.DataFrame({"x": result.xy[:, 0], "y": result.xy[:, 1], **columns})
+    def landmarks(
+        self,
+        points: npt.ArrayLike,
+        source: str | Sequence[str] | None = None,
+        *,
+        atlas: str | None = None,
+        names: Sequence[str] | None = None,
+        to: carrying.Targets = "all",
+        as_: Form = "pandas",
+    ) -> Any:
+        """Landmarks of all images of a cluster, from one image, from several, or from the atlas.
 
-    def atlas(self, cluster: str) -> StoredAtlas:
-        """The atlas of a cluster."""
-        group = self._group(cluster)
-        arrays = group["atlas"]
-        average = np.asarray(arrays["average"][:]) if "average" in arrays else None
-        return StoredAtlas(
-            cluster_id=cluster,
-            status=str(group.attrs["status"]),
-            features=np.asarray(arrays["features"][:]),
-            saliency=np.asarray(arrays["saliency"][:]),
-            confidence=np.asarray(arrays["confidence"][:]),
-            average=average,
-            members=tuple(group.attrs["image_ids"]),
+        points: [k, 2], pixels of the image `source`; for several sources [s, k, 2], NaN where an image does
+        not show a point (they are combined by confidence); with `atlas`, a cluster id, u and v in [-1, 1].
+        names: what the points are called, else 0 to k - 1. to: these images only.
+
+        Returns image, image_id, point, x, y, confidence, visible and origin, a row a point and image; the
+        images that do not fit the atlas are left out, and what was marked by hand stays as it is.
+        """
+        return answered(
+            carrying.landmarks(self._published, points, source, atlas, names, to),
+            as_,
         )
 
-    def maps(self, image: str) -> Maps:
-        """The dense maps of an image (id or path relative to the source) both ways: see congeal.transfer."""
-        return self._maps(self._aligned(image))
+    def shapes(self, landmarks: pd.DataFrame, components: int | None = None) -> MeasuredShapes:
+        """Procrustes-aligned shapes of a table from `landmarks`, and their principal components.
 
-    def sql(self, query: str) -> pd.DataFrame:
+        Images with a landmark that is not known or lies off the image are left out, and named.
+        """
+        from congeal.shapes import measured
+
+        return measured(pa.Table.from_pandas(landmarks), components)
+
+    def propagate(
+        self,
+        edit: npt.NDArray[Any] | Sequence[npt.NDArray[Any]],
+        source: str | Sequence[str] | None = None,
+        *,
+        atlas: str | None = None,
+        to: carrying.Targets = "all",
+        kind: spreading.Kind | None = None,
+        fade: bool = False,
+    ) -> Iterator[spreading.CarriedImage]:
+        """An edit, a mask or a label map on all images of the cluster, at their full size, one at a time.
+
+        edit: uint8 [h, w, 4] (RGBA, not premultiplied), a mask bool [h, w], or labels, whole numbers [h, w],
+        of the size of the image `source`; for several sources as many. With `atlas`, a cluster id, a square
+        of any size painted over the atlas' average. kind: "layer", "mask" or "labels", where the array alone
+        does not say it. fade: alpha is multiplied by confidence.
+        """
+        edits = [edit] if isinstance(edit, np.ndarray) else list(edit)
+        sources = [] if source is None else [source] if isinstance(source, str) else list(source)
+        return spreading.spread(self._published, edits, sources, atlas, to, kind, fade)
+
+    def propagate_annotations(
+        self, annotations: Sequence[Annotation], to: carrying.Targets = "all"
+    ) -> Iterator[Annotation]:
+        """Keypoints, outlines, boxes and masks of things on all images of their clusters, image by image.
+
+        The n-th thing of a category on one image is the n-th of that category on the others: things marked on
+        several images are combined by confidence. What was marked by hand comes back as it is.
+        """
+        return spreading.spread_annotations(self._published, annotations, to)
+
+    def nearest(
+        self, image: str | Sequence[str], k: int = 10, *, same_cluster: bool = False, as_: Form = "pandas"
+    ) -> Any:
+        """The k images that look most like an image, by the cosine between the embeddings of the backbone.
+
+        Returns image, rank, neighbour, image_id, cluster_id and similarity.
+        """
+        images = [image] if isinstance(image, str) else list(image)
+        return answered(neighbours.nearest(self._published, images, k, same_cluster), as_)
+
+    def atlas(self, cluster: str, as_: Arrays = "numpy") -> Any:
+        """The atlas of a cluster: a StoredAtlas, or an xarray.Dataset."""
+        atlas = self._published.stored(cluster).atlas()
+        return answers.atlas_as_xarray(atlas) if as_ == "xarray" else atlas
+
+    def maps(self, image: str, as_: Arrays = "numpy") -> Any:
+        """The dense maps of an image both ways: a congeal.transfer.Maps, or an xarray.Dataset."""
+        maps: Maps = self._published.maps(self._published.aligned(image))
+        return answers.maps_as_xarray(maps) if as_ == "xarray" else maps
+
+    def image(self, image: str) -> npt.NDArray[np.uint8]:
+        """The pixels of an image, uint8 [h, w, 3], read from the source at its full size."""
+        return self._published.pixels(self.find(image))
+
+    def sql(self, query: str, as_: Form = "pandas") -> Any:
         """A DuckDB query over images, clusters, alignments and correspondences."""
-        return _frame(self.query(query))
+        return answered(self.query(query), as_)
 
-    def query(self, query: str) -> pa.Table:
+    def query(self, text: str) -> pa.Table:
         """The same as an Arrow table. Nothing can be written, and nothing else be read.
 
         Raises UserError with DuckDB's own message, or for anything but one reading statement.
         """
-        with duckdb.connect(config={"python_enable_replacements": False}) as connection:
-            connection.register("clusters", self._clusters())
-            for name in ("images", "alignments", "correspondences"):
-                connection.register(name, self._dataset(name))
-            connection.execute("SET enable_external_access = false; SET lock_configuration = true")
-            try:
-                kinds = [statement.type.name for statement in connection.extract_statements(query)]
-                if len(kinds) != 1 or kinds[0] not in READING:
-                    raise UserError(
-                        "One reading statement is allowed: SELECT, FROM, WITH, DESCRIBE, EXPLAIN …."
-                    )
-                return connection.sql(query).to_arrow_table()
-            except duckdb.Error as error:
-                raise UserError(str(error)) from error
+        return queries.query(self._published.tables, text)
+
+    def members(self, cluster: str) -> list[dict[str, Any]]:
+        """The images of a cluster, one row of the table of images each (some columns), by uri."""
+        return self._published.members(cluster)
+
+    def misfits(self, cluster: str) -> dict[str, str]:
+        """Image id to reason, of the images of a cluster that do not fit its atlas."""
+        return self._published.misfits(cluster)
+
+    def locate(self, names: Sequence[str]) -> dict[str, str]:
+        """Names in an annotation file to paths relative to the source: those, or unique file names."""
+        return self._published.locate(names)
 
     def find(self, image: str) -> dict[str, Any]:
-        """The row of an image by its id or its path relative to the source; UserError if there is none."""
-        wanted = (pads.field("uri") == image) | (pads.field("image_id") == image)
-        rows = self._dataset("images").to_table(filter=wanted).to_pylist()
-        if not rows:
-            raise UserError(
-                f"There is no image {image!r} in {self.place}: give an image id or a path relative to "
-                f"{self.publication.source}."
-            )
-        # The same bytes under several names: any row will do, but the one that was asked for says it best.
-        return min(rows, key=lambda row: (row["uri"] != image, row["status"] != "ok", row["uri"]))
-
-    def _aligned(self, image: str) -> dict[str, Any]:
-        row = self.find(image)
-        if row["status"] == "failed":
-            raise UserError(f"The image {image!r} could not be used: {row['error']}.")
-        if row["cluster_id"] is None:
-            raise UserError(
-                f"The image {image!r} is an outlier: it belongs to no cluster, so it has no maps."
-            )
-        return row
-
-    def _together(self, source: str, target: str) -> tuple[Maps, Maps]:
-        first, second = self._aligned(source), self._aligned(target)
-        if first["cluster_id"] != second["cluster_id"]:
-            raise UserError(
-                f"The images {source!r} and {target!r} are in different clusters ({first['cluster_id']} and "
-                f"{second['cluster_id']}): points are carried within one cluster only."
-            )
-        return self._maps(first), self._maps(second)
-
-    def _maps(self, row: dict[str, Any]) -> Maps:
-        from congeal.coordinates import Frame
-        from congeal.transfer import Maps
-
-        group = self._group(row["cluster_id"])
-        position = list(group.attrs["image_ids"]).index(row["image_id"])
-        arrays = {
-            name: np.asarray(group["maps"][name][position], np.float32)
-            for name in ("forward", "forward_confidence", "backward", "backward_confidence")
-        }
-        return Maps(Frame(row["width"], row["height"]), **arrays)
-
-    def _group(self, cluster: str) -> Any:
-        # zarr's own types say that anything may come out of a group.
-        marker = self._marker("atlases", self._cluster(cluster)["atlas_unit"])
-        return open_group(outputs_location(self.place, marker) / "atlas.zarr")
-
-    def _cluster(self, cluster: str) -> dict[str, Any]:
-        rows = self._dataset("clusters").to_table(filter=pads.field("cluster_id") == cluster).to_pylist()
-        if not rows:
-            raise UserError(f"There is no cluster {cluster!r} in {self.place}: see the table clusters.")
-        return dict(rows[0])
-
-    def _clusters(self) -> pa.Table:
-        table = self._dataset("clusters").to_table()
-        made = {
-            name: facts for marker in self._index for name, facts in marker.record.get("made", {}).items()
-        }
-        rows = [made[name] | {"cluster_id": name} for name in table["cluster_id"].to_pylist()]
-        facts = pa.Table.from_pylist(rows, schema=MADE)
-        return table.append_column("seconds", facts["seconds"]).append_column("device", facts["device"])
-
-    def _dataset(self, table: str) -> pads.Dataset:
-        return self._datasets[table]
-
-    @cached_property
-    def _datasets(self) -> dict[str, pads.Dataset]:
-        found: dict[str, list[Location]] = {name: [] for name in TABLES}
-        for marker in self._index:
-            for path in marker.outputs:
-                name = path.removesuffix(".parquet")
-                if name in found:
-                    found[name].append(outputs_location(self.place, marker) / path)
-        return {name: dataset(places, TABLES[name]) for name, places in found.items()}
-
-    @cached_property
-    def _index(self) -> list[Marker]:
-        return list(in_threads(lambda unit: self._marker("index", unit), self.publication.units["index"]))
-
-    def _marker(self, stage: str, unit: str) -> Marker:
-        marker = find_marker(self.place, stage, unit)
-        if marker is None:
-            raise DamagedError(
-                f"The unit {stage}/{unit} of {self.place} is gone: `congeal run` makes it anew from "
-                f"{self.publication.source}."
-            )
-        return marker
-
-
-def _frame(table: pa.Table) -> pd.DataFrame:
-    frame: pd.DataFrame = table.to_pandas()
-    return frame
+        """The row of an image in the table of images; UserError if there is none."""
+        return self._published.find(image)

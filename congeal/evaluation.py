@@ -1,13 +1,14 @@
 """PCK, the share of correct keypoints, and the baselines that stand beside it.
 
-A keypoint is correct if it lands within a threshold of the truth; PCK is counted per keypoint over all
-ordered pairs of a set, with the keypoints that are visible in both images (protocols: SPair-71k, Min et al.
-2019; CUB as of ASIC, Gupta et al. 2023; PF-WILLOW, Ham et al. 2016).
+A keypoint is correct if it lands within a threshold of the truth; PCK is counted per keypoint over the
+ordered pairs of a set (protocols: SPair-71k, Min et al. 2019; CUB as of ASIC, Gupta et al. 2023; PF-WILLOW,
+Ham et al. 2016; see `congeal.protocols`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +18,14 @@ from congeal.coordinates import Frame
 from congeal.errors import CongealError
 
 Doubles = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.floating]
 
 Transfer = Callable[[int, int, Doubles], Doubles]
+"""(source, target, points [m, 2] of the source) to points [m, 2] of the target; pixels."""
+Assured = Callable[[int, int, Doubles], tuple[Doubles, Doubles]]
+"""The same with a confidence [m] in [0, 1] for every point, NaN where a method has none."""
 
 
 @dataclass(frozen=True)
@@ -30,53 +36,184 @@ class Annotated:
         frame: the image's frame.
         points: float64 [k, 2], pixels; NaN where a keypoint is hidden.
         unit: what the threshold α is a share of, in pixels of this image when it is the target.
+        origin: where the paper's evaluation believes a hidden keypoint to be; None: the frame's corner.
     """
 
     frame: Frame
     points: Doubles
     unit: float
+    origin: tuple[float, float] | None = None
 
     @property
-    def visible(self) -> npt.NDArray[np.bool_]:
+    def visible(self) -> Flags:
         """bool [k]."""
         return np.asarray(np.isfinite(self.points).all(1))
 
 
+@dataclass(frozen=True)
+class Renaming:
+    """How keypoints change names where the alignment mirrors one image of a pair.
+
+    Attributes:
+        mirrored: bool [n], whether each image is mirrored into the atlas.
+        order: int64 [k], the keypoint that stands in each one's place in a mirrored image.
+        early: look up who is visible before the names change, as the published evaluation of Neural
+            Congealing does; then a point that is hidden may count, from where it is believed to be.
+        by_pair: with early, keypoints that are hidden in either image of a pair count as hidden in both,
+            as in the pairs of SPair-71k.
+    """
+
+    mirrored: Flags
+    order: Integers
+    early: bool = False
+    by_pair: bool = False
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What became of m points that were carried from one image to another.
+
+    Attributes:
+        source, target, keypoint: int64 [m], positions of the images and of the target's keypoint.
+        error: float64 [m], distance from the truth in pixels of the target.
+        unit: float64 [m], the target's unit.
+        confidence: float64 [m], NaN where the method has none.
+    """
+
+    source: Integers
+    target: Integers
+    keypoint: Integers
+    error: Doubles
+    unit: Doubles
+    confidence: Doubles
+
+    def __len__(self) -> int:
+        return len(self.error)
+
+    def correct(self, alpha: float) -> Flags:
+        """bool [m]: within α times the unit, the threshold included."""
+        return np.asarray(self.error <= alpha * self.unit)
+
+    def pck(self, alpha: float) -> float:
+        """Share of correct points, in percent."""
+        return 100 * int(self.correct(alpha).sum()) / len(self)
+
+    def pck_of_pairs(self, alpha: float) -> float:
+        """Mean over the pairs of each pair's share ("per image" in SPair-71k), in percent."""
+        pairs = np.stack([self.source, self.target], 1)
+        return float(np.mean([share for _, _, share in _grouped(pairs, self.correct(alpha))]))
+
+    def by_keypoint(self, alpha: float) -> list[tuple[int, int, float]]:
+        """Keypoint, number of points, share in percent, for every keypoint that was carried."""
+        groups = _grouped(self.keypoint[:, None], self.correct(alpha))
+        return [(int(key[0]), count, share) for key, count, share in groups]
+
+    def by_image(self, alpha: float) -> list[tuple[int, int, float]]:
+        """Image, number of points, share in percent, of the points carried from or to each image."""
+        images = np.concatenate([self.source, self.target])[:, None]
+        groups = _grouped(images, np.tile(self.correct(alpha), 2))
+        return [(int(key[0]), count, share) for key, count, share in groups]
+
+
+def _grouped(keys: Integers, correct: Flags) -> list[tuple[Integers, int, float]]:
+    groups, member = np.unique(keys, axis=0, return_inverse=True)
+    member = member.reshape(-1)
+    count = np.bincount(member, minlength=len(groups))
+    right = np.bincount(member, weights=correct, minlength=len(groups))
+    return [(key, int(n), 100 * float(r) / int(n)) for key, n, r in zip(groups, count, right, strict=True)]
+
+
+def joined(parts: Sequence[Outcomes]) -> Outcomes:
+    """All points of several outcomes."""
+    names = Outcomes.__dataclass_fields__
+    return Outcomes(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
 def bounding_unit(points: Doubles) -> float:
-    """The longer side of the box around the visible points, the unit of SPair and PF-WILLOW."""
+    """The longer side of the box around the visible points, the unit of PF-WILLOW."""
     seen = points[np.isfinite(points).all(1)]
     if len(seen) < 2:
         raise CongealError("a bounding box needs two visible keypoints at least")
     return float((seen.max(0) - seen.min(0)).max())
 
 
-def pck(images: Sequence[Annotated], transfer: Transfer, alpha: float) -> float:
-    """Share of correct keypoints over all ordered pairs, in percent.
+def all_pairs(count: int) -> list[tuple[int, int]]:
+    """All ordered pairs of `count` images."""
+    return list(itertools.permutations(range(count), 2))
+
+
+def carry(
+    images: Sequence[Annotated],
+    transfer: Assured,
+    pairs: Iterable[tuple[int, int]],
+    renaming: Renaming | None = None,
+) -> Outcomes:
+    """Carry the keypoints of every pair's source to its target.
 
     Args:
         images: the set.
-        transfer: (source, target, points [m, 2] of the source) to points [m, 2] of the target; pixels.
-        alpha: the threshold as a share of each target's unit.
+        transfer: the method, with its confidence.
+        pairs: ordered pairs of positions in images.
+        renaming: None: a keypoint is compared with its namesake.
 
     Raises:
-        CongealError: if no two images share a visible keypoint.
+        CongealError: if no pair shares a visible keypoint.
     """
-    correct = total = 0
-    for errors, unit in _errors(images, transfer):
-        correct += int((errors <= alpha * unit).sum())
-        total += len(errors)
-    if not total:
+    rows = []
+    for source, target in pairs:
+        keypoints, start, truth = _compared(images, source, target, renaming)
+        if len(keypoints):
+            found, confidence = transfer(source, target, start)
+            error = np.linalg.norm(found - truth, axis=1)
+            here = np.full(len(keypoints), source), np.full(len(keypoints), target)
+            unit = np.full(len(keypoints), images[target].unit)
+            rows.append(Outcomes(*here, keypoints, error, unit, np.asarray(confidence, np.float64)))
+    if not rows:
         raise CongealError("no two images of the set share a visible keypoint")
-    return 100 * correct / total
+    return joined(rows)
 
 
-def _errors(images: Sequence[Annotated], transfer: Transfer) -> Iterator[tuple[Doubles, float]]:
-    for source, one in enumerate(images):
-        for target, other in enumerate(images):
-            both = one.visible & other.visible
-            if source != target and both.any():
-                found = transfer(source, target, one.points[both])
-                yield np.linalg.norm(found - other.points[both], axis=1), other.unit
+def _compared(
+    images: Sequence[Annotated], source: int, target: int, renaming: Renaming | None
+) -> tuple[Integers, Doubles, Doubles]:
+    """The keypoints [m] that count, where they are in the source and where they are in the target [m, 2]."""
+    one, other = images[source], images[target]
+    here, there = one.points, other.points
+    if renaming is None or renaming.mirrored[source] == renaming.mirrored[target]:
+        both = one.visible & other.visible
+    elif not renaming.early:
+        here = here[renaming.order]
+        both = np.isfinite(here).all(1) & other.visible
+    else:
+        both = one.visible & other.visible
+        seen_here, seen_there = (both, both) if renaming.by_pair else (one.visible, other.visible)
+        here = np.where(seen_here[:, None], here, _origin(one))
+        there = np.where(seen_there[:, None], there, _origin(other))
+        # Listed pairs rename the source; where each pair stands for both ways, its earlier image is renamed.
+        if renaming.by_pair or source < target:
+            here = here[renaming.order]
+        else:
+            there = there[renaming.order]
+    return np.flatnonzero(both), here[both], there[both]
+
+
+def _origin(image: Annotated) -> Doubles:
+    if image.origin is not None:
+        return np.array(image.origin)
+    return np.asarray(image.frame.to_pixels(np.array([-1.0, -1.0])))
+
+
+def unsure(transfer: Transfer) -> Assured:
+    """A method without confidence."""
+    return lambda source, target, points: (transfer(source, target, points), np.full(len(points), np.nan))
+
+
+def pck(images: Sequence[Annotated], transfer: Transfer, alpha: float) -> float:
+    """Share of correct keypoints over all ordered pairs, in percent.
+
+    Raises CongealError if no two images share a visible keypoint.
+    """
+    return carry(images, unsure(transfer), all_pairs(len(images))).pck(alpha)
 
 
 def identity(images: Sequence[Annotated]) -> Transfer:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from congeal.assembly import Verdict, assemble
-from congeal.atlas import OK, Alignment, Atlas
+from congeal.atlas import GUIDED, OK, RIGID, Alignment, Atlas
+from congeal.dense import guided, resampled, warped
 from congeal.features import Basis
 from congeal.imageset import ImageSet, prepare, read_inputs
 from congeal.matching import Similarities, Tokens, mutual_matches, robust_similarities, select_tokens
@@ -63,12 +64,19 @@ def fit(
     reasons = judge(standing, inputs.finite)
     faced = images.facing(mirrored, inputs.finite.float())
     warps = rigid(found.pose.a, found.pose.b, mirrored, template.features.shape[1])
-    if atlas.flexible:
+    if atlas.deformation != RIGID:
         warps = follow(warps, faced, template)
+    if atlas.deformation == GUIDED:
+        matched = guided(template, faced, warps)
+        figures = measure(template, faced, warps, matched.forward)
+        maps = resampled(matched, extent, atlas.saliency.shape[0], map_resolution)
+    else:
+        figures = measure(template, faced, warps)
+        maps = warped(warps, atlas.saliency.shape[0], map_resolution)
     score, other = found.pose.score.sum(), found.other.sum()
     margin = float((score - other) / (score + other).clamp_min(1e-9))
     verdict = Verdict(OK, support, reasons, margin, int((support * inputs.finite).argmax()))
-    return assemble(atlas, warps, faced, measure(template, faced, warps), verdict, map_resolution)
+    return assemble(atlas, warps, maps, faced, figures, verdict)
 
 
 def usual_evidence(atlas: Atlas, images: ImageSet, good: Tensor, seed: int) -> float:

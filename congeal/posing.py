@@ -99,17 +99,6 @@ def square_matrix(n: int, evidence: PairEvidence, values: Tensor) -> Tensor:
     return matrix
 
 
-def oriented_matches(evidence: PairEvidence, mirrored: Tensor) -> Matches:
-    """The matches of every pair in the facings chosen, positions in the oriented frames."""
-    crossed, turned = _relation(evidence, mirrored)
-    pick = crossed[:, None]
-    first = torch.where(pick, evidence.mirrored_matches.first, evidence.matches.first)
-    second = torch.where(pick, evidence.mirrored_matches.second, evidence.matches.second)
-    weight = torch.where(pick, evidence.mirrored_matches.weight, evidence.matches.weight)
-    turn = turned[:, None]
-    return Matches(torch.where(turn, -first.conj(), first), torch.where(turn, -second.conj(), second), weight)
-
-
 def _relation(evidence: PairEvidence, mirrored: Tensor) -> tuple[Tensor, Tensor]:
     """Pairs that face opposite ways, and pairs measured in the mirror image of the frames chosen."""
     first, second = mirrored[evidence.first], mirrored[evidence.second]

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from congeal.dense import DenseMaps
 from congeal.registration import Oriented, Template, match_field
-from congeal.warps import Warps, flip, grid, jacobian_determinants, sample, to_atlas, to_oriented
+from congeal.warps import Warps, grid, jacobian_determinants, sample, to_oriented
 
 STANDING = 0.2  # an image's evidence, against the median of its set, below which it is an outlier
 SALIENT = 0.3
+HOME = 0.1  # frame units within which the way there and back leads home
 
 
 @dataclass(frozen=True)
@@ -30,16 +32,19 @@ class Figures:
     coverage: Tensor
 
 
-def measure(template: Template, images: Oriented, warps: Warps) -> Figures:
+def measure(template: Template, images: Oriented, warps: Warps, places: Tensor | None = None) -> Figures:
     """Judge warps by the atlas of the other images.
 
     Args:
         template: the atlas as each image sees it, at the warps' resolution.
         images: the set in its facings.
         warps: the maps to judge.
+        places: float32 [n, r, r, 2], where the atlas' cells lie in the oriented frames; absent, where the
+            warps put them.
     """
-    n, r = len(images.features), warps.resolution
-    places = to_oriented(warps, grid(r, 1.0, images.features.device).expand(n, -1, -1, -1))
+    n, r = len(images.features), template.features.shape[1]
+    if places is None:
+        places = to_oriented(warps, grid(r, 1.0, images.features.device).expand(n, -1, -1, -1))
     shown = sample(torch.stack([images.saliency, images.valid], -1), places, images.extent, "zeros")
     there = torch.nn.functional.normalize(sample(images.features, places, images.extent), dim=-1)
     cosine = (there * template.features).sum(-1).clamp_min(0)
@@ -51,7 +56,7 @@ def measure(template: Template, images: Oriented, warps: Warps) -> Figures:
     confidence = cosine.sqrt() * agreement * salient.clamp(0, 1).sqrt() * shown[..., 0].sqrt() * shown[..., 1]
     weight = salient * (salient > SALIENT) * shown[..., 1]
     total = weight.sum((1, 2)).clamp_min(1e-6)
-    folds = (jacobian_determinants(warps) <= 0).float()
+    folds = (jacobian_determinants(places) <= 0).float()
     return Figures(
         confidence=_smooth(confidence),
         residual=((1 - cosine) * weight).sum((1, 2)) / total,
@@ -95,26 +100,21 @@ def judge(standing: Tensor, finite: Tensor) -> list[str | None]:
     return reasons
 
 
-def backward_maps(
-    warps: Warps, confidence: Tensor, saliency: Tensor, extent: float, resolution: int
-) -> tuple[Tensor, Tensor]:
-    """Frame to atlas for every image, in plain (not oriented) frames.
+def backward_confidence(maps: DenseMaps, confidence: Tensor, saliency: Tensor, extent: float) -> Tensor:
+    """Confidence float32 [n, m, m] of the maps from oriented frames to the atlas.
+
+    It is that of the place in the atlas, if the thing shows in the image and the way back leads home.
 
     Args:
-        warps: n warps.
+        maps: dense maps; backward over the whole frame.
         confidence: float32 [n, r, r] over the atlas.
-        saliency: float32 [n, g, g] of the oriented frames.
-        extent: of the saliency's grid.
-        resolution: cells m along a side of the result.
-
-    Returns:
-        Atlas positions float32 [n, m, m, 2] and confidence float32 [n, m, m].
+        saliency: float32 [n, g, g] of the oriented frames, over ±extent.
     """
-    n = len(warps.a)
-    oriented = flip(grid(resolution, 1.0, confidence.device).expand(n, -1, -1, -1), warps.mirrored)
-    places = to_atlas(warps, oriented)
-    lands = sample(confidence[..., None], places, 1.0, "zeros")[..., 0]
-    off = (to_oriented(warps, places) - oriented).norm(dim=-1)
-    shown = sample(saliency[..., None], oriented, extent, "zeros")[..., 0]
-    inside = (places.abs() <= 1).all(-1)
-    return places, lands * shown.clamp(0, 1).sqrt() * inside / (1 + (off / 0.05) ** 2)
+    n, m = maps.backward.shape[:2]
+    cells = grid(m, 1.0, confidence.device).expand(n, -1, -1, -1)
+    lands = sample(confidence[..., None], maps.backward, 1.0, "zeros")[..., 0]
+    off = (sample(maps.forward, maps.backward) - cells).norm(dim=-1)
+    shown = sample(saliency[..., None], cells, extent, "zeros")[..., 0]
+    inside = (maps.backward.abs() <= 1).all(-1)
+    sure: Tensor = lands * shown.clamp(0, 1).sqrt() * inside / (1 + (off / HOME) ** 2)
+    return sure

@@ -7,16 +7,26 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from congeal.matching import Matches
-from congeal.warps import Warps, grid, sample, smooth_fit, to_atlas, to_oriented, with_flow
+from congeal.warps import Warps, grid, sample, smooth_fit, to_oriented, with_flow
 
 SHARPNESS = 20.0  # how much a difference in cosine weighs against distance from the prior
 ANYWHERE = 0.05  # floor of the prior: no place is ruled out
 SUBTOKEN_SHARPNESS = 15.0
 CYCLE_WIDTH = 0.1  # atlas units within which a match must lead back
 IMAGES_AT_ONCE = 8
-FLOW = ((0.3, 0.3), (0.25, 0.2), (0.2, 0.15), (0.15, 0.1))  # (prior in the frame, smoothness in the atlas)
-FLOW_TRUST = 0.02
+# Rounds of the flow: how near the warp a match is looked for (frame units), how smooth the answer is, and how
+# far a match may lie from it to count (atlas units). The first round amounts to one affine map an image.
+FLOW = (
+    (0.3, 1.5, 0.1),
+    (0.2, 0.6, 0.1),
+    (0.15, 0.3, 0.08),
+    (0.1, 0.15, 0.08),
+    (0.07, 0.1, 0.08),
+    (0.07, 0.1, 0.08),
+)
+FLOW_TRUST = 0.001
+AFFINE_RIDGE = 0.1
+REWEIGHTINGS = 3
 FINEST = 48  # cells along a side of the flow's grid at most
 
 
@@ -141,39 +151,28 @@ def _subtoken(cosine: Tensor, at: Tensor, tokens: Tensor, g: int) -> Tensor:
     return (share[..., None] * tokens[near]).sum(-2)
 
 
-def bend(warps: Warps, field: Field, *, prior: float, width: float, trust: float) -> Warps:
-    """The warps with the smooth flow (``width`` in atlas units) that a field of matches asks for."""
+def bend(warps: Warps, field: Field, *, width: float, tolerance: float) -> Warps:
+    """The warps with the smooth flow that most of a field's matches ask for; both lengths in atlas units.
+
+    Matches that lie off the smooth answer lose their say (Geman-McClure, reweighted, from wide to narrow).
+    """
     moved = torch.view_as_complex(field.target.contiguous()) - warps.b.view(-1, 1, 1)
     asked = torch.view_as_real(moved / warps.a.view(-1, 1, 1))
     asked = asked - grid(warps.resolution, 1.0, asked.device)
-    change = (asked - warps.displacement).norm(dim=-1)
-    weight = field.weight / (1 + (change / (2 * prior)) ** 2)
-    return with_flow(warps, smooth_fit(asked, weight, width=width, trust=trust))
+    flow = warps.displacement
+    for step in range(REWEIGHTINGS):
+        kernel = tolerance * (3 - 2 * step / (REWEIGHTINGS - 1))
+        off = (asked - flow).norm(dim=-1)
+        weight = field.weight / (1 + (off / kernel) ** 2) ** 2
+        flow = smooth_fit(asked, weight, width=width, trust=FLOW_TRUST, affine_ridge=AFFINE_RIDGE)
+    return with_flow(warps, flow)
 
 
 def follow(warps: Warps, images: Oriented, fixed: Template | None = None) -> Warps:
     """The flow from coarse to fine, with the atlas rebuilt in between, unless it is ``fixed``."""
-    for prior, width in FLOW:
+    for near, width, tolerance in FLOW:
         template, places = leave_one_out(images, warps)
         template = template if fixed is None else fixed
-        field = match_field(template, images, places, prior)
-        warps = bend(warps, field, prior=prior, width=width, trust=FLOW_TRUST)
+        field = match_field(template, images, places, near)
+        warps = bend(warps, field, width=width, tolerance=tolerance)
     return warps
-
-
-def pair_agreement(warps: Warps, first: Tensor, second: Tensor, matches: Matches, tolerance: float) -> float:
-    """Share of the pairwise matches' weight that the warps explain to within ``tolerance`` (frame units).
-
-    The matches are between oriented frames. They took no part in the flow, so this is the held-out measure by
-    which a flow is accepted.
-    """
-    if not len(first):
-        return 0.0
-    here = torch.view_as_real(matches.first.contiguous())
-    there = torch.view_as_real(matches.second.contiguous())
-    one, other = warps[first], warps[second]
-    onward = to_oriented(other, to_atlas(one, here)) - there
-    back = to_oriented(one, to_atlas(other, there)) - here
-    squared = ((onward**2).sum(-1) + (back**2).sum(-1)) / 2
-    explained = matches.weight / (1 + squared / tolerance**2) ** 2
-    return float(explained.sum() / matches.weight.sum().clamp_min(1e-9))

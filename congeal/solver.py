@@ -2,8 +2,9 @@
 
 1. Co-saliency: what the images have in common. 2. Mutual matches between all pairs, mirrored or not, each
 explained by a robust similarity. 3. Synchronisation: one facing and one pose an image. 4. The atlas as the
-weighted mean of the features in place, and a flow that grows finer as the atlas grows sharper; it is kept
-only if it explains clearly more of the pairwise matches than the poses alone. 5. Confidence and quality.
+weighted mean of the features in place, and a flow that grows finer as the atlas grows sharper. 5. As much
+freedom as free matches between the images bear out: poses alone, the flow, or matching guided by it.
+6. Confidence and quality.
 
 The atlas in feature space is Neural Congealing's (Ofri-Amar et al., CVPR 2023, arXiv 2302.03956); the
 synchronisation by eigenvectors is Singer's (2011) and Pachauri et al.'s (2013).
@@ -16,23 +17,22 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from congeal.assembly import Verdict, assemble, build_atlas
-from congeal.atlas import NOTHING_IN_COMMON, OK, SINGLE, Alignment
+from congeal.atlas import FLOW, GUIDED, NOTHING_IN_COMMON, OK, RIGID, SINGLE, Alignment
+from congeal.dense import guided, resampled, warped
 from congeal.fitting import fit, usual_evidence
 from congeal.imageset import ImageSet, prepare, read_inputs
 from congeal.matching import grid_positions
 from congeal.posing import (
-    PairEvidence,
     centre_atlas,
     gather_evidence,
     matched_tokens,
-    oriented_matches,
     solve_poses,
 )
 from congeal.quality import judge, measure
-from congeal.registration import FINEST, Oriented, as_placed, follow, leave_one_out, pair_agreement
+from congeal.registration import FINEST, Oriented, as_placed, follow, leave_one_out
+from congeal.reliability import error_of_matching, error_of_warps, explained, travel
 from congeal.warps import Warps, rigid
 
 __all__ = ["align", "fit"]
@@ -40,7 +40,8 @@ __all__ = ["align", "fit"]
 Array = npt.NDArray[np.floating]
 
 COMMON = 3.0  # matched tokens that two images of a set share at least; unrelated images come to about 1
-AGREEMENT_TOLERANCE = 0.03  # frame units: half a token at 32 tokens a side
+FLOW_GAIN = 0.01  # share of free matches that a flow must explain beyond those that the poses explain
+GUIDED_GAIN = 0.1  # by how much more often than matching warps must go astray for matching to take over
 
 
 def align(
@@ -108,31 +109,36 @@ def align(
     cells = grid_positions(faced.saliency.shape[1], extent, faced.features.device)
     a, b = centre_atlas(poses.a, poses.b, faced.saliency.flatten(1), cells, faced.weight)
     warps = rigid(a, b, poses.mirrored, min(faced.saliency.shape[1], FINEST))
+    deformation = RIGID
     if status == OK:
-        warps = _refined(warps, faced, evidence, good)
+        warps, deformation = _deformed(warps, faced, seed)
     template, _ = leave_one_out(faced, warps)
+    if deformation == GUIDED:
+        matched = guided(template, faced, warps)
+        figures = measure(template, faced, warps, matched.forward)
+        maps = resampled(matched, extent, resolution, map_resolution)
+    else:
+        figures = measure(template, faced, warps)
+        maps = warped(warps, resolution, map_resolution)
     medoid = int((standing * (good + 1e-3)).argmax())
     verdict = Verdict(status, poses.support, reasons, margin, medoid)
     atlas = build_atlas(images, faced, warps, resolution)
-    flexible = bool(warps.displacement.abs().max() > 0)
-    atlas = replace(atlas, evidence=usual_evidence(atlas, images, good, seed), flexible=flexible)
-    return assemble(atlas, warps, faced, measure(template, faced, warps), verdict, map_resolution)
+    atlas = replace(atlas, evidence=usual_evidence(atlas, images, good, seed), deformation=deformation)
+    return assemble(atlas, warps, maps, faced, figures, verdict)
 
 
-def _refined(warps: Warps, faced: Oriented, evidence: PairEvidence, good: Tensor) -> Warps:
-    """The warps with a flow, if the pairwise matches of the good images bear it out; else as they are."""
-    matches = oriented_matches(evidence, warps.mirrored)
-    keep = good[evidence.first] & good[evidence.second]
-    matches = replace(
-        matches, first=matches.first[keep], second=matches.second[keep], weight=matches.weight[keep]
-    )
-    first, second = evidence.first[keep], evidence.second[keep]
+def _deformed(warps: Warps, faced: Oriented, seed: int) -> tuple[Warps, str]:
+    """The warps with as much freedom as free matches between the images bear out: RIGID, FLOW or GUIDED."""
     bent = follow(warps, faced)
-    before = pair_agreement(warps, first, second, matches, AGREEMENT_TOLERANCE)
-    after = pair_agreement(bent, first, second, matches, AGREEMENT_TOLERANCE)
-    # The better the poses alone explain the matches to within half a token, the more of what is left is the
-    # tokens' own coarseness, and the more a flow must gain to be more than an imitation of that.
-    return bent if after > (1.05 + 0.6 * before) * before else warps
+    journeys = travel(faced, torch.Generator().manual_seed(seed))
+    if journeys is None:
+        return warps, RIGID
+    deformation = FLOW
+    if explained(bent, journeys) < explained(warps, journeys) + FLOW_GAIN:
+        bent, deformation = warps, RIGID
+    if error_of_warps(bent, journeys) > error_of_matching(bent, journeys) + GUIDED_GAIN:
+        deformation = GUIDED
+    return bent, deformation
 
 
 def _alone(images: ImageSet, resolution: int, map_resolution: int) -> Alignment:
@@ -153,4 +159,5 @@ def _alone(images: ImageSet, resolution: int, map_resolution: int) -> Alignment:
     medoid = int(inputs.finite.float().argmax())
     status = SINGLE if bool(inputs.finite.any()) else NOTHING_IN_COMMON
     verdict = Verdict(status, support, reasons, 0.0, medoid)
-    return assemble(atlas, warps, faced, figures, verdict, map_resolution)
+    maps = warped(warps, resolution, map_resolution)
+    return assemble(atlas, warps, maps, faced, figures, verdict)

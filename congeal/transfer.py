@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,8 +37,31 @@ class Maps:
 
 
 @dataclass(frozen=True)
+class ForwardMaps:
+    """Where the atlas is in each of n images, whatever their sizes.
+
+    Attributes:
+        frames: n frames.
+        forward: [n, r, r, 2], for each atlas cell its place in each image, in pixels of the original.
+        confidence: [n, r, r].
+    """
+
+    frames: Sequence[Frame]
+    forward: Floats
+    confidence: Floats
+
+    @classmethod
+    def of(cls, maps: Maps) -> ForwardMaps:
+        """Those of one image."""
+        return cls([maps.frame], np.asarray(maps.forward)[None], np.asarray(maps.forward_confidence)[None])
+
+
+@dataclass(frozen=True)
 class Transferred:
-    """Counterparts of k points: xy float64 [k, 2] in pixels, confidence [k] in [0, 1], visible bool [k]."""
+    """Counterparts of k points: xy float64 [k, 2] in pixels, confidence [k] in [0, 1], visible bool [k].
+
+    In n images at once: [n, k, 2], [n, k] and [n, k].
+    """
 
     xy: Doubles
     confidence: Doubles
@@ -73,10 +97,23 @@ def to_atlas(points: Floats, maps: Maps) -> tuple[Doubles, Doubles]:
 
 def from_atlas(places: Floats, maps: Maps) -> tuple[Doubles, Doubles]:
     """Atlas positions [k, 2] to pixels [k, 2] of an image and their confidence [k]."""
+    xy, confidence = from_atlas_to_many(places, ForwardMaps.of(maps))
+    return xy[0], confidence[0]
+
+
+def from_atlas_to_many(places: Floats, maps: ForwardMaps) -> tuple[Doubles, Doubles]:
+    """Atlas positions [k, 2] to pixels [n, k, 2] of n images and their confidence [n, k]; 0 off the atlas."""
     at = np.asarray(places, np.float64)
-    confidence = np.clip(interpolate(maps.forward_confidence, np.clip(at, -1, 1)), 0, 1)
-    beyond = (np.abs(at) > 1).any(1)
-    return interpolate(maps.forward, at), np.where(beyond, 0.0, confidence)
+    n, k = len(maps.frames), len(at)
+    if not n:
+        return np.zeros((0, k, 2)), np.zeros((0, k))
+    # The images become channels of one field: a place's neighbours and weights are the same in all of them.
+    layers = np.moveaxis(np.asarray(maps.forward), 0, 2)
+    side = layers.shape[0]
+    xy = interpolate(layers.reshape(side, side, 2 * n), at).reshape(k, n, 2).transpose(1, 0, 2)
+    field = np.moveaxis(np.asarray(maps.confidence), 0, 2)
+    confidence = np.clip(interpolate(field, np.clip(at, -1, 1)).reshape(k, n).T, 0, 1)
+    return xy, np.where((np.abs(at) > 1).any(1), 0.0, confidence)
 
 
 def transfer(points: Floats, source: Maps, target: Maps) -> Transferred:
@@ -93,20 +130,37 @@ def transfer(points: Floats, source: Maps, target: Maps) -> Transferred:
     Raises:
         CongealError: if a point lies outside the source image, or is not a number.
     """
-    points = np.asarray(points, np.float64)
-    if points.ndim != 2 or points.shape[1] != 2:
-        raise CongealError(f"points have the shape [k, 2], not {list(points.shape)}")
-    inside = np.asarray(source.frame.inside(points), bool)
+    found = transfer_to_many(points, source, ForwardMaps.of(target))
+    return Transferred(found.xy[0], found.confidence[0], found.visible[0])
+
+
+def transfer_to_many(points: Floats, source: Maps, targets: ForwardMaps) -> Transferred:
+    """`transfer` of points [k, 2] to n images at once: xy [n, k, 2], confidence and visible [n, k]."""
+    points = checked_points(points, source.frame)
+    places, there = to_atlas(points, source)
+    return seen_from_atlas(places, there, targets)
+
+
+def seen_from_atlas(places: Floats, sure: Floats, targets: ForwardMaps) -> Transferred:
+    """Atlas positions [k, 2], known with confidence ``sure`` [k], in n images: [n, k, 2], [n, k], [n, k]."""
+    xy, back = from_atlas_to_many(places, targets)
+    on_image = np.zeros(back.shape, bool)
+    for row, (frame, at) in enumerate(zip(targets.frames, xy, strict=True)):
+        on_image[row] = frame.inside(at)
+    confidence = np.where(on_image, np.sqrt(np.asarray(sure) * back), 0.0)
+    return Transferred(xy, confidence, on_image & (confidence >= VISIBLE))
+
+
+def checked_points(points: Floats, frame: Frame, where: str = "the source image") -> Doubles:
+    """Points as float64 [k, 2]; CongealError for another shape or for one that does not lie on the image."""
+    given: Doubles = np.asarray(points, np.float64)
+    if given.ndim != 2 or given.shape[1] != 2:
+        raise CongealError(f"points have the shape [k, 2], not {list(given.shape)}")
+    inside = np.asarray(frame.inside(given), bool)
     if not inside.all():
         first = int(np.flatnonzero(~inside)[0])
-        x, y = points[first]
+        x, y = given[first]
         raise CongealError(
-            f"point {first} at ({x:g}, {y:g}) lies outside the source image of "
-            f"{source.frame.width} x {source.frame.height} pixels"
+            f"point {first} at ({x:g}, {y:g}) lies outside {where} of {frame.width} x {frame.height} pixels"
         )
-    places, there = to_atlas(points, source)
-    xy, back = from_atlas(places, target)
-    confidence = np.sqrt(there * back)
-    seen = np.asarray(target.frame.inside(xy), bool)
-    confidence = np.where(seen, confidence, 0.0)
-    return Transferred(xy, confidence, seen & (confidence >= VISIBLE))
+    return given

@@ -97,12 +97,11 @@ def to_atlas(warps: Warps, oriented: Tensor, rounds: int = 12) -> Tensor:
     return points
 
 
-def jacobian_determinants(warps: Warps) -> Tensor:
-    """Determinant of u ↦ u + d(u) at the flow's cells, float32 [n, r, r]; ≤ 0 is a fold."""
-    step = 2.0 / warps.resolution
-    moved = warps.displacement + grid(warps.resolution, 1.0, warps.displacement.device)
-    dx = torch.gradient(moved, spacing=step, dim=2)[0]
-    dy = torch.gradient(moved, spacing=step, dim=1)[0]
+def jacobian_determinants(places: Tensor) -> Tensor:
+    """Determinant of a map at its cells, float32 [n, r, r]; ≤ 0 is a fold. places: [n, r, r, 2], any unit."""
+    step = 2.0 / places.shape[1]
+    dx = torch.gradient(places, spacing=step, dim=2)[0]
+    dy = torch.gradient(places, spacing=step, dim=1)[0]
     return dx[..., 0] * dy[..., 1] - dx[..., 1] * dy[..., 0]
 
 

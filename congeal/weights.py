@@ -13,6 +13,7 @@ import timm
 import torch
 from timm.layers.pos_embed import resample_abs_pos_embed
 
+from congeal import packing
 from congeal.errors import BackboneError
 
 _NAMED = 4
@@ -22,13 +23,15 @@ _CURE = "set features.backbone to the model these weights were made for, or feat
 def state_dict(data: bytes) -> dict[str, torch.Tensor]:
     """Tensors by name, on the CPU and in the dtypes of the file, of a safetensors file given as bytes.
 
-    Raises `BackboneError` for anything else: nothing is ever unpickled.
+    What `congeal.packing` packed is unpacked, after its checksum. Raises `BackboneError` for anything else,
+    and for a checksum that does not hold: nothing is ever unpickled.
     """
     if data[:2] in {b"PK", b"\x80\x02"}:
         raise BackboneError(
             "the weights are a pickled PyTorch checkpoint, which is not read for safety; "
             "save its state dict with safetensors.torch.save_file and give that file"
         )
+    packed = packing.about(data) is not None
     try:
         state: dict[str, torch.Tensor] = safetensors.torch.load(data)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
@@ -42,7 +45,7 @@ def state_dict(data: bytes) -> dict[str, torch.Tensor]:
         raise BackboneError(
             f"the weights hold values that are not finite in {_listed(broken)}; fetch the file again"
         )
-    return state
+    return packing.unpacked(state) if packed else state
 
 
 def from_hub(name: str) -> dict[str, torch.Tensor]:

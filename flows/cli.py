@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from flows.commands.carry import transfer
+from flows.commands.carry import propagate, transfer
+from flows.commands.distill import distill
+from flows.commands.evaluate import evaluate
 from flows.commands.inspect import sql, status, verify
+from flows.commands.prune import prune
 from flows.commands.run import run
 
 app = typer.Typer(
@@ -16,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, status, verify, transfer, sql):
+for command in (run, status, verify, transfer, propagate, sql, evaluate, prune, distill):
     app.command()(command)
 
 

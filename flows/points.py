@@ -1,26 +1,35 @@
-"""Points in a CSV file, carried from one image to another."""
+"""Points in a CSV file, carried from one image to others."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from infra.errors import UserError
-from infra.storage import Location
 
 
-def carry(place: Location, source: str, target: str, points: Path) -> tuple[dict[str, Any], str]:
+def carry(collection: Any, source: str, targets: Sequence[str], points: Path) -> tuple[dict[str, Any], str]:
     """The rows of the CSV file with x and y in the target instead, and confidence and visible.
 
-    Other columns are carried along. Returns the facts and the CSV text.
+    Other columns are carried along. With several targets, or "all", the rows come once for each, after a
+    column target. Returns the facts and the CSV text.
     """
-    from congeal.collection import Collection
+    import pandas as pd
 
     table = read_points(points)
-    moved = Collection(place).transfer(source, table[["x", "y"]].to_numpy(), target)
+    target: str | Sequence[str] = targets[0] if len(targets) == 1 else list(targets)
+    if "all" in targets and len(targets) > 1:
+        raise UserError("Say --to all, or name the images; not both.")
+    moved = collection.transfer(source, table[["x", "y"]].to_numpy(), target)
+    if "target" in moved:
+        count = len(moved) // max(len(table), 1)
+        table = pd.concat([table] * count, ignore_index=True) if count else table.iloc[:0].copy()
+        table.insert(0, "target", moved["target"].to_numpy(), allow_duplicates=True)
     for name in ("x", "y", "confidence", "visible"):
         table[name] = moved[name].to_numpy()
-    facts = {"from": source, "to": target, "points": len(table), "visible": int(moved["visible"].sum())}
+    facts: dict[str, Any] = {"from": source, "to": target, "points": len(table)}
+    facts["visible"] = int(moved["visible"].sum())
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     return facts | {"rows": rows}, table.to_csv(index=False, lineterminator="\n")
 

@@ -12,6 +12,7 @@ from infra.errors import UserError
 from infra.publications import Publication, check_layout, claim
 from infra.settings import Settings
 from infra.storage import Location
+from tasks.choice import choose, remember
 from tasks.publish import run_key, up_to_date, weights_key
 from tasks.survey import Survey, check_places
 from tasks.weights import Weights, check, locate
@@ -32,6 +33,7 @@ class Job:
     key: str
     current: Publication | None
     weights: Weights | None
+    line: str | None = None
     begin: float = field(default_factory=time.perf_counter)
 
 
@@ -46,17 +48,21 @@ def prepare(source: str, destination: str, settings: Settings) -> Job:
     here, there = Location.parse(source, settings.storage), Location.parse(destination, settings.storage)
     check_places(here, there)
     settings = _fitting_engine(here, there, settings)
-    key = weights_key(settings)
     survey = Survey(here, settings.catalog)
     try:
         survey.require_images(settings.catalog)
         check_layout(there)
+        choice = choose(settings, there)
+        settings = choice.settings
+        key = weights_key(settings)
         whole = run_key(survey, settings, key)
         current = up_to_date(there, whole)
         if current is None:
             claim(there)
         weights = check(locate(settings), settings) if current is None else None
-        return Job(here, there, settings, survey, whole, current, weights, begin)
+        if current is None:
+            remember(choice, there)
+        return Job(here, there, settings, survey, whole, current, weights, choice.line, begin)
     except BaseException:
         survey.close()
         raise

@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 from flows.prepare import Job
 from flows.report import finished, nothing_to_do
 from infra.engine import open_engine
+from infra.presence import RUN, present
 from infra.progress import Progress
 from tasks import atlases, catalog, clusters, features, index, publish
 from tasks.stage import Run
@@ -36,8 +37,14 @@ def everything(job: Job, progress: Progress, step: Step = plainly) -> dict[str, 
     if weights is None:
         return nothing_to_do(job)
     begin = time.perf_counter()
-    with progress, open_engine(job.settings.engine, units_hint=job.survey.images) as engine:
+    with (
+        present(job.destination, RUN) as presence,
+        progress,
+        open_engine(job.settings.engine, units_hint=job.survey.images) as engine,
+    ):
         started = time.perf_counter() - begin
+        if job.line is not None:
+            progress.note(job.line)
         run = Run(job.source, job.destination, job.settings, engine, progress)
 
         catalogued = step("catalog", catalog.stage, run, job.survey)
@@ -49,5 +56,6 @@ def everything(job: Job, progress: Progress, step: Step = plainly) -> dict[str, 
         outcomes = (catalogued, featured, clustered, aligned, indexed)
         results = {outcome.result.stage: outcome.result for outcome in outcomes}
         counts = indexed.counts | {"clusters": clustered.clusters}
+        presence.require_heard()
         published = step("publish", publish.stage, run, job.key, weights, results, counts)
     return finished(job, published, results=results, workers=engine.workers, engine_start=started)

@@ -14,6 +14,9 @@ import typer
 from rich.console import Console
 
 Destination = Annotated[str, typer.Argument(metavar="DEST", help="Where a run has put its results.")]
+Version = Annotated[
+    str | None, typer.Option("--version", metavar="VERSION", help="An older version, by its number.")
+]
 Json = Annotated[bool, typer.Option("--json", help="One machine-readable line on stdout at the end.")]
 Config = Annotated[Path | None, typer.Option("--config", help="Settings, a TOML or YAML file.")]
 Overrides = Annotated[

@@ -197,11 +197,14 @@ def check_unit(destination: Location, marker: Marker, deep: bool = False) -> lis
     return faults
 
 
-def in_threads(function: Callable[[P], R], items: list[P]) -> Iterator[R]:
-    """``function`` of each item in order, computed in threads a slab ahead: for requests to a store."""
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for start in range(0, len(items), 8 * _THREADS):
-            yield from pool.map(function, items[start : start + 8 * _THREADS])
+def in_threads(function: Callable[[P], R], items: list[P], ahead: int = 8 * _THREADS) -> Iterator[R]:
+    """``function`` of each item in order, computed in threads a slab ahead: for requests to a store.
+
+    ahead: items in a slab; so many results are in memory at once.
+    """
+    with ThreadPoolExecutor(min(_THREADS, ahead)) as pool:
+        for start in range(0, len(items), ahead):
+            yield from pool.map(function, items[start : start + ahead])
 
 
 def newer(place: Location, layout: int) -> UserError:

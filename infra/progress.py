@@ -1,10 +1,11 @@
-"""Progress of long stages on stderr: a live bar on a terminal, a line at start and end elsewhere."""
+"""Progress of long stages on stderr: a live bar on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
@@ -22,6 +23,8 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 Advance = Callable[[int], None]
+
+LINE_EVERY = 30.0  # seconds between the lines of a stage where there is no terminal
 
 
 class _Speed(ProgressColumn):
@@ -70,14 +73,19 @@ class Progress:
         not count for the speed.
         """
         begin = time.perf_counter()
-        seen = done
+        seen, told = done, begin
         task = self._bars.add_task(name, total=total, completed=done)
         self.note(f"{name}: {_of(done, total)} at the start" if done else f"{name}: started", live=False)
 
         def advance(count: int) -> None:
-            nonlocal seen
+            nonlocal seen, told
             seen += count
             self._bars.update(task, advance=count)
+            now = time.perf_counter()
+            if now - told >= LINE_EVERY and seen != total:
+                told = now
+                left = _left(now - begin, seen - done, total, seen)
+                self.note(f"{name}: {_of(seen, total)}{left}", live=False)
 
         yield advance
         seconds = time.perf_counter() - begin
@@ -94,6 +102,14 @@ def _rate(speed: float | None) -> str:
     if not speed:
         return "- /s"
     return f"{speed:,.1f} /s" if speed >= 1 else f"{1 / speed:,.1f} s each"
+
+
+def _left(seconds: float, done: int, total: int | None, seen: int) -> str:
+    """Speed, and the time left if the rest goes as fast."""
+    speed = done / seconds
+    if total is None or not speed:
+        return f", {_rate(speed)}"
+    return f", {_rate(speed)}, {timedelta(seconds=round((total - seen) / speed))} left"
 
 
 def _of(count: int, total: int | None) -> str:

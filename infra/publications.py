@@ -66,7 +66,7 @@ def publish(destination: Location, publication: Publication) -> str:
 def published(destination: Location, version: str | None = None) -> Publication | None:
     """The current publication, or ``version``: its file name, with or without ending, or its number.
 
-    None if nothing has been published. Raises ``UserError`` for a version that does not exist.
+    None if nothing has been published. Raises ``UserError`` for a version that does not exist or was pruned.
     """
     if version is None:
         name = _current(destination)
@@ -81,6 +81,8 @@ def published(destination: Location, version: str | None = None) -> Publication 
             raise newer(place, content["layout"])
         return Publication.model_validate(content)
     except MissingError as fault:
+        if version is not None:
+            raise _pruned(destination, version, versions(destination)) from fault
         raise DamagedError(f"The publication {place} is missing: run congeal again.") from fault
     except (ValidationError, ValueError, KeyError, TypeError) as fault:
         raise DamagedError(f"The publication {place} is damaged: run congeal again.") from fault
@@ -90,6 +92,18 @@ def versions(destination: Location) -> list[str]:
     """File names of all publications, oldest first."""
     names = (destination / "published/versions").children()
     return [name for name in names if name.endswith(".json") and name.partition("-")[0].isdigit()]
+
+
+def current_name(destination: Location) -> str | None:
+    """File name of the current publication; None if nothing has been published."""
+    return _current(destination)
+
+
+def withdraw(destination: Location, name: str) -> None:
+    """Remove a publication, not its units. Raises ``ValueError`` for the current one."""
+    if name == _current(destination):
+        raise ValueError(f"{name} is the current publication")
+    (destination / "published/versions" / name).delete()
 
 
 def _current(destination: Location) -> str | None:
@@ -111,8 +125,21 @@ def _named(destination: Location, version: str) -> str:
             return name
         if version.isdigit() and int(version) == int(number):
             return name
-    have = ", ".join(name.removesuffix(".json") for name in names[-5:]) or "none"
-    raise UserError(f"{destination} has no version {version}: the newest are {have}.")
+    # Numbers are given one after the other, so one below the newest that is not there has been.
+    number = version.partition("-")[0]
+    if names and number.isdigit() and 0 < int(number) < int(names[-1].partition("-")[0]):
+        same = [name for name in names if int(name.partition("-")[0]) == int(number)]
+        if not same:
+            raise _pruned(destination, version, names)
+    raise UserError(f"{destination} has no version {version}: {_kept(names)}.")
+
+
+def _pruned(destination: Location, version: str, names: list[str]) -> UserError:
+    return UserError(f"Version {version} of {destination} was pruned: {_kept(names)}.")
+
+
+def _kept(names: list[str]) -> str:
+    return f"the newest are {', '.join(name.removesuffix('.json') for name in names[-5:]) or 'none'}"
 
 
 def _encoded(content: dict[str, Any]) -> bytes:

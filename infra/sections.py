@@ -30,12 +30,13 @@ class CatalogSettings(Section):
 
 
 class FeaturesSettings(Section):
-    """backbone: a timm name. weights: a safetensors path or URL; None: timm's hub. image_size: pixels.
+    """backbone: a timm name, or "embedded"; None: chosen by what can be had (see tasks.choice).
 
-    image_size and stride None: the backbone's own. shard_bytes: size of a unit's features.
+    weights: a safetensors path or URL; None: timm's hub, or the package's for the embedded backbone.
+    image_size: pixels. image_size and stride None: the backbone's own. shard_bytes: of a unit's features.
     """
 
-    backbone: str = "vit_small_patch14_dinov2.lvd142m"
+    backbone: str | None = None
     weights: str | None = None
     image_size: PositiveInt | None = None
     layer: int = -1
@@ -76,10 +77,13 @@ class PreviewsSettings(Section):
 
 
 class IndexSettings(Section):
-    """lattice: points a side that are laid over each atlas. clusters_per_unit: clusters in one file."""
+    """lattice: points a side that are laid over each atlas.
+
+    rows_per_unit: about the most rows of correspondences in one file, if every point were salient.
+    """
 
     lattice: PositiveInt = 16
-    clusters_per_unit: PositiveInt = 64
+    rows_per_unit: PositiveInt = 2**24
 
 
 class EngineSettings(Section):
@@ -94,6 +98,26 @@ class EngineSettings(Section):
     threads: PositiveInt | None = None
     memory: str = "auto"
     gpu_slots: bool = False
+
+
+class DistillSettings(Section):
+    """student: "architecture:depth" of a plain timm ViT. start: the weights to begin with, safetensors.
+
+    start None: the embedded backbone's if the student is of its kind, else from nothing. images: most that
+    are learned from. views: of each image on the coarse grid. fine: views on the fine grid, as a share of the
+    images. finish: share of the steps that learn from those. epochs: how often each view is learned from.
+    """
+
+    student: str = "deit_tiny_patch16_224:7"
+    start: str | None = None
+    images: PositiveInt = 20_000
+    views: PositiveInt = 2
+    fine: float = Field(default=0.2, ge=0, le=1)
+    finish: float = Field(default=0.1, ge=0, lt=1)
+    epochs: PositiveInt = 12
+    batch: PositiveInt = 32
+    learning_rate: float = Field(default=8e-4, gt=0, le=0.1)
+    shard_bytes: PositiveInt = 64 * 2**20
 
 
 class StorageSettings(Section):

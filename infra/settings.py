@@ -25,6 +25,7 @@ from infra.sections import (
     AtlasesSettings,
     CatalogSettings,
     ClustersSettings,
+    DistillSettings,
     EngineSettings,
     FeaturesSettings,
     IndexSettings,
@@ -37,6 +38,7 @@ __all__ = [
     "AtlasesSettings",
     "CatalogSettings",
     "ClustersSettings",
+    "DistillSettings",
     "EngineSettings",
     "FeaturesSettings",
     "IndexSettings",
@@ -69,6 +71,7 @@ class Settings(BaseSettings):
     atlases: AtlasesSettings = AtlasesSettings()
     previews: PreviewsSettings = PreviewsSettings()
     index: IndexSettings = IndexSettings()
+    distill: DistillSettings = DistillSettings()
     engine: EngineSettings = EngineSettings()
     storage: StorageSettings = StorageSettings()
     seed: int = 0
@@ -120,7 +123,7 @@ def load_settings(
 
 def recorded(settings: Settings) -> dict[str, Any]:
     """What a publication says about its settings: JSON-able, without the engine and without secrets."""
-    values = settings.model_dump(mode="json", exclude={"engine", "storage"})
+    values = settings.model_dump(mode="json", exclude={"engine", "storage", "distill"})
     storage = settings.storage
     # An endpoint may carry a user and a password before its host.
     endpoint = storage.endpoint_url and storage.endpoint_url.rpartition("@")[2]

@@ -1,8 +1,15 @@
-"""The tables: Parquet with explicit, versioned schemas that say what every column means."""
+"""The tables: Parquet with explicit, versioned schemas that say what every column means.
+
+SCHEMA_VERSION is raised by hand whenever a reader of the old version could be wrong about the new one: a
+column that goes, is renamed, or changes its type, its unit or its meaning, and also a new column. An older
+congeal refuses a newer version in one sentence. How rows are encoded, cut into files and sorted is not part
+of it: any Parquet reader follows that by itself.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset
@@ -24,10 +31,14 @@ _TEXT = pa.string()
 _CATEGORY = pa.dictionary(pa.int32(), pa.string())
 
 
-def _schema(table: str, *columns: tuple[str, pa.DataType, str]) -> pa.Schema:
+def _schema(
+    table: str, description: str, order: tuple[str, ...], *columns: tuple[str, pa.DataType, str]
+) -> pa.Schema:
     fields = [pa.field(name, kind, metadata={"description": about}) for name, kind, about in columns]
     facts = {
         b"congeal.table": table.encode(),
+        b"congeal.description": description.encode(),
+        b"congeal.sorted_by": ", ".join(order).encode(),
         b"congeal.schema_version": str(SCHEMA_VERSION).encode(),
         b"congeal.coordinates": COORDINATES.encode(),
     }
@@ -36,6 +47,9 @@ def _schema(table: str, *columns: tuple[str, pa.DataType, str]) -> pa.Schema:
 
 IMAGES = _schema(
     "images",
+    "One row an object of the source that is called like an image. Several rows may share an image_id: the "
+    "same bytes under several names.",
+    ("uri",),
     ("image_id", _TEXT, "first 32 hex digits of the SHA-256 of the bytes; null if they could not be read"),
     ("uri", _TEXT, "path relative to the source"),
     ("bytes", pa.int64(), "size of the object"),
@@ -53,6 +67,8 @@ IMAGES = _schema(
 
 CLUSTERS = _schema(
     "clusters",
+    "One row a set of images that show the same kind of thing, and that share one atlas.",
+    ("cluster_id",),
     ("cluster_id", _TEXT, "digest of the members"),
     ("status", _TEXT, "ok, single, nothing-in-common or another honest answer"),
     ("n_images", pa.int32(), "images in the cluster"),
@@ -72,6 +88,8 @@ CLUSTERS = _schema(
 
 ALIGNMENTS = _schema(
     "alignments",
+    "One row an image that has a cluster: its pose, its quality, whether it fits.",
+    ("cluster_id", "image_id"),
     ("image_id", _TEXT, "the image"),
     ("cluster_id", _TEXT, "its cluster"),
     ("role", _TEXT, "member: built the atlas; fitted: fitted to it afterwards"),
@@ -90,6 +108,8 @@ ALIGNMENTS = _schema(
 
 CORRESPONDENCES = _schema(
     "correspondences",
+    "One row for every salient point of an atlas in every image of its cluster: where the point is there.",
+    ("cluster_id", "image_id", "point_id"),
     ("cluster_id", _TEXT, "the cluster"),
     ("point_id", pa.int32(), "point of the atlas: row * lattice + column"),
     ("u", pa.float32(), "atlas coordinate, right"),
@@ -101,20 +121,55 @@ CORRESPONDENCES = _schema(
     ("visible", pa.bool_(), "true if the point is seen in the image"),
 )
 
+TABLES = {
+    "images": IMAGES,
+    "clusters": CLUSTERS,
+    "alignments": ALIGNMENTS,
+    "correspondences": CORRESPONDENCES,
+}
+
+# Few values that repeat, and measurements whose bytes compress better apart.
+_REPEATED = ("point_id", "u", "v")
+_SPLIT = ("x", "y", "confidence")
+# In row groups that are not sorted by it, a reader finds an image without reading its column.
+_SOUGHT = {"correspondences": "image_id", "alignments": "image_id", "images": "image_id"}
+
 
 def encode_table(table: pa.Table | Iterable[pa.RecordBatch], schema: pa.Schema) -> bytes:
     """Parquet bytes of ``table`` with exactly the columns of ``schema``, in its order.
 
-    The same rows give the same bytes, however they are cut into batches. Raises ``ValueError`` for a missing
-    or extra column and ``pa.ArrowInvalid`` for a value that does not fit its column.
+    The rows come sorted as the schema says. The same rows give the same bytes, however they are cut into
+    batches; beside these, memory holds one row group. Raises ``ValueError`` for a missing or extra column and
+    ``pa.ArrowInvalid`` for a value that does not fit its column.
     """
     batches = table.to_batches(max_chunksize=ROW_GROUP) if isinstance(table, pa.Table) else table
     sink = pa.BufferOutputStream()
-    texts = [field.name for field in schema if field.type in (_TEXT, _CATEGORY)]
-    with pq.ParquetWriter(sink, schema, compression="zstd", use_dictionary=texts) as writer:
+    with pq.ParquetWriter(sink, schema, **_layout(schema)) as writer:
         for group in _row_groups(_cast(batch, schema) for batch in batches):
             writer.write_table(group, row_group_size=ROW_GROUP)
     return bytes(sink.getvalue())
+
+
+def _layout(schema: pa.Schema) -> dict[str, Any]:
+    facts = schema.metadata or {}
+    table = facts.get(b"congeal.table", b"").decode()
+    order = [name for name in facts.get(b"congeal.sorted_by", b"").decode().split(", ") if name]
+    repeated = [
+        field.name
+        for field in schema
+        if field.type in (_TEXT, _CATEGORY) or (table == "correspondences" and field.name in _REPEATED)
+    ]
+    options: dict[str, Any] = {"compression": "zstd", "use_dictionary": repeated, "write_page_index": True}
+    if table == "correspondences":
+        options["use_byte_stream_split"] = list(_SPLIT)
+    if order:
+        ordering = [(name, "ascending") for name in order]
+        options["sorting_columns"] = pq.SortingColumn.from_ordering(schema, ordering)
+    if table in _SOUGHT:
+        # As many values as a row group can have, but for correspondences, where an image has many rows.
+        values = ROW_GROUP // 64 if table == "correspondences" else ROW_GROUP
+        options["bloom_filter_options"] = {_SOUGHT[table]: {"ndv": values, "fpp": 0.01}}
+    return options
 
 
 def dataset(locations: Sequence[Location], schema: pa.Schema) -> pyarrow.dataset.Dataset:

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from infra.arrays import open_group
-from infra.commits import Marker, digest
+from infra.commits import Marker, digest, in_threads
+from infra.dictionary import dictionary_text
 from infra.errors import UserError
-from infra.settings import IndexSettings, Settings
+from infra.settings import Settings
 from infra.storage import Location
-from infra.tables import ALIGNMENTS, CLUSTERS, CORRESPONDENCES, IMAGES, dataset, encode_table
+from infra.tables import ALIGNMENTS, CLUSTERS, CORRESPONDENCES, dataset, encode_table
 from tasks import atlases as atlases_stage
-from tasks import features as features_stage
 from tasks import versions
 from tasks.atlases import GROUP, Atlases
-from tasks.catalog import CATALOG, Catalog
-from tasks.clusters import MEMBERS, Clusters
+from tasks.buckets import Part, buckets
+from tasks.catalog import Catalog
+from tasks.clusters import Clusters
 from tasks.features import Features
-from tasks.spool import insert, load, scalar, stream, workspace
+from tasks.images_table import images_unit, make_images
+from tasks.lattice import Points, correspondences, lattice_points
 from tasks.stage import (
     Run,
     StageResult,
@@ -39,9 +40,9 @@ from tasks.stage import (
 
 STAGE = versions.INDEX
 VERSION = versions.VERSIONS[STAGE]
-SALIENT = 0.25  # a lattice point of less saliency lies on the background: it corresponds to nothing
-
-Floats = npt.NDArray[np.floating[Any]]
+BLOCK = 128  # images whose maps are read at once
+HEADS = 128  # atlases that are opened ahead
+AHEAD = 8  # blocks that are read ahead
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,27 @@ class Index:
     counts: dict[str, int]
 
 
-class Points(NamedTuple):
-    """The lattice points of an atlas that lie on what its images show. uv: float64 [k, 2]."""
+class Sampled(NamedTuple):
+    """What a bucket's tables are made of, for one part: facts of its cluster, rows of its images.
 
-    ids: npt.NDArray[np.int32]
-    uv: npt.NDArray[np.float64]
+    facts: the row of the table clusters, or None where another part brings it. correspondences: a block of
+    images after the other.
+    """
+
+    facts: Mapping[str, Any] | None
+    alignments: pa.Table
+    correspondences: Iterable[pa.RecordBatch]
+
+
+class _Head(NamedTuple):
+    """An opened atlas. order: the part's images in order of their ids, as positions in the group."""
+
+    part: Part
+    marker: Marker
+    group: Any
+    points: Points
+    order: list[int]
+    alignments: pa.Table
 
 
 def scope(settings: Settings) -> str:
@@ -67,197 +84,146 @@ def scope(settings: Settings) -> str:
 def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters, atlases: Atlases) -> Index:
     """The tables of every bucket of clusters, then the table of images."""
     here = scope(run.settings)
-    contents = {entry.unit: entry.content for entry in atlases.result.units}
+    asked = run.settings.index
+    atlas = {entry.unit: entry for entry in atlases.result.units}
     payload = {
         "destination": run.destination,
-        "index": run.settings.index,
+        "lattice": asked.lattice,
         "atlases": atlases.scope,
         "backbone": made.weights.backbone,
         "weights": made.weights.fingerprint,
     }
+    sized = ((name, unit, atlas[unit].items) for name, unit in sorted(atlases.units.items()))
     units = []
-    for bucket in batched(sorted(atlases.units.items()), run.settings.index.clusters_per_unit):
-        name = digest(
-            here, atlases.scope, made.weights.backbone, [[c, unit, contents[unit]] for c, unit in bucket]
+    for bucket in buckets(sized, max(1, asked.rows_per_unit // asked.lattice**2)):
+        contents = [[*part, atlas[part.unit].content] for part in bucket]
+        place = address(
+            run.destination,
+            STAGE,
+            VERSION,
+            here,
+            digest(here, atlases.scope, made.weights.backbone, contents),
         )
-        place = address(run.destination, STAGE, VERSION, here, name)
-        units.append(Unit(place, {**payload, "clusters": bucket}, items=len(bucket)))
-    buckets = run_units(plan_units(STAGE, here, units, run.progress), make_tables, run)
-    images = _images_unit(run, catalog, made, clusters)
+        images = sum(part.stop - part.start for part in bucket)
+        units.append(Unit(place, {**payload, "parts": tuple(bucket)}, items=images))
+    tables = run_units(plan_units(STAGE, here, units, run.progress), make_tables, run)
+    last = images_unit(run, catalog, made, clusters)
     final = run_units(
-        plan_units(STAGE, images.address.scope, [images], run.progress),
+        plan_units(STAGE, last.address.scope, [last], run.progress),
         make_images,
         run,
         title="index, images",
     )
-    return Index(buckets + final, committed_marker(images.address).record["counts"])
+    return Index(tables + final, committed_marker(last.address).record["counts"])
 
 
 def make_tables(unit: Unit) -> Marker:
     """correspondences, alignments and clusters of one bucket, sorted by cluster and image."""
     work = Work(unit)
-    settings: IndexSettings = unit.payload["index"]
     destination: Location = unit.payload["destination"]
-    named: Sequence[tuple[str, str]] = unit.payload["clusters"]
+    parts: Sequence[Part] = unit.payload["parts"]
     places = [
-        address(destination, atlases_stage.STAGE, atlases_stage.VERSION, unit.payload["atlases"], name)
-        for _, name in named
+        address(destination, atlases_stage.STAGE, atlases_stage.VERSION, unit.payload["atlases"], part.unit)
+        for part in parts
     ]
-    markers = []
-    for place, marker in zip(places, read_markers(places), strict=True):
+    heads = []
+    for part, place, marker in zip(parts, places, read_markers(places), strict=True):
         if marker is None:
             raise UserError(f"The atlas in {place.folder.url} vanished while it was used: run again.")
-        markers.append((place.folder / marker.content, marker))
-    with work.watch.phase("sample"):
-        batches = (
-            batch for folder, marker in markers for batch in _correspondences(folder, marker, settings)
-        )
-        correspondences = encode_table(batches, CORRESPONDENCES)
-    with work.watch.phase("encode"):
-        alignments = (
-            batch
-            for folder, _ in markers
-            for batch in dataset([folder / "alignment.parquet"], ALIGNMENTS).to_batches()
-        )
-        outputs = {
-            "correspondences.parquet": correspondences,
-            "alignments.parquet": encode_table(alignments, ALIGNMENTS),
-            "clusters.parquet": encode_table(_clusters(unit, [marker for _, marker in markers]), CLUSTERS),
-        }
+        heads.append((part, place.folder / marker.content, marker))
     # How long a cluster took, and where, is a fact of the run: it stays in the marker, out of the tables.
-    record = {
-        "made": {
-            marker.record["cluster_id"]: {"seconds": marker.seconds, "device": marker.record["device"]}
-            for _, marker in markers
-        }
+    made = {
+        marker.record["cluster_id"]: {"seconds": marker.seconds, "device": marker.record["device"]}
+        for _, _, marker in heads
     }
-    return work.commit(outputs, record)
+    return commit_tables(work, _sampled(heads, unit.payload), made)
 
 
-def _clusters(unit: Unit, markers: Sequence[Marker]) -> pa.Table:
-    facts: list[dict[str, Any]] = []
-    for marker in markers:
-        row = {name: marker.record[name] for name in CLUSTERS.names if name in marker.record}
-        row["backbone"] = unit.payload["backbone"]
-        row["weights_fingerprint"] = unit.payload["weights"]
-        row["atlas_unit"] = f"{marker.scope}/{marker.unit}"
-        facts.append(row)
-    return pa.Table.from_pylist(facts, schema=CLUSTERS)
+def commit_tables(work: Work, sampled: Iterable[Sampled], made: Mapping[str, Any]) -> Marker:
+    """Write the tables of one bucket, parts sorted by cluster; memory holds what is written, compressed."""
+    facts: list[Mapping[str, Any]] = []
+    alignments: list[pa.Table] = []
+    counted = 0
 
+    def rows() -> Iterator[pa.RecordBatch]:
+        nonlocal counted
+        for part in sampled:
+            facts.extend([part.facts] if part.facts is not None else [])
+            alignments.append(part.alignments)
+            for batch in part.correspondences:
+                counted += batch.num_rows
+                yield batch
 
-def _correspondences(folder: Location, marker: Marker, settings: IndexSettings) -> Iterator[pa.RecordBatch]:
-    """One batch an image: the lattice points of its atlas, carried to its pixels."""
-    from congeal.coordinates import Frame
-    from congeal.transfer import VISIBLE, interpolate
-
-    group: Any = open_group(folder / GROUP)
-    points = lattice_points(np.asarray(group["atlas/saliency"][:]), settings.lattice)
-    k = len(points.ids)
-    ids, sizes = group.attrs["image_ids"], group.attrs["sizes"]
-    forward, confidence = group["maps/forward"], group["maps/forward_confidence"]
-    for position in sorted(range(len(ids)), key=lambda i: ids[i]):
-        xy = interpolate(forward[position], points.uv)
-        inside = Frame(*sizes[position]).inside(xy)
-        sure = np.where(inside, np.clip(interpolate(confidence[position], points.uv), 0, 1), 0)
-        columns = {
-            "cluster_id": [marker.record["cluster_id"]] * k,
-            "point_id": points.ids,
-            "u": points.uv[:, 0],
-            "v": points.uv[:, 1],
-            "image_id": [ids[position]] * k,
-            "x": xy[:, 0],
-            "y": xy[:, 1],
-            "confidence": sure,
-            "visible": inside & (sure >= VISIBLE),
+    with work.watch.phase("sample"):
+        encoded = encode_table(rows(), CORRESPONDENCES)
+    with work.watch.phase("encode"):
+        whole = pa.concat_tables(alignments)
+        outputs = {
+            "correspondences.parquet": encoded,
+            "alignments.parquet": encode_table(whole, ALIGNMENTS),
+            "clusters.parquet": encode_table(pa.Table.from_pylist(facts, schema=CLUSTERS), CLUSTERS),
+            "dictionary.md": dictionary_text().encode(),
         }
-        arrays = [
-            pa.array(values, field.type)
-            for values, field in zip(columns.values(), CORRESPONDENCES, strict=True)
+    rows_of = {"correspondences": counted, "alignments": whole.num_rows, "clusters": len(facts)}
+    first = [whole["cluster_id"][0].as_py(), whole["image_id"][0].as_py()]
+    return work.commit(outputs, {"made": dict(made), "rows": rows_of, "first": first})
+
+
+def _sampled(heads: Sequence[tuple[Part, Location, Marker]], payload: Mapping[str, Any]) -> Iterator[Sampled]:
+    for some in batched(heads, HEADS):
+        opened = list(in_threads(lambda head: _open(*head, payload["lattice"]), list(some)))
+        blocks = [
+            (head, head.order[start : start + BLOCK])
+            for head in opened
+            for start in range(0, len(head.order), BLOCK)
         ]
-        yield pa.RecordBatch.from_arrays(arrays, schema=CORRESPONDENCES)
+        # Blocks are read ahead across atlases, since most atlases have but one.
+        batches = in_threads(lambda block: _rows(*block), blocks, ahead=AHEAD)
+        for head in opened:
+            count = -(-len(head.order) // BLOCK)
+            yield Sampled(_facts(head, payload), head.alignments, (next(batches) for _ in range(count)))
 
 
-def lattice_points(saliency: Floats, lattice: int) -> Points:
-    """The centres of lattice x lattice cells over the atlas that lie on something salient.
-
-    saliency: [a, a] over [-1, 1]^2. A point's id is row * lattice + column, whichever others are there. Where
-    nothing is salient, every point counts.
-    """
-    from congeal.coordinates import cell_centres
-    from congeal.transfer import interpolate
-
-    uv = cell_centres(lattice).reshape(-1, 2).astype(np.float64)
-    at = interpolate(saliency, uv)
-    kept = at >= SALIENT * max(float(np.nanmax(at, initial=0)), 1e-30)
-    ids = np.arange(lattice * lattice, dtype=np.int32)
-    return Points(ids[kept], uv[kept]) if kept.any() else Points(ids, uv)
-
-
-def _images_unit(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Unit:
-    here = digest(STAGE, "images", VERSION, length=16)
-    shards = [[entry.unit, entry.content] for entry in made.shards]
-    return Unit(
-        address(
-            run.destination, STAGE, VERSION, here, digest(here, catalog.identity, clusters.identity, shards)
-        ),
-        {
-            "destination": run.destination,
-            "catalog": catalog.images,
-            "members": clusters.members,
-            "features": made.scope,
-            "shards": tuple(unit for unit, _ in shards),
-        },
-        items=catalog.ok + catalog.failed + catalog.duplicate,
+def _open(part: Part, folder: Location, marker: Marker, lattice: int) -> _Head:
+    group: Any = open_group(folder / GROUP)
+    ids = group.attrs["image_ids"]
+    order = sorted(range(len(ids)), key=lambda position: ids[position])[part.start : part.stop]
+    alignments = dataset([folder / "alignment.parquet"], ALIGNMENTS).to_table()
+    return _Head(
+        part,
+        marker,
+        group,
+        lattice_points(np.asarray(group["atlas/saliency"][:]), lattice),
+        order,
+        alignments.slice(part.start, part.stop - part.start),
     )
 
 
-def make_images(unit: Unit) -> Marker:
-    """The table of images: the catalog with each image's cluster and features, and what failed since."""
-    work = Work(unit)
-    with workspace() as connection:
-        load(connection, "catalog", [unit.payload["catalog"]], CATALOG)
-        load(connection, "members", [unit.payload["members"]], MEMBERS)
-        connection.execute("CREATE TABLE faults (image_id VARCHAR, reason VARCHAR)")
-        _insert_faults(connection, unit)
-        connection.execute(
-            """CREATE TABLE images AS
-            SELECT c.image_id, c.uri, c.bytes, c.etag, c.width, c.height, c.format,
-                   CASE WHEN c.status = 'ok' AND m.image_id IS NULL THEN 'failed' ELSE c.status END AS status,
-                   CASE WHEN c.status = 'ok' AND m.image_id IS NULL THEN coalesce(f.reason, 'has no features')
-                        ELSE c.error END AS error,
-                   m.cluster_id, m.outlier, m.features_unit, m.features_row, c.unread
-            FROM catalog c
-            LEFT JOIN members m ON c.image_id = m.image_id AND c.status <> 'failed'
-            LEFT JOIN faults f ON c.image_id = f.image_id"""
-        )
-        counts = {
-            status: scalar(connection, f"SELECT count(*) FROM images WHERE status = '{status}'")  # noqa: S608
-            for status in ("ok", "failed", "duplicate")
-        }
-        counts["outliers"] = scalar(connection, "SELECT count(*) FROM images WHERE outlier AND status = 'ok'")
-        counts["unread"] = scalar(connection, "SELECT count(*) FROM images WHERE unread")
-        columns = ", ".join(IMAGES.names)
-        encoded = encode_table(stream(connection, f"SELECT {columns} FROM images ORDER BY uri"), IMAGES)  # noqa: S608
-    return work.commit({"images.parquet": encoded}, {"counts": counts})
+def _rows(head: _Head, order: list[int]) -> pa.RecordBatch:
+    ids, sizes = head.group.attrs["image_ids"], head.group.attrs["sizes"]
+    forward, confidence = head.group["maps/forward"], head.group["maps/forward_confidence"]
+    return correspondences(
+        head.marker.record["cluster_id"],
+        [ids[position] for position in order],
+        [sizes[position] for position in order],
+        _images(forward, order),
+        _images(confidence, order),
+        head.points,
+    )
 
 
-def _insert_faults(connection: Any, unit: Unit) -> None:
-    places = [
-        address(
-            unit.payload["destination"],
-            features_stage.STAGE,
-            features_stage.VERSION,
-            unit.payload["features"],
-            name,
-        )
-        for name in unit.payload["shards"]
-    ]
-    reasons: dict[str, str] = {}
-    for marker in read_markers(places):
-        if marker is not None:
-            reasons |= marker.record["failed"]
-    table: Mapping[str, Any] = {
-        "image_id": pa.array(list(reasons), pa.string()),
-        "reason": pa.array(list(reasons.values()), pa.string()),
-    }
-    insert(connection, "faults", pa.table(table))
+def _images(array: Any, order: list[int]) -> Any:
+    # What is stored is read in the order in which it is stored, then put in the order of the ids.
+    stored = np.sort(order)
+    found = array[:] if len(stored) == array.shape[0] else array.oindex[stored]
+    return np.asarray(found)[np.searchsorted(stored, order)]
+
+
+def _facts(head: _Head, payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    if head.part.start:
+        return None
+    row = {name: head.marker.record[name] for name in CLUSTERS.names if name in head.marker.record}
+    row["backbone"] = payload["backbone"]
+    row["weights_fingerprint"] = payload["weights"]
+    row["atlas_unit"] = f"{head.marker.scope}/{head.marker.unit}"
+    return row

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.dataset as pads
 
-from infra.arrays import open_group
-from infra.commits import outputs_location
+from infra.arrays import open_group, read_rows
+from infra.commits import in_threads, outputs_location
 from infra.errors import DamagedError
 from infra.provenance import Stopwatch
 from infra.settings import Settings
@@ -33,6 +33,7 @@ Array = npt.NDArray[np.float16]
 
 SOLVERS = {"synchronize": "congeal.solver"}  # by atlases.solver: modules with the functions align and fit
 SLAB = 64  # images whose features are in memory at once while they are fitted
+DENSE = ("features", "saliency", "features_mirrored", "saliency_mirrored")
 PER_IMAGE = (
     "mirrored",
     "rotation",
@@ -88,21 +89,24 @@ def read_features(destination: Location, members: Sequence[Member]) -> Dense:
     by_unit: dict[str, list[int]] = defaultdict(list)
     for position, member in enumerate(members):
         by_unit[member.features_unit].append(position)
-    arrays: dict[str, Array] = {}
-    extent = 1.0
-    for name, positions in sorted(by_unit.items()):
+
+    def read(item: tuple[str, list[int]]) -> tuple[list[int], dict[str, Array], float]:
+        name, positions = item
         scope, unit = name.split("/")
         place = address(destination, features.STAGE, features.VERSION, scope, unit)
         marker = place.marker()
         if marker is None:
             raise DamagedError(f"The features {place.folder.url} are gone: run again to make them anew.")
         group: Any = open_group(outputs_location(destination, marker) / features.GROUP)
-        extent = float(group.attrs["extent"])
-        rows = np.array([members[position].features_row for position in positions])
-        for key in ("features", "saliency", "features_mirrored", "saliency_mirrored"):
-            if key not in group:
-                continue
-            part = group[key].oindex[rows]
+        rows = [members[position].features_row for position in positions]
+        parts = {key: read_rows(group[key], rows) for key in DENSE if key in group}
+        return positions, parts, float(group.attrs["extent"])
+
+    arrays: dict[str, Array] = {}
+    extents = set()
+    for positions, parts, extent in in_threads(read, sorted(by_unit.items())):
+        extents.add(extent)
+        for key, part in parts.items():
             if key not in arrays:
                 arrays[key] = np.empty((len(members), *part.shape[1:]), part.dtype)
             arrays[key][positions] = part
@@ -111,7 +115,7 @@ def read_features(destination: Location, members: Sequence[Member]) -> Dense:
         arrays["saliency"],
         arrays.get("features_mirrored"),
         arrays.get("saliency_mirrored"),
-        extent,
+        extents.pop(),
     )
 
 

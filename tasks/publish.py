@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from congeal import embedded
 from infra.commits import Marker, digest, find_marker, in_threads
 from infra.errors import DamagedError
 from infra.provenance import code_version
 from infra.publications import Publication, publish, published
 from infra.settings import Settings, recorded
 from infra.storage import Location
+from tasks.manifest import describe, described
 from tasks.stage import Run, StageResult
 from tasks.survey import Survey
 from tasks.versions import VERSIONS
@@ -47,6 +49,8 @@ def run_key(survey: Survey, settings: Settings, storage_key: str) -> str:
 
 def weights_key(settings: Settings) -> str:
     """Digest of the weights file; for the hub's weights, which nobody replaces under their name, a word."""
+    if settings.features.weights is None and settings.features.backbone == embedded.NAME:
+        return hashlib.sha256(embedded.weights()).hexdigest()
     if settings.features.weights is None:
         return HUB
     place = Location.parse(settings.features.weights, settings.storage)
@@ -68,7 +72,7 @@ def up_to_date(destination: Location, key: str) -> Publication | None:
         complete = all(marker is not None for _, marker in published_markers(destination, publication))
     except DamagedError:
         return None
-    return publication if complete else None
+    return publication if complete and described(destination, publication) else None
 
 
 def published_markers(
@@ -101,6 +105,8 @@ def stage(
         current = published(run.destination)
     except DamagedError:
         current = None
+    if not described(run.destination, publication):
+        describe(run.destination, publication)
     if current is not None and _substance(current) == _substance(publication):
         return Published(current, written=False)
     publish(run.destination, publication)

@@ -9,8 +9,7 @@ import pyarrow.dataset as pads
 
 from infra.commits import Marker, find_marker, in_threads, outputs_location
 from infra.errors import DamagedError, UserError
-from infra.publications import check_layout, published
-from infra.settings import Settings
+from infra.publications import check_layout, published, versions
 from infra.storage import Location
 from infra.tables import IMAGES, dataset
 from tasks.versions import VERSIONS
@@ -18,17 +17,17 @@ from tasks.versions import VERSIONS
 MOST_FAILURES = 20
 
 
-def status(destination: Location, settings: Settings | None = None) -> dict[str, Any]:
+def status(destination: Location, version: str | None = None) -> dict[str, Any]:
     """Units per stage (done, missing, damaged), and the published images, clusters and failures.
 
-    What is published counts; before that, every unit that a run has begun. Raises UserError if there is no
-    destination of congeal's.
+    What is published counts, the current version or an older one; before that, every unit that a run has
+    begun. Raises UserError if there is no destination of congeal's, or no such version.
     """
     if not check_layout(destination):
         raise UserError(
             f"{destination} is no destination of congeal's: `congeal run SOURCE {destination}` makes one."
         )
-    publication = published(destination)
+    publication = published(destination, version)
     stages, markers = [], {}
     for stage in VERSIONS:
         units = _begun(destination, stage) if publication is None else publication.units.get(stage, [])
@@ -45,6 +44,7 @@ def status(destination: Location, settings: Settings | None = None) -> dict[str,
     counts = publication.counts
     return facts | {
         "version": publication.number,
+        "versions": [name.removesuffix(".json") for name in versions(destination)],
         "created": publication.created,
         "source": publication.source,
         "images": {name: counts[name] for name in ("ok", "failed", "duplicate")},

@@ -14,6 +14,8 @@ from infra.storage import Location
 from infra.tables import ALIGNMENTS, CLUSTERS, CORRESPONDENCES, IMAGES, dataset
 from tasks.catalog import CATALOG
 from tasks.clusters import MEMBERS, SETS
+from tasks.manifest import NAME as TABLES_FILE
+from tasks.manifest import described
 from tasks.spool import load, rows, workspace
 
 SCHEMAS = {
@@ -61,13 +63,13 @@ REFERENCES = (
 )
 
 
-def verify(destination: Location, *, deep: bool = True) -> dict[str, Any]:
-    """Walk the current version: markers, outputs (deep: their bytes), schemas, references between tables.
+def verify(destination: Location, *, deep: bool = True, version: str | None = None) -> dict[str, Any]:
+    """Walk a version, the current or an older one: markers, outputs (deep: bytes), schemas, references.
 
     Returns {"version", "units", "files", "faults"}; each fault is a sentence that names the thing. Raises
-    UserError if nothing is published there.
+    UserError if nothing is published there, or not this version.
     """
-    publication = published(destination) if check_layout(destination) else None
+    publication = published(destination, version) if check_layout(destination) else None
     if publication is None:
         raise UserError(
             f"Nothing is published in {destination}: `congeal run SOURCE {destination}` does that."
@@ -87,6 +89,10 @@ def verify(destination: Location, *, deep: bool = True) -> dict[str, Any]:
             faults.extend(_unreadable(destination, marker))
     if not faults:
         faults.extend(_references(destination, publication, markers))
+    if not faults and version is None and not described(destination, publication):
+        faults.append(
+            f"{destination}/{TABLES_FILE} does not name the files of the current version: run again."
+        )
     units = sum(len(found) for found in markers.values())
     return {"version": publication.number, "units": units, "files": files, "faults": faults}
 

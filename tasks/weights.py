@@ -1,4 +1,4 @@
-"""Which backbone a run uses, and where its weights come from."""
+"""A run's backbone by name, and where its weights come from."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from infra.storage import Location
 if TYPE_CHECKING:
     from congeal.backbones import Backbone, BackboneSpec
 
+HUB_BACKBONE = "vit_small_patch14_dinov2.lvd142m"
 HUB = "hub"  # stands for the fingerprint where the hub is to be asked
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Picklable name of a backbone and its weights. `place` is None for timm's hub."""
+    """Picklable name of a backbone and its weights. `place` None: timm's hub, or the package."""
 
-    backbone: str  # timm's name
+    backbone: str  # timm's name, or "embedded"
     place: Location | None
     fingerprint: str
 
@@ -29,16 +30,19 @@ class Weights:
 def locate(settings: Settings) -> Weights:
     """The backbone's canonical name and, for weights given by path or URL, the fingerprint of their bytes.
 
-    Weights on the hub keep the fingerprint "hub" until `check` has loaded them. Raises UserError for an
-    unknown backbone and for weights that are not there.
+    The settings name a backbone (see `tasks.choice`). Weights on the hub keep the fingerprint "hub" until
+    `check` has loaded them. Raises UserError for an unknown backbone and for weights that are not there.
     """
+    from congeal import embedded
     from congeal.backbones import resolve_name
     from congeal.weights import fingerprint
 
     try:
-        name = resolve_name(settings.features.backbone)
+        name = resolve_name(settings.features.backbone or HUB_BACKBONE)
     except CongealError as error:
         raise UserError(str(error)) from error
+    if settings.features.weights is None and name == embedded.NAME:
+        return Weights(name, None, fingerprint(embedded.weights()))
     if settings.features.weights is None:
         return Weights(name, None, HUB)
     place = Location.parse(settings.features.weights, settings.storage)

@@ -1,37 +1,43 @@
-"""Commands that carry what is marked on one image to others: `congeal transfer`."""
+"""Commands that carry what is marked or painted on one image to others: `congeal transfer`, `propagate`."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from flows.terminal import Config, Destination, Json, Overrides, answers, opened
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+IMAGE = "Image id, or path relative to SOURCE."
+Version = Annotated[str | None, typer.Option("--version", help="An older version, by its number.")]
+
 
 @answers
 def transfer(
     destination: Destination,
-    source: Annotated[
-        str, typer.Option("--from", metavar="IMAGE", help="Image id, or path relative to SOURCE.")
-    ],
-    target: Annotated[
-        str, typer.Option("--to", metavar="IMAGE", help="Image id, or path relative to SOURCE.")
+    source: Annotated[str, typer.Option("--from", metavar="IMAGE", help=IMAGE)],
+    targets: Annotated[
+        list[str], typer.Option("--to", metavar="IMAGE", help=f"{IMAGE} May be repeated; all: every other.")
     ],
     points: Annotated[Path, typer.Option("--points", help="CSV with the columns x and y, in pixels.")],
     out: Annotated[Path | None, typer.Option("--out", help="CSV to write; stdout if absent.")] = None,
+    version: Version = None,
     config: Config = None,
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> Any:
-    """Carry points of one image to another: x, y, confidence, visible."""
+    """Carry points of one image to others: x, y, confidence, visible."""
+    from congeal.collection import Collection
     from flows.points import carry
 
-    place, _ = opened(destination, config, overrides)
-    facts, text = carry(place, source, target, points)
+    place, settings = opened(destination, config, overrides)
+    facts, text = carry(Collection(place, version, settings.storage), source, targets, points)
     if out is not None:
         out.write_text(text)
     elif not as_json:
@@ -42,3 +48,82 @@ def transfer(
             console.print(f"{facts['points']} points written to {out}", highlight=False, soft_wrap=True)
 
     return facts, show
+
+
+@answers
+def propagate(
+    destination: Destination,
+    out: Annotated[str, typer.Option("--out", metavar="DIR", help="Folder or URL to write to.")],
+    sources: Annotated[
+        list[str] | None,
+        typer.Option("--from", metavar="IMAGE", help="The image that was painted on; with its --layer."),
+    ] = None,
+    layers: Annotated[
+        list[str] | None, typer.Option("--layer", metavar="EDIT.png", help="RGBA, of the image's size.")
+    ] = None,
+    masks: Annotated[
+        list[str] | None, typer.Option("--mask", metavar="MASK.png", help="Grey, or with alpha.")
+    ] = None,
+    labels: Annotated[
+        list[str] | None, typer.Option("--labels", metavar="LABELS.png", help="A number for every pixel.")
+    ] = None,
+    atlas: Annotated[
+        str | None,
+        typer.Option("--atlas", metavar="CLUSTER", help="It was painted on this cluster's average."),
+    ] = None,
+    coco: Annotated[
+        str | None, typer.Option("--coco", metavar="FILE.json", help="Keypoints, boxes, outlines, masks.")
+    ] = None,
+    tps: Annotated[
+        str | None, typer.Option("--tps", metavar="FILE.tps", help="Landmarks and curves.")
+    ] = None,
+    targets: Annotated[
+        list[str] | None,
+        typer.Option("--to", metavar="IMAGE", help=f"{IMAGE} May be repeated; absent: all of the cluster."),
+    ] = None,
+    fade: Annotated[bool, typer.Option("--fade", help="Multiply alpha by confidence.")] = False,
+    composite: Annotated[
+        bool, typer.Option("--composite", help="Write the images with the layer on them.")
+    ] = False,
+    with_images: Annotated[
+        bool, typer.Option("--with-images", help="With --coco: copy the images to DIR/data, for FiftyOne.")
+    ] = False,
+    version: Version = None,
+    config: Config = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> Any:
+    """Carry an edit, a mask, labels or annotations from one image, or several, to all of their cluster."""
+    from congeal.collection import Collection
+    from flows.edits import Request, carry_out
+
+    place, settings = opened(destination, config, overrides)
+    request = Request(
+        painted={"layer": layers or [], "mask": masks or [], "labels": labels or []},
+        sources=sources or [],
+        atlas=atlas,
+        coco=coco,
+        tps=tps,
+    )
+    facts = carry_out(
+        Collection(place, version, settings.storage),
+        request,
+        out,
+        settings.storage,
+        to=_named(targets),
+        fade=fade,
+        composite=composite,
+        with_images=with_images,
+    )
+
+    def show(console: Console) -> None:
+        what = f"{facts['images']:,} images, median confidence {facts['median_confidence']}: {facts['out']}"
+        console.print(what, highlight=False, soft_wrap=True, markup=False)
+        if facts["left_out"]:
+            console.print(f"{facts['left_out']:,} that do not fit their atlas were left out", highlight=False)
+
+    return facts, show
+
+
+def _named(targets: Sequence[str] | None) -> Any:
+    return list(targets) if targets and list(targets) != ["all"] else "all"

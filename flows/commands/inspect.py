@@ -8,24 +8,30 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.terminal import Config, Destination, Json, Overrides, answers, opened
+from flows.terminal import Config, Destination, Json, Overrides, Version, answers, opened
 
 
 @answers
 def status(
-    destination: Destination, config: Config = None, overrides: Overrides = None, as_json: Json = False
+    destination: Destination,
+    version: Version = None,
+    config: Config = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
 ) -> Any:
     """What is done, missing and failed, per stage."""
     from flows.summary import show_status
     from tasks.status import status as look
 
-    facts = look(*opened(destination, config, overrides))
+    place, _ = opened(destination, config, overrides)
+    facts = look(place, version)
     return facts, functools.partial(show_status, facts)
 
 
 @answers
 def verify(
     destination: Destination,
+    version: Version = None,
     config: Config = None,
     overrides: Overrides = None,
     shallow: Annotated[bool, typer.Option("--shallow", help="Sizes only, no checksums.")] = False,
@@ -35,7 +41,7 @@ def verify(
     from tasks.verify import verify as check
 
     place, _ = opened(destination, config, overrides)
-    facts = check(place, deep=not shallow)
+    facts = check(place, deep=not shallow, version=version)
 
     def show(console: Console) -> None:
         for fault in facts["faults"]:
@@ -51,8 +57,9 @@ def verify(
 def sql(
     destination: Destination,
     query: Annotated[
-        str, typer.Argument(help="DuckDB SQL over images, clusters, alignments, correspondences.")
+        str, typer.Argument(help="DuckDB SQL over the tables, views and macros of docs/tables.md.")
     ],
+    version: Version = None,
     config: Config = None,
     overrides: Overrides = None,
     as_json: Json = False,
@@ -62,6 +69,6 @@ def sql(
     from flows.summary import show_rows
 
     place, _ = opened(destination, config, overrides)
-    frame = Collection(place).query(query)
+    frame = Collection(place, version).query(query)
     columns, rows = frame.column_names, [tuple(row.values()) for row in frame.to_pylist()]
     return {"columns": columns, "rows": rows}, functools.partial(show_rows, columns, rows)

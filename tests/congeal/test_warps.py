@@ -73,10 +73,9 @@ def test_sampling_a_linear_field_is_exact_between_cell_centres() -> None:
 
 
 def test_folds_show_as_determinants_below_zero() -> None:
-    smooth = with_flow(one(0.0, 1.0, 0.0, 0.0), swirl(0.1))
-    assert jacobian_determinants(smooth).min() > 0
-    folded = with_flow(one(0.0, 1.0, 0.0, 0.0), swirl(1.5))
-    assert jacobian_determinants(folded).min() < 0
+    cells = grid(swirl(0.1).shape[1], 1.0, CPU)
+    assert jacobian_determinants(cells + swirl(0.1)).min() > 0
+    assert jacobian_determinants(cells + swirl(1.5)).min() < 0
 
 
 def test_a_smooth_fit_reproduces_an_affine_field_where_there_is_evidence_and_damps_noise() -> None:

@@ -44,7 +44,7 @@ def test_help_starts_quickly_and_imports_nothing_heavy() -> None:
     assert call("--help").exit_code == 0
 
 
-@pytest.mark.parametrize("command", ["run", "status", "verify", "transfer", "sql"])
+@pytest.mark.parametrize("command", ["run", "status", "verify", "transfer", "sql", "evaluate"])
 def test_every_command_has_help_and_json(command: str) -> None:
     result = call(command, "--help")
     assert result.exit_code == 0

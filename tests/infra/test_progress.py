@@ -30,6 +30,17 @@ def test_elsewhere_than_on_a_terminal_a_stage_is_two_lines(clock: list[float]) -
     assert sink.getvalue() == "features: started\nfeatures: 1,500 of 1,500 in 15.0 s, 100.0 /s\n"
 
 
+def test_a_long_stage_says_now_and_then_how_far_it_is(clock: list[float]) -> None:
+    screen, sink = console(terminal=False)
+    with Progress(console=screen) as progress, progress.stage("features", total=100) as advance:
+        for _ in range(10):
+            clock[0] += 20.0
+            advance(10)
+    lines = sink.getvalue().splitlines()
+    assert lines[1] == "features: 20 of 100, 2.0 s each, 0:02:40 left"
+    assert len(lines) == 2 + 4
+
+
 def test_what_was_done_before_does_not_count_for_the_speed(clock: list[float]) -> None:
     screen, sink = console(terminal=False)
     with Progress(console=screen) as progress, progress.stage("features", total=100, done=90) as advance:

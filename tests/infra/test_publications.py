@@ -5,7 +5,16 @@ import json
 import pytest
 
 from infra.errors import DamagedError, UserError
-from infra.publications import Publication, check_layout, claim, publish, published, versions
+from infra.publications import (
+    Publication,
+    check_layout,
+    claim,
+    current_name,
+    publish,
+    published,
+    versions,
+    withdraw,
+)
 from infra.storage import Location
 
 
@@ -82,6 +91,19 @@ def test_a_version_that_does_not_exist(memory_location: Location) -> None:
     name = publish(memory_location, publication())
     with pytest.raises(UserError, match=f"has no version 7: the newest are {name.removesuffix('.json')}"):
         published(memory_location, "7")
+
+
+def test_a_version_that_was_withdrawn(memory_location: Location) -> None:
+    first = publish(memory_location, publication("one"))
+    second = publish(memory_location, publication("two"))
+    with pytest.raises(ValueError, match="is the current publication"):
+        withdraw(memory_location, second)
+    withdraw(memory_location, first)
+    assert current_name(memory_location) == second
+    with pytest.raises(UserError, match=f"Version 1 of .* was pruned: the newest are {second[:14]}"):
+        published(memory_location, "1")
+    # A number is never given twice.
+    assert publish(memory_location, publication("three")).startswith("00003-")
 
 
 def test_damage(memory_location: Location) -> None:

@@ -101,6 +101,45 @@ def test_how_many_rows_are_cut_does_not_show_in_the_pages() -> None:
     assert encode_table(whole.to_batches(max_chunksize=777), IMAGES) == encode_table(whole, IMAGES)
 
 
+def correspondences(count: int) -> pa.Table:
+    rows = range(count)
+    columns = {
+        "cluster_id": [f"c{row // 5000:04d}" for row in rows],
+        "point_id": [row % 100 for row in rows],
+        "u": [(row % 100) / 100 for row in rows],
+        "v": [0.5 for _ in rows],
+        "image_id": [f"{row // 100:032x}" for row in rows],
+        "x": [row * 0.37 for row in rows],
+        "y": [row * 0.73 for row in rows],
+        "confidence": [0.5 for _ in rows],
+        "visible": [True for _ in rows],
+    }
+    return pa.table(columns)
+
+
+def test_a_reader_finds_a_cluster_or_an_image_without_reading_all() -> None:
+    file = pq.ParquetFile(io.BytesIO(encode_table(correspondences(200_000), CORRESPONDENCES)))
+    order = [
+        CORRESPONDENCES.names[column.column_index] for column in file.metadata.row_group(0).sorting_columns
+    ]
+    assert order == ["cluster_id", "image_id", "point_id"]
+    columns = {
+        file.metadata.schema.names[k]: [
+            file.metadata.row_group(group).column(k) for group in range(file.metadata.num_row_groups)
+        ]
+        for k in range(len(CORRESPONDENCES))
+    }
+    assert all(chunk.has_offset_index and chunk.has_column_index for chunk in columns["cluster_id"])
+    assert [chunk.statistics.min for chunk in columns["cluster_id"]] == ["c0000", "c0013", "c0026", "c0039"]
+    assert all(chunk.bloom_filter_length for chunk in columns["image_id"])
+    for name in ("cluster_id", "image_id", "point_id", "u", "v"):
+        assert all("RLE_DICTIONARY" in chunk.encodings for chunk in columns[name])
+    for name in ("x", "y"):
+        assert all("BYTE_STREAM_SPLIT" in chunk.encodings for chunk in columns[name])
+    read = file.read(columns=["x", "image_id"])
+    assert read["x"].to_pylist()[1234] == pytest.approx(1234 * 0.37, rel=1e-6)
+
+
 def test_row_groups_are_full() -> None:
     batches = (images(1000, 1000 * number).to_batches()[0] for number in range(70))
     file = pq.ParquetFile(io.BytesIO(encode_table(batches, IMAGES)))

@@ -10,7 +10,7 @@ from sample_runs import folder, photographs, run, tiny, units
 import congeal
 from infra.commits import find_marker
 from infra.storage import Location
-from tasks.index import lattice_points
+from tasks import buckets
 
 
 @pytest.fixture(scope="module")
@@ -71,24 +71,43 @@ def test_times_are_in_the_markers_and_not_in_the_tables(tables: Any, finished: P
     assert set(made) == set(clusters["cluster_id"])
     assert clusters["seconds"].tolist() == [made[name]["seconds"] for name in clusters["cluster_id"]]
     assert clusters["device"].tolist() == ["cpu"]
-    assert "seconds" not in tables._dataset("clusters").schema.names
+    assert "seconds" not in tables.tables.clusters.schema.names
 
 
+@pytest.mark.parametrize(("rows", "files"), [(10_000, 1), (6 * 6 * 2, 6)])
 def test_buckets_of_clusters_add_up(
-    finished: Path, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Path, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, rows: int, files: int
 ) -> None:
+    """Room for all clusters in one file, or for two images in each: then every cluster is cut."""
     from tasks import clusters
     from tasks.clusters import Sorting
 
     labels = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2, 2], np.int32)
     split = Sorting(labels, np.array([0, 3, 6], np.int32), np.arange(10, dtype=np.float32))
     monkeypatch.setattr(clusters, "sort", lambda *_: split)
-    run(finished / "source", tmp_path / "out", tiny(weights, "index.clusters_per_unit=2"))
+    monkeypatch.setattr(buckets, "STRETCH", 100)
+    monkeypatch.setattr(buckets, "digest", lambda *_, length: "f" * length)
+    monkeypatch.setattr("tasks.index.BLOCK", 3)
+    run(finished / "source", tmp_path / "out", tiny(weights, f"index.rows_per_unit={rows}"))
     opened = congeal.open(tmp_path / "out")
-    assert len(opened.publication.units["index"]) == 3
+    assert len(opened.publication.units["index"]) == files + 1
     assert sorted(opened.clusters["n_images"]) == [3, 3, 4]
     assert len(opened.alignments) == 10
-    assert opened.correspondences()["cluster_id"].nunique() == 3
+    found = opened.correspondences()
+    assert not found.duplicated(["image_id", "point_id"]).any()
+    assert found["image_id"].nunique() == 10
+    order = ["cluster_id", "image_id", "point_id"]
+    assert found[order].equals(found[order].sort_values(order, ignore_index=True))
+    for cluster, size in zip(opened.clusters["cluster_id"], opened.clusters["n_images"], strict=True):
+        one = opened.correspondences(cluster=cluster)
+        assert one["image_id"].nunique() == size
+        for image_id, rows_of in one.groupby("image_id"):
+            uri = opened.images.set_index("image_id").loc[image_id, "uri"]
+            from congeal.transfer import interpolate
+
+            maps = opened.maps(uri if isinstance(uri, str) else uri.iloc[0])
+            uv = rows_of[["u", "v"]].to_numpy(np.float64)
+            np.testing.assert_allclose(rows_of[["x", "y"]], interpolate(maps.forward, uv), atol=1e-3)
 
 
 def test_an_image_that_fails_in_the_features_has_failed(
@@ -111,13 +130,3 @@ def test_an_image_that_fails_in_the_features_has_failed(
     images = congeal.open(tmp_path / "out").images.set_index("uri")
     assert (images.loc["a/1.png", "status"], images.loc["a/1.png", "error"]) == ("failed", "truncated")
     assert (images["status"] == "ok").sum() == 3
-
-
-def test_points_lie_on_what_is_salient() -> None:
-    saliency = np.zeros((16, 16), np.float32)
-    saliency[:8, :8] = 0.9
-    points = lattice_points(saliency, 4)
-    assert points.ids.tolist() == [0, 1, 4, 5]
-    assert (points.uv < 0).all()
-    everywhere = lattice_points(np.zeros((16, 16), np.float32), 4)
-    assert everywhere.ids.tolist() == list(range(16))

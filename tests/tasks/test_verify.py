@@ -124,6 +124,19 @@ def test_another_schema_is_named(destination: Path) -> None:
     assert "does not hold the table clusters" in fault
 
 
+@pytest.mark.parametrize("content", [None, b"{}"])
+def test_the_list_of_the_tables_is_of_the_current_version(destination: Path, content: bytes | None) -> None:
+    place = destination / "published/tables.json"
+    if content is None:
+        place.unlink()
+    else:
+        place.write_bytes(content)
+    (fault,) = check(destination)
+    assert "published/tables.json does not name the files of the current version: run again." in fault
+    # An older version has no such list: it is not asked for.
+    assert verify(Location.parse(destination), version="1")["faults"] == []
+
+
 def test_nothing_published(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"Nothing is published in .*congeal run"):
         verify(Location.parse(tmp_path))

@@ -1,0 +1,72 @@
+"""What a person marks on an image, whatever format it comes from or goes to.
+
+Coordinates are pixels of the original image as everywhere: (0, 0) is the centre of the top-left pixel, so
+the image covers [-0.5, width - 0.5] x [-0.5, height - 0.5]. Formats that count otherwise are converted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from congeal.errors import CongealError
+
+Doubles = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One thing marked on one image: any of keypoints, outline, box and mask.
+
+    Attributes:
+        image: the image's id, or its path relative to the source.
+        category: what the thing is called.
+        keypoints: float64 [k, 2]; NaN for one that is hidden or unknown. None: there are none.
+        keypoint_names: k names, or empty.
+        keypoint_confidence: float64 [k] in [0, 1]; None: a person has marked them.
+        polygons: closed outlines, float64 [m, 2] each, without the first point repeated; together, one thing.
+        box: left, top, right, bottom of the thing's edges.
+        mask: bool [height, width] of the original image.
+        confidence: 0 to 1; 1 for what a person has marked.
+        origin: the images that the marks come from; empty: this one.
+    """
+
+    image: str
+    category: str
+    keypoints: Doubles | None = None
+    keypoint_names: Sequence[str] = ()
+    keypoint_confidence: Doubles | None = None
+    polygons: Sequence[Doubles] = ()
+    box: tuple[float, float, float, float] | None = None
+    mask: Flags | None = None
+    confidence: float = 1.0
+    origin: Sequence[str] = ()
+
+
+def together(annotations: Sequence[Annotation]) -> list[list[Annotation]]:
+    """Annotations of several images that mean the same thing, in the order of their first appearance.
+
+    On every image, the first thing of a category belongs with the first of that category on the others, the
+    second with the second, and so on.
+
+    Raises CongealError if they have different numbers of keypoints.
+    """
+    groups: dict[tuple[str, int], list[Annotation]] = {}
+    seen: dict[tuple[str, str], int] = {}
+    for annotation in annotations:
+        place = (annotation.image, annotation.category)
+        order = seen[place] = seen.get(place, -1) + 1
+        groups.setdefault((annotation.category, order), []).append(annotation)
+    for group in groups.values():
+        counts = {len(one.keypoints): one for one in group if one.keypoints is not None}
+        if len(counts) > 1:
+            (few, first), (many, second) = sorted(counts.items(), key=lambda item: item[0])[:2]
+            raise CongealError(
+                f"{first.category!r} has {few} keypoints on {first.image} and {many} on {second.image}, "
+                "not as many"
+            )
+    return list(groups.values())

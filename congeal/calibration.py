@@ -1,0 +1,51 @@
+"""How far a confidence can be believed: of the points with confidence p, is the share p right?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from congeal.errors import CongealError
+
+Doubles = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The table of a reliability diagram (Guo, Pleiss, Sun, Weinberger 2017).
+
+    Attributes:
+        edges: float64 [b + 1], the bins' limits; a bin holds its upper limit, the first one its lower, too.
+        count: int64 [b], points in each bin.
+        confidence: float64 [b], their mean confidence, NaN for an empty bin.
+        correct: float64 [b], the share of them that is correct, NaN for an empty bin.
+        error: expected calibration error, the mean of |confidence − correct| over the points, 0 to 1.
+    """
+
+    edges: Doubles
+    count: npt.NDArray[np.int64]
+    confidence: Doubles
+    correct: Doubles
+    error: float
+
+
+def calibration(confidence: Doubles, correct: Flags, bins: int = 10) -> Calibration:
+    """Hold confidences [m] in [0, 1] against what turned out [m].
+
+    Raises CongealError if there are no points, or a confidence is not between 0 and 1.
+    """
+    if not len(confidence):
+        raise CongealError("there are no points whose confidence could be held against the truth")
+    if not ((confidence >= 0) & (confidence <= 1)).all():
+        raise CongealError("confidences lie between 0 and 1")
+    edges = np.arange(bins + 1) / bins
+    member = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
+    count = np.bincount(member, minlength=bins)
+    total = np.maximum(count, 1)
+    mean = np.where(count > 0, np.bincount(member, weights=confidence, minlength=bins) / total, np.nan)
+    share = np.where(count > 0, np.bincount(member, weights=correct, minlength=bins) / total, np.nan)
+    error = float(np.nansum(np.abs(mean - share) * count) / count.sum())
+    return Calibration(edges, count, mean, share, error)

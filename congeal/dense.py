@@ -1,0 +1,83 @@
+"""Dense maps in both directions: those of smooth warps, and matching that is guided by the warps.
+
+Where things bend and fold, one smooth map an image does not follow them; the atlas' cells are then matched to
+the image's tokens one by one, and back, near the place where the warp expects them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from congeal.registration import ANYWHERE, Oriented, Template
+from congeal.warps import Warps, grid, sample, to_atlas, to_oriented
+
+SHARPNESS = 20.0  # how much a difference in cosine weighs against distance from where the warp points
+REACH = 0.25  # frame units, atlas units on the way back: how far from there a match is usually looked for
+
+
+@dataclass(frozen=True)
+class DenseMaps:
+    """Maps of n images in their oriented frames.
+
+    Attributes:
+        forward: float32 [n, r, r, 2], atlas cells to oriented frame.
+        backward: float32 [n, m, m, 2], cells of the oriented frame to the atlas.
+    """
+
+    forward: Tensor
+    backward: Tensor
+
+
+def warped(warps: Warps, resolution: int, map_resolution: int) -> DenseMaps:
+    """The maps of the warps as they are."""
+    n, device = len(warps.a), warps.a.device
+    forward = to_oriented(warps, grid(resolution, 1.0, device).expand(n, -1, -1, -1))
+    return DenseMaps(forward, to_atlas(warps, grid(map_resolution, 1.0, device).expand(n, -1, -1, -1)))
+
+
+def guided(template: Template, images: Oriented, warps: Warps) -> DenseMaps:
+    """Matches near the warps: a target for each atlas cell, and an atlas position for each token.
+
+    template: the atlas as each image sees it. The maps have the resolutions of the template and the tokens.
+    """
+    n, g = images.saliency.shape[:2]
+    r = template.features.shape[1]
+    device = images.features.device
+    tokens, cells = grid(g, images.extent, device), grid(r, 1.0, device)
+    expected = to_oriented(warps, cells.expand(n, -1, -1, -1))
+    origin = to_atlas(warps, tokens.expand(n, -1, -1, -1))
+    forward, backward = [], []
+    for image in range(n):  # one at a time: the table of all cells and tokens is large
+        atlas = template.features[image if len(template.features) > 1 else 0].flatten(0, 1)
+        cosine = atlas @ images.features[image].flatten(0, 1).T
+        padding = (images.valid[image].flatten() <= 0).float() * -SHARPNESS
+        forward.append(_located(SHARPNESS * cosine + padding, expected[image], tokens).view(r, r, 2))
+        backward.append(_located(SHARPNESS * cosine.T, origin[image], cells).view(g, g, 2))
+    return DenseMaps(torch.stack(forward), torch.stack(backward))
+
+
+def _located(score: Tensor, expected: Tensor, places: Tensor) -> Tensor:
+    """Where each row of ``score`` [k, s*s] is best near its expected place, between cells of ``places``."""
+    side = places.shape[0]
+    flat = places.view(-1, 2)
+    distance = torch.cdist(expected.view(-1, 2), flat)
+    score = score + (torch.exp(-((distance / REACH) ** 2) / 2) + ANYWHERE).log()
+    best = score.argmax(1)
+    step = torch.arange(-1, 2, device=score.device)
+    down, right = torch.meshgrid(step, step, indexing="ij")
+    row = (best[:, None] // side + down.flatten()).clamp(0, side - 1)
+    column = (best[:, None] % side + right.flatten()).clamp(0, side - 1)
+    near = row * side + column
+    share = torch.softmax(score.gather(1, near), -1)
+    return (share[..., None] * flat[near]).sum(-2)
+
+
+def resampled(maps: DenseMaps, extent: float, resolution: int, map_resolution: int) -> DenseMaps:
+    """Maps at other resolutions; the backward map, given over ±extent, over the whole frame."""
+    n, device = len(maps.forward), maps.forward.device
+    atlas = grid(resolution, 1.0, device).expand(n, -1, -1, -1)
+    frame = grid(map_resolution, 1.0, device).expand(n, -1, -1, -1)
+    return DenseMaps(sample(maps.forward, atlas), sample(maps.backward, frame, extent))

@@ -1,0 +1,29 @@
+"""The backbone that comes with the package: a small student, its weights and its card."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import Any
+
+NAME = "embedded"
+ARCHITECTURE = "deit_tiny_patch16_224:7"
+
+_WEIGHTS = "student.safetensors"
+_CARD = "card.json"
+
+
+def present() -> bool:
+    """Whether this copy of the package holds the weights."""
+    return files(__name__).joinpath(_WEIGHTS).is_file()
+
+
+def weights() -> bytes:
+    """The packed weights file (see `congeal.packing`)."""
+    return files(__name__).joinpath(_WEIGHTS).read_bytes()
+
+
+def card() -> dict[str, Any]:
+    """Who taught it, on what, by which recipe, and how well it agrees with its teacher."""
+    content: dict[str, Any] = json.loads(files(__name__).joinpath(_CARD).read_text())
+    return content

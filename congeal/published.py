@@ -1,0 +1,185 @@
+"""What a run has published, by name: images, clusters, their stored maps."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.dataset as pads
+
+from congeal.published_tables import PublishedTables
+from congeal.stored_maps import StoredMaps
+from infra.commits import outputs_location
+from infra.errors import UserError
+from infra.publications import Publication, check_layout, published
+from infra.settings import StorageSettings
+from infra.storage import Location
+
+if TYPE_CHECKING:
+    from congeal.transfer import Maps
+
+IMAGE_ID = re.compile("[0-9a-f]{32}")
+GROUPS = 64  # clusters whose groups stay open
+Row = dict[str, Any]  # a row of the table of images
+
+
+class Published:
+    """One version of a destination."""
+
+    def __init__(
+        self, place: Location, version: str | None = None, storage: StorageSettings | None = None
+    ) -> None:
+        self.place = place
+        self.storage = storage
+        publication = published(place, version) if check_layout(place) else None
+        if publication is None:
+            raise UserError(f"Nothing is published in {place}: `congeal run SOURCE {place}` does that.")
+        self.publication: Publication = publication
+        self.tables = PublishedTables(place, publication)
+        self._groups: OrderedDict[str, StoredMaps] = OrderedDict()
+
+    @property
+    def source(self) -> Location:
+        """Where the images lie."""
+        return Location.parse(self.publication.source, self.storage)
+
+    def find(self, image: str) -> Row:
+        """The row of an image by its id or its path relative to the source; UserError if there is none."""
+        return self.find_all([image])[0]
+
+    def find_all(self, images: Sequence[str]) -> list[Row]:
+        """The rows of several images, in one reading of the table."""
+        # No image file's name looks like an id; the table is sorted by uri, so that one is found quickly.
+        ids = [name for name in images if IMAGE_ID.fullmatch(name)]
+        uris = sorted(set(images) - set(ids))
+        rows: list[Row] = []
+        for column, names in (("uri", uris), ("image_id", ids)):
+            if names:
+                wanted = pads.field(column).isin(names)
+                rows += self.tables.dataset("images").to_table(filter=wanted).to_pylist()
+        by_name: dict[str, list[Row]] = {}
+        for row in rows:
+            by_name.setdefault(row["uri"], []).append(row)
+            by_name.setdefault(row["image_id"], []).append(row)
+        return [self._best(image, by_name.get(image, [])) for image in images]
+
+    def _best(self, image: str, rows: Sequence[Row]) -> Row:
+        if not rows:
+            raise UserError(
+                f"There is no image {image!r} in {self.place}: give an image id or a path relative to "
+                f"{self.publication.source}."
+            )
+        # The same bytes under several names: any row will do, but the one that was asked for says it best.
+        return min(rows, key=lambda row: (row["uri"] != image, row["status"] != "ok", row["uri"]))
+
+    def locate(self, names: Sequence[str]) -> dict[str, str]:
+        """Names in an annotation file to uris: paths relative to the source, or file names that are unique.
+
+        Raises UserError for a name that no image has, or that several have.
+        """
+        table = self.tables.dataset("images").to_table(columns=["uri"])
+        by_file: dict[str, list[str]] = {}
+        files = {name.rpartition("/")[2] for name in names}
+        for uri in table["uri"].to_pylist():
+            file = uri.rpartition("/")[2]
+            if file in files:
+                by_file.setdefault(file, []).append(uri)
+        found = {}
+        for name in names:
+            same = [uri for uri in by_file.get(name.rpartition("/")[2], []) if f"/{uri}".endswith(f"/{name}")]
+            if name in same:
+                same = [name]
+            if len(same) != 1:
+                what = f"{len(same)} images are called {name!r}" if same else f"There is no image {name!r}"
+                raise UserError(f"{what} in {self.place}: give paths relative to {self.publication.source}.")
+            found[name] = same[0]
+        return found
+
+    def aligned(self, image: str) -> Row:
+        """The row of an image that belongs to a cluster; UserError for any other, saying why."""
+        return self.aligned_all([image])[0]
+
+    def aligned_all(self, images: Sequence[str]) -> list[Row]:
+        """The rows of several images that belong to clusters."""
+        rows = self.find_all(images)
+        for image, row in zip(images, rows, strict=True):
+            if row["status"] == "failed":
+                raise UserError(f"The image {image!r} could not be used: {row['error']}.")
+            if row["cluster_id"] is None:
+                raise UserError(
+                    f"The image {image!r} is an outlier: it belongs to no cluster, so it has no maps."
+                )
+        return rows
+
+    def of_one_cluster(self, images: Sequence[str]) -> list[Row]:
+        """The rows of images that must all be in the cluster of the first."""
+        rows = self.aligned_all(images)
+        for image, row in zip(images, rows, strict=True):
+            if row["cluster_id"] != rows[0]["cluster_id"]:
+                raise UserError(
+                    f"The images {images[0]!r} and {image!r} are in different clusters "
+                    f"({rows[0]['cluster_id']} and {row['cluster_id']}): no correspondence exists "
+                    "between them."
+                )
+        return rows
+
+    def members(self, cluster: str) -> list[Row]:
+        """image_id, uri, width, height of a cluster's images, one row an image, by uri."""
+        self.cluster(cluster)
+        columns = ["image_id", "uri", "width", "height", "status", "cluster_id"]
+        wanted = (pads.field("cluster_id") == cluster) & (pads.field("status") == "ok")
+        rows = self.tables.dataset("images").to_table(columns=columns, filter=wanted).to_pylist()
+        return sorted(rows, key=lambda row: str(row["uri"]))
+
+    def misfits(self, cluster: str) -> dict[str, str]:
+        """Image id to reason, of a cluster's images that do not fit its atlas."""
+        wanted = (pads.field("cluster_id") == cluster) & pads.field("outlier")
+        columns = ["image_id", "outlier_reason"]
+        rows = self.tables.dataset("alignments", cluster).to_table(columns=columns, filter=wanted).to_pylist()
+        return {row["image_id"]: row["outlier_reason"] or "it does not fit" for row in rows}
+
+    def cluster(self, cluster: str) -> Row:
+        """The row of a cluster; UserError if there is none."""
+        wanted = pads.field("cluster_id") == cluster
+        rows = self.tables.dataset("clusters", cluster).to_table(filter=wanted).to_pylist()
+        if not rows:
+            raise UserError(f"There is no cluster {cluster!r} in {self.place}: see the table clusters.")
+        return dict(rows[0])
+
+    def stored(self, cluster: str) -> StoredMaps:
+        """The stored atlas and maps of a cluster; the last few stay open."""
+        if cluster not in self._groups:
+            marker = self.tables.marker("atlases", self.cluster(cluster)["atlas_unit"])
+            self._groups[cluster] = StoredMaps(cluster, outputs_location(self.place, marker) / "atlas.zarr")
+            if len(self._groups) > GROUPS:
+                self._groups.popitem(last=False)
+        self._groups.move_to_end(cluster)
+        return self._groups[cluster]
+
+    def pixels(self, row: Row) -> npt.NDArray[np.uint8]:
+        """The pixels of an image, uint8 [h, w, 3], at its full size, from the source.
+
+        Raises UserError if it is not there any more, or has changed, or is no sound image.
+        """
+        from congeal.errors import ImageError
+        from congeal.images import decode
+
+        place = self.source / row["uri"]
+        data = place.read_bytes()
+        if hashlib.sha256(data).hexdigest()[: len(row["image_id"] or "")] != row["image_id"]:
+            raise UserError(f"The image {place} has changed since it was catalogued: run congeal again.")
+        limits = self.publication.settings["catalog"]
+        try:
+            return decode(data, int(limits["max_pixels"]), int(limits["min_side"]))
+        except ImageError as error:
+            raise UserError(f"The image {place} could not be used: {error.reason}.") from error
+
+    def maps(self, row: Row) -> Maps:
+        """The dense maps of an image that belongs to a cluster."""
+        stored = self.stored(row["cluster_id"])
+        return stored.maps(stored.position[row["image_id"]])

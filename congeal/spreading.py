@@ -1,0 +1,224 @@
+"""What is marked or painted on images, or on an atlas, in the other images of their cluster."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from congeal.annotations import Annotation, together
+from congeal.carrying import Targets, chosen, sound
+from congeal.errors import CongealError
+from congeal.published import Published, Row
+from infra.errors import UserError
+
+if TYPE_CHECKING:
+    from congeal.painting import Carried, Painting
+    from congeal.propagation import Mark
+    from congeal.stored_maps import StoredMaps
+    from congeal.transfer import Maps
+
+Pixels = npt.NDArray[Any]
+MASKS = 4  # images whose carried masks are in memory at once
+Kind = Literal["layer", "mask", "labels"]
+
+
+@dataclass(frozen=True)
+class CarriedImage:
+    """An edit, mask or label map on one image.
+
+    Attributes:
+        image, image_id: which; image is its path relative to the source.
+        pixels: of the image's full size: uint8 [h, w, 4] (an edit), uint8 [h, w] (a mask, 0 to 255) or labels
+            [h, w].
+        confidence: the mean over what it shows, in [0, 1]; 1 where it was painted by hand.
+        origin: the images that it was painted on, or "atlas CLUSTER".
+    """
+
+    image: str
+    image_id: str
+    pixels: Pixels
+    confidence: float
+    origin: tuple[str, ...]
+
+
+def spread(
+    published: Published,
+    edits: Sequence[Pixels],
+    sources: Sequence[str],
+    atlas: str | None,
+    to: Targets,
+    kind: Kind | None,
+    fade: bool,
+) -> Iterator[CarriedImage]:
+    """Each target in turn; nothing is computed before it is asked for. See `Collection.propagate`."""
+    from congeal.painting import Painting
+
+    if bool(sources) == (atlas is not None):
+        raise UserError("Say where the edit was painted: source=IMAGE (one or several) or atlas=CLUSTER.")
+    if len(edits) != max(len(sources), 1):
+        raise UserError(f"There are {len(edits)} edits and {len(sources)} images that they are painted on.")
+    rows = published.of_one_cluster(sources) if sources else []
+    cluster = str(rows[0]["cluster_id"] if rows else atlas)
+    targets = chosen(published, cluster, to, rows)
+    maps: list[Maps | None] = [published.maps(row) for row in rows] or [None]
+    names = list(sources) or [f"the atlas of {cluster}"]
+    paintings = [
+        _checked(Painting(edit, one), name) for edit, one, name in zip(edits, maps, names, strict=True)
+    ]
+    kinds = {_kind(edit, kind, name) for edit, name in zip(edits, names, strict=True)}
+    if len(kinds) > 1:
+        raise UserError(f"The edits are {' and '.join(sorted(kinds))}: carry each kind alone.")
+    own = {row["image_id"]: edit for row, edit in zip(rows, edits, strict=bool(rows))}
+    fits = sound(published, rows) if rows else [True]
+    origin = tuple(row["uri"] for row, fit in zip(rows, fits, strict=bool(rows)) if fit)
+    carried_from = [painting for painting, fit in zip(paintings, fits, strict=True) if fit]
+    work = _Work(carried_from, own, kinds.pop(), fade, origin or (f"atlas {cluster}",))
+    return (_on(published, row, work) for row in targets)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is carried, and what is known already, by image id."""
+
+    paintings: Sequence[Painting]
+    own: dict[str, Pixels]
+    kind: Kind
+    fade: bool
+    origin: tuple[str, ...]
+
+
+def _on(published: Published, row: Row, work: _Work) -> CarriedImage:
+    name, image_id = row["uri"], row["image_id"]
+    if image_id in work.own:
+        # By way of the atlas and back it would lose sharpness; it is known here.
+        pixels = work.own[image_id]
+        whole = pixels.astype(np.uint8) * 255 if pixels.dtype == bool else pixels
+        return CarriedImage(name, image_id, whole, 1.0, (name,))
+    carried = _carried(work.paintings, published.maps(row), work.kind, work.fade)
+    return CarriedImage(name, image_id, carried.pixels, carried.confidence, work.origin)
+
+
+def _carried(paintings: Sequence[Painting], maps: Any, kind: Kind, fade: bool) -> Carried:
+    from congeal.painting import carry_labels, carry_layer, carry_mask
+
+    if kind == "layer":
+        return carry_layer(paintings, maps, fade)
+    return carry_mask(paintings, maps, fade) if kind == "mask" else carry_labels(paintings, maps)
+
+
+def _kind(edit: Pixels, kind: Kind | None, name: str) -> Kind:
+    """The kind of an edit: what was said, if the array can be that; else what it must be."""
+    possible: list[Kind] = []
+    if edit.ndim == 3 and edit.shape[2] == 4 and edit.dtype == np.uint8:
+        possible = ["layer"]
+    elif edit.ndim == 2 and edit.dtype == bool:
+        possible = ["mask"]
+    elif edit.ndim == 2 and np.issubdtype(edit.dtype, np.integer):
+        possible = ["labels", "mask"] if edit.dtype == np.uint8 else ["labels"]
+    if not possible or kind not in (None, *possible):
+        shape = " x ".join(str(side) for side in edit.shape)
+        raise UserError(
+            f"The edit on {name} is {edit.dtype} {shape}: an edit is RGBA, uint8 [h, w, 4], with an alpha "
+            "channel, a mask bool or uint8 [h, w], a label map whole numbers [h, w]."
+        )
+    return kind or possible[0]
+
+
+def _checked(painting: Painting, name: str) -> Painting:
+    from congeal.painting import check
+
+    try:
+        check(painting)
+    except CongealError as error:
+        raise UserError(f"The edit on {name} cannot be used: {error}.") from error
+    return painting
+
+
+def spread_annotations(
+    published: Published, annotations: Sequence[Annotation], to: Targets
+) -> Iterator[Annotation]:
+    """Every thing on every target, target by target; what was marked on a target stays as it was marked.
+
+    See `Collection.propagate_annotations`.
+    """
+    if not annotations:
+        raise UserError("There are no annotations to carry.")
+    to = [to] if isinstance(to, str) and to != "all" else to
+    rows = published.aligned_all([one.image for one in annotations])
+    clusters: dict[str, list[tuple[Annotation, Row]]] = {}
+    for annotation, row in zip(annotations, rows, strict=True):
+        named = replace(annotation, image=row["uri"], origin=annotation.origin or (row["uri"],))
+        clusters.setdefault(row["cluster_id"], []).append((named, row))
+    targets: dict[str, list[Row]] = {}
+    if to == "all":
+        for name, pairs in clusters.items():
+            targets[name] = chosen(published, name, "all", [row for _, row in pairs])
+    else:
+        for name, row in zip(to, published.aligned_all(list(to)), strict=True):
+            if row["cluster_id"] not in clusters:
+                raise UserError(
+                    f"The image {name!r} is in the cluster {row['cluster_id']}, where nothing is annotated: "
+                    "no correspondence exists."
+                )
+            targets.setdefault(row["cluster_id"], []).append(row)
+    prepared = [(cluster, _marked(published, pairs)) for cluster, pairs in clusters.items()]
+    return (
+        annotation
+        for cluster, groups in prepared
+        for annotation in _each_annotation(published, cluster, groups, targets.get(cluster, []))
+    )
+
+
+@dataclass(frozen=True)
+class _Thing:
+    """One thing on some images of a cluster: what can be carried, and what is known already, by image."""
+
+    marks: list[Mark]
+    known: dict[str, Annotation]
+
+
+def _marked(published: Published, pairs: Sequence[tuple[Annotation, Row]]) -> list[_Thing]:
+    from congeal.propagation import mark
+
+    rows = {row["uri"]: row for _, row in pairs}
+    fits = dict(zip(rows, sound(published, list(rows.values())), strict=True))
+    maps = {name: published.maps(row) for name, row in rows.items()}
+    things = []
+    for group in together([annotation for annotation, _ in pairs]):
+        marks = [mark(one, maps[one.image]) for one in group]
+        known = {one.image: one for one in group}
+        things.append(_Thing([one for one in marks if fits[one.annotation.image]], known))
+    return things
+
+
+def _maps_of(stored: StoredMaps, positions: Sequence[int], row: int) -> Maps:
+    return stored.maps(positions[row])
+
+
+def _each_annotation(
+    published: Published, cluster: str, things: Sequence[_Thing], targets: Sequence[Row]
+) -> Iterator[Annotation]:
+    from congeal.propagation import carry_marks
+
+    stored = published.stored(cluster)
+    positions = [stored.position[row["image_id"]] for row in targets]
+    names = {stored.position[row["image_id"]]: str(row["uri"]) for row in targets}
+    # Masks are as large as their images: few are held at once.
+    masks = any(one.annotation.mask is not None for thing in things for one in thing.marks)
+    for some, maps in stored.slabs(positions, MASKS if masks else None):
+        here = [names[position] for position in some]
+        whole = functools.partial(_maps_of, stored, some)
+        found = [
+            carry_marks(thing.marks, here, maps, whole) if thing.marks else [None] * len(here)
+            for thing in things
+        ]
+        for number, name in enumerate(here):
+            for thing, carried in zip(things, found, strict=True):
+                one = thing.known.get(name, carried[number])
+                if one is not None:
+                    yield one

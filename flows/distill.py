@@ -1,0 +1,89 @@
+"""The flow of distillation: from a place full of photographs and a teacher to a student's weights."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from infra.engine import open_engine
+from infra.errors import UserError
+from infra.presence import RUN, present
+from infra.progress import Progress
+from infra.publications import check_layout, claim
+from infra.settings import Settings
+from infra.storage import Location
+from tasks import catalog, targets
+from tasks.choice import choose
+from tasks.stage import Run
+from tasks.student import CARD, STUDENT, Learner, fitting, train
+from tasks.survey import Survey, check_places
+from tasks.weights import Weights, check, locate
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a distillation is asked to do: places, settings with the teacher named, teacher, student."""
+
+    source: Location
+    out: Location
+    settings: Settings
+    survey: Survey
+    weights: Weights
+    learner: Learner
+    line: str | None
+
+
+def prepare(source: str, out: str, settings: Settings) -> Lesson:
+    """List the source and try teacher and student; the caller closes `survey`.
+
+    Raises UserError for a source without images, an output inside the source or the other way round, a
+    teacher or student that does not exist, weights that do not fit, a student larger than its teacher.
+    """
+    here, there = Location.parse(source, settings.storage), Location.parse(out, settings.storage)
+    check_places(here, there)
+    if not (here.shared and there.shared):
+        settings = settings.model_copy(update={"engine": settings.engine.model_copy(update={"kind": "loop"})})
+    choice = choose(settings, there)
+    if choice.settings.features.stride is not None:
+        raise UserError("distill looks at patches side by side: leave features.stride unset.")
+    survey = Survey(here, settings.catalog)
+    try:
+        survey.require_images(settings.catalog)
+        check_layout(there)
+        weights = check(locate(choice.settings), choice.settings)
+        learner = fitting(choice.settings, weights)
+        claim(there)
+        return Lesson(here, there, choice.settings, survey, weights, learner, choice.line)
+    except BaseException:
+        survey.close()
+        raise
+
+
+def distill(lesson: Lesson, progress: Progress) -> dict[str, Any]:
+    """Targets, then training, then weights and card; what is done already is not done again.
+
+    Returns facts: out, student, backbone (of the teacher), images, steps, seconds, agreement.
+    """
+    begin = time.perf_counter()
+    with lesson.survey, present(lesson.out, RUN), progress:
+        progress.note(lesson.line or f"backbone: {lesson.weights.backbone} is the teacher")
+        with open_engine(lesson.settings.engine, units_hint=lesson.survey.images) as engine:
+            run = Run(lesson.source, lesson.out, lesson.settings, engine, progress)
+            catalogued = catalog.stage(run, lesson.survey)
+            taught = targets.stage(run, catalogued, lesson.weights, lesson.learner.sizes)
+        card = train(run, lesson.learner, lesson.weights, taught)
+    return {
+        "out": lesson.out.url,
+        "student": (lesson.out / STUDENT).url,
+        "card": (lesson.out / CARD).url,
+        "teacher": lesson.weights.backbone,
+        "teacher_fingerprint": lesson.weights.fingerprint,
+        "backbone": card["student"]["backbone"],
+        "sha256": card["student"]["sha256"],
+        "bytes": card["student"]["bytes"],
+        "images": card["data"]["images"],
+        "steps": card["recipe"]["steps"],
+        "agreement": card["agreement"],
+        "seconds": round(time.perf_counter() - begin, 3),
+    }

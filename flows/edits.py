@@ -1,0 +1,70 @@
+"""What `congeal propagate` was asked for: exactly one kind of thing, and where it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from infra.errors import UserError
+from infra.settings import StorageSettings
+from infra.storage import Location
+
+
+@dataclass(frozen=True)
+class Request:
+    """painted: kind ("layer", "mask", "labels") to files. sources, atlas: where. coco, tps: a file."""
+
+    painted: Mapping[str, Sequence[str]]
+    sources: Sequence[str]
+    atlas: str | None
+    coco: str | None
+    tps: str | None
+
+
+def carry_out(
+    collection: Any,
+    request: Request,
+    out: str,
+    storage: StorageSettings,
+    **how: Any,
+) -> dict[str, Any]:
+    """Carry it and write it; the facts. Raises UserError for a request that does not say one thing."""
+    from tasks.propagate import Order, propagate_coco, propagate_pictures, propagate_tps
+
+    kind = _kind(request)
+    order = Order(Location.parse(out, storage), **how)
+    if order.composite and kind != "layer":
+        raise UserError("--composite goes with --layer: only an edit can be laid over an image.")
+    if order.with_images and kind != "coco":
+        raise UserError("--with-images goes with --coco.")
+    if kind in ("coco", "tps"):
+        file = str(request.coco or request.tps)
+        data = Location.parse(file, storage).read_bytes()
+        carry = propagate_coco if kind == "coco" else propagate_tps
+        return carry(collection, file, data, order)
+    files = request.painted[kind]
+    if request.atlas is None and len(files) != len(request.sources):
+        raise UserError(
+            f"There are {len(files)} files of --{kind} and {len(request.sources)} of --from: each edit needs "
+            "its image."
+        )
+    if request.atlas is not None and (request.sources or len(files) != 1):
+        raise UserError(f"With --atlas goes one --{kind} and no --from.")
+    if len(set(files)) < len(files):
+        raise UserError("The same file is given twice: each image needs an edit of its own.")
+    contents = {file: Location.parse(file, storage).read_bytes() for file in files}
+    return propagate_pictures(collection, kind, contents, request.sources, request.atlas, order)
+
+
+def _kind(request: Request) -> Any:
+    given = [kind for kind, files in request.painted.items() if files]
+    given += [kind for kind in ("coco", "tps") if getattr(request, kind)]
+    if len(given) != 1:
+        said = " and ".join(f"--{kind}" for kind in given) or "nothing"
+        raise UserError(
+            f"Say what to carry: one of --layer, --mask, --labels, --coco, --tps ({said} was given)."
+        )
+    if given[0] in ("coco", "tps") and (request.sources or request.atlas):
+        raise UserError(f"--{given[0]} names its images itself: leave out --from and --atlas.")
+    return given[0]

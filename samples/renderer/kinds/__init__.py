@@ -1,0 +1,1 @@
+"""The kinds of thing that the samples show, one module each."""

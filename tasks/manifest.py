@@ -1,0 +1,69 @@
+"""`published/tables.json`: the data dictionary, and of which files each table of the current version is made.
+
+It lets a reader without congeal find the files that count among those of older versions.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from infra.commits import Marker, find_marker, in_threads, outputs_location
+from infra.dictionary import dictionary
+from infra.errors import MissingError, UserError
+from infra.publications import Publication
+from infra.storage import Location
+from tasks import versions
+
+NAME = "published/tables.json"
+
+
+def manifest(destination: Location, publication: Publication) -> bytes:
+    """The same bytes for the same version: paths relative to the destination, rows and bytes of every file.
+
+    Raises UserError if a unit of the index is gone.
+    """
+    named = publication.units[versions.INDEX]
+    markers = list(in_threads(lambda unit: find_marker(destination, versions.INDEX, unit), named))
+    facts = dictionary()
+    for name, table in facts["tables"].items():
+        table["files"] = sorted(
+            (
+                _file(destination, marker, name)
+                for marker in markers
+                if marker and _path(name) in marker.outputs
+            ),
+            key=lambda file: str(file["path"]),
+        )
+    missing = [unit for unit, marker in zip(named, markers, strict=True) if marker is None]
+    if missing:
+        raise UserError(
+            f"The unit index/{missing[0]} in {destination} vanished while it was used: run again."
+        )
+    return json.dumps(facts, indent=1).encode() + b"\n"
+
+
+def describe(destination: Location, publication: Publication) -> None:
+    """Write it. Before the version is published: all that it names is there by then."""
+    (destination / NAME).write_bytes(manifest(destination, publication))
+
+
+def described(destination: Location, publication: Publication) -> bool:
+    """True if what lies there says what it should."""
+    try:
+        return (destination / NAME).read_bytes() == manifest(destination, publication)
+    except MissingError:
+        return False
+
+
+def _path(table: str) -> str:
+    return f"{table}.parquet"
+
+
+def _file(destination: Location, marker: Marker, table: str) -> dict[str, Any]:
+    place = outputs_location(destination, marker) / _path(table)
+    return {
+        "path": place.url.removeprefix(destination.url + "/"),
+        "rows": marker.record.get("rows", {}).get(table),
+        "bytes": marker.outputs[_path(table)].bytes,
+    }

@@ -1,0 +1,229 @@
+"""What a teacher sees in views of a source's images: the targets that a student learns from.
+
+A unit is a group of views of one grid. Its pixels at the student's size lie beside what the teacher sees in
+the same view, so that training reads nothing else and never asks the teacher again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from congeal.errors import ImageError
+from infra.arrays import ArraySpec, encode_group, open_group
+from infra.commits import Marker, digest, outputs_location
+from infra.errors import UserError
+from infra.settings import Settings
+from infra.storage import Location
+from tasks.catalog import CATALOG, Catalog
+from tasks.reading import Named, readers_of
+from tasks.spool import load, rows, workspace
+from tasks.stage import (
+    Run,
+    StageResult,
+    Unit,
+    Work,
+    address,
+    batched,
+    committed_marker,
+    plan_units,
+    run_units,
+)
+from tasks.weights import Weights, load_weights
+
+if TYPE_CHECKING:
+    from congeal.targets import Examples
+    from congeal.views import View
+
+STAGE = "targets"
+VERSION = 1
+GROUP = "targets.zarr"
+LEAST_IMAGES = 64
+HELD_SHARE, LEAST_HELD, MOST_HELD = 0.05, 8, 200
+SMALLEST = {"coarse": 0.35, "fine": 0.5}  # smallest side of a crop, as a share of the image's
+KINDS = ("coarse", "fine", "held")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Cells a side of the two grids, and the pixels a side of a cell: the teacher's, the student's."""
+
+    coarse: int
+    fine: int
+    teacher_patch: int
+    student_patch: int
+
+    def grid(self, kind: str) -> int:
+        """Cells a side of a unit's views."""
+        return self.coarse if kind == "coarse" else self.fine
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The finished stage. units: of each kind, the markers of its units that hold a view, in order."""
+
+    result: StageResult
+    images: int
+    held: int
+    units: dict[str, tuple[Marker, ...]]
+
+
+def stage(run: Run, catalog: Catalog, weights: Weights, sizes: Sizes) -> Targets:
+    """Show the teacher the views that it has not seen yet.
+
+    Raises UserError for a source with too few sound images to learn from.
+    """
+    learned, held = _members(run, catalog)
+    asked, seed = run.settings.distill, run.settings.seed
+    fine = learned[: round(asked.fine * len(learned))]
+    wanted = {
+        # The first view of each image is all of it; each later one is a round of its own.
+        "coarse": [(member, turn) for turn in range(asked.views) for member in learned],
+        "fine": [(member, 0) for member in fine],
+        "held": [(member, 0) for member in held],
+    }
+    result, markers = StageResult(STAGE, ()), {}
+    for kind in KINDS:
+        here = _scope(run.settings, weights, sizes, kind)
+        payload = {
+            "source": run.source, "settings": run.settings, "weights": weights, "kind": kind, "sizes": sizes,
+        }  # fmt: skip
+        size = _views_per_unit(run.settings, sizes, kind)
+        units = []
+        for members in batched(wanted[kind], size):
+            name = digest(here, seed, [[image_id, turn] for (image_id, _), turn in members])
+            place = address(run.destination, STAGE, VERSION, here, name)
+            units.append(Unit(place, {**payload, "members": members}, items=len(members)))
+        plan = plan_units(STAGE, here, units, run.progress, gpu=True)
+        result = result + run_units(plan, make_unit, run, title=f"targets, {kind}")
+        found = (committed_marker(unit.address) for unit in units)
+        markers[kind] = tuple(marker for marker in found if marker.record["views"])
+    return Targets(result, len(learned), len(held), markers)
+
+
+def _scope(settings: Settings, weights: Weights, sizes: Sizes, kind: str) -> str:
+    asked = settings.features
+    size = (sizes.grid(kind), sizes.teacher_patch, sizes.student_patch)
+    return digest(
+        STAGE, VERSION, weights.backbone, weights.fingerprint, asked.layer, asked.facet, asked.precision,
+        kind, size, length=16,
+    )  # fmt: skip
+
+
+def _members(run: Run, catalog: Catalog) -> tuple[list[Named], list[Named]]:
+    """The images to learn from, in an order that the seed fixes, and those held out to measure on."""
+    with workspace() as connection:
+        load(connection, "catalog", [catalog.images], CATALOG, "image_id, uri, status")
+        found = "SELECT image_id, uri FROM catalog WHERE status = 'ok'"
+        order = f"ORDER BY md5(image_id || '{int(run.settings.seed)}'), image_id"
+        most = run.settings.distill.images + MOST_HELD
+        named: list[Named] = [(str(i), str(u)) for i, u in rows(connection, f"{found} {order} LIMIT {most}")]
+    if len(named) < LEAST_IMAGES:
+        raise UserError(
+            f"{run.source.url} holds {len(named)} sound images, too few to distil from: "
+            f"give a source with {LEAST_IMAGES} or more."
+        )
+    held = min(max(round(HELD_SHARE * len(named)), LEAST_HELD), MOST_HELD)
+    return named[held:][: run.settings.distill.images], named[:held]
+
+
+def _views_per_unit(settings: Settings, sizes: Sizes, kind: str) -> int:
+    cells = sizes.grid(kind) ** 2
+    # The teacher's channels are not known here; 768 is usual, and pixels weigh about as much.
+    return max(settings.distill.shard_bytes // (cells * (2 * 768 + 3 * sizes.student_patch**2)), 1)
+
+
+def make_unit(unit: Unit) -> Marker:
+    """Cut the unit's views, show them to the teacher, commit pixels and targets as one Zarr group.
+
+    A view of an image that cannot be read any more is left out.
+    """
+    work = Work(unit)
+    settings: Settings = unit.payload["settings"]
+    weights: Weights = unit.payload["weights"]
+    sizes: Sizes = unit.payload["sizes"]
+    kind: str = unit.payload["kind"]
+    grid = sizes.grid(kind)
+    with work.watch.phase("start"):
+        import torch
+
+        torch.set_num_threads(unit.threads)
+        features = settings.features.model_copy(update={"image_size": grid * sizes.teacher_patch})
+        teacher = load_weights(weights, features)
+    with work.watch.phase("decode"):
+        views = list(_views(unit, grid * sizes.teacher_patch, grid * sizes.student_patch))
+    arrays: dict[str, list[npt.NDArray[Any]]] = {
+        "pixels": [],
+        "features": [],
+        "embedding": [],
+        "saliency": [],
+    }
+    for batch in batched(views, settings.features.batch_size):
+        with work.watch.phase("backbone"):
+            seen = teacher(np.stack([pixels for pixels, _ in batch]))
+        arrays["pixels"].extend(pixels for _, pixels in batch)
+        for name in ("features", "embedding", "saliency"):
+            arrays[name].extend(getattr(seen, name).half().cpu().numpy())
+    outputs: dict[str, bytes] = {}
+    if views:
+        with work.watch.phase("encode"):
+            specs = {
+                name: ArraySpec(np.stack(data), ("view", *(f"{name}_{axis}" for axis in range(data[0].ndim))))
+                for name, data in arrays.items()
+            }
+            encoded = encode_group(specs, {"kind": kind, "grid": grid, "teacher": weights.backbone})
+            outputs = {f"{GROUP}/{path}": data for path, data in encoded.items()}
+    return work.commit(outputs, {"views": len(views), "kind": kind})
+
+
+def _views(
+    unit: Unit, teacher_size: int, student_size: int
+) -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]]:
+    """Each view's pixels at the teacher's and at the student's size."""
+    from congeal.images import decode
+
+    source: Location = unit.payload["source"]
+    settings: Settings = unit.payload["settings"]
+    limits = settings.catalog
+
+    def cut(member: tuple[Named, int]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]] | None:
+        (image_id, uri), turn = member
+        try:
+            data = (source / str(uri)).read_bytes()
+            image = decode(data, limits.max_pixels, limits.min_side, target=2 * teacher_size)
+        except (UserError, ImageError):
+            return None
+        view = _view(unit.payload["kind"], image_id, turn, settings.seed)
+        return view.render(image, teacher_size), view.render(image, student_size)
+
+    with ThreadPoolExecutor(readers_of(source)) as pool:
+        for pair in pool.map(cut, unit.payload["members"]):
+            if pair is not None:
+                yield pair
+
+
+def _view(kind: str, image_id: str, turn: int, seed: int) -> View:
+    """The view that belongs to an image, a turn and a seed."""
+    from congeal.views import View, draw_view
+
+    if kind == "held":
+        return View()
+    generator = np.random.default_rng([KINDS.index(kind), turn, seed, int(image_id, 16)])
+    whole = turn == 0 and (kind == "coarse" or bool(generator.integers(2)))
+    return draw_view(generator, 1.0 if whole else SMALLEST[kind])
+
+
+def read_unit(destination: Location, marker: Marker) -> Examples:
+    """A committed unit's examples."""
+    import torch
+
+    from congeal.targets import Examples
+
+    group: Any = open_group(outputs_location(destination, marker) / GROUP)
+    names: Sequence[str] = ("pixels", "features", "embedding", "saliency")
+    return Examples(*(torch.from_numpy(np.asarray(group[name][...])) for name in names))

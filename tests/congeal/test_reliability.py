@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from synthetic import Scene, Thing, scene, varied_poses
+
+from congeal.imageset import ImageSet, prepare, read_inputs
+from congeal.posing import gather_evidence, solve_poses
+from congeal.registration import Oriented
+from congeal.reliability import Journeys, error_of_matching, error_of_warps, explained, travel
+from congeal.warps import Warps, rigid
+
+
+def opened(made: Scene) -> ImageSet:
+    given = made.arguments()
+    return prepare(
+        read_inputs(
+            given["features"],
+            given["saliency"],
+            given["mirrored_features"],
+            given["mirrored_saliency"],
+            None,
+            1.0,
+            "cpu",
+        )
+    )
+
+
+def seed(number: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(number)
+
+
+@pytest.fixture(scope="module")
+def solved() -> tuple[Oriented, Warps, Journeys]:
+    images = opened(scene([Thing(0)] * 6, varied_poses(6)))
+    evidence = gather_evidence(
+        images.features, images.mirrored, images.saliency, images.mirrored_saliency, 1.0, seed()
+    )
+    poses, _ = solve_poses(6, evidence)
+    faced = images.facing(poses.mirrored, torch.ones(6))
+    journeys = travel(faced, seed())
+    assert journeys is not None
+    return faced, rigid(poses.a, poses.b, poses.mirrored, 16), journeys
+
+
+def test_right_maps_explain_matches_and_wrong_ones_are_told(
+    solved: tuple[Oriented, Warps, Journeys],
+) -> None:
+    _, warps, journeys = solved
+    assert error_of_warps(warps, journeys) < 0.05
+    shifted = warps.b.clone()
+    shifted[::2] += 0.5 * warps.a[::2]
+    wrong = dataclasses.replace(warps, b=shifted)
+    assert explained(wrong, journeys) < explained(warps, journeys) - 0.2
+    # Three pairs in five have one shifted image.
+    assert error_of_warps(wrong, journeys) == pytest.approx(0.6, abs=0.15)
+
+
+def test_noise_makes_matching_err_and_is_not_blamed_on_the_warps(
+    solved: tuple[Oriented, Warps, Journeys],
+) -> None:
+    faced, warps, clean = solved
+    shape = faced.features.shape
+    noise = torch.randn(shape, generator=seed(1)) * 0.7 / shape[-1] ** 0.5
+    features = torch.nn.functional.normalize(faced.features + noise, dim=-1)
+    noisy = travel(dataclasses.replace(faced, features=features), seed())
+    assert noisy is not None
+    assert error_of_matching(warps, noisy) > error_of_matching(warps, clean) + 0.1
+    assert error_of_warps(warps, noisy) < error_of_matching(warps, noisy)
+
+
+def test_two_images_are_no_triple(solved: tuple[Oriented, Warps, Journeys]) -> None:
+    faced, _, _ = solved
+    say = torch.tensor([1.0, 1.0, 0.0, 0.0, 0.0, 0.0])
+    assert travel(dataclasses.replace(faced, weight=say), seed()) is None

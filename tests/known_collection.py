@@ -1,0 +1,179 @@
+"""A published collection of small photographs whose alignment is known: similarities, linear in every map."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from placed_maps import placed
+from sample_runs import folder, picture
+
+from congeal.coordinates import Frame, cell_centres
+from congeal.transfer import Maps, from_atlas
+from infra.arrays import ArraySpec, encode_group
+from infra.commits import UnitAddress, commit_unit, digest
+from infra.provenance import Provenance, Stopwatch
+from infra.publications import Publication, claim, publish
+from infra.settings import Settings, recorded
+from infra.storage import Location
+from infra.tables import ALIGNMENTS, CLUSTERS, CORRESPONDENCES, IMAGES, encode_table
+
+BIRDS, BOATS = "c00000000001", "c00000000002"
+SURE = 0.8
+# Name, cluster, size, and how the image shows its atlas: scale, shift, turn.
+MEMBERS = (
+    ("a/0.png", BIRDS, (80, 60), 0.8, (0.0, 0.0), 0.0),
+    ("a/1.png", BIRDS, (160, 120), 0.8, (0.0, 0.0), 0.0),  # the same at twice the size
+    ("a/2.png", BIRDS, (64, 84), 0.6, (0.1, -0.1), 0.3),
+    ("a/3.png", BIRDS, (100, 100), 0.7, (-0.05, 0.1), -0.2),
+    ("a/misfit.png", BIRDS, (70, 70), 0.5, (0.4, 0.4), 2.0),
+    ("b/0.png", BOATS, (80, 60), 0.7, (0.0, 0.1), 0.0),
+    ("b/1.png", BOATS, (90, 60), 0.8, (0.1, 0.0), 0.1),
+)
+
+
+def maps_of(name: str) -> Maps:
+    """The maps that an image's are."""
+    _, _, size, scale, shift, turn = next(member for member in MEMBERS if member[0] == name)
+    return placed(Frame(*size), scale, shift, turn, SURE)
+
+
+def known_collection(home: Path) -> Path:
+    """Write source/ and destination/ into a folder, and give back the destination."""
+    files = {name: picture(0, seed, size) for seed, (name, _, size, *_) in enumerate(MEMBERS)}
+    files |= {"c/outlier.png": picture(1, 99), "broken.jpg": b"no image", "a/copy.png": files["a/0.png"]}
+    source = folder(home / "source", files)
+    destination = Location.parse(home / "destination")
+    claim(destination)
+    ids = {name: hashlib.sha256(data).hexdigest()[:32] for name, data in files.items()}
+    atlases = {cluster: _atlas(destination, cluster, ids) for cluster in (BIRDS, BOATS)}
+    features = _features(destination, ids)
+    tables = {
+        "images.parquet": encode_table(_images(files, ids, features), IMAGES),
+        "alignments.parquet": encode_table(_alignments(ids), ALIGNMENTS),
+        "clusters.parquet": encode_table(_clusters(atlases, ids), CLUSTERS),
+        "correspondences.parquet": encode_table(_correspondences(ids), CORRESPONDENCES),
+    }
+    made = {cluster: {"seconds": 1.0, "device": "cpu"} for cluster in atlases}
+    index = _commit(destination, "index", "index", tables, {"made": made, "rows": {}})
+    publication = Publication(
+        run_key="known",
+        source=f"file://{source}",
+        settings=recorded(Settings()),
+        backbone="none",
+        weights_fingerprint="none",
+        units={"atlases": list(atlases.values()), "index": [index], "features": [features]},
+        counts={"ok": len(MEMBERS) + 1, "failed": 1, "duplicate": 1, "clusters": 2, "outliers": 1},
+        created="2026-01-01T00:00:00+00:00",
+        code_version="0.1.0",
+    )
+    publish(destination, publication)
+    return home / "destination"
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A destination with a known alignment; its source lies beside it. To be read only."""
+    return known_collection(tmp_path_factory.mktemp("known"))
+
+
+def _atlas(destination: Location, cluster: str, ids: dict[str, str]) -> str:
+    names = [name for name, mine, *_ in MEMBERS if mine == cluster]
+    maps = [maps_of(name) for name in names]
+    fields = {
+        "forward": ("image", "v", "u", "xy"),
+        "forward_confidence": ("image", "v", "u"),
+        "backward": ("image", "row", "column", "uv"),
+        "backward_confidence": ("image", "row", "column"),
+    }
+    arrays = {}
+    for name, dims in fields.items():
+        data = np.stack([getattr(one, name) for one in maps]).astype(np.float32)
+        arrays[f"maps/{name}"] = ArraySpec(data, dims, chunks=(1, *data.shape[1:]))
+    plain = {"saliency": (16, 16), "confidence": (16, 16), "features": (16, 16, 4)}
+    for name, shape in plain.items():
+        arrays[f"atlas/{name}"] = ArraySpec(np.ones(shape, np.float32), ("v", "u", "channel")[: len(shape)])
+    average = np.full((8, 8, 3), 200, np.uint8)
+    arrays["atlas/average"] = ArraySpec(average, ("row", "column", "rgb"))
+    facts = {
+        "cluster_id": cluster,
+        "status": "ok",
+        "image_ids": [ids[name] for name in names],
+        "sizes": [[one.frame.width, one.frame.height] for one in maps],
+    }
+    outputs = {f"atlas.zarr/{path}": data for path, data in encode_group(arrays, facts).items()}
+    return _commit(destination, "atlases", cluster, outputs, {"cluster_id": cluster})
+
+
+def _features(destination: Location, ids: dict[str, str]) -> str:
+    """Embeddings on a circle: neighbours in the order of names are neighbours there."""
+    angle = np.linspace(0, 1, len(ids))
+    embedding = np.stack([np.cos(angle), np.sin(angle)], 1).astype(np.float32)
+    group = encode_group({"embedding": ArraySpec(embedding, ("image", "channel"))}, {})
+    outputs = {f"features.zarr/{path}": data for path, data in group.items()}
+    return _commit(
+        destination, "features", "features", outputs, {"image_ids": [ids[name] for name in sorted(ids)]}
+    )
+
+
+def _correspondences(ids: dict[str, str]) -> pa.Table:
+    uv = cell_centres(4, 0.5).reshape(-1, 2).astype(np.float64)
+    rows = []
+    for name, cluster, *_ in MEMBERS:
+        maps = maps_of(name)
+        xy, sure = from_atlas(uv, maps)
+        seen = np.asarray(maps.frame.inside(xy))
+        for point, (u, v) in enumerate(uv):
+            row = {"cluster_id": cluster, "point_id": point, "u": u, "v": v, "image_id": ids[name]}
+            x, y = xy[point]
+            rows.append(row | {"x": x, "y": y, "confidence": sure[point], "visible": bool(seen[point])})
+    rows.sort(key=lambda row: (row["cluster_id"], row["image_id"], row["point_id"]))
+    return pa.Table.from_pylist(rows, schema=CORRESPONDENCES)
+
+
+def _images(files: dict[str, bytes], ids: dict[str, str], features: str) -> pa.Table:
+    clusters = {name: (cluster, size) for name, cluster, size, *_ in MEMBERS}
+    clusters["a/copy.png"] = clusters["a/0.png"]
+    rows = []
+    for name in sorted(files):
+        row = dict.fromkeys(IMAGES.names) | {"uri": name, "bytes": len(files[name]), "image_id": ids[name]}
+        if name == "broken.jpg":
+            row |= {"status": "failed", "error": "not an image"}
+        else:
+            cluster, (width, height) = clusters.get(name, (None, (80, 60)))
+            row |= {"width": width, "height": height, "cluster_id": cluster, "outlier": cluster is None}
+            row["status"] = "duplicate" if name == "a/copy.png" else "ok"
+            row |= {"features_unit": features, "features_row": sorted(ids).index(name)}
+        rows.append(row)
+    return pa.Table.from_pylist(rows, schema=IMAGES)
+
+
+def _alignments(ids: dict[str, str]) -> pa.Table:
+    rows = [
+        dict.fromkeys(ALIGNMENTS.names)
+        | {"image_id": ids[name], "cluster_id": cluster, "role": "member", "outlier": "misfit" in name}
+        | ({"outlier_reason": "few matches"} if "misfit" in name else {})
+        for name, cluster, *_ in MEMBERS
+    ]
+    rows.sort(key=lambda row: (str(row["cluster_id"]), str(row["image_id"])))
+    return pa.Table.from_pylist(rows, schema=ALIGNMENTS)
+
+
+def _clusters(atlases: dict[str, str], ids: dict[str, str]) -> pa.Table:
+    rows = []
+    for cluster, unit in atlases.items():
+        names = [name for name, mine, *_ in MEMBERS if mine == cluster]
+        row = dict.fromkeys(CLUSTERS.names) | {"cluster_id": cluster, "status": "ok", "atlas_unit": unit}
+        rows.append(row | {"n_images": len(names), "medoid_image_id": ids[names[0]]})
+    return pa.Table.from_pylist(rows, schema=CLUSTERS)
+
+
+def _commit(
+    destination: Location, stage: str, name: str, outputs: dict[str, bytes], record: dict[str, object]
+) -> str:
+    place = UnitAddress(destination, stage, 1, "known", digest(name))
+    marker = commit_unit(place, outputs, record, Provenance.of(Stopwatch()))
+    return f"{marker.scope}/{marker.unit}"

@@ -1,0 +1,31 @@
+"""Maps of images that show the atlas under a known similarity; linear, so that they hold everywhere."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from congeal.coordinates import Frame, cell_centres
+from congeal.transfer import Maps
+
+
+def placed(
+    frame: Frame,
+    scale: float = 0.8,
+    shift: tuple[float, float] = (0.0, 0.0),
+    turn: float = 0.0,
+    confidence: float = 1.0,
+    cells: int = 16,
+) -> Maps:
+    """The atlas scaled, turned (radians) and shifted (frame units) in the frame of an image."""
+    cosine, sine = np.cos(turn) * scale, np.sin(turn) * scale
+    matrix = np.array([[cosine, -sine], [sine, cosine]])
+    grid = cell_centres(cells).astype(np.float64)
+    full = np.full((cells, cells), confidence)
+    forward = frame.to_pixels(grid @ matrix.T + shift)
+    backward = (grid - shift) @ np.linalg.inv(matrix).T
+    return Maps(frame, forward, full, backward, full)
+
+
+def identity(width: int, height: int, confidence: float = 1.0) -> Maps:
+    """The atlas is the frame."""
+    return placed(Frame(width, height), 1.0, confidence=confidence)
