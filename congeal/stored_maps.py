@@ -29,6 +29,7 @@ class StoredAtlas:
 
     features: float16 [a, a, c]. saliency, confidence: float32 [a, a] in [0, 1]. average: uint8 [s, s, 3], the
     average of the aligned images, or None where none could be shown. members: image ids, in the maps' order.
+    deformation: what the maps have beyond a pose: "rigid" (nothing), "flow" or "guided".
     """
 
     cluster_id: str
@@ -38,6 +39,7 @@ class StoredAtlas:
     confidence: Floats
     average: npt.NDArray[np.uint8] | None
     members: tuple[str, ...]
+    deformation: str
 
 
 class StoredMaps:
@@ -67,6 +69,7 @@ class StoredMaps:
             confidence=np.asarray(arrays["confidence"][:]),
             average=np.asarray(arrays["average"][:]) if "average" in arrays else None,
             members=self.ids,
+            deformation=str(self.group.attrs["deformation"]),
         )
 
     def maps(self, position: int) -> Maps:

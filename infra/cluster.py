@@ -24,6 +24,9 @@ _CONFIG = {
     # A unit may hold the interpreter for minutes.
     "distributed.scheduler.worker-ttl": None,
     "distributed.admin.tick.limit": "1h",
+    # On a busy machine a worker that died may need a minute to come back; after the 15 s that Dask allows it
+    # would be given up for good, and a run that has lost its last one would wait for ever.
+    "distributed.deploy.lost-worker-timeout": "1h",
     "distributed.comm.timeouts.connect": "60s",
     "distributed.comm.timeouts.tcp": "120s",
     "distributed.nanny.pre-spawn-environ": {

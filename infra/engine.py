@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
+from infra.attendance import Attendance
 from infra.cluster import cores, local_client, remote_client
 from infra.errors import UserError
 from infra.settings import EngineSettings
@@ -80,10 +82,18 @@ class DaskEngine:
         # Enough that no worker waits, few enough that a million payloads do not sit on the scheduler.
         pending = {submit(payload) for payload in islice(waiting, 2 * self.workers + 2)}
         finished = distributed.as_completed(pending, loop=self._client.loop)
+        watch = Attendance(self._client, lambda: self._client.cancel(list(pending), force=True))
         try:
             for future in finished:
                 try:
                     outcome = future.result()
+                except CancelledError as fault:
+                    if watch.deserted:
+                        raise UserError(
+                            f"All Dask workers have been gone for {watch.patience:.0f} s: see why they died "
+                            "(memory?) and run again; nothing that is done is lost."
+                        ) from fault
+                    raise
                 except distributed.scheduler.KilledWorker as fault:
                     raise UserError(
                         "A worker died each time it computed the same unit, most likely for want of memory: "
@@ -98,6 +108,7 @@ class DaskEngine:
                     finished.add(following)
                 yield outcome
         finally:
+            watch.close()
             if pending and self._client.status == "running":
                 self._client.cancel(list(pending), force=True)
 

@@ -101,6 +101,7 @@ def _atlas(destination: Location, cluster: str, ids: dict[str, str]) -> str:
     facts = {
         "cluster_id": cluster,
         "status": "ok",
+        "deformation": "rigid",
         "image_ids": [ids[name] for name in names],
         "sizes": [[one.frame.width, one.frame.height] for one in maps],
     }

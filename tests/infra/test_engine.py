@@ -221,6 +221,22 @@ def test_an_existing_scheduler_by_address(dask: Engine) -> None:
     assert list(dask.map(abs, [-3])) == [3]
 
 
+def test_a_cluster_that_all_workers_have_left_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import distributed
+
+    monkeypatch.setattr("infra.attendance.LOOK", 0.05)
+    monkeypatch.setattr("infra.attendance.PATIENCE", 0.2)
+    place = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "n_workers": 0}
+    with (
+        distributed.LocalCluster(processes=False, protocol="tcp://", **place) as empty,
+        distributed.Client(empty, set_as_default=False) as client,
+        pytest.raises(UserError, match=r"All Dask workers have been gone for 0 s: .* nothing that is done"),
+    ):
+        list(DaskEngine(client, workers=1, cores=1, threads=None, slots=False).map(abs, [-1]))
+
+
 def test_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("infra.cluster._CONNECT", 0.2)
     with socket.socket() as closed:
