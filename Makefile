@@ -6,11 +6,11 @@ BIN    := $(VENV)/bin
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 export DO_NOT_TRACK = 1
 
-.PHONY: help setup demo test lint types contracts unit slow lock clean
+.PHONY: help setup demo demo-s3 test lint types contracts unit slow lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.ready ## the virtual environment, from the locked and hashed requirements
 
@@ -23,8 +23,13 @@ $(VENV)/.ready: requirements/bootstrap.txt requirements/dev.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: setup ## the main job on a small collection (IMAGES=folder for your own)
-	@$(BIN)/python scripts/demo.py $(if $(IMAGES),--images "$(IMAGES)") $(if $(DEST),--destination "$(DEST)")
+DEMO = $(BIN)/python scripts/demo.py $(if $(IMAGES),--images "$(IMAGES)") $(if $(DEST),--destination "$(DEST)")
+
+demo: setup ## the main job on the samples (IMAGES=folder for your own)
+	@$(DEMO)
+
+demo-s3: setup ## the same through an S3 endpoint, started for it
+	@$(DEMO) --s3
 
 test: lint types contracts unit ## everything that must hold before a commit
 

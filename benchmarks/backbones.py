@@ -1,4 +1,4 @@
-"""The embedded backbone beside its teacher and the network it started from: matching, sorting, speed, size.
+"""The embedded backbone beside its teacher and a plain network of its size: matching, sorting, speed, size.
 
     python benchmarks/backbones.py [SET …] [--of TITLE …] [--record]
 
@@ -38,7 +38,7 @@ from congeal.evaluation import nearest_neighbour, pck
 from congeal.images import decode, square
 
 RESULTS = ROOT / "benchmarks" / "results" / "backbones.md"
-START = "weights/deit_tiny_patch16_224.fb_in1k.fp16.safetensors"
+PLAIN = "weights/deit_tiny_patch16_224.fb_in1k.fp16.safetensors"
 MIXTURE = "data/caltech_mix"
 SCORES = RESULTS.with_suffix(".json")
 BATCH = 4  # as in a run
@@ -58,7 +58,7 @@ def candidates(titles: list[str]) -> list[Candidate]:
     places = {
         "teacher": ("dinov2_vits14", (shared() / WEIGHTS).read_bytes),
         "embedded": (embedded.NAME, embedded.weights),
-        "DeiT-Tiny": ("deit_tiny_patch16_224", (shared() / START).read_bytes),
+        "DeiT-Tiny": ("deit_tiny_patch16_224", (shared() / PLAIN).read_bytes),
     }
     found = []
     for title in titles:
@@ -175,12 +175,12 @@ def main() -> None:
             "precision": rivals[0].backbone.precision,
             "grid": rivals[0].backbone.grid,
             "teacher": Path(WEIGHTS).stem,
-            "DeiT-Tiny": Path(START).stem,
+            "DeiT-Tiny": Path(PLAIN).stem,
             "embedded": embedded.card()["student"]["sha256"],
         }
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(
-            "# The embedded backbone, its teacher, and the network it started from\n\n"
+            "# The embedded backbone, its teacher, and a plain network of its size\n\n"
             f"`python benchmarks/backbones.py --record`, {json.dumps(about)}\n\n" + "\n".join(lines) + "\n"
         )
 

@@ -36,7 +36,7 @@ class Agreement:
 def agreement(taught: tuple[Tensor, Tensor], seen: tuple[Tensor, Tensor], basis: TargetBasis) -> Agreement:
     """Compare features [n, g, g, ·] and embeddings [n, ·], n ≥ 2, the teacher's and the student's."""
     features, embedding = taught
-    wanted, said = basis.tokens(features), normalize(seen[0].float(), dim=-1)
+    wanted, said = basis.tokens(features), basis.said(seen[0])
     wanted_embedding, said_embedding = basis.embeddings(embedding), normalize(seen[1].float(), dim=-1)
     alike, alike_said = (
         (rows @ rows.T).fill_diagonal_(-2.0)

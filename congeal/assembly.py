@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from congeal.atlas import NOTHING_IN_COMMON, Alignment, Atlas
+from congeal.atlas import GUIDED, NOTHING_IN_COMMON, Alignment, Atlas, Exemplars
 from congeal.dense import DenseMaps
 from congeal.imageset import ImageSet
-from congeal.quality import Figures, backward_confidence
+from congeal.quality import Figures, backward_likeness, probability
 from congeal.registration import Oriented
 from congeal.warps import Warps, flip, grid, sample, to_oriented
 
@@ -26,7 +26,9 @@ class Verdict:
     medoid: int
 
 
-def build_atlas(images: ImageSet, faced: Oriented, warps: Warps, resolution: int) -> Atlas:
+def build_atlas(
+    images: ImageSet, faced: Oriented, warps: Warps, exemplars: Exemplars, resolution: int
+) -> Atlas:
     """The weighted mean of the members' features in place, in the backbone's space, and of their saliency."""
     n = len(images)
     places = to_oriented(warps, grid(resolution, 1.0, faced.features.device).expand(n, -1, -1, -1))
@@ -45,6 +47,7 @@ def build_atlas(images: ImageSet, faced: Oriented, warps: Warps, resolution: int
         discriminant=torch.cat([images.discriminant.direction, images.discriminant.offset[None]])
         .cpu()
         .numpy(),
+        exemplars=exemplars,
     )
 
 
@@ -57,10 +60,11 @@ def assemble(
     verdict: Verdict,
 ) -> Alignment:
     """Maps in plain frames, at the resolutions they have, with everything as numpy."""
-    confidence = figures.confidence
+    likeness = figures.likeness
     if verdict.status == NOTHING_IN_COMMON:
-        confidence = torch.zeros_like(confidence)
-    sure = backward_confidence(maps, confidence, faced.saliency, faced.extent)
+        likeness = torch.zeros_like(likeness)
+    smooth = atlas.deformation != GUIDED
+    sure = probability(backward_likeness(maps, likeness, faced.saliency, faced.extent), smooth=smooth)
     forward = flip(maps.forward, warps.mirrored)
     cells = grid(forward.shape[1], 1.0, forward.device).expand(len(forward), -1, -1, -1)
     # A mirrored image's rows run the other way in its oriented frame.
@@ -76,7 +80,9 @@ def assemble(
         scale=warps.a.abs().cpu().numpy(),
         translation=torch.stack([warps.b.real * sign, warps.b.imag], -1).cpu().numpy(),
         forward=forward.cpu().numpy(),
-        forward_confidence=sample(confidence[..., None], cells)[..., 0].cpu().numpy(),
+        forward_confidence=probability(sample(likeness[..., None], cells)[..., 0], smooth=smooth)
+        .cpu()
+        .numpy(),
         backward=backward.cpu().numpy(),
         backward_confidence=sure.cpu().numpy(),
         residual=figures.residual.cpu().numpy(),

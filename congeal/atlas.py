@@ -22,6 +22,21 @@ GUIDED = "guided"  # matching near the smooth map, cell by cell
 
 
 @dataclass(frozen=True)
+class Exemplars:
+    """The salient tokens of e members, k of each, by which newcomers find their pose.
+
+    Attributes:
+        features: float16 [e, k, d], unit length, in the basis of the atlas.
+        places: float32 [e, k, 2], where the members' own maps put them in the atlas.
+        weight: float32 [e, k], saliency; 0 marks padding.
+    """
+
+    features: Halves
+    places: Floats
+    weight: Floats
+
+
+@dataclass(frozen=True)
 class Atlas:
     """The common template of a set, over the square [-1, 1]² (cell centres as ``align_corners=False``).
 
@@ -30,7 +45,8 @@ class Atlas:
         saliency: float32 [r, r] in [0, 1], how much a cell belongs to what the members share.
         mean: float32 [c] and projection: float32 [c, d], the basis in which features were compared.
         discriminant: float32 [d + 1], direction and offset of `congeal.saliency.Discriminant`.
-        evidence: tokens' worth of matches that a member usually shares with the atlas; what newcomers are
+        exemplars: members, token by token.
+        evidence: tokens' worth of matches that a member usually shares with an exemplar; what newcomers are
             held against.
         deformation: what the members' maps have beyond a pose, and newcomers get: RIGID, FLOW or GUIDED.
         average: uint8 [s, s, 3], the members' pictures averaged in place, if it was made.
@@ -41,6 +57,7 @@ class Atlas:
     mean: Floats
     projection: Floats
     discriminant: Floats
+    exemplars: Exemplars
     evidence: float = 0.0
     deformation: str = RIGID
     average: Bytes | None = None
@@ -62,7 +79,8 @@ class Alignment:
         scale: float32 [n], frame units per atlas unit.
         translation: float32 [n, 2], frame position of the atlas' centre.
         forward: float32 [n, r, r, 2], for each atlas cell its place in the image's frame.
-        forward_confidence: float32 [n, r, r] in [0, 1].
+        forward_confidence: float32 [n, r, r] in [0, 1], the probability of an error of at most a tenth of the
+            thing (see `congeal.quality.probability`), low where the thing does not show.
         backward: float32 [n, m, m, 2], for each cell of the image's frame its place in the atlas; beyond
             [-1, 1] (and of no confidence) where the atlas does not reach.
         backward_confidence: float32 [n, m, m] in [0, 1].

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import functools
+import re
+from dataclasses import dataclass
 
 import timm
 
@@ -12,7 +14,10 @@ from congeal.errors import BackboneError
 
 # The timm modules whose models are plain vision transformers: tokens on a grid, one after the other.
 _MODULES = ("vision_transformer", "eva", "deit")
-_DEEPEST = 100
+SHOWN_CELLS = 32  # a side, unless an image's size asks for others
+_PATTERN = re.compile(r"(?P<model>[^:@]*)(:(?P<blocks>[^:@]*))?(@(?P<cells>[^:@]*))?")
+_BLOCKS = re.compile(r"[0-9]{1,2}(\+[0-9]{1,2})*")
+_EXAMPLE = "vit_small_patch14_dinov2:0+1+5+11@20"
 _SIZES = {"s": "small", "b": "base", "l": "large", "g": "giant"}
 
 
@@ -56,27 +61,82 @@ def available() -> list[str]:
     return sorted({embedded.NAME, *SHORT_NAMES, *_names()})
 
 
-def depth_of(name: str) -> tuple[str, int | None]:
-    """A resolved name's timm model and how many of its blocks are used (None: all)."""
-    model, _, depth = (embedded.ARCHITECTURE if name == embedded.NAME else name).partition(":")
-    return model, int(depth) if depth else None
+@dataclass(frozen=True)
+class Parts:
+    """What a resolved name says.
+
+    Attributes:
+        model: timm's name.
+        blocks: which of its blocks are used, in order; None: all.
+        cells: how many cells a side it works on where it shows 32; 32: on those that it shows.
+    """
+
+    model: str
+    blocks: tuple[int, ...] | None = None
+    cells: int = SHOWN_CELLS
+
+    @property
+    def architecture(self) -> str:
+        """The model without its tag."""
+        return self.model.partition(".")[0]
+
+    @property
+    def name(self) -> str:
+        """The name that says this; only a whole model has a tag, as the weights of others are not timm's."""
+        name = self.model if self.blocks is None else self.architecture
+        if self.blocks is not None:
+            first = self.blocks == tuple(range(len(self.blocks)))
+            name += ":" + (str(len(self.blocks)) if first else "+".join(map(str, self.blocks)))
+        return name if self.cells == SHOWN_CELLS else f"{name}@{self.cells}"
+
+    def worked(self, shown: int) -> int:
+        """Cells a side that are worked on where so many are shown."""
+        return max(round(shown * self.cells / SHOWN_CELLS), 1)
+
+
+def parts_of(name: str) -> Parts:
+    """What a name says, as `resolve_name` takes it; the embedded backbone's is its architecture's."""
+    found = _PATTERN.fullmatch(embedded.ARCHITECTURE if name == embedded.NAME else name)
+    if found is None:
+        raise BackboneError(f"{name!r} is no name of a backbone; write for example {_EXAMPLE}")
+    return Parts(_full(found["model"]), _blocks(name, found["blocks"]), _cells(name, found["cells"]))
 
 
 def resolve_name(name: str) -> str:
     """The full timm name ("architecture.tag") of a short or timm name; the one that results are kept under.
 
-    "name:8" is a model's first eight blocks: "architecture:8", for its weights are never timm's. Raises
-    `BackboneError` naming the nearest known names.
+    "name:8" is a model's first eight blocks and "name:0+2+5" those three. "name@20" works on 20 cells a side
+    where it shows 32, and brings its features to those. "name:8@20" is both.
+    Raises `BackboneError` naming the nearest known names, or how blocks and cells are written.
     """
-    whole, cut, depth = name.partition(":")
-    if cut:
-        if not depth.isascii() or not depth.isdigit() or not 1 <= int(depth) <= _DEEPEST:
-            raise BackboneError(
-                f"{depth!r} in {name!r} is no number of blocks; write for example deit_tiny_patch16_224:7"
-            )
-        return f"{resolve_name(whole).partition('.')[0]}:{int(depth)}"
-    if name == embedded.NAME:
-        return name
+    return name if name == embedded.NAME else parts_of(name).name
+
+
+def _blocks(name: str, text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    listed = tuple(map(int, text.split("+"))) if _BLOCKS.fullmatch(text) else ()
+    if len(listed) == 1:
+        listed = tuple(range(listed[0]))
+    if not listed or list(listed) != sorted(set(listed)):
+        raise BackboneError(
+            f"{text!r} in {name!r} is no number of blocks and no list; write for example {_EXAMPLE}"
+        )
+    return listed
+
+
+def _cells(name: str, text: str | None) -> int:
+    if text is None:
+        return SHOWN_CELLS
+    cells = int(text) if re.fullmatch("[0-9]{1,2}", text) else 0
+    if not 1 <= cells <= SHOWN_CELLS:
+        raise BackboneError(
+            f"{text!r} in {name!r} is no number of cells up to {SHOWN_CELLS}; write for example {_EXAMPLE}"
+        )
+    return cells
+
+
+def _full(name: str) -> str:
     if name in SHORT_NAMES:
         return SHORT_NAMES[name]
     names = _names()

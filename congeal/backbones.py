@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,15 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import timm
 import torch
-from timm.models.eva import Eva
-from timm.models.vision_transformer import VisionTransformer
 
 from congeal import embedded
 from congeal import weights as weights_files
+from congeal.architectures import Cells, build, patch_size, skeleton
 from congeal.attention import quicken
-from congeal.backbone_names import available, depth_of, resolve_name
+from congeal.backbone_names import SHOWN_CELLS, available, parts_of, resolve_name
 from congeal.devices import PRECISIONS, resolve_device, resolve_precision
 from congeal.errors import BackboneError
 from congeal.vit_hooks import (
@@ -48,7 +45,6 @@ __all__ = [
 ]
 
 _FACETS = ("token", "key", "query", "value")
-_TOKENS_A_SIDE = 32
 
 
 @dataclass(frozen=True)
@@ -70,7 +66,10 @@ class BackboneSpec:
 
 @dataclass(frozen=True)
 class Geometry:
-    """The shape of a spec's features: `grid` x `grid` cells that cover [-extent, extent]^2 of the frame."""
+    """The shape of a spec's features: `grid` x `grid` cells that cover [-extent, extent]^2 of the frame.
+
+    The model itself works on `worked` x `worked` cells; if those are fewer, its features are interpolated.
+    """
 
     grid: int
     extent: float
@@ -79,6 +78,7 @@ class Geometry:
     image_size: int
     patch_size: int
     stride: int
+    worked: int
 
 
 class DenseFeatures(NamedTuple):
@@ -115,6 +115,7 @@ class Backbone:
         self.device = device
         self.precision = resolve_precision(spec.precision, device)
         self._model = model
+        self._cells = Cells(shape.grid, shape.worked)
         self._mean, self._deviation = (
             torch.tensor(model.pretrained_cfg[key], device=device).reshape(1, -1, 1, 1)
             for key in ("mean", "std")
@@ -146,7 +147,8 @@ class Backbone:
             torch.autocast(self.device.type, dtype=half, enabled=half != torch.float32),
         ):
             scaled = pixels.to(self.device).permute(0, 3, 1, 2).float() / 255
-            return self._read((scaled - self._mean) / self._deviation)
+            pixels = self._cells.shrunk(scaled, self.patch_size)
+            return self._read((pixels - self._mean) / self._deviation)
 
     def _read(self, pixels: torch.Tensor) -> DenseFeatures:
         model, blocks = self._model, self._model.blocks
@@ -172,10 +174,12 @@ class Backbone:
             saliency = class_attention(last_attention, inputs[last_attention], prefix)
         else:
             saliency = torch.linalg.vector_norm(outputs[blocks[-1]][:, prefix:].float(), dim=-1)
+        saliency = self._cells.enlarged(saliency[..., None])[..., 0]
         saliency = saliency / saliency.amax(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
+        features = self._cells.enlarged(tokens[:, prefix:].float())
         shape = (len(pixels), self.grid, self.grid)
         return DenseFeatures(
-            features=tokens[:, prefix:].float().reshape(*shape, self.channels).contiguous(),
+            features=features.reshape(*shape, self.channels).contiguous(),
             embedding=torch.nn.functional.normalize(model.fc_norm(pooled).float(), dim=-1),
             saliency=saliency.reshape(shape),
         )
@@ -183,13 +187,13 @@ class Backbone:
 
 def default_image_size(name: str) -> int:
     """The side, in pixels, of the square a backbone looks at unless told otherwise: 32 patches a side."""
-    return _TOKENS_A_SIDE * _patch_size(_skeleton(resolve_name(name)))
+    return SHOWN_CELLS * patch_size(skeleton(resolve_name(name)))
 
 
 def geometry(spec: BackboneSpec) -> Geometry:
     """The shape of a spec's features, without weights; raises `BackboneError` for a spec that cannot be."""
     name = resolve_name(spec.name)
-    model = _skeleton(name)
+    model = skeleton(name)
     depth = len(model.blocks)
     if not -depth <= spec.layer < depth:
         raise BackboneError(
@@ -205,8 +209,8 @@ def geometry(spec: BackboneSpec) -> Geometry:
                 f"the blocks of {name} have no {spec.facet} of their own; use the facet token"
             )
         channels = facet_channels(attention, spec.facet)
-    patch = _patch_size(model)
-    size = _TOKENS_A_SIDE * patch if spec.image_size is None else spec.image_size
+    patch = patch_size(model)
+    size = SHOWN_CELLS * patch if spec.image_size is None else spec.image_size
     stride = patch if spec.stride is None else spec.stride
     if not 1 <= stride <= patch:
         raise BackboneError(
@@ -219,7 +223,11 @@ def geometry(spec: BackboneSpec) -> Geometry:
             f"use {below} or {below + stride}"
         )
     grid = 1 + (size - patch) // stride
-    return Geometry(grid, grid * stride / size, channels, int(model.embed_dim), size, patch, stride)
+    parts = parts_of(name)
+    if parts.cells != SHOWN_CELLS and stride != patch:
+        raise BackboneError(f"{name} interpolates its features already; leave the stride unset")
+    worked = grid if parts.cells == SHOWN_CELLS else parts.worked(grid)
+    return Geometry(grid, grid * stride / size, channels, int(model.embed_dim), size, patch, stride, worked)
 
 
 def load_backbone(spec: BackboneSpec, weights: bytes | None, device: str = "auto") -> Backbone:
@@ -235,61 +243,15 @@ def load_backbone(spec: BackboneSpec, weights: bytes | None, device: str = "auto
     if weights is None and name == embedded.NAME:
         weights = embedded.weights()
     if weights is None:
-        state = weights_files.from_hub(name)
+        parts = parts_of(name)
+        state = weights_files.from_hub(parts.model if parts.blocks is None else name)
         fingerprint = weights_files.fingerprint_tensors(state)
     else:
         state = weights_files.state_dict(weights)
         fingerprint = weights_files.fingerprint(weights)
-    model = _build(name, shape)
+    size = shape.image_size if shape.worked == shape.grid else shape.worked * shape.patch_size
+    model = build(name, size, shape.stride)
     weights_files.load_strict(model, state, name)
     if where.type == "cpu" and resolve_precision(spec.precision, where) == "bfloat16":
         quicken(model)
     return Backbone(spec, model.eval().requires_grad_(False).to(where), shape, fingerprint, where)
-
-
-def _create(name: str, **settings: Any) -> Any:
-    architecture, depth = depth_of(name)
-    if depth is not None:
-        settings["depth"] = depth
-    with torch.device("meta"):
-        model = timm.create_model(architecture, pretrained=False, num_classes=0, **settings)
-    if not isinstance(model, VisionTransformer | Eva):
-        raise BackboneError(f"{name} is not a plain vision transformer; use for example dinov2_vits14")
-    return model
-
-
-@functools.lru_cache(maxsize=16)
-def _skeleton(name: str) -> Any:
-    """The model without storage, for its shapes; never changed."""
-    return _create(name)
-
-
-def _patch_size(model: Any) -> int:
-    height, width = model.patch_embed.patch_size
-    if height != width:
-        raise BackboneError(f"patches of {height} x {width} pixels are not square")
-    return int(width)
-
-
-def _build(name: str, shape: Geometry) -> Any:
-    """The model on the CPU, its grid set to `shape`, its parameters yet to be loaded."""
-    model = _create(name, img_size=shape.image_size, dynamic_img_size=False)
-    grid, embed = (shape.grid, shape.grid), model.patch_embed
-    if embed.grid_size != grid:
-        # Overlapping patches: a finer grid of the same patches (Amir et al. 2021).
-        cells = embed.num_patches
-        embed.proj.stride = (shape.stride, shape.stride)
-        embed.grid_size, embed.num_patches = grid, shape.grid**2
-        if model.pos_embed is not None:
-            _, count, channels = model.pos_embed.shape
-            longer = torch.empty(1, count - cells + embed.num_patches, channels, device="meta")
-            model.pos_embed = torch.nn.Parameter(longer)
-        if hasattr(getattr(model, "rope", None), "update_feat_shape"):
-            model.rope.update_feat_shape(list(grid))
-    model = model.to_empty(device="cpu")
-    for module in model.modules():
-        if hasattr(module, "init_non_persistent_buffers"):
-            module.init_non_persistent_buffers()
-        elif module._non_persistent_buffers_set:
-            raise BackboneError(f"{name} keeps tables that its weights do not hold; use another backbone")
-    return model

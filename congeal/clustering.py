@@ -69,15 +69,16 @@ def cluster(embeddings: Floats, *, smallest: int = 3, sample: int = 5_000, seed:
         if len(loose) < smallest:
             break
         picked = np.sort(generator.choice(loose, min(sample, len(loose)), replace=False))
-        points = _unit(embeddings[picked])
+        points = unit(embeddings[picked])
         groups = _sets(points, smallest, seed)
         if not groups:
             break
-        metric = _neighbour_metric(points)
+        metric = neighbour_metric(points)
         groups = _polished(points, groups, metric, smallest)
         centres = np.concatenate([centres, [points[group].mean(0) for group in groups]])
-        reach = np.array([_reach(points[group]) for group in groups])
-        found = _assigned(embeddings, loose, centres[-len(groups) :], reach, metric)
+        means = unit(centres[-len(groups) :])
+        reach = np.array([reach_of(points[group] @ mean) for group, mean in zip(groups, means, strict=True)])
+        found = assigned(embeddings, loose, centres[-len(groups) :], reach, metric)
         first = len(centres) - len(groups)
         labels[loose[found >= 0]] = found[found >= 0] + first
         if len(picked) == len(loose):
@@ -85,7 +86,8 @@ def cluster(embeddings: Floats, *, smallest: int = 3, sample: int = 5_000, seed:
     return _result(embeddings, labels, smallest)
 
 
-def _unit(rows: Floats) -> Doubles:
+def unit(rows: Floats) -> Doubles:
+    """The rows at unit length; ``CongealError`` if one is not finite."""
     wide = np.asarray(rows, np.float64)
     if not np.isfinite(wide).all():
         raise CongealError("embeddings are finite numbers, and some of these are not")
@@ -132,7 +134,7 @@ def silhouette(points: Doubles, labels: npt.NDArray[np.integer]) -> float:
     sums = np.zeros((len(count), points.shape[1]))
     np.add.at(sums, labels, points)
     total = 0.0
-    for rows in _blocks(len(points)):
+    for rows in blocks(len(points)):
         own, at = labels[rows], np.arange(rows.stop - rows.start)
         cosine = points[rows] @ sums.T
         within = (cosine[at, own] - 1) / np.maximum(count[own] - 1, 1)
@@ -144,7 +146,8 @@ def silhouette(points: Doubles, labels: npt.NDArray[np.integer]) -> float:
     return total / len(points)
 
 
-def _blocks(n: int) -> Iterator[slice]:
+def blocks(n: int) -> Iterator[slice]:
+    """Slices that cover n rows, few enough at once for memory."""
     for start in range(0, n, BLOCK):
         yield slice(start, min(start + BLOCK, n))
 
@@ -153,20 +156,26 @@ def _split(
     points: Doubles, group: npt.NDArray[np.intp], smallest: int, seed: int
 ) -> list[npt.NDArray[np.intp]]:
     """The group, or its halves if they stand apart in the metric of their own neighbourhoods."""
-    from sklearn.cluster import KMeans
-
     if len(group) < max(SPLITTABLE, 4 * smallest):
         return [group]
-    here = points[group] @ _neighbour_metric(points[group])
-    here = _unit(here - here.mean(0))
-    labels = KMeans(2, n_init=10, random_state=seed).fit_predict(here)
-    if np.bincount(labels, minlength=2).min() < max(smallest, 5) or silhouette(here, labels) < HALVES:
+    labels, quality = halves_of(points[group], seed)
+    if np.bincount(labels, minlength=2).min() < max(smallest, 5) or quality < HALVES:
         return [group]
     halves = (group[labels == label] for label in (0, 1))
     return [part for half in halves for part in _split(points, half, smallest, seed)]
 
 
-def _neighbour_metric(points: Doubles, ridge: float = 0.1) -> Doubles:
+def halves_of(points: Doubles, seed: int) -> tuple[npt.NDArray[np.int32], float]:
+    """The halves (0, 1) of a set in the metric of its own neighbourhoods, and their silhouette there."""
+    from sklearn.cluster import KMeans
+
+    here = points @ neighbour_metric(points)
+    here = unit(here - here.mean(0))
+    labels = KMeans(2, n_init=10, random_state=seed).fit_predict(here)
+    return labels, silhouette(here, labels)
+
+
+def neighbour_metric(points: Doubles, ridge: float = 0.1) -> Doubles:
     """[d, d] that whitens the differences between near neighbours: what varies within a kind weighs less."""
     from sklearn.neighbors import NearestNeighbors
 
@@ -189,14 +198,14 @@ def _polished(
     """Lloyd's iterations from the groups in the given metric; the left over stay left over."""
     members = np.sort(np.concatenate(groups))
     here = points[members] @ metric
-    here = _unit(here - here.mean(0))
+    here = unit(here - here.mean(0))
     labels = np.empty(len(points), int)
     for label, group in enumerate(groups):
         labels[group] = label
     labels = labels[members]
     for _ in range(rounds):
         kept = np.flatnonzero(np.bincount(labels) >= smallest)
-        means = _unit(np.stack([here[labels == label].mean(0) for label in kept]))
+        means = unit(np.stack([here[labels == label].mean(0) for label in kept]))
         moved = (here @ means.T).argmax(1)
         if len(kept) == labels.max() + 1 and np.array_equal(moved, labels):
             break
@@ -205,28 +214,36 @@ def _polished(
     return [part for part in parts if len(part) >= smallest]
 
 
-def _reach(points: Doubles) -> float:
+def reach_of(cosine: Doubles) -> float:
     """The least cosine with a set's centre that counts as belonging: thrice as far out as the common edge.
 
-    The edge is the lower decile; all members of a set too small to have one are within reach.
+    cosine: [m], of the set's images with its centre. The edge is their lower decile; all images of a set too
+    small to have one are within reach.
     """
-    cosine = points @ _unit(points.mean(0, keepdims=True))[0]
     middle, low = np.quantile(cosine, [0.5, 0.1])
     reach = middle - REACH * (middle - low)
-    return float(min(reach, cosine.min()) if len(points) < 10 else reach)
+    return float(min(reach, cosine.min()) if len(cosine) < 10 else reach)
 
 
-def _assigned(
+def assigned(
     embeddings: Floats, rows: npt.NDArray[np.intp], centres: Doubles, reach: Doubles, metric: Doubles
 ) -> Labels:
-    """The nearest set of each row, or −1 if it is out of reach of it."""
+    """The nearest set of each row, or −1 if it is out of reach of it.
+
+    Args:
+        embeddings: float [n, d].
+        rows: which of them.
+        centres: [k, d], the sets' means.
+        reach: [k] from `reach_of`.
+        metric: [d, d] from `neighbour_metric`, in which the nearest is sought.
+    """
     found = np.full(len(rows), -1, np.int32)
     offset = centres.mean(0) if len(centres) > 1 else np.zeros(centres.shape[1])
-    targets = _unit((centres - offset) @ metric)
-    directions = _unit(centres)
-    for window in _blocks(len(rows)):
-        points = _unit(embeddings[rows[window]])
-        nearest = (_unit((points - offset) @ metric) @ targets.T).argmax(1)
+    targets = unit((centres - offset) @ metric)
+    directions = unit(centres)
+    for window in blocks(len(rows)):
+        points = unit(embeddings[rows[window]])
+        nearest = (unit((points - offset) @ metric) @ targets.T).argmax(1)
         cosine = (points * directions[nearest]).sum(1)
         found[window] = np.where(cosine >= reach[nearest], nearest, -1)
     return found
@@ -241,19 +258,20 @@ def _result(embeddings: Floats, labels: Labels, smallest: int) -> Clustering:
     renamed = np.full(len(labels), -1, np.int32)
     for new, label in enumerate(order):
         renamed[labels == label] = new
+    return around_centres(embeddings, renamed, len(order))
+
+
+def around_centres(embeddings: Floats, labels: Labels, k: int) -> Clustering:
+    """Sets 0 to k−1 that are known, each with an image, and what follows: medoids, everybody's distance."""
     distances = np.ones(len(labels), np.float32)
-    if not order:
-        return Clustering(renamed, np.zeros(0, np.int32), distances)
-    centres = np.zeros((len(order), embeddings.shape[1]))
-    for window in _blocks(len(labels)):
-        inside = renamed[window] >= 0
-        np.add.at(centres, renamed[window][inside], _unit(embeddings[window])[inside])
-    centres = _unit(centres)
-    medoids = np.zeros(len(order), np.int32)
-    best = np.full(len(order), -np.inf)
-    for window in _blocks(len(labels)):
-        cosine = _unit(embeddings[window]) @ centres.T
-        own = renamed[window]
+    if not k:
+        return Clustering(labels, np.zeros(0, np.int32), distances)
+    centres = unit(sums(embeddings, labels, k))
+    medoids = np.zeros(k, np.int32)
+    best = np.full(k, -np.inf)
+    for window in blocks(len(labels)):
+        cosine = unit(embeddings[window]) @ centres.T
+        own = labels[window]
         mine = np.where(own >= 0, cosine[np.arange(len(own)), own], cosine.max(1))
         distances[window] = 1 - mine
         for label in np.unique(own[own >= 0]):
@@ -261,4 +279,13 @@ def _result(embeddings: Floats, labels: Labels, smallest: int) -> Clustering:
             top = rows[mine[rows].argmax()]
             if mine[top] > best[label]:
                 best[label], medoids[label] = mine[top], window.start + top
-    return Clustering(renamed, medoids, distances)
+    return Clustering(labels, medoids, distances)
+
+
+def sums(embeddings: Floats, labels: Labels, k: int) -> Doubles:
+    """[k, d]: the unit vectors of each set's images, added up."""
+    total = np.zeros((k, embeddings.shape[1]))
+    for window in blocks(len(labels)):
+        inside = labels[window] >= 0
+        np.add.at(total, labels[window][inside], unit(embeddings[window])[inside])
+    return total

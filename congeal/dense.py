@@ -15,6 +15,7 @@ from congeal.registration import ANYWHERE, Oriented, Template
 from congeal.warps import Warps, grid, sample, to_atlas, to_oriented
 
 SHARPNESS = 20.0  # how much a difference in cosine weighs against distance from where the warp points
+SALIENT = 0.15  # saliency from which a match counts in full; on the background the warp is kept
 REACH = 0.25  # frame units, atlas units on the way back: how far from there a match is usually looked for
 
 
@@ -41,6 +42,8 @@ def warped(warps: Warps, resolution: int, map_resolution: int) -> DenseMaps:
 def guided(template: Template, images: Oriented, warps: Warps) -> DenseMaps:
     """Matches near the warps: a target for each atlas cell, and an atlas position for each token.
 
+    The less salient a cell or token, the more it goes where the warp puts it: there is nothing to match.
+
     template: the atlas as each image sees it. The maps have the resolutions of the template and the tokens.
     """
     n, g = images.saliency.shape[:2]
@@ -56,7 +59,17 @@ def guided(template: Template, images: Oriented, warps: Warps) -> DenseMaps:
         padding = (images.valid[image].flatten() <= 0).float() * -SHARPNESS
         forward.append(_located(SHARPNESS * cosine + padding, expected[image], tokens).view(r, r, 2))
         backward.append(_located(SHARPNESS * cosine.T, origin[image], cells).view(g, g, 2))
-    return DenseMaps(torch.stack(forward), torch.stack(backward))
+    shown = _gate(template.saliency.expand(n, -1, -1))
+    seen = _gate(images.saliency)
+    return DenseMaps(
+        torch.lerp(expected, torch.stack(forward), shown), torch.lerp(origin, torch.stack(backward), seen)
+    )
+
+
+def _gate(saliency: Tensor) -> Tensor:
+    """Saliency [n, s, s] as the say of matches [n, s, s, 1], softened by its neighbours."""
+    gate = (saliency / SALIENT).clamp(0, 1)[:, None]
+    return torch.nn.functional.avg_pool2d(gate, 3, 1, 1, count_include_pad=False)[:, 0, ..., None]
 
 
 def _located(score: Tensor, expected: Tensor, places: Tensor) -> Tensor:

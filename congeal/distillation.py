@@ -29,8 +29,9 @@ class Recipe:
 
     Attributes:
         steps: batches to learn from, all together.
-        batch: views in a batch of the coarse grid; of the fine one a quarter as many.
-        finish: the share of the steps, the last ones, that learn from the fine grid.
+        batch: views in a batch.
+        bits: of a matrix's numbers where the student is stored. Below 8, the blocks' matrices are rounded
+            before the student learns (see `congeal.rounding`), and it learns their rows' steps and all else.
         learning_rate: the highest; it rises over `warmup` steps and falls to nothing as a cosine.
         averaging: decay of the moving average of the parameters, which is what is kept.
         relation, embedding, attention: weights of these losses beside the tokens' own.
@@ -41,14 +42,14 @@ class Recipe:
     """
 
     steps: int
-    batch: int = 32
-    finish: float = 0.25
+    batch: int = 8
+    bits: float = 8
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
     warmup: int = 100
     averaging: float = 0.998
-    relation: float = 1.0
-    embedding: float = 2.0
+    relation: float = 0.1
+    embedding: float = 1.0
     attention: float = 0.2
     temperature: float = 0.1
     related: int = 1024
@@ -59,11 +60,6 @@ class Recipe:
         """The learning rate of a step."""
         rise = min((step + 1) / max(self.warmup, 1), 1.0)
         return self.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * step / max(self.steps, 1)))
-
-    @property
-    def coarse_steps(self) -> int:
-        """How many steps learn from the coarse grid before the fine one's turn."""
-        return self.steps - round(self.steps * self.finish)
 
 
 @dataclass(frozen=True)
@@ -88,7 +84,7 @@ class Loss:
 def loss(seen: Seen, examples: Examples, basis: TargetBasis, recipe: Recipe, draw: torch.Generator) -> Loss:
     """How far what a student sees in a batch is from what the teacher sees."""
     wanted = basis.tokens(examples.features).flatten(1, 2)
-    said = normalize(seen.tokens, dim=-1)
+    said = basis.said(seen.tokens)
     tokens = 1 - (wanted * said).sum(-1).mean()
     flat, flat_said = wanted.flatten(0, 1), said.flatten(0, 1)
     some = torch.randperm(len(flat), generator=draw)[: recipe.related].to(flat.device)

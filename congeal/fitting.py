@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from congeal.assembly import Verdict, assemble
-from congeal.atlas import GUIDED, OK, RIGID, Alignment, Atlas
+from congeal.atlas import GUIDED, OK, RIGID, Alignment, Atlas, Exemplars
 from congeal.dense import guided, resampled, warped
+from congeal.exemplars import as_tokens, posed
 from congeal.features import Basis
 from congeal.imageset import ImageSet, prepare, read_inputs
-from congeal.matching import Similarities, Tokens, mutual_matches, robust_similarities, select_tokens
-from congeal.posing import FACING_PRIOR, HYPOTHESES, MATCHES, TOKENS, TOLERANCE
+from congeal.matching import Similarities, select_tokens
+from congeal.posing import FACING_PRIOR, TOKENS
 from congeal.quality import judge, measure
 from congeal.registration import FINEST, Template, follow
 from congeal.saliency import Discriminant
@@ -58,7 +59,7 @@ def fit(
     learned = torch.as_tensor(atlas.discriminant, device=device)
     images = prepare(inputs, basis, Discriminant(learned[:-1], learned[-1]))
     template = _template(atlas, basis, min(inputs.valid.shape[1], FINEST))
-    found = _faced_poses(template, images, seed)
+    found = _faced_poses(atlas.exemplars, images, seed)
     mirrored, support = found.mirrored, found.pose.score / found.total.clamp_min(1e-9)
     standing = found.pose.score / atlas.evidence if atlas.evidence > 0 else torch.ones_like(support)
     reasons = judge(standing, inputs.finite)
@@ -79,10 +80,17 @@ def fit(
     return assemble(atlas, warps, maps, faced, figures, verdict)
 
 
-def usual_evidence(atlas: Atlas, images: ImageSet, good: Tensor, seed: int) -> float:
-    """What the good members' own matches with the atlas come to, in tokens: the median."""
-    found = _faced_poses(_template(atlas, images.basis, min(images.features.shape[1], FINEST)), images, seed)
-    return float(found.pose.score[good].median()) if bool(good.any()) else 0.0
+def usual_evidence(exemplars: Exemplars, members: Tensor, images: ImageSet, good: Tensor, seed: int) -> float:
+    """What the good images' matches with an exemplar come to, in tokens: the median.
+
+    members: int64 [e], which images the exemplars are.
+    """
+    if not bool(good.any()) or len(members) < 2:
+        return 0.0
+    without = torch.full((len(images),), -1, device=members.device)
+    without[members] = torch.arange(len(members), device=members.device)
+    found = _faced_poses(exemplars, images, seed, without)
+    return float(found.pose.score[good].median())
 
 
 def _template(atlas: Atlas, basis: Basis, resolution: int) -> Template:
@@ -104,12 +112,14 @@ class _Found:
     total: Tensor
 
 
-def _faced_poses(template: Template, images: ImageSet, seed: int) -> _Found:
+def _faced_poses(exemplars: Exemplars, images: ImageSet, seed: int, without: Tensor | None = None) -> _Found:
     extent = images.inputs.extent
-    known = select_tokens(template.features, template.saliency, 1.0, TOKENS)
-    plain, plain_total = _posed(known, select_tokens(images.features, images.saliency, extent, TOKENS), seed)
-    turned, turned_total = _posed(
-        known, select_tokens(images.mirrored, images.mirrored_saliency, extent, TOKENS), seed
+    known = as_tokens(exemplars, images.features.device)
+    plain, plain_total = posed(
+        known, select_tokens(images.features, images.saliency, extent, TOKENS), seed, without
+    )
+    turned, turned_total = posed(
+        known, select_tokens(images.mirrored, images.mirrored_saliency, extent, TOKENS), seed, without
     )
     mirrored = turned.score * (1 - FACING_PRIOR) > plain.score * (1 + FACING_PRIOR)
     pose = Similarities(
@@ -119,21 +129,3 @@ def _faced_poses(template: Template, images: ImageSet, seed: int) -> _Found:
     )
     other = torch.where(mirrored, plain.score, turned.score)
     return _Found(mirrored, pose, other, torch.where(mirrored, turned_total, plain_total))
-
-
-def _posed(known: Tokens, tokens: Tokens, seed: int) -> tuple[Similarities, Tensor]:
-    """A robust similarity from the atlas to each image, and the weight of its matches."""
-    parts, totals = [], []
-    for image in range(len(tokens.index)):
-        # The same draws for every image: its answer must not depend on who came before it.
-        generator = torch.Generator().manual_seed(seed)
-        zero = torch.zeros(1, dtype=torch.long, device=tokens.index.device)
-        matches = mutual_matches(known, tokens, zero, zero + image, MATCHES)
-        parts.append(
-            robust_similarities(matches, tolerance=TOLERANCE, hypotheses=HYPOTHESES, generator=generator)
-        )
-        totals.append(matches.weight.sum(1))
-    names = ("a", "b", "score")
-    return Similarities(*(torch.cat([getattr(part, name) for part in parts]) for name in names)), torch.cat(
-        totals
-    )

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from congeal.matching import Matches, Similarities, Tokens, mutual_matches, robust_similarities, select_tokens
-from congeal.synchronization import Poses, synchronize_facings, synchronize_poses
+from congeal.synchronization import Poses, consistency, synchronize_facings, synchronize_poses
 
 TOKENS = 400  # salient tokens of an image that take part
 MATCHES = 128  # mutual matches of a pair that take part
 HYPOTHESES = 128
 TOLERANCE = 0.08  # frame units: a little more than a token at 32 tokens a side
 FACING_PRIOR = 0.1  # an image counts as it is unless the evidence for its mirror image is a fifth stronger
+CONSISTENT = 0.85  # what the pairs' agreement on facings must reach, or all images count as they are
 PAIRS_AT_ONCE = 64
 
 
@@ -111,6 +112,9 @@ def solve_poses(n: int, evidence: PairEvidence) -> tuple[Poses, float]:
     same = square_matrix(n, evidence, evidence.same.score)
     opposite = square_matrix(n, evidence, evidence.opposite.score)
     mirrored, facing_margin = synchronize_facings(same * (1 + FACING_PRIOR), opposite * (1 - FACING_PRIOR))
+    if consistency(same, opposite, mirrored) < CONSISTENT:
+        # A symmetric thing, seen a little from either side, fits its mirror image now better and now worse.
+        mirrored = torch.zeros_like(mirrored)
     crossed, turned = _relation(evidence, mirrored)
     a = torch.where(crossed, evidence.opposite.a, evidence.same.a)
     b = torch.where(crossed, evidence.opposite.b, evidence.same.b)

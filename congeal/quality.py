@@ -1,4 +1,4 @@
-"""What an alignment is worth: confidence of every cell, and the figures by which an image is judged."""
+"""What an alignment is worth: the likeness of every cell, its confidence, and the figures of an image."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from congeal.warps import Warps, grid, jacobian_determinants, sample, to_oriente
 
 STANDING = 0.2  # an image's evidence, against the median of its set, below which it is an outlier
 SALIENT = 0.3
+SURE = 0.3  # likeness from which a cell counts as covered
+# Fitted to the rendered samples, see `probability`.
+CEILING = 0.92
+STEEPNESS = 8
 HOME = 0.1  # frame units within which the way there and back leads home
 
 
@@ -21,11 +25,11 @@ class Figures:
     """Quality of n images; see `congeal.atlas.Alignment` for the meaning of each.
 
     Attributes:
-        confidence: float32 [n, r, r] over the atlas' cells.
+        likeness: float32 [n, r, r] in [0, 1], over the atlas' cells.
         residual, cycle_error, fold_fraction, coverage: float32 [n].
     """
 
-    confidence: Tensor
+    likeness: Tensor
     residual: Tensor
     cycle_error: Tensor
     fold_fraction: Tensor
@@ -34,6 +38,8 @@ class Figures:
 
 def measure(template: Template, images: Oriented, warps: Warps, places: Tensor | None = None) -> Figures:
     """Judge warps by the atlas of the other images.
+
+    Likeness is how well image and atlas agree around a cell, times how far both show the thing there.
 
     Args:
         template: the atlas as each image sees it, at the warps' resolution.
@@ -53,18 +59,29 @@ def measure(template: Template, images: Oriented, warps: Warps, places: Tensor |
     drift = (nearby.target - places).norm(dim=-1) / warps.a.abs().view(-1, 1, 1).clamp_min(1e-6)
     agreement = 1 / (1 + (drift / 0.15) ** 2)
     salient = template.saliency.expand(n, -1, -1)
-    confidence = cosine.sqrt() * agreement * salient.clamp(0, 1).sqrt() * shown[..., 0].sqrt() * shown[..., 1]
+    seen = (salient / SALIENT).clamp(0, 1) * (shown[..., 0] / SALIENT).clamp(0, 1) * shown[..., 1]
+    likeness = _smooth(cosine.sqrt() * agreement) * _smooth(seen)
     weight = salient * (salient > SALIENT) * shown[..., 1]
     total = weight.sum((1, 2)).clamp_min(1e-6)
     folds = (jacobian_determinants(places) <= 0).float()
     return Figures(
-        confidence=_smooth(confidence),
+        likeness=likeness,
         residual=((1 - cosine) * weight).sum((1, 2)) / total,
         cycle_error=_weighted_median(free.astray.flatten(1), weight.flatten(1)),
         fold_fraction=(folds * weight).sum((1, 2)) / total,
-        coverage=(weight * (confidence > SALIENT)).sum((1, 2))
+        coverage=(weight * (likeness > SURE)).sum((1, 2))
         / (salient * (salient > SALIENT)).sum((1, 2)).clamp_min(1e-6),
     )
+
+
+def probability(likeness: Tensor, *, smooth: bool) -> Tensor:
+    """P(error ≤ 0.1 of the thing), the confidence that users see, of any likeness; 0 stays 0.
+
+    Where one smooth map explains a set, a cell is vouched for by its neighbours, and even a weak likeness is
+    mostly right. Where cells are matched one by one, their likeness itself is about that probability.
+    """
+    sure: Tensor = likeness.clamp(0, 1)
+    return CEILING * (1 - (1 - sure) ** STEEPNESS) if smooth else sure
 
 
 def _smooth(field: Tensor) -> Tensor:
@@ -100,21 +117,21 @@ def judge(standing: Tensor, finite: Tensor) -> list[str | None]:
     return reasons
 
 
-def backward_confidence(maps: DenseMaps, confidence: Tensor, saliency: Tensor, extent: float) -> Tensor:
-    """Confidence float32 [n, m, m] of the maps from oriented frames to the atlas.
+def backward_likeness(maps: DenseMaps, likeness: Tensor, saliency: Tensor, extent: float) -> Tensor:
+    """Likeness float32 [n, m, m] of the maps from oriented frames to the atlas.
 
     It is that of the place in the atlas, if the thing shows in the image and the way back leads home.
 
     Args:
         maps: dense maps; backward over the whole frame.
-        confidence: float32 [n, r, r] over the atlas.
+        likeness: float32 [n, r, r] over the atlas.
         saliency: float32 [n, g, g] of the oriented frames, over ±extent.
     """
     n, m = maps.backward.shape[:2]
-    cells = grid(m, 1.0, confidence.device).expand(n, -1, -1, -1)
-    lands = sample(confidence[..., None], maps.backward, 1.0, "zeros")[..., 0]
+    cells = grid(m, 1.0, likeness.device).expand(n, -1, -1, -1)
+    lands = sample(likeness[..., None], maps.backward, 1.0, "zeros")[..., 0]
     off = (sample(maps.forward, maps.backward) - cells).norm(dim=-1)
     shown = sample(saliency[..., None], cells, extent, "zeros")[..., 0]
     inside = (maps.backward.abs() <= 1).all(-1)
-    sure: Tensor = lands * shown.clamp(0, 1).sqrt() * inside / (1 + (off / HOME) ** 2)
-    return sure
+    found: Tensor = lands * (shown / SALIENT).clamp(0, 1) * inside / (1 + (off / HOME) ** 2)
+    return found

@@ -17,10 +17,13 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
+from congeal.anchoring import Anchor, hold
 from congeal.assembly import Verdict, assemble, build_atlas
 from congeal.atlas import FLOW, GUIDED, NOTHING_IN_COMMON, OK, RIGID, SINGLE, Alignment
 from congeal.dense import guided, resampled, warped
+from congeal.exemplars import keep
 from congeal.fitting import fit, usual_evidence
 from congeal.imageset import ImageSet, prepare, read_inputs
 from congeal.matching import grid_positions
@@ -33,6 +36,7 @@ from congeal.posing import (
 from congeal.quality import judge, measure
 from congeal.registration import FINEST, Oriented, as_placed, follow, leave_one_out
 from congeal.reliability import error_of_matching, error_of_warps, explained, travel
+from congeal.synchronization import Poses
 from congeal.warps import Warps, rigid
 
 __all__ = ["align", "fit"]
@@ -42,6 +46,7 @@ Array = npt.NDArray[np.floating]
 COMMON = 3.0  # matched tokens that two images of a set share at least; unrelated images come to about 1
 FLOW_GAIN = 0.01  # share of free matches that a flow must explain beyond those that the poses explain
 GUIDED_GAIN = 0.1  # by how much more often than matching warps must go astray for matching to take over
+SYMMETRIC = 0.15  # a set whose margin is less looks the same in a mirror
 
 
 def align(
@@ -56,6 +61,7 @@ def align(
     resolution: int = 64,
     map_resolution: int = 64,
     seed: int = 0,
+    anchor: Anchor | None = None,
     device: str | torch.device = "cpu",
 ) -> Alignment:
     """Align a set of images, given their dense features.
@@ -72,6 +78,8 @@ def align(
         resolution: cells along a side of the atlas.
         map_resolution: cells along a side of the maps from image to atlas.
         seed: fixes the drawing of hypotheses.
+        anchor: poses in an older solution: the atlas then lies as it did there, so that its places keep their
+            meaning; absent, what the images have in common lies in its middle and fills it.
         device: where to compute.
 
     Returns:
@@ -79,13 +87,13 @@ def align(
         nothing in common is called that: none of them is an error.
 
     Raises:
-        CongealError: if the arrays do not fit each other.
+        CongealError: if the arrays do not fit each other, or the anchor has another number of images.
     """
     inputs = read_inputs(features, saliency, mirrored_features, mirrored_saliency, valid, extent, device)
     nuisance = None if position is None else torch.as_tensor(position, device=device).float()
     images = prepare(inputs, position=nuisance)
     if int(inputs.finite.sum()) < 2:
-        return _alone(images, resolution, map_resolution)
+        return _alone(images, resolution, map_resolution, anchor)
     n = len(images)
     evidence = gather_evidence(
         images.features,
@@ -105,13 +113,11 @@ def align(
         status = NOTHING_IN_COMMON
         reasons = [reason or "the set has nothing in common that could be found" for reason in reasons]
     good = torch.tensor([reason is None for reason in reasons], device=inputs.features.device)
-    faced = images.facing(poses.mirrored, (good if status == OK else inputs.finite).float())
-    cells = grid_positions(faced.saliency.shape[1], extent, faced.features.device)
-    a, b = centre_atlas(poses.a, poses.b, faced.saliency.flatten(1), cells, faced.weight)
-    warps = rigid(a, b, poses.mirrored, min(faced.saliency.shape[1], FINEST))
+    poses, faced = _placed(poses, images, (good if status == OK else inputs.finite).float(), anchor)
+    warps = rigid(poses.a, poses.b, poses.mirrored, min(faced.saliency.shape[1], FINEST))
     deformation = RIGID
     if status == OK:
-        warps, deformation = _deformed(warps, faced, seed)
+        warps, deformation = _deformed(warps, faced, seed, symmetric=margin < SYMMETRIC)
     template, _ = leave_one_out(faced, warps)
     if deformation == GUIDED:
         matched = guided(template, faced, warps)
@@ -122,13 +128,33 @@ def align(
         maps = warped(warps, resolution, map_resolution)
     medoid = int((standing * (good + 1e-3)).argmax())
     verdict = Verdict(status, poses.support, reasons, margin, medoid)
-    atlas = build_atlas(images, faced, warps, resolution)
-    atlas = replace(atlas, evidence=usual_evidence(atlas, images, good, seed), deformation=deformation)
+    exemplars, kept = keep(faced, warps, standing.argsort(descending=True, stable=True))
+    evidence_of_members = usual_evidence(exemplars, kept, images, good, seed)
+    atlas = build_atlas(images, faced, warps, exemplars, resolution)
+    atlas = replace(atlas, evidence=evidence_of_members, deformation=deformation)
     return assemble(atlas, warps, maps, faced, figures, verdict)
 
 
-def _deformed(warps: Warps, faced: Oriented, seed: int) -> tuple[Warps, str]:
-    """The warps with as much freedom as free matches between the images bear out: RIGID, FLOW or GUIDED."""
+def _placed(poses: Poses, images: ImageSet, weight: Tensor, anchor: Anchor | None) -> tuple[Poses, Oriented]:
+    """Poses for an atlas that lies as the anchor says, or else about what the images have in common.
+
+    weight: float32 [n], each image's say in the atlas.
+    """
+    held = None if anchor is None else hold(poses, anchor, weight * poses.support)
+    if held is not None:
+        return held, images.facing(held.mirrored, weight)
+    faced = images.facing(poses.mirrored, weight)
+    cells = grid_positions(faced.saliency.shape[1], faced.extent, faced.features.device)
+    a, b = centre_atlas(poses.a, poses.b, faced.saliency.flatten(1), cells, weight)
+    return replace(poses, a=a, b=b), faced
+
+
+def _deformed(warps: Warps, faced: Oriented, seed: int, *, symmetric: bool) -> tuple[Warps, str]:
+    """The warps with as much freedom as free matches between the images bear out: RIGID, FLOW or GUIDED.
+
+    On a symmetric thing matches change sides and, every second time, come home nevertheless: there they are
+    no measure of the warps, and following them would mix left with right.
+    """
     bent = follow(warps, faced)
     journeys = travel(faced, torch.Generator().manual_seed(seed))
     if journeys is None:
@@ -136,25 +162,25 @@ def _deformed(warps: Warps, faced: Oriented, seed: int) -> tuple[Warps, str]:
     deformation = FLOW
     if explained(bent, journeys) < explained(warps, journeys) + FLOW_GAIN:
         bent, deformation = warps, RIGID
-    if error_of_warps(bent, journeys) > error_of_matching(bent, journeys) + GUIDED_GAIN:
+    if not symmetric and error_of_warps(bent, journeys) > error_of_matching(bent, journeys) + GUIDED_GAIN:
         deformation = GUIDED
     return bent, deformation
 
 
-def _alone(images: ImageSet, resolution: int, map_resolution: int) -> Alignment:
+def _alone(images: ImageSet, resolution: int, map_resolution: int, anchor: Anchor | None) -> Alignment:
     """The answer for a set in which at most one image can be used: it is its own atlas."""
     inputs, device = images.inputs, images.features.device
     n = len(images)
     still = torch.zeros(n, dtype=torch.bool, device=device)
-    faced = images.facing(still, inputs.finite.float())
     one = torch.ones(n, dtype=torch.complex64, device=device)
-    cells = grid_positions(faced.saliency.shape[1], inputs.extent, device)
-    a, b = centre_atlas(one, torch.zeros_like(one), faced.saliency.flatten(1), cells, faced.weight)
-    warps = rigid(a, b, still, min(faced.saliency.shape[1], FINEST))
-    atlas = build_atlas(images, faced, warps, resolution)
+    support = torch.ones(n, device=device)
+    poses = Poses(still, one, torch.zeros_like(one), support, torch.zeros_like(support))
+    poses, faced = _placed(poses, images, inputs.finite.float(), anchor)
+    warps = rigid(poses.a, poses.b, poses.mirrored, min(faced.saliency.shape[1], FINEST))
+    exemplars, _ = keep(faced, warps, inputs.finite.float().argsort(descending=True, stable=True))
+    atlas = build_atlas(images, faced, warps, exemplars, resolution)
     # There are no others to judge it by: it is compared with itself.
     figures = measure(as_placed(faced, warps), faced, warps)
-    support = torch.ones(n, device=device)
     reasons = judge(support, inputs.finite)
     medoid = int(inputs.finite.float().argmax())
     status = SINGLE if bool(inputs.finite.any()) else NOTHING_IN_COMMON

@@ -32,6 +32,20 @@ class Poses:
     facing_margin: Tensor
 
 
+def _contrasts(same: Tensor, opposite: Tensor) -> Tensor:
+    """What each pair says for equal facings (positive) or opposite ones, by the weight of its evidence."""
+    contrast = (same - opposite) / (same + opposite).clamp_min(1e-9)
+    strength = (same + opposite) / (same + opposite).mean().clamp_min(1e-9)
+    matrix = contrast * strength.clamp_max(3.0)
+    return matrix.fill_diagonal_(0)
+
+
+def consistency(same: Tensor, opposite: Tensor, mirrored: Tensor) -> float:
+    """How far the pairs agree with a choice of facings, −1 to 1; chance can be made to fit at about 0.5."""
+    matrix, sign = _contrasts(same, opposite), torch.where(mirrored, -1.0, 1.0)
+    return float(sign @ matrix @ sign / matrix.abs().sum().clamp_min(1e-9))
+
+
 def synchronize_facings(same: Tensor, opposite: Tensor) -> tuple[Tensor, Tensor]:
     """Which images are mirrored with respect to the others.
 
@@ -43,10 +57,7 @@ def synchronize_facings(same: Tensor, opposite: Tensor) -> tuple[Tensor, Tensor]
         mirrored bool [n] (the minority is mirrored) and each image's margin float32 [n].
     """
     n = same.shape[0]
-    contrast = (same - opposite) / (same + opposite).clamp_min(1e-9)
-    strength = (same + opposite) / (same + opposite).mean().clamp_min(1e-9)
-    matrix = contrast * strength.clamp_max(3.0)
-    matrix.fill_diagonal_(0)
+    matrix = _contrasts(same, opposite)
     _, vectors = torch.linalg.eigh(matrix)
     sign = torch.where(vectors[:, -1] >= 0, 1.0, -1.0)
     for _ in range(10 * n):  # greedy: flip the image that gains most, until none gains

@@ -53,12 +53,25 @@ class TargetBasis:
         projection: float32 [c, k], orthonormal: the leading principal directions of the tokens, turned.
         embedding_projection: float32 [d, k], the same for embeddings, about zero.
         kept: share of the tokens' variance that lies in `projection`.
+        shared: whether the student speaks in the teacher's own channels, what tokens have in common included;
+            `projection` then changes nothing.
     """
 
     mean: Tensor
     projection: Tensor
     embedding_projection: Tensor
     kept: float
+    shared: bool = False
+
+    def said(self, tokens: Tensor) -> Tensor:
+        """A student's tokens [..., k] as they are compared with targets, of length 1."""
+        unit = normalize(tokens.float(), dim=-1)
+        return normalize(unit - self.mean, dim=-1) if self.shared else unit
+
+    def to(self, device: torch.device) -> TargetBasis:
+        """The same on a device."""
+        names = ("mean", "projection", "embedding_projection")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
     def tokens(self, features: Tensor) -> Tensor:
         """Features [..., c] to targets [..., k] of length 1."""
@@ -92,6 +105,13 @@ def fit_basis(examples: Examples, channels: int) -> TargetBasis:
     projection, kept = _leading((unit - mean).T @ (unit - mean), channels)
     embedding = examples.embedding.float()
     return TargetBasis(mean, projection, _leading(embedding.T @ embedding, channels)[0], kept)
+
+
+def shared_basis(examples: Examples) -> TargetBasis:
+    """The teacher's own channels, for a student that is a part of it."""
+    unit = normalize(examples.features.float(), dim=-1).flatten(0, 2)
+    every, every_embedding = torch.eye(unit.shape[1]), torch.eye(examples.embedding.shape[1])
+    return TargetBasis(unit.mean(0), every, every_embedding, 1.0, shared=True)
 
 
 def _leading(scatter: Tensor, channels: int) -> tuple[Tensor, float]:

@@ -9,15 +9,20 @@ from itertools import islice
 
 import torch
 from torch import Tensor
+from torch.func import functional_call
 
 from congeal.devices import PRECISIONS, resolve_precision
 from congeal.distillation import POOL, Loss, Recipe, batches, loss
 from congeal.errors import CongealError
+from congeal.packing import SCALE
 from congeal.students import Student
 from congeal.targets import Examples, TargetBasis, joined
 from congeal.views import recolour
 
 CLIP = 1.0  # largest length of a gradient
+# What meets the pixels, and the steps of what is rounded, have numbers so small that learning at the full
+# rate would wipe out what a start knows.
+INPUT, INPUT_PACE = ("patch_embed.", "pos_embed", "cls_token", "reg_token"), 0.1
 
 
 @dataclass(frozen=True)
@@ -44,57 +49,69 @@ class Training:
     """A student under way. `state` holds all that `restore` needs to go on with the same bits."""
 
     def __init__(
-        self, student: Student, basis: TargetBasis, recipe: Recipe, device: str | torch.device = "cpu"
+        self,
+        student: Student,
+        basis: TargetBasis,
+        recipe: Recipe,
+        device: str | torch.device = "cpu",
+        steps: Mapping[str, Tensor] | None = None,
     ) -> None:
+        """Begin. steps: of matrices that are rounded already (see `congeal.rounding`).
+
+        Those stay whole multiples of their rows' steps, which are learned in their place.
+        """
         self.device = torch.device(device)
         self.student = student.to(self.device).train()
-        self.basis = TargetBasis(
-            basis.mean.to(self.device),
-            basis.projection.to(self.device),
-            basis.embedding_projection.to(self.device),
-            basis.kept,
-        )
+        self.basis = basis.to(self.device)
         self.recipe = recipe
         self.step = 0
         self._half = PRECISIONS[resolve_precision(recipe.precision, self.device)]
         self._parameters = dict(student.model.named_parameters())
+        self._whole: dict[str, Tensor] = {}
+        for name, step in (steps or {}).items():
+            scale = torch.nn.Parameter(step.to(self.device, copy=True))
+            self._whole[name] = (self._parameters.pop(name).detach() / scale.detach()[:, None]).round()
+            self._parameters[name + SCALE] = scale
         self._average = {name: value.detach().clone() for name, value in self._parameters.items()}
-        flat = [value for value in self._parameters.values() if value.ndim < 2]
-        weights = [value for value in self._parameters.values() if value.ndim >= 2]
         self._optimiser = torch.optim.AdamW(
             [
-                {"params": weights, "weight_decay": recipe.weight_decay},
-                {"params": flat, "weight_decay": 0.0},
+                {"params": list(values), "weight_decay": decay, "pace": pace}
+                for values, decay, pace in self._paces()
             ],
             lr=recipe.learning_rate,
             betas=(0.9, 0.98),
         )
 
-    def run(self, coarse: Lessons, fine: Lessons | None) -> Iterator[dict[str, float]]:
+    def _paces(self) -> Iterator[tuple[list[Tensor], float, float]]:
+        """Groups of parameters: their weight decay and their share of the learning rate."""
+        own = {
+            name: value
+            for name, value in self._parameters.items()
+            if name.startswith(INPUT) or name.endswith(SCALE)
+        }
+        rest = [value for name, value in self._parameters.items() if name not in own]
+        yield [value for value in rest if value.ndim >= 2], self.recipe.weight_decay, 1.0
+        yield [value for value in rest if value.ndim < 2], 0.0, 1.0
+        yield list(own.values()), 0.0, INPUT_PACE
+
+    def run(self, lessons: Lessons) -> Iterator[dict[str, float]]:
         """Train to the recipe's last step from where the state is; after each step its losses by name.
 
-        Without `fine`, all steps learn from `coarse`. Raises `CongealError` if the loss is no longer finite.
+        Raises `CongealError` if the loss is no longer finite.
         """
-        recipe = self.recipe
-        turn = recipe.steps if fine is None else recipe.coarse_steps
-        phases = [(coarse, recipe.batch, 0, turn)]
-        if fine is not None:
-            phases.append((fine, max(recipe.batch // 4, 1), turn, recipe.steps))
-        for lessons, batch, begin, end in phases:
-            if self.step >= end:
-                continue
-            order = batches(lessons.sizes, batch, recipe.seed)
-            for rows in islice(order, self.step - begin, end - begin):
-                losses = self._learn(lessons.batch(rows))
-                yield {name: float(getattr(losses, name).detach()) for name in Loss.__dataclass_fields__}
+        order = batches(lessons.sizes, self.recipe.batch, self.recipe.seed)
+        for rows in islice(order, self.step, self.recipe.steps):
+            losses = self._learn(lessons.batch(rows))
+            yield {name: float(getattr(losses, name).detach()) for name in Loss.__dataclass_fields__}
 
     def _learn(self, examples: Examples) -> Loss:
         examples = Examples(*(part.to(self.device) for part in vars(examples).values()))
         draw = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + self.step)
         for group in self._optimiser.param_groups:
-            group["lr"] = self.recipe.rate(self.step)
+            group["lr"] = self.recipe.rate(self.step) * group["pace"]
+        pixels = recolour(examples.pixels, draw)
         with torch.autocast(self.device.type, dtype=self._half, enabled=self._half != torch.float32):
-            seen = self.student(recolour(examples.pixels, draw))
+            seen = functional_call(self.student, self._rounded(), (pixels,))
         losses = loss(seen, examples, self.basis, self.recipe, draw)
         total = losses.total(self.recipe)
         if not bool(torch.isfinite(total)):
@@ -113,12 +130,26 @@ class Training:
                 self._average[name].lerp_(value, 1 - keep)
         return losses
 
+    def _rounded(self) -> dict[str, Tensor]:
+        """The rounded matrices, by name in the student."""
+        return {
+            f"model.{name}": whole * self._parameters[name + SCALE][:, None]
+            for name, whole in self._whole.items()
+        }
+
     def averaged(self) -> dict[str, Tensor]:
         """The student's state dict with the parameters' moving average: float32, on the CPU."""
+        steps = self.steps()
         return {
-            name: self._average.get(name, value).detach().float().cpu().clone()
+            name: (self._whole[name].cpu() * steps[name][:, None])
+            if name in steps
+            else self._average.get(name, value).detach().float().cpu().clone()
             for name, value in self.student.model.state_dict().items()
         }
+
+    def steps(self) -> dict[str, Tensor]:
+        """The learned steps of the rounded matrices' rows, by matrix; as half precision keeps them."""
+        return {name: self._average[name + SCALE].detach().cpu().half().float() for name in self._whole}
 
     def state(self) -> dict[str, Tensor]:
         """Everything to go on from, as tensors by name."""

@@ -15,8 +15,9 @@ from infra.settings import Settings
 from infra.storage import Location
 from tasks import catalog, targets
 from tasks.choice import choose
+from tasks.learner import Learner, fitting
 from tasks.stage import Run
-from tasks.student import CARD, STUDENT, Learner, fitting, train
+from tasks.student import CARD, STUDENT, train
 from tasks.survey import Survey, check_places
 from tasks.weights import Weights, check, locate
 

@@ -38,7 +38,7 @@ def evaluate(
 
     Args:
         dataset: a folder in one of the forms of `congeal.datasets`.
-        settings: of the runs; `clusters.method` is "single" whatever they say.
+        settings: of the runs; `clusters.method` is "single" and `clusters.growth` "anew" whatever they say.
         protocol: a name of `congeal.protocols`; None: the one that is usual for the set.
         category: which part of a download.
         alphas: thresholds; none: the protocol's.
@@ -132,7 +132,7 @@ def _file(view: View, settings: Settings) -> bytes:
 
 
 def _run(source: Location, place: Location, settings: Settings, seed: int, quiet: bool) -> None:
-    clusters = settings.clusters.model_copy(update={"method": "single"})
+    clusters = settings.clusters.model_copy(update={"method": "single", "growth": "anew"})
     job = prepare(source.url, place.url, settings.model_copy(update={"seed": seed, "clusters": clusters}))
     with job.survey:
         everything(job, Progress(quiet=quiet))

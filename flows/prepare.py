@@ -14,6 +14,7 @@ from infra.settings import Settings
 from infra.storage import Location
 from tasks.choice import choose, remember
 from tasks.publish import run_key, up_to_date, weights_key
+from tasks.resolving import something_to_resolve
 from tasks.survey import Survey, check_places
 from tasks.weights import Weights, check, locate
 
@@ -42,7 +43,7 @@ def prepare(source: str, destination: str, settings: Settings) -> Job:
 
     The caller closes `survey`. Raises UserError for a source without images, a destination inside the source
     or the other way round or of a newer congeal, an unknown backbone, weights that are not there or do not
-    fit, a memory:// place with an engine of several processes.
+    fit, a memory:// place with an engine of several processes, a cluster to be solved anew that there is not.
     """
     begin = time.perf_counter()
     here, there = Location.parse(source, settings.storage), Location.parse(destination, settings.storage)
@@ -57,6 +58,8 @@ def prepare(source: str, destination: str, settings: Settings) -> Job:
         key = weights_key(settings)
         whole = run_key(survey, settings, key)
         current = up_to_date(there, whole)
+        if something_to_resolve(settings, there):
+            current = None
         if current is None:
             claim(there)
         weights = check(locate(settings), settings) if current is None else None

@@ -9,6 +9,7 @@ from typing import Any
 from flows.prepare import Job
 from infra.publications import Publication
 from tasks.publish import Published
+from tasks.resolving import published_drift
 from tasks.stage import StageResult
 
 WORK = ("decode", "backbone", "solver")  # what a run is for; all else is overhead
@@ -75,6 +76,7 @@ def _common(job: Job, publication: Publication) -> dict[str, Any]:
         "images": {name: counts[name] for name in ("ok", "failed", "duplicate")},
         "clusters": counts["clusters"],
         "outliers": counts["outliers"],
+        "drifting": published_drift(job.destination, publication),
     }
 
 

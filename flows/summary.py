@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+MOST_DRIFTING = 5  # clusters that are named
+
 
 def show_run(report: dict[str, Any], console: Console) -> None:
     """The facts of a run: a table of stages, the images, where to look next."""
@@ -59,6 +61,28 @@ def _counts(report: dict[str, Any], console: Console) -> None:
         f"clusters: {report['clusters']:,} · outliers: {report['outliers']:,}",
         highlight=False,
     )
+    _drifting(report, console)
+
+
+def _drifting(report: dict[str, Any], console: Console) -> None:
+    """Clusters whose newcomers fit worse than the images before them, and the cure."""
+    drifting = report["drifting"]
+    if not drifting:
+        return
+    shown = [
+        f"{row['cluster_id']} ({row['n_new']:,} new, {row['drift']:.2f})" for row in drifting[:MOST_DRIFTING]
+    ]
+    more = f" and {len(drifting) - MOST_DRIFTING:,} more" if len(drifting) > MOST_DRIFTING else ""
+    source, destination = (report[name].removeprefix("file://") for name in ("source", "destination"))
+    console.print(
+        f"drifting, newcomers fit worse than those before: {', '.join(shown)}{more}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    console.print(
+        f"  congeal run {source} {destination} --set atlases.resolve=drifted",
+        markup=False, highlight=False, soft_wrap=True,
+    )  # fmt: skip
 
 
 def _stages(report: dict[str, Any]) -> Table:

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import json
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, SecretStr
+from pydantic_settings import NoDecode
 
 _PILLOW_LIMIT = 178_956_970
+
+
+def _names(value: Any) -> Any:
+    """Names with commas between them, where a list is asked for; JSON is taken, too."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return tuple(name for part in value.split(",") if (name := part.strip()))
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
 
 
 class Section(BaseModel):
@@ -52,21 +66,27 @@ class FeaturesSettings(Section):
 class ClustersSettings(Section):
     """method "single": the whole source is one cluster. smallest: images in a cluster.
 
-    sample: images that the splitting looks at in a large collection.
+    sample: images that the splitting looks at in a large collection. growth "extend": new images join the
+    clusters of the last version; "anew": everything is split anew.
     """
 
     method: Literal["auto", "single"] = "auto"
+    growth: Literal["extend", "anew"] = "extend"
     smallest: PositiveInt = 3
     sample: PositiveInt = 5_000
 
 
 class AtlasesSettings(Section):
-    """atlas_size: most images that build an atlas; the rest are fitted to it. resolution: cells a side."""
+    """atlas_size: most images that build an atlas; the rest are fitted to it. resolution: cells a side.
+
+    resolve: clusters that have grown, to be solved anew from all their images: their ids, "drifted" or "all".
+    """
 
     atlas_size: PositiveInt = 24
     resolution: PositiveInt = 64
     map_resolution: PositiveInt = 64
     solver: Literal["synchronize"] = "synchronize"
+    resolve: Names = ()
 
 
 class PreviewsSettings(Section):
@@ -101,22 +121,22 @@ class EngineSettings(Section):
 
 
 class DistillSettings(Section):
-    """student: "architecture:depth" of a plain timm ViT. start: the weights to begin with, safetensors.
+    """student: a plain timm ViT or a part of one, "architecture:blocks@cells" (see congeal.backbone_names).
 
-    start None: the embedded backbone's if the student is of its kind, else from nothing. images: most that
-    are learned from. views: of each image on the coarse grid. fine: views on the fine grid, as a share of the
-    images. finish: share of the steps that learn from those. epochs: how often each view is learned from.
+    student None: all of the teacher, on fewer cells. start: the weights to begin with, safetensors; None: the
+    teacher's if the student is a part of it, else nothing. images: most that are learned from. views: of each
+    image. epochs: how often each view is learned from. bits: of the numbers that the weights are stored in;
+    16, 8, or for a part of the teacher fewer. learning_rate: the highest; None: by what there is to forget.
     """
 
-    student: str = "deit_tiny_patch16_224:7"
+    student: str | None = None
     start: str | None = None
     images: PositiveInt = 20_000
     views: PositiveInt = 2
-    fine: float = Field(default=0.2, ge=0, le=1)
-    finish: float = Field(default=0.1, ge=0, lt=1)
-    epochs: PositiveInt = 12
-    batch: PositiveInt = 32
-    learning_rate: float = Field(default=8e-4, gt=0, le=0.1)
+    epochs: PositiveInt = 4
+    batch: PositiveInt = 8
+    bits: float = Field(default=8, ge=2, le=16)
+    learning_rate: float | None = Field(default=None, gt=0, le=0.1)
     shard_bytes: PositiveInt = 64 * 2**20
 
 

@@ -19,7 +19,7 @@ from infra.commits import in_threads
 from infra.errors import DamagedError
 from infra.storage import Location
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 ROW_GROUP = 65_536
 COORDINATES = (
     "x, y: pixels of the original image after EXIF orientation, x right, y down, (0, 0) the centre of the "
@@ -69,11 +69,12 @@ CLUSTERS = _schema(
     "clusters",
     "One row a set of images that show the same kind of thing, and that share one atlas.",
     ("cluster_id",),
-    ("cluster_id", _TEXT, "digest of the members"),
+    ("cluster_id", _TEXT, "digest of the images that founded it; it keeps it as they come and go"),
     ("status", _TEXT, "ok, single, nothing-in-common or another honest answer"),
     ("n_images", pa.int32(), "images in the cluster"),
     ("n_members", pa.int32(), "images that built the atlas"),
     ("n_outliers", pa.int32(), "images that do not fit the atlas"),
+    ("n_new", pa.int32(), "images that came after the atlas was built"),
     ("medoid_image_id", _TEXT, "the image nearest to all others"),
     ("residual", pa.float32(), "median residual of the images"),
     ("cycle_error", pa.float32(), "median cycle error of the images"),
@@ -81,6 +82,7 @@ CLUSTERS = _schema(
     ("coverage", pa.float32(), "median share of the atlas that an image covers, 0 to 1"),
     ("confidence", pa.float32(), "median confidence, 0 to 1"),
     ("margin", pa.float32(), "how much better the solution is than the second best"),
+    ("drift", pa.float32(), "median residual of newcomers over that of the images before; null without any"),
     ("backbone", _TEXT, "timm name"),
     ("weights_fingerprint", _TEXT, "digest of the backbone's weights"),
     ("atlas_unit", _TEXT, "unit that holds the atlas, scope/unit"),
@@ -92,7 +94,7 @@ ALIGNMENTS = _schema(
     ("cluster_id", "image_id"),
     ("image_id", _TEXT, "the image"),
     ("cluster_id", _TEXT, "its cluster"),
-    ("role", _TEXT, "member: built the atlas; fitted: fitted to it afterwards"),
+    ("role", _TEXT, "member: built the atlas; fitted: fitted to it then; newcomer: fitted to it since"),
     ("mirrored", pa.bool_(), "true if the image shows the mirrored atlas"),
     ("rotation", pa.float32(), "of the similarity from atlas to frame, radians"),
     ("scale", pa.float32(), "of the similarity from atlas to frame"),

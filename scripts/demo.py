@@ -1,84 +1,93 @@
-"""`make demo`: the main job on a small collection, and where to look afterwards."""
+"""`make demo`: the main job on the samples, or on a folder of yours; what came out, and where to look."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from demo_answers import show
+from demo_picture import draw
 
 ROOT = Path(__file__).resolve().parent.parent
-WEIGHTS = "weights/vit_small_patch14_dinov2.dav2.fp16.safetensors"
-COLLECTION = "data/pf_willow"  # four kinds of thing, forty photographs, in folders that are not looked at
-
-
-def shared() -> Path | None:
-    """The folder with weights and photographs: CONGEAL_SHARED, or `shared` beside the checkout."""
-    folder = Path(os.environ.get("CONGEAL_SHARED") or ROOT.parent / "shared")
-    return folder if folder.is_dir() else None
+SAMPLES = ROOT / "samples"
+BUCKET = "demo"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", help="a folder or URL of images of your own")
     parser.add_argument("--destination", default=str(ROOT / "demo-output"))
+    parser.add_argument("--s3", action="store_true", help="through an S3 endpoint, started for the demo")
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="section.key=value")
     asked = parser.parse_args()
-    folder = shared()
-    if asked.images:
-        source = asked.images
-        print(f"demo: your images in {source}")
-    elif folder is not None and (folder / COLLECTION).is_dir():
-        source = str(folder / COLLECTION)
-        print(f"demo: the forty photographs of {source}")
-    else:
-        print(
-            "demo: there is no collection at hand: name a folder of images with `make demo IMAGES=folder`, "
-            "or set CONGEAL_SHARED to a folder that holds data/pf_willow and weights/.",
-            file=sys.stderr,
-        )
-        return 2
-    options = []
-    if folder is not None and (folder / WEIGHTS).is_file():
-        options = ["--set", f"features.weights={folder / WEIGHTS}"]
-        print(f"demo: DINOv2 weights from {folder / WEIGHTS}")
-    else:
-        print("demo: DINOv2 weights from timm's hub (set features.weights to use a file)")
-    command = [str(Path(sys.executable).parent / "congeal"), "run", source, asked.destination, *options]
-    done = subprocess.run(command, check=False).returncode
-    if done == 0:
-        show(asked.destination)
-    return done
+    source, settings = asked.images or str(SAMPLES), list(asked.settings)
+    if asked.images is None and not any(setting.startswith("features.") for setting in settings):
+        settings.append("features.backbone=embedded")
+    with endpoint(asked.s3) as address:
+        destination = asked.destination
+        if address is not None:
+            destination = f"s3://{BUCKET}/congealed"
+            settings.append(f"storage.endpoint_url={address}")
+            if asked.images is None:
+                source = uploaded(address)
+        print(f"demo: {source} to {destination}\n", flush=True)
+        begin = time.monotonic()
+        command = [str(Path(sys.executable).parent / "congeal"), "run", source, destination]
+        options = [part for setting in settings for part in ("--set", setting)]
+        code = subprocess.run([*command, *options], check=False).returncode
+        if code:
+            return code
+        print(f"\nThe whole run took {time.monotonic() - begin:.0f} s.")
+        collection = show(destination, settings, SAMPLES if asked.images is None else None)
+        if collection is not None:
+            picture = draw(collection, Path(asked.destination))
+            print(f"\nMembers, average before, average after: {picture}")
+            if address is None:
+                print(f"All pictures: {destination}/stages/atlases/*/*/*/previews/*.png")
+                print(f"Go on: congeal status {destination}; docs/tutorial.md")
+    return 0
 
 
-def show(destination: str) -> None:
-    """What was found: clusters, rows of the index, points carried over, where the pictures are."""
-    import congeal
-
-    collection = congeal.open(destination)
-    clusters = collection.clusters
-    print("\nclusters")
-    print(
-        clusters[["cluster_id", "status", "n_images", "n_outliers", "margin", "seconds"]].to_string(
-            index=False
-        )
-    )
-    if clusters.empty:
+@contextmanager
+def endpoint(wanted: bool) -> Iterator[str | None]:
+    """The address of an S3 server in this process, with the bucket made; None if none is wanted."""
+    if not wanted:
+        yield None
         return
-    first = clusters["cluster_id"].iloc[0]
-    rows = collection.correspondences(cluster=first)
-    print("\nthree lines of the correspondence index")
-    print(rows.sort_values("confidence", ascending=False).head(3).to_string(index=False))
-    images = collection.images
-    members = images[(images["cluster_id"] == first) & (images["status"] == "ok")]["uri"].tolist()
-    best = rows[rows["image_id"] == images.set_index("uri").loc[members[0], "image_id"]].nlargest(
-        2, "confidence"
-    )
-    if len(members) > 1 and not best.empty:
-        carried = collection.transfer(members[0], best[["x", "y"]].to_numpy(), members[1])
-        print(f"\ntwo points of {members[0]}, carried to {members[1]}")
-        print(carried.round(2).to_string(index=False))
-    print(f"\npictures: {destination}/stages/atlases/*/*/*/previews/*.png")
+    import os
+
+    from moto.server import ThreadedMotoServer
+
+    os.environ |= {"AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": "demo", "AWS_REGION": "us-east-1"}
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        address = f"http://{host}:{port}"
+        store(address).mkdir(BUCKET)
+        yield address
+    finally:
+        server.stop()
+
+
+def store(address: str) -> Any:
+    import s3fs
+
+    return s3fs.S3FileSystem(endpoint_url=address)
+
+
+def uploaded(address: str) -> str:
+    """The samples' pictures in the bucket, as a source."""
+    to = store(address)
+    for file in sorted(SAMPLES.rglob("*.jpg")):
+        to.pipe_file(f"{BUCKET}/samples/{file.relative_to(SAMPLES).as_posix()}", file.read_bytes())
+    return f"s3://{BUCKET}/samples"
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def choose(settings: Settings, destination: Location) -> Choice:
     begun = _begun(destination)
     if begun is not None:
         return Choice(_with(settings, begun), _line(begun, "as this destination was begun with it"))
-    if not embedded.present() or hub_answers(HUB_BACKBONE):
+    if hub_answers(HUB_BACKBONE):
         return Choice(_with(settings, HUB_BACKBONE), _line(HUB_BACKBONE, "from timm's hub"))
     return Choice(_with(settings, embedded.NAME), _line(embedded.NAME, "as timm's hub cannot be reached"))
 

@@ -6,13 +6,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import duckdb
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from infra.arrays import open_group
@@ -23,7 +21,11 @@ from infra.storage import Location
 from infra.tables import encode_table
 from tasks import features, versions
 from tasks.catalog import CATALOG, Catalog
+from tasks.earlier import Base, base_atlases, find_base
 from tasks.features import Features
+from tasks.growth import Regrade, grow
+from tasks.resolving import to_regrade
+from tasks.sorting import Floats, Rows, names_of, sort
 from tasks.spool import insert, load, scalar, workspace
 from tasks.stage import (
     Run,
@@ -40,16 +42,13 @@ from tasks.stage import (
 STAGE = versions.CLUSTERS
 VERSION = versions.VERSIONS[STAGE]
 IN_MEMORY_BYTES = 268_435_456  # embeddings beyond this lie in a temporary file
-SINGLE = "single"
-
-Floats = npt.NDArray[np.float32]
 
 MEMBERS = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),
         pa.field("cluster_id", pa.string()),
-        pa.field("role", pa.string()),  # member: builds the atlas; fitted: is fitted to it
-        pa.field("rank", pa.int32()),  # by distance from the medoid
+        pa.field("role", pa.string()),  # see tasks.sorting
+        pa.field("rank", pa.int32()),  # by distance from the medoid; newcomers after all others
         pa.field("distance", pa.float32()),
         pa.field("outlier", pa.bool_(), nullable=False),
         pa.field("features_unit", pa.string(), nullable=False),
@@ -72,7 +71,10 @@ SETS = pa.schema(
 
 @dataclass(frozen=True)
 class Clusters:
-    """The finished stage: its two tables, and how many clusters and outliers there are."""
+    """The finished stage: its two tables, and how many clusters and outliers there are.
+
+    base: what they have grown from; None if they have not.
+    """
 
     result: StageResult
     members: Location
@@ -80,14 +82,7 @@ class Clusters:
     identity: str
     clusters: int
     outliers: int
-
-
-class Sorting(NamedTuple):
-    """Which set each image belongs to (-1: none), each set's medoid, each image's distance from it."""
-
-    labels: npt.NDArray[np.int32]
-    medoids: npt.NDArray[np.int32]
-    distances: Floats
+    base: Base | None = None
 
 
 def scope(run_settings: Settings, features_scope: str) -> str:
@@ -107,10 +102,16 @@ def scope(run_settings: Settings, features_scope: str) -> str:
 
 
 def stage(run: Run, catalog: Catalog, made: Features) -> Clusters:
-    """Split the images that have features; their number of sets comes from the data."""
+    """Split the images that have features, or extend the clusters of the last version that was split so."""
     here = scope(run.settings, made.scope)
-    shards = [[entry.unit, entry.content] for entry in made.shards]
-    name = digest(here, catalog.identity, shards)
+    inputs = digest(here, catalog.identity, [[entry.unit, entry.content] for entry in made.shards])
+    base = find_base(run, here) if run.settings.clusters.growth == "extend" else None
+    regrade = Regrade() if base is None else to_regrade(run.settings, base_atlases(run, base))
+    name = inputs
+    if base is not None and (base.marker.record.get("inputs") != inputs or regrade.always):
+        name = digest(inputs, base.identity, sorted(regrade.always), sorted(regrade.if_changed))
+    elif base is not None:
+        name = base.marker.unit  # nothing has come or gone
     unit = Unit(
         address(run.destination, STAGE, VERSION, here, name),
         {
@@ -119,6 +120,9 @@ def stage(run: Run, catalog: Catalog, made: Features) -> Clusters:
             "destination": run.destination,
             "scope": made.scope,
             "shards": tuple(entry.unit for entry in made.shards),
+            "inputs": inputs,
+            "base": base and base.members,
+            "regrade": regrade,
         },
         items=catalog.ok,
     )
@@ -132,30 +136,42 @@ def stage(run: Run, catalog: Catalog, made: Features) -> Clusters:
         identity=f"{here}/{name}/{marker.content}",
         clusters=marker.record["clusters"],
         outliers=marker.record["outliers"],
+        base=base,
     )
 
 
 def make_clusters(unit: Unit) -> Marker:
-    """Gather the embeddings in order of image id, split them, name the sets by their members."""
+    """Gather the embeddings in order of image id; split them, or let newcomers join what there was."""
     work = Work(unit)
     settings: Settings = unit.payload["settings"]
+    base: Location | None = unit.payload["base"]
     with workspace() as connection:
         with work.watch.phase("read"):
             n = _gather(connection, unit)
         if n == 0:
             raise UserError("No image has features: `congeal status` lists what failed, and why.")
+        grown: dict[str, int] = {}
         with _embeddings(connection, unit, work, n) as (embeddings, ids), work.watch.phase("cluster"):
-            sorting = sort(embeddings, settings)
+            if base is None:
+                sorting = sort(embeddings, settings)
+                rows = Rows(n, sorting.distances)
+                rows.grade(sorting, names_of(sorting, ids), settings.atlases.atlas_size)
+            else:
+                earlier = _earlier(connection, base)
+                rows, joined, founded = grow(embeddings, ids, earlier, settings, unit.payload["regrade"])
+                grown = {"joined": joined, "founded": founded}
         connection.execute(
             "CREATE TABLE sorting "
             "(position BIGINT, cluster_id VARCHAR, role VARCHAR, rank INTEGER, distance FLOAT)"
         )
-        insert(connection, "sorting", _sorting_table(sorting, ids, settings))
+        insert(connection, "sorting", rows.table())
         members = _members(connection, unit.payload["scope"])
         sets = _sets(connection)
         record = {
+            "inputs": unit.payload["inputs"],
             "clusters": sets.num_rows,
             "outliers": scalar(connection, "SELECT count(*) FROM sorting WHERE cluster_id IS NULL"),
+            **grown,
         }
         outputs = {
             "members.parquet": encode_table(members, MEMBERS),
@@ -164,21 +180,16 @@ def make_clusters(unit: Unit) -> Marker:
     return work.commit(outputs, record)
 
 
-def sort(embeddings: Floats, settings: Settings) -> Sorting:
-    """The split that the settings ask for: everything in one set, or what the embeddings say.
-
-    embeddings: float32 [n, d], unit length. Distances are 1 - cosine.
-    """
-    asked = settings.clusters
-    if asked.method == SINGLE:
-        mean = embeddings.mean(axis=0, dtype=np.float64).astype(np.float32)
-        medoid = int(np.argmax(embeddings @ mean))
-        distances = (1 - embeddings @ embeddings[medoid]).astype(np.float32)
-        return Sorting(np.zeros(len(embeddings), np.int32), np.array([medoid], np.int32), distances)
-    from congeal.clustering import cluster
-
-    found = cluster(embeddings, smallest=asked.smallest, sample=asked.sample, seed=settings.seed)
-    return Sorting(found.labels, found.medoids, found.distances)
+def _earlier(connection: duckdb.DuckDBPyConnection, base: Location) -> pa.Table:
+    """What the base says of every usable image, see `tasks.growth.grow`."""
+    load(connection, "base", [base], MEMBERS, "image_id, cluster_id, role, rank, distance")
+    return connection.sql(
+        """SELECT b.cluster_id, b.role, b.rank, b.distance, b.image_id IS NOT NULL AS known, s.size
+        FROM usable u LEFT JOIN base b USING (image_id)
+        LEFT JOIN (SELECT cluster_id, count(*) AS size FROM base GROUP BY cluster_id) s
+               ON s.cluster_id = b.cluster_id
+        ORDER BY position"""
+    ).to_arrow_table()
 
 
 def _gather(connection: duckdb.DuckDBPyConnection, unit: Unit) -> int:
@@ -249,33 +260,6 @@ def _room(folder: Path, n: int, channels: int) -> Floats:
     return np.memmap(folder / "embeddings.f32", np.float32, "w+", shape=(n, channels))
 
 
-def _sorting_table(sorting: Sorting, ids: pa.ChunkedArray, settings: Settings) -> pa.Table:
-    """position, cluster_id, role, rank, distance of every image; the medoid has rank 0."""
-    n = len(sorting.labels)
-    cluster_ids: list[str | None] = [None] * n
-    roles: list[str | None] = [None] * n
-    ranks: list[int | None] = [None] * n
-    nearness = sorting.distances.astype(np.float64)
-    nearness[sorting.medoids] = -np.inf
-    order = np.lexsort((np.arange(n), nearness, sorting.labels))
-    starts = np.searchsorted(sorting.labels[order], np.arange(len(sorting.medoids) + 1))
-    for start, end in pairwise(starts.tolist()):
-        inside = order[start:end]
-        name = "c" + digest(sorted(ids.take(pa.array(inside)).to_pylist()), length=12)[:11]
-        for rank, position in enumerate(inside.tolist()):
-            cluster_ids[position] = name
-            roles[position] = "member" if rank < settings.atlases.atlas_size else "fitted"
-            ranks[position] = rank
-    columns: dict[str, Any] = {
-        "position": pa.array(range(n), pa.int64()),
-        "cluster_id": pa.array(cluster_ids, pa.string()),
-        "role": pa.array(roles, pa.string()),
-        "rank": pa.array(ranks, pa.int32()),
-        "distance": pa.array(sorting.distances, pa.float32()),
-    }
-    return pa.table(columns)
-
-
 def _members(connection: duckdb.DuckDBPyConnection, scope_: str) -> pa.Table:
     return connection.sql(
         f"""SELECT image_id, cluster_id, role, rank, distance, cluster_id IS NULL AS outlier,
@@ -287,7 +271,7 @@ def _members(connection: duckdb.DuckDBPyConnection, scope_: str) -> pa.Table:
 
 def _sets(connection: duckdb.DuckDBPyConnection) -> pa.Table:
     return connection.sql(
-        """SELECT cluster_id, min(image_id) FILTER (WHERE rank = 0) AS medoid_image_id,
+        """SELECT cluster_id, arg_min(image_id, rank) AS medoid_image_id,
                   count(*) AS n_images, count(*) FILTER (WHERE role = 'member') AS n_members
            FROM usable JOIN sorting USING (position)
            WHERE cluster_id IS NOT NULL GROUP BY cluster_id ORDER BY cluster_id"""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,12 +22,14 @@ from infra.tables import dataset
 from tasks import features
 from tasks.clusters import MEMBERS
 from tasks.position import read_position
+from tasks.sorting import MEMBER
 from tasks.stage import address, batched
 
 if TYPE_CHECKING:
     import torch
 
-    from congeal.atlas import Alignment
+    from congeal.anchoring import Anchor
+    from congeal.atlas import Alignment, Atlas
 
 Array = npt.NDArray[np.float16]
 
@@ -126,53 +128,68 @@ def align_set(
     settings: Settings,
     device: torch.device,
     watch: Stopwatch,
+    anchor: Anchor | None = None,
 ) -> Alignment:
     """The alignment of a whole cluster, in the members' order.
 
-    Those with the role "member" build the atlas; the rest are fitted to it, a slab at a time.
+    Those with the role "member" come first and build the atlas; the rest are fitted to it. anchor: poses that
+    the builders had in an older solution, in whose frame the atlas then lies.
     """
-    solver = importlib.import_module(SOLVERS[settings.atlases.solver])
-    asked = settings.atlases
-    builders = [member for member in members if member.role == "member"]
-    rest = members[len(builders) :]
+    builders = [member for member in members if member.role == MEMBER]
     with watch.phase("read"):
         directions = read_position(position)
         dense = read_features(destination, builders)
     with watch.phase("solver"):
-        parts = [
-            solver.align(
-                dense.features,
-                dense.saliency,
-                mirrored_features=dense.mirrored,
-                mirrored_saliency=dense.mirrored_saliency,
-                position=directions,
-                extent=dense.extent,
-                resolution=asked.resolution,
-                map_resolution=asked.map_resolution,
-                seed=settings.seed,
-                valid=on_image(builders, dense),
-                device=device,
-            )
-        ]
-    for slab in batched(rest, SLAB):
+        first: Alignment = _solver(settings).align(
+            dense.features,
+            dense.saliency,
+            mirrored_features=dense.mirrored,
+            mirrored_saliency=dense.mirrored_saliency,
+            position=directions,
+            extent=dense.extent,
+            resolution=settings.atlases.resolution,
+            map_resolution=settings.atlases.map_resolution,
+            seed=settings.seed,
+            anchor=anchor,
+            valid=on_image(builders, dense),
+            device=device,
+        )
+    rest = fit_set(first.atlas, destination, members[len(builders) :], settings, device, watch)
+    return joined([first, *(aligned for _, aligned in rest)])
+
+
+def fit_set(
+    atlas: Atlas,
+    destination: Location,
+    members: Sequence[Member],
+    settings: Settings,
+    device: torch.device,
+    watch: Stopwatch,
+) -> Iterator[tuple[Sequence[Member], Alignment]]:
+    """Images fitted to an atlas, a slab at a time."""
+    for slab in batched(members, SLAB):
         with watch.phase("read"):
             dense = read_features(destination, slab)
         with watch.phase("solver"):
-            parts.append(
-                solver.fit(
-                    parts[0].atlas,
+            yield (
+                slab,
+                _solver(settings).fit(
+                    atlas,
                     dense.features,
                     dense.saliency,
                     mirrored_features=dense.mirrored,
                     mirrored_saliency=dense.mirrored_saliency,
                     extent=dense.extent,
-                    map_resolution=asked.map_resolution,
+                    map_resolution=settings.atlases.map_resolution,
                     seed=settings.seed,
                     valid=on_image(slab, dense),
                     device=device,
-                )
+                ),
             )
-    return joined(parts)
+
+
+def _solver(settings: Settings) -> Any:
+    return importlib.import_module(SOLVERS[settings.atlases.solver])
 
 
 def on_image(members: Sequence[Member], dense: Dense) -> npt.NDArray[np.float32]:

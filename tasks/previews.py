@@ -5,18 +5,15 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from infra.settings import Settings
 from infra.storage import Location
-from tasks.members import Member
+from tasks.atlas_files import Stored
 from tasks.reading import Unreadable, read_square
-
-if TYPE_CHECKING:
-    from congeal.atlas import Alignment
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -33,17 +30,17 @@ class Pictures:
 def draw(
     source: Location,
     shown: Sequence[tuple[str, str | None]],
-    members: Sequence[Member],
-    aligned: Alignment,
+    stored: Stored,
     settings: Settings,
 ) -> Pictures:
     """The previews of one cluster, from at most `previews.members` of its images, read again at a small size.
 
     An image that cannot be read any more is left out of the pictures, and the atlas is there all the same.
     """
+    from congeal.coordinates import Frame
     from congeal.rendering import average_image, contact_sheet, feature_colours, warped
 
-    position = {member.image_id: index for index, member in enumerate(members)}
+    position = {member.image_id: index for index, member in enumerate(stored.members)}
     squares: list[Pixels] = []
     rows: list[int] = []
     not_shown: dict[str, str] = {}
@@ -55,13 +52,15 @@ def draw(
             squares.append(image)
             rows.append(position[image_id])
     files = {
-        "previews/atlas_features.png": png(feature_colours(aligned.atlas.features, aligned.atlas.saliency))
+        "previews/atlas_features.png": png(feature_colours(stored.atlas.features, stored.atlas.saliency))
     }
     if not squares:
         return Pictures(files, None, not_shown)
     images = np.stack(squares)
-    forward = aligned.forward[rows]
-    fits = ~np.asarray(aligned.outlier[rows], bool)
+    maps = stored.images["maps/forward"]
+    frames = [Frame(stored.members[row].width, stored.members[row].height) for row in rows]
+    forward = np.stack([frame.to_frame(maps[row]) for frame, row in zip(frames, rows, strict=True)])
+    fits = stored.good[rows]
     weights = (fits if fits.any() else np.ones_like(fits)).astype(np.float32)
     average = average_image(images, forward, weights)
     columns = columns_for(len(squares))

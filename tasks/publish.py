@@ -44,6 +44,8 @@ def run_key(survey: Survey, settings: Settings, storage_key: str) -> str:
             inner = inner[section]
         inner.pop(name, None)
     values["features"].pop("weights")
+    # What is to be solved anew is an act, not a state.
+    values["atlases"].pop("resolve")
     return digest(survey.digest, values, VERSIONS, storage_key)
 
 
@@ -90,10 +92,12 @@ def stage(
     run: Run, key: str, weights: Weights, results: Mapping[str, StageResult], counts: Mapping[str, int]
 ) -> Published:
     """Replace the pointer, unless what it names is the same."""
+    settings = recorded(run.settings)
+    settings["atlases"]["resolve"] = []
     publication = Publication(
         run_key=key,
         source=run.source.url,
-        settings=recorded(run.settings),
+        settings=settings,
         backbone=weights.backbone,
         weights_fingerprint=weights.fingerprint,
         units={name: results[name].names for name in VERSIONS},

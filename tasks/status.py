@@ -12,6 +12,7 @@ from infra.errors import DamagedError, UserError
 from infra.publications import check_layout, published, versions
 from infra.storage import Location
 from infra.tables import IMAGES, dataset
+from tasks.resolving import drifting
 from tasks.versions import VERSIONS
 
 MOST_FAILURES = 20
@@ -50,6 +51,7 @@ def status(destination: Location, version: str | None = None) -> dict[str, Any]:
         "images": {name: counts[name] for name in ("ok", "failed", "duplicate")},
         "clusters": counts["clusters"],
         "outliers": counts["outliers"],
+        "drifting": drifting(marker.record for marker in markers["atlases"]),
         "failures": _failures(destination, markers["index"]),
     }
 

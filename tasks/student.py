@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from congeal import embedded
 from congeal.errors import CongealError
 from infra.commits import Marker, digest
 from infra.errors import DamagedError, MissingError, UserError
 from infra.provenance import code_version
 from infra.settings import Settings
 from infra.storage import Location
+from tasks.learner import Learner
 from tasks.stage import Run
-from tasks.targets import Sizes, Targets, read_unit
+from tasks.targets import Targets, read_unit
 from tasks.weights import Weights
 
 if TYPE_CHECKING:
@@ -30,56 +30,9 @@ STUDENT = "student.safetensors"
 CARD = "card.json"
 VERSION = 1
 SAVE_EVERY = 120.0  # seconds between two states of the training
-BASIS_UNITS = 8  # units of views that the student's channels are fitted on
+FEW_UNITS, FEW_VIEWS = 8, 128  # what the student's channels are fitted on
+ROUND_VIEWS = 48  # that its matrices are rounded by
 TOLD = 4  # decimals of what a card says
-
-
-@dataclass(frozen=True)
-class Learner:
-    """A student before it has learned: its name, the sizes of its views, what it starts from."""
-
-    name: str
-    sizes: Sizes
-    start: str  # fingerprint of the weights, or "nothing"
-    start_bytes: bytes | None
-
-
-def fitting(settings: Settings, weights: Weights) -> Learner:
-    """The student that the settings ask for; UserError if it does not exist or does not suit the teacher."""
-    from congeal.backbones import BackboneSpec, geometry
-    from congeal.students import Student
-    from congeal.weights import fingerprint, state_dict
-    from tasks.weights import backbone_spec
-
-    if weights.backbone == embedded.NAME:
-        raise UserError(
-            "the embedded backbone is a student itself: name a teacher with features.backbone, "
-            "and its file with features.weights where the hub cannot be reached."
-        )
-    asked = settings.distill
-    try:
-        taught = geometry(backbone_spec(weights, settings.features))
-        small = geometry(BackboneSpec(asked.student))
-        data = _start(settings)
-        name = Student(asked.student, None if data is None else state_dict(data)).name
-    except CongealError as error:
-        raise UserError(str(error)) from error
-    if small.channels > taught.channels:
-        raise UserError(
-            f"the student {name} has {small.channels} channels and its teacher {weights.backbone} only "
-            f"{taught.channels}: set distill.student to a smaller one."
-        )
-    if taught.grid < 2:
-        raise UserError(f"features.image_size {taught.image_size} gives the teacher a single cell: raise it.")
-    sizes = Sizes(taught.grid // 2, taught.grid, taught.patch_size, small.patch_size)
-    return Learner(name, sizes, "nothing" if data is None else fingerprint(data), data)
-
-
-def _start(settings: Settings) -> bytes | None:
-    asked = settings.distill
-    if asked.start is not None:
-        return Location.parse(asked.start, settings.storage).read_bytes()
-    return embedded.weights() if asked.student == embedded.ARCHITECTURE else None
 
 
 def train(run: Run, learner: Learner, weights: Weights, targets: Targets) -> dict[str, Any]:
@@ -87,7 +40,7 @@ def train(run: Run, learner: Learner, weights: Weights, targets: Targets) -> dic
 
     Raises UserError if the training cannot go on (see `congeal.training`).
     """
-    recipe = _recipe(run.settings, targets)
+    recipe = _recipe(run.settings, targets, learner)
     identity = digest("student", VERSION, learner.name, learner.start, asdict(recipe), _contents(targets))
     finished = _finished(run.destination, identity)
     if finished is not None:
@@ -106,30 +59,33 @@ def _train(
     from congeal.packing import checksum, pack
     from congeal.students import Student
     from congeal.training import Training
-    from congeal.weights import state_dict
 
     place = run.destination / "training" / f"{identity}.safetensors"
     torch.set_num_threads(run.engine.threads(1))
-    start = None if learner.start_bytes is None else state_dict(learner.start_bytes)
-    student = Student(learner.name, start, run.settings.seed)
-    coarse = _lessons(run.destination, targets.units["coarse"])
-    fine = _lessons(run.destination, targets.units["fine"]) if recipe.finish else None
-    basis = _basis(coarse, student)
-    training = Training(student, basis, recipe, _device(run.settings))
+    student = Student(learner.name, learner.sizes.cells, learner.state, run.settings.seed)
+    lessons = _lessons(run.destination, targets.units["views"])
+    few = _few(lessons)
+    steps = student.round(_floats(few.pixels[:ROUND_VIEWS]), recipe.bits) if recipe.bits < 8 else None
+    basis = _basis(few, student, learner.shared)
+    training = Training(student, basis, recipe, _device(run.settings), steps)
     _resume(training, place)
     saved, total = time.monotonic(), recipe.steps * recipe.batch
     done = training.step * recipe.batch
     with run.progress.stage("training, views", total=total, done=done) as advance:
-        for _ in training.run(coarse, fine):
+        for _ in training.run(lessons):
             advance(recipe.batch)
             if time.monotonic() - saved > SAVE_EVERY:
                 _save(training, place)
                 saved = time.monotonic()
     _save(training, place)
     state = training.averaged()
-    agreed = _agreement(run, learner, pack(state, learner.name, {}), basis, targets)
+
+    def packed(card: Mapping[str, Any]) -> bytes:
+        return pack(state, learner.name, card, half=recipe.bits >= 16, steps=training.steps())
+
+    agreed = _agreement(run, learner, packed({}), basis, targets)
     card = _card(run, learner, weights, targets, recipe, agreed) | {"identity": identity}
-    data = pack(state, learner.name, card)
+    data = packed(card)
     card["student"] |= {"bytes": len(data), "sha256": checksum(data)}
     (run.destination / STUDENT).write_bytes(data)
     (run.destination / CARD).write_bytes(json.dumps(card, indent=1, sort_keys=True).encode() + b"\n")
@@ -137,21 +93,28 @@ def _train(
     return card
 
 
-def _recipe(settings: Settings, targets: Targets) -> Recipe:
+def _recipe(settings: Settings, targets: Targets, learner: Learner) -> Recipe:
     from congeal.distillation import Recipe
 
     asked = settings.distill
-    views = sum(marker.record["views"] for marker in targets.units["coarse"])
+    views = sum(marker.record["views"] for marker in targets.units["views"])
     steps = max(asked.epochs * views // asked.batch, 1)
     return Recipe(
         steps=steps,
         batch=asked.batch,
-        finish=asked.finish if targets.units["fine"] else 0.0,
-        learning_rate=asked.learning_rate,
+        bits=asked.bits,
+        learning_rate=asked.learning_rate or _rate(learner, asked.bits),
         warmup=min(100, steps // 10),
         precision=settings.features.precision,
         seed=settings.seed,
     )
+
+
+def _rate(learner: Learner, bits: float) -> float:
+    """The highest learning rate; a higher one wipes out within ten steps what a part of its teacher knows."""
+    if not learner.shared:
+        return 5e-4
+    return 1e-4 if bits < 8 else 3e-5
 
 
 def _contents(targets: Targets) -> list[list[str]]:
@@ -167,19 +130,33 @@ def _lessons(destination: Location, markers: tuple[Marker, ...]) -> Lessons:
     return Lessons([int(marker.record["views"]) for marker in markers], load)
 
 
-def _basis(coarse: Lessons, student: Any) -> TargetBasis:
-    """The student's channels in the teacher's, fitted on some units, turned to what the student says."""
+def _few(lessons: Lessons) -> Examples:
+    """Some examples of the first units."""
     import torch
 
-    from congeal.targets import fit_basis, joined
+    from congeal.targets import joined
 
-    count = min(BASIS_UNITS, len(coarse.sizes))
-    few = joined([coarse.load(unit) for unit in range(count)])
-    some = few.rows(torch.arange(0, len(few), max(len(few) // 256, 1)))
+    units = range(min(FEW_UNITS, len(lessons.sizes)))
+    found = joined([lessons.load(unit) for unit in units])
+    return found.rows(torch.arange(0, len(found), max(len(found) // FEW_VIEWS, 1)))
+
+
+def _floats(pixels: torch.Tensor) -> torch.Tensor:
+    return pixels.permute(0, 3, 1, 2).float() / 255
+
+
+def _basis(few: Examples, student: Any, shared: bool) -> TargetBasis:
+    """The student's channels in the teacher's: the same, or fitted on some examples."""
+    import torch
+
+    from congeal.targets import fit_basis, shared_basis
+
+    if shared:
+        return shared_basis(few)
     with torch.no_grad():
-        seen = [student(pixels.permute(0, 3, 1, 2).float() / 255) for pixels in torch.split(some.pixels, 16)]
+        seen = [student(_floats(pixels)) for pixels in torch.split(few.pixels, 16)]
     tokens, embedding = torch.cat([one.tokens for one in seen]), torch.cat([one.embedding for one in seen])
-    return fit_basis(some, student.channels).turned_to(some, tokens, embedding)
+    return fit_basis(few, student.channels).turned_to(few, tokens, embedding)
 
 
 def _resume(training: Any, place: Location) -> None:
@@ -234,9 +211,7 @@ def _agreement(
 
     held = joined([read_unit(run.destination, marker) for marker in targets.units["held"]])
     asked = run.settings.features
-    spec = BackboneSpec(
-        learner.name, learner.sizes.fine * learner.sizes.student_patch, precision=asked.precision
-    )
+    spec = BackboneSpec(learner.name, learner.sizes.student, precision=asked.precision)
     backbone = load_backbone(spec, data, asked.device)
     seen = [backbone(pixels) for pixels in torch.split(held.pixels, 4)]
     features, embedding = torch.cat([s.features for s in seen]), torch.cat([s.embedding for s in seen])
@@ -250,13 +225,12 @@ def _card(
     run: Run, learner: Learner, weights: Weights, targets: Targets, recipe: Recipe, agreed: Mapping[str, Any]
 ) -> dict[str, Any]:
     asked = run.settings.features
-    size = learner.sizes.fine * learner.sizes.teacher_patch
     views = {kind: sum(int(m.record["views"]) for m in targets.units[kind]) for kind in targets.units}
     return {
         "student": {"backbone": learner.name, "start": learner.start},
         "teacher": {
             "backbone": weights.backbone, "weights_fingerprint": weights.fingerprint,
-            "layer": asked.layer, "facet": asked.facet, "image_size": size,
+            "layer": asked.layer, "facet": asked.facet, "image_size": learner.sizes.teacher,
         },
         "data": {
             "source": run.source.url, "images": targets.images, "held_out": targets.held, "views": views,

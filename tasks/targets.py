@@ -1,6 +1,6 @@
 """What a teacher sees in views of a source's images: the targets that a student learns from.
 
-A unit is a group of views of one grid. Its pixels at the student's size lie beside what the teacher sees in
+A unit is a group of views. Its pixels at the student's size lie beside what the teacher sees in
 the same view, so that training reads nothing else and never asks the teacher again.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,22 +45,27 @@ VERSION = 1
 GROUP = "targets.zarr"
 LEAST_IMAGES = 64
 HELD_SHARE, LEAST_HELD, MOST_HELD = 0.05, 8, 200
-SMALLEST = {"coarse": 0.35, "fine": 0.5}  # smallest side of a crop, as a share of the image's
-KINDS = ("coarse", "fine", "held")
+SMALLEST = 0.5  # smallest side of a crop, as a share of the image's
+KINDS = ("views", "held")
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Cells a side of the two grids, and the pixels a side of a cell: the teacher's, the student's."""
+    """Cells a side of the views, and the pixels a side of a cell: the teacher's, the student's."""
 
-    coarse: int
-    fine: int
+    cells: int
     teacher_patch: int
     student_patch: int
 
-    def grid(self, kind: str) -> int:
-        """Cells a side of a unit's views."""
-        return self.coarse if kind == "coarse" else self.fine
+    @property
+    def teacher(self) -> int:
+        """The side in pixels of a view for the teacher."""
+        return self.cells * self.teacher_patch
+
+    @property
+    def student(self) -> int:
+        """The side in pixels of a view for the student."""
+        return self.cells * self.student_patch
 
 
 @dataclass(frozen=True)
@@ -79,12 +84,10 @@ def stage(run: Run, catalog: Catalog, weights: Weights, sizes: Sizes) -> Targets
     Raises UserError for a source with too few sound images to learn from.
     """
     learned, held = _members(run, catalog)
-    asked, seed = run.settings.distill, run.settings.seed
-    fine = learned[: round(asked.fine * len(learned))]
+    seed = run.settings.seed
     wanted = {
         # The first view of each image is all of it; each later one is a round of its own.
-        "coarse": [(member, turn) for turn in range(asked.views) for member in learned],
-        "fine": [(member, 0) for member in fine],
+        "views": [(member, turn) for turn in range(run.settings.distill.views) for member in learned],
         "held": [(member, 0) for member in held],
     }
     result, markers = StageResult(STAGE, ()), {}
@@ -93,9 +96,8 @@ def stage(run: Run, catalog: Catalog, weights: Weights, sizes: Sizes) -> Targets
         payload = {
             "source": run.source, "settings": run.settings, "weights": weights, "kind": kind, "sizes": sizes,
         }  # fmt: skip
-        size = _views_per_unit(run.settings, sizes, kind)
         units = []
-        for members in batched(wanted[kind], size):
+        for members in batched(wanted[kind], _views_per_unit(run.settings, sizes)):
             name = digest(here, seed, [[image_id, turn] for (image_id, _), turn in members])
             place = address(run.destination, STAGE, VERSION, here, name)
             units.append(Unit(place, {**payload, "members": members}, items=len(members)))
@@ -108,10 +110,9 @@ def stage(run: Run, catalog: Catalog, weights: Weights, sizes: Sizes) -> Targets
 
 def _scope(settings: Settings, weights: Weights, sizes: Sizes, kind: str) -> str:
     asked = settings.features
-    size = (sizes.grid(kind), sizes.teacher_patch, sizes.student_patch)
     return digest(
         STAGE, VERSION, weights.backbone, weights.fingerprint, asked.layer, asked.facet, asked.precision,
-        kind, size, length=16,
+        kind, asdict(sizes), length=16,
     )  # fmt: skip
 
 
@@ -132,10 +133,10 @@ def _members(run: Run, catalog: Catalog) -> tuple[list[Named], list[Named]]:
     return named[held:][: run.settings.distill.images], named[:held]
 
 
-def _views_per_unit(settings: Settings, sizes: Sizes, kind: str) -> int:
-    cells = sizes.grid(kind) ** 2
+def _views_per_unit(settings: Settings, sizes: Sizes) -> int:
     # The teacher's channels are not known here; 768 is usual, and pixels weigh about as much.
-    return max(settings.distill.shard_bytes // (cells * (2 * 768 + 3 * sizes.student_patch**2)), 1)
+    a_cell = 2 * 768 + 3 * sizes.student_patch**2
+    return max(settings.distill.shard_bytes // (sizes.cells**2 * a_cell), 1)
 
 
 def make_unit(unit: Unit) -> Marker:
@@ -148,15 +149,14 @@ def make_unit(unit: Unit) -> Marker:
     weights: Weights = unit.payload["weights"]
     sizes: Sizes = unit.payload["sizes"]
     kind: str = unit.payload["kind"]
-    grid = sizes.grid(kind)
     with work.watch.phase("start"):
         import torch
 
         torch.set_num_threads(unit.threads)
-        features = settings.features.model_copy(update={"image_size": grid * sizes.teacher_patch})
+        features = settings.features.model_copy(update={"image_size": sizes.teacher})
         teacher = load_weights(weights, features)
     with work.watch.phase("decode"):
-        views = list(_views(unit, grid * sizes.teacher_patch, grid * sizes.student_patch))
+        views = list(_views(unit, sizes))
     arrays: dict[str, list[npt.NDArray[Any]]] = {
         "pixels": [],
         "features": [],
@@ -176,14 +176,12 @@ def make_unit(unit: Unit) -> Marker:
                 name: ArraySpec(np.stack(data), ("view", *(f"{name}_{axis}" for axis in range(data[0].ndim))))
                 for name, data in arrays.items()
             }
-            encoded = encode_group(specs, {"kind": kind, "grid": grid, "teacher": weights.backbone})
+            encoded = encode_group(specs, {"kind": kind, "grid": sizes.cells, "teacher": weights.backbone})
             outputs = {f"{GROUP}/{path}": data for path, data in encoded.items()}
     return work.commit(outputs, {"views": len(views), "kind": kind})
 
 
-def _views(
-    unit: Unit, teacher_size: int, student_size: int
-) -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]]:
+def _views(unit: Unit, sizes: Sizes) -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]]:
     """Each view's pixels at the teacher's and at the student's size."""
     from congeal.images import decode
 
@@ -195,11 +193,11 @@ def _views(
         (image_id, uri), turn = member
         try:
             data = (source / str(uri)).read_bytes()
-            image = decode(data, limits.max_pixels, limits.min_side, target=2 * teacher_size)
+            image = decode(data, limits.max_pixels, limits.min_side, target=2 * sizes.teacher)
         except (UserError, ImageError):
             return None
         view = _view(unit.payload["kind"], image_id, turn, settings.seed)
-        return view.render(image, teacher_size), view.render(image, student_size)
+        return view.render(image, sizes.teacher), view.render(image, sizes.student)
 
     with ThreadPoolExecutor(readers_of(source)) as pool:
         for pair in pool.map(cut, unit.payload["members"]):
@@ -213,9 +211,8 @@ def _view(kind: str, image_id: str, turn: int, seed: int) -> View:
 
     if kind == "held":
         return View()
-    generator = np.random.default_rng([KINDS.index(kind), turn, seed, int(image_id, 16)])
-    whole = turn == 0 and (kind == "coarse" or bool(generator.integers(2)))
-    return draw_view(generator, 1.0 if whole else SMALLEST[kind])
+    generator = np.random.default_rng([turn, seed, int(image_id, 16)])
+    return draw_view(generator, SMALLEST if turn else 1.0)
 
 
 def read_unit(destination: Location, marker: Marker) -> Examples:

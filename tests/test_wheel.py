@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from congeal import embedded
-
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = {"congeal", "infra", "tasks", "flows"}
 
@@ -57,8 +55,7 @@ def test_the_wheel_holds_the_four_floors_and_nothing_else(wheel: Path) -> None:
     assert tops == FLOORS
     assert {f"{floor}/py.typed" for floor in FLOORS} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
-    if embedded.present():
-        assert {"congeal/embedded/student.safetensors", "congeal/embedded/card.json"} <= set(names)
+    assert {"congeal/embedded/student.safetensors", "congeal/embedded/card.json"} <= set(names)
 
 
 def test_the_floors_are_imported_from_the_wheel(installed: Path, tmp_path: Path) -> None:
@@ -81,7 +78,6 @@ def test_the_science_needs_no_storage_and_no_orchestration(installed: Path, tmp_
     assert result.stdout.strip() == "[]"
 
 
-@pytest.mark.skipif(not embedded.present(), reason="the student is not trained yet")
 def test_the_embedded_backbone_comes_along(installed: Path, tmp_path: Path) -> None:
     script = (
         "from congeal.backbones import BackboneSpec, load_backbone; "

@@ -7,15 +7,10 @@ from importlib.resources import files
 from typing import Any
 
 NAME = "embedded"
-ARCHITECTURE = "deit_tiny_patch16_224:7"
+ARCHITECTURE = "vit_small_patch14_dinov2.lvd142m@19"
 
 _WEIGHTS = "student.safetensors"
 _CARD = "card.json"
-
-
-def present() -> bool:
-    """Whether this copy of the package holds the weights."""
-    return files(__name__).joinpath(_WEIGHTS).is_file()
 
 
 def weights() -> bytes:

@@ -107,3 +107,16 @@ def varied_poses(count: int, seed: int = 0, *, mirrored: bool = False, bend: flo
         )
         for image in range(count)
     ]
+
+
+def kinds(
+    sizes: list[int], *, spread: float = 0.6, seed: int = 0, d: int = 32
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Unit vectors around random centres, and the kind of each."""
+    random = np.random.default_rng(seed)
+    centres = random.normal(0, 1, (len(sizes), d)) / np.sqrt(d)
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    points = centres[labels] + spread * random.normal(0, 1, (len(labels), d)) / np.sqrt(d)
+    order = random.permutation(len(labels))
+    points = points[order] / np.linalg.norm(points[order], axis=1, keepdims=True)
+    return points.astype(np.float32), labels[order]

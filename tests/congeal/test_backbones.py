@@ -203,6 +203,39 @@ def test_a_cell_lies_where_its_patch_is(patch_stride: int | None, size: int) -> 
         assert np.abs(reached - dot).max() <= (half_a_stride if patch_stride else backbone.patch_size / size)
 
 
+@pytest.mark.parametrize("facet", ["token", "key"])
+def test_what_is_worked_on_fewer_cells_is_shown_on_all_in_the_same_frame(facet: str) -> None:
+    weights, images = random_weights(TINY), pictures(96)
+    backbone = load(f"{TINY}@16", weights, image_size=96, facet=facet)
+    plain = load(TINY, weights, image_size=96, facet=facet)
+    shape = geometry(BackboneSpec(f"{TINY}@16", image_size=96, facet=facet))
+    assert (shape.worked, shape.grid, shape.extent) == (3, plain.grid, plain.extent)
+    seen, small = backbone(images), load(TINY, weights, image_size=48, facet=facet)
+    shrunk = torch.nn.functional.interpolate(
+        torch.from_numpy(images).permute(0, 3, 1, 2).float(), size=(48, 48), mode="bilinear", antialias=True
+    )
+    few = small(shrunk.permute(0, 2, 3, 1).round().to(torch.uint8))
+    assert seen.features.shape == plain(images).features.shape
+    assert seen.saliency.amax((1, 2)).tolist() == [1, 1]
+    # The middle of each worked cell lies between four shown ones.
+    between = torch.nn.functional.avg_pool2d(seen.features.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
+    alike = torch.nn.functional.cosine_similarity(between[:, 1, 1], few.features[:, 1, 1], dim=-1)
+    assert alike.min() > 0.9
+    torch.testing.assert_close(seen.embedding, few.embedding, atol=0.02, rtol=0.05)
+
+
+@pytest.mark.parametrize(("x", "y"), [(24, 24), (72, 40), (60, 72)])
+def test_on_fewer_cells_too_a_cell_lies_where_its_patch_is(x: int, y: int) -> None:
+    backbone = load(f"{TINY}@16", random_weights(TINY), image_size=192, layer=0, facet="value")
+    blank = np.zeros((1, 192, 192, 3), np.uint8)
+    dotted = blank.copy()
+    dotted[0, 2 * y - 8 : 2 * y + 8, 2 * x - 8 : 2 * x + 8] = 255
+    change = (backbone(dotted).features - backbone(blank).features)[0].norm(dim=-1).numpy()
+    centres = cell_centres(backbone.grid, backbone.extent)
+    reached = (centres * change[..., None]).sum((0, 1)) / change.sum()
+    assert np.abs(reached - (np.array([x, y]) / 48 - 1)).max() <= 1 / 6
+
+
 def test_without_positions_moving_the_patches_moves_the_features() -> None:
     state = safetensors.torch.load(random_weights(TINY))
     state["pos_embed"][:, 1:] = 0
@@ -322,6 +355,8 @@ def test_default_sizes_are_32_patches_a_side() -> None:
 def test_geometry_needs_no_weights_and_agrees_with_what_is_loaded() -> None:
     giant = geometry(BackboneSpec("dinov2_vitg14_reg", facet="key", stride=7))
     assert (giant.grid, giant.channels, giant.embedding_channels) == (63, 1536, 1536)
+    thin = geometry(BackboneSpec("dinov2_vits14@22"))
+    assert (thin.grid, thin.worked, thin.extent, thin.image_size, thin.channels) == (32, 22, 1.0, 448, 384)
     spec = BackboneSpec(TINY, image_size=96, stride=4, facet="query")
     shape, backbone = geometry(spec), load(TINY, image_size=96, stride=4, facet="query")
     for field in ("grid", "extent", "channels", "embedding_channels", "image_size", "patch_size", "stride"):
@@ -342,6 +377,8 @@ def test_geometry_needs_no_weights_and_agrees_with_what_is_loaded() -> None:
         ({"layer": 99}, r"no layer 99; its layers are 0 to \d+, or -\d+ to -1"),
         ({"layer": -99}, "no layer -99"),
         ({"facet": "keys"}, "no facet 'keys'; use one of token, key, query, value"),
+        ({"name": f"{TINY}@16", "image_size": 96, "stride": 8}, "interpolates its features already"),
+        ({"name": f"{TINY}:0+30"}, r"has no block 30; its blocks are 0 to \d+"),
         ({"name": "dinov2_vitz14"}, "no backbone 'dinov2_vitz14'; the nearest"),
         ({"precision": "int8"}, "no precision 'int8'"),
     ],

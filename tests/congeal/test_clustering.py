@@ -3,22 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.metrics import silhouette_score, v_measure_score
+from synthetic import kinds
 
 from congeal.clustering import cluster, silhouette
 from congeal.errors import CongealError
-
-
-def kinds(
-    sizes: list[int], *, spread: float = 0.6, seed: int = 0, d: int = 32
-) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors around random centres, and the kind of each."""
-    random = np.random.default_rng(seed)
-    centres = random.normal(0, 1, (len(sizes), d)) / np.sqrt(d)
-    labels = np.repeat(np.arange(len(sizes)), sizes)
-    points = centres[labels] + spread * random.normal(0, 1, (len(labels), d)) / np.sqrt(d)
-    order = random.permutation(len(labels))
-    points = points[order] / np.linalg.norm(points[order], axis=1, keepdims=True)
-    return points.astype(np.float32), labels[order]
 
 
 @pytest.mark.parametrize("sizes", [[30, 30], [40, 20, 10, 8], [12] * 9, [60, 12, 9]])

@@ -81,7 +81,7 @@ def test_images_without_maps_get_a_sentence(
     finished: Path, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tasks import clusters
-    from tasks.clusters import Sorting
+    from tasks.sorting import Sorting
 
     labels = np.array([0, 0, 0, 0, 1, 1, 1, 1, -1, -1], np.int32)
     split = Sorting(labels, np.array([0, 4], np.int32), np.zeros(10, np.float32))

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from synthetic import GRID, Pose, Scene, Thing, scene, varied_poses
 
-from congeal.atlas import Alignment
+from congeal.atlas import GUIDED, Alignment
 from congeal.coordinates import Frame
 from congeal.errors import CongealError
 from congeal.fitting import fit
-from congeal.solver import align
+from congeal.solver import SYMMETRIC, align
 from congeal.transfer import Maps, transfer
 
 SIDE = 480  # pixels of the made-up originals
@@ -179,6 +179,21 @@ def test_a_mirror_symmetric_thing_stays_unmirrored_with_no_margin() -> None:
     found = solved(scene([Thing(3, symmetric=True)] * 6, varied_poses(6)))
     assert not found.mirrored.any()
     assert abs(found.margin) < 0.15
+
+
+def test_matches_that_change_sides_do_not_take_over_on_a_symmetric_thing() -> None:
+    found = solved(scene([Thing(0, symmetric=True)] * 6, varied_poses(6)))
+    assert found.margin < SYMMETRIC
+    assert found.atlas.deformation != GUIDED
+
+
+def test_where_smooth_maps_go_astray_cells_are_matched_near_them(
+    mirrored_scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("congeal.solver.error_of_warps", lambda *_: 1.0)
+    found = solved(mirrored_scene)
+    assert found.atlas.deformation == GUIDED
+    assert np.median(errors(found, mirrored_scene.poses, [0, 1, 2, 3])) < 1.0
 
 
 def test_an_image_that_is_not_finite_is_an_outlier_with_the_reason(mirrored_scene: Scene) -> None:

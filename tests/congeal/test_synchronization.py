@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from congeal.synchronization import synchronize_facings, synchronize_poses
+from congeal.synchronization import consistency, synchronize_facings, synchronize_poses
 
 
 def pairs(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -87,3 +87,19 @@ def test_facings_are_found_up_to_the_whole(truth: list[bool], seed: int) -> None
     assert torch.equal(found, mirrored) or torch.equal(found, ~mirrored)
     assert int(found.sum()) * 2 <= len(truth)  # the minority is mirrored
     assert float(margin.min()) > 0
+
+
+def test_pairs_that_agree_on_facings_are_told_from_pairs_that_contradict_each_other() -> None:
+    n = 12
+    truth = torch.arange(n) % 3 == 0
+    crossed = truth[:, None] != truth[None]
+    # Weak evidence, but all pairs say the same.
+    same, opposite = torch.where(crossed, 1.0, 1.3), torch.where(crossed, 1.3, 1.0)
+    mirrored, _ = synchronize_facings(same, opposite)
+    assert consistency(same, opposite, mirrored) > 0.99
+    # The same strength of evidence, every pair for itself.
+    noise = torch.rand((n, n), generator=torch.Generator().manual_seed(0)) < 0.5
+    noise = noise.triu(1) | noise.triu(1).T
+    same, opposite = torch.where(noise, 1.0, 1.3), torch.where(noise, 1.3, 1.0)
+    mirrored, _ = synchronize_facings(same, opposite)
+    assert 0.2 < consistency(same, opposite, mirrored) < 0.75

@@ -11,14 +11,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sample_runs import folder, photographs
 from typer.testing import CliRunner, Result
 
-from congeal import embedded
+from congeal.backbones import BackboneSpec, load_backbone
 from congeal.packing import about, pack
 from congeal.students import Student
 from flows.cli import app
+from infra.settings import load_settings
+from tasks.learner import fitting
+from tasks.weights import check, locate
 
 ROOT = Path(__file__).parents[2]
 IMAGES = 70
@@ -52,7 +56,8 @@ def sets(weights: Path, *more: str) -> list[str]:
         f"features.weights={weights}",
         "features.image_size=64",
         "features.precision=float32",
-        "distill.student=test_vit:1",
+        "distill.student=test_vit:0+3@16",
+        "distill.bits=3.5",
         "distill.views=1",
         "distill.epochs=2",
         "distill.batch=16",
@@ -80,15 +85,42 @@ def test_a_student_comes_out_with_its_card(taught: tuple[Path, Any]) -> None:
     said = about((out / "student.safetensors").read_bytes())
     card = json.loads((out / "card.json").read_text())
     assert said is not None
-    assert said.backbone == card["student"]["backbone"] == facts["backbone"] == "test_vit:1"
+    assert said.backbone == card["student"]["backbone"] == facts["backbone"] == "test_vit:0+3@16"
     assert said.sha256 == card["student"]["sha256"]
     assert card["teacher"]["backbone"] == "test_vit.r160_in1k"
     assert card["data"]["images"] == 62
-    assert card["data"]["views"] == {"coarse": 62, "fine": 12, "held": 8}
+    assert card["data"]["views"] == {"views": 62, "held": 8}
     assert card["recipe"]["steps"] == 2 * 62 // 16
+    assert card["recipe"]["bits"] == 3.5
+    assert card["student"]["start"] == card["teacher"]["weights_fingerprint"]
     assert card["agreement"]["images"] == 8
     assert -1 <= card["agreement"]["token_cosine"] <= 1
     assert said.card["teacher"] == card["teacher"]
+
+
+def test_the_student_shows_the_grid_of_its_teacher(taught: tuple[Path, Any]) -> None:
+    data = (taught[0] / "student.safetensors").read_bytes()
+    backbone = load_backbone(BackboneSpec(taught[1]["backbone"], image_size=64), data, "cpu")
+    seen = backbone(np.zeros((1, 64, 64, 3), np.uint8))
+    assert seen.features.shape == (1, 4, 4, 64)
+    assert seen.saliency.shape == (1, 4, 4)
+
+
+def test_without_a_name_the_student_is_its_teacher_on_fewer_cells(weights: Path) -> None:
+    named = [f"features.weights={weights}", "features.backbone=test_vit"]
+    settings = load_settings(None, named, environ={})
+    learner = fitting(settings, check(locate(settings), settings))
+    assert learner.name == "test_vit.r160_in1k@19"
+    assert learner.shared
+
+
+def test_another_architecture_starts_from_nothing_and_has_channels_of_its_own(tmp_path: Path) -> None:
+    wide, place = "vit_tiny_patch16_224:1", tmp_path / "wide.safetensors"
+    place.write_bytes(pack(Student(wide).model.state_dict(), wide, {}))
+    named = [f"features.weights={place}", f"features.backbone={wide}", "distill.student=test_vit:1"]
+    settings = load_settings(None, named, environ={})
+    learner = fitting(settings, check(locate(settings), settings))
+    assert (learner.start, learner.shared) == ("nothing", False)
 
 
 def test_a_second_time_there_is_nothing_to_do(taught: tuple[Path, Any], source: Path, weights: Path) -> None:
@@ -156,11 +188,12 @@ def test_students_and_teachers_that_do_not_fit(source: Path, tmp_path: Path, wei
     start.write_bytes(
         pack(Student("vit_tiny_patch16_224:1").model.state_dict(), "vit_tiny_patch16_224:1", {})
     )
-    assert "do not fit test_vit:1" in refused(source, out, *sets(weights, f"distill.start={start}"))
+    assert "do not fit test_vit:0+3@16" in refused(source, out, *sets(weights, f"distill.start={start}"))
+    other = sets(weights, "distill.student=test_vit:1", f"distill.start={weights}")
+    assert "distill.bits 3.5 suits a part of the teacher only" in refused(source, out, *other)
     assert "leave features.stride unset" in refused(source, out, *sets(weights, "features.stride=8"))
 
 
-@pytest.mark.skipif(not embedded.present(), reason="the student is not trained yet")
 def test_the_embedded_backbone_teaches_nobody(source: Path, tmp_path: Path) -> None:
     assert "a student itself" in refused(source, tmp_path / "out", "--set", "features.backbone=embedded")
 

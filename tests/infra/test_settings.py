@@ -178,3 +178,23 @@ def test_settings_are_frozen_and_cross_processes() -> None:
     with pytest.raises(ValidationError):
         settings.seed = 3
     assert pickle.loads(pickle.dumps(settings)) == settings
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("drifted", ("drifted",)),
+        ("c1, c2,", ("c1", "c2")),
+        ('["c1", "c2"]', ("c1", "c2")),
+        ("", ()),
+    ],
+)
+def test_names_may_stand_with_commas_between_them(text: str, names: tuple[str, ...]) -> None:
+    assert load_settings(None, [f"atlases.resolve={text}"], environ={}).atlases.resolve == names
+    there = load_settings(None, [], environ={"CONGEAL_ATLASES__RESOLVE": text})
+    assert recorded(there)["atlases"]["resolve"] == list(names)
+
+
+def test_names_that_are_no_list_are_one_sentence() -> None:
+    with pytest.raises(SettingsError, match=r"The setting atlases\.resolve cannot be"):
+        load_settings(None, ["atlases.resolve=[c1"], environ={})

@@ -33,7 +33,7 @@ def images(count: int, start: int = 0) -> pa.Table:
 @pytest.mark.parametrize("schema", ALL, ids=["images", "clusters", "alignments", "correspondences"])
 def test_every_column_says_what_it_means(schema: pa.Schema) -> None:
     read = pq.read_schema(io.BytesIO(encode_table(schema.empty_table(), schema)))
-    assert read.metadata[b"congeal.schema_version"] == b"1"
+    assert read.metadata[b"congeal.schema_version"] == b"2"
     assert b"centre of the top-left pixel" in read.metadata[b"congeal.coordinates"]
     assert b"align_corners=False" in read.metadata[b"congeal.coordinates"]
     assert read.equals(schema, check_metadata=True)
@@ -47,8 +47,8 @@ def test_the_columns_that_users_rely_on() -> None:
         "cluster_id", "outlier", "features_unit", "features_row",
     ]  # fmt: skip
     assert CLUSTERS.names == [
-        "cluster_id", "status", "n_images", "n_members", "n_outliers", "medoid_image_id", "residual",
-        "cycle_error", "fold_fraction", "coverage", "confidence", "margin", "backbone",
+        "cluster_id", "status", "n_images", "n_members", "n_outliers", "n_new", "medoid_image_id",
+        "residual", "cycle_error", "fold_fraction", "coverage", "confidence", "margin", "drift", "backbone",
         "weights_fingerprint", "atlas_unit",
     ]  # fmt: skip
     assert ALIGNMENTS.names == [
@@ -189,7 +189,7 @@ def _with_metadata(**facts: str) -> bytes:
     [
         (b"PAR1 not a table PAR1", "is no Parquet file"),
         (b"", "is no Parquet file"),
-        (_with_metadata(schema_version="2"), "has the newer schema version 2: upgrade congeal"),
+        (_with_metadata(schema_version="3"), "has the newer schema version 3: upgrade congeal"),
         (_with_metadata(table="clusters"), "does not hold the table images"),
         (encode_table(CLUSTERS.empty_table(), CLUSTERS), "does not hold the table images"),
     ],

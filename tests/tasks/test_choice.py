@@ -43,7 +43,6 @@ def test_a_backbone_that_is_named_is_used_and_nobody_asked(tmp_path: Path, hub: 
     assert found.line is None
 
 
-@pytest.mark.skipif(not embedded.present(), reason="the student is not trained yet")
 @pytest.mark.parametrize(("there", "name"), [(True, HUB_BACKBONE), (False, embedded.NAME)])
 def test_the_hub_decides_where_nothing_is_said(
     tmp_path: Path, hub: list[bool], there: bool, name: str
@@ -57,7 +56,6 @@ def test_the_hub_decides_where_nothing_is_said(
     assert "\n" not in found.line
 
 
-@pytest.mark.skipif(not embedded.present(), reason="the student is not trained yet")
 def test_a_destination_keeps_what_it_was_begun_with(tmp_path: Path, hub: list[bool]) -> None:
     place = Location.parse(tmp_path)
     hub[0] = False
@@ -117,7 +115,6 @@ def test_damaged_weights_are_named_before_any_work(tmp_path: Path, hub: list[boo
         choose(settings(f"features.weights={student}"), Location.parse(tmp_path / "out"))
 
 
-@pytest.mark.skipif(not embedded.present(), reason="the student is not trained yet")
 def test_the_embedded_backbone_is_known_by_its_file() -> None:
     asked = settings("features.backbone=embedded")
     found = locate(asked)

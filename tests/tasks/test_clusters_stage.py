@@ -10,7 +10,8 @@ from sample_runs import folder, photographs, run, tiny
 from infra.storage import Location
 from infra.tables import dataset
 from tasks import clusters
-from tasks.clusters import MEMBERS, SETS, Sorting, sort
+from tasks.clusters import MEMBERS, SETS
+from tasks.sorting import Sorting, sort
 
 
 def tables(destination: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -80,7 +80,7 @@ def test_buckets_of_clusters_add_up(
 ) -> None:
     """Room for all clusters in one file, or for two images in each: then every cluster is cut."""
     from tasks import clusters
-    from tasks.clusters import Sorting
+    from tasks.sorting import Sorting
 
     labels = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2, 2], np.int32)
     split = Sorting(labels, np.array([0, 3, 6], np.int32), np.arange(10, dtype=np.float32))

@@ -1,0 +1,78 @@
+"""What earlier versions of a destination know: the clusters that growth starts from, and their atlases."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from infra.commits import Marker, in_threads, outputs_location
+from infra.errors import DamagedError
+from infra.publications import Publication, published, versions
+from infra.storage import Location
+from tasks import versions as stages
+from tasks.stage import Run, address, read_markers
+
+
+@dataclass(frozen=True)
+class Base:
+    """The clusters of a version. versions: that one and those before it, the newest first."""
+
+    marker: Marker
+    members: Location
+    sets: Location
+    versions: tuple[Publication, ...]
+
+    @property
+    def identity(self) -> str:
+        """ "scope/unit/content" of the unit."""
+        return f"{self.marker.scope}/{self.marker.unit}/{self.marker.content}"
+
+
+def find_base(run: Run, scope: str) -> Base | None:
+    """The newest clusters of this source in a scope that a version names and that are still there."""
+    known = tuple(_versions_of(run))
+    for at, publication in enumerate(known):
+        for marker in _markers(run, publication, stages.CLUSTERS, scope):
+            folder = outputs_location(run.destination, marker)
+            return Base(marker, folder / "members.parquet", folder / "clusters.parquet", known[at:])
+    return None
+
+
+def find_atlases(run: Run, base: Base, scope: str, clusters: Collection[str]) -> dict[str, Marker]:
+    """The newest atlas in a scope of each of these clusters, from the versions of the base, where one is."""
+    found: dict[str, Marker] = {}
+    for publication in base.versions:
+        if len(found) == len(clusters):
+            break
+        for marker in _markers(run, publication, stages.ATLASES, scope):
+            name = marker.record["cluster_id"]
+            if name in clusters:
+                found.setdefault(name, marker)
+    return found
+
+
+def base_atlases(run: Run, base: Base) -> Iterator[Marker]:
+    """The atlases that the base's version names, whatever their scope."""
+    yield from _markers(run, base.versions[0], stages.ATLASES, None)
+
+
+def _versions_of(run: Run) -> Iterator[Publication]:
+    def read(name: str) -> Publication | None:
+        try:
+            return published(run.destination, name)
+        except DamagedError:
+            return None
+
+    for publication in in_threads(read, versions(run.destination)[::-1]):
+        if publication is not None and publication.source == run.source.url:
+            yield publication
+
+
+def _markers(run: Run, publication: Publication, stage: str, scope: str | None) -> Iterator[Marker]:
+    named = (name.split("/") for name in publication.units.get(stage, ()))
+    places = [
+        address(run.destination, stage, stages.VERSIONS[stage], here, unit)
+        for here, unit in named
+        if scope in (None, here)
+    ]
+    yield from (marker for marker in read_markers(places, run.progress) if marker is not None)
