@@ -29,6 +29,8 @@ def main() -> int:
     source, settings = asked.images or str(SAMPLES), list(asked.settings)
     if asked.images is None and not any(setting.startswith("features.") for setting in settings):
         settings.append("features.backbone=embedded")
+    if not any(setting.startswith("engine.") for setting in settings):
+        settings.append("engine.kind=loop")  # a hundred pictures: one process needs half the memory of three
     with endpoint(asked.s3) as address:
         destination = asked.destination
         if address is not None:
