@@ -62,11 +62,13 @@ def endpoint(wanted: bool) -> Iterator[str | None]:
     if not wanted:
         yield None
         return
+    import logging
     import os
 
     from moto.server import ThreadedMotoServer
 
     os.environ |= {"AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": "demo", "AWS_REGION": "us-east-1"}
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it tells of every request
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
     try:
