@@ -294,6 +294,7 @@ def test_logging_is_as_before(dask: Engine) -> None:
 
 
 ENDLESS = """
+import signal
 import threading
 from infra.engine import open_engine
 from infra.settings import EngineSettings
@@ -307,6 +308,8 @@ def main():
         list(engine.map(wait, range(4)))
 
 if __name__ == "__main__":
+    # As a terminal starts it: what a shell runs in the background inherits that SIGINT is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         main()
     except KeyboardInterrupt:
