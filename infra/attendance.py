@@ -3,43 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from threading import Event, Thread
 from typing import Any
+
+from infra.errors import UserError
 
 LOOK = 15.0  # seconds between two looks
 PATIENCE = 300.0  # seconds without a worker: longer than a restart takes anywhere
 
 
 class Attendance:
-    """Calls `give_up`, once, when a client's cluster has had no worker for PATIENCE seconds.
+    """Looks now and then whether a client's cluster has workers."""
 
-    deserted: whether that has happened.
-    """
-
-    def __init__(self, client: Any, give_up: Callable[[], object]) -> None:
-        self.deserted = False
-        self.patience = PATIENCE
+    def __init__(self, client: Any) -> None:
         self._client = client
-        self._give_up = give_up
-        self._closed = Event()
-        self._thread = Thread(target=self._watch, name="attendance", daemon=True)
-        self._thread.start()
+        self._looked = self._seen = time.monotonic()
 
-    def close(self) -> None:
-        """Stop looking."""
-        self._closed.set()
+    def check(self) -> None:
+        """Raise ``UserError`` if there has been no worker for PATIENCE seconds."""
+        now = time.monotonic()
+        if now - self._looked < LOOK:
+            return
+        self._looked = now
+        if self._present():
+            self._seen = now
+        elif now - self._seen > PATIENCE:
+            raise UserError(
+                f"All Dask workers have been gone for {PATIENCE:.0f} s: see why they died (memory?) "
+                "and run again; nothing that is done is lost."
+            )
 
-    def _watch(self) -> None:
-        seen = time.monotonic()
-        while not self._closed.wait(LOOK):
-            try:
-                present = bool(self._client.nthreads())
-            except (OSError, TimeoutError):
-                present = False
-            if present:
-                seen = time.monotonic()
-            elif time.monotonic() - seen > self.patience:
-                self.deserted = True
-                self._give_up()
-                return
+    def _present(self) -> bool:
+        try:
+            return bool(self._client.nthreads())
+        except (OSError, TimeoutError):
+            return False

@@ -103,6 +103,9 @@ def local_client(workers: int, memory: str, gpu_slots: bool) -> Iterator[Any]:
             ) as cluster,
             distributed.Client(cluster, set_as_default=False) as client,
         ):
+            # The scheduler, which runs in this process, times the garbage collector in a callback. A Ctrl-C
+            # that comes just then would be printed and forgotten.
+            importlib.import_module("distributed.gc").disable_gc_diagnosis(force=True)
             yield client
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

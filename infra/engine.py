@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from infra.attendance import Attendance
 from infra.cluster import cores, local_client, remote_client
 from infra.errors import UserError
+from infra.interrupts import Interrupts, kept_interrupts
 from infra.settings import EngineSettings
 
 P = TypeVar("P")
 R = TypeVar("R")
 
 _RETRIES = 2
+_TICK = 0.25  # seconds for which nothing but a result is heeded
 
 
 class Engine(Protocol):
@@ -67,34 +69,45 @@ class DaskEngine:
     workers: as planned from the settings, which decide the threads; fewer may run when there is less to do.
     """
 
-    def __init__(self, client: Any, workers: int, cores: int, threads: int | None, slots: bool) -> None:
+    def __init__(
+        self,
+        client: Any,
+        interrupts: Interrupts,
+        *,
+        workers: int,
+        cores: int,
+        threads: int | None,
+        slots: bool,
+    ) -> None:
         self.workers = workers
         self._client = client
+        self._interrupts = interrupts
         self._cores = cores
         self._threads = threads
         self._slots = slots
 
     def map(self, function: Callable[[P], R], payloads: Sequence[P], *, gpu: bool = False) -> Iterator[R]:
         """See ``Engine.map``."""
-        distributed: Any = importlib.import_module("distributed")
+        killed: Any = importlib.import_module("distributed.scheduler").KilledWorker
         waiting = iter(payloads)
+        pending: set[Any] = set()
+        done: SimpleQueue[Any] = SimpleQueue()
         submit = self._submitter(function, gpu)
-        # Enough that no worker waits, few enough that a million payloads do not sit on the scheduler.
-        pending = {submit(payload) for payload in islice(waiting, 2 * self.workers + 2)}
-        finished = distributed.as_completed(pending, loop=self._client.loop)
-        watch = Attendance(self._client, lambda: self._client.cancel(list(pending), force=True))
+
+        def send(count: int) -> None:
+            for payload in islice(waiting, count):
+                future = submit(payload)
+                pending.add(future)
+                future.add_done_callback(done.put)
+
         try:
-            for future in finished:
+            # Enough that no worker waits, few enough that a million payloads do not sit on the scheduler.
+            send(2 * self.workers + 2)
+            while pending:
+                future = self._next(done)
                 try:
                     outcome = future.result()
-                except CancelledError as fault:
-                    if watch.deserted:
-                        raise UserError(
-                            f"All Dask workers have been gone for {watch.patience:.0f} s: see why they died "
-                            "(memory?) and run again; nothing that is done is lost."
-                        ) from fault
-                    raise
-                except distributed.scheduler.KilledWorker as fault:
+                except killed as fault:
                     raise UserError(
                         "A worker died each time it computed the same unit, most likely for want of memory: "
                         "lower engine.workers, or raise engine.memory."
@@ -102,15 +115,21 @@ class DaskEngine:
                 pending.discard(future)
                 if isinstance(outcome, _Refusal):
                     raise outcome.error
-                for payload in islice(waiting, 1):
-                    following = submit(payload)
-                    pending.add(following)
-                    finished.add(following)
+                send(1)
                 yield outcome
         finally:
-            watch.close()
             if pending and self._client.status == "running":
                 self._client.cancel(list(pending), force=True)
+
+    def _next(self, done: SimpleQueue[Any]) -> Any:
+        """The next finished future. Raises ``UserError`` when there is nobody left to finish one."""
+        attendance = Attendance(self._client)
+        while True:
+            try:
+                return done.get(timeout=_TICK)
+            except Empty:
+                self._interrupts.check()
+                attendance.check()
 
     def threads(self, units: int) -> int:
         """See ``Engine.threads``."""
@@ -151,12 +170,24 @@ def open_engine(settings: EngineSettings, *, units_hint: int | None = None) -> I
     if settings.kind == "loop":
         yield LoopEngine(settings.threads)
     elif settings.address is not None:
-        with remote_client(settings.address) as client:
-            slots = sum(client.nthreads().values())
+        with kept_interrupts() as interrupts, remote_client(settings.address) as client:
+            units = sum(client.nthreads().values())
             # What else shares those hosts is not known here: a unit gets one thread unless told otherwise.
-            yield DaskEngine(client, slots, 1, settings.threads, settings.gpu_slots)
+            yield DaskEngine(
+                client, interrupts, workers=units, cores=1, threads=settings.threads, slots=settings.gpu_slots
+            )
     else:
         workers = settings.workers or cores()
         started = workers if units_hint is None else max(1, min(workers, units_hint))
-        with local_client(started, settings.memory, settings.gpu_slots) as client:
-            yield DaskEngine(client, workers, cores(), settings.threads, settings.gpu_slots)
+        with (
+            kept_interrupts() as interrupts,
+            local_client(started, settings.memory, settings.gpu_slots) as client,
+        ):
+            yield DaskEngine(
+                client,
+                interrupts,
+                workers=workers,
+                cores=cores(),
+                threads=settings.threads,
+                slots=settings.gpu_slots,
+            )

@@ -1,0 +1,46 @@
+"""Ctrl-C that is not lost."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import current_thread, main_thread
+from types import FrameType
+
+
+class Interrupts:
+    """Whether SIGINT has come, even where Python threw its KeyboardInterrupt away.
+
+    The exception is raised wherever the main thread happens to be. In a callback of the garbage collector,
+    and Dask has one, it ends as a line on stderr, and the program goes on waiting for its workers.
+    """
+
+    def __init__(self) -> None:
+        self.pending = False
+
+    def check(self) -> None:
+        """Raise ``KeyboardInterrupt`` if one has come and was lost."""
+        if self.pending:
+            self.pending = False
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def kept_interrupts() -> Iterator[Interrupts]:
+    """Record SIGINT within the block, besides what is done about it anyway; only in the main thread."""
+    interrupts = Interrupts()
+    previous = signal.getsignal(signal.SIGINT)
+    if current_thread() is not main_thread() or not callable(previous):
+        yield interrupts
+        return
+
+    def record(number: int, frame: FrameType | None) -> None:
+        interrupts.pending = True
+        previous(number, frame)
+
+    signal.signal(signal.SIGINT, record)
+    try:
+        yield interrupts
+    finally:
+        signal.signal(signal.SIGINT, previous)
