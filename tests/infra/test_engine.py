@@ -343,7 +343,11 @@ def test_ctrl_c_ends_everything_without_noise(tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        # As a terminal does: to the workers as well.
-        os.killpg(process.pid, signal.SIGINT)
-        assert process.communicate(timeout=60)[0] == "interrupted\n"
+        try:
+            # As a terminal does: to the workers as well.
+            os.killpg(process.pid, signal.SIGINT)
+            assert process.communicate(timeout=60)[0] == "interrupted\n"
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
     assert process.returncode == 0
