@@ -14,12 +14,13 @@ from congeal.atlas import GUIDED, OK, RIGID, Alignment, Atlas, Exemplars
 from congeal.dense import guided, resampled, warped
 from congeal.exemplars import as_tokens, posed
 from congeal.features import Basis
-from congeal.imageset import ImageSet, prepare, read_inputs
+from congeal.imageset import Arrays, ImageSet, prepare, read_inputs
 from congeal.matching import Similarities, select_tokens
 from congeal.posing import FACING_PRIOR, TOKENS
 from congeal.quality import judge, measure
 from congeal.registration import FINEST, Template, follow
 from congeal.saliency import Discriminant
+from congeal.turns import TURNS, Turned, Whole, plain
 from congeal.warps import grid, rigid, sample
 
 Array = npt.NDArray[np.floating]
@@ -33,6 +34,7 @@ def fit(
     mirrored_features: Array | None = None,
     mirrored_saliency: Array | None = None,
     valid: Array | None = None,
+    turned: Turned | None = None,
     extent: float = 1.0,
     map_resolution: int = 64,
     seed: int = 0,
@@ -42,8 +44,8 @@ def fit(
 
     Args:
         atlas: of an earlier `congeal.solver.align`.
-        features, saliency, mirrored_features, mirrored_saliency, valid, extent, map_resolution, device: as of
-            `congeal.solver.align`.
+        features, saliency, mirrored_features, mirrored_saliency, valid, turned, extent, map_resolution,
+            device: as of `congeal.solver.align`.
         seed: fixes the drawing of hypotheses.
 
     Returns:
@@ -52,13 +54,48 @@ def fit(
     Raises:
         CongealError: if the arrays do not fit each other.
     """
-    inputs = read_inputs(features, saliency, mirrored_features, mirrored_saliency, valid, extent, device)
+    arrays = Arrays(features, saliency, mirrored_features, mirrored_saliency, valid)
+    if turned is not None:
+        turns = _best_turns(atlas, arrays, turned, extent, seed, device)
+        arrays = turned.chosen(arrays, turns, extent)
+        return plain(_fitted(atlas, arrays, extent, map_resolution, seed, device), turns)
+    return _fitted(atlas, arrays, extent, map_resolution, seed, device)
+
+
+def _into(atlas: Atlas, arrays: Arrays, extent: float, device: str | torch.device) -> ImageSet:
+    """Images in the atlas' basis, with what is salient by its lights."""
+    inputs = read_inputs(arrays, extent, device)
     basis = Basis(
         torch.as_tensor(atlas.mean, device=device), torch.as_tensor(atlas.projection, device=device)
     )
     learned = torch.as_tensor(atlas.discriminant, device=device)
-    images = prepare(inputs, basis, Discriminant(learned[:-1], learned[-1]))
-    template = _template(atlas, basis, min(inputs.valid.shape[1], FINEST))
+    return prepare(inputs, basis, Discriminant(learned[:-1], learned[-1]))
+
+
+def _best_turns(
+    atlas: Atlas, upright: Arrays, turned: Turned, extent: float, seed: int, device: str | torch.device
+) -> Whole:
+    """By how many eighths each image has to be turned to look most like the atlas' exemplars, int64 [n]."""
+    scores = []
+    for turn in range(TURNS):
+        arrays = turned.chosen(upright, np.full(len(upright.features), turn), extent)
+        found = _faced_poses(atlas.exemplars, _into(atlas, arrays, extent, device), seed)
+        scores.append(found.pose.score)
+    best: Whole = torch.stack(scores).argmax(0).cpu().numpy()
+    return best
+
+
+def _fitted(
+    atlas: Atlas,
+    arrays: Arrays,
+    extent: float,
+    map_resolution: int,
+    seed: int,
+    device: str | torch.device,
+) -> Alignment:
+    images = _into(atlas, arrays, extent, device)
+    inputs = images.inputs
+    template = _template(atlas, images.basis, min(inputs.valid.shape[1], FINEST))
     found = _faced_poses(atlas.exemplars, images, seed)
     mirrored, support = found.mirrored, found.pose.score / found.total.clamp_min(1e-9)
     standing = found.pose.score / atlas.evidence if atlas.evidence > 0 else torch.ones_like(support)

@@ -19,6 +19,17 @@ CHANNELS = 128
 
 
 @dataclass(frozen=True)
+class Arrays:
+    """What `congeal.solver.align` takes of n images; see there."""
+
+    features: Array
+    saliency: Array
+    mirrored_features: Array | None = None
+    mirrored_saliency: Array | None = None
+    valid: Array | None = None
+
+
+@dataclass(frozen=True)
 class Inputs:
     """The arrays of n images as they come, on one device; float32.
 
@@ -39,28 +50,21 @@ class Inputs:
     extent: float
 
 
-def read_inputs(
-    features: Array,
-    saliency: Array,
-    mirrored_features: Array | None,
-    mirrored_saliency: Array | None,
-    valid: Array | None,
-    extent: float,
-    device: str | torch.device,
-) -> Inputs:
+def read_inputs(arrays: Arrays, extent: float, device: str | torch.device) -> Inputs:
     """Check the arrays against each other and take them to the device.
 
     Raises:
         CongealError: if a shape does not fit.
     """
-    features, saliency = np.asarray(features), np.asarray(saliency)
+    features, saliency = np.asarray(arrays.features), np.asarray(arrays.saliency)
+    mirrored_features, mirrored_saliency = arrays.mirrored_features, arrays.mirrored_saliency
     if features.ndim != 4 or features.shape[1] != features.shape[2] or not len(features):
         raise CongealError(f"features have the shape [n, g, g, c] with n ≥ 1, not {list(features.shape)}")
     expected = {
         "saliency": (saliency, features.shape[:3]),
         "mirrored_features": (mirrored_features, features.shape),
         "mirrored_saliency": (mirrored_saliency, features.shape[:3]),
-        "valid": (valid, features.shape[:3]),
+        "valid": (arrays.valid, features.shape[:3]),
     }
     for name, (array, shape) in expected.items():
         if array is not None and np.shape(array) != shape:
@@ -74,12 +78,12 @@ def read_inputs(
     plain, attention = tensor(features), tensor(saliency)
     turned = plain.flip(2) if mirrored_features is None else tensor(mirrored_features)
     turned_attention = attention.flip(2) if mirrored_saliency is None else tensor(mirrored_saliency)
-    on_image = torch.ones_like(attention) if valid is None else tensor(valid)
-    arrays = (plain, attention, turned, turned_attention, on_image)
-    finite = torch.stack([torch.isfinite(array).flatten(1).all(1) for array in arrays]).all(0)
+    on_image = torch.ones_like(attention) if arrays.valid is None else tensor(arrays.valid)
+    read = (plain, attention, turned, turned_attention, on_image)
+    finite = torch.stack([torch.isfinite(array).flatten(1).all(1) for array in read]).all(0)
     plain, attention, turned, turned_attention, on_image = (
         torch.where(finite.view(-1, *(1,) * (array.ndim - 1)), array, torch.zeros_like(array))
-        for array in arrays
+        for array in read
     )
     return Inputs(plain, turned, attention, turned_attention, on_image, finite, extent)
 

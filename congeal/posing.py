@@ -53,15 +53,31 @@ def _matched(a: Tokens, b: Tokens, rows: Tensor, columns: Tensor) -> Matches:
     return _concatenate([mutual_matches(a, b, rows[w], columns[w], MATCHES) for w in windows])
 
 
-def _fitted(matches: Matches, generator: torch.Generator) -> Similarities:
+def _fitted(matches: Matches, generator: torch.Generator, max_angle: float | None = None) -> Similarities:
     parts = []
     for start in range(0, len(matches.weight), PAIRS_AT_ONCE):
         window = slice(start, start + PAIRS_AT_ONCE)
         chunk = Matches(matches.first[window], matches.second[window], matches.weight[window])
         parts.append(
-            robust_similarities(chunk, tolerance=TOLERANCE, hypotheses=HYPOTHESES, generator=generator)
+            robust_similarities(
+                chunk,
+                tolerance=TOLERANCE,
+                hypotheses=HYPOTHESES,
+                generator=generator,
+                max_angle=max_angle,
+            )
         )
     return Similarities(*(torch.cat([getattr(part, name) for part in parts]) for name in ("a", "b", "score")))
+
+
+def pair_support(
+    a: Tokens, b: Tokens, rows: Tensor, columns: Tensor, generator: torch.Generator, *, max_angle: float
+) -> Tensor:
+    """What the best similarity of the pairs (a[rows], b[columns]) explains, in tokens, float32 [p].
+
+    max_angle: radians that it may turn by.
+    """
+    return _fitted(_matched(a, b, rows, columns), generator, max_angle).score
 
 
 def gather_evidence(

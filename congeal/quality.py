@@ -11,7 +11,7 @@ from congeal.dense import DenseMaps
 from congeal.registration import Oriented, Template, match_field
 from congeal.warps import Warps, grid, jacobian_determinants, sample, to_oriented
 
-STANDING = 0.2  # an image's evidence, against the median of its set, below which it is an outlier
+STANDING = 0.3  # an image's evidence, against the median of its set, below which it is an outlier
 SALIENT = 0.3
 SURE = 0.3  # likeness from which a cell counts as covered
 # See `probability`. Not a blind fit: the rendered samples alone ask for 0.90 and 20; this gentler curve was

@@ -25,7 +25,7 @@ from congeal.atlas import FLOW, GUIDED, NOTHING_IN_COMMON, OK, RIGID, SINGLE, Al
 from congeal.dense import guided, resampled, warped
 from congeal.exemplars import keep
 from congeal.fitting import fit, usual_evidence
-from congeal.imageset import ImageSet, prepare, read_inputs
+from congeal.imageset import Arrays, ImageSet, prepare, read_inputs
 from congeal.matching import grid_positions
 from congeal.posing import (
     centre_atlas,
@@ -37,6 +37,8 @@ from congeal.quality import judge, measure
 from congeal.registration import FINEST, Oriented, as_placed, follow, leave_one_out
 from congeal.reliability import error_of_matching, error_of_warps, explained, travel
 from congeal.synchronization import Poses
+from congeal.turning import find_turns
+from congeal.turns import Turned, plain, turned_anchor
 from congeal.warps import Warps, rigid
 
 __all__ = ["align", "fit"]
@@ -57,6 +59,7 @@ def align(
     mirrored_saliency: Array | None = None,
     position: Array | None = None,
     valid: Array | None = None,
+    turned: Turned | None = None,
     extent: float = 1.0,
     resolution: int = 64,
     map_resolution: int = 64,
@@ -74,6 +77,8 @@ def align(
         mirrored_saliency: the same for the saliency.
         position: float32 [k, c] from `congeal.position.position_directions`; absent, nothing is taken out.
         valid: [n, g, g], 1 where a token lies on the image, 0 on its padding; absent, all are valid.
+        turned: the features of the same images at seven other angles; given, things are found at any angle;
+            absent, at up to about 45° from each other.
         extent: half the side of the token grid in frame units (see `congeal.coordinates`).
         resolution: cells along a side of the atlas.
         map_resolution: cells along a side of the maps from image to atlas.
@@ -89,9 +94,22 @@ def align(
     Raises:
         CongealError: if the arrays do not fit each other, or the anchor has another number of images.
     """
-    inputs = read_inputs(features, saliency, mirrored_features, mirrored_saliency, valid, extent, device)
+    arrays = Arrays(features, saliency, mirrored_features, mirrored_saliency, valid)
     nuisance = None if position is None else torch.as_tensor(position, device=device).float()
-    images = prepare(inputs, position=nuisance)
+    turns = None
+    if turned is not None:
+        turns = find_turns(arrays, turned, position=nuisance, extent=extent, seed=seed, device=device)
+        arrays = turned.chosen(arrays, turns, extent)
+        anchor = None if anchor is None else turned_anchor(anchor, turns)
+    images = prepare(read_inputs(arrays, extent, device), position=nuisance)
+    aligned = _aligned(images, resolution, map_resolution, seed, anchor)
+    return aligned if turns is None else plain(aligned, turns)
+
+
+def _aligned(
+    images: ImageSet, resolution: int, map_resolution: int, seed: int, anchor: Anchor | None
+) -> Alignment:
+    inputs, extent = images.inputs, images.inputs.extent
     if int(inputs.finite.sum()) < 2:
         return _alone(images, resolution, map_resolution, anchor)
     n = len(images)

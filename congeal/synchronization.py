@@ -113,7 +113,9 @@ def _rotations_and_scales(a: Tensor, trust: Tensor) -> Tensor:
     matrix = (matrix + matrix.conj().T) / 2
     _, vectors = torch.linalg.eigh(matrix)
     lead = vectors[:, -1]
-    rotation = lead / lead.abs().clamp_min(1e-9)
+    # An image without evidence has no part in the leading eigenvector: it is not turned.
+    known = lead.abs() > 1e-6
+    rotation = torch.where(known, lead / lead.abs().clamp_min(1e-9), torch.ones_like(lead))
     log_scale = _potentials(a.abs().clamp_min(1e-6).log(), trust)
     pose = rotation * log_scale.exp()
     # Gauge: no turn and no scale on average.
@@ -125,6 +127,8 @@ def _rotations_and_scales(a: Tensor, trust: Tensor) -> Tensor:
 def _potentials(difference: Tensor, trust: Tensor) -> Tensor:
     """Least-squares p with p_j − p_i ≈ difference[i, j], trust-weighted mean zero ([n, n] to [n])."""
     n = trust.shape[0]
+    # In single precision the equation of an image without evidence would be lost beside the others'.
+    trust, difference = trust.double(), difference.double()
     w = trust + trust.T
     d = (trust * difference - (trust * difference).T) / w.clamp_min(1e-9)
     laplacian = torch.diag(w.sum(1)) - w
@@ -133,8 +137,8 @@ def _potentials(difference: Tensor, trust: Tensor) -> Tensor:
     # An image without any evidence has no equation of its own: it stays where it is.
     laplacian = laplacian + (1e-6 * total / n + 1e-9) * torch.eye(n, dtype=laplacian.dtype, device=w.device)
     rhs = -(w * d).sum(1)
-    solution: Tensor = torch.linalg.solve(laplacian + anchor, rhs.to(laplacian.dtype))
-    return solution
+    solution: Tensor = torch.linalg.solve(laplacian + anchor, rhs)
+    return solution.float()
 
 
 def _translations(a: Tensor, b: Tensor, pose_a: Tensor, trust: Tensor) -> Tensor:

@@ -76,6 +76,15 @@ class ClustersSettings(Section):
     sample: PositiveInt = 5_000
 
 
+class AlignmentSettings(Section):
+    """rotation "upright": things stand alike, to within about 45°. "any": they lie at any angle.
+
+    For any angle the features of every image are extracted at eight angles instead of one.
+    """
+
+    rotation: Literal["upright", "any"] = "upright"
+
+
 class AtlasesSettings(Section):
     """atlas_size: most images that build an atlas; the rest are fitted to it. resolution: cells a side.
 

@@ -22,6 +22,7 @@ from pydantic_settings.exceptions import SettingsError as SourceError
 
 from infra.errors import SettingsError
 from infra.sections import (
+    AlignmentSettings,
     AtlasesSettings,
     CatalogSettings,
     ClustersSettings,
@@ -35,6 +36,7 @@ from infra.sections import (
 )
 
 __all__ = [
+    "AlignmentSettings",
     "AtlasesSettings",
     "CatalogSettings",
     "ClustersSettings",
@@ -68,6 +70,7 @@ class Settings(BaseSettings):
     catalog: CatalogSettings = CatalogSettings()
     features: FeaturesSettings = FeaturesSettings()
     clusters: ClustersSettings = ClustersSettings()
+    alignment: AlignmentSettings = AlignmentSettings()
     atlases: AtlasesSettings = AtlasesSettings()
     previews: PreviewsSettings = PreviewsSettings()
     index: IndexSettings = IndexSettings()

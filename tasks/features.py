@@ -40,11 +40,13 @@ if TYPE_CHECKING:
 STAGE = versions.FEATURES
 VERSION = versions.VERSIONS[STAGE]
 GROUP = "features.zarr"
+Dimensioned = tuple[npt.NDArray[Any], tuple[str, ...]]
 MOST_IMAGES = 256  # in a unit
 COORDINATES = (
     "row, column: cells of the square frame around the image (edge-padded, centred), y down; cells cover "
     "[-extent, extent]^2 of the frame [-1, 1]^2, cell centres as in align_corners=False; features_mirrored: "
-    "what the backbone sees in the mirrored image, in that image's own frame"
+    "what the backbone sees in the mirrored image, in that image's own frame; features_turned: in the image "
+    "turned by 1 to 7 eighths of a full turn against the clock, in that image's own frame"
 )
 
 
@@ -78,8 +80,15 @@ def scope(settings: Settings, weights: Weights) -> str:
         asked.stride,
         asked.mirror,
         asked.precision,
+        # Upright is what all features were before there was a choice: their digests stay.
+        *(["any"] if at_any_angle(settings) else []),
         length=16,
     )
+
+
+def at_any_angle(settings: Settings) -> bool:
+    """Whether images are looked at from eight angles."""
+    return settings.alignment.rotation == "any"
 
 
 def stage(run: Run, catalog: Catalog, weights: Weights) -> Features:
@@ -93,9 +102,11 @@ def stage(run: Run, catalog: Catalog, weights: Weights) -> Features:
 def images_per_unit(settings: Settings, weights: Weights) -> int:
     """How many images make one shard of about features.shard_bytes."""
     from congeal.backbones import geometry
+    from congeal.turns import TURNS
 
     shape = geometry(backbone_spec(weights, settings.features))
-    one = shape.grid**2 * shape.channels * 2 * (2 if settings.features.mirror else 1)
+    views = (2 if settings.features.mirror else 1) * (TURNS if at_any_angle(settings) else 1)
+    one = shape.grid**2 * shape.channels * 2 * views
     return min(max(settings.features.shard_bytes // one, 1), MOST_IMAGES)
 
 
@@ -168,14 +179,14 @@ def make_shard(unit: Unit) -> Marker:
         torch.set_num_threads(unit.threads)
         backbone = load_weights(weights, settings.features)
     failed: dict[str, Unreadable] = {}
-    arrays = _empty(backbone, len(members), settings.features.mirror)
+    arrays = _empty(backbone, len(members), settings)
     source: Location = unit.payload["source"]
     images = decoded(source, members, backbone.image_size, settings, failed)
     for batch in batched(_timed(images, work), settings.features.batch_size):
         positions = [position for position, _ in batch]
         pixels = np.stack([image for _, image in batch])
         with work.watch.phase("backbone"):
-            _store(arrays, positions, backbone, pixels)
+            _store(arrays, positions, backbone, pixels, settings)
     with work.watch.phase("encode"):
         specs = {
             name: ArraySpec(data, dims, chunks=(1, *data.shape[1:])) for name, (data, dims) in arrays.items()
@@ -194,34 +205,50 @@ def make_shard(unit: Unit) -> Marker:
     return work.commit(outputs, record)
 
 
-def _empty(backbone: Backbone, n: int, mirror: bool) -> dict[str, tuple[npt.NDArray[Any], tuple[str, ...]]]:
-    grid = (n, backbone.grid, backbone.grid)
-    cells = ("image", "row", "column")
-    names = ("", "_mirrored") if mirror else ("",)
-    arrays: dict[str, tuple[npt.NDArray[Any], tuple[str, ...]]] = {}
-    for name in names:
-        features = np.full((*grid, backbone.channels), np.nan, np.float16)
-        arrays[f"features{name}"] = (features, (*cells, "channel"))
-        arrays[f"saliency{name}"] = (np.full(grid, np.nan, np.float16), cells)
+def _empty(backbone: Backbone, n: int, settings: Settings) -> dict[str, Dimensioned]:
+    from congeal.turns import TURNS
+
+    cells = ("row", "column")
+    arrays: dict[str, Dimensioned] = {}
+    for turned in ("", "_turned") if at_any_angle(settings) else ("",):
+        images, shape = (("image", "turn"), (n, TURNS - 1)) if turned else (("image",), (n,))
+        shape = (*shape, backbone.grid, backbone.grid)
+        for mirrored in ("", "_mirrored") if settings.features.mirror else ("",):
+            features = np.full((*shape, backbone.channels), np.nan, np.float16)
+            arrays[f"features{turned}{mirrored}"] = (features, (*images, *cells, "channel"))
+            saliency = np.full(shape, np.nan, np.float16)
+            arrays[f"saliency{turned}{mirrored}"] = (saliency, (*images, *cells))
     embedding = np.full((n, backbone.embedding_channels), np.nan, np.float32)
     arrays["embedding"] = (embedding, ("image", "embedding_channel"))
     return arrays
 
 
 def _store(
-    arrays: Mapping[str, tuple[npt.NDArray[Any], tuple[str, ...]]],
+    arrays: Mapping[str, Dimensioned],
     positions: list[int],
     backbone: Backbone,
     pixels: Pixels,
+    settings: Settings,
 ) -> None:
-    seen = backbone(pixels)
-    arrays["features"][0][positions] = seen.features.float().cpu().numpy()
-    arrays["saliency"][0][positions] = seen.saliency.float().cpu().numpy()
-    arrays["embedding"][0][positions] = seen.embedding.float().cpu().numpy()
-    if "features_mirrored" in arrays:
-        seen = backbone(np.ascontiguousarray(pixels[:, :, ::-1]))
-        arrays["features_mirrored"][0][positions] = seen.features.float().cpu().numpy()
-        arrays["saliency_mirrored"][0][positions] = seen.saliency.float().cpu().numpy()
+    """What the backbone sees in images; an embedding is the mean over all angles, so that none matters."""
+    from congeal.turns import TURNS, turned_pixels
+
+    embeddings = []
+    for turn in range(TURNS if at_any_angle(settings) else 1):
+        turned = np.stack([turned_pixels(image, turn) for image in pixels]) if turn else pixels
+        rows = (positions, turn - 1) if turn else positions
+        for mirrored in ("", "_mirrored") if settings.features.mirror else ("",):
+            seen = backbone(np.ascontiguousarray(turned[:, :, ::-1]) if mirrored else turned)
+            name = f"{'_turned' if turn else ''}{mirrored}"
+            arrays[f"features{name}"][0][rows] = seen.features.float().cpu().numpy()
+            arrays[f"saliency{name}"][0][rows] = seen.saliency.float().cpu().numpy()
+            if not mirrored:
+                embeddings.append(seen.embedding.float().cpu().numpy())
+    embedding = embeddings[0]
+    if len(embeddings) > 1:
+        embedding = np.mean(embeddings, axis=0)
+        embedding = embedding / np.linalg.norm(embedding, axis=-1, keepdims=True).clip(1e-9)
+    arrays["embedding"][0][positions] = embedding
 
 
 def _attributes(

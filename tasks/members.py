@@ -30,12 +30,15 @@ if TYPE_CHECKING:
 
     from congeal.anchoring import Anchor
     from congeal.atlas import Alignment, Atlas
+    from congeal.turns import Turned
 
 Array = npt.NDArray[np.float16]
 
 SOLVERS = {"synchronize": "congeal.solver"}  # by atlases.solver: modules with the functions align and fit
-SLAB = 64  # images whose features are in memory at once while they are fitted
+SLAB = 64  # images whose features are in memory at once while they are fitted; seen at any angle, fewer
+SLAB_AT_ANY_ANGLE = 8
 DENSE = ("features", "saliency", "features_mirrored", "saliency_mirrored")
+TURNED = ("features_turned", "saliency_turned", "features_turned_mirrored", "saliency_turned_mirrored")
 PER_IMAGE = (
     "mirrored",
     "rotation",
@@ -68,7 +71,8 @@ class Member(NamedTuple):
 @dataclass(frozen=True)
 class Dense:
     """The features of n images. features: float16 [n, g, g, c]; saliency: float16 [n, g, g]; mirrored: of the
-    images mirrored left to right, or None; extent: see congeal.coordinates.
+    images mirrored left to right, or None; turned: of the images turned, or None; extent: see
+    congeal.coordinates.
     """
 
     features: Array
@@ -76,6 +80,7 @@ class Dense:
     mirrored: Array | None
     mirrored_saliency: Array | None
     extent: float
+    turned: Turned | None
 
 
 def read_members(table: Location, cluster_id: str) -> list[Member]:
@@ -101,7 +106,7 @@ def read_features(destination: Location, members: Sequence[Member]) -> Dense:
             raise DamagedError(f"The features {place.folder.url} are gone: run again to make them anew.")
         group: Any = open_group(outputs_location(destination, marker) / features.GROUP)
         rows = [members[position].features_row for position in positions]
-        parts = {key: read_rows(group[key], rows) for key in DENSE if key in group}
+        parts = {key: read_rows(group[key], rows) for key in (*DENSE, *TURNED) if key in group}
         return positions, parts, float(group.attrs["extent"])
 
     arrays: dict[str, Array] = {}
@@ -112,12 +117,19 @@ def read_features(destination: Location, members: Sequence[Member]) -> Dense:
             if key not in arrays:
                 arrays[key] = np.empty((len(members), *part.shape[1:]), part.dtype)
             arrays[key][positions] = part
+    from congeal.turns import Turned
+
+    turned = None
+    if TURNED[0] in arrays:
+        mirrored = (arrays.get(name) for name in TURNED[2:])
+        turned = Turned(arrays[TURNED[0]], arrays[TURNED[1]], *mirrored)
     return Dense(
         arrays["features"],
         arrays["saliency"],
         arrays.get("features_mirrored"),
         arrays.get("saliency_mirrored"),
         extents.pop(),
+        turned,
     )
 
 
@@ -145,6 +157,7 @@ def align_set(
             dense.saliency,
             mirrored_features=dense.mirrored,
             mirrored_saliency=dense.mirrored_saliency,
+            turned=dense.turned,
             position=directions,
             extent=dense.extent,
             resolution=settings.atlases.resolution,
@@ -167,7 +180,8 @@ def fit_set(
     watch: Stopwatch,
 ) -> Iterator[tuple[Sequence[Member], Alignment]]:
     """Images fitted to an atlas, a slab at a time."""
-    for slab in batched(members, SLAB):
+    size = SLAB_AT_ANY_ANGLE if features.at_any_angle(settings) else SLAB
+    for slab in batched(members, size):
         with watch.phase("read"):
             dense = read_features(destination, slab)
         with watch.phase("solver"):
@@ -179,6 +193,7 @@ def fit_set(
                     dense.saliency,
                     mirrored_features=dense.mirrored,
                     mirrored_saliency=dense.mirrored_saliency,
+                    turned=dense.turned,
                     extent=dense.extent,
                     map_resolution=settings.atlases.map_resolution,
                     seed=settings.seed,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from synthetic import Scene, Thing, scene, varied_poses
 
-from congeal.imageset import ImageSet, prepare, read_inputs
+from congeal.imageset import Arrays, ImageSet, prepare, read_inputs
 from congeal.posing import gather_evidence, solve_poses
 from congeal.registration import Oriented
 from congeal.reliability import Journeys, error_of_matching, error_of_warps, explained, travel
@@ -17,11 +17,12 @@ def opened(made: Scene) -> ImageSet:
     given = made.arguments()
     return prepare(
         read_inputs(
-            given["features"],
-            given["saliency"],
-            given["mirrored_features"],
-            given["mirrored_saliency"],
-            None,
+            Arrays(
+                given["features"],
+                given["saliency"],
+                given["mirrored_features"],
+                given["mirrored_saliency"],
+            ),
             1.0,
             "cpu",
         )

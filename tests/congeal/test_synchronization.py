@@ -64,11 +64,15 @@ def test_an_image_whose_pairs_disagree_has_little_support() -> None:
     assert float(support[0]) < 0.6 * float(support[1:].min())
 
 
-def test_an_image_without_evidence_stays_finite() -> None:
-    a, b = poses(5, 1)
+@settings(max_examples=50, deadline=None)
+@given(st.integers(3, 9), st.integers(0, 8), st.integers(0, 1000))
+def test_an_image_without_evidence_stays_finite(n: int, alone: int, seed: int) -> None:
+    a, b = poses(n, seed)
     pair_a, pair_b = pairs(a, b)
-    weight = 1 - torch.eye(5)
-    weight[2] = weight[:, 2] = 0
+    weight = torch.tensor(np.random.default_rng(seed).uniform(0.5, 3, (n, n)), dtype=torch.float32)
+    weight = (weight + weight.T).fill_diagonal_(0)
+    alone %= n
+    weight[alone] = weight[:, alone] = 0
     found_a, found_b, _ = synchronize_poses(pair_a, pair_b, weight, tolerance=0.2)
     assert bool(torch.isfinite(torch.view_as_real(found_a)).all())
     assert bool(torch.isfinite(torch.view_as_real(found_b)).all())

@@ -82,7 +82,7 @@ def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch)
         (["features.backbon=x"], {}, "--set features.backbon is no setting: did you mean features.backbone?"),
         (["backbone=x"], {}, "--set backbone is no setting: did you mean features.backbone?"),
         (["feature.layer=1"], {}, "did you mean features.layer?"),
-        (["wholly.other=1"], {}, "is no setting: the sections are atlases, catalog"),
+        (["wholly.other=1"], {}, "is no setting: the sections are alignment, atlases"),
         (["features.weights.deep=1"], {}, "did you mean features.weights?"),
         (["seed"], {}, "--set seed is no setting: write it as section.key=value."),
         (

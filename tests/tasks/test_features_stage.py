@@ -72,6 +72,44 @@ def test_no_mirrored_features_where_none_are_asked(tmp_path: Path, weights: Path
         assert sorted(group.array_keys()) == ["embedding", "features", "saliency"]
 
 
+def test_at_any_angle_images_are_seen_from_eight(tmp_path: Path, weights: Path) -> None:
+    from congeal.backbones import BackboneSpec, load_backbone
+    from congeal.turns import turned_pixels
+
+    pictures = photographs(2)
+    source = folder(tmp_path / "source", pictures)
+    run(source, tmp_path / "upright", tiny(weights))
+    run(source, tmp_path / "out", tiny(weights, "alignment.rotation=any"))
+    (marker, group), *_ = shards(tmp_path / "out")
+    upright = next(
+        group
+        for found, group in shards(tmp_path / "upright")
+        if marker.record["image_ids"][0] in found.record["image_ids"]
+    )
+    n = len(marker.record["image_ids"])
+    assert group["features_turned_mirrored"].shape == (n, 7, 6, 6, 64)
+    assert group["saliency_turned"].metadata.dimension_names == ("image", "turn", "row", "column")
+    row = upright.attrs["image_ids"].index(marker.record["image_ids"][0])
+    np.testing.assert_array_equal(group["features"][0], upright["features"][row])
+    backbone = load_backbone(
+        BackboneSpec("test_vit", image_size=SIDE, precision="float32"), weights.read_bytes(), "cpu"
+    )
+    uris = {
+        hashlib.sha256(path.read_bytes()).hexdigest()[:32]: path.relative_to(source).as_posix()
+        for path in source.rglob("*.png")
+    }
+    image_id = marker.record["image_ids"][0]
+    pixels = read_square(Location.parse(source), (image_id, uris[image_id]), SIDE, tiny(weights))
+    assert isinstance(pixels, np.ndarray)
+    views = np.stack([turned_pixels(pixels, turn) for turn in range(8)])
+    seen = backbone(views)
+    np.testing.assert_allclose(group["features_turned"][0], seen.features[1:].numpy(), atol=0.05)
+    mirrored = backbone(np.ascontiguousarray(views[:, :, ::-1])).features[1:].numpy()
+    np.testing.assert_allclose(group["features_turned_mirrored"][0], mirrored, atol=0.05)
+    mean = seen.embedding.mean(0).numpy()
+    np.testing.assert_allclose(group["embedding"][0], mean / np.linalg.norm(mean), atol=0.01)
+
+
 def test_an_image_that_changed_since_is_recorded_and_its_row_stays_empty(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
