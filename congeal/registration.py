@@ -126,10 +126,9 @@ def _match(template: Template, images: Oriented, places: Tensor, width: float | 
     tokens = grid(g, images.extent, device).view(-1, 2)
     cells = grid(r, 1.0, device).view(-1, 2)
     cosine = template.features.flatten(1, 2) @ images.features.flatten(1, 2).transpose(1, 2)
-    score = SHARPNESS * cosine
+    score = cosine
     if width is not None:
-        distance = torch.cdist(places.flatten(1, 2), tokens.expand(n, -1, -1))
-        score = score + (torch.exp(-((distance / width) ** 2) / 2) + ANYWHERE).log()
+        score = _nearness(places.flatten(1, 2), tokens[:g, 0], width).add_(cosine, alpha=SHARPNESS)
     forward = score.argmax(2)
     lead_back = score.argmax(1).gather(1, forward)
     astray = (cells[lead_back] - cells).norm(dim=-1)
@@ -138,6 +137,16 @@ def _match(template: Template, images: Oriented, places: Tensor, width: float | 
     shown = images.saliency.flatten(1).gather(1, forward)
     trust = template.saliency.flatten(1) * shown * best / (1 + (astray / CYCLE_WIDTH) ** 2) ** 2
     return Field(target.view(n, r, r, 2), trust.view(n, r, r), best.view(n, r, r), astray.view(n, r, r))
+
+
+def _nearness(places: Tensor, axis: Tensor, width: float) -> Tensor:
+    """Log of the prior of tokens at places [n, k, 2], [n, k, g·g]; axis: where columns, and rows, lie [g].
+
+    The Gaussian is a product of one along either axis: g values a place each instead of g².
+    """
+    along = torch.exp(-(((places[..., None] - axis) / width) ** 2) / 2)
+    both = along[..., 1, :, None] * along[..., 0, None, :]
+    return both.flatten(2).add_(ANYWHERE).log_()
 
 
 def _subtoken(cosine: Tensor, at: Tensor, tokens: Tensor, g: int) -> Tensor:

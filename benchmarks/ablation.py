@@ -1,0 +1,212 @@
+"""What each part of the solver is worth: PCK of every set with one part left out or forced.
+
+    python benchmarks/ablation.py [SET …] [--only TITLE …] [--cache FOLDER] [--record]
+
+Constants and functions of the solver are replaced from outside, for the time of a call; everything else,
+the seed among it, stays the same. Each set by its usual protocol. With --record, results go to
+benchmarks/results/ablation.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from annotated_sets import ROOT, SETS
+from destinations import about
+from set_features import EVERY, Extractor, FeaturedSet, Given, carried, in_processes, solve
+from torch import Tensor
+
+import congeal.fitting
+import congeal.posing
+import congeal.saliency
+import congeal.solver
+from congeal.atlas import FLOW, GUIDED, RIGID, Alignment
+from congeal.evaluation import carry, nearest_neighbour, unsure
+from congeal.imageset import ImageSet
+
+RESULTS = ROOT / "benchmarks" / "results" / "ablation.md"
+NEVER, ALWAYS = 9.0, -9.0  # as a gain that must be reached
+
+Change = Callable[[ExitStack, Given], Given]
+"""Replaces parts until the stack is closed, and gives back the inputs."""
+
+
+def _gains(flow: float, guided: float) -> Change:
+    def change(stack: ExitStack, given: Given) -> Given:
+        stack.enter_context(patch.object(congeal.solver, "FLOW_GAIN", flow))
+        stack.enter_context(patch.object(congeal.solver, "GUIDED_GAIN", guided))
+        if guided == ALWAYS:
+            stack.enter_context(patch.object(congeal.solver, "SYMMETRIC", ALWAYS))
+        return given
+
+    return change
+
+
+def _no_mirror_features(_: ExitStack, given: Given) -> Given:
+    return replace(given, mirrored=None, mirrored_saliency=None)
+
+
+def _no_mirroring(stack: ExitStack, given: Given) -> Given:
+    """All images count as they are: no agreement on facings suffices, and no newcomer's mirror image wins."""
+    stack.enter_context(patch.object(congeal.posing, "CONSISTENT", NEVER))
+    stack.enter_context(patch.object(congeal.fitting, "FACING_PRIOR", 1.0))
+    return given
+
+
+def _no_position(_: ExitStack, given: Given) -> Given:
+    return replace(given, position=None)
+
+
+def _attention(stack: ExitStack, given: Given) -> Given:
+    """The class token's attention, smoothed and scaled as the seed of co-saliency is, and nothing learned."""
+    for module in (congeal.solver, congeal.fitting):
+        original = module.prepare  # type: ignore[attr-defined]
+
+        def prepare(*arguments: Any, original: Any = original, **options: Any) -> ImageSet:
+            images: ImageSet = original(*arguments, **options)
+            inputs, seed = images.inputs, congeal.saliency._seed
+            turned = inputs.valid.flip(2)
+            plain = seed(inputs.saliency.clamp_min(0), inputs.valid) * inputs.valid
+            mirrored = seed(inputs.mirrored_saliency.clamp_min(0), turned) * turned
+            return replace(images, saliency=plain, mirrored_saliency=mirrored)
+
+        stack.enter_context(patch.object(module, "prepare", prepare))
+    return given
+
+
+def _one_reference(stack: ExitStack, given: Given) -> Given:
+    """Facings and poses from the pairs with one image alone: the one that shares most with all others."""
+    facings, poses = congeal.posing.synchronize_facings, congeal.posing.synchronize_poses
+
+    def star(weight: Tensor) -> Tensor:
+        kept = torch.zeros_like(weight)
+        reference = int(weight.sum(1).argmax())
+        kept[reference], kept[:, reference] = 1.0, 1.0
+        return kept
+
+    def one_facing(same: Tensor, opposite: Tensor) -> Any:
+        kept = star(same + opposite)
+        return facings(same * kept, opposite * kept)
+
+    def one_pose(a: Tensor, b: Tensor, weight: Tensor, **options: Any) -> Any:
+        return poses(a, b, weight * star(weight), **options)
+
+    stack.enter_context(patch.object(congeal.posing, "synchronize_facings", one_facing))
+    stack.enter_context(patch.object(congeal.posing, "synchronize_poses", one_pose))
+    return given
+
+
+CHANGES: dict[str, Change] = {
+    "poses only": _gains(NEVER, NEVER),
+    "flow always": _gains(ALWAYS, NEVER),
+    "guided always": _gains(congeal.solver.FLOW_GAIN, ALWAYS),
+    "no mirror features": _no_mirror_features,
+    "no mirroring": _no_mirroring,
+    "no position directions": _no_position,
+    "attention as saliency": _attention,
+    "one reference": _one_reference,
+}
+NEIGHBOUR = "nearest neighbour"
+FULL = "full"
+TITLES = (FULL, *CHANGES, NEIGHBOUR)
+
+
+@contextmanager
+def changed(title: str, given: Given) -> Iterator[Given]:
+    """The inputs of a solver with one of CHANGES in it."""
+    with ExitStack() as stack:
+        yield CHANGES[title](stack, given)
+
+
+def measure(title: str, featured: FeaturedSet) -> float:
+    """PCK in percent."""
+    if title == NEIGHBOUR:
+        way = unsure(nearest_neighbour(featured.images, featured.given.features, featured.given.extent))
+        return carry(featured.images, way, featured.pairs).pck(featured.alpha)
+    with changed(title, featured.given) as given:
+        return carried(featured, solve(given)).pck(featured.alpha)
+
+
+def no_change(whole: Alignment) -> dict[str, bool]:
+    """Changes that leave a solution as it is, since it has already what they force."""
+    freedom = whole.atlas.deformation
+    return {
+        "poses only": freedom == RIGID,
+        "flow always": freedom == FLOW,
+        "guided always": freedom == GUIDED,
+        "no mirroring": not whole.mirrored.any(),
+    }
+
+
+def measure_all(titles: list[str], cache: Path | None, name: str) -> dict[str, float]:
+    """`measure` of one set, with the whole solver in any case."""
+    featured = Extractor(cache).named(name)
+    whole = solve(featured.given)
+    pck, same = carried(featured, whole).pck(featured.alpha), no_change(whole)
+    others = [title for title in titles if title != FULL]
+    return {FULL: pck} | {t: pck if same.get(t) else measure(t, featured) for t in others}
+
+
+def line(name: str, values: dict[str, float]) -> str:
+    """A row: the PCK of the whole solver, and how far each change is from it."""
+    cells = []
+    for title, value in values.items():
+        cells.append(f"{value:.1f}" if title == FULL else f"{value:.1f} ({value - values[FULL]:+.1f})")
+    return f"| {name} | " + " | ".join(cells) + " |"
+
+
+def mean_of(found: dict[str, dict[str, float]], names: list[str]) -> dict[str, float]:
+    titles = next(iter(found.values()))
+    return {title: float(np.mean([found[name][title] for name in names])) for title in titles}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sets", nargs="*", default=list(EVERY))
+    parser.add_argument("--only", nargs="+", choices=TITLES, default=list(TITLES), help="columns")
+    parser.add_argument("--cache", type=Path, help="where features are kept for the next time")
+    parser.add_argument("--record", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
+    asked = parser.parse_args()
+    columns = [FULL, *(title for title in asked.only if title != FULL)]
+    lines = [f"| set | {' | '.join(columns)} |", f"| --- |{' ---: |' * len(columns)}"]
+    print("\n".join(lines), flush=True)
+    found: dict[str, dict[str, float]] = {}
+    values = in_processes(functools.partial(measure_all, columns, asked.cache), asked.sets)
+    for name, value in zip(asked.sets, values, strict=True):
+        found[name] = value
+        lines.append(line(name, value))
+        print(lines[-1], flush=True)
+    groups = {
+        "photographs": [name for name in found if name in SETS],
+        "rendered": [name for name in found if name not in SETS],
+        "all": list(found),
+    }
+    for title, names in groups.items():
+        if names:
+            lines.append(line(f"**{title}, mean**", mean_of(found, names)))
+            print(lines[-1], flush=True)
+    if asked.record:
+        head = [
+            "# What each part of the solver is worth",
+            "",
+            f"`python benchmarks/ablation.py --record`, {json.dumps(about())}",
+            "",
+            "PCK by each set's usual protocol (α = 0.1; wings 0.02), one seed; in brackets the difference "
+            "from the whole solver.",
+            "",
+        ]
+        RESULTS.write_text("\n".join([*head, *lines]) + "\n")
+
+
+if __name__ == "__main__":
+    main()
