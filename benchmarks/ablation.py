@@ -27,6 +27,7 @@ from set_features import EVERY, Extractor, FeaturedSet, Given, carried, in_proce
 from torch import Tensor
 
 import congeal.fitting
+import congeal.imageset
 import congeal.posing
 import congeal.saliency
 import congeal.solver
@@ -69,17 +70,16 @@ def _no_position(_: ExitStack, given: Given) -> Given:
 
 def _attention(stack: ExitStack, given: Given) -> Given:
     """The class token's attention, smoothed and scaled as the seed of co-saliency is, and nothing learned."""
+
+    def prepare(*arguments: Any, **options: Any) -> ImageSet:
+        images = congeal.imageset.prepare(*arguments, **options)
+        inputs, seed = images.inputs, congeal.saliency._seed
+        turned = inputs.valid.flip(2)
+        plain = seed(inputs.saliency.clamp_min(0), inputs.valid) * inputs.valid
+        mirrored = seed(inputs.mirrored_saliency.clamp_min(0), turned) * turned
+        return replace(images, saliency=plain, mirrored_saliency=mirrored)
+
     for module in (congeal.solver, congeal.fitting):
-        original = module.prepare  # type: ignore[attr-defined]
-
-        def prepare(*arguments: Any, original: Any = original, **options: Any) -> ImageSet:
-            images: ImageSet = original(*arguments, **options)
-            inputs, seed = images.inputs, congeal.saliency._seed
-            turned = inputs.valid.flip(2)
-            plain = seed(inputs.saliency.clamp_min(0), inputs.valid) * inputs.valid
-            mirrored = seed(inputs.mirrored_saliency.clamp_min(0), turned) * turned
-            return replace(images, saliency=plain, mirrored_saliency=mirrored)
-
         stack.enter_context(patch.object(module, "prepare", prepare))
     return given
 

@@ -59,7 +59,7 @@ def faults(no_waiting: None) -> Iterator[list[Exception]]:
 
 @pytest.fixture
 def place(faults: list[Exception]) -> Location:
-    place = Location.parse("faulty://root/x")
+    place = Location.parse("faulty://bucket/x")
     place.write_bytes(b"here")
     return place
 
@@ -81,7 +81,7 @@ def test_a_fault_that_passes_is_tried_again(
     faults += [fault, fault]
     place.write_bytes(b"again")
     faults += [fault, fault]
-    assert Location.parse("faulty://root/y").put_if_absent(b"new")
+    assert Location.parse("faulty://bucket/y").put_if_absent(b"new")
     assert faults == []
     assert place.read_bytes() == b"again"
 
@@ -91,7 +91,7 @@ def test_a_fault_that_stays_ends_in_a_sentence(place: Location, faults: list[Exc
     with pytest.raises(StorageError) as caught:
         place.read_bytes()
     assert str(caught.value) == (
-        f"The store of faulty://root/x failed {ATTEMPTS} times to read (Please reduce your request rate): "
+        f"The store of faulty://bucket/x failed {ATTEMPTS} times to read (Please reduce your request rate): "
         "try again later."
     )
     assert len(faults) == 9 - ATTEMPTS
@@ -117,23 +117,27 @@ SENTENCES: list[tuple[Exception, Callable[[Location], None], str]] = [
     (
         OSError(errno.ENOSPC, "No space left on device"),
         write,
-        "No space left on faulty://root/x: free some or",
+        "No space left on faulty://bucket/x: free some or",
     ),
-    (OSError(errno.ENOSPC, "No space left on device"), put, "No space left on faulty://root/x: free some or"),
+    (
+        OSError(errno.ENOSPC, "No space left on device"),
+        put,
+        "No space left on faulty://bucket/x: free some or",
+    ),
     (OSError(errno.EDQUOT, "Disk quota exceeded"), write, "the quota is used up; free some"),
     (
         PermissionError(errno.EACCES, "Permission denied"),
         read,
-        "No permission to read faulty://root/x: grant",
+        "No permission to read faulty://bucket/x: grant",
     ),
-    (PermissionError(errno.EACCES, "Permission denied"), write, "No permission to write faulty://root/x: "),
-    (PermissionError("Access Denied"), listing, "No permission to list faulty://root/x: "),
+    (PermissionError(errno.EACCES, "Permission denied"), write, "No permission to write faulty://bucket/x: "),
+    (PermissionError("Access Denied"), listing, "No permission to list faulty://bucket/x: "),
     (OSError(errno.EROFS, "Read-only file system"), write, "read-only file system: choose another"),
     (OSError(errno.ENAMETOOLONG, "File name too long"), write, "too long for its store"),
     (
         OSError(errno.EIO, "Input/output error"),
         read,
-        "Cannot read faulty://root/x: Input/output error; check",
+        "Cannot read faulty://bucket/x: Input/output error; check",
     ),
     (NotImplementedError(), put, "cannot write as congeal needs it: use another store"),
 ]

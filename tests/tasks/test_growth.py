@@ -343,10 +343,7 @@ def test_anew_splits_everything_again(story: Story, tmp_path: Path, weights: Pat
 def test_when_the_medoid_goes_the_next_takes_its_place_and_an_empty_cluster_ends(
     story: Story, tmp_path: Path, weights: Path
 ) -> None:
-    source, destination = tmp_path / "source", tmp_path / "out"
-    shutil.copytree(story.home / "source", source)
-    shutil.copytree(story.then, destination)
-    _move(destination, story.home / "source", source)
+    source, destination = _retold(story, tmp_path)
     images, after = story.after.images.set_index("image_id"), story.after
     cluster, other = by_uri(after)["a/0.png"], by_uri(after)["b/0.png"]
     medoid = after.clusters.set_index("cluster_id")["medoid_image_id"][cluster]
@@ -364,10 +361,7 @@ def test_when_the_medoid_goes_the_next_takes_its_place_and_an_empty_cluster_ends
 def test_a_cluster_whose_builders_have_all_gone_is_built_by_the_others_in_the_same_place(
     story: Story, tmp_path: Path, weights: Path
 ) -> None:
-    source, destination = tmp_path / "source", tmp_path / "out"
-    shutil.copytree(story.home / "source", source)
-    shutil.copytree(story.then, destination)
-    _move(destination, story.home / "source", source)
+    source, destination = _retold(story, tmp_path)
     cluster = by_uri(story.after)["b/0.png"]
     rows = story.after.alignments
     builders = rows["image_id"][(rows["cluster_id"] == cluster) & (rows["role"] == "member")]
@@ -429,3 +423,12 @@ def test_one_cluster_for_everything_takes_everybody_in(tmp_path: Path, weights: 
     last = congeal.open(tmp_path / "out")
     assert last.clusters["n_images"].tolist() == [8]
     assert last.clusters["cluster_id"].tolist() == first["cluster_id"].tolist()
+
+
+def _retold(story: Story, place: Path) -> tuple[Path, Path]:
+    """A copy of the story's source and of what it had come to, to go on with."""
+    source, destination = place / "source", place / "out"
+    shutil.copytree(story.home / "source", source)
+    shutil.copytree(story.then, destination)
+    _move(destination, story.home / "source", source)
+    return source, destination
