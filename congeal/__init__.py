@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from congeal.collection import open  # noqa: A004
-    from congeal.solver import align
+    from congeal.sets import SetArrays
+    from congeal.solver import align, align_many
 
-__all__ = ["__version__", "align", "open"]
+__all__ = ["SetArrays", "__version__", "align", "align_many", "open"]
 
 __version__ = "0.1.0"
 
@@ -19,10 +20,10 @@ def __getattr__(name: str) -> Any:
         from congeal import collection
 
         return collection.open
-    if name == "align":
+    if name in {"align", "align_many", "SetArrays"}:
         from congeal import solver
 
-        return solver.align
+        return getattr(solver, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

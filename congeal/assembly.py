@@ -1,7 +1,8 @@
-"""From tensors in oriented frames to the result that users hold."""
+"""From tensors in oriented frames to the results that users hold."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,10 +10,24 @@ from torch import Tensor
 
 from congeal.atlas import GUIDED, NOTHING_IN_COMMON, Alignment, Atlas, Exemplars
 from congeal.dense import DenseMaps
-from congeal.imageset import ImageSet
+from congeal.features import Basis
+from congeal.imageset import Arrays, raw_facing
+from congeal.membership import Membership
+from congeal.plane import length
 from congeal.quality import Figures, backward_likeness, probability
 from congeal.registration import Oriented
+from congeal.saliency import Discriminant
 from congeal.warps import Warps, flip, grid, sample, to_oriented
+from congeal.windows import windows
+
+
+@dataclass(frozen=True)
+class Source:
+    """What an atlas is made of: a set's arrays, and what was learned on them."""
+
+    arrays: Arrays
+    basis: Basis
+    discriminant: Discriminant
 
 
 @dataclass(frozen=True)
@@ -27,71 +42,85 @@ class Verdict:
 
 
 def build_atlas(
-    images: ImageSet, faced: Oriented, warps: Warps, exemplars: Exemplars, resolution: int
+    source: Source, faced: Oriented, warps: Warps, exemplars: Exemplars, resolution: int
 ) -> Atlas:
-    """The weighted mean of the members' features in place, in the backbone's space, and of their saliency."""
-    n = len(images)
-    places = to_oriented(warps, grid(resolution, 1.0, faced.features.device).expand(n, -1, -1, -1))
-    shown = sample(faced.saliency[..., None], places, faced.extent, "zeros") * faced.weight.view(-1, 1, 1, 1)
-    raw = images.raw_facing(warps.mirrored)
-    total = torch.zeros((resolution, resolution, raw.shape[-1]), device=raw.device)
-    weight = shown + 1e-3 * faced.weight.view(-1, 1, 1, 1)
-    for image in range(n):  # one at a time: the raw features of a large set would not fit twice
-        one = slice(image, image + 1)
-        total += (sample(raw[one], places[one], faced.extent) * weight[one])[0]
+    """The weighted mean of a set's features in place, in the backbone's space, and of its saliency."""
+    n, g = faced.saliency.shape[:2]
+    device, c = faced.saliency.device, len(source.basis.mean)
+    total = torch.zeros((resolution, resolution, c), device=device)
+    saliency = torch.zeros((resolution, resolution), device=device)
+    cells = grid(resolution, 1.0, device)
+    # Raw features are wide, and in memory only for as long as they are looked at.
+    for window in windows(n, 4 * 4 * c * (resolution**2 + g**2), device):
+        some = faced[window]
+        places = to_oriented(warps[window], cells.expand(len(some.weight), -1, -1, -1))
+        say = some.weight.view(-1, 1, 1, 1)
+        shown = sample(some.saliency[..., None], places, some.extent, "zeros") * say
+        raw = raw_facing(source.arrays, window, warps.mirrored[window])
+        total += (sample(raw, places, some.extent) * (shown + 1e-3 * say)).sum(0)
+        saliency += shown.sum(0)[..., 0]
+    learned = source.discriminant
     return Atlas(
         features=torch.nn.functional.normalize(total, dim=-1).half().cpu().numpy(),
-        saliency=(shown.sum(0)[..., 0] / faced.weight.sum().clamp_min(1e-6)).cpu().numpy(),
-        mean=images.basis.mean.cpu().numpy(),
-        projection=images.basis.projection.cpu().numpy(),
-        discriminant=torch.cat([images.discriminant.direction, images.discriminant.offset[None]])
-        .cpu()
-        .numpy(),
+        saliency=(saliency / faced.weight.sum().clamp_min(1e-6)).cpu().numpy(),
+        mean=source.basis.mean.cpu().numpy(),
+        projection=source.basis.projection.cpu().numpy(),
+        discriminant=torch.cat([learned.direction, learned.offset[None]]).cpu().numpy(),
         exemplars=exemplars,
     )
 
 
 def assemble(
-    atlas: Atlas,
+    atlases: Sequence[Atlas],
+    verdicts: Sequence[Verdict],
+    members: Membership,
     warps: Warps,
     maps: DenseMaps,
     faced: Oriented,
     figures: Figures,
-    verdict: Verdict,
-) -> Alignment:
-    """Maps in plain frames, at the resolutions they have, with everything as numpy."""
-    likeness = figures.likeness
-    if verdict.status == NOTHING_IN_COMMON:
-        likeness = torch.zeros_like(likeness)
-    smooth = atlas.deformation != GUIDED
-    sure = probability(backward_likeness(maps, likeness, faced.saliency, faced.extent), smooth=smooth)
+) -> list[Alignment]:
+    """Maps in plain frames, at the resolutions they have, with everything as numpy; a result a set."""
+    likeness, owner = figures.likeness, members.owner
+    nothing = torch.tensor([verdict.status == NOTHING_IN_COMMON for verdict in verdicts])
+    likeness = torch.where(nothing.to(owner.device)[owner].view(-1, 1, 1), 0.0, likeness)
+    one_by_one = torch.tensor([atlas.deformation == GUIDED for atlas in atlases]).to(owner.device)[owner]
+
+    def confidence(of: Tensor) -> Tensor:
+        by_cell = probability(of, smooth=False)
+        return torch.where(one_by_one.view(-1, 1, 1), by_cell, probability(of, smooth=True))
+
+    sure = confidence(backward_likeness(maps, likeness, faced.saliency, faced.extent))
     forward = flip(maps.forward, warps.mirrored)
     cells = grid(forward.shape[1], 1.0, forward.device).expand(len(forward), -1, -1, -1)
     # A mirrored image's rows run the other way in its oriented frame.
     turned = warps.mirrored.view(-1, 1, 1)
-    backward = torch.where(turned[..., None], maps.backward.flip(2), maps.backward)
-    sure = torch.where(turned, sure.flip(2), sure)
     sign = torch.where(warps.mirrored, -1.0, 1.0)
-    return Alignment(
-        status=verdict.status,
-        atlas=atlas,
-        mirrored=warps.mirrored.cpu().numpy(),
-        rotation=warps.a.angle().cpu().numpy(),
-        scale=warps.a.abs().cpu().numpy(),
-        translation=torch.stack([warps.b.real * sign, warps.b.imag], -1).cpu().numpy(),
-        forward=forward.cpu().numpy(),
-        forward_confidence=probability(sample(likeness[..., None], cells)[..., 0], smooth=smooth)
-        .cpu()
-        .numpy(),
-        backward=backward.cpu().numpy(),
-        backward_confidence=sure.cpu().numpy(),
-        residual=figures.residual.cpu().numpy(),
-        cycle_error=figures.cycle_error.cpu().numpy(),
-        fold_fraction=figures.fold_fraction.cpu().numpy(),
-        coverage=figures.coverage.cpu().numpy(),
-        support=verdict.support.cpu().numpy(),
-        outlier=torch.tensor([reason is not None for reason in verdict.reasons]).numpy(),
-        outlier_reason=verdict.reasons,
-        margin=verdict.margin,
-        medoid=verdict.medoid,
-    )
+    per_image = {
+        "mirrored": warps.mirrored,
+        "rotation": torch.atan2(warps.a.imag.double(), warps.a.real.double()).float(),
+        "scale": length(warps.a),
+        "translation": torch.stack([warps.b.real * sign, warps.b.imag], -1),
+        "forward": forward,
+        "forward_confidence": confidence(sample(likeness[..., None], cells)[..., 0]),
+        "backward": torch.where(turned[..., None], maps.backward.flip(2), maps.backward),
+        "backward_confidence": torch.where(turned, sure.flip(2), sure),
+        "residual": figures.residual,
+        "cycle_error": figures.cycle_error,
+        "fold_fraction": figures.fold_fraction,
+        "coverage": figures.coverage,
+    }
+    arrays = {name: values.cpu() for name, values in per_image.items()}
+    return [
+        Alignment(
+            status=verdict.status,
+            atlas=atlas,
+            # Copies: a set's result must not keep the others' in memory.
+            **{name: values[rows].clone().numpy() for name, values in arrays.items()},
+            support=verdict.support.cpu().numpy(),
+            outlier=torch.tensor([reason is not None for reason in verdict.reasons]).numpy(),
+            outlier_reason=verdict.reasons,
+            margin=verdict.margin,
+            medoid=verdict.medoid,
+        )
+        for atlas, verdict, rows in zip(atlases, verdicts, members.slices, strict=True)
+    ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from congeal.registration import ANYWHERE, Oriented, Template
+from congeal.registration import Oriented, Template, nearness
 from congeal.warps import Warps, grid, sample, to_atlas, to_oriented
 
 SHARPNESS = 20.0  # how much a difference in cosine weighs against distance from where the warp points
@@ -45,6 +45,7 @@ def guided(template: Template, images: Oriented, warps: Warps) -> DenseMaps:
     The less salient a cell or token, the more it goes where the warp puts it: there is nothing to match.
 
     template: the atlas as each image sees it. The maps have the resolutions of the template and the tokens.
+    The tables of all cells and tokens are large: many images are for the caller to divide.
     """
     n, g = images.saliency.shape[:2]
     r = template.features.shape[1]
@@ -52,18 +53,12 @@ def guided(template: Template, images: Oriented, warps: Warps) -> DenseMaps:
     tokens, cells = grid(g, images.extent, device), grid(r, 1.0, device)
     expected = to_oriented(warps, cells.expand(n, -1, -1, -1))
     origin = to_atlas(warps, tokens.expand(n, -1, -1, -1))
-    forward, backward = [], []
-    for image in range(n):  # one at a time: the table of all cells and tokens is large
-        atlas = template.features[image if len(template.features) > 1 else 0].flatten(0, 1)
-        cosine = atlas @ images.features[image].flatten(0, 1).T
-        padding = (images.valid[image].flatten() <= 0).float() * -SHARPNESS
-        forward.append(_located(SHARPNESS * cosine + padding, expected[image], tokens).view(r, r, 2))
-        backward.append(_located(SHARPNESS * cosine.T, origin[image], cells).view(g, g, 2))
-    shown = _gate(template.saliency.expand(n, -1, -1))
-    seen = _gate(images.saliency)
-    return DenseMaps(
-        torch.lerp(expected, torch.stack(forward), shown), torch.lerp(origin, torch.stack(backward), seen)
-    )
+    score = template.features.flatten(1, 2) @ images.features.flatten(1, 2).transpose(1, 2) * SHARPNESS
+    padding = (images.valid.flatten(1) <= 0).float() * -SHARPNESS
+    backward = _located(score.transpose(1, 2), origin.flatten(1, 2), cells).view(n, g, g, 2)
+    forward = _located(score + padding[:, None], expected.flatten(1, 2), tokens).view(n, r, r, 2)
+    shown, seen = _gate(template.saliency.expand(n, -1, -1)), _gate(images.saliency)
+    return DenseMaps(torch.lerp(expected, forward, shown), torch.lerp(origin, backward, seen))
 
 
 def _gate(saliency: Tensor) -> Tensor:
@@ -73,18 +68,20 @@ def _gate(saliency: Tensor) -> Tensor:
 
 
 def _located(score: Tensor, expected: Tensor, places: Tensor) -> Tensor:
-    """Where each row of ``score`` [k, s*s] is best near its expected place, between cells of ``places``."""
+    """Where each row of ``score`` [n, k, s*s] is best near its expected place [n, k, 2], [n, k, 2].
+
+    It lies between cells of ``places`` [s, s, 2].
+    """
     side = places.shape[0]
     flat = places.view(-1, 2)
-    distance = torch.cdist(expected.view(-1, 2), flat)
-    score = score + (torch.exp(-((distance / REACH) ** 2) / 2) + ANYWHERE).log()
-    best = score.argmax(1)
+    score = nearness(expected, places[0, :, 0], REACH).add_(score)
+    best = score.argmax(2)
     step = torch.arange(-1, 2, device=score.device)
     down, right = torch.meshgrid(step, step, indexing="ij")
-    row = (best[:, None] // side + down.flatten()).clamp(0, side - 1)
-    column = (best[:, None] % side + right.flatten()).clamp(0, side - 1)
+    row = (best[..., None] // side + down.flatten()).clamp(0, side - 1)
+    column = (best[..., None] % side + right.flatten()).clamp(0, side - 1)
     near = row * side + column
-    share = torch.softmax(score.gather(1, near), -1)
+    share = torch.softmax(score.gather(2, near), -1)
     return (share[..., None] * flat[near]).sum(-2)
 
 

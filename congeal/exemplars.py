@@ -7,74 +7,119 @@ atlas by that member's own map, locate it as precisely as the members were locat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from congeal.atlas import Exemplars
-from congeal.matching import Matches, Similarities, Tokens, mutual_matches, robust_similarities, select_tokens
-from congeal.posing import HYPOTHESES, MATCHES, TOKENS
-from congeal.registration import Oriented
+from congeal.company import Company
+from congeal.matching import Matches, Similarities, Tokens, mutual_matches, robust_similarities
+from congeal.membership import Membership
+from congeal.posing import HYPOTHESES, MATCHES, fit_bytes, pair_bytes, stacked
 from congeal.warps import Warps, to_atlas
+from congeal.windows import windows
 
 KEPT = 16  # members that are kept at most
 TOLERANCE = 0.05  # frame units: many matches together point more precisely than those of a single pair
 
 
-def keep(images: Oriented, warps: Warps, order: Tensor) -> tuple[Exemplars, Tensor]:
-    """The salient tokens of the first members in ``order`` (int64 [k], best first) that have a say.
+@dataclass(frozen=True)
+class Known:
+    """The exemplars of several atlases: tokens at their places in their atlas, and which atlas each is of."""
 
-    Where none has, the first serves, so that there is something. Returns the exemplars and the positions of
-    the members, int64 [e].
+    tokens: Tokens
+    members: Membership
+
+
+def keep(
+    images: Company, warps: Warps, weight: Tensor, orders: Sequence[Tensor]
+) -> tuple[list[Exemplars], list[Tensor]]:
+    """The salient tokens of each set's first members that have a say.
+
+    Where none has, the first serves, so that there is something.
+
+    Args:
+        images: of all sets.
+        warps: theirs.
+        weight: float32 [n], an image's say.
+        orders: of each set, its images counted from 0, best first, int64 [its size] on the CPU.
+
+    Returns:
+        Each set's exemplars, and which of its images they are, int64 [e] on the CPU.
     """
-    heard = order[images.weight[order] > 0]
-    chosen = heard[:KEPT] if len(heard) else order[:1]
-    tokens = select_tokens(images.features[chosen], images.saliency[chosen], images.extent, TOKENS)
+    kept = []
+    for rows, order in zip(images.members.slices, orders, strict=True):
+        heard = order[weight[rows].cpu()[order] > 0]
+        kept.append(heard[:KEPT] if len(heard) else order[:1])
+    starts = [rows.start for rows in images.members.slices]
+    chosen = torch.cat([few + start for few, start in zip(kept, starts, strict=True)]).to(weight.device)
+    tokens = images.tokens_facing(warps.mirrored, chosen)
     there = torch.view_as_real(tokens.position)[:, :, None]
-    places = to_atlas(warps[chosen], there)[:, :, 0]
-    kept = Exemplars(tokens.features.half().cpu().numpy(), places.cpu().numpy(), tokens.weight.cpu().numpy())
-    return kept, chosen
+    places = to_atlas(warps[chosen], there)[:, :, 0].cpu().numpy()
+    features, sure = tokens.features.half().cpu().numpy(), tokens.weight.cpu().numpy()
+    parts = Membership.of([len(few) for few in kept], "cpu").slices
+    return [Exemplars(features[part], places[part], sure[part]) for part in parts], kept
 
 
-def as_tokens(exemplars: Exemplars, device: torch.device) -> Tokens:
-    """The exemplars' tokens at their places in the atlas."""
-    features = torch.as_tensor(exemplars.features, device=device).float()
-    places = torch.as_tensor(exemplars.places, device=device).float().contiguous()
-    weight = torch.as_tensor(exemplars.weight, device=device).float()
-    return Tokens(weight.long(), torch.view_as_complex(places), weight, features)
+def as_known(exemplars: Sequence[Exemplars], device: torch.device) -> Known:
+    """The exemplars' tokens at their places in the atlas; as many tokens in all."""
+    parts = []
+    for few in exemplars:
+        features = torch.as_tensor(few.features, device=device).float()
+        places = torch.as_tensor(few.places, device=device).float().contiguous()
+        weight = torch.as_tensor(few.weight, device=device).float()
+        parts.append(Tokens(weight.long(), torch.view_as_complex(places), weight, features))
+    return Known(Tokens.joined(parts), Membership.of([len(few.weight) for few in exemplars], device))
 
 
 def posed(
-    known: Tokens, tokens: Tokens, seed: int, without: Tensor | None = None
+    known: Known, tokens: Tokens, images: Membership, seeds: Sequence[int], without: Tensor | None = None
 ) -> tuple[Similarities, Tensor]:
-    """A robust similarity from the atlas to each of n images, and the weight of its matches [n].
+    """A robust similarity from its atlas to each of n images, and the weight of its matches [n].
 
     Scores and weights are those of an average exemplar.
 
     Args:
-        known: e exemplars.
+        known: the exemplars of s atlases.
         tokens: of n images.
-        seed: every image sees the same draws: its answer must not depend on its company.
-        without: int64 [n], the exemplar that an image must not be compared with, since it is it; -1: none.
+        images: which atlas each of them goes with.
+        seeds: of each atlas; every image sees the same draws: its answer must not depend on its company.
+        without: int64 [n], the exemplar (counted over all atlases) that an image must not be compared with,
+            since it is it; -1: none.
     """
-    e, device = len(known.weight), tokens.weight.device
-    rows = torch.arange(e, device=device)
-    parts, totals = [], []
-    for image in range(len(tokens.weight)):
-        matches = mutual_matches(known, tokens, rows, torch.full_like(rows, image), MATCHES)
-        others = rows if without is None else rows[rows != without[image]]
-        say = 1.0 / max(len(others), 1)
-        together = Matches(
-            *(part[others].reshape(1, -1) for part in (matches.first, matches.second, matches.weight * say))
-        )
-        parts.append(
-            robust_similarities(
-                together,
-                tolerance=TOLERANCE,
-                hypotheses=HYPOTHESES,
-                generator=torch.Generator().manual_seed(seed),
-            )
-        )
-        totals.append(together.weight.sum(1))
-    names = ("a", "b", "score")
-    found = Similarities(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
-    return found, torch.cat(totals)
+    device = tokens.weight.device
+    matches, weight = _all_matches(known, tokens, images.owner, without)
+    draws = torch.cat(
+        [torch.rand((1, HYPOTHESES, 2), generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    ).to(device)
+    parts = []
+    for window in windows(len(images.owner), fit_bytes(matches.weight.shape[1]), device):
+        some = Matches(matches.first[window], matches.second[window], matches.weight[window])
+        parts.append(robust_similarities(some, draws[images.owner[window]], tolerance=TOLERANCE))
+    return stacked(parts), weight
+
+
+def _all_matches(
+    known: Known, tokens: Tokens, owner: Tensor, without: Tensor | None
+) -> tuple[Matches, Tensor]:
+    """The matches of each of n images with all its exemplars, [n, e·m], and their weight in all [n]."""
+    n, device = len(owner), owner.device
+    most, m = max(known.members.sizes), min(MATCHES, known.tokens.weight.shape[1])
+    image, exemplar = torch.nonzero(owner[:, None] == known.members.owner, as_tuple=True)
+    starts = torch.tensor([rows.start for rows in known.members.slices], device=device)
+    place = exemplar - starts[owner[image]]
+    compared = torch.ones_like(image, dtype=torch.bool)
+    if without is not None:
+        compared = exemplar != without[image]
+    others = torch.zeros(n, device=device).index_put_((image,), compared.float(), accumulate=True)
+    first = torch.zeros((n, most, m), dtype=tokens.position.dtype, device=device)
+    second, weight = torch.zeros_like(first), torch.zeros((n, most, m), device=device)
+    for window in windows(len(image), pair_bytes(tokens), device):
+        at = (image[window], place[window])
+        found = mutual_matches(known.tokens, tokens, exemplar[window], image[window], MATCHES)
+        say = compared[window] / others[image[window]].clamp_min(1)
+        first[at], second[at], weight[at] = found.first, found.second, found.weight * say[:, None]
+    together = Matches(first.flatten(1), second.flatten(1), weight.flatten(1))
+    return together, together.weight.sum(1)

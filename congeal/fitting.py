@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,14 +12,15 @@ from torch import Tensor
 
 from congeal.assembly import Verdict, assemble
 from congeal.atlas import GUIDED, OK, RIGID, Alignment, Atlas, Exemplars
-from congeal.dense import guided, resampled, warped
-from congeal.exemplars import as_tokens, posed
+from congeal.company import Company
+from congeal.exemplars import as_known, posed
 from congeal.features import Basis
 from congeal.imageset import Arrays, ImageSet, prepare, read_inputs
-from congeal.matching import Similarities, select_tokens
-from congeal.posing import FACING_PRIOR, TOKENS
-from congeal.quality import judge, measure
-from congeal.registration import FINEST, Template, follow
+from congeal.mapping import map_out
+from congeal.matching import Similarities
+from congeal.posing import FACING_PRIOR
+from congeal.quality import judge
+from congeal.registration import FINEST, Template, always, follow
 from congeal.saliency import Discriminant
 from congeal.turns import TURNS, Turned, Whole, plain
 from congeal.warps import grid, rigid, sample
@@ -79,7 +81,8 @@ def _best_turns(
     scores = []
     for turn in range(TURNS):
         arrays = turned.chosen(upright, np.full(len(upright.features), turn), extent)
-        found = _faced_poses(atlas.exemplars, _into(atlas, arrays, extent, device), seed)
+        company = Company.of(_into(atlas, arrays, extent, device))
+        found = _faced_poses([atlas.exemplars], company, [seed])
         scores.append(found.pose.score)
     best: Whole = torch.stack(scores).argmax(0).cpu().numpy()
     return best
@@ -93,41 +96,53 @@ def _fitted(
     seed: int,
     device: str | torch.device,
 ) -> Alignment:
-    images = _into(atlas, arrays, extent, device)
-    inputs = images.inputs
-    template = _template(atlas, images.basis, min(inputs.valid.shape[1], FINEST))
-    found = _faced_poses(atlas.exemplars, images, seed)
+    prepared = _into(atlas, arrays, extent, device)
+    template = _template(atlas, prepared.basis, min(prepared.inputs.valid.shape[1], FINEST))
+    images = Company.of(prepared)
+    found = _faced_poses([atlas.exemplars], images, [seed])
     mirrored, support = found.mirrored, found.pose.score / found.total.clamp_min(1e-9)
     standing = found.pose.score / atlas.evidence if atlas.evidence > 0 else torch.ones_like(support)
-    reasons = judge(standing, inputs.finite)
-    faced = images.facing(mirrored, inputs.finite.float())
+    reasons = judge(standing, images.finite)
+    faced = images.facing(mirrored, images.finite.float())
     warps = rigid(found.pose.a, found.pose.b, mirrored, template.features.shape[1])
     if atlas.deformation != RIGID:
         warps = follow(warps, faced, template)
-    if atlas.deformation == GUIDED:
-        matched = guided(template, faced, warps)
-        figures = measure(template, faced, warps, matched.forward)
-        maps = resampled(matched, extent, atlas.saliency.shape[0], map_resolution)
-    else:
-        figures = measure(template, faced, warps)
-        maps = warped(warps, atlas.saliency.shape[0], map_resolution)
+    by_matching = torch.full_like(mirrored, atlas.deformation == GUIDED)
+    resolution = atlas.saliency.shape[0]
+    maps, figures = map_out(always(template), faced, warps, by_matching, resolution, map_resolution)
     score, other = found.pose.score.sum(), found.other.sum()
     margin = float((score - other) / (score + other).clamp_min(1e-9))
-    verdict = Verdict(OK, support, reasons, margin, int((support * inputs.finite).argmax()))
-    return assemble(atlas, warps, maps, faced, figures, verdict)
+    verdict = Verdict(OK, support, reasons, margin, int((support * images.finite).argmax()))
+    return assemble([atlas], [verdict], images.members, warps, maps, faced, figures)[0]
 
 
-def usual_evidence(exemplars: Exemplars, members: Tensor, images: ImageSet, good: Tensor, seed: int) -> float:
-    """What the good images' matches with an exemplar come to, in tokens: the median.
+def usual_evidence(
+    exemplars: Sequence[Exemplars],
+    kept: Sequence[Tensor],
+    images: Company,
+    good: Tensor,
+    seeds: Sequence[int],
+) -> list[float]:
+    """What the good images' matches with an exemplar come to in each set, in tokens: the median.
 
-    members: int64 [e], which images the exemplars are.
+    Args:
+        exemplars: of each set.
+        kept: which images of their set they are, int64 [e] on the CPU.
+        images: of all sets.
+        good: bool [n].
+        seeds: of each set.
     """
-    if not bool(good.any()) or len(members) < 2:
-        return 0.0
-    without = torch.full((len(images),), -1, device=members.device)
-    without[members] = torch.arange(len(members), device=members.device)
-    found = _faced_poses(exemplars, images, seed, without)
-    return float(found.pose.score[good].median())
+    without = torch.full((len(good),), -1)
+    count = 0
+    for members, rows in zip(kept, images.members.slices, strict=True):
+        without[rows.start + members] = torch.arange(count, count + len(members))
+        count += len(members)
+    score = _faced_poses(exemplars, images, seeds, without.to(good.device)).pose.score.cpu()
+    found, heard = [], good.cpu()
+    for members, rows in zip(kept, images.members.slices, strict=True):
+        usual = score[rows][heard[rows]]
+        found.append(float(usual.median()) if len(usual) and len(members) > 1 else 0.0)
+    return found
 
 
 def _template(atlas: Atlas, basis: Basis, resolution: int) -> Template:
@@ -149,15 +164,12 @@ class _Found:
     total: Tensor
 
 
-def _faced_poses(exemplars: Exemplars, images: ImageSet, seed: int, without: Tensor | None = None) -> _Found:
-    extent = images.inputs.extent
-    known = as_tokens(exemplars, images.features.device)
-    plain, plain_total = posed(
-        known, select_tokens(images.features, images.saliency, extent, TOKENS), seed, without
-    )
-    turned, turned_total = posed(
-        known, select_tokens(images.mirrored, images.mirrored_saliency, extent, TOKENS), seed, without
-    )
+def _faced_poses(
+    exemplars: Sequence[Exemplars], images: Company, seeds: Sequence[int], without: Tensor | None = None
+) -> _Found:
+    known = as_known(exemplars, images.finite.device)
+    plain, plain_total = posed(known, images.tokens, images.members, seeds, without)
+    turned, turned_total = posed(known, images.mirrored_tokens, images.members, seeds, without)
     mirrored = turned.score * (1 - FACING_PRIOR) > plain.score * (1 + FACING_PRIOR)
     pose = Similarities(
         torch.where(mirrored, turned.a, plain.a),

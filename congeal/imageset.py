@@ -11,7 +11,6 @@ from torch import Tensor
 
 from congeal.errors import CongealError
 from congeal.features import Basis, fit_basis
-from congeal.registration import Oriented
 from congeal.saliency import Discriminant, learn_saliency
 
 Array = npt.NDArray[np.floating]
@@ -50,32 +49,42 @@ class Inputs:
     extent: float
 
 
+def check_arrays(arrays: Arrays) -> tuple[int, int, int, int]:
+    """The shape n, g, g, c of the features.
+
+    Raises:
+        CongealError: if it is none, or another array's does not fit it.
+    """
+    shape = np.shape(arrays.features)
+    if len(shape) != 4 or shape[1] != shape[2] or not shape[0]:
+        raise CongealError(f"features have the shape [n, g, g, c] with n ≥ 1, not {list(shape)}")
+    expected = {
+        "saliency": (arrays.saliency, shape[:3]),
+        "mirrored_features": (arrays.mirrored_features, shape),
+        "mirrored_saliency": (arrays.mirrored_saliency, shape[:3]),
+        "valid": (arrays.valid, shape[:3]),
+    }
+    for name, (array, asked) in expected.items():
+        if array is not None and np.shape(array) != asked:
+            raise CongealError(
+                f"{name} has the shape {list(np.shape(array))}, the features ask for {list(asked)}"
+            )
+    return shape
+
+
 def read_inputs(arrays: Arrays, extent: float, device: str | torch.device) -> Inputs:
     """Check the arrays against each other and take them to the device.
 
     Raises:
         CongealError: if a shape does not fit.
     """
-    features, saliency = np.asarray(arrays.features), np.asarray(arrays.saliency)
+    check_arrays(arrays)
     mirrored_features, mirrored_saliency = arrays.mirrored_features, arrays.mirrored_saliency
-    if features.ndim != 4 or features.shape[1] != features.shape[2] or not len(features):
-        raise CongealError(f"features have the shape [n, g, g, c] with n ≥ 1, not {list(features.shape)}")
-    expected = {
-        "saliency": (saliency, features.shape[:3]),
-        "mirrored_features": (mirrored_features, features.shape),
-        "mirrored_saliency": (mirrored_saliency, features.shape[:3]),
-        "valid": (arrays.valid, features.shape[:3]),
-    }
-    for name, (array, shape) in expected.items():
-        if array is not None and np.shape(array) != shape:
-            raise CongealError(
-                f"{name} has the shape {list(np.shape(array))}, the features ask for {list(shape)}"
-            )
 
     def tensor(array: Array) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(array), device=device).float()
 
-    plain, attention = tensor(features), tensor(saliency)
+    plain, attention = tensor(arrays.features), tensor(arrays.saliency)
     turned = plain.flip(2) if mirrored_features is None else tensor(mirrored_features)
     turned_attention = attention.flip(2) if mirrored_saliency is None else tensor(mirrored_saliency)
     on_image = torch.ones_like(attention) if arrays.valid is None else tensor(arrays.valid)
@@ -86,6 +95,19 @@ def read_inputs(arrays: Arrays, extent: float, device: str | torch.device) -> In
         for array in read
     )
     return Inputs(plain, turned, attention, turned_attention, on_image, finite, extent)
+
+
+def raw_facing(arrays: Arrays, rows: slice, mirrored: Tensor) -> Tensor:
+    """Unit-length features in the backbone's own space [w, g, g, c] of some images, the flagged mirrored.
+
+    mirrored: bool [w]. An image that is not finite is zero.
+    """
+    plain = np.asarray(arrays.features)[rows]
+    turned = plain[:, :, ::-1] if arrays.mirrored_features is None else arrays.mirrored_features[rows]
+    flag = mirrored.cpu().numpy()[:, None, None, None]
+    chosen = torch.as_tensor(np.where(flag, turned, plain), device=mirrored.device).float()
+    finite = torch.isfinite(chosen).flatten(1).all(1).view(-1, 1, 1, 1)
+    return torch.nn.functional.normalize(torch.where(finite, chosen, torch.zeros_like(chosen)), dim=-1)
 
 
 @dataclass(frozen=True)
@@ -102,22 +124,6 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.features)
-
-    def facing(self, mirrored: Tensor, weight: Tensor) -> Oriented:
-        """The set with the flagged images mirrored, each with its say in the atlas ([n] bool and float32)."""
-        flag = mirrored.view(-1, 1, 1)
-        return Oriented(
-            torch.where(flag[..., None], self.mirrored, self.features),
-            torch.where(flag, self.mirrored_saliency, self.saliency),
-            torch.where(flag, self.inputs.valid.flip(2), self.inputs.valid),
-            self.inputs.extent,
-            weight,
-        )
-
-    def raw_facing(self, mirrored: Tensor) -> Tensor:
-        """Unit-length features in the backbone's own space [n, g, g, c], the flagged images mirrored."""
-        raw = torch.where(mirrored.view(-1, 1, 1, 1), self.inputs.mirrored, self.inputs.features)
-        return torch.nn.functional.normalize(raw, dim=-1)
 
 
 def prepare(

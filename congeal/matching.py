@@ -5,17 +5,19 @@ Positions are complex numbers x + iy in the frame, so that a similarity is z ↦
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from congeal.coordinates import cell_centres
+from congeal.plane import length, product, quotient
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """The most salient tokens of every image of a set, padded to one length.
+    """The most salient tokens of n images, padded to one length.
 
     Attributes:
         index: int64 [n, k], flat index into the g×g grid.
@@ -28,6 +30,16 @@ class Tokens:
     position: Tensor
     weight: Tensor
     features: Tensor
+
+    def __getitem__(self, rows: Tensor) -> Tokens:
+        """Those of some of the images."""
+        return Tokens(self.index[rows], self.position[rows], self.weight[rows], self.features[rows])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Tokens]) -> Tokens:
+        """Those of all parts' images, in order."""
+        names = ("index", "position", "weight", "features")
+        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
 
 def grid_positions(g: int, extent: float, device: torch.device) -> Tensor:
@@ -71,8 +83,8 @@ def mutual_matches(a: Tokens, b: Tokens, rows: Tensor, columns: Tensor, most: in
     """
     similarity = torch.bmm(a.features[rows], b.features[columns].transpose(1, 2))
     weight_a, weight_b = a.weight[rows], b.weight[columns]
-    similarity = similarity.masked_fill((weight_b <= 0)[:, None, :], -2.0)
-    similarity = similarity.masked_fill((weight_a <= 0)[:, :, None], -2.0)
+    similarity.masked_fill_((weight_b <= 0)[:, None, :], -2.0)
+    similarity.masked_fill_((weight_a <= 0)[:, :, None], -2.0)
     best, forward = similarity.max(2)
     backward = similarity.argmax(1)
     mutual = backward.gather(1, forward) == torch.arange(similarity.shape[1], device=similarity.device)
@@ -97,13 +109,20 @@ class Similarities:
     b: Tensor
     score: Tensor
 
+    def __getitem__(self, index: slice | Tensor) -> Similarities:
+        """Those of some of the pairs."""
+        return Similarities(self.a[index], self.b[index], self.score[index])
+
+    def cpu(self) -> Similarities:
+        """The same on the CPU."""
+        return Similarities(self.a.cpu(), self.b.cpu(), self.score.cpu())
+
 
 def robust_similarities(
     matches: Matches,
+    draws: Tensor,
     *,
     tolerance: float,
-    hypotheses: int,
-    generator: torch.Generator,
     max_angle: float | None = None,
     max_log_scale: float = 1.1,
     rounds: int = 8,
@@ -111,17 +130,15 @@ def robust_similarities(
     """Two-point hypotheses scored by a Geman–McClure kernel, the best polished by reweighted least squares.
 
     Args:
-        matches: the evidence.
+        matches: the evidence of p pairs.
+        draws: float32 [p, h, 2], uniform in [0, 1): which two matches each of h hypotheses is made of.
         tolerance: the kernel's width in frame units.
-        hypotheses: how many point pairs are drawn for every image pair.
-        generator: the source of chance (on the CPU, so that every device draws the same).
         max_angle: hypotheses turned by more than this many radians are not considered; None allows all.
         max_log_scale: the same for |log scale|.
         rounds: reweighting rounds.
     """
     p, m = matches.weight.shape
-    device = matches.weight.device
-    draws = torch.rand((p, hypotheses, 2), generator=generator).to(device)
+    hypotheses = draws.shape[1]
     cumulative = matches.weight.cumsum(1) / matches.weight.sum(1, keepdim=True).clamp_min(1e-9)
     pick = torch.searchsorted(cumulative, draws.flatten(1).contiguous()).clamp_max(m - 1)
     i, j = pick.view(p, hypotheses, 2).unbind(-1)
@@ -148,7 +165,7 @@ def _kernel(matches: Matches, a: Tensor, b: Tensor, tolerance: float) -> Tensor:
     residual = a[..., None] * matches.first[:, None] + b[..., None] - matches.second[:, None]
     squared = residual.real**2 + residual.imag**2
     # An error of the same size on the object, whichever of the two images shows it larger.
-    return squared / (tolerance**2 * (a.abs()[..., None]).clamp(0.3, 3.0))
+    return squared / (tolerance**2 * length(a)[..., None].clamp(0.3, 3.0))
 
 
 def _support(matches: Matches, a: Tensor, b: Tensor, tolerance: float) -> Tensor:
@@ -165,11 +182,11 @@ def weighted_similarity(
 ) -> tuple[Tensor, Tensor]:
     """Closed-form weighted least-squares similarity second ≈ a·first + b along the last axis."""
     total = weight.sum(-1).clamp_min(1e-9)
-    mean_first = (weight * first).sum(-1) / total
-    mean_second = (weight * second).sum(-1) / total
+    mean_first = quotient((weight * first).sum(-1), total)
+    mean_second = quotient((weight * second).sum(-1), total)
     u, v = first - mean_first[..., None], second - mean_second[..., None]
     spread = (weight * (u.real**2 + u.imag**2)).sum(-1)
-    a = (weight * u.conj() * v).sum(-1) / spread.clamp_min(1e-9)
-    good = (spread > 1e-6 * total) & (a.abs() > 1e-3)
+    a = quotient((weight * u.conj() * v).sum(-1), spread.clamp_min(1e-9))
+    good = (spread > 1e-6 * total) & (length(a) > 1e-3)
     a = torch.where(good, a, fallback[0])
-    return a, torch.where(good, mean_second - a * mean_first, fallback[1])
+    return a, torch.where(good, mean_second - product(a, mean_first), fallback[1])

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from congeal.matching import Matches, Similarities, Tokens, mutual_matches, robust_similarities, select_tokens
+from congeal.matching import Matches, Similarities, Tokens, mutual_matches, robust_similarities
+from congeal.membership import Membership
 from congeal.synchronization import Poses, consistency, synchronize_facings, synchronize_poses
+from congeal.windows import windows
 
 TOKENS = 400  # salient tokens of an image that take part
 MATCHES = 128  # mutual matches of a pair that take part
@@ -17,18 +20,15 @@ HYPOTHESES = 128
 TOLERANCE = 0.08  # frame units: a little more than a token at 32 tokens a side
 FACING_PRIOR = 0.1  # an image counts as it is unless the evidence for its mirror image is a fifth stronger
 CONSISTENT = 0.85  # what the pairs' agreement on facings must reach, or all images count as they are
-PAIRS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
 class PairEvidence:
-    """What every pair of a set says, for n images and p = n(n−1)/2 pairs.
+    """What every pair of images of one set, or of several, says; p pairs.
 
     Attributes:
         first, second: int64 [p], the images of each pair.
         same, opposite: the similarity of the pair as it is, and with the second image mirrored.
-        matches: the mutual matches of the pair as it is.
-        mirrored_matches: the same with the second image mirrored.
         chance: float32 [p], the support that the same matches give by chance, their partners shuffled.
     """
 
@@ -36,38 +36,35 @@ class PairEvidence:
     second: Tensor
     same: Similarities
     opposite: Similarities
-    matches: Matches
-    mirrored_matches: Matches
     chance: Tensor
 
-
-def _concatenate(parts: list[Matches]) -> Matches:
-    return Matches(
-        *(torch.cat([getattr(part, name) for part in parts]) for name in ("first", "second", "weight"))
-    )
-
-
-def _matched(a: Tokens, b: Tokens, rows: Tensor, columns: Tensor) -> Matches:
-    starts = range(0, len(rows), PAIRS_AT_ONCE)
-    windows = [slice(start, start + PAIRS_AT_ONCE) for start in starts]
-    return _concatenate([mutual_matches(a, b, rows[w], columns[w], MATCHES) for w in windows])
-
-
-def _fitted(matches: Matches, generator: torch.Generator, max_angle: float | None = None) -> Similarities:
-    parts = []
-    for start in range(0, len(matches.weight), PAIRS_AT_ONCE):
-        window = slice(start, start + PAIRS_AT_ONCE)
-        chunk = Matches(matches.first[window], matches.second[window], matches.weight[window])
-        parts.append(
-            robust_similarities(
-                chunk,
-                tolerance=TOLERANCE,
-                hypotheses=HYPOTHESES,
-                generator=generator,
-                max_angle=max_angle,
+    def divided(self, images: Membership, pairs: Membership) -> list[PairEvidence]:
+        """The evidence of each set, its images counted from 0, on the CPU."""
+        first, second, chance = self.first.cpu(), self.second.cpu(), self.chance.cpu()
+        same, opposite = self.same.cpu(), self.opposite.cpu()
+        return [
+            PairEvidence(
+                first[part] - rows.start, second[part] - rows.start, same[part], opposite[part], chance[part]
             )
-        )
-    return Similarities(*(torch.cat([getattr(part, name) for part in parts]) for name in ("a", "b", "score")))
+            for rows, part in zip(images.slices, pairs.slices, strict=True)
+        ]
+
+
+def pair_bytes(tokens: Tokens) -> int:
+    """What matching a pair takes: either side's features, the table of similarities and its mask."""
+    k, d = tokens.features.shape[1:]
+    return 4 * (2 * k * d + 2 * k * k)
+
+
+def fit_bytes(matches: int) -> int:
+    """What the hypotheses for one pair take: a few complex numbers for each and each match."""
+    return 32 * HYPOTHESES * matches
+
+
+def stacked(parts: Iterable[Similarities]) -> Similarities:
+    """Similarities one after the other."""
+    columns = zip(*((part.a, part.b, part.score) for part in parts), strict=True)
+    return Similarities(*(torch.cat(column) for column in columns))
 
 
 def pair_support(
@@ -77,35 +74,71 @@ def pair_support(
 
     max_angle: radians that it may turn by.
     """
-    return _fitted(_matched(a, b, rows, columns), generator, max_angle).score
+    device = rows.device
+    draws = torch.rand((len(rows), HYPOTHESES, 2), generator=generator)
+    scores = [torch.zeros(0, device=device)]
+    for window in windows(len(rows), pair_bytes(a) + fit_bytes(MATCHES), device):
+        matches = mutual_matches(a, b, rows[window], columns[window], MATCHES)
+        drawn = draws[window].to(device)
+        scores.append(robust_similarities(matches, drawn, tolerance=TOLERANCE, max_angle=max_angle).score)
+    return torch.cat(scores)
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """Chance for p pairs, on the CPU, so that every device draws the same.
+
+    Attributes:
+        order: int64 [p, m], the matches shuffled.
+        same, opposite, shuffled: float32 [p, h, 2], for `robust_similarities`.
+    """
+
+    order: Tensor
+    same: Tensor
+    opposite: Tensor
+    shuffled: Tensor
+
+
+def _drawn(pairs: Membership, seeds: Sequence[int], matches: int) -> _Draws:
+    """Each set's by its own seed: they do not depend on its company."""
+    parts = []
+    for count, seed in zip(pairs.sizes, seeds, strict=True):
+        generator = torch.Generator().manual_seed(seed)
+        order = torch.rand((count, matches), generator=generator).argsort(1)
+        parts.append((order, *(torch.rand((count, HYPOTHESES, 2), generator=generator) for _ in range(3))))
+    return _Draws(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def gather_evidence(
-    features: Tensor,
-    mirrored_features: Tensor,
-    saliency: Tensor,
-    mirrored_saliency: Tensor,
-    extent: float,
-    generator: torch.Generator,
-) -> PairEvidence:
-    """Match all pairs of a set ([n, g, g, c] features, [n, g, g] saliency, both as they are and mirrored)."""
-    n = features.shape[0]
-    tokens = select_tokens(features, saliency, extent, TOKENS)
-    mirrored = select_tokens(mirrored_features, mirrored_saliency, extent, TOKENS)
-    first, second = torch.triu_indices(n, n, 1, device=features.device)
-    matches = _matched(tokens, tokens, first, second)
-    mirrored_matches = _matched(tokens, mirrored, first, second)
-    order = torch.rand(matches.second.shape, generator=generator).argsort(1).to(features.device)
-    shuffled = Matches(matches.first, matches.second.gather(1, order), matches.weight)
-    return PairEvidence(
-        first,
-        second,
-        _fitted(matches, generator),
-        _fitted(mirrored_matches, generator),
-        matches,
-        mirrored_matches,
-        _fitted(shuffled, generator).score,
-    )
+    tokens: Tokens, mirrored: Tokens, images: Membership, seeds: Sequence[int]
+) -> list[PairEvidence]:
+    """Match all pairs of images within every set; the evidence of each set, on the CPU.
+
+    tokens, mirrored: of all images, as they are and mirrored.
+    images: which set each is of.
+    seeds: of each set, for the drawing of hypotheses.
+    """
+    device = tokens.weight.device
+    first, second, pairs = images.pairs()
+    most = min(MATCHES, tokens.weight.shape[1])
+    draws = _drawn(pairs, seeds, most)
+    nothing = torch.zeros(0, device=device)
+    parts = [[Similarities(nothing.to(torch.complex64), nothing.to(torch.complex64), nothing)] * 3]
+    for window in windows(len(first), pair_bytes(tokens) + fit_bytes(most), device):
+        rows, columns = first[window], second[window]
+        same = mutual_matches(tokens, tokens, rows, columns, most)
+        opposite = mutual_matches(tokens, mirrored, rows, columns, most)
+        partners = same.second.gather(1, draws.order[window].to(device))
+        sides = (
+            (same, draws.same),
+            (opposite, draws.opposite),
+            (Matches(same.first, partners, same.weight), draws.shuffled),
+        )
+        parts.append(
+            [robust_similarities(found, by[window].to(device), tolerance=TOLERANCE) for found, by in sides]
+        )
+    alike, facing, chance = (stacked(column) for column in zip(*parts, strict=True))
+    return PairEvidence(first, second, alike, facing, chance.score).divided(images, pairs)
 
 
 def square_matrix(n: int, evidence: PairEvidence, values: Tensor) -> Tensor:

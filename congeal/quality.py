@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from congeal.dense import DenseMaps
+from congeal.plane import length
 from congeal.registration import Oriented, Template, match_field
 from congeal.warps import Warps, grid, jacobian_determinants, sample, to_oriented
 
@@ -57,7 +58,7 @@ def measure(template: Template, images: Oriented, warps: Warps, places: Tensor |
     cosine = (there * template.features).sum(-1).clamp_min(0)
     free = match_field(template, images, places, None)
     nearby = match_field(template, images, places, 0.2)
-    drift = (nearby.target - places).norm(dim=-1) / warps.a.abs().view(-1, 1, 1).clamp_min(1e-6)
+    drift = (nearby.target - places).norm(dim=-1) / length(warps.a).view(-1, 1, 1).clamp_min(1e-6)
     agreement = 1 / (1 + (drift / 0.15) ** 2)
     salient = template.saliency.expand(n, -1, -1)
     seen = (salient / SALIENT).clamp(0, 1) * (shown[..., 0] / SALIENT).clamp(0, 1) * shown[..., 1]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from congeal.membership import add_up, sums
+from congeal.plane import inverse, product
 from congeal.warps import Warps, grid, sample, smooth_fit, to_oriented, with_flow
+from congeal.windows import windows
 
 SHARPNESS = 20.0  # how much a difference in cosine weighs against distance from the prior
 ANYWHERE = 0.05  # floor of the prior: no place is ruled out
 SUBTOKEN_SHARPNESS = 15.0
 CYCLE_WIDTH = 0.1  # atlas units within which a match must lead back
-IMAGES_AT_ONCE = 8
 # Rounds of the flow: how near the warp a match is looked for (frame units), how smooth the answer is, and how
 # far a match may lie from it to count (atlas units). The first round amounts to one affine map an image.
 FLOW = (
@@ -32,7 +35,7 @@ FINEST = 48  # cells along a side of the flow's grid at most
 
 @dataclass(frozen=True)
 class Oriented:
-    """A set in its chosen facings.
+    """n images of s sets in their chosen facings.
 
     Attributes:
         features: float32 [n, g, g, c], unit length.
@@ -40,6 +43,8 @@ class Oriented:
         valid: float32 [n, g, g], 1 where a token lies on the image, 0 on its padding.
         extent: half the side of the token grid in frame units.
         weight: float32 [n], an image's say in the atlas, 0 for outliers.
+        owner: int64 [n], which set each image is of.
+        sets: how many sets there are.
     """
 
     features: Tensor
@@ -47,11 +52,19 @@ class Oriented:
     valid: Tensor
     extent: float
     weight: Tensor
+    owner: Tensor
+    sets: int
 
-    def __getitem__(self, window: slice) -> Oriented:
+    def __getitem__(self, rows: slice | Tensor) -> Oriented:
         """Some of the images."""
         return Oriented(
-            self.features[window], self.saliency[window], self.valid[window], self.extent, self.weight[window]
+            self.features[rows],
+            self.saliency[rows],
+            self.valid[rows],
+            self.extent,
+            self.weight[rows],
+            self.owner[rows],
+            self.sets,
         )
 
 
@@ -68,17 +81,53 @@ class Template:
     saliency: Tensor
 
 
-def leave_one_out(images: Oriented, warps: Warps) -> tuple[Template, Tensor]:
-    """The atlas of the others for every image, and its cells in the oriented frames [n, r, r, 2]."""
+Seen = Callable[[slice | Tensor], Template]
+"""The atlas as some of the images see it."""
+
+
+def always(template: Template) -> Seen:
+    """One atlas for all images."""
+    return lambda _: template
+
+
+def template_bytes(images: Oriented, resolution: int) -> int:
+    """What taking one image's features to the atlas' cells takes: the same values a few times over."""
+    return 4 * 4 * max(resolution**2, images.saliency.shape[1] ** 2) * images.features.shape[-1]
+
+
+def match_bytes(images: Oriented, resolution: int) -> int:
+    """What matching one image to the atlas takes: three tables of all cells and tokens."""
+    return 3 * 4 * resolution**2 * images.saliency.shape[1] ** 2 + template_bytes(images, resolution)
+
+
+def leave_one_out(images: Oriented, warps: Warps) -> Seen:
+    """The atlas of the others of its set, for every image."""
+    r, c, device = warps.resolution, images.features.shape[-1], images.features.device
+    features = torch.zeros((images.sets, r, r, c), device=device)
+    saliency = torch.zeros((images.sets, r, r), device=device)
+    for window in windows(len(images.features), template_bytes(images, r), device):
+        own, weight = _contribution(images[window], warps[window])
+        add_up(features, images.owner[window], own)
+        add_up(saliency, images.owner[window], weight)
+    say = sums(images.weight, images.owner, images.sets)
+
+    def seen(rows: slice | Tensor) -> Template:
+        some = images[rows]
+        own, weight = _contribution(some, warps[rows])
+        others = (say[some.owner] - some.weight).clamp_min(1e-6).view(-1, 1, 1)
+        rest = torch.nn.functional.normalize(features[some.owner] - own, dim=-1)
+        return Template(rest, (saliency[some.owner] - weight) / others)
+
+    return seen
+
+
+def _contribution(images: Oriented, warps: Warps) -> tuple[Tensor, Tensor]:
+    """What images add to the features [n, r, r, c] of their atlas, and to its saliency [n, r, r]."""
     n, r = len(images.features), warps.resolution
     places = to_oriented(warps, grid(r, 1.0, images.features.device).expand(n, -1, -1, -1))
     weight = sample(images.saliency[..., None], places, images.extent, "zeros")[..., 0]
     weight = weight * images.weight.view(-1, 1, 1)
-    contribution = sample(images.features, places, images.extent) * weight[..., None]
-    rest = contribution.sum(0)[None] - contribution
-    say = (images.weight.sum() - images.weight).clamp_min(1e-6).view(-1, 1, 1)
-    features = torch.nn.functional.normalize(rest, dim=-1)
-    return Template(features, (weight.sum(0)[None] - weight) / say), places
+    return sample(images.features, places, images.extent) * weight[..., None], weight
 
 
 def as_placed(images: Oriented, warps: Warps) -> Template:
@@ -107,19 +156,10 @@ class Field:
 
 
 def match_field(template: Template, images: Oriented, places: Tensor, width: float | None) -> Field:
-    """Match atlas cells to tokens; with a prior ``width`` (frame units), near where the warp puts them."""
-    n = len(images.features)
-    parts = []
-    for start in range(0, n, IMAGES_AT_ONCE):
-        window = slice(start, start + IMAGES_AT_ONCE)
-        one = len(template.features) == 1
-        atlas = template if one else Template(template.features[window], template.saliency[window])
-        parts.append(_match(atlas, images[window], places[window], width))
-    names = ("target", "weight", "cosine", "astray")
-    return Field(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+    """Match atlas cells to tokens; with a prior ``width`` (frame units), near where the warp puts them.
 
-
-def _match(template: Template, images: Oriented, places: Tensor, width: float | None) -> Field:
+    The tables of all cells and tokens are large (`match_bytes`): many images are for the caller to divide.
+    """
     n, g = images.saliency.shape[:2]
     r = places.shape[1]
     device = places.device
@@ -128,7 +168,7 @@ def _match(template: Template, images: Oriented, places: Tensor, width: float | 
     cosine = template.features.flatten(1, 2) @ images.features.flatten(1, 2).transpose(1, 2)
     score = cosine
     if width is not None:
-        score = _nearness(places.flatten(1, 2), tokens[:g, 0], width).add_(cosine, alpha=SHARPNESS)
+        score = nearness(places.flatten(1, 2), tokens[:g, 0], width).add_(cosine, alpha=SHARPNESS)
     forward = score.argmax(2)
     lead_back = score.argmax(1).gather(1, forward)
     astray = (cells[lead_back] - cells).norm(dim=-1)
@@ -139,7 +179,7 @@ def _match(template: Template, images: Oriented, places: Tensor, width: float | 
     return Field(target.view(n, r, r, 2), trust.view(n, r, r), best.view(n, r, r), astray.view(n, r, r))
 
 
-def _nearness(places: Tensor, axis: Tensor, width: float) -> Tensor:
+def nearness(places: Tensor, axis: Tensor, width: float) -> Tensor:
     """Log of the prior of tokens at places [n, k, 2], [n, k, g·g]; axis: where columns, and rows, lie [g].
 
     The Gaussian is a product of one along either axis: g values a place each instead of g².
@@ -166,7 +206,7 @@ def bend(warps: Warps, field: Field, *, width: float, tolerance: float) -> Warps
     Matches that lie off the smooth answer lose their say (Geman-McClure, reweighted, from wide to narrow).
     """
     moved = torch.view_as_complex(field.target.contiguous()) - warps.b.view(-1, 1, 1)
-    asked = torch.view_as_real(moved / warps.a.view(-1, 1, 1))
+    asked = torch.view_as_real(product(moved, inverse(warps.a).view(-1, 1, 1)))
     asked = asked - grid(warps.resolution, 1.0, asked.device)
     flow = warps.displacement
     for step in range(REWEIGHTINGS):
@@ -178,10 +218,16 @@ def bend(warps: Warps, field: Field, *, width: float, tolerance: float) -> Warps
 
 
 def follow(warps: Warps, images: Oriented, fixed: Template | None = None) -> Warps:
-    """The flow from coarse to fine, with the atlas rebuilt in between, unless it is ``fixed``."""
+    """The flow from coarse to fine, with the atlases rebuilt in between, unless one is ``fixed``."""
+    n, r, device = len(images.features), warps.resolution, images.features.device
+    cells = grid(r, 1.0, device)
     for near, width, tolerance in FLOW:
-        template, places = leave_one_out(images, warps)
-        template = template if fixed is None else fixed
-        field = match_field(template, images, places, near)
-        warps = bend(warps, field, width=width, tolerance=tolerance)
+        seen = leave_one_out(images, warps) if fixed is None else always(fixed)
+        flow = []
+        for window in windows(n, match_bytes(images, r), device):
+            some = warps[window]
+            places = to_oriented(some, cells.expand(len(some.a), -1, -1, -1))
+            field = match_field(seen(window), images[window], places, near)
+            flow.append(bend(some, field, width=width, tolerance=tolerance).displacement)
+        warps = with_flow(warps, torch.cat(flow))
     return warps

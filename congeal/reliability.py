@@ -9,13 +9,17 @@ coarsely, so that it earns nothing by imitating the tokens' grid.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from congeal.membership import Membership, sums
+from congeal.plane import length
 from congeal.registration import Oriented
 from congeal.warps import Warps, grid, to_atlas, to_oriented
+from congeal.windows import windows
 
 TRIPLES = 120
 ASTRAY = 0.2  # atlas units, a tenth of the atlas' side: what is farther off is an error
@@ -32,6 +36,8 @@ class Journeys:
         images: int64 [t, 3].
         start, met, home: float32 [t, k, 2], oriented frames of the first, the second and the first image.
         weight: float32 [t, k], saliency of the start; 0 marks padding.
+        owner: int64 [t], the set of each triple.
+        sets: how many sets there are; one of fewer than three images with a say has no triples.
     """
 
     images: Tensor
@@ -39,62 +45,90 @@ class Journeys:
     met: Tensor
     home: Tensor
     weight: Tensor
+    owner: Tensor
+    sets: int
 
 
-def travel(images: Oriented, generator: torch.Generator) -> Journeys | None:
-    """Follow tokens around random triples of the images that have a say; None if there are no three."""
-    members = torch.nonzero(images.weight > 0)[:, 0]
-    if len(members) < 3:
+def travel(images: Oriented, seeds: Sequence[int]) -> Journeys | None:
+    """Follow tokens around random triples of the images that have a say in their set; None if there are none.
+
+    seeds: of each set, for the drawing of its triples.
+    """
+    device, k, d = images.features.device, images.saliency[0].numel(), images.features.shape[-1]
+    triples, drawn = _triples(images, seeds)
+    if not len(triples):
         return None
-    device = images.features.device
-    order = torch.rand((TRIPLES, len(members)), generator=generator).argsort(1)[:, :3].to(device)
-    triples = members[order]
     features = images.features.flatten(1, 2)
     places = grid(images.saliency.shape[1], images.extent, device).view(-1, 2)
-    weight, chosen = images.saliency.flatten(1).topk(min(TOKENS, len(places)), dim=1)
+    most = min(TOKENS, k)
+    weight, chosen = images.saliency.flatten(1).topk(most, dim=1)
     away = (images.valid.flatten(1) <= 0).float() * -4.0
 
-    def step(source: int, tokens: Tensor, target: int) -> Tensor:
-        return (features[source, tokens] @ features[target].T + away[target]).argmax(1)
+    def step(source: Tensor, tokens: Tensor, target: Tensor) -> Tensor:
+        likeness = features[source[:, None], tokens] @ features[target].transpose(1, 2)
+        return likeness.add_(away[target][:, None]).argmax(2)
 
     met, home = [], []
-    for first, second, third in triples.tolist():
+    for window in windows(len(triples), 4 * (most * d + k * d + most * k), device):
+        first, second, third = triples[window].unbind(1)
         there = step(first, chosen[first], second)
         met.append(places[there])
         home.append(places[step(third, step(second, there, third), first)])
-    weight = weight * (weight > SALIENT)
     start = triples[:, 0]
-    return Journeys(triples, places[chosen[start]], torch.stack(met), torch.stack(home), weight[start])
+    weight = (weight * (weight > SALIENT))[start]
+    return Journeys(
+        triples, places[chosen[start]], torch.cat(met), torch.cat(home), weight, drawn.owner, images.sets
+    )
 
 
-def explained(warps: Warps, journeys: Journeys) -> float:
-    """Share of the matches that the warps explain: the mean of those to within CLOSE and within ASTRAY."""
+def _triples(images: Oriented, seeds: Sequence[int]) -> tuple[Tensor, Membership]:
+    """Triples int64 [t, 3] of images of one set that have a say; and the sets."""
+    heard, owner = (images.weight > 0).cpu(), images.owner.cpu()
+    parts = []
+    for number, seed in enumerate(seeds):
+        members = torch.nonzero(heard & (owner == number))[:, 0]
+        order = torch.rand((TRIPLES, len(members)), generator=torch.Generator().manual_seed(seed)).argsort(1)
+        parts.append(members[order[:, :3]] if len(members) >= 3 else members.new_zeros((0, 3)))
+    device = images.features.device
+    return torch.cat(parts).to(device), Membership.of([len(part) for part in parts], device)
+
+
+def explained(warps: Warps, journeys: Journeys) -> Tensor:
+    """Share of each set's matches that the warps explain, float32 [s].
+
+    It is the mean of those to within CLOSE and to within ASTRAY.
+    """
     return (share_agreeing(warps, journeys, CLOSE) + share_agreeing(warps, journeys, ASTRAY)) / 2
 
 
-def share_agreeing(warps: Warps, journeys: Journeys, tolerance: float = ASTRAY) -> float:
-    """Share of the matches that the warps explain to within a tolerance in atlas units."""
+def share_agreeing(warps: Warps, journeys: Journeys, tolerance: float = ASTRAY) -> Tensor:
+    """Share of each set's matches that warps explain to within a tolerance in atlas units, float32 [s]."""
     first, second = journeys.images[:, 0], journeys.images[:, 1]
     expected = to_oriented(warps[second], to_atlas(warps[first], journeys.start))
-    return _share(journeys.met - expected, warps, second, journeys.weight, tolerance)
+    return _share(journeys.met - expected, warps, second, journeys, tolerance)
 
 
-def error_of_matching(warps: Warps, journeys: Journeys) -> float:
-    """Share of single matches that go astray, from the share of journeys that come home.
+def error_of_matching(warps: Warps, journeys: Journeys) -> Tensor:
+    """Share of a set's single matches that go astray, from the share of journeys that come home, float32 [s].
 
     Of the warps only the scales are used, to tell how large the thing is in each image.
     """
     way = journeys.home - journeys.start
-    came_home = _share(way, warps, journeys.images[:, 0], journeys.weight, ASTRAY)
-    return 1.0 - float(came_home ** (1 / 3))
+    came_home: Tensor = _share(way, warps, journeys.images[:, 0], journeys, ASTRAY)
+    return 1.0 - came_home ** (1 / 3)
 
 
-def error_of_warps(warps: Warps, journeys: Journeys) -> float:
-    """Share of points that the warps put astray; 0 where agreement is even higher than matching explains."""
-    right = max(1.0 - error_of_matching(warps, journeys), 1e-6)
-    return max(0.0, 1.0 - share_agreeing(warps, journeys) / right)
+def error_of_warps(warps: Warps, journeys: Journeys) -> Tensor:
+    """Share of a set's points that the warps put astray, float32 [s].
+
+    It is 0 where agreement is even higher than matching explains.
+    """
+    right = (1.0 - error_of_matching(warps, journeys)).clamp_min(1e-6)
+    return (1.0 - share_agreeing(warps, journeys) / right).clamp_min(0.0)
 
 
-def _share(offset: Tensor, warps: Warps, image: Tensor, weight: Tensor, tolerance: float) -> float:
-    distance = offset.norm(dim=-1) / warps.a[image].abs()[:, None].clamp_min(1e-6)
-    return float((weight * (distance < tolerance)).sum() / weight.sum().clamp_min(1e-9))
+def _share(offset: Tensor, warps: Warps, image: Tensor, journeys: Journeys, tolerance: float) -> Tensor:
+    distance = offset.norm(dim=-1) / length(warps.a[image])[:, None].clamp_min(1e-6)
+    counted, weight = (journeys.weight * (distance < tolerance)).sum(1), journeys.weight.sum(1)
+    total = sums(weight, journeys.owner, journeys.sets).clamp_min(1e-9)
+    return sums(counted, journeys.owner, journeys.sets) / total

@@ -1,10 +1,13 @@
-"""The joint alignment of one set: from dense features to an atlas and maps, in closed-form steps.
+"""The joint alignment of sets: from dense features to atlases and maps, in closed-form steps.
 
-1. Co-saliency: what the images have in common. 2. Mutual matches between all pairs, mirrored or not, each
-explained by a robust similarity. 3. Synchronisation: one facing and one pose an image. 4. The atlas as the
-weighted mean of the features in place, and a flow that grows finer as the atlas grows sharper. 5. As much
+1. Co-saliency: what the images of a set have in common. 2. Mutual matches between all pairs, mirrored or not,
+each explained by a robust similarity. 3. Synchronisation: one facing and one pose an image. 4. The atlas as
+the weighted mean of the features in place, and a flow that grows finer as the atlas grows sharper. 5. As much
 freedom as free matches between the images bear out: poses alone, the flow, or matching guided by it.
 6. Confidence and quality.
+
+Several sets go through the steps side by side (`congeal.company`): their images and pairs are one batch, of
+which windows are computed at once. What is small is done set by set, on the CPU.
 
 The atlas in feature space is Neural Congealing's (Ofri-Amar et al., CVPR 2023, arXiv 2302.03956); the
 synchronisation by eigenvectors is Singer's (2011) and Pachauri et al.'s (2013).
@@ -12,40 +15,32 @@ synchronisation by eigenvectors is Singer's (2011) and Pachauri et al.'s (2013).
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import fields, replace
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from congeal.anchoring import Anchor, hold
-from congeal.assembly import Verdict, assemble, build_atlas
-from congeal.atlas import FLOW, GUIDED, NOTHING_IN_COMMON, OK, RIGID, SINGLE, Alignment
-from congeal.dense import guided, resampled, warped
+from congeal.anchoring import Anchor
+from congeal.assembly import Source, assemble, build_atlas
+from congeal.atlas import FLOW, GUIDED, OK, RIGID, Alignment
+from congeal.company import Company
 from congeal.exemplars import keep
 from congeal.fitting import fit, usual_evidence
-from congeal.imageset import Arrays, ImageSet, prepare, read_inputs
-from congeal.matching import grid_positions
-from congeal.posing import (
-    centre_atlas,
-    gather_evidence,
-    matched_tokens,
-    solve_poses,
-)
-from congeal.quality import judge, measure
-from congeal.registration import FINEST, Oriented, as_placed, follow, leave_one_out
+from congeal.imageset import Array, prepare, read_inputs
+from congeal.mapping import map_out
+from congeal.membership import sums
+from congeal.posing import gather_evidence
+from congeal.registration import FINEST, Oriented, Seen, Template, as_placed, follow, leave_one_out
 from congeal.reliability import error_of_matching, error_of_warps, explained, travel
-from congeal.synchronization import Poses
+from congeal.sets import SetArrays, check_position, check_sets, companies
+from congeal.settling import Settled, Shown, settle
 from congeal.turning import find_turns
-from congeal.turns import Turned, plain, turned_anchor
-from congeal.warps import Warps, rigid
+from congeal.turns import Turned, Whole, plain, turned_anchor
+from congeal.warps import Warps, rigid, with_flow
 
-__all__ = ["align", "fit"]
+__all__ = ["SetArrays", "align", "align_many", "fit"]
 
-Array = npt.NDArray[np.floating]
-
-COMMON = 3.0  # matched tokens that two images of a set share at least; unrelated images come to about 1
 FLOW_GAIN = 0.01  # share of free matches that a flow must explain beyond those that the poses explain
 GUIDED_GAIN = 0.1  # by how much more often than matching warps must go astray for matching to take over
 SYMMETRIC = 0.15  # a set whose margin is less looks the same in a mirror
@@ -94,114 +89,184 @@ def align(
     Raises:
         CongealError: if the arrays do not fit each other, or the anchor has another number of images.
     """
-    arrays = Arrays(features, saliency, mirrored_features, mirrored_saliency, valid)
+    one = SetArrays(
+        features,
+        saliency,
+        mirrored_features,
+        mirrored_saliency,
+        valid,
+        turned=turned,
+        extent=extent,
+        seed=seed,
+        anchor=anchor,
+    )
+    check_position(position, one.check()[3])
+    return _solved([one], position, resolution, map_resolution, torch.device(device))[0]
+
+
+def align_many(
+    sets: Sequence[SetArrays],
+    *,
+    position: Array | None = None,
+    resolution: int = 64,
+    map_resolution: int = 64,
+    device: str | torch.device = "cpu",
+) -> list[Alignment]:
+    """Align many sets of images of any sizes in one call, each as `align` would by itself.
+
+    The images of sets on equal grids are computed side by side, as many as there is room for. A set's result
+    does not depend on its company, nor on the order of the sets, but for the rounding of floats.
+
+    Args:
+        sets: the arrays of each; features of all have the same channels, grids and extents may differ.
+        position, resolution, map_resolution, device: as of `align`.
+
+    Returns:
+        An alignment a set, in order; none for no sets.
+
+    Raises:
+        CongealError: if the arrays of a set do not fit each other, or not those of the others; it says which
+            set, counted from 0. Nothing has been computed then.
+    """
+    check_sets(sets, position)
+    return _solved(sets, position, resolution, map_resolution, torch.device(device))
+
+
+def _solved(
+    sets: Sequence[SetArrays],
+    position: Array | None,
+    resolution: int,
+    map_resolution: int,
+    device: torch.device,
+) -> list[Alignment]:
     nuisance = None if position is None else torch.as_tensor(position, device=device).float()
-    turns = None
-    if turned is not None:
-        turns = find_turns(arrays, turned, position=nuisance, extent=extent, seed=seed, device=device)
-        arrays = turned.chosen(arrays, turns, extent)
-        anchor = None if anchor is None else turned_anchor(anchor, turns)
-    images = prepare(read_inputs(arrays, extent, device), position=nuisance)
-    aligned = _aligned(images, resolution, map_resolution, seed, anchor)
-    return aligned if turns is None else plain(aligned, turns)
+    solved: dict[int, Alignment] = {}
+    for numbers in companies(sets, device):
+        turns = {number: _turns(sets[number], nuisance, device) for number in numbers}
+        upright = [_upright(sets[number], turns[number]) for number in numbers]
+        ready = [_ready(one, nuisance, device) for one in upright]
+        company = Company.joined([images for images, _ in ready])
+        aligned = _aligned(company, upright, [source for _, source in ready], resolution, map_resolution)
+        for number, found in zip(numbers, aligned, strict=True):
+            turn = turns[number]
+            solved[number] = found if turn is None else plain(found, turn)
+    return [solved[number] for number in range(len(sets))]
+
+
+def _turns(one: SetArrays, position: Tensor | None, device: torch.device) -> Whole | None:
+    """By how many eighths each image has to be turned; None if things stand upright."""
+    if one.turned is None:
+        return None
+    return find_turns(one, one.turned, position=position, extent=one.extent, seed=one.seed, device=device)
+
+
+def _upright(one: SetArrays, turns: Whole | None) -> SetArrays:
+    """The set with its images turned."""
+    if one.turned is None or turns is None:
+        return one
+    chosen = one.turned.chosen(one, turns, one.extent)
+    arrays = {field.name: getattr(chosen, field.name) for field in fields(chosen)}
+    anchor = None if one.anchor is None else turned_anchor(one.anchor, turns)
+    return replace(one, **arrays, turned=None, anchor=anchor)
+
+
+def _ready(one: SetArrays, position: Tensor | None, device: torch.device) -> tuple[Company, Source]:
+    """A set in its basis; its raw features are not kept on the device."""
+    images = prepare(read_inputs(one, one.extent, device), position=position)
+    return Company.of(images), Source(one, images.basis, images.discriminant)
 
 
 def _aligned(
-    images: ImageSet, resolution: int, map_resolution: int, seed: int, anchor: Anchor | None
-) -> Alignment:
-    inputs, extent = images.inputs, images.inputs.extent
-    if int(inputs.finite.sum()) < 2:
-        return _alone(images, resolution, map_resolution, anchor)
-    n = len(images)
-    evidence = gather_evidence(
-        images.features,
-        images.mirrored,
-        images.saliency,
-        images.mirrored_saliency,
-        extent,
-        torch.Generator().manual_seed(seed),
+    images: Company,
+    sets: Sequence[SetArrays],
+    sources: Sequence[Source],
+    resolution: int,
+    map_resolution: int,
+) -> list[Alignment]:
+    device, owner, seeds = images.finite.device, images.members.owner, [one.seed for one in sets]
+    settled = _settled(images, sets)
+    poses = [one.poses for one in settled]
+    faced = images.facing(
+        torch.cat([pose.mirrored for pose in poses]).to(device),
+        torch.cat([one.weight for one in settled]).to(device),
     )
-    poses, margin = solve_poses(n, evidence)
-    shared = matched_tokens(n, evidence)
-    usual = float(shared[inputs.finite].median())
-    standing = shared * poses.support / max(usual, 1e-6)
-    reasons = judge(standing, inputs.finite)
-    status = OK
-    if usual < COMMON or sum(reason is None for reason in reasons) < 2:
-        status = NOTHING_IN_COMMON
-        reasons = [reason or "the set has nothing in common that could be found" for reason in reasons]
-    good = torch.tensor([reason is None for reason in reasons], device=inputs.features.device)
-    poses, faced = _placed(poses, images, (good if status == OK else inputs.finite).float(), anchor)
-    warps = rigid(poses.a, poses.b, poses.mirrored, min(faced.saliency.shape[1], FINEST))
-    deformation = RIGID
-    if status == OK:
-        warps, deformation = _deformed(warps, faced, seed, symmetric=margin < SYMMETRIC)
-    template, _ = leave_one_out(faced, warps)
-    if deformation == GUIDED:
-        matched = guided(template, faced, warps)
-        figures = measure(template, faced, warps, matched.forward)
-        maps = resampled(matched, extent, resolution, map_resolution)
-    else:
-        figures = measure(template, faced, warps)
-        maps = warped(warps, resolution, map_resolution)
-    medoid = int((standing * (good + 1e-3)).argmax())
-    verdict = Verdict(status, poses.support, reasons, margin, medoid)
-    exemplars, kept = keep(faced, warps, standing.argsort(descending=True, stable=True))
-    evidence_of_members = usual_evidence(exemplars, kept, images, good, seed)
-    atlas = build_atlas(images, faced, warps, exemplars, resolution)
-    atlas = replace(atlas, evidence=evidence_of_members, deformation=deformation)
-    return assemble(atlas, warps, maps, faced, figures, verdict)
+    warps = rigid(
+        torch.cat([pose.a for pose in poses]).to(device),
+        torch.cat([pose.b for pose in poses]).to(device),
+        torch.cat([pose.mirrored for pose in poses]).to(device),
+        min(faced.saliency.shape[1], FINEST),
+    )
+    warps, freedom = _deformed(warps, faced, settled, seeds)
+    seen = _seen(faced, warps, settled)
+    by_matching = torch.tensor([each == GUIDED for each in freedom]).to(device)[owner]
+    maps, figures = map_out(seen, faced, warps, by_matching, resolution, map_resolution)
+    exemplars, kept = keep(images, warps, faced.weight, [one.order for one in settled])
+    good = torch.cat([one.good for one in settled])
+    evidence = usual_evidence(exemplars, kept, images, good.to(device), seeds)
+    atlases = [
+        replace(
+            build_atlas(source, faced[rows], warps[rows], few, resolution), evidence=usual, deformation=each
+        )
+        for source, rows, few, usual, each in zip(
+            sources, images.members.slices, exemplars, evidence, freedom, strict=True
+        )
+    ]
+    verdicts = [one.verdict for one in settled]
+    return assemble(atlases, verdicts, images.members, warps, maps, faced, figures)
 
 
-def _placed(poses: Poses, images: ImageSet, weight: Tensor, anchor: Anchor | None) -> tuple[Poses, Oriented]:
-    """Poses for an atlas that lies as the anchor says, or else about what the images have in common.
-
-    weight: float32 [n], each image's say in the atlas.
-    """
-    held = None if anchor is None else hold(poses, anchor, weight * poses.support)
-    if held is not None:
-        return held, images.facing(held.mirrored, weight)
-    faced = images.facing(poses.mirrored, weight)
-    cells = grid_positions(faced.saliency.shape[1], faced.extent, faced.features.device)
-    a, b = centre_atlas(poses.a, poses.b, faced.saliency.flatten(1), cells, weight)
-    return replace(poses, a=a, b=b), faced
+def _settled(images: Company, sets: Sequence[SetArrays]) -> list[Settled]:
+    evidence = gather_evidence(
+        images.tokens, images.mirrored_tokens, images.members, [one.seed for one in sets]
+    )
+    saliency, mirrored = images.saliency.cpu(), images.mirrored_saliency.cpu()
+    finite = images.finite.cpu()
+    return [
+        settle(said, Shown(saliency[rows], mirrored[rows], finite[rows], images.extent), one.anchor)
+        for said, one, rows in zip(evidence, sets, images.members.slices, strict=True)
+    ]
 
 
-def _deformed(warps: Warps, faced: Oriented, seed: int, *, symmetric: bool) -> tuple[Warps, str]:
+def _deformed(
+    warps: Warps, faced: Oriented, settled: Sequence[Settled], seeds: Sequence[int]
+) -> tuple[Warps, list[str]]:
     """The warps with as much freedom as free matches between the images bear out: RIGID, FLOW or GUIDED.
 
     On a symmetric thing matches change sides and, every second time, come home nevertheless: there they are
     no measure of the warps, and following them would mix left with right.
     """
-    bent = follow(warps, faced)
-    journeys = travel(faced, torch.Generator().manual_seed(seed))
+    device, owner = faced.owner.device, faced.owner
+    common = torch.tensor([one.verdict.status == OK for one in settled]).to(device)
+    symmetric = torch.tensor([one.verdict.margin < SYMMETRIC for one in settled]).to(device)
+    journeys = travel(replace(faced, weight=faced.weight * common[owner]), seeds)
     if journeys is None:
-        return warps, RIGID
-    deformation = FLOW
-    if explained(bent, journeys) < explained(warps, journeys) + FLOW_GAIN:
-        bent, deformation = warps, RIGID
-    if not symmetric and error_of_warps(bent, journeys) > error_of_matching(bent, journeys) + GUIDED_GAIN:
-        deformation = GUIDED
-    return bent, deformation
+        return warps, [RIGID] * len(settled)
+    bent = follow(warps, faced)
+    travelled = sums(journeys.weight, journeys.owner, len(settled)).sum(1) > 0
+    bends = explained(bent, journeys) >= explained(warps, journeys) + FLOW_GAIN
+    bends = bends & travelled
+    flow = torch.where(bends[owner].view(-1, 1, 1, 1), bent.displacement, warps.displacement)
+    bent = with_flow(warps, flow)
+    astray = error_of_warps(bent, journeys) > error_of_matching(bent, journeys) + GUIDED_GAIN
+    astray = astray & travelled & ~symmetric
+    freedom = [FLOW if flows else RIGID for flows in bends.tolist()]
+    return bent, [GUIDED if lost else each for lost, each in zip(astray.tolist(), freedom, strict=True)]
 
 
-def _alone(images: ImageSet, resolution: int, map_resolution: int, anchor: Anchor | None) -> Alignment:
-    """The answer for a set in which at most one image can be used: it is its own atlas."""
-    inputs, device = images.inputs, images.features.device
-    n = len(images)
-    still = torch.zeros(n, dtype=torch.bool, device=device)
-    one = torch.ones(n, dtype=torch.complex64, device=device)
-    support = torch.ones(n, device=device)
-    poses = Poses(still, one, torch.zeros_like(one), support, torch.zeros_like(support))
-    poses, faced = _placed(poses, images, inputs.finite.float(), anchor)
-    warps = rigid(poses.a, poses.b, poses.mirrored, min(faced.saliency.shape[1], FINEST))
-    exemplars, _ = keep(faced, warps, inputs.finite.float().argsort(descending=True, stable=True))
-    atlas = build_atlas(images, faced, warps, exemplars, resolution)
-    # There are no others to judge it by: it is compared with itself.
-    figures = measure(as_placed(faced, warps), faced, warps)
-    reasons = judge(support, inputs.finite)
-    medoid = int(inputs.finite.float().argmax())
-    status = SINGLE if bool(inputs.finite.any()) else NOTHING_IN_COMMON
-    verdict = Verdict(status, support, reasons, 0.0, medoid)
-    maps = warped(warps, resolution, map_resolution)
-    return assemble(atlas, warps, maps, faced, figures, verdict)
+def _seen(faced: Oriented, warps: Warps, settled: Sequence[Settled]) -> Seen:
+    """The atlas as each image sees it: that of the others; where there are none, the image itself."""
+    others = leave_one_out(faced, warps)
+    alone = torch.tensor([int((one.weight > 0).sum()) < 2 for one in settled])
+    if not bool(alone.any()):
+        return others
+    by_itself = alone.to(faced.owner.device)[faced.owner]
+
+    def seen(rows: slice | Tensor) -> Template:
+        theirs, own = others(rows), as_placed(faced[rows], warps[rows])
+        flag = by_itself[rows].view(-1, 1, 1)
+        return Template(
+            torch.where(flag[..., None], own.features, theirs.features),
+            torch.where(flag, own.saliency, theirs.saliency),
+        )
+
+    return seen

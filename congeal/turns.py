@@ -63,15 +63,19 @@ class Turned:
                 f"features of turned images have the shape [n, {TURNS - 1}, g, g, c], not {list(shape)}"
             )
 
+    def check(self, upright: Arrays) -> None:
+        """Raises CongealError if the arrays are not of the same images."""
+        asked, given = np.shape(upright.features), np.shape(self.features)
+        if asked[:1] != given[:1] or asked[1:] != given[2:]:
+            raise CongealError(f"turned features {list(given)} do not go with features {list(asked)}")
+
     def chosen(self, upright: Arrays, turns: Whole, extent: float) -> Arrays:
         """The arrays of a set with each image turned by ``turns`` int [n].
 
         Raises:
             CongealError: if the arrays are not of the same images.
         """
-        asked, given = np.shape(upright.features), np.shape(self.features)
-        if asked[:1] != given[:1] or asked[1:] != given[2:]:
-            raise CongealError(f"turned features {list(given)} do not go with features {list(asked)}")
+        self.check(upright)
         valid = np.ones(np.shape(upright.saliency)) if upright.valid is None else upright.valid
         return Arrays(
             _picked(upright.features, self.features, turns),

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from congeal.coordinates import cell_centres
+from congeal.plane import inverse
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Warps:
         """Cells along a side of the flow's grid."""
         return int(self.displacement.shape[1])
 
-    def __getitem__(self, index: Tensor) -> Warps:
+    def __getitem__(self, index: slice | Tensor) -> Warps:
         """The warps of some of the images."""
         return Warps(self.a[index], self.b[index], self.displacement[index], self.mirrored[index])
 
@@ -90,7 +91,7 @@ def to_atlas(warps: Warps, oriented: Tensor, rounds: int = 12) -> Tensor:
 
     The iteration is damped, so that it stays put rather than diverge where the flow folds.
     """
-    start = _rotate(1 / warps.a, oriented - _shift(warps.b, oriented.ndim))
+    start = _rotate(inverse(warps.a), oriented - _shift(warps.b, oriented.ndim))
     points = start
     for _ in range(rounds):
         points = points + 0.8 * (start - points - sample(warps.displacement, points))

@@ -27,33 +27,30 @@ def matched(a: complex, b: complex, outliers: float, seed: int = 0) -> Matches:
     return Matches(first, second.contiguous(), torch.ones((1, 120)))
 
 
+def draws(seed: int, hypotheses: int) -> torch.Tensor:
+    return torch.rand((1, hypotheses, 2), generator=torch.Generator().manual_seed(seed))
+
+
 @settings(max_examples=25, deadline=None)
 @given(angle=st.floats(-3, 3), scale=st.floats(0.5, 2), outliers=st.sampled_from([0.0, 0.3, 0.6]))
 def test_a_similarity_is_found_among_outliers(angle: float, scale: float, outliers: float) -> None:
     a = scale * complex(math.cos(angle), math.sin(angle))
     made = matched(a, 0.1 - 0.2j, outliers)
-    found = robust_similarities(
-        made, tolerance=0.05, hypotheses=256, generator=torch.Generator().manual_seed(1)
-    )
+    found = robust_similarities(made, draws(1, 256), tolerance=0.05)
     assert abs(complex(found.a[0]) - a) < 0.05 * scale
     assert abs(complex(found.b[0]) - (0.1 - 0.2j)) < 0.03
 
 
 def test_an_angle_limit_is_kept() -> None:
     made = matched(-1 + 0j, 0j, 0.0)
-    generator = torch.Generator().manual_seed(0)
-    limited = robust_similarities(
-        made, tolerance=0.05, hypotheses=64, generator=generator, max_angle=0.5, rounds=0
-    )
+    limited = robust_similarities(made, draws(0, 64), tolerance=0.05, max_angle=0.5, rounds=0)
     assert abs(float(limited.a[0].angle())) <= 0.5 + 1e-6
 
 
 def test_matches_without_weight_are_no_crash_and_no_support() -> None:
     made = matched(1 + 0j, 0j, 0.0)
     empty = Matches(made.first, made.second, torch.zeros_like(made.weight))
-    found = robust_similarities(
-        empty, tolerance=0.05, hypotheses=8, generator=torch.Generator().manual_seed(0)
-    )
+    found = robust_similarities(empty, draws(0, 8), tolerance=0.05)
     assert float(found.score[0]) == 0
     assert bool(torch.isfinite(torch.view_as_real(found.a)).all())
 

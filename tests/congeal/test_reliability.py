@@ -6,27 +6,20 @@ import pytest
 import torch
 from synthetic import Scene, Thing, scene, varied_poses
 
-from congeal.imageset import Arrays, ImageSet, prepare, read_inputs
+from congeal.company import Company
+from congeal.imageset import Arrays, prepare, read_inputs
 from congeal.posing import gather_evidence, solve_poses
 from congeal.registration import Oriented
 from congeal.reliability import Journeys, error_of_matching, error_of_warps, explained, travel
 from congeal.warps import Warps, rigid
 
 
-def opened(made: Scene) -> ImageSet:
+def opened(made: Scene) -> Company:
     given = made.arguments()
-    return prepare(
-        read_inputs(
-            Arrays(
-                given["features"],
-                given["saliency"],
-                given["mirrored_features"],
-                given["mirrored_saliency"],
-            ),
-            1.0,
-            "cpu",
-        )
+    arrays = Arrays(
+        given["features"], given["saliency"], given["mirrored_features"], given["mirrored_saliency"]
     )
+    return Company.of(prepare(read_inputs(arrays, 1.0, "cpu")))
 
 
 def seed(number: int = 0) -> torch.Generator:
@@ -36,12 +29,10 @@ def seed(number: int = 0) -> torch.Generator:
 @pytest.fixture(scope="module")
 def solved() -> tuple[Oriented, Warps, Journeys]:
     images = opened(scene([Thing(0)] * 6, varied_poses(6)))
-    evidence = gather_evidence(
-        images.features, images.mirrored, images.saliency, images.mirrored_saliency, 1.0, seed()
-    )
-    poses, _ = solve_poses(6, evidence)
+    evidence = gather_evidence(images.tokens, images.mirrored_tokens, images.members, [0])
+    poses, _ = solve_poses(6, evidence[0])
     faced = images.facing(poses.mirrored, torch.ones(6))
-    journeys = travel(faced, seed())
+    journeys = travel(faced, [0])
     assert journeys is not None
     return faced, rigid(poses.a, poses.b, poses.mirrored, 16), journeys
 
@@ -66,7 +57,7 @@ def test_noise_makes_matching_err_and_is_not_blamed_on_the_warps(
     shape = faced.features.shape
     noise = torch.randn(shape, generator=seed(1)) * 0.7 / shape[-1] ** 0.5
     features = torch.nn.functional.normalize(faced.features + noise, dim=-1)
-    noisy = travel(dataclasses.replace(faced, features=features), seed())
+    noisy = travel(dataclasses.replace(faced, features=features), [0])
     assert noisy is not None
     assert error_of_matching(warps, noisy) > error_of_matching(warps, clean) + 0.1
     assert error_of_warps(warps, noisy) < error_of_matching(warps, noisy)
@@ -75,4 +66,4 @@ def test_noise_makes_matching_err_and_is_not_blamed_on_the_warps(
 def test_two_images_are_no_triple(solved: tuple[Oriented, Warps, Journeys]) -> None:
     faced, _, _ = solved
     say = torch.tensor([1.0, 1.0, 0.0, 0.0, 0.0, 0.0])
-    assert travel(dataclasses.replace(faced, weight=say), seed()) is None
+    assert travel(dataclasses.replace(faced, weight=say), [0]) is None

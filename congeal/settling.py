@@ -1,0 +1,103 @@
+"""What the pairs of one set's images settle: who belongs, and where everybody stands; on the CPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from congeal.anchoring import Anchor, hold
+from congeal.assembly import Verdict
+from congeal.atlas import NOTHING_IN_COMMON, OK, SINGLE
+from congeal.matching import grid_positions
+from congeal.posing import PairEvidence, centre_atlas, matched_tokens, solve_poses
+from congeal.quality import judge
+from congeal.synchronization import Poses
+
+COMMON = 3.0  # matched tokens that two images of a set share at least; unrelated images come to about 1
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is salient in a set's images; on the CPU.
+
+    Attributes:
+        saliency, mirrored: float32 [n, g, g], of the images and of their mirror images.
+        finite: bool [n].
+        extent: half the side of the token grid in frame units.
+    """
+
+    saliency: Tensor
+    mirrored: Tensor
+    finite: Tensor
+    extent: float
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What is settled about a set of n images; on the CPU.
+
+    Attributes:
+        poses: in the frame of the atlas.
+        weight: float32 [n], each image's say in the atlas.
+        standing: float32 [n], matches that agree with the image's pose, as a share of the set's usual.
+        good: bool [n], who is no outlier by itself.
+        verdict: what users are told.
+    """
+
+    poses: Poses
+    weight: Tensor
+    standing: Tensor
+    good: Tensor
+    verdict: Verdict
+
+    @property
+    def order(self) -> Tensor:
+        """The images, best standing first, int64 [n]."""
+        return self.standing.argsort(descending=True, stable=True)
+
+
+def settle(evidence: PairEvidence, shown: Shown, anchor: Anchor | None) -> Settled:
+    """Poses from the evidence of all pairs, and who is an outlier."""
+    finite, n = shown.finite, len(shown.finite)
+    if int(finite.sum()) < 2:
+        return _alone(shown, anchor)
+    poses, margin = solve_poses(n, evidence)
+    shared = matched_tokens(n, evidence)
+    usual = float(shared[finite].median())
+    standing = shared * poses.support / max(usual, 1e-6)
+    reasons = judge(standing, finite)
+    status = OK
+    if usual < COMMON or sum(reason is None for reason in reasons) < 2:
+        status = NOTHING_IN_COMMON
+        reasons = [reason or "the set has nothing in common that could be found" for reason in reasons]
+    good = torch.tensor([reason is None for reason in reasons])
+    weight = (good if status == OK else finite).float()
+    medoid = int((standing * (good + 1e-3)).argmax())
+    verdict = Verdict(status, poses.support, reasons, margin, medoid)
+    return Settled(_placed(poses, shown, weight, anchor), weight, standing, good, verdict)
+
+
+def _alone(shown: Shown, anchor: Anchor | None) -> Settled:
+    """The answer for a set in which at most one image can be used: it is its own atlas."""
+    finite, n = shown.finite, len(shown.finite)
+    one, support = torch.ones(n, dtype=torch.complex64), torch.ones(n)
+    still = torch.zeros(n, dtype=torch.bool)
+    poses = Poses(still, one, torch.zeros_like(one), support, torch.zeros_like(support))
+    weight = finite.float()
+    status = SINGLE if bool(finite.any()) else NOTHING_IN_COMMON
+    verdict = Verdict(status, support, judge(support, finite), 0.0, int(weight.argmax()))
+    return Settled(_placed(poses, shown, weight, anchor), weight, weight, finite, verdict)
+
+
+def _placed(poses: Poses, shown: Shown, weight: Tensor, anchor: Anchor | None) -> Poses:
+    """Poses for an atlas that lies as the anchor says, or else about what the images have in common."""
+    held = None if anchor is None else hold(poses, anchor, weight * poses.support)
+    if held is not None:
+        return held
+    flag = poses.mirrored.view(-1, 1, 1)
+    saliency = torch.where(flag, shown.mirrored, shown.saliency)
+    cells = grid_positions(saliency.shape[1], shown.extent, saliency.device)
+    a, b = centre_atlas(poses.a, poses.b, saliency.flatten(1), cells, weight)
+    return replace(poses, a=a, b=b)
