@@ -17,9 +17,9 @@ from congeal.atlas import Exemplars
 from congeal.company import Company
 from congeal.matching import Matches, Similarities, Tokens, mutual_matches, robust_similarities
 from congeal.membership import Membership
-from congeal.posing import HYPOTHESES, MATCHES, fit_bytes, pair_bytes, stacked
+from congeal.posing import HYPOTHESES, MATCHES, fit_bytes, pair_bytes
 from congeal.warps import Warps, to_atlas
-from congeal.windows import windows
+from congeal.windows import in_windows, windows
 
 KEPT = 16  # members that are kept at most
 TOLERANCE = 0.05  # frame units: many matches together point more precisely than those of a single pair
@@ -94,11 +94,13 @@ def posed(
     draws = torch.cat(
         [torch.rand((1, HYPOTHESES, 2), generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     ).to(device)
-    parts = []
-    for window in windows(len(images.owner), fit_bytes(matches.weight.shape[1]), device):
+
+    def found(window: slice) -> tuple[Tensor, ...]:
         some = Matches(matches.first[window], matches.second[window], matches.weight[window])
-        parts.append(robust_similarities(some, draws[images.owner[window]], tolerance=TOLERANCE))
-    return stacked(parts), weight
+        return robust_similarities(some, draws[images.owner[window]], tolerance=TOLERANCE).parts
+
+    each = fit_bytes(matches.weight.shape[1])
+    return Similarities(*in_windows(len(images.owner), each, device, found)), weight
 
 
 def _all_matches(

@@ -90,10 +90,11 @@ def read_inputs(arrays: Arrays, extent: float, device: str | torch.device) -> In
     on_image = torch.ones_like(attention) if arrays.valid is None else tensor(arrays.valid)
     read = (plain, attention, turned, turned_attention, on_image)
     finite = torch.stack([torch.isfinite(array).flatten(1).all(1) for array in read]).all(0)
-    plain, attention, turned, turned_attention, on_image = (
-        torch.where(finite.view(-1, *(1,) * (array.ndim - 1)), array, torch.zeros_like(array))
-        for array in read
-    )
+    if not bool(finite.all()):
+        plain, attention, turned, turned_attention, on_image = (
+            torch.where(finite.view(-1, *(1,) * (array.ndim - 1)), array, torch.zeros_like(array))
+            for array in read
+        )
     return Inputs(plain, turned, attention, turned_attention, on_image, finite, extent)
 
 

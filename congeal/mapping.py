@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,7 +13,7 @@ from congeal.dense import DenseMaps, guided, resampled, warped
 from congeal.quality import Figures, measure
 from congeal.registration import Oriented, Seen, match_bytes
 from congeal.warps import Warps
-from congeal.windows import windows
+from congeal.windows import in_windows
 
 TABLES = 3  # a measured or guided image takes about so much more than a matched one
 
@@ -34,22 +36,30 @@ def map_out(
         resolution: cells along a side of the atlas.
         map_resolution: cells along a side of the backward maps, over the whole frame.
     """
-    device = warps.a.device
-    smooth, matched = torch.nonzero(~by_matching)[:, 0], torch.nonzero(by_matching)[:, 0]
     each = TABLES * match_bytes(images, warps.resolution)
-    done, maps, figures = [], [], []
-    for rows in (smooth[window] for window in windows(len(smooth), each, device)):
-        done.append(rows)
-        maps.append(warped(warps[rows], resolution, map_resolution))
-        figures.append(measure(seen(rows), images[rows], warps[rows]))
-    for rows in (matched[window] for window in windows(len(matched), each, device)):
-        template = seen(rows)
-        found = guided(template, images[rows], warps[rows])
-        done.append(rows)
-        maps.append(resampled(found, images.extent, resolution, map_resolution))
-        figures.append(measure(template, images[rows], warps[rows], found.forward))
+
+    def smooth(rows: Tensor) -> tuple[DenseMaps, Figures]:
+        some = warps[rows]
+        return warped(some, resolution, map_resolution), measure(seen(rows), images[rows], some)
+
+    def matched(rows: Tensor) -> tuple[DenseMaps, Figures]:
+        template, some = seen(rows), warps[rows]
+        found = guided(template, images[rows], some)
+        maps = resampled(found, images.extent, resolution, map_resolution)
+        return maps, measure(template, images[rows], some, found.forward)
+
+    kinds = [(torch.nonzero(~by_matching)[:, 0], smooth), (torch.nonzero(by_matching)[:, 0], matched)]
+    found, done = [], []
+    for rows, work in kinds:
+        if len(rows):
+            done.append(rows)
+            found.append(in_windows(len(rows), each, rows.device, partial(_values, work, rows)))
     back = torch.cat(done).argsort()
-    return (
-        DenseMaps(*(torch.cat([getattr(part, f.name) for part in maps])[back] for f in fields(DenseMaps))),
-        Figures(*(torch.cat([getattr(part, f.name) for part in figures])[back] for f in fields(Figures))),
-    )
+    values = [torch.cat(parts)[back] for parts in zip(*found, strict=True)]
+    return DenseMaps(*values[:2]), Figures(*values[2:])
+
+
+def _values(
+    work: Callable[[Tensor], tuple[DenseMaps, Figures]], rows: Tensor, window: slice
+) -> tuple[Tensor, ...]:
+    return tuple(getattr(part, field.name) for part in work(rows[window]) for field in fields(part))

@@ -113,9 +113,14 @@ class Similarities:
         """Those of some of the pairs."""
         return Similarities(self.a[index], self.b[index], self.score[index])
 
+    @property
+    def parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        """a, b and score."""
+        return self.a, self.b, self.score
+
     def cpu(self) -> Similarities:
         """The same on the CPU."""
-        return Similarities(self.a.cpu(), self.b.cpu(), self.score.cpu())
+        return Similarities(*(part.cpu() for part in self.parts))
 
 
 def robust_similarities(

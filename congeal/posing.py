@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from congeal.matching import Matches, Similarities, Tokens, mutual_matches, robust_similarities
 from congeal.membership import Membership
 from congeal.synchronization import Poses, consistency, synchronize_facings, synchronize_poses
-from congeal.windows import windows
+from congeal.windows import in_windows
 
 TOKENS = 400  # salient tokens of an image that take part
 MATCHES = 128  # mutual matches of a pair that take part
@@ -61,12 +61,6 @@ def fit_bytes(matches: int) -> int:
     return 32 * HYPOTHESES * matches
 
 
-def stacked(parts: Iterable[Similarities]) -> Similarities:
-    """Similarities one after the other."""
-    columns = zip(*((part.a, part.b, part.score) for part in parts), strict=True)
-    return Similarities(*(torch.cat(column) for column in columns))
-
-
 def pair_support(
     a: Tokens, b: Tokens, rows: Tensor, columns: Tensor, generator: torch.Generator, *, max_angle: float
 ) -> Tensor:
@@ -76,12 +70,13 @@ def pair_support(
     """
     device = rows.device
     draws = torch.rand((len(rows), HYPOTHESES, 2), generator=generator)
-    scores = [torch.zeros(0, device=device)]
-    for window in windows(len(rows), pair_bytes(a) + fit_bytes(MATCHES), device):
+
+    def supported(window: slice) -> tuple[Tensor]:
         matches = mutual_matches(a, b, rows[window], columns[window], MATCHES)
         drawn = draws[window].to(device)
-        scores.append(robust_similarities(matches, drawn, tolerance=TOLERANCE, max_angle=max_angle).score)
-    return torch.cat(scores)
+        return (robust_similarities(matches, drawn, tolerance=TOLERANCE, max_angle=max_angle).score,)
+
+    return in_windows(len(rows), pair_bytes(a) + fit_bytes(MATCHES), device, supported)[0]
 
 
 @dataclass(frozen=True)
@@ -122,23 +117,21 @@ def gather_evidence(
     first, second, pairs = images.pairs()
     most = min(MATCHES, tokens.weight.shape[1])
     draws = _drawn(pairs, seeds, most)
-    nothing = torch.zeros(0, device=device)
-    parts = [[Similarities(nothing.to(torch.complex64), nothing.to(torch.complex64), nothing)] * 3]
-    for window in windows(len(first), pair_bytes(tokens) + fit_bytes(most), device):
+
+    def found(window: slice) -> tuple[Tensor, ...]:
         rows, columns = first[window], second[window]
         same = mutual_matches(tokens, tokens, rows, columns, most)
         opposite = mutual_matches(tokens, mirrored, rows, columns, most)
         partners = same.second.gather(1, draws.order[window].to(device))
-        sides = (
-            (same, draws.same),
-            (opposite, draws.opposite),
-            (Matches(same.first, partners, same.weight), draws.shuffled),
-        )
-        parts.append(
-            [robust_similarities(found, by[window].to(device), tolerance=TOLERANCE) for found, by in sides]
-        )
-    alike, facing, chance = (stacked(column) for column in zip(*parts, strict=True))
-    return PairEvidence(first, second, alike, facing, chance.score).divided(images, pairs)
+        shuffled = Matches(same.first, partners, same.weight)
+        alike = robust_similarities(same, draws.same[window].to(device), tolerance=TOLERANCE)
+        facing = robust_similarities(opposite, draws.opposite[window].to(device), tolerance=TOLERANCE)
+        by_chance = robust_similarities(shuffled, draws.shuffled[window].to(device), tolerance=TOLERANCE)
+        return *alike.parts, *facing.parts, by_chance.score
+
+    values = in_windows(len(first), pair_bytes(tokens) + fit_bytes(most), device, found)
+    evidence = PairEvidence(first, second, Similarities(*values[:3]), Similarities(*values[3:6]), values[6])
+    return evidence.divided(images, pairs)
 
 
 def square_matrix(n: int, evidence: PairEvidence, values: Tensor) -> Tensor:

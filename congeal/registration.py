@@ -223,11 +223,11 @@ def follow(warps: Warps, images: Oriented, fixed: Template | None = None) -> War
     cells = grid(r, 1.0, device)
     for near, width, tolerance in FLOW:
         seen = leave_one_out(images, warps) if fixed is None else always(fixed)
-        flow = []
+        flow = torch.empty_like(warps.displacement)
         for window in windows(n, match_bytes(images, r), device):
             some = warps[window]
             places = to_oriented(some, cells.expand(len(some.a), -1, -1, -1))
             field = match_field(seen(window), images[window], places, near)
-            flow.append(bend(some, field, width=width, tolerance=tolerance).displacement)
-        warps = with_flow(warps, torch.cat(flow))
+            flow[window] = bend(some, field, width=width, tolerance=tolerance).displacement
+        warps = with_flow(warps, flow)
     return warps

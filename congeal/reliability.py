@@ -19,7 +19,7 @@ from congeal.membership import Membership, sums
 from congeal.plane import length
 from congeal.registration import Oriented
 from congeal.warps import Warps, grid, to_atlas, to_oriented
-from congeal.windows import windows
+from congeal.windows import in_windows
 
 TRIPLES = 120
 ASTRAY = 0.2  # atlas units, a tenth of the atlas' side: what is farther off is an error
@@ -68,17 +68,15 @@ def travel(images: Oriented, seeds: Sequence[int]) -> Journeys | None:
         likeness = features[source[:, None], tokens] @ features[target].transpose(1, 2)
         return likeness.add_(away[target][:, None]).argmax(2)
 
-    met, home = [], []
-    for window in windows(len(triples), 4 * (most * d + k * d + most * k), device):
+    def journey(window: slice) -> tuple[Tensor, Tensor]:
         first, second, third = triples[window].unbind(1)
         there = step(first, chosen[first], second)
-        met.append(places[there])
-        home.append(places[step(third, step(second, there, third), first)])
+        return places[there], places[step(third, step(second, there, third), first)]
+
+    met, home = in_windows(len(triples), 4 * (most * d + k * d + most * k), device, journey)
     start = triples[:, 0]
     weight = (weight * (weight > SALIENT))[start]
-    return Journeys(
-        triples, places[chosen[start]], torch.cat(met), torch.cat(home), weight, drawn.owner, images.sets
-    )
+    return Journeys(triples, places[chosen[start]], met, home, weight, drawn.owner, images.sets)
 
 
 def _triples(images: Oriented, seeds: Sequence[int]) -> tuple[Tensor, Membership]:
