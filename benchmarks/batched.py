@@ -33,7 +33,7 @@ from set_features import ARRAYS, EVERY, Extractor, Given
 RESULTS = ROOT / "benchmarks" / "results" / "batched.md"
 SETS = (1, 4, 12, 24)
 SMALLEST, LARGEST = 6, 20
-REPEATS, ONCE_FROM = 3, 12
+REPEATS, ONCE_FROM = 3, 24
 SEPARATE, TOGETHER = "one by one", "in one call"
 
 
@@ -135,7 +135,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("named", nargs="*", default=list(EVERY))
     parser.add_argument("--sets", type=int, nargs="+", default=list(SETS))
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1, help="a unit of a run has one")
     parser.add_argument("--devices", nargs="+", help="absent: cpu, and cuda if there is one")
     parser.add_argument("--cache", type=Path, help="where features are kept for the next time")
     parser.add_argument("--record", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")

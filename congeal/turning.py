@@ -55,7 +55,7 @@ def find_turns(
         views.append(select_tokens(images.features, images.saliency, extent, TOKENS))
         views.append(select_tokens(images.mirrored, images.mirrored_saliency, extent, TOKENS))
     evidence = _evidence(views[::2] + views[1::2], torch.Generator().manual_seed(seed))
-    turns: Whole = _upright(_agreed(evidence)).cpu().numpy()
+    turns: Whole = _upright(_agreed(evidence.cpu())).numpy()
     return turns
 
 
@@ -85,27 +85,26 @@ def _relation(own: Tensor, other: Tensor) -> Tensor:
 def _agreed(support: Tensor) -> Tensor:
     """The views int64 [n] that agree best with the evidence [n, n, VIEWS].
 
-    From each image in turn, all others are viewed as it sees them; then every image takes the view that the
-    others ask for, until none changes.
+    Each image is a start, from which all others are viewed as it sees them; then every image takes the view
+    that the others ask for, until none changes. All starts go through this at once.
     """
     n, device = len(support), support.device
     everyone, options = torch.arange(n, device=device), torch.arange(VIEWS, device=device)
-    best, found = -math.inf, torch.zeros(n, dtype=torch.int64, device=device)
-    for start in range(n):
-        views = support[start].argmax(1)
-        views[start] = 0
-        for _ in range(SWEEPS):
-            before = views.clone()
-            for image in range(n):
-                asked = support[image][everyone, _relation(options[:, None], views)]
-                views[image] = asked.sum(1).argmax()
-            if torch.equal(before, views):
-                break
-        relations = _relation(views[:, None], views[None])
-        agreement = float(support[everyone[:, None], everyone, relations].sum())
-        if agreement > best + 1e-6:
-            best, found = agreement, views
-    return found
+    views = support.argmax(2).fill_diagonal_(0)  # [starts, n]
+    for _ in range(SWEEPS):
+        before = views.clone()
+        for image in range(n):
+            asked = support[image][everyone, _relation(options[:, None], views[:, None])]
+            views[:, image] = asked.sum(2).argmax(1)
+        if torch.equal(before, views):
+            break
+    relations = _relation(views[:, :, None], views[:, None])
+    agreement = support[everyone[:, None], everyone, relations].sum((1, 2)).tolist()
+    best = 0
+    for start in range(1, n):
+        if agreement[start] > agreement[best] + 1e-6:
+            best = start
+    return views[best]
 
 
 def _upright(views: Tensor) -> Tensor:

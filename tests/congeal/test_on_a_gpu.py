@@ -1,0 +1,80 @@
+"""Nothing of the solver's inner steps is made on the CPU while the images are on a GPU.
+
+The tensors are make-believe: they have a device, a type and a shape, and no numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from congeal import dense, features, quality, registration, reliability, saliency, warps
+from congeal.company import Company
+from congeal.matching import mutual_matches, robust_similarities, select_tokens
+from congeal.membership import Membership
+from congeal.registration import Oriented
+from congeal.warps import Warps
+
+GPU = torch.device("cuda:0")
+N, G, D = 4, 12, 8
+
+
+@pytest.fixture(autouse=True)
+def make_believe() -> Iterator[None]:
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        yield
+
+
+def some(*shape: int, kind: torch.dtype = torch.float32) -> torch.Tensor:
+    return torch.empty(shape, dtype=kind, device=GPU)
+
+
+def company() -> Company:
+    seen, shown = some(N, G, G, D), some(N, G, G)
+    tokens = select_tokens(seen, shown, 1.0, 50)
+    members = Membership((3, 1), some(N, kind=torch.int64))
+    finite = some(N, kind=torch.bool)
+    return Company(members, seen, seen, shown, shown, shown, finite, 1.0, tokens, tokens)
+
+
+def placed() -> tuple[Oriented, Warps]:
+    mirrored, pose = some(N, kind=torch.bool), some(N, kind=torch.complex64)
+    return company().facing(mirrored, some(N)), warps.rigid(pose, pose, mirrored, G)
+
+
+def test_bases_and_saliency() -> None:
+    features.fit_basis(some(N, G, G, D), some(N, G, G), 6, some(2, D))
+    found = saliency.Discriminant(some(D), some())(some(N, G, G, D), some(N, G, G))
+    assert found.device == GPU
+
+
+def test_matches_and_similarities() -> None:
+    images, pairs = company(), some(5, kind=torch.int64)
+    matches = mutual_matches(images.tokens, images.mirrored_tokens, pairs, pairs, 20)
+    found = robust_similarities(matches, some(5, 16, 2), tolerance=0.1, max_angle=0.5)
+    assert found.score.device == GPU
+    assert images.tokens_facing(some(N, kind=torch.bool), pairs).weight.device == GPU
+
+
+def test_flow_maps_and_quality() -> None:
+    faced, rigid = placed()
+    bent = registration.follow(rigid, faced)
+    template = registration.leave_one_out(faced, bent)(slice(0, N))
+    registration.as_placed(faced, bent)
+    maps = dense.resampled(dense.guided(template, faced, bent), 1.0, 10, 10)
+    figures = quality.measure(template, faced, bent, dense.warped(bent, G, G).forward)
+    found = quality.backward_likeness(maps, figures.likeness, faced.saliency, 1.0)
+    assert found.device == GPU
+
+
+def test_reliability(monkeypatch: pytest.MonkeyPatch) -> None:
+    faced, rigid = placed()
+    drawn = Membership((6, 0), some(6, kind=torch.int64))
+    monkeypatch.setattr(reliability, "_triples", lambda *_: (some(6, 3, kind=torch.int64), drawn))
+    journeys = reliability.travel(faced, [0, 0])
+    assert journeys is not None
+    assert reliability.explained(rigid, journeys).device == GPU
+    assert reliability.error_of_warps(rigid, journeys).device == GPU
