@@ -14,7 +14,7 @@ from congeal.imageset import CHANNELS, Array, Arrays, check_arrays
 from congeal.posing import TOKENS
 from congeal.turns import Turned
 
-SIDE_BY_SIDE = {"cpu": 2**28, "cuda": 2**33}  # bytes that the images of a company take, by kind of device
+SIDE_BY_SIDE = {"cpu": 2**27, "cuda": 2**31}  # bytes that the images of a company take, by kind of device
 
 
 @dataclass(frozen=True)

@@ -144,9 +144,8 @@ def _solved(
     for numbers in companies(sets, device):
         turns = {number: _turns(sets[number], nuisance, device) for number in numbers}
         upright = [_upright(sets[number], turns[number]) for number in numbers]
-        ready = [_ready(one, nuisance, device) for one in upright]
-        company = Company.joined([images for images, _ in ready])
-        aligned = _aligned(company, upright, [source for _, source in ready], resolution, map_resolution)
+        company, sources = _side_by_side(upright, nuisance, device)
+        aligned = _aligned(company, upright, sources, resolution, map_resolution)
         for number, found in zip(numbers, aligned, strict=True):
             turn = turns[number]
             solved[number] = found if turn is None else plain(found, turn)
@@ -170,10 +169,17 @@ def _upright(one: SetArrays, turns: Whole | None) -> SetArrays:
     return replace(one, **arrays, turned=None, anchor=anchor)
 
 
-def _ready(one: SetArrays, position: Tensor | None, device: torch.device) -> tuple[Company, Source]:
-    """A set in its basis; its raw features are not kept on the device."""
-    images = prepare(read_inputs(one, one.extent, device), position=position)
-    return Company.of(images), Source(one, images.basis, images.discriminant)
+def _side_by_side(
+    sets: Sequence[SetArrays], position: Tensor | None, device: torch.device
+) -> tuple[Company, list[Source]]:
+    """Each set in its basis; the raw features are not kept on the device."""
+    parts, sources = [], []
+    for one in sets:
+        images = prepare(read_inputs(one, one.extent, device), position=position)
+        sources.append(Source(one, images.basis, images.discriminant))
+        parts.append(Company.of(images))
+        del images
+    return Company.joined(parts), sources
 
 
 def _aligned(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-AT_ONCE = {"cpu": 2**25, "cuda": 2**31}  # bytes of a window, by kind of device
+AT_ONCE = {"cpu": 2**25, "cuda": 2**30}  # bytes of a window, by kind of device
 
 
 def windows(count: int, each: int, device: torch.device) -> Iterator[slice]:
