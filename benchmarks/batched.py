@@ -31,7 +31,7 @@ from scaling import _memory, write
 from set_features import ARRAYS, EVERY, Extractor, Given
 
 RESULTS = ROOT / "benchmarks" / "results" / "batched.md"
-SETS = (1, 4, 12, 24)
+SETS = (1, 4, 12)
 SMALLEST, LARGEST = 6, 20
 REPEATS, ONCE_FROM = 3, 24
 SEPARATE, TOGETHER = "one by one", "in one call"
