@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from congeal.matching import Tokens, select_tokens
 from congeal.membership import Membership
 from congeal.posing import TOKENS
 from congeal.registration import Oriented
+from congeal.saliency import Discriminant
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,23 @@ class Company:
             weight,
             self.members.owner,
             len(self.members.sizes),
+        )
+
+    def lit_by(self, learned: Sequence[Discriminant | None]) -> Company:
+        """The same with what each set's discriminant finds salient; None: as before."""
+        if not any(learned):
+            return self
+        saliency, mirrored = self.saliency.clone(), self.mirrored_saliency.clone()
+        for rows, discriminant in zip(self.members.slices, learned, strict=True):
+            if discriminant is not None:
+                saliency[rows] = discriminant(self.features[rows], self.valid[rows])
+                mirrored[rows] = discriminant(self.mirrored[rows], self.valid[rows].flip(2))
+        return replace(
+            self,
+            saliency=saliency,
+            mirrored_saliency=mirrored,
+            tokens=select_tokens(self.features, saliency, self.extent, TOKENS),
+            mirrored_tokens=select_tokens(self.mirrored, mirrored, self.extent, TOKENS),
         )
 
     def tokens_facing(self, mirrored: Tensor, rows: Tensor) -> Tokens:

@@ -173,12 +173,17 @@ def _kernel(matches: Matches, a: Tensor, b: Tensor, tolerance: float) -> Tensor:
     return squared / (tolerance**2 * length(a)[..., None].clamp(0.3, 3.0))
 
 
+def agreeing(matches: Matches, a: Tensor, b: Tensor, tolerance: float) -> Tensor:
+    """The weight of each match as far as the similarities a, b (complex64 [p, h]) explain it: [p, h, m]."""
+    return matches.weight[:, None] / (1 + _kernel(matches, a, b, tolerance)) ** 2
+
+
 def _support(matches: Matches, a: Tensor, b: Tensor, tolerance: float) -> Tensor:
-    return (matches.weight[:, None] / (1 + _kernel(matches, a, b, tolerance)) ** 2).sum(-1)
+    return agreeing(matches, a, b, tolerance).sum(-1)
 
 
 def _polish(matches: Matches, a: Tensor, b: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
-    w = matches.weight[:, None] / (1 + _kernel(matches, a, b, tolerance)) ** 2
+    w = agreeing(matches, a, b, tolerance)
     return weighted_similarity(matches.first[:, None], matches.second[:, None], w, fallback=(a, b))
 
 

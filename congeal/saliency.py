@@ -15,6 +15,7 @@ from torch import Tensor
 from congeal.features import flatten_grid
 
 SOFTNESS = 0.1  # of the step from not salient to salient, as a share of the scores' span
+RIDGE = 1e-2
 QUANTILE_SAMPLE = 2**22  # torch.quantile takes no more
 
 
@@ -46,7 +47,7 @@ class Discriminant:
 
 
 def learn_saliency(
-    features: Tensor, attention: Tensor, valid: Tensor, *, ridge: float = 1e-2, rounds: int = 3
+    features: Tensor, attention: Tensor, valid: Tensor, *, ridge: float = RIDGE, rounds: int = 3
 ) -> Discriminant:
     """Learn what is salient in a set from the attention of its images.
 
@@ -61,8 +62,31 @@ def learn_saliency(
         The discriminant. Where the attention says nothing (a constant map) or there is nothing to learn from,
         everything valid is salient.
     """
+    return learn_from(features, _seed(attention.clamp_min(0), valid), valid, ridge=ridge, rounds=rounds)
+
+
+def learn_from(
+    features: Tensor,
+    target: Tensor,
+    valid: Tensor,
+    *,
+    ridge: float = RIDGE,
+    rounds: int,
+    within: Tensor | None = None,
+) -> Discriminant:
+    """Learn what is salient in a set from a first guess at it.
+
+    Args:
+        features, valid, ridge, rounds: as of `learn_saliency`.
+        target: float32 [n, g, g], the guess, 0 to 1.
+        within: float32 [n, g, g], 0 to 1: how far the answer may count in its refitting; absent, everywhere.
+
+    Returns:
+        The discriminant; where the guess says nothing, everything valid is salient.
+    """
     tokens, weight = flatten_grid(features), valid.flatten(1)
-    target = _seed(attention.clamp_min(0), valid).flatten(1)
+    target = target.flatten(1)
+    allowed = torch.ones_like(target) if within is None else within.flatten(1)
     everything = Discriminant(torch.zeros_like(tokens[0, 0]), torch.full_like(tokens[0, 0, 0], 20.0))
     on_image = weight > 0
     if not bool(on_image.any()) or float(target[on_image].amax() - target[on_image].amin()) < 1e-6:
@@ -82,7 +106,7 @@ def learn_saliency(
         threshold, span = _threshold((centred @ slope)[on_image])
         steepness = 1 / (SOFTNESS * span)
         found = Discriminant(slope * steepness, -(mean @ slope + threshold) * steepness)
-        target = torch.sigmoid(tokens @ found.direction + found.offset)
+        target = torch.sigmoid(tokens @ found.direction + found.offset) * allowed
     return found
 
 

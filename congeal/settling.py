@@ -15,6 +15,7 @@ from congeal.posing import PairEvidence, centre_atlas, matched_tokens, solve_pos
 from congeal.quality import judge
 from congeal.synchronization import Poses
 
+SURELY = 0.5  # saliency from which a token bears on where the atlas lies
 COMMON = 3.0  # matched tokens that two images of a set share at least; unrelated images come to about 1
 
 
@@ -77,6 +78,17 @@ def settle(evidence: PairEvidence, shown: Shown, anchor: Anchor | None) -> Settl
     medoid = int((standing * (good + 1e-3)).argmax())
     verdict = Verdict(status, poses.support, reasons, margin, medoid)
     return Settled(_placed(poses, shown, weight, anchor), weight, standing, good, verdict)
+
+
+def settle_anew(settled: Settled, shown: Shown, anchor: Anchor | None) -> Settled:
+    """The same when less is found salient: the atlas lies about that.
+
+    Where the thing is small, faint traces of saliency all over the images would outweigh it: they do not
+    count.
+    """
+    saliency, mirrored = (part * (part > SURELY) for part in (shown.saliency, shown.mirrored))
+    sure = replace(shown, saliency=saliency, mirrored=mirrored)
+    return replace(settled, poses=_placed(settled.poses, sure, settled.weight, anchor))
 
 
 def _alone(shown: Shown, anchor: Anchor | None) -> Settled:

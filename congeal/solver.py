@@ -34,7 +34,8 @@ from congeal.posing import gather_evidence
 from congeal.registration import FINEST, Oriented, Seen, Template, as_placed, follow, leave_one_out
 from congeal.reliability import error_of_matching, error_of_warps, explained, travel
 from congeal.sets import SetArrays, check_position, check_sets, companies
-from congeal.settling import Settled, Shown, settle
+from congeal.settling import Settled, Shown, settle, settle_anew
+from congeal.sharing import Standing, learn_shared
 from congeal.turning import find_turns
 from congeal.turns import Turned, Whole, plain, turned_anchor
 from congeal.warps import Warps, rigid, with_flow
@@ -191,17 +192,22 @@ def _aligned(
 ) -> list[Alignment]:
     device, owner, seeds = images.finite.device, images.members.owner, [one.seed for one in sets]
     settled = _settled(images, sets)
-    poses = [one.poses for one in settled]
-    faced = images.facing(
-        torch.cat([pose.mirrored for pose in poses]).to(device),
-        torch.cat([one.weight for one in settled]).to(device),
-    )
-    warps = rigid(
-        torch.cat([pose.a for pose in poses]).to(device),
-        torch.cat([pose.b for pose in poses]).to(device),
-        torch.cat([pose.mirrored for pose in poses]).to(device),
-        min(faced.saliency.shape[1], FINEST),
-    )
+    common = torch.tensor([one.verdict.status == OK for one in settled]).to(device)
+    standing = _standing(settled, device)
+    learned = learn_shared(images, replace(standing, weight=standing.weight * common[owner]))
+    if any(learned):
+        images = images.lit_by(learned)
+        sources = [
+            source if one is None else replace(source, discriminant=one)
+            for source, one in zip(sources, learned, strict=True)
+        ]
+        settled = [
+            said if one is None else settle_anew(said, shown, each.anchor)
+            for said, one, shown, each in zip(settled, learned, _shown(images), sets, strict=True)
+        ]
+    standing = _standing(settled, device)
+    faced = images.facing(standing.mirrored, standing.weight)
+    warps = rigid(standing.a, standing.b, standing.mirrored, min(faced.saliency.shape[1], FINEST))
     warps, freedom = _deformed(warps, faced, settled, seeds)
     seen = _seen(faced, warps, settled)
     by_matching = torch.tensor([each == GUIDED for each in freedom]).to(device)[owner]
@@ -225,12 +231,28 @@ def _settled(images: Company, sets: Sequence[SetArrays]) -> list[Settled]:
     evidence = gather_evidence(
         images.tokens, images.mirrored_tokens, images.members, [one.seed for one in sets]
     )
+    shown = _shown(images)
+    return [settle(said, seen, one.anchor) for said, seen, one in zip(evidence, shown, sets, strict=True)]
+
+
+def _shown(images: Company) -> list[Shown]:
+    """What is salient in each set."""
     saliency, mirrored = images.saliency.cpu(), images.mirrored_saliency.cpu()
     finite = images.finite.cpu()
     return [
-        settle(said, Shown(saliency[rows], mirrored[rows], finite[rows], images.extent), one.anchor)
-        for said, one, rows in zip(evidence, sets, images.members.slices, strict=True)
+        Shown(saliency[rows], mirrored[rows], finite[rows], images.extent) for rows in images.members.slices
     ]
+
+
+def _standing(settled: Sequence[Settled], device: torch.device) -> Standing:
+    """Where the images of all sets stand."""
+    poses = [one.poses for one in settled]
+    return Standing(
+        torch.cat([pose.mirrored for pose in poses]).to(device),
+        torch.cat([pose.a for pose in poses]).to(device),
+        torch.cat([pose.b for pose in poses]).to(device),
+        torch.cat([one.weight for one in settled]).to(device),
+    )
 
 
 def _deformed(

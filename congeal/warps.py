@@ -126,8 +126,8 @@ def smooth_fit(
     channels = [torch.ones_like(x), x, y, x * x, x * y, y * y]
     moments = torch.stack([weight * c for c in channels], 1)
     sides = torch.cat([weight[..., None] * displacement * c[..., None] for c in channels[:3]], -1)
-    blurred = _blur(torch.cat([moments, sides.permute(0, 3, 1, 2)], 1), width)
-    full = _blur(torch.ones((1, 1, r, r), device=weight.device), width).amax()
+    blurred = blur(torch.cat([moments, sides.permute(0, 3, 1, 2)], 1), width)
+    full = blur(torch.ones((1, 1, r, r), device=weight.device), width).amax()
     m0, mx, my, mxx, mxy, myy = blurred[:, :6].unbind(1)
     right = blurred[:, 6:].view(n, 3, 2, r, r)
     # Moments about the cell itself.
@@ -154,7 +154,7 @@ def smooth_fit(
     return fitted
 
 
-def _blur(field: Tensor, width: float) -> Tensor:
+def blur(field: Tensor, width: float) -> Tensor:
     """Separable Gaussian sums (not averages) of [n, c, r, r], zero outside; ``width`` in units of [-1, 1]."""
     r = field.shape[2]
     sigma = width * r / 2
