@@ -16,6 +16,7 @@ from congeal.warps import Warps, grid, sample, to_atlas, to_oriented
 
 SHARPNESS = 20.0  # how much a difference in cosine weighs against distance from where the warp points
 SALIENT = 0.15  # saliency from which a match counts in full; on the background the warp is kept
+SOFTNESS = 0.1  # in cosine, of the step from where the warp points to the match
 REACH = 0.25  # frame units, atlas units on the way back: how far from there a match is usually looked for
 
 
@@ -39,12 +40,14 @@ def warped(warps: Warps, resolution: int, map_resolution: int) -> DenseMaps:
     return DenseMaps(forward, to_atlas(warps, grid(map_resolution, 1.0, device).expand(n, -1, -1, -1)))
 
 
-def guided(template: Template, images: Oriented, warps: Warps) -> DenseMaps:
+def guided(template: Template, images: Oriented, warps: Warps, advantage: float) -> DenseMaps:
     """Matches near the warps: a target for each atlas cell, and an atlas position for each token.
 
-    The less salient a cell or token, the more it goes where the warp puts it: there is nothing to match.
+    A match takes the warp's place where it is clearly more alike than what the warp finds. The less salient a
+    cell or token, the more it goes where the warp puts it: there is nothing to match.
 
     template: the atlas as each image sees it. The maps have the resolutions of the template and the tokens.
+    advantage: by how much the cosine of a match must exceed that of the warp's own.
     The tables of all cells and tokens are large: many images are for the caller to divide.
     """
     n, g = images.saliency.shape[:2]
@@ -57,8 +60,32 @@ def guided(template: Template, images: Oriented, warps: Warps) -> DenseMaps:
     padding = (images.valid.flatten(1) <= 0).float() * -SHARPNESS
     backward = _located(score.transpose(1, 2), origin.flatten(1, 2), cells).view(n, g, g, 2)
     forward = _located(score + padding[:, None], expected.flatten(1, 2), tokens).view(n, r, r, 2)
-    shown, seen = _gate(template.saliency.expand(n, -1, -1)), _gate(images.saliency)
-    return DenseMaps(torch.lerp(expected, forward, shown), torch.lerp(origin, backward, seen))
+    forward = torch.lerp(expected, forward, _gate(template.saliency.expand(n, -1, -1)))
+    backward = torch.lerp(origin, backward, _gate(images.saliency))
+    better = _better(template.features, images.features, images.extent, expected, forward, advantage)
+    fitter = _better(images.features, template.features, 1.0, origin, backward, advantage)
+    return DenseMaps(torch.lerp(expected, forward, better), torch.lerp(origin, backward, fitter))
+
+
+def _better(
+    asking: Tensor, asked: Tensor, extent: float, expected: Tensor, found: Tensor, advantage: float
+) -> Tensor:
+    """How far the places found are more alike than those expected, 0 to 1, float32 [n, s, s, 1].
+
+    asking: float32 [n or 1, s, s, c]. asked: float32 [n or 1, t, t, c], over ±extent. expected, found: places
+    in it, float32 [n, s, s, 2].
+    """
+    n = len(expected)
+    field = asked.expand(n, -1, -1, -1)
+
+    def alike(places: Tensor) -> Tensor:
+        there = torch.nn.functional.normalize(sample(field, places, extent), dim=-1)
+        return (there * asking).sum(-1)
+
+    gain = torch.nn.functional.avg_pool2d(
+        (alike(found) - alike(expected))[:, None], 3, 1, 1, count_include_pad=False
+    )[:, 0]
+    return ((gain - advantage) / SOFTNESS + 0.5).clamp(0, 1)[..., None]
 
 
 def _gate(saliency: Tensor) -> Tensor:
@@ -85,9 +112,19 @@ def _located(score: Tensor, expected: Tensor, places: Tensor) -> Tensor:
     return (share[..., None] * flat[near]).sum(-2)
 
 
-def resampled(maps: DenseMaps, extent: float, resolution: int, map_resolution: int) -> DenseMaps:
-    """Maps at other resolutions; the backward map, given over ±extent, over the whole frame."""
+def resampled(
+    maps: DenseMaps, warps: Warps, extent: float, resolution: int, map_resolution: int
+) -> DenseMaps:
+    """Matched maps at other resolutions; the backward map, given over ±extent, over the whole frame.
+
+    Only how they differ from the warps is interpolated: the warps themselves are known everywhere.
+    """
     n, device = len(maps.forward), maps.forward.device
+    cells = grid(maps.forward.shape[1], 1.0, device).expand(n, -1, -1, -1)
+    tokens = grid(maps.backward.shape[1], extent, device).expand(n, -1, -1, -1)
     atlas = grid(resolution, 1.0, device).expand(n, -1, -1, -1)
     frame = grid(map_resolution, 1.0, device).expand(n, -1, -1, -1)
-    return DenseMaps(sample(maps.forward, atlas), sample(maps.backward, frame, extent))
+    smooth = warped(warps, resolution, map_resolution)
+    forward = sample(maps.forward - to_oriented(warps, cells), atlas)
+    backward = sample(maps.backward - to_atlas(warps, tokens), frame, extent)
+    return DenseMaps(smooth.forward + forward, smooth.backward + backward)

@@ -23,12 +23,12 @@ from torch import Tensor
 
 from congeal.anchoring import Anchor
 from congeal.assembly import Source, assemble, build_atlas
-from congeal.atlas import FLOW, GUIDED, OK, RIGID, Alignment
+from congeal.atlas import FLOW, GUIDED, LEAPS, OK, RIGID, Alignment
 from congeal.company import Company
 from congeal.exemplars import keep
 from congeal.fitting import fit, usual_evidence
 from congeal.imageset import Array, prepare, read_inputs
-from congeal.mapping import map_out
+from congeal.mapping import map_out, needed_advantage
 from congeal.membership import sums
 from congeal.posing import gather_evidence
 from congeal.registration import FINEST, Oriented, Seen, Template, as_placed, follow, leave_one_out
@@ -43,7 +43,7 @@ from congeal.warps import Warps, rigid, with_flow
 __all__ = ["SetArrays", "align", "align_many", "fit"]
 
 FLOW_GAIN = 0.01  # share of free matches that a flow must explain beyond those that the poses explain
-GUIDED_GAIN = 0.1  # by how much more often than matching warps must go astray for matching to take over
+GUIDED_GAIN = 0.06  # by how much more often than matching warps must go astray for matching to take over
 SYMMETRIC = 0.15  # a set whose margin is less looks the same in a mirror
 
 
@@ -210,11 +210,11 @@ def _aligned(
     warps = rigid(standing.a, standing.b, standing.mirrored, min(faced.saliency.shape[1], FINEST))
     warps, freedom = _deformed(warps, faced, settled, seeds)
     seen = _seen(faced, warps, settled)
-    by_matching = torch.tensor([each == GUIDED for each in freedom]).to(device)[owner]
-    maps, figures = map_out(seen, faced, warps, by_matching, resolution, map_resolution)
+    good = torch.cat([one.good for one in settled]).to(device)
+    advantage = needed_advantage(freedom, good, owner)
+    maps, figures = map_out(seen, faced, warps, advantage, resolution, map_resolution)
     exemplars, kept = keep(images, warps, faced.weight, [one.order for one in settled])
-    good = torch.cat([one.good for one in settled])
-    evidence = usual_evidence(exemplars, kept, images, good.to(device), seeds)
+    evidence = usual_evidence(exemplars, kept, images, good, seeds)
     atlases = [
         replace(
             build_atlas(source, faced[rows], warps[rows], few, resolution), evidence=usual, deformation=each
@@ -258,7 +258,8 @@ def _standing(settled: Sequence[Settled], device: torch.device) -> Standing:
 def _deformed(
     warps: Warps, faced: Oriented, settled: Sequence[Settled], seeds: Sequence[int]
 ) -> tuple[Warps, list[str]]:
-    """The warps with as much freedom as free matches between the images bear out: RIGID, FLOW or GUIDED.
+    """The warps with as much freedom as free matches between the images bear out: RIGID, FLOW, LEAPS or
+    GUIDED.
 
     On a symmetric thing matches change sides and, every second time, come home nevertheless: there they are
     no measure of the warps, and following them would mix left with right.
@@ -277,8 +278,9 @@ def _deformed(
     bent = with_flow(warps, flow)
     astray = error_of_warps(bent, journeys) > error_of_matching(bent, journeys) + GUIDED_GAIN
     astray = astray & travelled & ~symmetric
-    freedom = [FLOW if flows else RIGID for flows in bends.tolist()]
-    return bent, [GUIDED if lost else each for lost, each in zip(astray.tolist(), freedom, strict=True)]
+    smooth = {(False, False): RIGID, (False, True): RIGID, (True, False): LEAPS, (True, True): FLOW}
+    choices = zip(bends.tolist(), symmetric.tolist(), astray.tolist(), strict=True)
+    return bent, [GUIDED if lost else smooth[flows, alike] for flows, alike, lost in choices]
 
 
 def _seen(faced: Oriented, warps: Warps, settled: Sequence[Settled]) -> Seen:

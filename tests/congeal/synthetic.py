@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -107,6 +107,26 @@ def varied_poses(count: int, seed: int = 0, *, mirrored: bool = False, bend: flo
         )
         for image in range(count)
     ]
+
+
+def lit(made: Scene, where: npt.NDArray[np.bool_], features: Floats, light: float = 0.9) -> Scene:
+    """The scene with something else in some cells [n, g, g], as bright in attention as `light` says."""
+    shown, attention = made.features.copy(), made.saliency.copy()
+    shown[where], attention[where] = features[where], light
+    mirrored, turned = shown[:, :, ::-1].copy(), attention[:, :, ::-1].copy()
+    return Scene(shown, mirrored, attention, turned, made.poses)
+
+
+def beside_patches(count: int) -> tuple[Scene, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """A scene, the cells of the thing [n, g, g], and those of a patch, each time in another corner."""
+    poses = [replace(pose, scale=0.7, shift=(0.0, 0.0)) for pose in varied_poses(count)]
+    cells = cell_centres(GRID)
+    things = np.stack([Thing(0).inside(pose.to_thing(cells)) for pose in poses])
+    corners = [
+        np.array([(-0.7, -0.7), (0.7, -0.7), (0.7, 0.7), (-0.7, 0.7)][image % 4]) for image in range(count)
+    ]
+    patches = np.stack([np.linalg.norm(cells - corner, axis=-1) < 0.35 for corner in corners])
+    return scene([Thing(0)] * count, poses), things, patches & ~things
 
 
 def kinds(

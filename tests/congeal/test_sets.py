@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from synthetic import Scene, Thing, scene, varied_poses
+from synthetic import Scene, Thing, beside_patches, lit, scene, varied_poses
 
 import congeal
 from congeal.anchoring import Anchor
@@ -25,6 +25,13 @@ def coarse(made: Scene) -> SetArrays:
     """The same at three quarters of the tokens a side, over a smaller part of the frame."""
     arrays = {name: array[:, 3:-3, 3:-3] for name, array in made.arguments().items()}
     return SetArrays(**arrays, extent=0.75)
+
+
+def cluttered() -> Scene:
+    """Things beside patches of bright noise."""
+    made, _, patches = beside_patches(6)
+    grain = np.random.default_rng(4).normal(0, 1.5, made.features.shape)
+    return lit(made, patches, grain.astype(np.float32))
 
 
 def alone(one: SetArrays) -> Alignment:
@@ -64,6 +71,7 @@ def sets() -> dict[str, SetArrays]:
         "another grid": coarse(scene([Thing(2)] * 4, varied_poses(4, seed=2))),
         "nothing finite": SetArrays(np.full((2, 24, 24, 24), np.nan), np.ones((2, 24, 24))),
         "symmetric": given(scene([Thing(3, symmetric=True)] * 4, varied_poses(4))),
+        "cluttered": given(cluttered()),
         "two images": given(scene([Thing(0)] * 2, varied_poses(2))),
     }
 
@@ -91,6 +99,7 @@ def test_every_set_is_what_it_is_whatever_the_others_are(together: dict[str, Ali
         "another grid": "ok",
         "nothing finite": "nothing-in-common",
         "symmetric": "ok",
+        "cluttered": "ok",
         "two images": "ok",
     }
     assert together["not finite"].outlier.tolist() == [False, False, False, True, False]

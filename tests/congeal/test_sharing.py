@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
-from synthetic import CHANNELS, GRID, Pose, Scene, Thing, scene, varied_poses
+from synthetic import CHANNELS, GRID, Scene, Thing, beside_patches, lit
 
 from congeal.coordinates import cell_centres
 from congeal.features import Basis
@@ -15,59 +13,24 @@ from congeal.warps import sample
 
 Beside = tuple[Scene, np.ndarray, np.ndarray]  # where the thing is, and where the other, bool [n, g, g]
 COUNT = 8
-LIGHT = 0.9
-RADIUS = 0.35
-
-
-def _lit(made: Scene, where: np.ndarray, features: np.ndarray, light: float = LIGHT) -> Scene:
-    """The scene with something else in it, bright enough to draw attention."""
-    shown, attention = made.features.copy(), made.saliency.copy()
-    shown[where], attention[where] = features[where], light
-    return dataclasses.replace(
-        made,
-        features=shown,
-        mirrored_features=shown[:, :, ::-1].copy(),
-        saliency=attention,
-        mirrored_saliency=attention[:, :, ::-1].copy(),
-    )
-
-
-def _corner(image: int) -> np.ndarray:
-    """Cells of a disc in one of the image's corners, another one in the next image: bool [g, g]."""
-    corner = np.array([(-0.7, -0.7), (0.7, -0.7), (0.7, 0.7), (-0.7, 0.7)][image % 4])
-    return np.asarray(np.linalg.norm(cell_centres(GRID) - corner, axis=-1) < RADIUS)
-
-
-def _small_poses() -> list[Pose]:
-    return [dataclasses.replace(pose, scale=0.7, shift=(0.0, 0.0)) for pose in varied_poses(COUNT)]
 
 
 @pytest.fixture(scope="module")
 def beside_flowers() -> Beside:
     """A thing, and beside it a bright patch of the same stuff in every image, without any place in it."""
-    poses = _small_poses()
-    made = scene([Thing(0)] * COUNT, poses)
+    made, things, patches = beside_patches(COUNT)
     stuff = np.random.default_rng(3).normal(0, 1.5, CHANNELS)
-    random = np.random.default_rng(4)
-    flowers = (stuff + random.normal(0, 0.8, made.features.shape)).astype(np.float32)
-    where = np.stack([_corner(image) for image in range(COUNT)])
-    things = np.stack([Thing(0).inside(pose.to_thing(cell_centres(GRID))) for pose in poses])
-    where &= ~things
-    return _lit(made, where, flowers), things, where
+    grain = np.random.default_rng(4).normal(0, 0.8, made.features.shape)
+    return lit(made, patches, (stuff + grain).astype(np.float32)), things, patches
 
 
 @pytest.fixture(scope="module")
 def beside_a_limb() -> Beside:
     """A thing, and a part of it that is somewhere else in every image."""
-    poses = _small_poses()
-    made = scene([Thing(0)] * COUNT, poses)
-    limb = Thing(7)
-    corners = [np.array(cell_centres(GRID)[_corner(image)].mean(0)) for image in range(COUNT)]
-    features = np.stack([limb.features((cell_centres(GRID) - corner) / 0.5) for corner in corners])
-    where = np.stack([_corner(image) for image in range(COUNT)])
-    things = np.stack([Thing(0).inside(pose.to_thing(cell_centres(GRID))) for pose in poses])
-    where &= ~things
-    return _lit(made, where, features.astype(np.float32)), things, where
+    made, things, patches = beside_patches(COUNT)
+    cells, limb = cell_centres(GRID), Thing(7)
+    features = np.stack([limb.features((cells - cells[patch].mean(0)) / 0.5) for patch in patches])
+    return lit(made, patches, features), things, patches
 
 
 def _atlas_saliency(made: Scene) -> tuple[np.ndarray, float]:
@@ -112,7 +75,7 @@ def test_a_limb_that_moves_stays_part_of_the_thing(beside_a_limb: Beside) -> Non
 def test_before_one_and_the_same_background_nothing_is_taken_for_it(beside_flowers: Beside) -> None:
     made, things, flowers = beside_flowers
     backdrop = np.where((things | flowers)[..., None], made.features, made.features[0])
-    salient = _salient(_lit(made, ~(things | flowers), backdrop, light=0.0))
+    salient = _salient(lit(made, ~(things | flowers), backdrop, light=0.0))
     assert salient[things].mean() > 0.7
     assert salient[flowers].mean() > 0.95
 
