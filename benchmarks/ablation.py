@@ -28,12 +28,15 @@ from torch import Tensor
 
 import congeal.fitting
 import congeal.imageset
+import congeal.mapping
 import congeal.posing
 import congeal.saliency
 import congeal.solver
-from congeal.atlas import FLOW, GUIDED, RIGID, Alignment
+from congeal.atlas import FLOW, GUIDED, LEAPS, RIGID, Alignment
+from congeal.company import Company
 from congeal.evaluation import carry, nearest_neighbour, unsure
 from congeal.imageset import ImageSet
+from congeal.sharing import Standing
 
 RESULTS = ROOT / "benchmarks" / "results" / "ablation.md"
 NEVER, ALWAYS = 9.0, -9.0  # as a gain that must be reached
@@ -48,9 +51,27 @@ def _gains(flow: float, guided: float) -> Change:
         stack.enter_context(patch.object(congeal.solver, "GUIDED_GAIN", guided))
         if guided == ALWAYS:
             stack.enter_context(patch.object(congeal.solver, "SYMMETRIC", ALWAYS))
+        if guided == NEVER:
+            stack.enter_context(patch.dict(congeal.mapping.ADVANTAGE, {LEAPS: NEVER}))
         return given
 
     return change
+
+
+def _no_leaps(stack: ExitStack, given: Given) -> Given:
+    """Maps follow either the flow or the matches, whatever they gain."""
+    stack.enter_context(patch.dict(congeal.mapping.ADVANTAGE, {LEAPS: NEVER, GUIDED: ALWAYS}))
+    return given
+
+
+def _no_sharing(stack: ExitStack, given: Given) -> Given:
+    """What draws attention beside the thing counts as part of it."""
+
+    def learn_nothing(images: Company, _: Standing) -> list[None]:
+        return [None] * len(images.members.sizes)
+
+    stack.enter_context(patch.object(congeal.solver, "learn_shared", learn_nothing))
+    return given
 
 
 def _no_mirror_features(_: ExitStack, given: Given) -> Given:
@@ -81,7 +102,7 @@ def _attention(stack: ExitStack, given: Given) -> Given:
 
     for module in (congeal.solver, congeal.fitting):
         stack.enter_context(patch.object(module, "prepare", prepare))
-    return given
+    return _no_sharing(stack, given)
 
 
 def _one_reference(stack: ExitStack, given: Given) -> Given:
@@ -110,6 +131,8 @@ CHANGES: dict[str, Change] = {
     "poses only": _gains(NEVER, NEVER),
     "flow always": _gains(ALWAYS, NEVER),
     "guided always": _gains(congeal.solver.FLOW_GAIN, ALWAYS),
+    "no leaps": _no_leaps,
+    "nothing is beside": _no_sharing,
     "no mirror features": _no_mirror_features,
     "no mirroring": _no_mirroring,
     "no position directions": _no_position,
@@ -144,6 +167,7 @@ def no_change(whole: Alignment) -> dict[str, bool]:
         "poses only": freedom == RIGID,
         "flow always": freedom == FLOW,
         "guided always": freedom == GUIDED,
+        "no leaps": freedom in (RIGID, FLOW),
         "no mirroring": not whole.mirrored.any(),
     }
 
