@@ -96,6 +96,17 @@ def mutual_matches(a: Tokens, b: Tokens, rows: Tensor, columns: Tensor, most: in
     return Matches(first, second, weight)
 
 
+def shuffled(matches: Matches, order: Tensor) -> Matches:
+    """Every match with the partner of another of its pair.
+
+    order: float32 [p, m] in [0, 1), by which they are shuffled. Padding keeps out of it: its partners all lie
+    in one place, which a similarity would explain well.
+    """
+    padding = matches.weight <= 0  # it comes last, since matches are sorted by weight
+    partners = matches.second.gather(1, (order + padding.float()).argsort(1))
+    return Matches(matches.first, partners, matches.weight)
+
+
 @dataclass(frozen=True)
 class Similarities:
     """One similarity a pair: second ≈ a·first + b.
@@ -159,9 +170,13 @@ def robust_similarities(
     found, best = score.max(1, keepdim=True)
     a = torch.where(found >= 0, a.gather(1, best), torch.ones_like(a[:, :1]))
     b = torch.where(found >= 0, b.gather(1, best), torch.zeros_like(b[:, :1]))
+    drawn_a, drawn_b = a, b
     for step in range(rounds):
         width = tolerance * max(1.0, 2.0 - step / 2)
         a, b = _polish(matches, a, b, width)
+    # Matches that fit nothing are fitted best by drawing them all together in one point.
+    sound = length(a).clamp_min(1e-6).log().abs() <= max_log_scale
+    a, b = torch.where(sound, a, drawn_a), torch.where(sound, b, drawn_b)
     return Similarities(a[:, 0], b[:, 0], _support(matches, a, b, tolerance)[:, 0])
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from congeal.matching import Matches, Similarities, Tokens, mutual_matches, robust_similarities
+from congeal.matching import Similarities, Tokens, mutual_matches, robust_similarities, shuffled
 from congeal.membership import Membership
 from congeal.synchronization import Poses, consistency, synchronize_facings, synchronize_poses
 from congeal.windows import in_windows
@@ -19,6 +19,7 @@ MATCHES = 128  # mutual matches of a pair that take part
 HYPOTHESES = 128
 TOLERANCE = 0.08  # frame units: a little more than a token at 32 tokens a side
 FACING_PRIOR = 0.1  # an image counts as it is unless the evidence for its mirror image is a fifth stronger
+LONE_FACING_PRIOR = 0.25  # or two thirds stronger, if a single pair says so
 CONSISTENT = 0.85  # what the pairs' agreement on facings must reach, or all images count as they are
 
 
@@ -84,7 +85,7 @@ class _Draws:
     """Chance for p pairs, on the CPU, so that every device draws the same.
 
     Attributes:
-        order: int64 [p, m], the matches shuffled.
+        order: float32 [p, m], what the matches are shuffled by.
         same, opposite, shuffled: float32 [p, h, 2], for `robust_similarities`.
     """
 
@@ -99,7 +100,7 @@ def _drawn(pairs: Membership, seeds: Sequence[int], matches: int) -> _Draws:
     parts = []
     for count, seed in zip(pairs.sizes, seeds, strict=True):
         generator = torch.Generator().manual_seed(seed)
-        order = torch.rand((count, matches), generator=generator).argsort(1)
+        order = torch.rand((count, matches), generator=generator)
         parts.append((order, *(torch.rand((count, HYPOTHESES, 2), generator=generator) for _ in range(3))))
     return _Draws(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
@@ -122,11 +123,10 @@ def gather_evidence(
         rows, columns = first[window], second[window]
         same = mutual_matches(tokens, tokens, rows, columns, most)
         opposite = mutual_matches(tokens, mirrored, rows, columns, most)
-        partners = same.second.gather(1, draws.order[window].to(device))
-        shuffled = Matches(same.first, partners, same.weight)
+        strangers = shuffled(same, draws.order[window].to(device))
         alike = robust_similarities(same, draws.same[window].to(device), tolerance=TOLERANCE)
         facing = robust_similarities(opposite, draws.opposite[window].to(device), tolerance=TOLERANCE)
-        by_chance = robust_similarities(shuffled, draws.shuffled[window].to(device), tolerance=TOLERANCE)
+        by_chance = robust_similarities(strangers, draws.shuffled[window].to(device), tolerance=TOLERANCE)
         return *alike.parts, *facing.parts, by_chance.score
 
     values = in_windows(len(first), pair_bytes(tokens) + fit_bytes(most), device, found)
@@ -153,7 +153,9 @@ def solve_poses(n: int, evidence: PairEvidence) -> tuple[Poses, float]:
     """Facings, then poses, then the margin of the facings over their opposites (−1 to 1)."""
     same = square_matrix(n, evidence, evidence.same.score)
     opposite = square_matrix(n, evidence, evidence.opposite.score)
-    mirrored, facing_margin = synchronize_facings(same * (1 + FACING_PRIOR), opposite * (1 - FACING_PRIOR))
+    # A pair of symmetric things prefers one facing by chance; more pairs are less easily wrong together.
+    prior = max(FACING_PRIOR, LONE_FACING_PRIOR / math.sqrt(max(n - 1, 1)))
+    mirrored, facing_margin = synchronize_facings(same * (1 + prior), opposite * (1 - prior))
     if consistency(same, opposite, mirrored) < CONSISTENT:
         # A symmetric thing, seen a little from either side, fits its mirror image now better and now worse.
         mirrored = torch.zeros_like(mirrored)

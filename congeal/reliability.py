@@ -33,11 +33,12 @@ class Journeys:
     """Salient tokens followed by nearest neighbours from image to image to image and home, t triples.
 
     Attributes:
-        images: int64 [t, 3].
+        images: int64 [t, 3]; of two images, the third is the first.
         start, met, home: float32 [t, k, 2], oriented frames of the first, the second and the first image.
         weight: float32 [t, k], saliency of the start; 0 marks padding.
         owner: int64 [t], the set of each triple.
-        sets: how many sets there are; one of fewer than three images with a say has no triples.
+        sets: how many sets there are; one of two images with a say has journeys there and back instead of
+            triples, which tell what maps explain but not how far matching errs; one of fewer has none.
     """
 
     images: Tensor
@@ -50,7 +51,9 @@ class Journeys:
 
 
 def travel(images: Oriented, seeds: Sequence[int]) -> Journeys | None:
-    """Follow tokens around random triples of the images that have a say in their set; None if there are none.
+    """Follow tokens around random triples of the images that have a say in their set.
+
+    None if no set has two such images.
 
     seeds: of each set, for the drawing of its triples.
     """
@@ -80,15 +83,20 @@ def travel(images: Oriented, seeds: Sequence[int]) -> Journeys | None:
 
 
 def _triples(images: Oriented, seeds: Sequence[int]) -> tuple[Tensor, Membership]:
-    """Triples int64 [t, 3] of images of one set that have a say; and the sets."""
+    """Triples int64 [t, 3] of images of one set that have a say; and the sets they are of."""
     heard, owner = (images.weight > 0).cpu(), images.owner.cpu()
     parts = []
     for number, seed in enumerate(seeds):
         members = torch.nonzero(heard & (owner == number))[:, 0]
         order = torch.rand((TRIPLES, len(members)), generator=torch.Generator().manual_seed(seed)).argsort(1)
-        parts.append(members[order[:, :3]] if len(members) >= 3 else members.new_zeros((0, 3)))
+        parts.append(members[order[:, :3]] if len(members) >= 3 else _there_and_back(members))
     device = images.features.device
     return torch.cat(parts).to(device), Membership.of([len(part) for part in parts], device)
+
+
+def _there_and_back(members: Tensor) -> Tensor:
+    """Instead of triples, for two images; none for fewer."""
+    return members[torch.tensor([[0, 1, 0], [1, 0, 1]])] if len(members) == 2 else members.new_zeros((0, 3))
 
 
 def explained(warps: Warps, journeys: Journeys) -> Tensor:

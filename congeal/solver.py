@@ -1,10 +1,11 @@
 """The joint alignment of sets: from dense features to atlases and maps, in closed-form steps.
 
-1. Co-saliency: what the images of a set have in common. 2. Mutual matches between all pairs, mirrored or not,
-each explained by a robust similarity. 3. Synchronisation: one facing and one pose an image. 4. The atlas as
-the weighted mean of the features in place, and a flow that grows finer as the atlas grows sharper. 5. As much
-freedom as free matches between the images bear out: poses alone, the flow, or matching guided by it.
-6. Confidence and quality.
+1. Co-saliency: what is salient in a set's images. 2. Mutual matches between all pairs, mirrored or not, each
+explained by a robust similarity. 3. Synchronisation: one facing and one pose an image. 4. What is shared: the
+thing, told from what stands beside it by where the poses put it. 5. The atlas as the weighted mean of the
+features in place, and a flow that grows finer as the atlas grows sharper. 6. As much freedom as free matches
+between the images bear out: poses alone, the flow, the flow with leaps, or matching guided by it.
+7. Confidence and quality.
 
 Several sets go through the steps side by side (`congeal.company`): their images and pairs are one batch, of
 which windows are computed at once. What is small is done set by set, on the CPU.
@@ -43,7 +44,7 @@ from congeal.warps import Warps, rigid, with_flow
 __all__ = ["SetArrays", "align", "align_many", "fit"]
 
 FLOW_GAIN = 0.01  # share of free matches that a flow must explain beyond those that the poses explain
-GUIDED_GAIN = 0.06  # by how much more often than matching warps must go astray for matching to take over
+GUIDED_GAIN = 0.15  # by how much more often than matching poses must go astray for matching to take over
 SYMMETRIC = 0.15  # a set whose margin is less looks the same in a mirror
 
 
@@ -276,8 +277,9 @@ def _deformed(
     bends = bends & travelled
     flow = torch.where(bends[owner].view(-1, 1, 1, 1), bent.displacement, warps.displacement)
     bent = with_flow(warps, flow)
-    astray = error_of_warps(bent, journeys) > error_of_matching(bent, journeys) + GUIDED_GAIN
-    astray = astray & travelled & ~symmetric
+    astray = error_of_warps(warps, journeys) > error_of_matching(warps, journeys) + GUIDED_GAIN
+    several = sums((faced.weight > 0).float(), owner, len(settled)) > 2  # from two, matching cannot be judged
+    astray = astray & travelled & several & ~symmetric
     smooth = {(False, False): RIGID, (False, True): RIGID, (True, False): LEAPS, (True, True): FLOW}
     choices = zip(bends.tolist(), symmetric.tolist(), astray.tolist(), strict=True)
     return bent, [GUIDED if lost else smooth[flows, alike] for flows, alike, lost in choices]

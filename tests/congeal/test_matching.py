@@ -12,6 +12,7 @@ from congeal.matching import (
     mutual_matches,
     robust_similarities,
     select_tokens,
+    shuffled,
     weighted_similarity,
 )
 
@@ -45,6 +46,27 @@ def test_an_angle_limit_is_kept() -> None:
     made = matched(-1 + 0j, 0j, 0.0)
     limited = robust_similarities(made, draws(0, 64), tolerance=0.05, max_angle=0.5, rounds=0)
     assert abs(float(limited.a[0].angle())) <= 0.5 + 1e-6
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 1000), spread=st.sampled_from([0.02, 0.1, 0.4]))
+def test_matches_that_fit_nothing_are_not_drawn_together_in_a_point(seed: int, spread: float) -> None:
+    made = matched(1 + 0j, 0j, 1.0, seed)
+    crowded = Matches(made.first, made.second * spread, made.weight)
+    found = robust_similarities(crowded, draws(seed, 64), tolerance=0.05, max_log_scale=1.1)
+    assert math.exp(-1.1) - 1e-4 <= float(found.a[0].abs()) <= math.exp(1.1) + 1e-4
+
+
+@given(count=st.integers(0, 120), seed=st.integers(0, 1000))
+def test_shuffling_exchanges_partners_and_leaves_padding_out(count: int, seed: int) -> None:
+    made = matched(1 + 0j, 0j, 0.0)
+    padded = Matches(made.first, made.second, (torch.arange(120) < count).float()[None])
+    order = torch.rand((1, 120), generator=torch.Generator().manual_seed(seed))
+    strangers = shuffled(padded, order)
+    partners, own = (torch.view_as_real(each.second[0, :count]).tolist() for each in (strangers, padded))
+    assert sorted(partners) == sorted(own)
+    assert count < 20 or partners != own
+    assert torch.equal(strangers.first, padded.first)
 
 
 def test_matches_without_weight_are_no_crash_and_no_support() -> None:

@@ -63,7 +63,12 @@ def test_noise_makes_matching_err_and_is_not_blamed_on_the_warps(
     assert error_of_warps(warps, noisy) < error_of_matching(warps, noisy)
 
 
-def test_two_images_are_no_triple(solved: tuple[Oriented, Warps, Journeys]) -> None:
-    faced, _, _ = solved
-    say = torch.tensor([1.0, 1.0, 0.0, 0.0, 0.0, 0.0])
-    assert travel(dataclasses.replace(faced, weight=say), [0]) is None
+def test_two_images_are_followed_there_and_back_and_one_nowhere(
+    solved: tuple[Oriented, Warps, Journeys],
+) -> None:
+    faced, warps, _ = solved
+    two = travel(dataclasses.replace(faced, weight=torch.tensor([0.0, 1.0, 0.0, 1.0, 0.0, 0.0])), [0])
+    assert two is not None
+    assert two.images.tolist() == [[1, 3, 1], [3, 1, 3]]
+    assert explained(warps, two) > 0.8
+    assert travel(dataclasses.replace(faced, weight=torch.eye(6)[2]), [0]) is None

@@ -121,6 +121,13 @@ def test_a_killed_workers_unit_runs_again(dask: Engine, tmp_path: Path) -> None:
     assert (tmp_path / "died").exists()
 
 
+def test_threads_of_workers_hardly_spin_while_they_wait(dask: Engine) -> None:
+    def spins(_: int) -> str | None:
+        return os.environ.get("GOMP_SPINCOUNT")
+
+    assert set(dask.map(spins, range(4))) == {"1000"}
+
+
 def test_only_a_bounded_number_of_units_waits_on_the_scheduler(dask: Engine) -> None:
     taken = 0
 
