@@ -81,6 +81,14 @@ class Frame:
         return on_row & (y >= -0.5) & (y <= self.height - 0.5)
 
 
+def reach(cells: int) -> float:
+    """How far from its middle an atlas of so many cells a side is known, in atlas units.
+
+    It goes on straight beyond the border for one cell, so that a thing's tips are not lost by a hair.
+    """
+    return 1 + 2 / cells
+
+
 def cell_centres(g: int, extent: float = 1.0) -> npt.NDArray[np.float32]:
     """Centres of the g x g cells that cover [-extent, extent]^2, float32 [g (v), g (u), 2], u before v."""
     if g < 1:

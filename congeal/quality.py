@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from congeal.coordinates import reach
 from congeal.dense import DenseMaps
 from congeal.plane import length
 from congeal.registration import Oriented, Template, match_field
@@ -53,7 +54,8 @@ def measure(template: Template, images: Oriented, warps: Warps, places: Tensor |
     n, r = len(images.features), template.features.shape[1]
     if places is None:
         places = to_oriented(warps, grid(r, 1.0, images.features.device).expand(n, -1, -1, -1))
-    shown = sample(torch.stack([images.saliency, images.valid], -1), places, images.extent, "zeros")
+    inputs = torch.stack([_rimmed(images.saliency), images.valid], -1)
+    shown, valid = sample(inputs, places, images.extent, "zeros").unbind(-1)
     there = torch.nn.functional.normalize(sample(images.features, places, images.extent), dim=-1)
     cosine = (there * template.features).sum(-1).clamp_min(0)
     free = match_field(template, images, places, None)
@@ -61,9 +63,9 @@ def measure(template: Template, images: Oriented, warps: Warps, places: Tensor |
     drift = (nearby.target - places).norm(dim=-1) / length(warps.a).view(-1, 1, 1).clamp_min(1e-6)
     agreement = 1 / (1 + (drift / 0.15) ** 2)
     salient = template.saliency.expand(n, -1, -1)
-    seen = (salient / SALIENT).clamp(0, 1) * (shown[..., 0] / SALIENT).clamp(0, 1) * shown[..., 1]
+    seen = (_rimmed(salient) / SALIENT).clamp(0, 1) * (shown / SALIENT).clamp(0, 1) * valid
     likeness = _smooth(cosine.sqrt() * agreement) * _smooth(seen)
-    weight = salient * (salient > SALIENT) * shown[..., 1]
+    weight = salient * (salient > SALIENT) * valid
     total = weight.sum((1, 2)).clamp_min(1e-6)
     folds = (jacobian_determinants(places) <= 0).float()
     return Figures(
@@ -84,6 +86,11 @@ def probability(likeness: Tensor, *, smooth: bool) -> Tensor:
     """
     sure: Tensor = likeness.clamp(0, 1)
     return CEILING * (1 - (1 - sure) ** STEEPNESS) if smooth else sure
+
+
+def _rimmed(saliency: Tensor) -> Tensor:
+    """Saliency [n, s, s] that reaches a cell beyond the thing: its tips and edges fill no cell of their own."""
+    return torch.nn.functional.max_pool2d(saliency[:, None], 3, 1, 1)[:, 0]
 
 
 def _smooth(field: Tensor) -> Tensor:
@@ -131,9 +138,9 @@ def backward_likeness(maps: DenseMaps, likeness: Tensor, saliency: Tensor, exten
     """
     n, m = maps.backward.shape[:2]
     cells = grid(m, 1.0, likeness.device).expand(n, -1, -1, -1)
-    lands = sample(likeness[..., None], maps.backward, 1.0, "zeros")[..., 0]
+    lands = sample(likeness[..., None], maps.backward)[..., 0]
     off = (sample(maps.forward, maps.backward) - cells).norm(dim=-1)
-    shown = sample(saliency[..., None], cells, extent, "zeros")[..., 0]
-    inside = (maps.backward.abs() <= 1).all(-1)
+    shown = sample(_rimmed(saliency)[..., None], cells, extent, "zeros")[..., 0]
+    inside = (maps.backward.abs() <= reach(likeness.shape[1])).all(-1)
     found: Tensor = lands * (shown / SALIENT).clamp(0, 1) * inside / (1 + (off / HOME) ** 2)
     return found

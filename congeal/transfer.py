@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from congeal.coordinates import Frame
+from congeal.coordinates import Frame, reach
 from congeal.errors import CongealError
 
 Doubles = npt.NDArray[np.float64]
@@ -102,7 +102,10 @@ def from_atlas(places: Floats, maps: Maps) -> tuple[Doubles, Doubles]:
 
 
 def from_atlas_to_many(places: Floats, maps: ForwardMaps) -> tuple[Doubles, Doubles]:
-    """Atlas positions [k, 2] to pixels [n, k, 2] of n images and their confidence [n, k]; 0 off the atlas."""
+    """Atlas positions [k, 2] to pixels [n, k, 2] of n images and their confidence [n, k].
+
+    It is 0 off the atlas, which reaches a cell beyond its border.
+    """
     at = np.asarray(places, np.float64)
     n, k = len(maps.frames), len(at)
     if not n:
@@ -113,7 +116,7 @@ def from_atlas_to_many(places: Floats, maps: ForwardMaps) -> tuple[Doubles, Doub
     xy = interpolate(layers.reshape(side, side, 2 * n), at).reshape(k, n, 2).transpose(1, 0, 2)
     field = np.moveaxis(np.asarray(maps.confidence), 0, 2)
     confidence = np.clip(interpolate(field, np.clip(at, -1, 1)).reshape(k, n).T, 0, 1)
-    return xy, np.where((np.abs(at) > 1).any(1), 0.0, confidence)
+    return xy, np.where((np.abs(at) > reach(side)).any(1), 0.0, confidence)
 
 
 def transfer(points: Floats, source: Maps, target: Maps) -> Transferred:

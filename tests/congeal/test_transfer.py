@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from congeal.coordinates import Frame, cell_centres
 from congeal.errors import CongealError
-from congeal.transfer import Maps, interpolate, transfer
+from congeal.transfer import Maps, from_atlas, interpolate, transfer
 
 
 def placed(frame: Frame, scale: float = 0.8, shift: float = 0.0, confidence: float = 1.0) -> Maps:
@@ -44,6 +44,15 @@ def test_a_counterpart_off_the_target_is_not_visible() -> None:
     found = transfer(np.array([[190.0, 100.0]]), placed(Frame(200, 200), 0.95), placed(Frame(200, 200), 1.6))
     assert not found.visible[0]
     assert found.confidence[0] == 0
+
+
+@pytest.mark.parametrize(("beyond", "sure"), [(0.9, 0.7), (1.1, 0.0)])
+def test_an_atlas_reaches_a_cell_beyond_its_border(beyond: float, sure: float) -> None:
+    maps = placed(Frame(200, 200), confidence=0.7)
+    xy, confidence = from_atlas(np.array([[1 + beyond * 2 / 32, 0.3]]), maps)
+    assert confidence[0] == pytest.approx(sure)
+    if sure:
+        assert np.allclose(xy, maps.frame.to_pixels(np.array([[0.8 * (1 + beyond * 2 / 32), 0.24]])))
 
 
 def test_low_confidence_is_not_visible_but_answered() -> None:
