@@ -79,8 +79,8 @@ def _no_mirror_features(_: ExitStack, given: Given) -> Given:
 
 
 def _no_mirroring(stack: ExitStack, given: Given) -> Given:
-    """All images count as they are: no agreement on facings suffices, and no newcomer's mirror image wins."""
-    stack.enter_context(patch.object(congeal.posing, "CONSISTENT", NEVER))
+    """All images count as they are, newcomers too: no mirror image can fit well enough."""
+    stack.enter_context(patch.object(congeal.posing, "FACING_PRIOR", 1.0))
     stack.enter_context(patch.object(congeal.fitting, "FACING_PRIOR", 1.0))
     return given
 

@@ -20,7 +20,7 @@ HYPOTHESES = 128
 TOLERANCE = 0.08  # frame units: a little more than a token at 32 tokens a side
 FACING_PRIOR = 0.1  # an image counts as it is unless the evidence for its mirror image is a fifth stronger
 LONE_FACING_PRIOR = 0.25  # or two thirds stronger, if a single pair says so
-CONSISTENT = 0.85  # what the pairs' agreement on facings must reach, or all images count as they are
+CONSISTENT = 0.85  # agreement of the pairs on facings, from which they need no further proof
 
 
 @dataclass(frozen=True)
@@ -149,16 +149,26 @@ def _relation(evidence: PairEvidence, mirrored: Tensor) -> tuple[Tensor, Tensor]
     return crossed, torch.where(crossed, ~second, first)
 
 
-def solve_poses(n: int, evidence: PairEvidence) -> tuple[Poses, float]:
-    """Facings, then poses, then the margin of the facings over their opposites (−1 to 1)."""
+def solve_poses(n: int, evidence: PairEvidence) -> list[tuple[Poses, float]]:
+    """Facings, then poses, and the margin of the facings over their opposites (−1 to 1).
+
+    Two solutions if the pairs do not agree on who faces which way: that in which all images are as they are,
+    then that with the facings that fit them best. A symmetric thing, seen a little from either side, fits its
+    mirror image now better and now worse; but a cup whose handle is hidden in some images does so, too.
+    """
     same = square_matrix(n, evidence, evidence.same.score)
     opposite = square_matrix(n, evidence, evidence.opposite.score)
     # A pair of symmetric things prefers one facing by chance; more pairs are less easily wrong together.
     prior = max(FACING_PRIOR, LONE_FACING_PRIOR / math.sqrt(max(n - 1, 1)))
     mirrored, facing_margin = synchronize_facings(same * (1 + prior), opposite * (1 - prior))
-    if consistency(same, opposite, mirrored) < CONSISTENT:
-        # A symmetric thing, seen a little from either side, fits its mirror image now better and now worse.
-        mirrored = torch.zeros_like(mirrored)
+    solved = [_posed(n, evidence, mirrored, facing_margin)]
+    if bool(mirrored.any()) and consistency(same, opposite, mirrored) < CONSISTENT:
+        solved.insert(0, _posed(n, evidence, torch.zeros_like(mirrored), facing_margin))
+    return solved
+
+
+def _posed(n: int, evidence: PairEvidence, mirrored: Tensor, facing_margin: Tensor) -> tuple[Poses, float]:
+    """Poses of images that face as they are said to, and the margin of that."""
     crossed, turned = _relation(evidence, mirrored)
     a = torch.where(crossed, evidence.opposite.a, evidence.same.a)
     b = torch.where(crossed, evidence.opposite.b, evidence.same.b)

@@ -89,7 +89,7 @@ def probability(likeness: Tensor, *, smooth: bool) -> Tensor:
 
 
 def _rimmed(saliency: Tensor) -> Tensor:
-    """Saliency [n, s, s] that reaches a cell beyond the thing: its tips and edges fill no cell of their own."""
+    """Saliency [n, s, s] that reaches a cell beyond the thing: its tips and edges fill none."""
     return torch.nn.functional.max_pool2d(saliency[:, None], 3, 1, 1)[:, 0]
 
 

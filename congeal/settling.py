@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,6 +14,7 @@ from congeal.atlas import NOTHING_IN_COMMON, OK, SINGLE
 from congeal.matching import grid_positions
 from congeal.posing import PairEvidence, centre_atlas, matched_tokens, solve_poses
 from congeal.quality import judge
+from congeal.sharing import Standing
 from congeal.synchronization import Poses
 
 SURELY = 0.5  # saliency from which a token bears on where the atlas lies
@@ -45,6 +47,7 @@ class Settled:
         standing: float32 [n], matches that agree with the image's pose, as a share of the set's usual.
         good: bool [n], who is no outlier by itself.
         verdict: what users are told.
+        otherwise: the same with facings on which pairs do not agree (`congeal.facings`); None: they agree.
     """
 
     poses: Poses
@@ -52,6 +55,7 @@ class Settled:
     standing: Tensor
     good: Tensor
     verdict: Verdict
+    otherwise: Settled | None = None
 
     @property
     def order(self) -> Tensor:
@@ -64,8 +68,16 @@ def settle(evidence: PairEvidence, shown: Shown, anchor: Anchor | None) -> Settl
     finite, n = shown.finite, len(shown.finite)
     if int(finite.sum()) < 2:
         return _alone(shown, anchor)
-    poses, margin = solve_poses(n, evidence)
     shared = matched_tokens(n, evidence)
+    first, *others = (
+        _judged(poses, margin, shared, shown, anchor) for poses, margin in solve_poses(n, evidence)
+    )
+    return replace(first, otherwise=next(iter(others), None))
+
+
+def _judged(poses: Poses, margin: float, shared: Tensor, shown: Shown, anchor: Anchor | None) -> Settled:
+    """Who belongs, by these poses; shared: float32 [n], the matched tokens of each image."""
+    finite = shown.finite
     usual = float(shared[finite].median())
     standing = shared * poses.support / max(usual, 1e-6)
     reasons = judge(standing, finite)
@@ -89,6 +101,17 @@ def settle_anew(settled: Settled, shown: Shown, anchor: Anchor | None) -> Settle
     saliency, mirrored = (part * (part > SURELY) for part in (shown.saliency, shown.mirrored))
     sure = replace(shown, saliency=saliency, mirrored=mirrored)
     return replace(settled, poses=_placed(settled.poses, sure, settled.weight, anchor))
+
+
+def standing_of(settled: Sequence[Settled], device: torch.device) -> Standing:
+    """Where the images of all sets stand."""
+    poses = [one.poses for one in settled]
+    return Standing(
+        torch.cat([pose.mirrored for pose in poses]).to(device),
+        torch.cat([pose.a for pose in poses]).to(device),
+        torch.cat([pose.b for pose in poses]).to(device),
+        torch.cat([one.weight for one in settled]).to(device),
+    )
 
 
 def _alone(shown: Shown, anchor: Anchor | None) -> Settled:

@@ -27,6 +27,7 @@ from congeal.assembly import Source, assemble, build_atlas
 from congeal.atlas import FLOW, GUIDED, LEAPS, OK, RIGID, Alignment
 from congeal.company import Company
 from congeal.exemplars import keep
+from congeal.facings import borne_out
 from congeal.fitting import fit, usual_evidence
 from congeal.imageset import Array, prepare, read_inputs
 from congeal.mapping import map_out, needed_advantage
@@ -35,8 +36,8 @@ from congeal.posing import gather_evidence
 from congeal.registration import FINEST, Oriented, Seen, Template, as_placed, follow, leave_one_out
 from congeal.reliability import error_of_matching, error_of_warps, explained, travel
 from congeal.sets import SetArrays, check_position, check_sets, companies
-from congeal.settling import Settled, Shown, settle, settle_anew
-from congeal.sharing import Standing, learn_shared
+from congeal.settling import Settled, Shown, settle, settle_anew, standing_of
+from congeal.sharing import learn_shared
 from congeal.turning import find_turns
 from congeal.turns import Turned, Whole, plain, turned_anchor
 from congeal.warps import Warps, rigid, with_flow
@@ -192,9 +193,9 @@ def _aligned(
     map_resolution: int,
 ) -> list[Alignment]:
     device, owner, seeds = images.finite.device, images.members.owner, [one.seed for one in sets]
-    settled = _settled(images, sets)
+    settled = borne_out(images, _settled(images, sets), seeds)
     common = torch.tensor([one.verdict.status == OK for one in settled]).to(device)
-    standing = _standing(settled, device)
+    standing = standing_of(settled, device)
     learned = learn_shared(images, replace(standing, weight=standing.weight * common[owner]))
     if any(learned):
         images = images.lit_by(learned)
@@ -206,7 +207,7 @@ def _aligned(
             said if one is None else settle_anew(said, shown, each.anchor)
             for said, one, shown, each in zip(settled, learned, _shown(images), sets, strict=True)
         ]
-    standing = _standing(settled, device)
+    standing = standing_of(settled, device)
     faced = images.facing(standing.mirrored, standing.weight)
     warps = rigid(standing.a, standing.b, standing.mirrored, min(faced.saliency.shape[1], FINEST))
     warps, freedom = _deformed(warps, faced, settled, seeds)
@@ -243,17 +244,6 @@ def _shown(images: Company) -> list[Shown]:
     return [
         Shown(saliency[rows], mirrored[rows], finite[rows], images.extent) for rows in images.members.slices
     ]
-
-
-def _standing(settled: Sequence[Settled], device: torch.device) -> Standing:
-    """Where the images of all sets stand."""
-    poses = [one.poses for one in settled]
-    return Standing(
-        torch.cat([pose.mirrored for pose in poses]).to(device),
-        torch.cat([pose.a for pose in poses]).to(device),
-        torch.cat([pose.b for pose in poses]).to(device),
-        torch.cat([one.weight for one in settled]).to(device),
-    )
 
 
 def _deformed(

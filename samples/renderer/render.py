@@ -11,6 +11,7 @@ import argparse
 import csv
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -178,6 +179,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--samples", type=int, default=16, help="light paths a pixel")
     parser.add_argument("--quality", type=int, default=92, help="of the JPEGs")
+    parser.add_argument("--spread", type=float, help="degrees about the usual side; absent: each kind's own")
     parser.add_argument("--variant", help="of Mitsuba: llvm_ad_rgb or scalar_rgb")
     parser.add_argument("--truth", action="store_true", help="only keypoints and surfaces of the kinds")
     parser.add_argument("--draft", action="store_true", help="small and noisy, for a look")
@@ -185,7 +187,8 @@ def main() -> None:
     print(f"Mitsuba variant: {choose_variant(asked.variant)}")
     for kind in KINDS:
         if kind.name in asked.kinds:
-            render_kind(kind, asked.out, asked)
+            seen = kind if asked.spread is None else replace(kind, spread=asked.spread)
+            render_kind(seen, asked.out, asked)
     if "other" in asked.kinds:
         render_others(asked.out, asked)
         write_labels(asked.out)

@@ -42,7 +42,7 @@ def test_chance_explains_little_where_images_show_the_same() -> None:
 def test_the_fewer_pairs_the_clearer_they_must_say_that_an_image_faces_the_other_way(
     images: int, ratio: float, mirrored: bool
 ) -> None:
-    poses, _ = solve_poses(images, odd_one_out(images, ratio))
+    [(poses, _)] = solve_poses(images, odd_one_out(images, ratio))
     assert bool(poses.mirrored.any()) == mirrored
     if mirrored and images > 2:
         assert poses.mirrored.nonzero().tolist() == [[0]]

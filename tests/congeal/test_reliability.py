@@ -30,7 +30,7 @@ def seed(number: int = 0) -> torch.Generator:
 def solved() -> tuple[Oriented, Warps, Journeys]:
     images = opened(scene([Thing(0)] * 6, varied_poses(6)))
     evidence = gather_evidence(images.tokens, images.mirrored_tokens, images.members, [0])
-    poses, _ = solve_poses(6, evidence[0])
+    [(poses, _)] = solve_poses(6, evidence[0])
     faced = images.facing(poses.mirrored, torch.ones(6))
     journeys = travel(faced, [0])
     assert journeys is not None
