@@ -28,8 +28,11 @@ def _enlarged(field: Floats, size: int) -> torch.Tensor:
     )
 
 
-def _in_place(image: Pixels, forward: Floats, size: int) -> torch.Tensor:
-    """The image's colours at the atlas' places, float32 [size, size, 3]."""
+def _in_place(image: Pixels, forward: Floats, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The image's colours at the atlas' places, float32 [size, size, 3], and whether it reaches there.
+
+    The latter is float32 [size, size, 1], from 1 on the square that frames the image to 0 a pixel beyond it.
+    """
     places = _enlarged(forward, size)[None]
     colours = torch.tensor(np.asarray(image, np.float32)).permute(2, 0, 1)[None]
     shrink = float(np.abs(np.gradient(np.asarray(forward[..., 0], np.float64), axis=1)).mean())
@@ -38,22 +41,29 @@ def _in_place(image: Pixels, forward: Floats, size: int) -> torch.Tensor:
         kernel = int(pixels_apart) | 1
         colours = torch.nn.functional.avg_pool2d(colours, kernel, 1, kernel // 2, count_include_pad=False)
     seen = torch.nn.functional.grid_sample(colours, places, align_corners=False, padding_mode="border")
-    return seen[0].permute(1, 2, 0)
+    reaches = ((1 - places[0].abs()) * image.shape[0] / 2 + 0.5).clamp(0, 1).amin(-1, keepdim=True)
+    return seen[0].permute(1, 2, 0), reaches
 
 
 def warped(image: Pixels, forward: Floats, size: int | None = None) -> Pixels:
-    """One image moved to the atlas' place.
+    """One image moved to the atlas' place, on white where it does not reach.
 
     Args:
         image: uint8 [s, s, 3], the framed image.
         forward: [r, r, 2], for each atlas cell its place in the image's frame.
         size: side of the result; absent, that of the image.
     """
-    return _in_place(image, forward, size or image.shape[0]).round().clamp(0, 255).byte().numpy()
+    colours, reaches = _in_place(image, forward, size or image.shape[0])
+    return _pixels(torch.lerp(torch.tensor(float(PAPER)), colours, reaches))
+
+
+def _pixels(colours: torch.Tensor) -> Pixels:
+    """Colours from 0 to 255 as bytes."""
+    return colours.round().clamp(0, 255).byte().numpy()
 
 
 def average_image(images: Pixels, forward: Floats, weights: Floats, size: int | None = None) -> Pixels:
-    """The average of a set in the atlas' place.
+    """The average of a set in the atlas' place, of those who reach there; white where nobody does.
 
     Args:
         images: uint8 [n, s, s, 3].
@@ -62,14 +72,15 @@ def average_image(images: Pixels, forward: Floats, weights: Floats, size: int | 
         size: side of the result; absent, that of the images.
     """
     side = size or images.shape[1]
-    total = torch.zeros((side, side, 3))
     mass = torch.full((side, side, 1), 1e-6)
+    total = mass * torch.full((3,), float(PAPER))
     for image, places, weight in zip(images, forward, weights, strict=True):
         share = np.broadcast_to(np.asarray(weight, np.float32)[..., None], (*places.shape[:2], 1))
-        cells = _enlarged(share, side).clamp_min(0) + 1e-3
-        total += _in_place(image, places, side) * cells
+        colours, reaches = _in_place(image, places, side)
+        cells = (_enlarged(share, side).clamp_min(0) + 1e-3) * reaches
+        total += colours * cells
         mass += cells
-    return (total / mass).round().clamp(0, 255).byte().numpy()
+    return _pixels(total / mass)
 
 
 def feature_colours(features: Floats, saliency: Floats | None = None, size: int = 192) -> Pixels:
@@ -89,7 +100,7 @@ def feature_colours(features: Floats, saliency: Floats | None = None, size: int 
         colours = colours * torch.as_tensor(saliency).float().flatten().clamp(0.15, 1)[:, None]
     r = features.shape[0]
     picture = _enlarged(colours.view(r, r, 3).numpy(), size)
-    return (picture * 255).round().clamp(0, 255).byte().numpy()
+    return _pixels(picture * 255)
 
 
 def contact_sheet(pictures: Sequence[Pixels], columns: int, captions: Sequence[str] | None = None) -> Pixels:

@@ -27,7 +27,7 @@ def brightest(picture: np.ndarray) -> np.ndarray:
 
 
 def test_a_warped_image_shows_its_content_in_the_atlas_place() -> None:
-    moved = warped(spot(0.3, -0.2), shifted(0.3, -0.2))
+    moved = warped(spot(0.3, -0.2), shifted(0.3, -0.2, 0.6))
     assert np.abs(brightest(moved)).max() < 0.01
 
 
@@ -36,6 +36,18 @@ def test_the_identity_changes_nothing_but_rounding() -> None:
     again = warped(picture, shifted(0, 0))
     assert np.abs(again.astype(int) - picture).mean() < 0.5
     assert np.abs(again.astype(int) - picture).max() < 9
+
+
+def test_where_an_image_does_not_reach_there_is_paper_and_no_share_in_the_average() -> None:
+    dark, grey = np.full((SIZE, SIZE, 3), 20, np.uint8), np.full((SIZE, SIZE, 3), 120, np.uint8)
+    aside = shifted(1.0, 0.0)  # its left half lies on the right half of the image, the rest beyond
+    moved = warped(dark, aside)
+    assert moved[:, : SIZE // 2 - 2].max() == 20
+    assert moved[:, SIZE // 2 + 2 :].min() == 255
+    both = average_image(np.stack([dark, grey]), np.stack([aside, shifted(0, 0)]), np.ones(2))
+    assert both[:, : SIZE // 2 - 2].max() == 70
+    assert both[:, SIZE // 2 + 2 :].min() == 120
+    assert average_image(dark[None], aside[None], np.ones(1))[:, -8:].min() == 255
 
 
 def test_an_aligned_average_is_sharp_and_an_unaligned_one_is_not() -> None:
