@@ -11,11 +11,15 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from congeal import dense, features, quality, registration, reliability, saliency, warps
+from congeal import dense, facings, features, quality, registration, reliability, saliency, warps
+from congeal.assembly import Verdict
+from congeal.atlas import OK
 from congeal.company import Company
 from congeal.matching import mutual_matches, robust_similarities, select_tokens
 from congeal.membership import Membership
 from congeal.registration import Oriented
+from congeal.settling import Settled
+from congeal.synchronization import Poses
 from congeal.warps import Warps
 
 GPU = torch.device("cuda:0")
@@ -78,3 +82,16 @@ def test_reliability(monkeypatch: pytest.MonkeyPatch) -> None:
     assert journeys is not None
     assert reliability.explained(rigid, journeys).device == GPU
     assert reliability.error_of_warps(rigid, journeys).device == GPU
+
+
+def test_facings(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = Membership((6, 0), some(6, kind=torch.int64))
+    monkeypatch.setattr(reliability, "_triples", lambda *_: (some(6, 3, kind=torch.int64), drawn))
+
+    def settled(n: int) -> Settled:
+        pose, each = torch.empty(n, dtype=torch.complex64), torch.empty(n)
+        poses = Poses(each > 0, pose, pose, each, each)
+        return Settled(poses, each, each, each > 0, Verdict(OK, each, [None] * n, 0.3, 0))
+
+    found = facings._explained(company(), [settled(3), settled(1)], some(3, kind=torch.int64), [0, 0])
+    assert found.device == GPU
