@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -22,7 +21,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from annotated_sets import ROOT, SETS
-from destinations import about
+from destinations import heading
 from set_features import EVERY, Extractor, FeaturedSet, Given, carried, in_processes, solve
 from torch import Tensor
 
@@ -221,10 +220,7 @@ def main() -> None:
             print(lines[-1], flush=True)
     if asked.record:
         head = [
-            "# What each part of the solver is worth",
-            "",
-            f"`python benchmarks/ablation.py --record`, {json.dumps(about())}",
-            "",
+            *heading("What each part of the solver is worth", "ablation.py"),
             "PCK by each set's usual protocol (α = 0.1; wings 0.02), one seed; in brackets the difference "
             "from the whole solver.",
             "",

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from annotated_sets import ROOT
-from destinations import about
+from destinations import about, heading
 from scaling import _memory, write
 from set_features import ARRAYS, EVERY, Extractor, Given
 
@@ -155,10 +155,7 @@ def main() -> None:
     if "cuda" in devices:
         facts["gpu"] = torch.cuda.get_device_name()
     lines = [
-        "# Many sets in one call",
-        "",
-        f"`python benchmarks/batched.py --record`, {json.dumps(facts)}",
-        "",
+        *heading("Many sets in one call", "batched.py", facts),
         f"Sets of {SMALLEST} to {LARGEST} images, 32 x 32 tokens, features given: one by one with "
         "`congeal.align`, and in one call of `congeal.align_many`. Ratio: how many times quicker the one "
         "call is. Memory: what came on top of everything there was before, in MiB, one by one and in one "

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import functools
 import itertools
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from annotated_sets import ROOT
-from destinations import about
+from destinations import heading
 from set_features import (
     EVERY,
     SETS,
@@ -233,10 +232,7 @@ def main() -> None:
 
 def report(found: dict[str, Carried]) -> str:
     lines = [
-        "# Calibration of the confidence of carried points",
-        "",
-        f"`python benchmarks/calibration.py --record`, {json.dumps(about())}",
-        "",
+        *heading("Calibration of the confidence of carried points", "calibration.py"),
         f"Right: within α = {ALPHA:g} of the unit of the set's protocol (for the wings, too: a tenth of the "
         f"image's side). Error: expected calibration error, {BINS} bins. Held out: the curve's ceiling and "
         "steepness are chosen by likelihood on the smooth sets of all other kinds (birds count as one kind, "

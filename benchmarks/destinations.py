@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from annotated_sets import ROOT, WEIGHTS, shared
 
@@ -21,6 +24,12 @@ def run(source: Path | str, destination: Path | str, settings: list[str]) -> Non
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
+
+
+def heading(title: str, script: str, facts: Mapping[str, Any] | None = None) -> list[str]:
+    """The first lines of a recorded result; facts: absent, `about`."""
+    told = json.dumps(dict(facts or about()))
+    return [f"# {title}", "", f"`python benchmarks/{script} --record`, {told}", ""]
 
 
 def about() -> dict[str, str]:

@@ -13,7 +13,6 @@ far that moves the points of the index. With --record, results go to benchmarks/
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import tempfile
 import time
@@ -24,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from annotated_sets import ROOT, WEIGHTS, folder_of, load, shared
-from destinations import about, run
+from destinations import about, heading, run
 
 import congeal
 from congeal.evaluation import Outcomes
@@ -189,7 +188,7 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
     asked = parser.parse_args()
     head = about() | {"backbone": Path(WEIGHTS).stem, "settings": asked.settings}
-    lines = ["# Growth", "", f"`python benchmarks/growth.py --record`, {json.dumps(head)}", ""]
+    lines = heading("Growth", "growth.py", head)
     with tempfile.TemporaryDirectory() as scratch:
         if asked.first:
             lines += mixed(asked.first, asked.more, asked.settings, Path(scratch) / "mixed")

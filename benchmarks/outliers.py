@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import random
 import tempfile
 from collections import Counter
@@ -21,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from annotated_sets import ROOT
-from destinations import about
+from destinations import about, heading
 from set_features import EVERY, Extractor, FeaturedSet, Given, in_processes, kin, together
 
 from congeal.atlas import NOTHING_IN_COMMON
@@ -203,10 +202,7 @@ def report(
     nothing = sum(status == NOTHING_IN_COMMON for status, _ in statuses)
     wrong = "; ".join(", ".join(left) for status, left in statuses if status != NOTHING_IN_COMMON)
     lines = [
-        "# Outliers",
-        "",
-        f"`python benchmarks/outliers.py --record`, {json.dumps(about() | {'trials': trials})}",
-        "",
+        *heading("Outliers", "outliers.py", about() | {"trials": trials}),
         "Found: images of another kind that were flagged; false alarms: images of the set that were. Birds "
         f"are not planted among birds, nor cars among cars. Drawings of each sort: {trials}. Worst first.",
         "",

@@ -14,14 +14,13 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from annotated_sets import ROOT
-from destinations import about
+from destinations import heading
 from set_features import Extractor, FeaturedSet, in_processes, maps_of, solve
 
 from congeal.atlas import Atlas
@@ -128,10 +127,7 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
     asked = parser.parse_args()
     lines = [
-        "# Saliency against masks",
-        "",
-        f"`python benchmarks/saliency.py --record`, {json.dumps(about())}",
-        "",
+        *heading("Saliency against masks", "saliency.py"),
         "Mean intersection over union of the images. The sets `pets/…` have drawn masks; those of `paper/…` "
         "are another method's output. A best cut is chosen by the masks themselves, one for each set.",
         "",

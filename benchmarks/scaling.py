@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 from annotated_sets import ROOT
-from destinations import about
+from destinations import about, heading
 from set_features import ARRAYS, Extractor, Given, place_of
 
 from congeal.coordinates import Frame
@@ -145,10 +145,7 @@ def main() -> None:
     given = extractor.given("scaling", squares, [Frame(crop.side, crop.side) for _, crop in every])
     facts = about() | {"threads": asked.threads}
     lines = [
-        "# Seconds and memory of `congeal.align`",
-        "",
-        f"`python benchmarks/scaling.py --record`, {json.dumps(facts)}",
-        "",
+        *heading("Seconds and memory of `congeal.align`", "scaling.py", facts),
         "Albatrosses, 32 x 32 tokens, features given; 178 photographs, beyond that other crops of the same. "
         "Memory: of the inputs as they are given, of what came on top of everything there was before the "
         "call, and of the whole process, in MiB. Seconds: median of the calls.",

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from annotated_sets import ROOT
-from destinations import about
+from destinations import heading
 from set_features import EVERY, Extractor, FeaturedSet, carried, in_processes, solve
 
 from congeal.errors import CongealError
@@ -100,10 +99,7 @@ def main() -> None:
     print(lines[-1])
     if asked.record:
         head = [
-            "# Small sets",
-            "",
-            f"`python benchmarks/small_sets.py --record`, {json.dumps(about())}",
-            "",
+            *heading("Small sets", "small_sets.py"),
             "PCK by each set's usual protocol (α = 0.1; wings 0.02), mean of the draws; in brackets nearest "
             "neighbours on the same features; then in how many draws the product is below them.",
             "",

@@ -27,7 +27,7 @@ from contextlib import contextmanager
 import numpy as np
 import pyarrow as pa
 from annotated_sets import ROOT
-from destinations import about
+from destinations import heading
 
 import congeal
 from congeal.coordinates import Frame, cell_centres
@@ -210,10 +210,7 @@ def main() -> None:
 
 def report(disk: dict[str, list[float]], store: dict[str, list[float]]) -> str:
     lines = [
-        "# Carrying points and edits",
-        "",
-        f"`python benchmarks/transfer.py --record`, {json.dumps(about())}",
-        "",
+        *heading("Carrying points and edits", "transfer.py"),
         f"A generated cluster of {IMAGES_THERE} images, maps {Settings().atlases.resolution} x "
         f"{Settings().atlases.resolution}; S3 is moto's server on the same machine.",
         "",

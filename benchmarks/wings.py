@@ -12,14 +12,13 @@ carried shapes are. With --record, results go to benchmarks/results/wings.md.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 from annotated_sets import ROOT, load
-from destinations import about, run
+from destinations import heading, run
 from scipy.spatial.distance import pdist
 
 import congeal
@@ -95,10 +94,7 @@ def measure(destination: Path) -> str:
         ),
     ]
     lines = [
-        "# Landmarks of one wing on 57 others",
-        "",
-        f"`python benchmarks/wings.py --record`, {json.dumps(about())}",
-        "",
+        *heading("Landmarks of one wing on 57 others", "wings.py"),
         f"{n} wings, 12 landmarks; length of a wing (largest distance between its landmarks): median "
         f"{np.median(lengths):.0f} px. {seconds:.2f} s to carry 12 landmarks to all wings.",
         "",

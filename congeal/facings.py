@@ -9,10 +9,9 @@ from torch import Tensor
 
 from congeal.atlas import OK
 from congeal.company import Company
-from congeal.registration import FINEST, follow
+from congeal.registration import follow
 from congeal.reliability import explained, travel
-from congeal.settling import Settled, standing_of
-from congeal.warps import rigid
+from congeal.settling import Settled, placed
 
 FACING_GAIN = 0.035  # share of free matches that facings must explain beyond those explained without them
 
@@ -38,9 +37,8 @@ def borne_out(images: Company, settled: Sequence[Settled], seeds: Sequence[int])
 
 def _explained(images: Company, settled: Sequence[Settled], rows: Tensor, seeds: Sequence[int]) -> Tensor:
     """Share of each set's free matches that its flow explains, float32 [s]; 0 for sets not in rows."""
-    standing = standing_of(settled, images.finite.device)
-    faced = images.facing(standing.mirrored, standing.weight)[rows]
-    warps = rigid(standing.a, standing.b, standing.mirrored, min(faced.saliency.shape[1], FINEST))[rows]
+    everybody, poses = placed(images, settled)
+    faced, warps = everybody[rows], poses[rows]
     journeys = travel(faced, seeds)
     if journeys is None:
         return torch.zeros(len(settled), device=images.finite.device)

@@ -160,14 +160,14 @@ def solve_poses(n: int, evidence: PairEvidence) -> list[tuple[Poses, float]]:
     opposite = square_matrix(n, evidence, evidence.opposite.score)
     # A pair of symmetric things prefers one facing by chance; more pairs are less easily wrong together.
     prior = max(FACING_PRIOR, LONE_FACING_PRIOR / math.sqrt(max(n - 1, 1)))
-    mirrored, facing_margin = synchronize_facings(same * (1 + prior), opposite * (1 - prior))
-    solved = [_posed(n, evidence, mirrored, facing_margin)]
+    mirrored, _ = synchronize_facings(same * (1 + prior), opposite * (1 - prior))
+    solved = [_posed(n, evidence, mirrored)]
     if bool(mirrored.any()) and consistency(same, opposite, mirrored) < CONSISTENT:
-        solved.insert(0, _posed(n, evidence, torch.zeros_like(mirrored), facing_margin))
+        solved.insert(0, _posed(n, evidence, torch.zeros_like(mirrored)))
     return solved
 
 
-def _posed(n: int, evidence: PairEvidence, mirrored: Tensor, facing_margin: Tensor) -> tuple[Poses, float]:
+def _posed(n: int, evidence: PairEvidence, mirrored: Tensor) -> tuple[Poses, float]:
     """Poses of images that face as they are said to, and the margin of that."""
     crossed, turned = _relation(evidence, mirrored)
     a = torch.where(crossed, evidence.opposite.a, evidence.same.a)
@@ -183,7 +183,7 @@ def _posed(n: int, evidence: PairEvidence, mirrored: Tensor, facing_margin: Tens
     weight = weight / weight.mean().clamp_min(1e-9)
     pose_a, pose_b, support = synchronize_poses(pair_a, pair_b, weight, tolerance=0.2)
     margin = float((score - other).sum() / (score + other).sum().clamp_min(1e-9))
-    return Poses(mirrored, pose_a, pose_b, support, facing_margin), margin
+    return Poses(mirrored, pose_a, pose_b, support), margin
 
 
 def matched_tokens(n: int, evidence: PairEvidence) -> Tensor:

@@ -11,11 +11,14 @@ from torch import Tensor
 from congeal.anchoring import Anchor, hold
 from congeal.assembly import Verdict
 from congeal.atlas import NOTHING_IN_COMMON, OK, SINGLE
+from congeal.company import Company
 from congeal.matching import grid_positions
 from congeal.posing import PairEvidence, centre_atlas, matched_tokens, solve_poses
 from congeal.quality import judge
+from congeal.registration import FINEST, Oriented
 from congeal.sharing import Standing
 from congeal.synchronization import Poses
+from congeal.warps import Warps, rigid
 
 SURELY = 0.5  # saliency from which a token bears on where the atlas lies
 COMMON = 3.0  # matched tokens that two images of a set share at least; unrelated images come to about 1
@@ -114,12 +117,20 @@ def standing_of(settled: Sequence[Settled], device: torch.device) -> Standing:
     )
 
 
+def placed(images: Company, settled: Sequence[Settled]) -> tuple[Oriented, Warps]:
+    """The images in their facings, and warps that amount to their poses."""
+    standing = standing_of(settled, images.finite.device)
+    faced = images.facing(standing.mirrored, standing.weight)
+    resolution = min(faced.saliency.shape[1], FINEST)
+    return faced, rigid(standing.a, standing.b, standing.mirrored, resolution)
+
+
 def _alone(shown: Shown, anchor: Anchor | None) -> Settled:
     """The answer for a set in which at most one image can be used: it is its own atlas."""
     finite, n = shown.finite, len(shown.finite)
     one, support = torch.ones(n, dtype=torch.complex64), torch.ones(n)
     still = torch.zeros(n, dtype=torch.bool)
-    poses = Poses(still, one, torch.zeros_like(one), support, torch.zeros_like(support))
+    poses = Poses(still, one, torch.zeros_like(one), support)
     weight = finite.float()
     status = SINGLE if bool(finite.any()) else NOTHING_IN_COMMON
     verdict = Verdict(status, support, judge(support, finite), 0.0, int(weight.argmax()))

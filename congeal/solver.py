@@ -33,14 +33,14 @@ from congeal.imageset import Array, prepare, read_inputs
 from congeal.mapping import map_out, needed_advantage
 from congeal.membership import sums
 from congeal.posing import gather_evidence
-from congeal.registration import FINEST, Oriented, Seen, Template, as_placed, follow, leave_one_out
+from congeal.registration import Oriented, Seen, Template, as_placed, follow, leave_one_out
 from congeal.reliability import error_of_matching, error_of_warps, explained, travel
 from congeal.sets import SetArrays, check_position, check_sets, companies
-from congeal.settling import Settled, Shown, settle, settle_anew, standing_of
+from congeal.settling import Settled, Shown, placed, settle, settle_anew, standing_of
 from congeal.sharing import learn_shared
 from congeal.turning import find_turns
 from congeal.turns import Turned, Whole, plain, turned_anchor
-from congeal.warps import Warps, rigid, with_flow
+from congeal.warps import Warps, with_flow
 
 __all__ = ["SetArrays", "align", "align_many", "fit"]
 
@@ -207,9 +207,7 @@ def _aligned(
             said if one is None else settle_anew(said, shown, each.anchor)
             for said, one, shown, each in zip(settled, learned, _shown(images), sets, strict=True)
         ]
-    standing = standing_of(settled, device)
-    faced = images.facing(standing.mirrored, standing.weight)
-    warps = rigid(standing.a, standing.b, standing.mirrored, min(faced.saliency.shape[1], FINEST))
+    faced, warps = placed(images, settled)
     warps, freedom = _deformed(warps, faced, settled, seeds)
     seen = _seen(faced, warps, settled)
     good = torch.cat([one.good for one in settled]).to(device)

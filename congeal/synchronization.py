@@ -22,14 +22,12 @@ class Poses:
         mirrored: bool [n].
         a, b: complex64 [n].
         support: float32 [n], the mean agreement of an image's pairs with the consensus, 0 to 1.
-        facing_margin: float32 [n], by how much the chosen facing beats the other, −1 to 1.
     """
 
     mirrored: Tensor
     a: Tensor
     b: Tensor
     support: Tensor
-    facing_margin: Tensor
 
 
 def _contrasts(same: Tensor, opposite: Tensor) -> Tensor:

@@ -22,13 +22,11 @@ def poses(n: int, seed: int) -> Poses:
     a = random.uniform(0.4, 1.0, n) * np.exp(1j * random.uniform(-0.6, 0.6, n))
     b = random.uniform(-0.3, 0.3, n) + 1j * random.uniform(-0.3, 0.3, n)
     mirrored = random.random(n) < 0.4
-    ones = torch.ones(n)
     return Poses(
         torch.as_tensor(mirrored),
         torch.as_tensor(a, dtype=torch.complex64),
         torch.as_tensor(b, dtype=torch.complex64),
-        ones,
-        ones,
+        torch.ones(n),
     )
 
 
@@ -45,7 +43,7 @@ def moved(known: Poses, s: complex, t: complex, turned: bool) -> Poses:
     a, b, mirrored = known.a * s, known.a * t + known.b, known.mirrored
     if turned:
         a, b, mirrored = a.conj(), -b.conj(), ~mirrored
-    return Poses(mirrored, a.resolve_conj(), b.resolve_conj(), known.support, known.facing_margin)
+    return Poses(mirrored, a.resolve_conj(), b.resolve_conj(), known.support)
 
 
 @settings(max_examples=15, deadline=None)

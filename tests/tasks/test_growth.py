@@ -5,95 +5,19 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
-from rich.console import Console
-from sample_runs import encoded, folder, photographs, picture, results, run, tiny
+from growing import Story, apart, by_uri, grown, made, move, newcomers, noise, points, retold
+from sample_runs import folder, photographs, picture, results, run
 
 import congeal
-from congeal import solver
-from congeal.anchoring import Anchor
-from flows.summary import show_run, show_status
 from infra.commits import Marker, UnitAddress
-from infra.errors import UserError
-from infra.settings import Settings
 from infra.storage import Location
-from tasks import atlases, resolving, stage
+from tasks import atlases, stage
 from tasks.prune import prune
-from tasks.status import status
 from tasks.verify import verify
-
-# At this size even random weights see what two pictures of a kind have in common.
-SEEN = ("clusters.method=auto", "features.shard_bytes=200000", "features.image_size=224")
-
-
-class Story(NamedTuple):
-    """A folder with a destination as it was first and as it is then; facts of the runs; collections."""
-
-    home: Path
-    first: Path
-    then: Path
-    facts: list[dict[str, Any]]
-    before: Any
-    after: Any
-
-
-def grown(weights: Path, *more: str) -> Settings:
-    return tiny(weights, *SEEN, *more)
-
-
-def stripes(seed: int) -> bytes:
-    """A picture of a third kind of thing."""
-    random = np.random.default_rng([7, seed])
-    y, x = np.mgrid[:72, :72]
-    dark = ((x + y + random.integers(0, 12)) // 9 % 2)[..., None] == 0
-    pixels = np.where(dark, 20, 240) + random.integers(-8, 8, (72, 72, 1)) + np.zeros((1, 1, 3), int)
-    return encoded(np.clip(pixels, 0, 255).astype(np.uint8))
-
-
-def noise() -> bytes:
-    return encoded(np.random.default_rng(9).integers(0, 255, (70, 70, 3)).astype(np.uint8))
-
-
-def newcomers() -> dict[str, bytes]:
-    """Of known kinds, of a new one, and one of none."""
-    known = {name: data for name, data in photographs(11).items() if int(name[2:-4]) >= 8}
-    return known | {f"c/{seed}.png": stripes(seed) for seed in range(6)} | {"noise.png": noise()}
-
-
-@pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Story:
-    home = tmp_path_factory.mktemp("growth")
-    source = folder(home / "source", photographs(8))
-    facts = [run(source, home / "first", grown(weights))]
-    shutil.copytree(home / "first", home / "then")
-    folder(source, newcomers())
-    (source / "a/3.png").unlink()
-    facts.append(run(source, home / "then", grown(weights)))
-    return Story(
-        home,
-        home / "first",
-        home / "then",
-        facts,
-        congeal.open(home / "first"),
-        congeal.open(home / "then"),
-    )
-
-
-def by_uri(collection: Any) -> pd.Series:
-    return collection.images.set_index("uri")["cluster_id"]
-
-
-def points(collection: Any) -> pd.DataFrame:
-    """The rows of the index, by cluster, image and point."""
-    return collection.correspondences().set_index(["cluster_id", "image_id", "point_id"]).sort_index()
-
-
-def made(facts: dict[str, Any]) -> dict[str, int]:
-    return {row["stage"]: row["units_made"] for row in facts["stages"]}
 
 
 def test_images_that_were_there_keep_their_clusters(story: Story) -> None:
@@ -177,7 +101,7 @@ def test_those_who_come_one_after_the_other_are_fitted_like_those_who_come_toget
     source = folder(tmp_path / "source", photographs(8))
     shutil.copytree(story.first, tmp_path / "out")
     # A copy of the source has another address: the version is told where it lies now.
-    _move(tmp_path / "out", story.home / "source", source)
+    move(tmp_path / "out", story.home / "source", source)
     for seed in (8, 9):
         folder(source, {f"b/{seed}.png": newcomers()[f"b/{seed}.png"]})
         run(source, tmp_path / "out", grown(weights))
@@ -187,11 +111,6 @@ def test_those_who_come_one_after_the_other_are_fitted_like_those_who_come_toget
         rows = slowly[slowly.index.get_level_values("image_id") == ids[name]]
         assert len(rows) > 0
         pd.testing.assert_frame_equal(at_once.loc[rows.index], rows)
-
-
-def _move(destination: Path, source: Path, there: Path) -> None:
-    for version in destination.glob("published/versions/*.json"):
-        version.write_text(version.read_text().replace(f"file://{source}", f"file://{there}"))
 
 
 class Killed(BaseException):
@@ -225,79 +144,6 @@ def test_killed_while_an_atlas_grows(
     assert congeal.open(destination).publication.units == story.after.publication.units
 
 
-def test_a_cluster_that_is_solved_anew_keeps_its_id_and_its_points(
-    story: Story, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    destination = tmp_path / "out"
-    shutil.copytree(story.then, destination)
-    anchors: list[Anchor] = []
-    align = solver.align
-    monkeypatch.setattr(
-        solver, "align", lambda *a, anchor, **more: anchors.append(anchor) or align(*a, anchor=anchor, **more)
-    )
-    facts = run(story.home / "source", destination, grown(weights, "atlases.resolve=all"))
-    # It is told how the images lay before; congeal/anchoring.py makes the new atlas lie so, too.
-    before = story.after.alignments.set_index("cluster_id")
-    for anchor, cluster in zip(anchors, sorted(by_uri(story.before).unique()), strict=True):
-        assert (anchor.weight > 0).sum() >= 5
-        assert set(anchor.scale) <= set(before.loc[cluster, "scale"].astype(np.float32))
-    solved = congeal.open(destination)
-    assert made(facts)["atlases"] == 2  # the one that was founded has nothing to gain
-    assert by_uri(solved).equals(by_uri(story.after))
-    assert set(solved.alignments["role"]) == {"member", "fitted"}
-    assert solved.clusters["n_new"].tolist() == [0, 0, 0]
-    assert solved.clusters["drift"].isna().all()
-    for cluster in by_uri(story.before).unique():
-        assert _apart(story.after, solved, cluster) < 3  # pixels of 80
-    for more in ((), ("atlases.resolve=all",), ("atlases.resolve=drifted",)):
-        assert run(story.home / "source", destination, grown(weights, *more))["up_to_date"]
-
-
-def test_drift_is_flagged_with_its_cure(
-    story: Story, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    console = Console(record=True, width=400)
-    show_status(status(Location.parse(story.then)), console)
-    assert "drifting" not in console.export_text()
-    drift = story.after.clusters.set_index("cluster_id")["drift"]
-    monkeypatch.setattr(resolving, "limit", lambda _: drift.max())
-    (flagged,) = drift.index[drift == drift.max()]
-    destination = tmp_path / "out"
-    shutil.copytree(story.then, destination)
-    facts = run(story.home / "source", destination, grown(weights))
-    assert [row["cluster_id"] for row in facts["drifting"]] == [flagged]
-    show_run(facts, console)
-    assert f"{flagged} (3 new, {drift.max():.2f})" in (text := console.export_text())
-    assert f"{destination} --set atlases.resolve=drifted" in text
-    facts = run(story.home / "source", destination, grown(weights, "atlases.resolve=drifted"))
-    assert made(facts)["atlases"] == 1
-    assert facts["drifting"] == status(Location.parse(destination))["drifting"] == []
-    assert flagged in set(by_uri(congeal.open(destination)))
-
-
-@pytest.mark.parametrize(
-    ("n_new", "drift", "flagged"),
-    [(2, 9.0, False), (3, 1.5, False), (3, 1.6, True), (100, 1.2, False), (100, 1.3, True), (5, None, False)],
-)
-def test_a_few_have_to_differ_more_than_many(n_new: int, drift: float | None, flagged: bool) -> None:
-    row = {"cluster_id": "c", "n_new": n_new, "drift": drift}
-    assert bool(resolving.drifting([row])) == flagged
-
-
-@pytest.mark.parametrize(
-    ("settings", "sentence"),
-    [
-        (["atlases.resolve=c123"], "names c123, and the last version has no such cluster"),
-        (["atlases.resolve=all", "clusters.growth=anew"], r"goes with clusters\.growth=extend"),
-    ],
-)
-def test_what_cannot_be_solved_anew_is_named(
-    story: Story, weights: Path, settings: list[str], sentence: str
-) -> None:
-    with pytest.raises(UserError, match=sentence):
-        run(story.home / "source", story.then, grown(weights, *settings))
-
-
 def test_pruning_leaves_what_has_grown_whole(story: Story, tmp_path: Path, weights: Path) -> None:
     destination = tmp_path / "out"
     shutil.copytree(story.then, destination)
@@ -308,7 +154,7 @@ def test_pruning_leaves_what_has_grown_whole(story: Story, tmp_path: Path, weigh
     assert run(story.home / "source", destination, grown(weights))["up_to_date"]
     source = tmp_path / "source"
     shutil.copytree(story.home / "source", source)
-    _move(destination, story.home / "source", source)
+    move(destination, story.home / "source", source)
     folder(source, {"a/11.png": picture(0, 11)})
     run(source, destination, grown(weights))
     after = congeal.open(destination)
@@ -331,19 +177,10 @@ def test_a_version_whose_grown_units_are_lost_is_made_again(
     assert results(destination) == before
 
 
-def test_anew_splits_everything_again(story: Story, tmp_path: Path, weights: Path) -> None:
-    shutil.copytree(story.then, tmp_path / "out")
-    run(story.home / "source", tmp_path / "out", grown(weights, "clusters.growth=anew"))
-    anew = congeal.open(tmp_path / "out")
-    assert set(by_uri(anew).dropna()).isdisjoint(by_uri(story.before))
-    run(story.home / "source", tmp_path / "fresh", grown(weights))
-    assert by_uri(congeal.open(tmp_path / "fresh")).equals(by_uri(anew))
-
-
 def test_when_the_medoid_goes_the_next_takes_its_place_and_an_empty_cluster_ends(
     story: Story, tmp_path: Path, weights: Path
 ) -> None:
-    source, destination = _retold(story, tmp_path)
+    source, destination = retold(story, tmp_path)
     images, after = story.after.images.set_index("image_id"), story.after
     cluster, other = by_uri(after)["a/0.png"], by_uri(after)["b/0.png"]
     medoid = after.clusters.set_index("cluster_id")["medoid_image_id"][cluster]
@@ -361,7 +198,7 @@ def test_when_the_medoid_goes_the_next_takes_its_place_and_an_empty_cluster_ends
 def test_a_cluster_whose_builders_have_all_gone_is_built_by_the_others_in_the_same_place(
     story: Story, tmp_path: Path, weights: Path
 ) -> None:
-    source, destination = _retold(story, tmp_path)
+    source, destination = retold(story, tmp_path)
     cluster = by_uri(story.after)["b/0.png"]
     rows = story.after.alignments
     builders = rows["image_id"][(rows["cluster_id"] == cluster) & (rows["role"] == "member")]
@@ -370,14 +207,7 @@ def test_a_cluster_whose_builders_have_all_gone_is_built_by_the_others_in_the_sa
     run(source, destination, grown(weights))
     left = congeal.open(destination)
     assert left.alignments.query("cluster_id == @cluster")["role"].tolist() == ["member"] * 5
-    assert _apart(story.after, left, cluster) < 6  # pixels of 84
-
-
-def _apart(before: Any, after: Any, cluster: str) -> float:
-    both = points(before).join(points(after), suffixes=("", "_then"), how="inner").loc[[cluster]]
-    both = both[both["visible"] & both["visible_then"]]
-    assert len(both) > 5
-    return float(np.median(np.hypot(both["x"] - both["x_then"], both["y"] - both["y_then"])))
+    assert apart(story.after, left, cluster) < 6  # pixels of 84
 
 
 def test_the_pictures_show_newcomers_too(
@@ -423,12 +253,3 @@ def test_one_cluster_for_everything_takes_everybody_in(tmp_path: Path, weights: 
     last = congeal.open(tmp_path / "out")
     assert last.clusters["n_images"].tolist() == [8]
     assert last.clusters["cluster_id"].tolist() == first["cluster_id"].tolist()
-
-
-def _retold(story: Story, place: Path) -> tuple[Path, Path]:
-    """A copy of the story's source and of what it had come to, to go on with."""
-    source, destination = place / "source", place / "out"
-    shutil.copytree(story.home / "source", source)
-    shutil.copytree(story.then, destination)
-    _move(destination, story.home / "source", source)
-    return source, destination
