@@ -25,13 +25,13 @@ from destinations import heading
 from set_features import EVERY, Extractor, FeaturedSet, Given, carried, in_processes, solve
 from torch import Tensor
 
+import congeal.dense
 import congeal.fitting
 import congeal.imageset
-import congeal.mapping
 import congeal.posing
 import congeal.saliency
 import congeal.solver
-from congeal.atlas import FLOW, GUIDED, LEAPS, RIGID, Alignment
+from congeal.atlas import FLOW, GUIDED, RIGID, Alignment
 from congeal.company import Company
 from congeal.evaluation import carry, nearest_neighbour, unsure
 from congeal.imageset import ImageSet
@@ -50,16 +50,20 @@ def _gains(flow: float, guided: float) -> Change:
         stack.enter_context(patch.object(congeal.solver, "GUIDED_GAIN", guided))
         if guided == ALWAYS:
             stack.enter_context(patch.object(congeal.solver, "SYMMETRIC", ALWAYS))
-        if guided == NEVER:
-            stack.enter_context(patch.dict(congeal.mapping.ADVANTAGE, {LEAPS: NEVER}))
         return given
 
     return change
 
 
-def _no_leaps(stack: ExitStack, given: Given) -> Given:
-    """Maps follow either the flow or the matches, whatever they gain."""
-    stack.enter_context(patch.dict(congeal.mapping.ADVANTAGE, {LEAPS: NEVER, GUIDED: ALWAYS}))
+def _any_match(stack: ExitStack, given: Given) -> Given:
+    """Guided maps follow the matches, whatever they gain."""
+    stack.enter_context(patch.object(congeal.dense, "ADVANTAGE", ALWAYS))
+    return given
+
+
+def _drifting_atlas(stack: ExitStack, given: Given) -> Given:
+    """What all flows have in common stays in them."""
+    stack.enter_context(patch.object(congeal.solver, "recentred", lambda warps, *_: warps))
     return given
 
 
@@ -130,7 +134,8 @@ CHANGES: dict[str, Change] = {
     "poses only": _gains(NEVER, NEVER),
     "flow always": _gains(ALWAYS, NEVER),
     "guided always": _gains(congeal.solver.FLOW_GAIN, ALWAYS),
-    "no leaps": _no_leaps,
+    "any match is followed": _any_match,
+    "atlas without mean shape": _drifting_atlas,
     "nothing is beside": _no_sharing,
     "no mirror features": _no_mirror_features,
     "no mirroring": _no_mirroring,
@@ -166,7 +171,8 @@ def no_change(whole: Alignment) -> dict[str, bool]:
         "poses only": freedom == RIGID,
         "flow always": freedom == FLOW,
         "guided always": freedom == GUIDED,
-        "no leaps": freedom in (RIGID, FLOW),
+        "any match is followed": freedom != GUIDED,
+        "atlas without mean shape": freedom == RIGID,
         "no mirroring": not whole.mirrored.any(),
     }
 

@@ -18,7 +18,6 @@ NOTHING_IN_COMMON = "nothing-in-common"
 
 RIGID = "rigid"  # a pose
 FLOW = "flow"  # a pose and a smooth flow
-LEAPS = "leaps"  # the same, but where matching finds a much more alike place
 GUIDED = "guided"  # matching near the smooth map, cell by cell
 
 
@@ -49,8 +48,8 @@ class Atlas:
         exemplars: members, token by token.
         evidence: tokens' worth of matches that a member usually shares with an exemplar; what newcomers are
             held against.
-        deformation: what the members' maps have beyond a pose, and newcomers get: RIGID, FLOW, LEAPS
-            or GUIDED.
+        deformation: what the members' maps have beyond a pose, and newcomers get: RIGID, FLOW or
+            GUIDED.
         average: uint8 [s, s, 3], the members' pictures averaged in place, if it was made.
     """
 

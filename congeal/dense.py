@@ -17,6 +17,7 @@ from congeal.warps import Warps, grid, sample, to_atlas, to_oriented
 SHARPNESS = 20.0  # how much a difference in cosine weighs against distance from where the warp points
 SALIENT = 0.15  # saliency from which a match counts in full; on the background the warp is kept
 SOFTNESS = 0.1  # in cosine, of the step from where the warp points to the match
+ADVANTAGE = 0.06  # in cosine, that a match needs to take the warp's place
 REACH = 0.25  # frame units, atlas units on the way back: how far from there a match is usually looked for
 
 
@@ -40,14 +41,14 @@ def warped(warps: Warps, resolution: int, map_resolution: int) -> DenseMaps:
     return DenseMaps(forward, to_atlas(warps, grid(map_resolution, 1.0, device).expand(n, -1, -1, -1)))
 
 
-def guided(template: Template, images: Oriented, warps: Warps, advantage: float) -> DenseMaps:
+def guided(template: Template, images: Oriented, warps: Warps) -> DenseMaps:
     """Matches near the warps: a target for each atlas cell, and an atlas position for each token.
 
     A match takes the warp's place where it is clearly more alike than what the warp finds. The less salient a
-    cell or token, the more it goes where the warp puts it: there is nothing to match.
+    cell or token, or what it is matched with, the more it goes where the warp puts it: there is nothing to
+    match.
 
     template: the atlas as each image sees it. The maps have the resolutions of the template and the tokens.
-    advantage: by how much the cosine of a match must exceed that of the warp's own.
     The tables of all cells and tokens are large: many images are for the caller to divide.
     """
     n, g = images.saliency.shape[:2]
@@ -60,16 +61,15 @@ def guided(template: Template, images: Oriented, warps: Warps, advantage: float)
     padding = (images.valid.flatten(1) <= 0).float() * -SHARPNESS
     backward = _located(score.transpose(1, 2), origin.flatten(1, 2), cells).view(n, g, g, 2)
     forward = _located(score + padding[:, None], expected.flatten(1, 2), tokens).view(n, r, r, 2)
-    forward = torch.lerp(expected, forward, _gate(template.saliency.expand(n, -1, -1)))
-    backward = torch.lerp(origin, backward, _gate(images.saliency))
-    better = _better(template.features, images.features, images.extent, expected, forward, advantage)
-    fitter = _better(images.features, template.features, 1.0, origin, backward, advantage)
+    shows, shown = _gate(template.saliency.expand(n, -1, -1)), _gate(images.saliency)
+    forward = torch.lerp(expected, forward, torch.minimum(shows, sample(shown, forward, images.extent)))
+    backward = torch.lerp(origin, backward, torch.minimum(shown, sample(shows, backward)))
+    better = _better(template.features, images.features, images.extent, expected, forward)
+    fitter = _better(images.features, template.features, 1.0, origin, backward)
     return DenseMaps(torch.lerp(expected, forward, better), torch.lerp(origin, backward, fitter))
 
 
-def _better(
-    asking: Tensor, asked: Tensor, extent: float, expected: Tensor, found: Tensor, advantage: float
-) -> Tensor:
+def _better(asking: Tensor, asked: Tensor, extent: float, expected: Tensor, found: Tensor) -> Tensor:
     """How far the places found are more alike than those expected, 0 to 1, float32 [n, s, s, 1].
 
     asking: float32 [n or 1, s, s, c]. asked: float32 [n or 1, t, t, c], over ±extent. expected, found: places
@@ -85,7 +85,7 @@ def _better(
     gain = torch.nn.functional.avg_pool2d(
         (alike(found) - alike(expected))[:, None], 3, 1, 1, count_include_pad=False
     )[:, 0]
-    return ((gain - advantage) / SOFTNESS + 0.5).clamp(0, 1)[..., None]
+    return ((gain - ADVANTAGE) / SOFTNESS + 0.5).clamp(0, 1)[..., None]
 
 
 def _gate(saliency: Tensor) -> Tensor:

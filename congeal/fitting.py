@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from congeal.assembly import Verdict, assemble
-from congeal.atlas import OK, RIGID, Alignment, Atlas, Exemplars
+from congeal.atlas import GUIDED, OK, RIGID, Alignment, Atlas, Exemplars
 from congeal.company import Company
 from congeal.exemplars import as_known, posed
 from congeal.features import Basis
 from congeal.imageset import Arrays, ImageSet, prepare, read_inputs
-from congeal.mapping import map_out, needed_advantage
+from congeal.mapping import map_out
 from congeal.matching import Similarities
 from congeal.posing import FACING_PRIOR
 from congeal.quality import judge
@@ -107,10 +107,9 @@ def _fitted(
     warps = rigid(found.pose.a, found.pose.b, mirrored, template.features.shape[1])
     if atlas.deformation != RIGID:
         warps = follow(warps, faced, template)
-    good = torch.tensor([reason is None for reason in reasons], device=support.device)
-    advantage = needed_advantage([atlas.deformation], good, images.members.owner)
+    one_by_one = torch.full_like(images.finite, atlas.deformation == GUIDED)
     resolution = atlas.saliency.shape[0]
-    maps, figures = map_out(always(template), faced, warps, advantage, resolution, map_resolution)
+    maps, figures = map_out(always(template), faced, warps, one_by_one, resolution, map_resolution)
     score, other = found.pose.score.sum(), found.other.sum()
     margin = float((score - other) / (score + other).clamp_min(1e-9))
     verdict = Verdict(OK, support, reasons, margin, int((support * images.finite).argmax()))

@@ -2,47 +2,27 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from congeal.atlas import GUIDED, LEAPS
 from congeal.dense import DenseMaps, guided, resampled, warped
 from congeal.quality import Figures, measure
 from congeal.registration import Oriented, Seen, match_bytes
 from congeal.warps import Warps
 from congeal.windows import in_windows
 
-# What a match needs to take the warp's place. Where one smooth map explains a set as well as matching does,
-# matches that are only a little more alike are mostly wrong.
-ADVANTAGE = {LEAPS: 0.3, GUIDED: 0.06}
 TABLES = 3  # a measured or guided image takes about so much more than a matched one
-
-
-def needed_advantage(deformation: Sequence[str], good: Tensor, owner: Tensor) -> Tensor:
-    """What a match needs to take the warp's place in the maps of n images, float32 [n].
-
-    Infinity: it never does. An outlier's matches may be alike, but they are not in place: it has no leaps.
-
-    Args:
-        deformation: of each set.
-        good: bool [n], who is no outlier.
-        owner: int64 [n], which set each image is of.
-    """
-    needed = torch.tensor([ADVANTAGE.get(each, math.inf) for each in deformation], device=owner.device)
-    leaps = torch.tensor([each == LEAPS for each in deformation], device=owner.device)
-    return torch.where(leaps[owner] & ~good, math.inf, needed[owner])
 
 
 def map_out(
     seen: Seen,
     images: Oriented,
     warps: Warps,
-    advantage: Tensor,
+    one_by_one: Tensor,
     resolution: int,
     map_resolution: int,
 ) -> tuple[DenseMaps, Figures]:
@@ -52,8 +32,8 @@ def map_out(
         seen: the atlas as each image sees it.
         images: n images in their facings.
         warps: their warps.
-        advantage: float32 [n], what a match needs to take the warp's place (`congeal.dense.guided`);
-            infinite: the maps are those of the warps.
+        one_by_one: bool [n], whose cells are matched near the warps (`congeal.dense.guided`); the maps of
+            the others are those of the warps.
         resolution: cells along a side of the atlas.
         map_resolution: cells along a side of the backward maps, over the whole frame.
     """
@@ -63,18 +43,18 @@ def map_out(
         some = warps[rows]
         return warped(some, resolution, map_resolution), measure(seen(rows), images[rows], some)
 
-    def matched(needed: float, rows: Tensor) -> tuple[DenseMaps, Figures]:
+    def matched(rows: Tensor) -> tuple[DenseMaps, Figures]:
         template, some = seen(rows), warps[rows]
-        found = guided(template, images[rows], some, needed)
+        found = guided(template, images[rows], some)
         maps = resampled(found, some, images.extent, resolution, map_resolution)
         return maps, measure(template, images[rows], some, found.forward)
 
     found, done = [], []
-    for needed in sorted(set(advantage.tolist())):
-        rows = torch.nonzero(advantage == needed)[:, 0]
-        work = smooth if math.isinf(needed) else partial(matched, needed)
-        done.append(rows)
-        found.append(in_windows(len(rows), each, rows.device, partial(_values, work, rows)))
+    for whose, work in ((~one_by_one, smooth), (one_by_one, matched)):
+        rows = torch.nonzero(whose)[:, 0]
+        if len(rows):
+            done.append(rows)
+            found.append(in_windows(len(rows), each, rows.device, partial(_values, work, rows)))
     back = torch.cat(done).argsort()
     values = [torch.cat(parts)[back] for parts in zip(*found, strict=True)]
     return DenseMaps(*values[:2]), Figures(*values[2:])

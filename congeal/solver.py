@@ -4,7 +4,7 @@
 explained by a robust similarity. 3. Synchronisation: one facing and one pose an image. 4. What is shared: the
 thing, told from what stands beside it by where the poses put it. 5. The atlas as the weighted mean of the
 features in place, and a flow that grows finer as the atlas grows sharper. 6. As much freedom as free matches
-between the images bear out: poses alone, the flow, the flow with leaps, or matching guided by it.
+between the images bear out: poses alone, the flow, or matching guided by it.
 7. Confidence and quality.
 
 Several sets go through the steps side by side (`congeal.company`): their images and pairs are one batch, of
@@ -24,13 +24,13 @@ from torch import Tensor
 
 from congeal.anchoring import Anchor
 from congeal.assembly import Source, assemble, build_atlas
-from congeal.atlas import FLOW, GUIDED, LEAPS, OK, RIGID, Alignment
+from congeal.atlas import FLOW, GUIDED, OK, RIGID, Alignment
 from congeal.company import Company
 from congeal.exemplars import keep
 from congeal.facings import borne_out
 from congeal.fitting import fit, usual_evidence
 from congeal.imageset import Array, prepare, read_inputs
-from congeal.mapping import map_out, needed_advantage
+from congeal.mapping import map_out
 from congeal.membership import sums
 from congeal.posing import gather_evidence
 from congeal.registration import Oriented, Seen, Template, as_placed, follow, leave_one_out
@@ -40,7 +40,7 @@ from congeal.settling import Settled, Shown, placed, settle, settle_anew, standi
 from congeal.sharing import learn_shared
 from congeal.turning import find_turns
 from congeal.turns import Turned, Whole, plain, turned_anchor
-from congeal.warps import Warps, with_flow
+from congeal.warps import Warps, recentred, with_flow
 
 __all__ = ["SetArrays", "align", "align_many", "fit"]
 
@@ -210,10 +210,10 @@ def _aligned(
     faced, warps = placed(images, settled)
     warps, freedom = _deformed(warps, faced, settled, seeds)
     seen = _seen(faced, warps, settled)
-    good = torch.cat([one.good for one in settled]).to(device)
-    advantage = needed_advantage(freedom, good, owner)
-    maps, figures = map_out(seen, faced, warps, advantage, resolution, map_resolution)
+    one_by_one = torch.tensor([each == GUIDED for each in freedom]).to(device)[owner]
+    maps, figures = map_out(seen, faced, warps, one_by_one, resolution, map_resolution)
     exemplars, kept = keep(images, warps, faced.weight, [one.order for one in settled])
+    good = torch.cat([one.good for one in settled]).to(device)
     evidence = usual_evidence(exemplars, kept, images, good, seeds)
     atlases = [
         replace(
@@ -247,8 +247,7 @@ def _shown(images: Company) -> list[Shown]:
 def _deformed(
     warps: Warps, faced: Oriented, settled: Sequence[Settled], seeds: Sequence[int]
 ) -> tuple[Warps, list[str]]:
-    """The warps with as much freedom as free matches between the images bear out: RIGID, FLOW, LEAPS or
-    GUIDED.
+    """The warps with as much freedom as free matches between the images bear out: RIGID, FLOW or GUIDED.
 
     On a symmetric thing matches change sides and, every second time, come home nevertheless: there they are
     no measure of the warps, and following them would mix left with right.
@@ -259,18 +258,16 @@ def _deformed(
     journeys = travel(replace(faced, weight=faced.weight * common[owner]), seeds)
     if journeys is None:
         return warps, [RIGID] * len(settled)
-    bent = follow(warps, faced)
+    bent = recentred(follow(warps, faced), faced.weight, owner, len(settled))
     travelled = sums(journeys.weight, journeys.owner, len(settled)).sum(1) > 0
-    bends = explained(bent, journeys) >= explained(warps, journeys) + FLOW_GAIN
-    bends = bends & travelled
+    bends = travelled & (explained(bent, journeys) >= explained(warps, journeys) + FLOW_GAIN)
     flow = torch.where(bends[owner].view(-1, 1, 1, 1), bent.displacement, warps.displacement)
     bent = with_flow(warps, flow)
     astray = error_of_warps(warps, journeys) > error_of_matching(warps, journeys) + GUIDED_GAIN
     several = sums((faced.weight > 0).float(), owner, len(settled)) > 2  # from two, matching cannot be judged
     astray = astray & travelled & several & ~symmetric
-    smooth = {(False, False): RIGID, (False, True): RIGID, (True, False): LEAPS, (True, True): FLOW}
-    choices = zip(bends.tolist(), symmetric.tolist(), astray.tolist(), strict=True)
-    return bent, [GUIDED if lost else smooth[flows, alike] for flows, alike, lost in choices]
+    choices = zip(bends.tolist(), astray.tolist(), strict=True)
+    return bent, [GUIDED if lost else FLOW if flows else RIGID for flows, lost in choices]
 
 
 def _seen(faced: Oriented, warps: Warps, settled: Sequence[Settled]) -> Seen:

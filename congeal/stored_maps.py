@@ -29,8 +29,7 @@ class StoredAtlas:
 
     features: float16 [a, a, c]. saliency, confidence: float32 [a, a] in [0, 1]. average: uint8 [s, s, 3], the
     average of the aligned images, or None where none could be shown. members: image ids, in the maps' order.
-    deformation: what the maps have beyond a pose: "rigid" (nothing), "flow", "leaps" or
-            "guided".
+    deformation: what the maps have beyond a pose: "rigid" (nothing), "flow" or "guided".
     """
 
     cluster_id: str

@@ -14,7 +14,7 @@ from congeal.errors import CongealError
 Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.floating]
 
-VISIBLE = 0.25  # confidence from which a counterpart counts as seen
+VISIBLE = 0.5  # confidence from which a counterpart counts as seen: rather right than not
 
 
 @dataclass(frozen=True)

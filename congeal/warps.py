@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from congeal.coordinates import cell_centres
+from congeal.membership import sums
 from congeal.plane import inverse
 
 
@@ -86,16 +87,41 @@ def to_oriented(warps: Warps, points: Tensor) -> Tensor:
     return _rotate(warps.a, moved) + _shift(warps.b, points.ndim)
 
 
-def to_atlas(warps: Warps, oriented: Tensor, rounds: int = 12) -> Tensor:
-    """Oriented frame [n, ..., 2] to atlas [n, ..., 2], by fixed-point inversion of the flow.
+def to_atlas(warps: Warps, oriented: Tensor) -> Tensor:
+    """Oriented frame [n, ..., 2] to atlas [n, ..., 2]."""
+    moved = _rotate(inverse(warps.a), oriented - _shift(warps.b, oriented.ndim))
+    return inverted(warps.displacement, moved)
 
-    The iteration is damped, so that it stays put rather than diverge where the flow folds.
+
+def inverted(displacement: Tensor, at: Tensor, rounds: int = 24) -> Tensor:
+    """The points u [n, ..., 2] of the atlas with u + d(u) = ``at`` [n, ..., 2], by fixed-point iteration.
+
+    It is damped: it converges where the flow d [n, r, r, 2] draws things to less than a third of their size,
+    and stays put rather than diverge where it folds.
     """
-    start = _rotate(inverse(warps.a), oriented - _shift(warps.b, oriented.ndim))
-    points = start
+    points = at
     for _ in range(rounds):
-        points = points + 0.8 * (start - points - sample(warps.displacement, points))
+        points = points + 0.5 * (at - points - sample(displacement, points))
     return points
+
+
+def recentred(warps: Warps, weight: Tensor, owner: Tensor, sets: int) -> Warps:
+    """The same correspondences by way of atlases of which each has the mean shape of its images.
+
+    What the flows of all images have in common says nothing of where points are, only of how the atlas is
+    drawn. Without it a cup in the atlas has the shape of a cup.
+
+    Args:
+        warps: of n images.
+        weight: float32 [n], an image's say in the mean.
+        owner: int64 [n], which of the sets each image is of.
+        sets: how many there are.
+    """
+    say = weight.view(-1, 1, 1, 1)
+    common = sums(warps.displacement * say, owner, sets) / sums(say, owner, sets).clamp_min(1e-6)
+    cells = grid(warps.resolution, 1.0, weight.device)
+    before = inverted(common, cells.expand(sets, -1, -1, -1))[owner]
+    return with_flow(warps, before + sample(warps.displacement, before) - cells)
 
 
 def jacobian_determinants(places: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra.commits import Marker, digest
+from infra.commits import Marker, digest, in_threads
 from infra.errors import StorageError, UserError
 from infra.settings import CatalogSettings, Settings
 from infra.storage import Location
@@ -127,8 +127,17 @@ def _make_slices(run: Run, survey: Survey) -> StageResult:
     for entries in survey.slices(settings.slice_size) if missing else ():
         unit = missing.get(_slice_digest(run.source, here, entries))
         if unit is not None:
-            (unit.address.folder / "listing.parquet").write_bytes(_plain_parquet(listing_table(entries)))
-    return run_units(plan, make_slice, run)
+            _listing(unit).write_bytes(_plain_parquet(listing_table(entries)))
+    made = run_units(plan, make_slice, run)
+    # If another run made a slice before its listing was written here, nobody has read it and cleared it away.
+    for _ in in_threads(lambda unit: _listing(unit).delete(), list(missing.values())):
+        pass
+    return made
+
+
+def _listing(unit: Unit) -> Location:
+    """What a slice is made from; it goes when the slice is made."""
+    return unit.address.folder / "listing.parquet"
 
 
 def _was_unread(marker: Marker) -> bool:
@@ -151,7 +160,7 @@ def make_slice(unit: Unit) -> Marker:
     work = Work(unit)
     source: Location = unit.payload["source"]
     settings: CatalogSettings = unit.payload["catalog"]
-    listing = unit.address.folder / "listing.parquet"
+    listing = _listing(unit)
     try:
         entries = [Entry(**row) for row in pq.read_table(io.BytesIO(listing.read_bytes())).to_pylist()]
     except StorageError:

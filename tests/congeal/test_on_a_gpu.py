@@ -68,7 +68,7 @@ def test_flow_maps_and_quality() -> None:
     bent = registration.follow(rigid, faced)
     template = registration.leave_one_out(faced, bent)(slice(0, N))
     registration.as_placed(faced, bent)
-    maps = dense.resampled(dense.guided(template, faced, bent, 0.3), bent, 1.0, 10, 10)
+    maps = dense.resampled(dense.guided(template, faced, bent), bent, 1.0, 10, 10)
     figures = quality.measure(template, faced, bent, dense.warped(bent, G, G).forward)
     found = quality.backward_likeness(maps, figures.likeness, faced.saliency, 1.0)
     assert found.device == GPU

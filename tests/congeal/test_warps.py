@@ -10,7 +10,9 @@ from congeal.warps import (
     Warps,
     flip,
     grid,
+    inverted,
     jacobian_determinants,
+    recentred,
     rigid,
     sample,
     smooth_fit,
@@ -48,6 +50,17 @@ def test_a_flow_is_inverted_to_a_small_part_of_a_cell(angle: float, scale: float
     warps = with_flow(one(angle, scale, 0.1, -0.2), swirl(strength))
     points = grid(7, 0.8, CPU)[None]
     assert torch.allclose(to_atlas(warps, to_oriented(warps, points)), points, atol=2e-3)
+
+
+@settings(max_examples=20, deadline=None)
+@given(compression=st.floats(0.0, 3.0), x=shifts)
+def test_strong_compression_is_inverted_too(compression: float, x: float) -> None:
+    u = grid(64, 1.0, CPU)
+    flow = torch.stack(
+        [compression * 0.2 * torch.tanh((u[..., 0] - x) / 0.2), torch.zeros_like(u[..., 0])], -1
+    )
+    points = grid(9, 0.5, CPU)[None]
+    assert torch.allclose(inverted(flow[None], points + sample(flow[None], points)), points, atol=2e-3)
 
 
 def test_a_similarity_turns_scales_and_shifts_as_it_says() -> None:
@@ -93,3 +106,43 @@ def test_a_smooth_fit_reproduces_an_affine_field_where_there_is_evidence_and_dam
 def test_without_evidence_a_smooth_fit_is_still() -> None:
     displacement = torch.ones((1, 8, 8, 2))
     assert smooth_fit(displacement, torch.zeros((1, 8, 8)), width=0.3, trust=0.02).abs().max() < 1e-4
+
+
+def several(strengths: list[float], common: torch.Tensor) -> Warps:
+    """Images in poses of their own, with flows of their own and one that all have in common."""
+    flow = torch.cat([common + swirl(strength, 32) for strength in strengths])
+    n = len(strengths)
+    turn, size = torch.linspace(-0.5, 0.5, n), torch.linspace(0.7, 1.2, n)
+    shift = torch.complex(torch.linspace(-0.1, 0.1, n), torch.zeros(n))
+    return with_flow(rigid(torch.polar(size, turn), shift, torch.zeros(n, dtype=torch.bool), 32), flow)
+
+
+def bulge(strength: float) -> torch.Tensor:
+    """A flow that draws the middle of the atlas larger."""
+    u = grid(32, 1.0, CPU)
+    return -strength * (u * torch.exp(-4 * (u**2).sum(-1, keepdim=True)))[None]
+
+
+def test_what_all_flows_have_in_common_goes_into_the_shape_of_the_atlas() -> None:
+    warps = several([-0.05, 0.02, 0.03], bulge(0.3))
+    owner = torch.zeros(3, dtype=torch.int64)
+    found = recentred(warps, torch.ones(3), owner, 1)
+    assert float(warps.displacement.mean(0).norm(dim=-1).max()) > 0.06
+    assert float(found.displacement.mean(0).norm(dim=-1).max()) < 0.006
+
+
+def test_recentred_warps_join_the_same_points() -> None:
+    warps = several([-0.05, 0.02, 0.03], bulge(0.3))
+    found = recentred(warps, torch.tensor([1.0, 0.5, 0.0]), torch.zeros(3, dtype=torch.int64), 1)
+    first = to_oriented(warps[:1], grid(9, 0.7, CPU)[None]).expand(3, -1, -1, -1)
+    before = to_oriented(warps, to_atlas(warps[:1], first[:1]).expand(3, -1, -1, -1))
+    after = to_oriented(found, to_atlas(found[:1], first[:1]).expand(3, -1, -1, -1))
+    assert torch.allclose(before, after, atol=3e-3)
+
+
+def test_every_set_has_a_mean_shape_of_its_own_and_outliers_have_no_say() -> None:
+    warps = several([0.04, 0.04, -0.06, -0.06, 0.2], torch.zeros((1, 32, 32, 2)))
+    owner, weight = torch.tensor([0, 0, 1, 1, 1]), torch.tensor([1.0, 1.0, 1.0, 1.0, 0.0])
+    found = recentred(warps, weight, owner, 2).displacement
+    assert float(found[:4].abs().max()) < 0.005
+    assert float(found[4].abs().max()) > 0.2

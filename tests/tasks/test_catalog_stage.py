@@ -174,3 +174,22 @@ def test_settings_of_a_deployment_are_read_as_set_is() -> None:
 
 def test_tiny_settings_are_valid(weights: Path) -> None:
     assert tiny(weights).engine.kind == "loop"
+
+
+def test_a_run_that_comes_late_leaves_no_listings_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = folder(tmp_path / "source", {f"{number}.png": picture(0, number) for number in range(7)})
+    destination = tmp_path / "out"
+    plan_units = catalog.plan_units
+
+    def overtaken(*arguments: Any, **options: Any) -> Any:
+        plan = plan_units(*arguments, **options)
+        monkeypatch.setattr(catalog, "plan_units", plan_units)
+        make(source, destination, settings())  # another run does it all
+        return plan
+
+    monkeypatch.setattr(catalog, "plan_units", overtaken)
+    made, rows = make(source, destination, settings())
+    assert (made.ok, len(rows)) == (7, 7)
+    assert [path for path in destination.rglob("listing.parquet") if path.is_file()] == []
