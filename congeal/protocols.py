@@ -42,8 +42,8 @@ class Protocol:
     Attributes:
         name: of the protocol.
         shown: "whole" images, or a "square" around the object's box, edges repeated outwards.
-        draw: how many of the images that show at least LEAST_VISIBLE keypoints are drawn, always the same
-            ones; None: all images of the set.
+        draw: how many of the images that show at least LEAST_VISIBLE keypoints are taken, the first in an
+            order that is drawn once for all; None: all images of the set.
         pairs: "listed": those the set lists, or all ordered pairs if it lists none; "all".
         unit: what α is a share of, each in pixels of the target: the longer side of its "box", of the box
             around its "keypoints", or of the "image" as shown.
@@ -145,11 +145,12 @@ def _drawn(annotated: AnnotatedSet, protocol: Protocol) -> list[AnnotatedImage]:
             f"{annotated.name} has {len(usable)} images with {LEAST_VISIBLE} visible keypoints: the protocol "
             f"{protocol.name} needs two at least"
         )
-    by_name = {image.name: image for image in usable}
-    names = sorted(by_name)
-    if len(names) > protocol.draw:
-        names = sorted(map(str, np.random.default_rng(0).choice(names, protocol.draw, replace=False)))
-    return [by_name[name] for name in names]
+    # All names are drawn, and of those that are fit the first are taken: the order is that of the set alone.
+    names = sorted(image.name for image in annotated.images)
+    order = np.random.default_rng(0).choice(names, len(names), replace=False)
+    place = {str(name): position for position, name in enumerate(order)}
+    drawn = sorted(usable, key=lambda image: place[image.name])[: protocol.draw]
+    return sorted(drawn, key=lambda image: image.name)
 
 
 def _view(image: AnnotatedImage, protocol: Protocol, counted: bool) -> View:

@@ -67,6 +67,15 @@ def test_the_same_images_are_drawn_every_time_and_those_that_hide_too_much_never
     assert all_of_them == {"0.png", "1.png", "3.png", "4.png", "6.png"}  # 2 and 5 show three keypoints only
 
 
+def test_who_is_unfit_does_not_change_the_order_of_the_rest(annotated: AnnotatedSet) -> None:
+    names = sorted(image.name for image in annotated.images)
+    order = [str(name) for name in np.random.default_rng(0).choice(names, len(names), replace=False)]
+    fit = [name.replace(".png", "") for name in order if name not in ("2.png", "5.png")]
+    for count in (2, 3, 4):
+        drawn = views(annotated, replace(named("cub"), draw=count))
+        assert [view.name for view in drawn] == sorted(f"{name}.png" for name in fit[:count])
+
+
 def test_pairs_are_those_listed_if_the_protocol_looks_at_them(tmp_path: Path) -> None:
     listed = load(sample_sets.spair(tmp_path / "spair"), "cat")
     shown = views(listed, named("spair"))

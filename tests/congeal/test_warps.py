@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from congeal.warps import (
@@ -53,7 +53,8 @@ def test_a_flow_is_inverted_to_a_small_part_of_a_cell(angle: float, scale: float
 
 
 @settings(max_examples=20, deadline=None)
-@given(compression=st.floats(0.0, 3.0), x=shifts)
+@example(compression=3.0, x=0.5)
+@given(compression=st.floats(0.0, 10.0), x=shifts)
 def test_strong_compression_is_inverted_too(compression: float, x: float) -> None:
     u = grid(64, 1.0, CPU)
     flow = torch.stack(
@@ -61,6 +62,16 @@ def test_strong_compression_is_inverted_too(compression: float, x: float) -> Non
     )
     points = grid(9, 0.5, CPU)[None]
     assert torch.allclose(inverted(flow[None], points + sample(flow[None], points)), points, atol=2e-3)
+
+
+@settings(max_examples=20, deadline=None)
+@given(strength=st.floats(-5.0, 5.0))
+def test_where_a_flow_folds_its_inverse_leads_no_farther_away(strength: float) -> None:
+    flow, points = swirl(strength), grid(9, 0.9, CPU)[None]
+    found = inverted(flow, points)
+    before = sample(flow, points).norm(dim=-1)
+    after = (found + sample(flow, found) - points).norm(dim=-1)
+    assert bool((after <= before + 1e-6).all())
 
 
 def test_a_similarity_turns_scales_and_shifts_as_it_says() -> None:
