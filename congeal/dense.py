@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from congeal.plane import length
 from congeal.registration import Oriented, Template, nearness
 from congeal.warps import Warps, grid, sample, to_atlas, to_oriented
 
@@ -19,6 +20,11 @@ SALIENT = 0.15  # saliency from which a match counts in full; on the background 
 SOFTNESS = 0.1  # in cosine, of the step from where the warp points to the match
 ADVANTAGE = 0.06  # in cosine, that a match needs to take the warp's place
 REACH = 0.25  # frame units, atlas units on the way back: how far from there a match is usually looked for
+AROUND = 2  # cells on every side that a match is compared with
+NEAR = 1.0  # cells: standard deviation of their say
+LIKE_MINDED = 0.15  # atlas units: how far neighbours may lie off a match and still have a say
+BACKGROUND = 0.05  # saliency that everything has when neighbours are heard
+AGREEMENTS = 3
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,40 @@ def guided(template: Template, images: Oriented, warps: Warps) -> DenseMaps:
     backward = torch.lerp(origin, backward, torch.minimum(shown, sample(shows, backward)))
     better = _better(template.features, images.features, images.extent, expected, forward)
     fitter = _better(images.features, template.features, 1.0, origin, backward)
-    return DenseMaps(torch.lerp(expected, forward, better), torch.lerp(origin, backward, fitter))
+    forward = (forward - expected) * better
+    backward = (backward - origin) * fitter
+    size = length(warps.a)
+    return DenseMaps(
+        expected + agreed(forward, template.saliency.expand(n, -1, -1), LIKE_MINDED * size),
+        origin + agreed(backward, images.saliency, torch.full_like(size, LIKE_MINDED)),
+    )
+
+
+def agreed(offset: Tensor, saliency: Tensor, tolerance: Tensor) -> Tensor:
+    """Offsets from a warp, each with its neighbours' that are of much the same mind.
+
+    Matches snap to tokens, so that neighbouring cells change places. Averages over neighbours that agree
+    (Geman-McClure, reweighted) undo that, and leave the seams between parts that move by themselves.
+
+    Args:
+        offset: float32 [n, s, s, 2].
+        saliency: float32 [n, s, s], whose neighbours are heard how much.
+        tolerance: float32 [n], distance between offsets at which a neighbour has a quarter of its say left.
+    """
+    n, s = saliency.shape[:2]
+    step = torch.arange(-AROUND, AROUND + 1, device=offset.device)
+    down, right = torch.meshgrid(step, step, indexing="ij")
+    say = torch.exp(-(down**2 + right**2) / (2 * NEAR**2)).flatten()
+    inputs = torch.cat([offset, saliency[..., None] + BACKGROUND], -1).permute(0, 3, 1, 2)
+    padded = torch.nn.functional.pad(inputs, (AROUND,) * 4, mode="replicate")
+    around = torch.nn.functional.unfold(padded, len(step)).view(n, 3, len(say), s, s)
+    offsets, say = around[:, :2], around[:, 2] * say.view(-1, 1, 1)
+    found = offset.permute(0, 3, 1, 2)
+    for _ in range(AGREEMENTS):
+        off = (offsets - found[:, :, None]).norm(dim=1) / tolerance.view(-1, 1, 1, 1)
+        heard = say / (1 + off**2) ** 2
+        found = (heard[:, None] * offsets).sum(2) / heard.sum(1).clamp_min(1e-9)[:, None]
+    return found.permute(0, 2, 3, 1)
 
 
 def _better(asking: Tensor, asked: Tensor, extent: float, expected: Tensor, found: Tensor) -> Tensor:

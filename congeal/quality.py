@@ -20,6 +20,7 @@ SURE = 0.3  # likeness from which a cell counts as covered
 # chosen with the errors of the photographed sets in view.
 CEILING = 0.92
 STEEPNESS = 8
+FOLDED = 0.5  # what a confidence is worth where the map folds: it is then no longer high, whatever it was
 HOME = 0.1  # frame units within which the way there and back leads home
 
 
@@ -67,7 +68,7 @@ def measure(template: Template, images: Oriented, warps: Warps, places: Tensor |
     likeness = _smooth(cosine.sqrt() * agreement) * _smooth(seen)
     weight = salient * (salient > SALIENT) * valid
     total = weight.sum((1, 2)).clamp_min(1e-6)
-    folds = (jacobian_determinants(places) <= 0).float()
+    folds = where_it_folds(places).float()
     return Figures(
         likeness=likeness,
         residual=((1 - cosine) * weight).sum((1, 2)) / total,
@@ -124,6 +125,14 @@ def judge(standing: Tensor, finite: Tensor) -> list[str | None]:
         else:
             reasons.append(None)
     return reasons
+
+
+def where_it_folds(places: Tensor) -> Tensor:
+    """Cells at which a map turns over, bool [n, r, r]; places: float32 [n, r, r, 2], oriented frame.
+
+    There neighbouring cells change order, so that none of them is sure of its place.
+    """
+    return jacobian_determinants(places) <= 0
 
 
 def backward_likeness(maps: DenseMaps, likeness: Tensor, saliency: Tensor, extent: float) -> Tensor:

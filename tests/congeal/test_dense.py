@@ -7,7 +7,8 @@ import torch
 from synthetic import GRID, Pose, Thing, scene
 
 from congeal import dense
-from congeal.dense import guided, resampled, warped
+from congeal.dense import LIKE_MINDED, agreed, guided, resampled, warped
+from congeal.quality import where_it_folds
 from congeal.registration import Oriented, Template
 from congeal.warps import Warps, grid, rigid
 
@@ -51,6 +52,27 @@ def test_nothing_is_matched_with_what_does_not_show_the_thing() -> None:
     found, still = guided(template, dark, warps), warped(warps, GRID, GRID)
     torch.testing.assert_close(found.forward, still.forward)
     torch.testing.assert_close(found.backward, still.backward)
+
+
+def _agreed(offset: torch.Tensor) -> torch.Tensor:
+    return agreed(offset, torch.ones_like(offset[..., 0]), torch.full((len(offset),), LIKE_MINDED))
+
+
+def test_neighbours_that_agree_undo_the_snapping_of_matches_to_tokens() -> None:
+    cells = grid(GRID, 1.0, torch.device("cpu"))[None]
+    token = 4.5 / GRID  # more than two cells snap to each
+    snapped = (cells / token).round() * token
+    assert float(where_it_folds(snapped).float().mean()) > 0.3
+    inner = (slice(None), slice(3, -3), slice(3, -3))
+    smooth = cells + _agreed(snapped - cells)
+    assert not bool(where_it_folds(smooth)[inner].any())
+    assert float((smooth - cells)[inner].abs().max()) < 0.5 * float((snapped - cells)[inner].abs().max())
+
+
+def test_a_seam_between_parts_that_move_by_themselves_stays() -> None:
+    offset = torch.zeros((1, GRID, GRID, 2))
+    offset[:, :, GRID // 2 :, 0] = 6 * LIKE_MINDED
+    assert float((_agreed(offset) - offset).abs().max()) < 0.05 * LIKE_MINDED
 
 
 def test_at_other_resolutions_matched_maps_are_exact_where_they_follow_the_warps() -> None:
