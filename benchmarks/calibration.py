@@ -25,6 +25,7 @@ import numpy.typing as npt
 import torch
 from annotated_sets import ROOT
 from destinations import heading
+from reliability_diagram import draw
 from set_features import (
     EVERY,
     SETS,
@@ -47,6 +48,7 @@ from congeal.evaluation import Assured, Doubles, Flags, carry
 from congeal.transfer import ForwardMaps, Maps, seen_from_atlas, to_atlas
 
 RESULTS = ROOT / "benchmarks" / "results" / "calibration.md"
+PLOT = ROOT / "docs" / "pictures" / "calibration.png"
 ALPHA = 0.1
 BINS = 10
 CEILINGS = (0.80, 0.84, 0.88, 0.90, 0.92, 0.94, 0.96, 0.98, 1.0)
@@ -217,7 +219,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sets", nargs="*", default=list(EVERY))
     parser.add_argument("--cache", type=Path, help="where features are kept for the next time")
-    parser.add_argument("--record", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
+    parser.add_argument(
+        "--record", action="store_true", help=f"write {RESULTS.relative_to(ROOT)} and its picture"
+    )
     asked = parser.parse_args()
     found = {}
     points = in_processes(functools.partial(points_of, asked.cache), asked.sets)
@@ -228,6 +232,20 @@ def main() -> None:
     print(text)
     if asked.record:
         RESULTS.write_text(text)
+        groups = grouped(found).items()
+        draw({title: [(one.confidence, one.right) for one in some] for title, some in groups}, BINS, PLOT)
+
+
+def grouped(found: dict[str, Carried]) -> dict[str, list[Carried]]:
+    """The sets by what they are, without empty groups."""
+    groups = {
+        "Photographs, smooth maps": [
+            one for name, one in found.items() if name in SETS and one.freedom != GUIDED
+        ],
+        "Photographs, guided": [one for name, one in found.items() if name in SETS and one.freedom == GUIDED],
+        "Rendered": [one for name, one in found.items() if name not in SETS],
+    }
+    return {title: members for title, members in groups.items() if members}
 
 
 def report(found: dict[str, Carried]) -> str:
@@ -244,19 +262,14 @@ def report(found: dict[str, Carried]) -> str:
         "",
         "## Reliability",
         "",
-        "Least and most right: over the sets with 20 points in the bin at least.",
+        "![Share of right points by confidence](../../docs/pictures/calibration.png)",
+        "",
+        "A thin line a set; all points together in red. Least and most right: over the sets with 20 points "
+        "in the bin at least.",
         "",
     ]
-    groups = {
-        "Photographs, smooth maps": [
-            one for name, one in found.items() if name in SETS and one.freedom != GUIDED
-        ],
-        "Photographs, guided": [one for name, one in found.items() if name in SETS and one.freedom == GUIDED],
-        "Rendered": [one for name, one in found.items() if name not in SETS],
-    }
-    for title, members in groups.items():
-        if members:
-            lines += reliability(title, members)
+    for title, members in grouped(found).items():
+        lines += reliability(title, members)
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -1,0 +1,86 @@
+"""How sound the maps of every set are: whether the way there and back leads home, and where they fold.
+
+    python benchmarks/maps.py [SET …] [--cache FOLDER] [--record]
+
+Home: from the image to the atlas and back, distance from where one set out, in tokens, over the cells of the
+frame whose confidence is high enough. Folds: share of the atlas' cells with confidence enough at which the
+map to the image turns over. With --record, results go to benchmarks/results/maps.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from annotated_sets import ROOT
+from destinations import heading
+from set_features import EVERY, Extractor, in_processes, solve
+
+from congeal.quality import where_it_folds
+from congeal.warps import grid, sample
+
+RESULTS = ROOT / "benchmarks" / "results" / "maps.md"
+LEVELS = (0.8, 0.5)  # confidence
+
+
+@dataclass(frozen=True)
+class Soundness:
+    """Figures for each of LEVELS: home, median and 90th percentile in tokens; folds, also of all cells."""
+
+    freedom: str
+    home: tuple[tuple[float, float], ...]
+    folds: tuple[float, ...]
+
+
+def measure(cache: Path | None, name: str) -> Soundness:
+    given = Extractor(cache).named(name).given
+    found = solve(given)
+    forward, backward = torch.as_tensor(found.forward), torch.as_tensor(found.backward)
+    n, m = backward.shape[:2]
+    cells = grid(m, 1.0, forward.device).expand(n, -1, -1, -1)
+    off = (sample(forward, backward) - cells).norm(dim=-1) / (2 * given.extent / given.features.shape[1])
+    back_sure, sure = torch.as_tensor(found.backward_confidence), torch.as_tensor(found.forward_confidence)
+    sign = torch.where(torch.as_tensor(found.mirrored), -1.0, 1.0).view(-1, 1, 1, 1)
+    oriented = torch.cat([forward[..., :1] * sign, forward[..., 1:]], -1)
+    folded = where_it_folds(oriented).float()
+    home, folds = [], []
+    for level in LEVELS:
+        there = off[back_sure >= level]
+        half, most = np.quantile(there.numpy(), [0.5, 0.9]) if len(there) else (np.nan, np.nan)
+        home.append((float(half), float(most)))
+        folds.append(float(folded[sure >= level].mean()) if bool((sure >= level).any()) else float("nan"))
+    return Soundness(found.atlas.deformation, tuple(home), (*folds, float(folded.mean())))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sets", nargs="*", default=list(EVERY))
+    parser.add_argument("--cache", type=Path, help="where features are kept for the next time")
+    parser.add_argument("--record", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
+    asked = parser.parse_args()
+    titles = [f"home, confidence ≥ {level}: median, 90 %" for level in LEVELS]
+    titles += [f"folds, confidence ≥ {level}" for level in LEVELS] + ["folds, all cells"]
+    lines = [f"| set | freedom | {' | '.join(titles)} |", f"| --- | --- |{' ---: |' * len(titles)}"]
+    values = in_processes(functools.partial(measure, asked.cache), asked.sets)
+    for name, value in zip(asked.sets, values, strict=True):
+        cells = [f"{half:.2f}, {most:.2f}" for half, most in value.home]
+        cells += [f"{share:.2%}" for share in value.folds]
+        lines.append(f"| {name} | {value.freedom} | {' | '.join(cells)} |")
+    head = [
+        *heading("How sound the maps are", "maps.py"),
+        "Home: from the image to the atlas and back, distance from the start in tokens. Folds: share of the "
+        "atlas' cells at which the map turns over.",
+        "",
+    ]
+    text = "\n".join([*head, *lines]) + "\n"
+    print(text)
+    if asked.record:
+        RESULTS.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
