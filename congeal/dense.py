@@ -102,8 +102,8 @@ def agreed(offset: Tensor, saliency: Tensor, tolerance: Tensor) -> Tensor:
     offsets, say = around[:, :2], around[:, 2] * say.view(-1, 1, 1)
     found = offset.permute(0, 3, 1, 2)
     for _ in range(AGREEMENTS):
-        off = (offsets - found[:, :, None]).norm(dim=1) / tolerance.view(-1, 1, 1, 1)
-        heard = say / (1 + off**2) ** 2
+        off = ((offsets - found[:, :, None]) ** 2).sum(1) / tolerance.view(-1, 1, 1, 1) ** 2
+        heard = say / (1 + off) ** 2
         found = (heard[:, None] * offsets).sum(2) / heard.sum(1).clamp_min(1e-9)[:, None]
     return found.permute(0, 2, 3, 1)
 
