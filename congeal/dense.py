@@ -72,12 +72,19 @@ def guided(template: Template, images: Oriented, warps: Warps) -> DenseMaps:
     backward = torch.lerp(origin, backward, torch.minimum(shown, sample(shows, backward)))
     better = _better(template.features, images.features, images.extent, expected, forward)
     fitter = _better(images.features, template.features, 1.0, origin, backward)
-    forward = (forward - expected) * better
-    backward = (backward - origin) * fitter
-    size = length(warps.a)
+    return DenseMaps(torch.lerp(expected, forward, better), torch.lerp(origin, backward, fitter))
+
+
+def settled(maps: DenseMaps, template: Template, images: Oriented, warps: Warps) -> DenseMaps:
+    """Matched maps with each match `agreed` with its neighbours; of the same resolutions."""
+    n, device, size = len(maps.forward), images.features.device, length(warps.a)
+    cells = grid(maps.forward.shape[1], 1.0, device).expand(n, -1, -1, -1)
+    tokens = grid(maps.backward.shape[1], images.extent, device).expand(n, -1, -1, -1)
+    expected, origin = to_oriented(warps, cells), to_atlas(warps, tokens)
+    shows = template.saliency.expand(n, -1, -1)
     return DenseMaps(
-        expected + agreed(forward, template.saliency.expand(n, -1, -1), LIKE_MINDED * size),
-        origin + agreed(backward, images.saliency, torch.full_like(size, LIKE_MINDED)),
+        expected + agreed(maps.forward - expected, shows, LIKE_MINDED * size),
+        origin + agreed(maps.backward - origin, images.saliency, torch.full_like(size, LIKE_MINDED)),
     )
 
 

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from congeal.dense import DenseMaps, guided, resampled, warped
+from congeal.dense import DenseMaps, guided, resampled, settled, warped
 from congeal.quality import Figures, measure
 from congeal.registration import Oriented, Seen, match_bytes
 from congeal.warps import Warps
@@ -46,8 +46,9 @@ def map_out(
     def matched(rows: Tensor) -> tuple[DenseMaps, Figures]:
         template, some = seen(rows), warps[rows]
         found = guided(template, images[rows], some)
-        maps = resampled(found, some, images.extent, resolution, map_resolution)
-        return maps, measure(template, images[rows], some, found.forward)
+        maps = settled(found, template, images[rows], some)
+        figures = measure(template, images[rows], some, maps.forward, found.forward)
+        return resampled(maps, some, images.extent, resolution, map_resolution), figures
 
     found, done = [], []
     for whose, work in ((~one_by_one, smooth), (one_by_one, matched)):

@@ -40,7 +40,13 @@ class Figures:
     coverage: Tensor
 
 
-def measure(template: Template, images: Oriented, warps: Warps, places: Tensor | None = None) -> Figures:
+def measure(
+    template: Template,
+    images: Oriented,
+    warps: Warps,
+    places: Tensor | None = None,
+    matched: Tensor | None = None,
+) -> Figures:
     """Judge warps by the atlas of the other images.
 
     Likeness is how well image and atlas agree around a cell, times how far both show the thing there.
@@ -51,6 +57,7 @@ def measure(template: Template, images: Oriented, warps: Warps, places: Tensor |
         warps: the maps to judge.
         places: float32 [n, r, r, 2], where the atlas' cells lie in the oriented frames; absent, where the
             warps put them.
+        matched: the same before neighbours were heard, which matching is asked to agree with; absent, places.
     """
     n, r = len(images.features), template.features.shape[1]
     if places is None:
@@ -61,7 +68,9 @@ def measure(template: Template, images: Oriented, warps: Warps, places: Tensor |
     cosine = (there * template.features).sum(-1).clamp_min(0)
     free = match_field(template, images, places, None)
     nearby = match_field(template, images, places, 0.2)
-    drift = (nearby.target - places).norm(dim=-1) / length(warps.a).view(-1, 1, 1).clamp_min(1e-6)
+    drift = (nearby.target - (places if matched is None else matched)).norm(dim=-1) / length(warps.a).view(
+        -1, 1, 1
+    ).clamp_min(1e-6)
     agreement = 1 / (1 + (drift / 0.15) ** 2)
     salient = template.saliency.expand(n, -1, -1)
     seen = (_rimmed(salient) / SALIENT).clamp(0, 1) * (shown / SALIENT).clamp(0, 1) * valid
