@@ -16,6 +16,8 @@ from congeal.coordinates import cell_centres
 from congeal.membership import sums
 from congeal.plane import inverse
 
+CLOSED = 1e-5  # atlas units: a gap that needs no further closing
+SHORTEST = 1e-3  # share of a Newton step below which a point is stuck
 UPRIGHT = 0.05  # determinant from which a flow is taken at its word by Newton's method
 
 
@@ -109,14 +111,18 @@ def inverted(displacement: Tensor, at: Tensor, rounds: int = 12) -> Tensor:
     found = sample(field, points)
     off = at - points - found[..., :2]
     for _ in range(rounds):
+        # Each point stops by itself, so that none depends on how long the others take.
+        going = (_squared(off) > CLOSED**2) & (length > SHORTEST)
+        if not bool(going.any()):
+            break
         candidate = points + length * _newton(found[..., 2:], off)
         there = sample(field, candidate)
         left = at - candidate - there[..., :2]
-        nearer = _squared(left) < _squared(off)
+        nearer = going & (_squared(left) < _squared(off))
         points, found, off = (
             torch.where(nearer, new, old) for new, old in ((candidate, points), (there, found), (left, off))
         )
-        length = torch.where(nearer, (2 * length).clamp_max(1.0), length / 4)
+        length = torch.where(nearer, (2 * length).clamp_max(1.0), torch.where(going, length / 4, length))
     return points
 
 
