@@ -113,8 +113,6 @@ def inverted(displacement: Tensor, at: Tensor, rounds: int = 12) -> Tensor:
     for _ in range(rounds):
         # Each point stops by itself, so that none depends on how long the others take.
         going = (_squared(off) > CLOSED**2) & (length > SHORTEST)
-        if not bool(going.any()):
-            break
         candidate = points + length * _newton(found[..., 2:], off)
         there = sample(field, candidate)
         left = at - candidate - there[..., :2]

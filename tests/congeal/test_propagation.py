@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from placed_maps import identity, placed
 
@@ -57,6 +57,7 @@ def test_boxes_grow_with_the_thing(left: float, top: float, width: float, height
 
 
 @settings(max_examples=30, deadline=None)
+@example(angles=[0.0, 1.0, 1.75, 0.03125], radius=10.0)
 @given(
     angles=st.lists(st.floats(0, 6.28), min_size=3, max_size=8, unique=True),
     radius=st.floats(10, 40),
@@ -67,7 +68,11 @@ def test_outlines_keep_their_shape(angles: list[float], radius: float) -> None:
         return
     found = carried([(Annotation("source", "bird", polygons=[outline]), SOURCE)])
     assert found is not None
-    assert area(found.polygons[0]) == pytest.approx(area(outline) * GROWTH**2, rel=0.02)
+    edges = np.linalg.norm(np.diff(outline, axis=0, append=outline[:1]), axis=1) * GROWTH
+    # Nor does a small one: its edges lie within a tenth of a pixel, on average.
+    assert area(found.polygons[0]) == pytest.approx(
+        area(outline) * GROWTH**2, rel=0.02, abs=0.1 * edges.sum()
+    )
     np.testing.assert_allclose(
         found.box, np.concatenate([there(outline).min(0), there(outline).max(0)]), atol=0.3
     )
