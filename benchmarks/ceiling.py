@@ -11,15 +11,14 @@ With --record, results go to benchmarks/results/ceiling.md.
 
 from __future__ import annotations
 
-import argparse
 import functools
 from pathlib import Path
 
 import numpy as np
 import torch
 from annotated_sets import ROOT, SETS
-from destinations import heading
-from set_features import EVERY, Extractor, FeaturedSet, carried, in_processes, solve
+from recording import options, tell
+from set_features import Extractor, FeaturedSet, carried, in_processes, solve
 from torch.nn.functional import normalize
 
 from congeal.coordinates import cell_centres
@@ -62,11 +61,7 @@ def measure(cache: Path | None, name: str) -> tuple[float, float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sets", nargs="*", default=list(EVERY))
-    parser.add_argument("--cache", type=Path, help="where features are kept for the next time")
-    parser.add_argument("--record", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
-    asked = parser.parse_args()
+    asked = options(__doc__, RESULTS)
     found = list(in_processes(functools.partial(measure, asked.cache), asked.sets))
     lines = [
         "| set | nearest neighbour | with the truth of the others | congeal |",
@@ -81,17 +76,12 @@ def main() -> None:
         if names:
             plain, mine, truth = np.mean([values[name] for name in names], 0)
             lines.append(f"| {title} | {plain:.1f} | {truth:.1f} | {mine:.1f} |")
-    head = [
-        *heading("What the features allow", "ceiling.py"),
+    said = (
         "PCK by each set's usual protocol, one seed, on the same features. With the truth of the others: a "
         "keypoint is where the image is most like the mean of that keypoint's features in all other images, "
-        "by their annotations. Congeal has no annotations.",
-        "",
-    ]
-    text = "\n".join([*head, *lines]) + "\n"
-    print(text)
-    if asked.record:
-        RESULTS.write_text(text)
+        "by their annotations. Congeal has no annotations."
+    )
+    tell("What the features allow", "ceiling.py", said, lines, RESULTS, asked.record)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ map to the image turns over. With --record, results go to benchmarks/results/map
 
 from __future__ import annotations
 
-import argparse
 import functools
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from annotated_sets import ROOT
-from destinations import heading
-from set_features import EVERY, Extractor, in_processes, solve
+from recording import options, tell
+from set_features import Extractor, in_processes, solve
 
 from congeal.quality import where_it_folds
-from congeal.warps import grid, sample
+from congeal.warps import flip, grid, sample
 
 RESULTS = ROOT / "benchmarks" / "results" / "maps.md"
 LEVELS = (0.8, 0.5)  # confidence
@@ -44,9 +43,7 @@ def measure(cache: Path | None, name: str) -> Soundness:
     cells = grid(m, 1.0, forward.device).expand(n, -1, -1, -1)
     off = (sample(forward, backward) - cells).norm(dim=-1) / (2 * given.extent / given.features.shape[1])
     back_sure, sure = torch.as_tensor(found.backward_confidence), torch.as_tensor(found.forward_confidence)
-    sign = torch.where(torch.as_tensor(found.mirrored), -1.0, 1.0).view(-1, 1, 1, 1)
-    oriented = torch.cat([forward[..., :1] * sign, forward[..., 1:]], -1)
-    folded = where_it_folds(oriented).float()
+    folded = where_it_folds(flip(forward, torch.as_tensor(found.mirrored))).float()
     home, folds = [], []
     for level in LEVELS:
         there = off[back_sure >= level]
@@ -57,11 +54,7 @@ def measure(cache: Path | None, name: str) -> Soundness:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sets", nargs="*", default=list(EVERY))
-    parser.add_argument("--cache", type=Path, help="where features are kept for the next time")
-    parser.add_argument("--record", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
-    asked = parser.parse_args()
+    asked = options(__doc__, RESULTS)
     titles = [f"home, confidence ≥ {level}: median, 90 %" for level in LEVELS]
     titles += [f"folds, confidence ≥ {level}" for level in LEVELS] + ["folds, all cells"]
     lines = [f"| set | freedom | {' | '.join(titles)} |", f"| --- | --- |{' ---: |' * len(titles)}"]
@@ -70,16 +63,11 @@ def main() -> None:
         cells = [f"{half:.2f}, {most:.2f}" for half, most in value.home]
         cells += [f"{share:.2%}" for share in value.folds]
         lines.append(f"| {name} | {value.freedom} | {' | '.join(cells)} |")
-    head = [
-        *heading("How sound the maps are", "maps.py"),
+    said = (
         "Home: from the image to the atlas and back, distance from the start in tokens. Folds: share of the "
-        "atlas' cells at which the map turns over.",
-        "",
-    ]
-    text = "\n".join([*head, *lines]) + "\n"
-    print(text)
-    if asked.record:
-        RESULTS.write_text(text)
+        "atlas' cells at which the map turns over."
+    )
+    tell("How sound the maps are", "maps.py", said, lines, RESULTS, asked.record)
 
 
 if __name__ == "__main__":

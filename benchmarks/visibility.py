@@ -10,15 +10,14 @@ results go to benchmarks/results/visibility.md.
 
 from __future__ import annotations
 
-import argparse
 import functools
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from annotated_sets import ROOT
-from destinations import heading
-from set_features import EVERY, Extractor, in_processes, maps_of, on_frame, place_of, solve
+from recording import options, tell
+from set_features import Extractor, in_processes, maps_of, on_frame, place_of, solve
 from sklearn.metrics import roc_auc_score
 
 from congeal.datasets import load
@@ -66,11 +65,7 @@ def row(name: str, found: Counterparts) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sets", nargs="*", default=list(EVERY))
-    parser.add_argument("--cache", type=Path, help="where features are kept for the next time")
-    parser.add_argument("--record", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
-    asked = parser.parse_args()
+    asked = options(__doc__, RESULTS)
     lines = [
         "| set | freedom | points | hidden | mean confidence if shown | if hidden | tells apart "
         "| called visible if shown | if hidden |",
@@ -78,17 +73,12 @@ def main() -> None:
     ]
     found = in_processes(functools.partial(counterparts, asked.cache), asked.sets)
     lines += [row(name, one) for name, one in zip(asked.sets, found, strict=True) if not one.shows.all()]
-    head = [
-        *heading("Counterparts that are hidden", "visibility.py"),
+    said = (
         "Every annotated point carried to every other image of its set; left and right change names where "
         "one of the two is mirrored. Tells apart: how often a counterpart that shows has more confidence "
-        "than one that is hidden (0.5 is chance).",
-        "",
-    ]
-    text = "\n".join([*head, *lines]) + "\n"
-    print(text)
-    if asked.record:
-        RESULTS.write_text(text)
+        "than one that is hidden (0.5 is chance)."
+    )
+    tell("Counterparts that are hidden", "visibility.py", said, lines, RESULTS, asked.record)
 
 
 if __name__ == "__main__":

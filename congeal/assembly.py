@@ -14,7 +14,7 @@ from congeal.features import Basis
 from congeal.imageset import Arrays, raw_facing
 from congeal.membership import Membership
 from congeal.plane import length
-from congeal.quality import FOLDED, Figures, backward_likeness, probability, where_it_folds
+from congeal.quality import Figures, backward_likeness, doubted, probability
 from congeal.registration import Oriented
 from congeal.saliency import Discriminant
 from congeal.warps import Warps, flip, grid, sample, to_oriented
@@ -94,7 +94,6 @@ def assemble(
     cells = grid(forward.shape[1], 1.0, forward.device).expand(len(forward), -1, -1, -1)
     # A mirrored image's rows run the other way in its oriented frame.
     turned = warps.mirrored.view(-1, 1, 1)
-    upright = torch.where(where_it_folds(maps.forward), FOLDED, 1.0)
     sign = torch.where(warps.mirrored, -1.0, 1.0)
     per_image = {
         "mirrored": warps.mirrored,
@@ -102,7 +101,7 @@ def assemble(
         "scale": length(warps.a),
         "translation": torch.stack([warps.b.real * sign, warps.b.imag], -1),
         "forward": forward,
-        "forward_confidence": confidence(sample(likeness[..., None], cells)[..., 0]) * upright,
+        "forward_confidence": doubted(confidence(sample(likeness[..., None], cells)[..., 0]), maps.forward),
         "backward": torch.where(turned[..., None], maps.backward.flip(2), maps.backward),
         "backward_confidence": torch.where(turned, sure.flip(2), sure),
         "residual": figures.residual,

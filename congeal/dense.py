@@ -75,7 +75,7 @@ def guided(template: Template, images: Oriented, warps: Warps) -> DenseMaps:
     return DenseMaps(torch.lerp(expected, forward, better), torch.lerp(origin, backward, fitter))
 
 
-def settled(maps: DenseMaps, template: Template, images: Oriented, warps: Warps) -> DenseMaps:
+def neighbourly(maps: DenseMaps, template: Template, images: Oriented, warps: Warps) -> DenseMaps:
     """Matched maps with each match `agreed` with its neighbours; of the same resolutions."""
     n, device, size = len(maps.forward), images.features.device, length(warps.a)
     cells = grid(maps.forward.shape[1], 1.0, device).expand(n, -1, -1, -1)

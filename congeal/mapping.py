@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from congeal.dense import DenseMaps, guided, resampled, settled, warped
+from congeal.dense import DenseMaps, guided, neighbourly, resampled, warped
 from congeal.quality import Figures, measure
 from congeal.registration import Oriented, Seen, match_bytes
 from congeal.warps import Warps
@@ -46,7 +46,7 @@ def map_out(
     def matched(rows: Tensor) -> tuple[DenseMaps, Figures]:
         template, some = seen(rows), warps[rows]
         found = guided(template, images[rows], some)
-        maps = settled(found, template, images[rows], some)
+        maps = neighbourly(found, template, images[rows], some)
         figures = measure(template, images[rows], some, maps.forward, found.forward)
         return resampled(maps, some, images.extent, resolution, map_resolution), figures
 

@@ -68,9 +68,8 @@ def measure(
     cosine = (there * template.features).sum(-1).clamp_min(0)
     free = match_field(template, images, places, None)
     nearby = match_field(template, images, places, 0.2)
-    drift = (nearby.target - (places if matched is None else matched)).norm(dim=-1) / length(warps.a).view(
-        -1, 1, 1
-    ).clamp_min(1e-6)
+    off = nearby.target - (places if matched is None else matched)
+    drift = off.norm(dim=-1) / length(warps.a).view(-1, 1, 1).clamp_min(1e-6)
     agreement = 1 / (1 + (drift / 0.15) ** 2)
     salient = template.saliency.expand(n, -1, -1)
     seen = (_rimmed(salient) / SALIENT).clamp(0, 1) * (shown / SALIENT).clamp(0, 1) * valid
@@ -142,6 +141,11 @@ def where_it_folds(places: Tensor) -> Tensor:
     There neighbouring cells change order, so that none of them is sure of its place.
     """
     return jacobian_determinants(places) <= 0
+
+
+def doubted(confidence: Tensor, places: Tensor) -> Tensor:
+    """Confidence [n, r, r] of a map over its places [n, r, r, 2] in oriented frames, less where it folds."""
+    return torch.where(where_it_folds(places), FOLDED * confidence, confidence)
 
 
 def backward_likeness(maps: DenseMaps, likeness: Tensor, saliency: Tensor, extent: float) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from congeal.dense import DenseMaps
-from congeal.quality import backward_likeness, measure
+from congeal.quality import backward_likeness, doubted, measure
 from congeal.registration import Oriented, Template
 from congeal.warps import grid, rigid
 
@@ -34,6 +34,24 @@ def test_edges_of_a_thing_are_as_sure_as_its_middle_and_the_background_is_not() 
     likeness = measure(template, image, warps).likeness[0, ROW]
     assert likeness[3] > 0.6 * likeness[8] > 0.3
     assert likeness[0] == 0
+
+
+def test_matching_is_asked_to_agree_with_the_match_not_with_what_neighbours_made_of_it() -> None:
+    template, image = thing(4, 12)
+    warps = rigid(still(), 0 * still(), torch.zeros(1, dtype=torch.bool), CELLS)
+    cells = grid(CELLS, 1.0, torch.device("cpu"))[None]
+    beside = cells + torch.tensor([0.04, 0.0])
+    by_itself = measure(template, image, warps, beside).likeness[0, ROW, 8]
+    assert measure(template, image, warps, beside, cells).likeness[0, ROW, 8] > 1.02 * by_itself
+
+
+def test_where_a_map_folds_confidence_is_never_high_and_elsewhere_it_stays() -> None:
+    places = grid(CELLS, 1.0, torch.device("cpu"))[None].clone()
+    places[:, :, 8:, 0] = places[:, :, 8:, 0].flip(2)  # the right half runs backwards
+    sure = torch.full((1, CELLS, CELLS), 0.9)
+    found = doubted(sure, places)
+    assert bool((found[..., :6] == 0.9).all())
+    assert bool((found[..., 10:] < 0.5).all())
 
 
 @pytest.mark.parametrize(("cells", "known"), [(0.0, True), (0.9, True), (1.5, False)])

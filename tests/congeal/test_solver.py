@@ -4,14 +4,18 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from synthetic import GRID, Pose, Scene, Thing, scene, varied_poses
 
+from congeal import mapping, solver
 from congeal.atlas import GUIDED, Alignment
 from congeal.coordinates import Frame
 from congeal.errors import CongealError
 from congeal.fitting import fit
+from congeal.quality import where_it_folds
 from congeal.solver import SYMMETRIC, align
 from congeal.transfer import Maps, transfer
+from congeal.warps import flip
 
 SIDE = 480  # pixels of the made-up originals
 TOKEN = SIDE / GRID
@@ -94,6 +98,27 @@ def _rigid_part(found: Alignment) -> np.ndarray:
     basis = np.column_stack([cells, np.ones(len(cells))])
     flat = found.forward.reshape(len(found.forward), -1, 2)
     return np.stack([(basis @ np.linalg.lstsq(basis, one, rcond=None)[0]).reshape(64, 64, 2) for one in flat])
+
+
+def folds_of(found: Alignment) -> np.ndarray:
+    """bool [n, r, r]."""
+    oriented = flip(torch.as_tensor(found.forward), torch.as_tensor(found.mirrored))
+    return where_it_folds(oriented).numpy()
+
+
+def test_cells_matched_one_by_one_hear_their_neighbours_and_are_never_sure_where_they_fold(
+    mirrored_scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(solver, "GUIDED_GAIN", -9.0)
+    usual = solved(mirrored_scene)
+    monkeypatch.setattr(mapping, "neighbourly", lambda maps, *_: maps)
+    snapped = solved(mirrored_scene)
+    for found in (usual, snapped):
+        assert found.atlas.deformation == GUIDED
+        folds = folds_of(found)
+        assert folds.any()
+        assert found.forward_confidence[folds].max() <= 0.5 < found.forward_confidence[~folds].max()
+    assert folds_of(usual).mean() < 0.8 * folds_of(snapped).mean()
 
 
 def test_mirroring_all_inputs_mirrors_the_maps(mirrored_scene: Scene, mirrored_found: Alignment) -> None:

@@ -1,0 +1,28 @@
+"""What benchmarks over annotated sets are asked, and where their answers go."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from annotated_sets import ROOT
+from destinations import heading
+from set_features import EVERY
+
+
+def options(description: str | None, results: Path) -> argparse.Namespace:
+    """The command line: sets, cache and record."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("sets", nargs="*", default=list(EVERY))
+    parser.add_argument("--cache", type=Path, help="where features are kept for the next time")
+    parser.add_argument("--record", action="store_true", help=f"write {results.relative_to(ROOT)}")
+    return parser.parse_args()
+
+
+def tell(title: str, script: str, said: str, lines: Sequence[str], results: Path, record: bool) -> None:
+    """Print a result; write it, too, if it is to be recorded. said: what the lines mean."""
+    text = "\n".join([*heading(title, script), said, "", *lines]) + "\n"
+    print(text)
+    if record:
+        results.write_text(text)
