@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from congeal.peaks import row_peaks
 from congeal.plane import length
 from congeal.registration import Oriented, Template, nearness
 from congeal.warps import Warps, grid, sample, to_atlas, to_oriented
@@ -148,7 +149,7 @@ def _located(score: Tensor, expected: Tensor, places: Tensor) -> Tensor:
     side = places.shape[0]
     flat = places.view(-1, 2)
     score = nearness(expected, places[0, :, 0], REACH).add_(score)
-    best = score.argmax(2)
+    best = row_peaks(score)
     step = torch.arange(-1, 2, device=score.device)
     down, right = torch.meshgrid(step, step, indexing="ij")
     row = (best[..., None] // side + down.flatten()).clamp(0, side - 1)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from congeal.membership import add_up, sums
+from congeal.peaks import column_peaks, row_peaks
 from congeal.plane import inverse, product
 from congeal.warps import Warps, grid, sample, smooth_fit, to_oriented, with_flow
 from congeal.windows import windows
@@ -169,8 +170,8 @@ def match_field(template: Template, images: Oriented, places: Tensor, width: flo
     score = cosine
     if width is not None:
         score = nearness(places.flatten(1, 2), tokens[:g, 0], width).add_(cosine, alpha=SHARPNESS)
-    forward = score.argmax(2)
-    lead_back = score.argmax(1).gather(1, forward)
+    forward = row_peaks(score)
+    lead_back = column_peaks(score, r).gather(1, forward)
     astray = (cells[lead_back] - cells).norm(dim=-1)
     target = _subtoken(cosine, forward, tokens, g)
     best = cosine.gather(2, forward[..., None])[..., 0].clamp_min(0)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from congeal.membership import Membership, sums
+from congeal.peaks import row_peaks
 from congeal.plane import length
 from congeal.registration import Oriented
 from congeal.warps import Warps, grid, to_atlas, to_oriented
@@ -69,7 +70,7 @@ def travel(images: Oriented, seeds: Sequence[int]) -> Journeys | None:
 
     def step(source: Tensor, tokens: Tensor, target: Tensor) -> Tensor:
         likeness = features[source[:, None], tokens] @ features[target].transpose(1, 2)
-        return likeness.add_(away[target][:, None]).argmax(2)
+        return row_peaks(likeness.add_(away[target][:, None]))
 
     def journey(window: slice) -> tuple[Tensor, Tensor]:
         first, second, third = triples[window].unbind(1)

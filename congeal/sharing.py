@@ -21,6 +21,7 @@ from torch import Tensor
 from congeal.company import Company
 from congeal.matching import agreeing, grid_positions, mutual_matches
 from congeal.membership import sums
+from congeal.peaks import column_peaks, row_peaks
 from congeal.plane import inverse, product
 from congeal.posing import MATCHES, TOLERANCE, centre_atlas, fit_bytes, pair_bytes
 from congeal.registration import Oriented
@@ -174,7 +175,7 @@ def come_home(images: Oriented, rows: Tensor) -> Tensor:
         cosine = features[here] @ features[there].transpose(1, 2)
         cosine.masked_fill_(~on_image[there][:, None, :], -2.0)
         cosine.masked_fill_(~on_image[here][:, :, None], -2.0)
-        back = cosine.argmax(1).gather(1, cosine.argmax(2))
+        back = column_peaks(cosine, g).gather(1, row_peaks(cosine))
         off = torch.hypot((back % g - cells % g).float(), (back // g - cells // g).float())
         home.index_put_((here,), (off <= HOME).float() * on_image[here], accumulate=True)
     asked = torch.bincount(rows[source], minlength=n).clamp_min(1)

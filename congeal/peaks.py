@@ -1,0 +1,25 @@
+"""Where the rows and columns of large tables are largest.
+
+`torch.argmax` looks at a CPU's numbers one by one; largest values are found by vector instructions.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def row_peaks(table: Tensor) -> Tensor:
+    """Where each row of float [n, k, m] is largest, int64 [n, k]; the first of equals."""
+    return table.max(2).indices
+
+
+def column_peaks(table: Tensor, block: int) -> Tensor:
+    """Where each column of float [n, k·block, m] is largest, int64 [n, m]; the first of equals.
+
+    First in which ``block`` of rows, then in which row of it: the table is gone through once, along its rows.
+    """
+    n, rows, m = table.shape
+    chosen = block * table.view(n, rows // block, block, m).amax(2).argmax(1)
+    candidates = chosen[:, None] + torch.arange(block, device=table.device)[:, None]
+    return chosen + table.gather(1, candidates).argmax(1)

@@ -1,0 +1,25 @@
+"""Largest values of rows and columns."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from congeal.peaks import column_peaks, row_peaks
+
+sizes = st.integers(1, 6)
+
+
+@given(n=sizes, blocks=sizes, block=sizes, columns=sizes, seed=st.integers(0, 99))
+def test_peaks_are_where_argmax_finds_them(
+    n: int, blocks: int, block: int, columns: int, seed: int
+) -> None:
+    drawn = torch.Generator().manual_seed(seed)
+    table = torch.randint(0, 4, (n, blocks * block, columns), generator=drawn).float()  # with many equals
+    assert torch.equal(row_peaks(table), table.argmax(2))
+    assert torch.equal(column_peaks(table, block), table.argmax(1))
+    for row in range(n):  # the first of equals
+        for column in range(columns):
+            values = table[row, :, column].tolist()
+            assert int(column_peaks(table, block)[row, column]) == values.index(max(values))
