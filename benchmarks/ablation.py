@@ -27,6 +27,7 @@ from torch import Tensor
 
 import congeal.dense
 import congeal.fitting
+import congeal.freedom
 import congeal.imageset
 import congeal.posing
 import congeal.saliency
@@ -46,10 +47,10 @@ Change = Callable[[ExitStack, Given], Given]
 
 def _gains(flow: float, guided: float) -> Change:
     def change(stack: ExitStack, given: Given) -> Given:
-        stack.enter_context(patch.object(congeal.solver, "FLOW_GAIN", flow))
-        stack.enter_context(patch.object(congeal.solver, "GUIDED_GAIN", guided))
+        stack.enter_context(patch.object(congeal.freedom, "FLOW_GAIN", flow))
+        stack.enter_context(patch.object(congeal.freedom, "GUIDED_GAIN", guided))
         if guided == ALWAYS:
-            stack.enter_context(patch.object(congeal.solver, "SYMMETRIC", ALWAYS))
+            stack.enter_context(patch.object(congeal.freedom, "SYMMETRIC", ALWAYS))
         return given
 
     return change
@@ -63,7 +64,7 @@ def _any_match(stack: ExitStack, given: Given) -> Given:
 
 def _drifting_atlas(stack: ExitStack, given: Given) -> Given:
     """What all flows have in common stays in them."""
-    stack.enter_context(patch.object(congeal.solver, "recentred", lambda warps, *_: warps))
+    stack.enter_context(patch.object(congeal.freedom, "recentred", lambda warps, *_: warps))
     return given
 
 
@@ -133,7 +134,7 @@ def _one_reference(stack: ExitStack, given: Given) -> Given:
 CHANGES: dict[str, Change] = {
     "poses only": _gains(NEVER, NEVER),
     "flow always": _gains(ALWAYS, NEVER),
-    "guided always": _gains(congeal.solver.FLOW_GAIN, ALWAYS),
+    "guided always": _gains(congeal.freedom.FLOW_GAIN, ALWAYS),
     "any match is followed": _any_match,
     "atlas without mean shape": _drifting_atlas,
     "nothing is beside": _no_sharing,

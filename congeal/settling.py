@@ -49,6 +49,7 @@ class Settled:
         weight: float32 [n], each image's say in the atlas.
         standing: float32 [n], matches that agree with the image's pose, as a share of the set's usual.
         good: bool [n], who is no outlier by itself.
+        usual: tokens' worth of matches that two of its images share.
         verdict: what users are told.
         otherwise: the same with facings on which pairs do not agree (`congeal.facings`); None: they agree.
     """
@@ -57,6 +58,7 @@ class Settled:
     weight: Tensor
     standing: Tensor
     good: Tensor
+    usual: float
     verdict: Verdict
     otherwise: Settled | None = None
 
@@ -92,7 +94,7 @@ def _judged(poses: Poses, margin: float, shared: Tensor, shown: Shown, anchor: A
     weight = (good if status == OK else finite).float()
     medoid = int((standing * (good + 1e-3)).argmax())
     verdict = Verdict(status, poses.support, reasons, margin, medoid)
-    return Settled(_placed(poses, shown, weight, anchor), weight, standing, good, verdict)
+    return Settled(_placed(poses, shown, weight, anchor), weight, standing, good, usual, verdict)
 
 
 def settle_anew(settled: Settled, shown: Shown, anchor: Anchor | None) -> Settled:
@@ -134,7 +136,7 @@ def _alone(shown: Shown, anchor: Anchor | None) -> Settled:
     weight = finite.float()
     status = SINGLE if bool(finite.any()) else NOTHING_IN_COMMON
     verdict = Verdict(status, support, judge(support, finite), 0.0, int(weight.argmax()))
-    return Settled(_placed(poses, shown, weight, anchor), weight, weight, finite, verdict)
+    return Settled(_placed(poses, shown, weight, anchor), weight, weight, finite, 0.0, verdict)
 
 
 def _placed(poses: Poses, shown: Shown, weight: Tensor, anchor: Anchor | None) -> Poses:

@@ -24,29 +24,24 @@ from torch import Tensor
 
 from congeal.anchoring import Anchor
 from congeal.assembly import Source, assemble, build_atlas
-from congeal.atlas import FLOW, GUIDED, OK, RIGID, Alignment
+from congeal.atlas import GUIDED, OK, Alignment
 from congeal.company import Company
 from congeal.exemplars import keep
 from congeal.facings import borne_out
 from congeal.fitting import fit, usual_evidence
+from congeal.freedom import deformed
 from congeal.imageset import Array, prepare, read_inputs
 from congeal.mapping import map_out
-from congeal.membership import sums
 from congeal.posing import gather_evidence
-from congeal.registration import Oriented, Seen, Template, as_placed, follow, leave_one_out
-from congeal.reliability import error_of_matching, error_of_warps, explained, travel
+from congeal.registration import Oriented, Seen, Template, as_placed, leave_one_out
 from congeal.sets import SetArrays, check_position, check_sets, companies
 from congeal.settling import Settled, Shown, placed, settle, settle_anew, standing_of
 from congeal.sharing import learn_shared
 from congeal.turning import find_turns
 from congeal.turns import Turned, Whole, plain, turned_anchor
-from congeal.warps import Warps, recentred, with_flow
+from congeal.warps import Warps
 
 __all__ = ["SetArrays", "align", "align_many", "fit"]
-
-FLOW_GAIN = 0.01  # share of free matches that a flow must explain beyond those that the poses explain
-GUIDED_GAIN = 0.15  # by how much more often than matching poses must go astray for matching to take over
-SYMMETRIC = 0.15  # a set whose margin is less looks the same in a mirror
 
 
 def align(
@@ -208,7 +203,7 @@ def _aligned(
             for said, one, shown, each in zip(settled, learned, _shown(images), sets, strict=True)
         ]
     faced, warps = placed(images, settled)
-    warps, freedom = _deformed(warps, faced, settled, seeds)
+    warps, freedom = deformed(warps, faced, settled, seeds)
     seen = _seen(faced, warps, settled)
     one_by_one = torch.tensor([each == GUIDED for each in freedom]).to(device)[owner]
     maps, figures = map_out(seen, faced, warps, one_by_one, resolution, map_resolution)
@@ -242,32 +237,6 @@ def _shown(images: Company) -> list[Shown]:
     return [
         Shown(saliency[rows], mirrored[rows], finite[rows], images.extent) for rows in images.members.slices
     ]
-
-
-def _deformed(
-    warps: Warps, faced: Oriented, settled: Sequence[Settled], seeds: Sequence[int]
-) -> tuple[Warps, list[str]]:
-    """The warps with as much freedom as free matches between the images bear out: RIGID, FLOW or GUIDED.
-
-    On a symmetric thing matches change sides and, every second time, come home nevertheless: there they are
-    no measure of the warps, and following them would mix left with right.
-    """
-    device, owner = faced.owner.device, faced.owner
-    common = torch.tensor([one.verdict.status == OK for one in settled]).to(device)
-    symmetric = torch.tensor([one.verdict.margin < SYMMETRIC for one in settled]).to(device)
-    journeys = travel(replace(faced, weight=faced.weight * common[owner]), seeds)
-    if journeys is None:
-        return warps, [RIGID] * len(settled)
-    bent = recentred(follow(warps, faced), faced.weight, owner, len(settled))
-    travelled = sums(journeys.weight, journeys.owner, len(settled)).sum(1) > 0
-    bends = travelled & (explained(bent, journeys) >= explained(warps, journeys) + FLOW_GAIN)
-    flow = torch.where(bends[owner].view(-1, 1, 1, 1), bent.displacement, warps.displacement)
-    bent = with_flow(warps, flow)
-    astray = error_of_warps(warps, journeys) > error_of_matching(warps, journeys) + GUIDED_GAIN
-    several = sums((faced.weight > 0).float(), owner, len(settled)) > 2  # from two, matching cannot be judged
-    astray = astray & travelled & several & ~symmetric
-    choices = zip(bends.tolist(), astray.tolist(), strict=True)
-    return bent, [GUIDED if lost else FLOW if flows else RIGID for flows, lost in choices]
 
 
 def _seen(faced: Oriented, warps: Warps, settled: Sequence[Settled]) -> Seen:

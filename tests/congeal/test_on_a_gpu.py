@@ -91,7 +91,7 @@ def test_facings(monkeypatch: pytest.MonkeyPatch) -> None:
     def settled(n: int) -> Settled:
         pose, each = torch.empty(n, dtype=torch.complex64), torch.empty(n)
         poses = Poses(each > 0, pose, pose, each)
-        return Settled(poses, each, each, each > 0, Verdict(OK, each, [None] * n, 0.3, 0))
+        return Settled(poses, each, each, each > 0, 9.0, Verdict(OK, each, [None] * n, 0.3, 0))
 
     found = facings._explained(company(), [settled(3), settled(1)], some(3, kind=torch.int64), [0, 0])
     assert found.device == GPU

@@ -12,9 +12,7 @@ sizes = st.integers(1, 6)
 
 
 @given(n=sizes, blocks=sizes, block=sizes, columns=sizes, seed=st.integers(0, 99))
-def test_peaks_are_where_argmax_finds_them(
-    n: int, blocks: int, block: int, columns: int, seed: int
-) -> None:
+def test_peaks_are_where_argmax_finds_them(n: int, blocks: int, block: int, columns: int, seed: int) -> None:
     drawn = torch.Generator().manual_seed(seed)
     table = torch.randint(0, 4, (n, blocks * block, columns), generator=drawn).float()  # with many equals
     assert torch.equal(row_peaks(table), table.argmax(2))

@@ -131,7 +131,7 @@ def test_some_sets_are_guided_and_others_not(
 ) -> None:
     chosen = [sets["mirrored"], sets["strangers"]]
     monkeypatch.setattr(
-        "congeal.solver.error_of_warps", lambda _, journeys: torch.tensor([0.0, 1.0])[-journeys.sets :]
+        "congeal.freedom.error_of_warps", lambda _, journeys: torch.tensor([0.0, 1.0])[-journeys.sets :]
     )
     found = align_many(chosen)
     assert [one.atlas.deformation == GUIDED for one in found] == [False, True]

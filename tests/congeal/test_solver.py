@@ -7,13 +7,14 @@ import pytest
 import torch
 from synthetic import GRID, Pose, Scene, Thing, scene, varied_poses
 
-from congeal import mapping, solver
+from congeal import freedom, mapping
 from congeal.atlas import GUIDED, Alignment
 from congeal.coordinates import Frame
 from congeal.errors import CongealError
 from congeal.fitting import fit
+from congeal.freedom import SYMMETRIC
 from congeal.quality import where_it_folds
-from congeal.solver import SYMMETRIC, align
+from congeal.solver import align
 from congeal.transfer import Maps, transfer
 from congeal.warps import flip
 
@@ -109,7 +110,7 @@ def folds_of(found: Alignment) -> np.ndarray:
 def test_cells_matched_one_by_one_hear_their_neighbours_and_are_never_sure_where_they_fold(
     mirrored_scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(solver, "GUIDED_GAIN", -9.0)
+    monkeypatch.setattr(freedom, "GUIDED_GAIN", -9.0)
     usual = solved(mirrored_scene)
     monkeypatch.setattr(mapping, "neighbourly", lambda maps, *_: maps)
     snapped = solved(mirrored_scene)
@@ -192,6 +193,19 @@ def test_one_or_two_images_get_an_honest_answer(count: int) -> None:
         assert np.median(errors(found, made.poses, [0, 1])) < 0.5
 
 
+def test_two_images_are_matched_one_by_one_if_few_matches_bear_out_their_poses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = scene([Thing(0)] * 3, varied_poses(3))
+    pair = made.select([0, 1])
+    assert solved(pair).atlas.deformation != GUIDED
+    monkeypatch.setattr("congeal.freedom.FEW", 1000.0)
+    found = solved(pair)
+    assert found.atlas.deformation == GUIDED
+    assert np.median(errors(found, made.poses, [0, 1])) < 1.0
+    assert solved(made).atlas.deformation != GUIDED  # three can be asked otherwise
+
+
 def test_identical_images_lie_on_each_other() -> None:
     one = scene([Thing(0)], [Pose()])
     found = solved(one.select([0] * 5))
@@ -215,7 +229,7 @@ def test_matches_that_change_sides_do_not_take_over_on_a_symmetric_thing() -> No
 def test_where_smooth_maps_go_astray_cells_are_matched_near_them(
     mirrored_scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("congeal.solver.error_of_warps", lambda *_: 1.0)
+    monkeypatch.setattr("congeal.freedom.error_of_warps", lambda *_: 1.0)
     found = solved(mirrored_scene)
     assert found.atlas.deformation == GUIDED
     assert np.median(errors(found, mirrored_scene.poses, [0, 1, 2, 3])) < 1.0
