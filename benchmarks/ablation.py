@@ -9,7 +9,6 @@ benchmarks/results/ablation.md.
 
 from __future__ import annotations
 
-import argparse
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,7 +21,8 @@ import numpy as np
 import torch
 from annotated_sets import ROOT, SETS
 from destinations import heading
-from set_features import EVERY, Extractor, FeaturedSet, Given, carried, in_processes, solve
+from recording import command_line
+from set_features import Extractor, FeaturedSet, Given, carried, in_processes, solve
 from torch import Tensor
 
 import congeal.dense
@@ -201,11 +201,8 @@ def mean_of(found: dict[str, dict[str, float]], names: list[str]) -> dict[str, f
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sets", nargs="*", default=list(EVERY))
+    parser = command_line(__doc__, RESULTS)
     parser.add_argument("--only", nargs="+", choices=TITLES, default=list(TITLES), help="columns")
-    parser.add_argument("--cache", type=Path, help="where features are kept for the next time")
-    parser.add_argument("--record", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
     asked = parser.parse_args()
     columns = [FULL, *(title for title in asked.only if title != FULL)]
     lines = [f"| set | {' | '.join(columns)} |", f"| --- |{' ---: |' * len(columns)}"]

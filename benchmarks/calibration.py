@@ -11,7 +11,6 @@ cell by cell use no curve. With --record, results go to benchmarks/results/calib
 
 from __future__ import annotations
 
-import argparse
 import functools
 import itertools
 from collections.abc import Sequence
@@ -25,9 +24,9 @@ import numpy.typing as npt
 import torch
 from annotated_sets import ROOT
 from destinations import heading
+from recording import options
 from reliability_diagram import draw
 from set_features import (
-    EVERY,
     SETS,
     Extractor,
     FeaturedSet,
@@ -216,13 +215,7 @@ def reliability(title: str, found: Sequence[Carried]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sets", nargs="*", default=list(EVERY))
-    parser.add_argument("--cache", type=Path, help="where features are kept for the next time")
-    parser.add_argument(
-        "--record", action="store_true", help=f"write {RESULTS.relative_to(ROOT)} and its picture"
-    )
-    asked = parser.parse_args()
+    asked = options(__doc__, RESULTS)
     found = {}
     points = in_processes(functools.partial(points_of, asked.cache), asked.sets)
     for name, one in zip(asked.sets, points, strict=True):

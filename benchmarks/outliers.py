@@ -10,7 +10,6 @@ draws are by the trial's number. With --record, results go to benchmarks/results
 
 from __future__ import annotations
 
-import argparse
 import functools
 import random
 import tempfile
@@ -21,6 +20,7 @@ from pathlib import Path
 
 from annotated_sets import ROOT
 from destinations import about, heading
+from recording import command_line
 from set_features import EVERY, Extractor, FeaturedSet, Given, in_processes, kin, together
 
 from congeal.atlas import NOTHING_IN_COMMON
@@ -169,13 +169,8 @@ def worst_first(tallies: dict[str, Tally]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("sets", nargs="*", default=list(EVERY))
+    parser = command_line(__doc__, RESULTS)
     parser.add_argument("--trials", type=int, default=1, help="of each number of planted images")
-    parser.add_argument("--cache", type=Path, help="where features are kept for the next time")
-    parser.add_argument("--record", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         cache = asked.cache or Path(scratch)

@@ -11,13 +11,22 @@ from destinations import heading
 from set_features import EVERY
 
 
-def options(description: str | None, results: Path) -> argparse.Namespace:
-    """The command line: sets, cache and record."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("sets", nargs="*", default=list(EVERY))
+def command_line(
+    description: str | None, results: Path, sets: Sequence[str] = EVERY
+) -> argparse.ArgumentParser:
+    """Sets, cache and record, to which a benchmark may add its own."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("sets", nargs="*", default=list(sets))
     parser.add_argument("--cache", type=Path, help="where features are kept for the next time")
     parser.add_argument("--record", action="store_true", help=f"write {results.relative_to(ROOT)}")
-    return parser.parse_args()
+    return parser
+
+
+def options(description: str | None, results: Path) -> argparse.Namespace:
+    """What the command line says, if a benchmark asks nothing else."""
+    return command_line(description, results).parse_args()
 
 
 def tell(title: str, script: str, said: str, lines: Sequence[str], results: Path, record: bool) -> None:

@@ -12,7 +12,6 @@ benchmarks/results/saliency.md.
 
 from __future__ import annotations
 
-import argparse
 import functools
 from pathlib import Path
 
@@ -21,6 +20,7 @@ import numpy.typing as npt
 import torch
 from annotated_sets import ROOT
 from destinations import heading
+from recording import command_line
 from set_features import Extractor, FeaturedSet, in_processes, maps_of, solve
 
 from congeal.atlas import Atlas
@@ -121,11 +121,7 @@ def line(cache: Path | None, name: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sets", nargs="*", default=[*DRAWN, *PAPER])
-    parser.add_argument("--cache", type=Path, help="where features are kept for the next time")
-    parser.add_argument("--record", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
-    asked = parser.parse_args()
+    asked = command_line(__doc__, RESULTS, [*DRAWN, *PAPER]).parse_args()
     lines = [
         *heading("Saliency against masks", "saliency.py"),
         "Mean intersection over union of the images. The sets `pets/…` have drawn masks; those of `paper/…` "

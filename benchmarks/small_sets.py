@@ -9,7 +9,6 @@ to benchmarks/results/small_sets.md.
 
 from __future__ import annotations
 
-import argparse
 import functools
 import random
 from dataclasses import dataclass, replace
@@ -18,7 +17,8 @@ from pathlib import Path
 import numpy as np
 from annotated_sets import ROOT
 from destinations import heading
-from set_features import EVERY, Extractor, FeaturedSet, carried, in_processes, solve
+from recording import command_line
+from set_features import Extractor, FeaturedSet, carried, in_processes, solve
 
 from congeal.errors import CongealError
 from congeal.evaluation import carry, nearest_neighbour, unsure
@@ -77,11 +77,8 @@ def cell(drawn: list[Drawn]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sets", nargs="*", default=list(EVERY))
+    parser = command_line(__doc__, RESULTS)
     parser.add_argument("--draws", type=int, default=DRAWS, help="of every size, from every set")
-    parser.add_argument("--cache", type=Path, help="where features are kept for the next time")
-    parser.add_argument("--record", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
     asked = parser.parse_args()
     lines = [
         f"| set | {' | '.join(f'{size} images' for size in SIZES)} |",
