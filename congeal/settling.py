@@ -89,7 +89,11 @@ def _judged(poses: Poses, margin: float, shared: Tensor, shown: Shown, anchor: A
     status = OK
     if usual < COMMON or sum(reason is None for reason in reasons) < 2:
         status = NOTHING_IN_COMMON
-        reasons = [reason or "the set has nothing in common that could be found" for reason in reasons]
+        shared_nothing = "the set has nothing in common that could be found"
+        reasons = [
+            shared_nothing if sound else reason
+            for reason, sound in zip(reasons, finite.tolist(), strict=True)
+        ]
     good = torch.tensor([reason is None for reason in reasons])
     weight = (good if status == OK else finite).float()
     medoid = int((standing * (good + 1e-3)).argmax())
