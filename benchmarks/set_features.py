@@ -69,7 +69,7 @@ class Given:
     """The arrays of n images: arguments of `congeal.align`.
 
     features, mirrored: float16 [n, g, g, c]; saliency, mirrored_saliency: float16 [n, g, g]; valid: float32
-    [n, g, g]; position: float32 [k, c].
+    [n, g, g]; position: float32 [k, c]; parts: see `congeal.choosing`, None where there is nothing to choose.
     """
 
     features: npt.NDArray[np.float16]
@@ -79,6 +79,7 @@ class Given:
     valid: npt.NDArray[np.float32]
     extent: float
     position: npt.NDArray[np.float32] | None
+    parts: dict[str, int] | None = None
 
     def __len__(self) -> int:
         return len(self.features)
@@ -103,7 +104,7 @@ class Given:
     @property
     def for_align(self) -> dict[str, Any]:
         """The arguments of `congeal.align`."""
-        return self.for_fit | {"position": self.position}
+        return self.for_fit | {"position": self.position, "parts": self.parts}
 
 
 ARRAYS = ("features", "saliency", "mirrored", "mirrored_saliency", "valid")
@@ -139,12 +140,13 @@ class Extractor:
     """Dense features of images, by the backbone of the benchmarks and the usual settings.
 
     cache: a folder of npz files that spares a second computation; they are found by the pixels that the
-    backbone saw and by its weights.
+    backbone saw, by its weights and by what is asked of it.
+    asked: settings other than the usual.
     """
 
-    def __init__(self, cache: Path | None = None) -> None:
-        self.settings: Settings = load_settings(None, [f"features.weights={shared() / WEIGHTS}"])
-        self._cache = cache
+    def __init__(self, cache: Path | None = None, asked: Sequence[str] = ()) -> None:
+        self.settings: Settings = load_settings(None, [f"features.weights={shared() / WEIGHTS}", *asked])
+        self._cache, self._asked = cache, " ".join(asked)
         self._weights = locate(self.settings)
 
     @functools.cached_property
@@ -174,7 +176,7 @@ class Extractor:
     def read(self, path: Path, crop: Crop | None = None) -> Pixels:
         """The square that the backbone sees of an image, or of a part of it."""
         data = path.read_bytes()
-        size = self._size
+        size = self._shape.image_size
         if crop is None:
             return square(decode(data, target=size), size)
         return square(cut(decode(data), crop), size)
@@ -187,14 +189,15 @@ class Extractor:
         centres = cell_centres(made["features"].shape[1], extent)
         valid = np.stack([frame.inside(frame.to_pixels(centres)) for frame in frames]).astype(np.float32)
         arrays = (made[name] for name in ("features", "saliency", "mirrored", "mirrored_saliency"))
-        return Given(*arrays, valid, extent, self.position)
+        parts = {str(tap): size for tap, size in self._shape.taps.items()}
+        return Given(*arrays, valid, extent, self.position, parts)
 
     @functools.cached_property
-    def _size(self) -> int:
+    def _shape(self) -> Any:
         from congeal.backbones import geometry
         from tasks.weights import backbone_spec
 
-        return geometry(backbone_spec(self._weights, self.settings.features)).image_size
+        return geometry(backbone_spec(self._weights, self.settings.features))
 
     def _extracted(self, pixels: Pixels) -> dict[str, npt.NDArray[Any]]:
         parts: dict[str, list[npt.NDArray[np.float16]]] = {}
@@ -217,7 +220,7 @@ class Extractor:
         if self._cache is None:
             found: dict[str, npt.NDArray[Any]] = make()
             return found
-        key = hashlib.sha256(self._weights.fingerprint.encode() + content).hexdigest()[:16]
+        key = hashlib.sha256((self._weights.fingerprint + self._asked).encode() + content).hexdigest()[:16]
         path = self._cache / f"{title.replace('/', '_')}-{key}.npz"
         if not path.exists():
             self._cache.mkdir(parents=True, exist_ok=True)

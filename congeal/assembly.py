@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from congeal.atlas import GUIDED, NOTHING_IN_COMMON, Alignment, Atlas, Exemplars
+from congeal.atlas import GUIDED, MEANINGLESS, Alignment, Atlas, Exemplars, Mixture
 from congeal.dense import DenseMaps
 from congeal.features import Basis
 from congeal.imageset import Arrays, raw_facing
@@ -23,11 +24,17 @@ from congeal.windows import windows
 
 @dataclass(frozen=True)
 class Source:
-    """What an atlas is made of: a set's arrays, and what was learned on them."""
+    """What an atlas is made of: a set's arrays, and what was learned on them.
+
+    Attributes:
+        mixture, weighed: as of `congeal.choosing.Choice`.
+    """
 
     arrays: Arrays
     basis: Basis
     discriminant: Discriminant
+    mixture: Mixture = ()
+    weighed: Mapping[Mixture, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,8 @@ def build_atlas(
         projection=source.basis.projection.cpu().numpy(),
         discriminant=torch.cat([learned.direction, learned.offset[None]]).cpu().numpy(),
         exemplars=exemplars,
+        mixture=source.mixture,
+        weighed=source.weighed,
     )
 
 
@@ -81,7 +90,7 @@ def assemble(
 ) -> list[Alignment]:
     """Maps in plain frames, at the resolutions they have, with everything as numpy; a result a set."""
     likeness, owner = figures.likeness, members.owner
-    nothing = torch.tensor([verdict.status == NOTHING_IN_COMMON for verdict in verdicts])
+    nothing = torch.tensor([verdict.status in MEANINGLESS for verdict in verdicts])
     likeness = torch.where(nothing.to(owner.device)[owner].view(-1, 1, 1), 0.0, likeness)
     one_by_one = torch.tensor([atlas.deformation == GUIDED for atlas in atlases]).to(owner.device)[owner]
 
@@ -110,12 +119,16 @@ def assemble(
         "coverage": figures.coverage,
     }
     arrays = {name: values.cpu() for name, values in per_image.items()}
+
+    def of_set(rows: slice) -> dict[str, Any]:
+        # Copies: a set's result must not keep the others' in memory.
+        return {name: values[rows].clone().numpy() for name, values in arrays.items()}
+
     return [
         Alignment(
             status=verdict.status,
             atlas=atlas,
-            # Copies: a set's result must not keep the others' in memory.
-            **{name: values[rows].clone().numpy() for name, values in arrays.items()},
+            **of_set(rows),
             support=verdict.support.cpu().numpy(),
             outlier=torch.tensor([reason is not None for reason in verdict.reasons]).numpy(),
             outlier_reason=verdict.reasons,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +13,13 @@ Halves = npt.NDArray[np.float16]
 Bytes = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
 
+Mixture = tuple[str, ...]  # parts of the features that are compared together, by name
+
 OK = "ok"
 SINGLE = "single"
 NOTHING_IN_COMMON = "nothing-in-common"
+COLLAPSED = "collapsed"
+MEANINGLESS = (NOTHING_IN_COMMON, COLLAPSED)  # there are maps, and their confidence is 0
 
 RIGID = "rigid"  # a pose
 FLOW = "flow"  # a pose and a smooth flow
@@ -50,6 +55,9 @@ class Atlas:
             held against.
         deformation: what the members' maps have beyond a pose, and newcomers get: RIGID, FLOW or
             GUIDED.
+        mixture: the parts of the features that are compared, where they were taken at several places in the
+            backbone; empty: all that there is.
+        weighed: the evidence for each mixture that was tried, see `congeal.choosing`.
         average: uint8 [s, s, 3], the members' pictures averaged in place, if it was made.
     """
 
@@ -61,6 +69,8 @@ class Atlas:
     exemplars: Exemplars
     evidence: float = 0.0
     deformation: str = RIGID
+    mixture: Mixture = ()
+    weighed: Mapping[Mixture, float] = field(default_factory=dict)
     average: Bytes | None = None
 
 
@@ -72,8 +82,9 @@ class Alignment:
     ``mirrored``, mirror the frame left to right.
 
     Attributes:
-        status: "ok", "single" (one image: its own atlas) or "nothing-in-common" (the set shares nothing that
-            could be found; the maps are there, and their confidence is 0).
+        status: "ok", "single" (one image: its own atlas), "nothing-in-common" (the set shares nothing that
+            could be found) or "collapsed" (what came out cannot be an alignment, see `congeal.soundness`). In
+            the last two the maps are there, and their confidence is 0.
         atlas: the template.
         mirrored: bool [n].
         rotation: float32 [n], radians, counter to the clock on a screen whose y points down is negative.

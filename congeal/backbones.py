@@ -18,12 +18,12 @@ from congeal.attention import quicken
 from congeal.backbone_names import SHOWN_CELLS, available, parts_of, resolve_name
 from congeal.devices import PRECISIONS, resolve_device, resolve_precision
 from congeal.errors import BackboneError
+from congeal.taps import Tap, resolve_taps
 from congeal.vit_hooks import (
     AttentionInput,
     Facet,
     attention_of,
     class_attention,
-    facet_channels,
     project,
     record_attention_input,
     record_output,
@@ -44,50 +44,60 @@ __all__ = [
     "resolve_precision",
 ]
 
-_FACETS = ("token", "key", "query", "value")
-
 
 @dataclass(frozen=True)
 class BackboneSpec:
     """Which features: `name` as `resolve_name` takes it, `image_size` the side in pixels of the square input.
 
-    `layer` is a block's index, from the end if negative. `facet` "token" is that block's output (through the
-    final norm if it is the last block); "key", "query" and "value" are its projections, heads concatenated.
-    `stride` below the patch size makes overlapping patches, thus a finer grid.
+    `layer` and `facet` say where in the model they are taken, see `congeal.taps.Tap`; so does `beside`, as
+    "9.key", for further ones. `stride` below the patch size makes overlapping patches, thus a finer grid.
     """
 
     name: str
     image_size: int | None = None
     layer: int = -1
     facet: Facet = "token"
+    beside: tuple[str, ...] = ()
     stride: int | None = None
     precision: str = "auto"
+
+    @property
+    def taps(self) -> tuple[Tap, ...]:
+        """All places where features are taken. Raises `BackboneError` if one is no block and facet."""
+        return (Tap(self.layer, self.facet), *(Tap.read(text) for text in self.beside))
 
 
 @dataclass(frozen=True)
 class Geometry:
     """The shape of a spec's features: `grid` x `grid` cells that cover [-extent, extent]^2 of the frame.
 
+    `taps`: where they are taken, and how many of the channels come from each, in the channels' order.
     The model itself works on `worked` x `worked` cells; if those are fewer, its features are interpolated.
     """
 
     grid: int
     extent: float
-    channels: int
+    taps: dict[Tap, int]
     embedding_channels: int
     image_size: int
     patch_size: int
     stride: int
     worked: int
 
+    @property
+    def channels(self) -> int:
+        """Of the features, from all taps together."""
+        return sum(self.taps.values())
+
 
 class DenseFeatures(NamedTuple):
     """What a backbone sees in a batch of b images, all float32 on the backbone's device.
 
-    features [b, g (v), g (u), c], centred as `cell_centres(g, extent)`; embedding [b, d], the last block's
-    class token (without one, the mean patch token) after the final norm, of length 1; saliency [b, g, g], the
-    last block's attention from the class token to each patch, mean over heads, largest value 1 (without a
-    class token or a plain attention: the length of the last block's patch tokens, largest value 1).
+    features [b, g (v), g (u), c], centred as `cell_centres(g, extent)`; if they are taken at several places,
+    those of each are of unit length and lie one after the other; embedding [b, d], the last block's class
+    token (without one, the mean patch token) after the final norm, of length 1; saliency [b, g, g], the last
+    block's attention from the class token to each patch, mean over heads, largest value 1 (without a class
+    token or a plain attention: the length of the last block's patch tokens, largest value 1).
     """
 
     features: torch.Tensor
@@ -102,8 +112,7 @@ class Backbone:
         self, spec: BackboneSpec, model: Any, shape: Geometry, fingerprint: str, device: torch.device
     ) -> None:
         self.name = resolve_name(spec.name)
-        self.layer = spec.layer % len(model.blocks)
-        self.facet = spec.facet
+        self.taps = shape.taps
         self.patch_size = shape.patch_size
         self.stride = shape.stride
         self.image_size = shape.image_size
@@ -154,21 +163,28 @@ class Backbone:
         model, blocks = self._model, self._model.blocks
         prefix = int(model.num_prefix_tokens)
         has_class_token = getattr(model, "cls_token", None) is not None
-        facet_attention = attention_of(blocks[self.layer]) if self.facet != "token" else None
         last_attention = attention_of(blocks[-1]) if has_class_token else None
+        attentions = {tap: attention_of(blocks[tap.layer]) for tap in self.taps if tap.facet != "token"}
         inputs: dict[torch.nn.Module, AttentionInput] = {}
         outputs: dict[torch.nn.Module, torch.Tensor] = {}
         with ExitStack() as hooks:
-            for attention in {module for module in (facet_attention, last_attention) if module is not None}:
-                hooks.enter_context(record_attention_input(attention, inputs))
-            for block in {blocks[self.layer], blocks[-1]}:
+            for attention in {*attentions.values(), last_attention}:
+                if attention is not None:
+                    hooks.enter_context(record_attention_input(attention, inputs))
+            for block in {blocks[-1], *(blocks[tap.layer] for tap in self.taps)}:
                 hooks.enter_context(record_output(block, outputs))
             final = model.forward_features(pixels)
 
-        if facet_attention is not None:
-            tokens = project(facet_attention, inputs[facet_attention].tokens, self.facet)
-        else:
-            tokens = final if self.layer == len(blocks) - 1 else outputs[blocks[self.layer]]
+        def tapped(tap: Tap) -> torch.Tensor:
+            attention = attentions.get(tap)
+            if attention is not None:
+                return project(attention, inputs[attention].tokens, tap.facet)
+            return final if tap.layer == len(blocks) - 1 else outputs[blocks[tap.layer]]
+
+        parts = [tapped(tap)[:, prefix:].float() for tap in self.taps]
+        if len(parts) > 1:
+            # What one tap is larger by must not count for more.
+            parts = [torch.nn.functional.normalize(part, dim=-1) for part in parts]
         pooled = final[:, 0] if has_class_token else final[:, prefix:].mean(dim=1)
         if last_attention is not None:
             saliency = class_attention(last_attention, inputs[last_attention], prefix)
@@ -176,7 +192,7 @@ class Backbone:
             saliency = torch.linalg.vector_norm(outputs[blocks[-1]][:, prefix:].float(), dim=-1)
         saliency = self._cells.enlarged(saliency[..., None])[..., 0]
         saliency = saliency / saliency.amax(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
-        features = self._cells.enlarged(tokens[:, prefix:].float())
+        features = self._cells.enlarged(torch.cat(parts, dim=-1))
         shape = (len(pixels), self.grid, self.grid)
         return DenseFeatures(
             features=features.reshape(*shape, self.channels).contiguous(),
@@ -194,21 +210,7 @@ def geometry(spec: BackboneSpec) -> Geometry:
     """The shape of a spec's features, without weights; raises `BackboneError` for a spec that cannot be."""
     name = resolve_name(spec.name)
     model = skeleton(name)
-    depth = len(model.blocks)
-    if not -depth <= spec.layer < depth:
-        raise BackboneError(
-            f"{name} has no layer {spec.layer}; its layers are 0 to {depth - 1}, or -{depth} to -1"
-        )
-    if spec.facet not in _FACETS:
-        raise BackboneError(f"there is no facet {spec.facet!r}; use one of {', '.join(_FACETS)}")
-    channels = int(model.embed_dim)
-    if spec.facet != "token":
-        attention = attention_of(model.blocks[spec.layer])
-        if attention is None:
-            raise BackboneError(
-                f"the blocks of {name} have no {spec.facet} of their own; use the facet token"
-            )
-        channels = facet_channels(attention, spec.facet)
+    taps = resolve_taps(name, model, spec.taps)
     patch = patch_size(model)
     size = SHOWN_CELLS * patch if spec.image_size is None else spec.image_size
     stride = patch if spec.stride is None else spec.stride
@@ -227,7 +229,7 @@ def geometry(spec: BackboneSpec) -> Geometry:
     if parts.cells != SHOWN_CELLS and stride != patch:
         raise BackboneError(f"{name} interpolates its features already; leave the stride unset")
     worked = grid if parts.cells == SHOWN_CELLS else parts.worked(grid)
-    return Geometry(grid, grid * stride / size, channels, int(model.embed_dim), size, patch, stride, worked)
+    return Geometry(grid, grid * stride / size, taps, int(model.embed_dim), size, patch, stride, worked)
 
 
 def load_backbone(spec: BackboneSpec, weights: bytes | None, device: str = "auto") -> Backbone:

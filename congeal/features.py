@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+NOTHING = 1e-6  # of the largest component's variance: what has less varies by rounding alone
+
 
 def flatten_grid(features: Tensor) -> Tensor:
     """[n, g, g, c] to [n, g*g, c]."""
@@ -31,7 +33,13 @@ class Basis:
         return torch.nn.functional.normalize((unit - self.mean) @ self.projection, dim=-1)
 
 
-def fit_basis(features: Tensor, valid: Tensor, channels: int, position: Tensor | None = None) -> Basis:
+def fit_basis(
+    features: Tensor,
+    valid: Tensor,
+    channels: int,
+    position: Tensor | None = None,
+    within: Tensor | None = None,
+) -> Basis:
     """Principal components of a set's features.
 
     Args:
@@ -40,6 +48,8 @@ def fit_basis(features: Tensor, valid: Tensor, channels: int, position: Tensor |
         channels: how many components to keep at most.
         position: float32 [k, c], orthonormal directions that tell where a token lies rather than what it
             shows (see `congeal.position`); they are taken out first. None: nothing is.
+        within: bool [c], the channels that are compared; None: all are. There are as many components either
+            way: those for which there is nothing left are zero.
 
     Returns:
         The basis; deterministic, with each component's largest entry positive.
@@ -52,7 +62,12 @@ def fit_basis(features: Tensor, valid: Tensor, channels: int, position: Tensor |
     if position is not None:
         centred = centred - (centred @ position.T) @ position
         channels = min(channels, features.shape[-1] - len(position))
-    _, vectors = torch.linalg.eigh(centred.T @ centred)
+    if within is not None:
+        centred = centred * within
+    values, vectors = torch.linalg.eigh(centred.T @ centred)
     projection = vectors.flip(1)[:, :channels]
+    if within is not None:
+        told = values.flip(0)[:channels] > NOTHING * values[-1]
+        projection = projection * told * within[:, None]
     largest = projection.gather(0, projection.abs().argmax(0, keepdim=True))
     return Basis(mean, projection * largest.sign())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +48,14 @@ class Inputs:
     valid: Tensor
     finite: Tensor
     extent: float
+
+
+def some_of(arrays: Arrays, rows: slice) -> Arrays:
+    """Some of the images."""
+    named: dict[str, Any] = {field.name: getattr(arrays, field.name) for field in fields(Arrays)}
+    for name, array in named.items():
+        named[name] = None if array is None else array[rows]
+    return Arrays(**named)
 
 
 def check_arrays(arrays: Arrays) -> tuple[int, int, int, int]:
@@ -132,10 +141,14 @@ def prepare(
     basis: Basis | None = None,
     discriminant: Discriminant | None = None,
     position: Tensor | None = None,
+    within: Tensor | None = None,
 ) -> ImageSet:
-    """Bring a set into its basis and find its co-saliency; both are learned from it unless they are given."""
+    """Bring a set into its basis and find its co-saliency; both are learned from it unless they are given.
+
+    position, within: as of `congeal.features.fit_basis`.
+    """
     if basis is None:
-        basis = fit_basis(inputs.features, inputs.valid, CHANNELS, position)
+        basis = fit_basis(inputs.features, inputs.valid, CHANNELS, position, within)
     features, mirrored = basis(inputs.features), basis(inputs.mirrored)
     turned = inputs.valid.flip(2)
     if discriminant is None:

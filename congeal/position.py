@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import scipy.linalg
 import torch
+from torch.nn.functional import normalize
 
 if TYPE_CHECKING:
     from congeal.backbones import Backbone
@@ -42,15 +44,28 @@ def probe_images(size: int, count: int = PROBES) -> npt.NDArray[np.uint8]:
 
 
 def position_directions(backbone: Backbone, directions: int = DIRECTIONS) -> npt.NDArray[np.float32]:
-    """Orthonormal directions of position in a backbone's features, float32 [directions, c]; deterministic."""
+    """Orthonormal directions of position in a backbone's features, float32 [k, c]; deterministic.
+
+    Of features that are taken at several places in the backbone, each part has its own: so many directions
+    for every part, zero elsewhere.
+    """
+    sizes = list(backbone.taps.values())
     probes = probe_images(backbone.image_size)
     common = torch.zeros((backbone.grid, backbone.grid, backbone.channels), device=backbone.device)
     for start in range(0, len(probes), 4):
         features = backbone(probes[start : start + 4]).features.float()
-        common += torch.nn.functional.normalize(features, dim=-1).sum(0) / len(probes)
+        unit = torch.cat([normalize(part, dim=-1) for part in torch.split(features, sizes, -1)], -1)
+        common += unit.sum(0) / len(probes)
     offset = (common - common.mean((0, 1))).flatten(0, 1).cpu()
+    found = [_leading(part, directions).numpy() for part in torch.split(offset, sizes, -1)]
+    signed: npt.NDArray[np.float32] = scipy.linalg.block_diag(*found)
+    return signed
+
+
+def _leading(offset: torch.Tensor, directions: int) -> torch.Tensor:
+    """The leading directions float32 [directions, c] of offsets [k, c], largest entries positive."""
     _, vectors = torch.linalg.eigh(offset.T.double() @ offset.double())
     leading = vectors.flip(1)[:, :directions].T
     largest = leading.gather(1, leading.abs().argmax(1, keepdim=True))
-    signed: npt.NDArray[np.float32] = (leading * largest.sign()).float().numpy()
+    signed: torch.Tensor = (leading * largest.sign()).float()
     return signed

@@ -13,7 +13,7 @@ from congeal.assembly import Verdict
 from congeal.atlas import NOTHING_IN_COMMON, OK, SINGLE
 from congeal.company import Company
 from congeal.matching import grid_positions
-from congeal.posing import PairEvidence, centre_atlas, matched_tokens, solve_poses
+from congeal.posing import PairEvidence, centre_atlas, gather_evidence, matched_tokens, solve_poses
 from congeal.quality import judge
 from congeal.registration import FINEST, Oriented
 from congeal.sharing import Standing
@@ -66,6 +66,27 @@ class Settled:
     def order(self) -> Tensor:
         """The images, best standing first, int64 [n]."""
         return self.standing.argsort(descending=True, stable=True)
+
+
+def settle_all(
+    images: Company, seeds: Sequence[int], anchors: Sequence[Anchor | None] | None = None
+) -> list[Settled]:
+    """What the pairs of every set settle.
+
+    seeds: of each set, for the drawing of hypotheses. anchors: of each; None: none has one.
+    """
+    evidence = gather_evidence(images.tokens, images.mirrored_tokens, images.members, seeds)
+    held = anchors or [None] * len(seeds)
+    return [settle(*given) for given in zip(evidence, shown_in(images), held, strict=True)]
+
+
+def shown_in(images: Company) -> list[Shown]:
+    """What is salient in each set."""
+    saliency, mirrored = images.saliency.cpu(), images.mirrored_saliency.cpu()
+    finite = images.finite.cpu()
+    return [
+        Shown(saliency[rows], mirrored[rows], finite[rows], images.extent) for rows in images.members.slices
+    ]
 
 
 def settle(evidence: PairEvidence, shown: Shown, anchor: Anchor | None) -> Settled:

@@ -19,12 +19,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from congeal.anchoring import Anchor
 from congeal.assembly import Source, assemble, build_atlas
 from congeal.atlas import GUIDED, OK, Alignment
+from congeal.choosing import Parts, check_parts, choose
 from congeal.company import Company
 from congeal.exemplars import keep
 from congeal.facings import borne_out
@@ -32,11 +34,11 @@ from congeal.fitting import fit, usual_evidence
 from congeal.freedom import deformed
 from congeal.imageset import Array, prepare, read_inputs
 from congeal.mapping import map_out
-from congeal.posing import gather_evidence
 from congeal.registration import Oriented, Seen, Template, as_placed, leave_one_out
 from congeal.sets import SetArrays, check_position, check_sets, companies
-from congeal.settling import Settled, Shown, placed, settle, settle_anew, standing_of
+from congeal.settling import Settled, placed, settle_all, settle_anew, shown_in, standing_of
 from congeal.sharing import learn_shared
+from congeal.soundness import checked
 from congeal.turning import find_turns
 from congeal.turns import Turned, Whole, plain, turned_anchor
 from congeal.warps import Warps
@@ -51,6 +53,7 @@ def align(
     mirrored_features: Array | None = None,
     mirrored_saliency: Array | None = None,
     position: Array | None = None,
+    parts: Parts | None = None,
     valid: Array | None = None,
     turned: Turned | None = None,
     extent: float = 1.0,
@@ -69,6 +72,9 @@ def align(
             instead, which is a little less exact.
         mirrored_saliency: the same for the saliency.
         position: float32 [k, c] from `congeal.position.position_directions`; absent, nothing is taken out.
+        parts: the places in the backbone where the channels were taken, in order, and how many there; the set
+            is then compared by those that its free matches bear out, alone or together (see
+            `congeal.choosing`); absent, by all channels.
         valid: [n, g, g], 1 where a token lies on the image, 0 on its padding; absent, all are valid.
         turned: the features of the same images at seven other angles; given, things are found at any angle;
             absent, at up to about 45° from each other.
@@ -85,7 +91,8 @@ def align(
         nothing in common is called that: none of them is an error.
 
     Raises:
-        CongealError: if the arrays do not fit each other, or the anchor has another number of images.
+        CongealError: if the arrays, the position or the parts do not fit each other, or the anchor has
+            another number of images.
     """
     one = SetArrays(
         features,
@@ -98,14 +105,17 @@ def align(
         seed=seed,
         anchor=anchor,
     )
-    check_position(position, one.check()[3])
-    return _solved([one], position, resolution, map_resolution, torch.device(device))[0]
+    channels = one.check()[3]
+    check_position(position, channels)
+    check_parts(parts, channels)
+    return _solved([one], position, parts, resolution, map_resolution, torch.device(device))[0]
 
 
 def align_many(
     sets: Sequence[SetArrays],
     *,
     position: Array | None = None,
+    parts: Parts | None = None,
     resolution: int = 64,
     map_resolution: int = 64,
     device: str | torch.device = "cpu",
@@ -117,7 +127,7 @@ def align_many(
 
     Args:
         sets: the arrays of each; features of all have the same channels, grids and extents may differ.
-        position, resolution, map_resolution, device: as of `align`.
+        position, parts, resolution, map_resolution, device: as of `align`.
 
     Returns:
         An alignment a set, in order; none for no sets.
@@ -127,12 +137,15 @@ def align_many(
             set, counted from 0. Nothing has been computed then.
     """
     check_sets(sets, position)
-    return _solved(sets, position, resolution, map_resolution, torch.device(device))
+    if sets:
+        check_parts(parts, np.shape(sets[0].features)[3])
+    return _solved(sets, position, parts, resolution, map_resolution, torch.device(device))
 
 
 def _solved(
     sets: Sequence[SetArrays],
     position: Array | None,
+    parts: Parts | None,
     resolution: int,
     map_resolution: int,
     device: torch.device,
@@ -142,7 +155,7 @@ def _solved(
     for numbers in companies(sets, device):
         turns = {number: _turns(sets[number], nuisance, device) for number in numbers}
         upright = [_upright(sets[number], turns[number]) for number in numbers]
-        company, sources = _side_by_side(upright, nuisance, device)
+        company, sources = _side_by_side(upright, nuisance, parts, device)
         aligned = _aligned(company, upright, sources, resolution, map_resolution)
         for number, found in zip(numbers, aligned, strict=True):
             turn = turns[number]
@@ -168,16 +181,17 @@ def _upright(one: SetArrays, turns: Whole | None) -> SetArrays:
 
 
 def _side_by_side(
-    sets: Sequence[SetArrays], position: Tensor | None, device: torch.device
+    sets: Sequence[SetArrays], position: Tensor | None, parts: Parts | None, device: torch.device
 ) -> tuple[Company, list[Source]]:
     """Each set in its basis; the raw features are not kept on the device."""
-    parts, sources = [], []
+    companies, sources = [], []
     for one in sets:
-        images = prepare(read_inputs(one, one.extent, device), position=position)
-        sources.append(Source(one, images.basis, images.discriminant))
-        parts.append(Company.of(images))
+        choice = choose(one, parts, position, one.extent, one.seed, device)
+        images = prepare(read_inputs(one, one.extent, device), position=position, within=choice.channels)
+        sources.append(Source(one, images.basis, images.discriminant, choice.mixture, choice.weighed))
+        companies.append(Company.of(images))
         del images
-    return Company.joined(parts), sources
+    return Company.joined(companies), sources
 
 
 def _aligned(
@@ -188,7 +202,7 @@ def _aligned(
     map_resolution: int,
 ) -> list[Alignment]:
     device, owner, seeds = images.finite.device, images.members.owner, [one.seed for one in sets]
-    settled = borne_out(images, _settled(images, sets), seeds)
+    settled = borne_out(images, settle_all(images, seeds, [one.anchor for one in sets]), seeds)
     common = torch.tensor([one.verdict.status == OK for one in settled]).to(device)
     standing = standing_of(settled, device)
     learned = learn_shared(images, replace(standing, weight=standing.weight * common[owner]))
@@ -200,7 +214,7 @@ def _aligned(
         ]
         settled = [
             said if one is None else settle_anew(said, shown, each.anchor)
-            for said, one, shown, each in zip(settled, learned, _shown(images), sets, strict=True)
+            for said, one, shown, each in zip(settled, learned, shown_in(images), sets, strict=True)
         ]
     faced, warps = placed(images, settled)
     warps, freedom = deformed(warps, faced, settled, seeds)
@@ -218,25 +232,11 @@ def _aligned(
             sources, images.members.slices, exemplars, evidence, freedom, strict=True
         )
     ]
-    verdicts = [one.verdict for one in settled]
-    return assemble(atlases, verdicts, images.members, warps, maps, faced, figures)
-
-
-def _settled(images: Company, sets: Sequence[SetArrays]) -> list[Settled]:
-    evidence = gather_evidence(
-        images.tokens, images.mirrored_tokens, images.members, [one.seed for one in sets]
-    )
-    shown = _shown(images)
-    return [settle(said, seen, one.anchor) for said, seen, one in zip(evidence, shown, sets, strict=True)]
-
-
-def _shown(images: Company) -> list[Shown]:
-    """What is salient in each set."""
-    saliency, mirrored = images.saliency.cpu(), images.mirrored_saliency.cpu()
-    finite = images.finite.cpu()
-    return [
-        Shown(saliency[rows], mirrored[rows], finite[rows], images.extent) for rows in images.members.slices
+    verdicts = [
+        checked(one.verdict, atlas, warps.a[rows], one.good)
+        for one, atlas, rows in zip(settled, atlases, images.members.slices, strict=True)
     ]
+    return assemble(atlases, verdicts, images.members, warps, maps, faced, figures)
 
 
 def _seen(faced: Oriented, warps: Warps, settled: Sequence[Settled]) -> Seen:

@@ -29,7 +29,8 @@ class StoredAtlas:
 
     features: float16 [a, a, c]. saliency, confidence: float32 [a, a] in [0, 1]. average: uint8 [s, s, 3], the
     average of the aligned images, or None where none could be shown. members: image ids, in the maps' order.
-    deformation: what the maps have beyond a pose: "rigid" (nothing), "flow" or "guided".
+    deformation: what the maps have beyond a pose: "rigid" (nothing), "flow" or "guided". mixture: by which of
+    its features the cluster chose to be compared, as "9.key"; empty where there was nothing to choose.
     """
 
     cluster_id: str
@@ -40,6 +41,7 @@ class StoredAtlas:
     average: npt.NDArray[np.uint8] | None
     members: tuple[str, ...]
     deformation: str
+    mixture: tuple[str, ...]
 
 
 class StoredMaps:
@@ -70,6 +72,8 @@ class StoredMaps:
             average=np.asarray(arrays["average"][:]) if "average" in arrays else None,
             members=self.ids,
             deformation=str(self.group.attrs["deformation"]),
+            # What was published before there was a choice says nothing of it.
+            mixture=tuple(self.group.attrs.get("mixture", ())),
         )
 
     def maps(self, position: int) -> Maps:

@@ -48,6 +48,8 @@ def prepare(source: str, out: str, settings: Settings) -> Lesson:
     choice = choose(settings, there)
     if choice.settings.features.stride is not None:
         raise UserError("distill looks at patches side by side: leave features.stride unset.")
+    if settings.features.beside:
+        raise UserError("a student learns the features of one block: leave features.beside unset.")
     survey = Survey(here, settings.catalog)
     try:
         survey.require_images(settings.catalog)

@@ -47,7 +47,8 @@ class FeaturesSettings(Section):
     """backbone: a timm name, or "embedded"; None: chosen by what can be had (see tasks.choice).
 
     weights: a safetensors path or URL; None: timm's hub, or the package's for the embedded backbone.
-    image_size: pixels. image_size and stride None: the backbone's own. shard_bytes: of a unit's features.
+    image_size: pixels. image_size and stride None: the backbone's own. beside: further blocks and facets, as
+    9.key: each set is then compared by those that its own images bear out. shard_bytes: of a unit's features.
     """
 
     backbone: str | None = None
@@ -55,6 +56,7 @@ class FeaturesSettings(Section):
     image_size: PositiveInt | None = None
     layer: int = -1
     facet: Literal["token", "key", "query", "value"] = "token"
+    beside: Names = ()
     stride: PositiveInt | None = None
     mirror: bool = True
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"

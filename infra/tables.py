@@ -70,7 +70,12 @@ CLUSTERS = _schema(
     "One row a set of images that show the same kind of thing, and that share one atlas.",
     ("cluster_id",),
     ("cluster_id", _TEXT, "digest of the images that founded it; it keeps it as they come and go"),
-    ("status", _TEXT, "ok, single, nothing-in-common or another honest answer"),
+    (
+        "status",
+        _TEXT,
+        "ok; single: one image; nothing-in-common: nothing that its images share was found; collapsed: what "
+        "came out is no alignment. In the last two every confidence is 0",
+    ),
     ("n_images", pa.int32(), "images in the cluster"),
     ("n_members", pa.int32(), "images that built the atlas"),
     ("n_outliers", pa.int32(), "images that do not fit the atlas"),

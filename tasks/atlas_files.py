@@ -130,6 +130,8 @@ def encode(
         "status": stored.status,
         "evidence": stored.atlas.evidence,
         "deformation": stored.atlas.deformation,
+        "mixture": list(stored.atlas.mixture),
+        "weighed": [[list(one), share] for one, share in stored.atlas.weighed.items()],
         "image_ids": [member.image_id for member in stored.members],
         "sizes": [[member.width, member.height] for member in stored.members],
         "weights_fingerprint": weights,
@@ -179,13 +181,15 @@ def _part(atlas: Atlas, name: str) -> npt.NDArray[Any]:
 def _read_atlas(group: Any) -> Atlas:
     from congeal.atlas import Atlas, Exemplars
 
-    arrays = {name: np.asarray(group[f"atlas/{name}"][:]) for name in ATLAS}
+    arrays: dict[str, Any] = {name: np.asarray(group[f"atlas/{name}"][:]) for name in ATLAS}
     exemplars = {name.partition("/")[2]: arrays.pop(name) for name in ATLAS if name.startswith("exemplars/")}
     return Atlas(
         **arrays,
         exemplars=Exemplars(**exemplars),
         evidence=float(group.attrs["evidence"]),
         deformation=str(group.attrs["deformation"]),
+        mixture=tuple(group.attrs["mixture"]),
+        weighed={tuple(one): float(share) for one, share in group.attrs["weighed"]},
     )
 
 

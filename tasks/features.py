@@ -80,8 +80,9 @@ def scope(settings: Settings, weights: Weights) -> str:
         asked.stride,
         asked.mirror,
         asked.precision,
-        # Upright is what all features were before there was a choice: their digests stay.
+        # Upright, from one place, is what all features were before there was a choice: their digests stay.
         *(["any"] if at_any_angle(settings) else []),
+        *([list(asked.beside)] if asked.beside else []),
         length=16,
     )
 
@@ -263,6 +264,7 @@ def _attributes(
         "weights_fingerprint": weights.fingerprint,
         "layer": settings.features.layer,
         "facet": settings.features.facet,
+        "taps": [[str(tap), size] for tap, size in backbone.taps.items()],
         "stride": backbone.stride,
         "precision": str(backbone.precision),
     }

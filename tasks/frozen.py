@@ -74,9 +74,9 @@ def _best(stored: Stored) -> str:
 def anchor_of(stored: Stored, members: Sequence[Member]) -> Anchor | None:
     """The poses that an atlas knows of some images; None if they mean nothing."""
     from congeal.anchoring import Anchor
-    from congeal.atlas import NOTHING_IN_COMMON
+    from congeal.atlas import MEANINGLESS
 
-    if stored.status == NOTHING_IN_COMMON:
+    if stored.status in MEANINGLESS:
         return None
     place = {member.image_id: at for at, member in enumerate(stored.members)}
     rows = np.array([place.get(member.image_id, -1) for member in members])

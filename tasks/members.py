@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -72,7 +72,7 @@ class Member(NamedTuple):
 class Dense:
     """The features of n images. features: float16 [n, g, g, c]; saliency: float16 [n, g, g]; mirrored: of the
     images mirrored left to right, or None; turned: of the images turned, or None; extent: see
-    congeal.coordinates.
+    congeal.coordinates; taps: where in the backbone the channels were taken, in order, and how many there.
     """
 
     features: Array
@@ -81,6 +81,7 @@ class Dense:
     mirrored_saliency: Array | None
     extent: float
     turned: Turned | None
+    taps: dict[str, int]
 
 
 def read_members(table: Location, cluster_id: str) -> list[Member]:
@@ -97,7 +98,7 @@ def read_features(destination: Location, members: Sequence[Member]) -> Dense:
     for position, member in enumerate(members):
         by_unit[member.features_unit].append(position)
 
-    def read(item: tuple[str, list[int]]) -> tuple[list[int], dict[str, Array], float]:
+    def read(item: tuple[str, list[int]]) -> tuple[list[int], dict[str, Array], Mapping[str, Any]]:
         name, positions = item
         scope, unit = name.split("/")
         place = address(destination, features.STAGE, features.VERSION, scope, unit)
@@ -107,12 +108,12 @@ def read_features(destination: Location, members: Sequence[Member]) -> Dense:
         group: Any = open_group(outputs_location(destination, marker) / features.GROUP)
         rows = [members[position].features_row for position in positions]
         parts = {key: read_rows(group[key], rows) for key in (*DENSE, *TURNED) if key in group}
-        return positions, parts, float(group.attrs["extent"])
+        return positions, parts, dict(group.attrs)
 
     arrays: dict[str, Array] = {}
-    extents = set()
-    for positions, parts, extent in in_threads(read, sorted(by_unit.items())):
-        extents.add(extent)
+    attributes: dict[str, Any] = {}
+    for positions, parts, facts in in_threads(read, sorted(by_unit.items())):
+        attributes.update(facts)
         for key, part in parts.items():
             if key not in arrays:
                 arrays[key] = np.empty((len(members), *part.shape[1:]), part.dtype)
@@ -128,8 +129,10 @@ def read_features(destination: Location, members: Sequence[Member]) -> Dense:
         arrays["saliency"],
         arrays.get("features_mirrored"),
         arrays.get("saliency_mirrored"),
-        extents.pop(),
+        float(attributes["extent"]),
         turned,
+        # Features from one place were stored before there was a choice of more.
+        {str(tap): int(size) for tap, size in attributes.get("taps", ())},
     )
 
 
@@ -159,6 +162,7 @@ def align_set(
             mirrored_saliency=dense.mirrored_saliency,
             turned=dense.turned,
             position=directions,
+            parts=dense.taps or None,
             extent=dense.extent,
             resolution=settings.atlases.resolution,
             map_resolution=settings.atlases.map_resolution,

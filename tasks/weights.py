@@ -73,6 +73,7 @@ def backbone_spec(weights: Weights, settings: FeaturesSettings) -> BackboneSpec:
         image_size=settings.image_size,
         layer=settings.layer,
         facet=settings.facet,
+        beside=settings.beside,
         stride=settings.stride,
         precision=settings.precision,
     )

@@ -114,6 +114,20 @@ def test_keys_and_queries_are_the_projections_heads_concatenated(
         torch.testing.assert_close(seen.features, reference.patches(expected))
 
 
+def test_features_taken_at_several_places_lie_one_after_the_other() -> None:
+    images = pictures(96)
+    together = load(TINY, image_size=96, beside=("2.key", "-2.token"))
+    assert list(map(str, together.taps)) == ["5.token", "2.key", "4.token"]
+    assert together.channels == sum(together.taps.values())
+    alone = [
+        load(TINY, image_size=96, layer=layer, facet=facet)(images).features
+        for layer, facet in ((-1, "token"), (2, "key"), (4, "token"))
+    ]
+    parts = torch.split(together(images).features, list(together.taps.values()), -1)
+    for part, expected in zip(parts, alone, strict=True):
+        torch.testing.assert_close(part, torch.nn.functional.normalize(expected, dim=-1))
+
+
 def test_dino_with_stride_four_as_the_paper_has_it() -> None:
     spec = BackboneSpec("dino_vits8", image_size=64, stride=4, layer=0, facet="value", precision="float32")
     shape = geometry(spec)

@@ -49,7 +49,7 @@ def test_facings_that_explain_no_more_are_not(monkeypatch: pytest.MonkeyPatch) -
         asked.append(found.otherwise is not None)
         return found
 
-    monkeypatch.setattr("congeal.solver.settle", watched)
+    monkeypatch.setattr("congeal.settling.settle", watched)
     assert not solved(made).mirrored.any()
     assert asked == [True]
 

@@ -14,6 +14,7 @@ class Backbone:
 
     image_size, grid, channels = 64, GRID, CHANNELS
     device = torch.device("cpu")
+    taps = {"last": CHANNELS}  # noqa: RUF012
 
     def __init__(self) -> None:
         generator = torch.Generator().manual_seed(0)
@@ -36,6 +37,20 @@ def test_the_directions_of_place_are_found() -> None:
     assert torch.allclose(found @ found.T, torch.eye(3), atol=1e-5)
     captured = (backbone.axes @ found.T).norm(dim=1)
     assert float(captured.min()) > 0.9
+
+
+def test_each_part_of_the_features_has_its_own_directions() -> None:
+    class Twice(Backbone):
+        channels, taps = 2 * CHANNELS, {"last": CHANNELS, "again": CHANNELS}
+
+        def __call__(self, images: np.ndarray) -> DenseFeatures:
+            once = super().__call__(images)
+            return once._replace(features=torch.cat([once.features, 3 * once.features], -1))
+
+    alone = position_directions(Backbone(), directions=3)  # type: ignore[arg-type]
+    found = position_directions(Twice(), directions=3)  # type: ignore[arg-type]
+    expected = np.kron(np.eye(2, dtype=np.float32), alone)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_the_answer_is_the_same_every_time() -> None:

@@ -192,6 +192,7 @@ def test_students_and_teachers_that_do_not_fit(source: Path, tmp_path: Path, wei
     other = sets(weights, "distill.student=test_vit:1", f"distill.start={weights}")
     assert "distill.bits 3.5 suits a part of the teacher only" in refused(source, out, *other)
     assert "leave features.stride unset" in refused(source, out, *sets(weights, "features.stride=8"))
+    assert "leave features.beside unset" in refused(source, out, *sets(weights, "features.beside=1.key"))
 
 
 def test_the_embedded_backbone_teaches_nobody(source: Path, tmp_path: Path) -> None:

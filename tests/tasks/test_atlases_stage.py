@@ -95,6 +95,20 @@ def test_an_atlas_needs_no_pictures(
     np.testing.assert_array_equal(group["maps/forward"][:], undisturbed["maps/forward"][:])
 
 
+def test_an_atlas_says_which_features_its_images_chose(finished: Path, tmp_path: Path, weights: Path) -> None:
+    run(finished / "source", tmp_path / "out", tiny(weights, "features.beside=0.token,1.key"))
+    _, _, group = atlas(tmp_path / "out")
+    weighed = {tuple(names): share for names, share in group.attrs["weighed"]}
+    (usual,) = next(iter(weighed))
+    assert usual.endswith(".token")
+    assert len(weighed) == 4
+    assert max(weighed, key=len) == (usual, "0.token", "1.key")
+    assert tuple(group.attrs["mixture"]) in weighed
+    _, _, plain = atlas(finished / "destination")
+    assert group["atlas/features"].shape[-1] == 3 * plain["atlas/features"].shape[-1]
+    assert (list(plain.attrs["mixture"]), list(plain.attrs["weighed"])) == ([], [])
+
+
 @pytest.mark.parametrize(("count", "columns"), [(1, 2), (4, 3), (24, 6)])
 def test_a_sheet_is_a_little_wider_than_high(count: int, columns: int) -> None:
     assert columns_for(count) == columns
