@@ -68,6 +68,7 @@ def only(given: Given, mixture: Mixture) -> Given:
         mirrored=given.mirrored[..., kept],
         position=given.position[given.position[:, kept].any(1)][:, kept],
         parts=None,
+        blank=None,
     )
 
 

@@ -69,7 +69,7 @@ class Given:
     """The arrays of n images: arguments of `congeal.align`.
 
     features, mirrored: float16 [n, g, g, c]; saliency, mirrored_saliency: float16 [n, g, g]; valid: float32
-    [n, g, g]; position: float32 [k, c]; parts: see `congeal.choosing`, None where there is nothing to choose.
+    [n, g, g]; position, parts, blank: see `congeal.align`, None where they are not known.
     """
 
     features: npt.NDArray[np.float16]
@@ -80,6 +80,7 @@ class Given:
     extent: float
     position: npt.NDArray[np.float32] | None
     parts: dict[str, int] | None = None
+    blank: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.features)
@@ -104,7 +105,7 @@ class Given:
     @property
     def for_align(self) -> dict[str, Any]:
         """The arguments of `congeal.align`."""
-        return self.for_fit | {"position": self.position, "parts": self.parts}
+        return self.for_fit | {"position": self.position, "parts": self.parts, "blank": self.blank}
 
 
 ARRAYS = ("features", "saliency", "mirrored", "mirrored_saliency", "valid")
@@ -162,6 +163,14 @@ class Extractor:
         made = self._kept("position", b"", lambda: {"directions": position_directions(self.backbone)})
         return made["directions"]
 
+    @functools.cached_property
+    def blank(self) -> npt.NDArray[np.float32]:
+        """The backbone's contrast where there is no content."""
+        from congeal.position import blank_contrast
+
+        made = self._kept("blank", b"", lambda: {"blank": blank_contrast(self.backbone, self.position)})
+        return made["blank"]
+
     def named(self, name: str, protocol: Protocol | None = None) -> FeaturedSet:
         """An annotated set by its name; protocol None: the usual one."""
         annotated = load(place_of(name))
@@ -190,7 +199,7 @@ class Extractor:
         valid = np.stack([frame.inside(frame.to_pixels(centres)) for frame in frames]).astype(np.float32)
         arrays = (made[name] for name in ("features", "saliency", "mirrored", "mirrored_saliency"))
         parts = {str(tap): size for tap, size in self._shape.taps.items()}
-        return Given(*arrays, valid, extent, self.position, parts)
+        return Given(*arrays, valid, extent, self.position, parts, self.blank)
 
     @functools.cached_property
     def _shape(self) -> Any:

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from congeal.atlas import OK, Mixture
+from congeal.backbone_facts import Parts
 from congeal.company import Company
-from congeal.errors import CongealError
 from congeal.facings import borne_out
 from congeal.imageset import Arrays, prepare, read_inputs, some_of
 from congeal.registration import follow
@@ -23,7 +23,6 @@ from congeal.reliability import explained, travel
 from congeal.settling import placed, settle_all
 from congeal.warps import recentred
 
-Parts = Mapping[str, int]  # where in the backbone channels were taken, in order, and how many there
 ASKED = 12  # images at most that a mixture is tried on
 GAIN = 0.01  # share of free matches that a mixture must explain beyond what the first part does
 
@@ -42,13 +41,6 @@ class Choice:
     mixture: Mixture = ()
     channels: Tensor | None = None
     weighed: Mapping[Mixture, float] = field(default_factory=dict)
-
-
-def check_parts(parts: Parts | None, channels: int) -> None:
-    """Raises CongealError if parts do not make up features of so many channels."""
-    if parts is not None and (sum(parts.values()) != channels or min(parts.values()) < 1):
-        told = ", ".join(f"{name} {size}" for name, size in parts.items())
-        raise CongealError(f"parts ({told}) do not make up features of {channels} channels")
 
 
 def mixtures(names: Sequence[str]) -> list[Mixture]:

@@ -24,7 +24,8 @@ class Company:
         members: which set each image is of.
         features, mirrored: [n, g, g, d], unit length, of the images and of their mirror images.
         saliency, mirrored_saliency, valid: [n, g, g].
-        finite: bool [n].
+        sound: bool [n], the images that can be used.
+        blank: bool [n], of the others those that show nothing.
         extent: half the side of the token grid in frame units.
         tokens, mirrored_tokens: the most salient tokens of the images and of their mirror images.
     """
@@ -35,7 +36,8 @@ class Company:
     saliency: Tensor
     mirrored_saliency: Tensor
     valid: Tensor
-    finite: Tensor
+    sound: Tensor
+    blank: Tensor
     extent: float
     tokens: Tokens
     mirrored_tokens: Tokens
@@ -51,7 +53,8 @@ class Company:
             images.saliency,
             images.mirrored_saliency,
             inputs.valid,
-            inputs.finite,
+            inputs.sound,
+            inputs.blank,
             inputs.extent,
             select_tokens(images.features, images.saliency, inputs.extent, TOKENS),
             select_tokens(images.mirrored, images.mirrored_saliency, inputs.extent, TOKENS),
@@ -64,13 +67,14 @@ class Company:
             return parts[0]
         sizes = [size for part in parts for size in part.members.sizes]
         return cls(
-            Membership.of(sizes, parts[0].finite.device),
+            Membership.of(sizes, parts[0].sound.device),
             torch.cat([part.features for part in parts]),
             torch.cat([part.mirrored for part in parts]),
             torch.cat([part.saliency for part in parts]),
             torch.cat([part.mirrored_saliency for part in parts]),
             torch.cat([part.valid for part in parts]),
-            torch.cat([part.finite for part in parts]),
+            torch.cat([part.sound for part in parts]),
+            torch.cat([part.blank for part in parts]),
             parts[0].extent,
             Tokens.joined([part.tokens for part in parts]),
             Tokens.joined([part.mirrored_tokens for part in parts]),

@@ -26,7 +26,7 @@ def borne_out(images: Company, settled: Sequence[Settled], seeds: Sequence[int])
     doubtful = [one.otherwise is not None and one.verdict.status == OK for one in settled]
     if not any(doubtful):
         return list(settled)
-    flags = torch.tensor(doubtful).to(images.finite.device)
+    flags = torch.tensor(doubtful).to(images.sound.device)
     rows = torch.nonzero(flags[images.members.owner])[:, 0]
     others = [one.otherwise or one for one in settled]
     gain = _explained(images, others, rows, seeds) - _explained(images, settled, rows, seeds)
@@ -41,5 +41,5 @@ def _explained(images: Company, settled: Sequence[Settled], rows: Tensor, seeds:
     faced, warps = everybody[rows], poses[rows]
     journeys = travel(faced, seeds)
     if journeys is None:
-        return torch.zeros(len(settled), device=images.finite.device)
+        return torch.zeros(len(settled), device=images.sound.device)
     return explained(follow(warps, faced), journeys)

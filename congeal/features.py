@@ -32,6 +32,24 @@ class Basis:
         unit = torch.nn.functional.normalize(features.float(), dim=-1)
         return torch.nn.functional.normalize((unit - self.mean) @ self.projection, dim=-1)
 
+    def contrast(self, features: Tensor, valid: Tensor) -> Tensor:
+        """How much the places of an image differ in what is compared, float32 [n] in [0, 1]: 0 if in nothing.
+
+        It is the variance of the tokens within the image, of which what is compared has length 1 before the
+        projection.
+
+        Args:
+            features: [n, g, g, c] raw features.
+            valid: [n, g, g], 1 on the image, 0 on its padding.
+        """
+        unit = torch.nn.functional.normalize(features.float(), dim=-1).flatten(1, 2)
+        weight = valid.flatten(1)
+        weight = (weight / weight.sum(1, keepdim=True).clamp_min(1))[..., None]
+        compared = unit @ self.projection
+        spread = (weight * (compared - (weight * compared).sum(1, keepdim=True)) ** 2).sum((1, 2))
+        length = (weight * (unit * (self.projection != 0).any(1)) ** 2).sum((1, 2))
+        return spread / length.clamp_min(1e-9)
+
 
 def fit_basis(
     features: Tensor,

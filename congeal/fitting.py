@@ -71,7 +71,7 @@ def _into(atlas: Atlas, arrays: Arrays, extent: float, device: str | torch.devic
         torch.as_tensor(atlas.mean, device=device), torch.as_tensor(atlas.projection, device=device)
     )
     learned = torch.as_tensor(atlas.discriminant, device=device)
-    return prepare(inputs, basis, Discriminant(learned[:-1], learned[-1]))
+    return prepare(inputs, basis, Discriminant(learned[:-1], learned[-1]), least=atlas.least)
 
 
 def _best_turns(
@@ -102,17 +102,17 @@ def _fitted(
     found = _faced_poses([atlas.exemplars], images, [seed])
     mirrored, support = found.mirrored, found.pose.score / found.total.clamp_min(1e-9)
     standing = found.pose.score / atlas.evidence if atlas.evidence > 0 else torch.ones_like(support)
-    reasons = judge(standing, images.finite)
-    faced = images.facing(mirrored, images.finite.float())
+    reasons = judge(standing, images.sound, images.blank)
+    faced = images.facing(mirrored, images.sound.float())
     warps = rigid(found.pose.a, found.pose.b, mirrored, template.features.shape[1])
     if atlas.deformation != RIGID:
         warps = follow(warps, faced, template)
-    one_by_one = torch.full_like(images.finite, atlas.deformation == GUIDED)
+    one_by_one = torch.full_like(images.sound, atlas.deformation == GUIDED)
     resolution = atlas.saliency.shape[0]
     maps, figures = map_out(always(template), faced, warps, one_by_one, resolution, map_resolution)
     score, other = found.pose.score.sum(), found.other.sum()
     margin = float((score - other) / (score + other).clamp_min(1e-9))
-    verdict = Verdict(OK, support, reasons, margin, int((support * images.finite).argmax()))
+    verdict = Verdict(OK, support, reasons, margin, int((support * images.sound).argmax()))
     return assemble([atlas], [verdict], images.members, warps, maps, faced, figures)[0]
 
 
@@ -167,7 +167,7 @@ class _Found:
 def _faced_poses(
     exemplars: Sequence[Exemplars], images: Company, seeds: Sequence[int], without: Tensor | None = None
 ) -> _Found:
-    known = as_known(exemplars, images.finite.device)
+    known = as_known(exemplars, images.sound.device)
     plain, plain_total = posed(known, images.tokens, images.members, seeds, without)
     turned, turned_total = posed(known, images.mirrored_tokens, images.members, seeds, without)
     mirrored = turned.score * (1 - FACING_PRIOR) > plain.score * (1 + FACING_PRIOR)

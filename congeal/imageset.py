@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,8 @@ class Inputs:
         saliency, mirrored_saliency, valid: [n, g, g]; ``valid`` is 0 on padding and on images that are not
             finite.
         finite: bool [n].
+        blank: bool [n], images in which no place differs from another by more than its position; known once
+            there is a basis.
         extent: half the side of the token grid in frame units.
     """
 
@@ -47,7 +49,23 @@ class Inputs:
     mirrored_saliency: Tensor
     valid: Tensor
     finite: Tensor
+    blank: Tensor
     extent: float
+
+    @property
+    def sound(self) -> Tensor:
+        """bool [n]: the images that can be used."""
+        return self.finite & ~self.blank
+
+    def told_by(self, basis: Basis, least: float) -> Inputs:
+        """The same with the blank ones among them known; no token of those is valid.
+
+        least: contrast that an image has which is not blank, see `congeal.features.Basis.contrast`.
+        """
+        blank = self.finite & (basis.contrast(self.features, self.valid) < least)
+        if not bool(blank.any()):
+            return self
+        return replace(self, blank=blank, valid=torch.where(blank.view(-1, 1, 1), 0.0, self.valid))
 
 
 def some_of(arrays: Arrays, rows: slice) -> Arrays:
@@ -104,7 +122,9 @@ def read_inputs(arrays: Arrays, extent: float, device: str | torch.device) -> In
             torch.where(finite.view(-1, *(1,) * (array.ndim - 1)), array, torch.zeros_like(array))
             for array in read
         )
-    return Inputs(plain, turned, attention, turned_attention, on_image, finite, extent)
+    return Inputs(
+        plain, turned, attention, turned_attention, on_image, finite, torch.zeros_like(finite), extent
+    )
 
 
 def raw_facing(arrays: Arrays, rows: slice, mirrored: Tensor) -> Tensor:
@@ -142,13 +162,16 @@ def prepare(
     discriminant: Discriminant | None = None,
     position: Tensor | None = None,
     within: Tensor | None = None,
+    least: float = 0.0,
 ) -> ImageSet:
     """Bring a set into its basis and find its co-saliency; both are learned from it unless they are given.
 
-    position, within: as of `congeal.features.fit_basis`.
+    position, within: as of `congeal.features.fit_basis`. least: contrast of an image that is not blank.
     """
     if basis is None:
         basis = fit_basis(inputs.features, inputs.valid, CHANNELS, position, within)
+    if least > 0:
+        inputs = inputs.told_by(basis, least)
     features, mirrored = basis(inputs.features), basis(inputs.mirrored)
     turned = inputs.valid.flip(2)
     if discriminant is None:

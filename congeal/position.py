@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 DIRECTIONS = 8
 PROBES = 8
+PLAIN = (0, 128, 255)  # black, grey, white
 
 
 def probe_images(size: int, count: int = PROBES) -> npt.NDArray[np.uint8]:
@@ -60,6 +61,29 @@ def position_directions(backbone: Backbone, directions: int = DIRECTIONS) -> npt
     found = [_leading(part, directions).numpy() for part in torch.split(offset, sizes, -1)]
     signed: npt.NDArray[np.float32] = scipy.linalg.block_diag(*found)
     return signed
+
+
+def blank_contrast(backbone: Backbone, directions: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """How much the tokens of an image without content differ for all that, float32 [p], in each part.
+
+    It is their variance within the image, of unit-length features without their position: the largest of
+    black, grey and white. An image whose features differ hardly more shows nothing.
+
+    directions: from `position_directions`.
+    """
+    size = backbone.image_size
+    plain = np.stack([np.full((size, size, 3), value, np.uint8) for value in PLAIN])
+    known = torch.tensor(directions, device=backbone.device)
+    found = []
+    start = 0
+    for part in torch.split(backbone(plain).features.float(), list(backbone.taps.values()), -1):
+        own = known[:, start : start + part.shape[-1]]
+        start += part.shape[-1]
+        unit = normalize(part, dim=-1).flatten(1, 2)
+        offset = unit - unit.mean(1, keepdim=True)
+        offset = offset - (offset @ own.T) @ own
+        found.append(float((offset**2).sum(-1).mean(1).max()))
+    return np.array(found, np.float32)
 
 
 def _leading(offset: torch.Tensor, directions: int) -> torch.Tensor:

@@ -115,16 +115,19 @@ def _weighted_median(values: Tensor, weight: Tensor) -> Tensor:
     return torch.where(mass[..., -1] > 0, median, torch.full_like(median, 2.0))
 
 
-def judge(standing: Tensor, finite: Tensor) -> list[str | None]:
+def judge(standing: Tensor, sound: Tensor, blank: Tensor) -> list[str | None]:
     """Why each image is an outlier, or None.
 
     Args:
         standing: float32 [n], matches that agree with the image's pose, as a share of the set's usual.
-        finite: bool [n], whether its features are numbers.
+        sound: bool [n], whether an image can be used.
+        blank: bool [n], whether it cannot be used since it shows nothing; else its features are no numbers.
     """
     reasons: list[str | None] = []
-    for share, is_finite in zip(standing.tolist(), finite.tolist(), strict=True):
-        if not is_finite:
+    for share, used, empty in zip(standing.tolist(), sound.tolist(), blank.tolist(), strict=True):
+        if empty:
+            reasons.append("it shows nothing by which one place in it could be told from another")
+        elif not used:
             reasons.append("its features are not finite numbers")
         elif share < STANDING:
             reasons.append(

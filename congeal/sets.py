@@ -10,7 +10,7 @@ import torch
 
 from congeal.anchoring import Anchor
 from congeal.errors import CongealError
-from congeal.imageset import CHANNELS, Array, Arrays, check_arrays
+from congeal.imageset import CHANNELS, Arrays, check_arrays
 from congeal.posing import TOKENS
 from congeal.turns import Turned
 
@@ -47,7 +47,7 @@ class SetArrays(Arrays):
         return shape
 
 
-def check_sets(sets: Sequence[SetArrays], position: Array | None) -> None:
+def check_sets(sets: Sequence[SetArrays]) -> None:
     """Raises CongealError, with the place of the set, if one is not sound or does not go with the others."""
     for number, one in enumerate(sets):
         try:
@@ -60,16 +60,6 @@ def check_sets(sets: Sequence[SetArrays], position: Array | None) -> None:
                 f"set {number}: its features have {channels} channels, those of set 0 {usual}; "
                 "all sets of a call come from one backbone"
             )
-    if sets:
-        check_position(position, np.shape(sets[0].features)[3])
-
-
-def check_position(position: Array | None, channels: int) -> None:
-    """Raises CongealError if position directions are not of so many channels."""
-    if position is not None and np.shape(position)[1:] != (channels,):
-        raise CongealError(
-            f"position has the shape {list(np.shape(position))}, the features ask for [k, {channels}]"
-        )
 
 
 def companies(sets: Sequence[SetArrays], device: torch.device) -> list[list[int]]:

@@ -30,13 +30,15 @@ class Shown:
 
     Attributes:
         saliency, mirrored: float32 [n, g, g], of the images and of their mirror images.
-        finite: bool [n].
+        sound: bool [n], the images that can be used.
+        blank: bool [n], of the others those that show nothing.
         extent: half the side of the token grid in frame units.
     """
 
     saliency: Tensor
     mirrored: Tensor
-    finite: Tensor
+    sound: Tensor
+    blank: Tensor
     extent: float
 
 
@@ -83,16 +85,17 @@ def settle_all(
 def shown_in(images: Company) -> list[Shown]:
     """What is salient in each set."""
     saliency, mirrored = images.saliency.cpu(), images.mirrored_saliency.cpu()
-    finite = images.finite.cpu()
+    sound, blank = images.sound.cpu(), images.blank.cpu()
     return [
-        Shown(saliency[rows], mirrored[rows], finite[rows], images.extent) for rows in images.members.slices
+        Shown(saliency[rows], mirrored[rows], sound[rows], blank[rows], images.extent)
+        for rows in images.members.slices
     ]
 
 
 def settle(evidence: PairEvidence, shown: Shown, anchor: Anchor | None) -> Settled:
     """Poses from the evidence of all pairs, and who is an outlier."""
-    finite, n = shown.finite, len(shown.finite)
-    if int(finite.sum()) < 2:
+    n = len(shown.sound)
+    if int(shown.sound.sum()) < 2:
         return _alone(shown, anchor)
     shared = matched_tokens(n, evidence)
     first, *others = (
@@ -103,20 +106,19 @@ def settle(evidence: PairEvidence, shown: Shown, anchor: Anchor | None) -> Settl
 
 def _judged(poses: Poses, margin: float, shared: Tensor, shown: Shown, anchor: Anchor | None) -> Settled:
     """Who belongs, by these poses; shared: float32 [n], the matched tokens of each image."""
-    finite = shown.finite
-    usual = float(shared[finite].median())
+    sound = shown.sound
+    usual = float(shared[sound].median())
     standing = shared * poses.support / max(usual, 1e-6)
-    reasons = judge(standing, finite)
+    reasons = judge(standing, sound, shown.blank)
     status = OK
     if usual < COMMON or sum(reason is None for reason in reasons) < 2:
         status = NOTHING_IN_COMMON
         shared_nothing = "the set has nothing in common that could be found"
         reasons = [
-            shared_nothing if sound else reason
-            for reason, sound in zip(reasons, finite.tolist(), strict=True)
+            shared_nothing if used else reason for reason, used in zip(reasons, sound.tolist(), strict=True)
         ]
     good = torch.tensor([reason is None for reason in reasons])
-    weight = (good if status == OK else finite).float()
+    weight = (good if status == OK else sound).float()
     medoid = int((standing * (good + 1e-3)).argmax())
     verdict = Verdict(status, poses.support, reasons, margin, medoid)
     return Settled(_placed(poses, shown, weight, anchor), weight, standing, good, usual, verdict)
@@ -146,7 +148,7 @@ def standing_of(settled: Sequence[Settled], device: torch.device) -> Standing:
 
 def placed(images: Company, settled: Sequence[Settled]) -> tuple[Oriented, Warps]:
     """The images in their facings, and warps that amount to their poses."""
-    standing = standing_of(settled, images.finite.device)
+    standing = standing_of(settled, images.sound.device)
     faced = images.facing(standing.mirrored, standing.weight)
     resolution = min(faced.saliency.shape[1], FINEST)
     return faced, rigid(standing.a, standing.b, standing.mirrored, resolution)
@@ -154,14 +156,14 @@ def placed(images: Company, settled: Sequence[Settled]) -> tuple[Oriented, Warps
 
 def _alone(shown: Shown, anchor: Anchor | None) -> Settled:
     """The answer for a set in which at most one image can be used: it is its own atlas."""
-    finite, n = shown.finite, len(shown.finite)
+    sound, n = shown.sound, len(shown.sound)
     one, support = torch.ones(n, dtype=torch.complex64), torch.ones(n)
     still = torch.zeros(n, dtype=torch.bool)
     poses = Poses(still, one, torch.zeros_like(one), support)
-    weight = finite.float()
-    status = SINGLE if bool(finite.any()) else NOTHING_IN_COMMON
-    verdict = Verdict(status, support, judge(support, finite), 0.0, int(weight.argmax()))
-    return Settled(_placed(poses, shown, weight, anchor), weight, weight, finite, 0.0, verdict)
+    weight = sound.float()
+    status = SINGLE if bool(sound.any()) else NOTHING_IN_COMMON
+    verdict = Verdict(status, support, judge(support, sound, shown.blank), 0.0, int(weight.argmax()))
+    return Settled(_placed(poses, shown, weight, anchor), weight, weight, sound, 0.0, verdict)
 
 
 def _placed(poses: Poses, shown: Shown, weight: Tensor, anchor: Anchor | None) -> Poses:

@@ -26,7 +26,8 @@ from torch import Tensor
 from congeal.anchoring import Anchor
 from congeal.assembly import Source, assemble, build_atlas
 from congeal.atlas import GUIDED, OK, Alignment
-from congeal.choosing import Parts, check_parts, choose
+from congeal.backbone_facts import BackboneFacts, Parts
+from congeal.choosing import choose
 from congeal.company import Company
 from congeal.exemplars import keep
 from congeal.facings import borne_out
@@ -35,7 +36,7 @@ from congeal.freedom import deformed
 from congeal.imageset import Array, prepare, read_inputs
 from congeal.mapping import map_out
 from congeal.registration import Oriented, Seen, Template, as_placed, leave_one_out
-from congeal.sets import SetArrays, check_position, check_sets, companies
+from congeal.sets import SetArrays, check_sets, companies
 from congeal.settling import Settled, placed, settle_all, settle_anew, shown_in, standing_of
 from congeal.sharing import learn_shared
 from congeal.soundness import checked
@@ -54,6 +55,7 @@ def align(
     mirrored_saliency: Array | None = None,
     position: Array | None = None,
     parts: Parts | None = None,
+    blank: Sequence[float] | None = None,
     valid: Array | None = None,
     turned: Turned | None = None,
     extent: float = 1.0,
@@ -75,6 +77,7 @@ def align(
         parts: the places in the backbone where the channels were taken, in order, and how many there; the set
             is then compared by those that its free matches bear out, alone or together (see
             `congeal.choosing`); absent, by all channels.
+        blank: from `congeal.position.blank_contrast`; absent, images that show nothing are not known as such.
         valid: [n, g, g], 1 where a token lies on the image, 0 on its padding; absent, all are valid.
         turned: the features of the same images at seven other angles; given, things are found at any angle;
             absent, at up to about 45° from each other.
@@ -87,11 +90,11 @@ def align(
         device: where to compute.
 
     Returns:
-        The alignment. An image without finite features is an outlier, a set of one its own atlas, a set with
-        nothing in common is called that: none of them is an error.
+        The alignment. An image that shows nothing, or has no finite features, is an outlier, a set of one its
+        own atlas, a set with nothing in common is called that: none of them is an error.
 
     Raises:
-        CongealError: if the arrays, the position or the parts do not fit each other, or the anchor has
+        CongealError: if the arrays, position, parts or blank do not fit each other, or the anchor has
             another number of images.
     """
     one = SetArrays(
@@ -105,10 +108,9 @@ def align(
         seed=seed,
         anchor=anchor,
     )
-    channels = one.check()[3]
-    check_position(position, channels)
-    check_parts(parts, channels)
-    return _solved([one], position, parts, resolution, map_resolution, torch.device(device))[0]
+    facts = BackboneFacts(position, parts, blank)
+    facts.check(one.check()[3])
+    return _solved([one], facts, resolution, map_resolution, torch.device(device))[0]
 
 
 def align_many(
@@ -116,6 +118,7 @@ def align_many(
     *,
     position: Array | None = None,
     parts: Parts | None = None,
+    blank: Sequence[float] | None = None,
     resolution: int = 64,
     map_resolution: int = 64,
     device: str | torch.device = "cpu",
@@ -127,7 +130,7 @@ def align_many(
 
     Args:
         sets: the arrays of each; features of all have the same channels, grids and extents may differ.
-        position, parts, resolution, map_resolution, device: as of `align`.
+        position, parts, blank, resolution, map_resolution, device: as of `align`.
 
     Returns:
         An alignment a set, in order; none for no sets.
@@ -136,26 +139,26 @@ def align_many(
         CongealError: if the arrays of a set do not fit each other, or not those of the others; it says which
             set, counted from 0. Nothing has been computed then.
     """
-    check_sets(sets, position)
+    check_sets(sets)
+    facts = BackboneFacts(position, parts, blank)
     if sets:
-        check_parts(parts, np.shape(sets[0].features)[3])
-    return _solved(sets, position, parts, resolution, map_resolution, torch.device(device))
+        facts.check(np.shape(sets[0].features)[3])
+    return _solved(sets, facts, resolution, map_resolution, torch.device(device))
 
 
 def _solved(
     sets: Sequence[SetArrays],
-    position: Array | None,
-    parts: Parts | None,
+    facts: BackboneFacts,
     resolution: int,
     map_resolution: int,
     device: torch.device,
 ) -> list[Alignment]:
-    nuisance = None if position is None else torch.as_tensor(position, device=device).float()
+    position = facts.directions(device)
     solved: dict[int, Alignment] = {}
     for numbers in companies(sets, device):
-        turns = {number: _turns(sets[number], nuisance, device) for number in numbers}
+        turns = {number: _turns(sets[number], position, device) for number in numbers}
         upright = [_upright(sets[number], turns[number]) for number in numbers]
-        company, sources = _side_by_side(upright, nuisance, parts, device)
+        company, sources = _side_by_side(upright, facts, device)
         aligned = _aligned(company, upright, sources, resolution, map_resolution)
         for number, found in zip(numbers, aligned, strict=True):
             turn = turns[number]
@@ -181,16 +184,19 @@ def _upright(one: SetArrays, turns: Whole | None) -> SetArrays:
 
 
 def _side_by_side(
-    sets: Sequence[SetArrays], position: Tensor | None, parts: Parts | None, device: torch.device
+    sets: Sequence[SetArrays], facts: BackboneFacts, device: torch.device
 ) -> tuple[Company, list[Source]]:
     """Each set in its basis; the raw features are not kept on the device."""
+    position = facts.directions(device)
     companies, sources = [], []
     for one in sets:
-        choice = choose(one, parts, position, one.extent, one.seed, device)
-        images = prepare(read_inputs(one, one.extent, device), position=position, within=choice.channels)
-        sources.append(Source(one, images.basis, images.discriminant, choice.mixture, choice.weighed))
+        choice = choose(one, facts.parts, position, one.extent, one.seed, device)
+        least = facts.least_contrast(choice.mixture)
+        inputs = read_inputs(one, one.extent, device)
+        images = prepare(inputs, position=position, within=choice.channels, least=least)
+        sources.append(Source(one, images.basis, images.discriminant, least, choice.mixture, choice.weighed))
         companies.append(Company.of(images))
-        del images
+        del inputs, images
     return Company.joined(companies), sources
 
 
@@ -201,7 +207,7 @@ def _aligned(
     resolution: int,
     map_resolution: int,
 ) -> list[Alignment]:
-    device, owner, seeds = images.finite.device, images.members.owner, [one.seed for one in sets]
+    device, owner, seeds = images.sound.device, images.members.owner, [one.seed for one in sets]
     settled = borne_out(images, settle_all(images, seeds, [one.anchor for one in sets]), seeds)
     common = torch.tensor([one.verdict.status == OK for one in settled]).to(device)
     standing = standing_of(settled, device)

@@ -152,7 +152,7 @@ def align_set(
     """
     builders = [member for member in members if member.role == MEMBER]
     with watch.phase("read"):
-        directions = read_position(position)
+        known = read_position(position)
         dense = read_features(destination, builders)
     with watch.phase("solver"):
         first: Alignment = _solver(settings).align(
@@ -161,7 +161,8 @@ def align_set(
             mirrored_features=dense.mirrored,
             mirrored_saliency=dense.mirrored_saliency,
             turned=dense.turned,
-            position=directions,
+            position=known.directions,
+            blank=known.blank,
             parts=dense.taps or None,
             extent=dense.extent,
             resolution=settings.atlases.resolution,

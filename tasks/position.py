@@ -5,7 +5,7 @@ It depends on the backbone alone, so it is made once for a destination, whatever
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +20,12 @@ from tasks.weights import Weights, load_weights
 
 VERSION = VERSIONS[FEATURES]
 GROUP = "position.zarr"
+EDITION = 2  # of this unit alone: the features stay when it is made anew
 
 
 def stage(run: Run, weights: Weights, features_scope: str) -> StageResult:
     """The position unit of a features scope, made if it is not there."""
-    here = digest(FEATURES, "position", VERSION, features_scope, length=16)
+    here = digest(FEATURES, "position", VERSION, EDITION, features_scope, length=16)
     place = address(run.destination, FEATURES, VERSION, here, digest(here))
     unit = Unit(place, {"settings": run.settings, "weights": weights})
     plan = plan_units(FEATURES, here, [unit], run.progress, gpu=True)
@@ -39,19 +40,30 @@ def make_position(unit: Unit) -> Marker:
     with work.watch.phase("start"):
         import torch
 
-        from congeal.position import position_directions
+        from congeal.position import blank_contrast, position_directions
 
         torch.set_num_threads(unit.threads)
         backbone = load_weights(weights, settings.features)
     with work.watch.phase("backbone"):
         directions = position_directions(backbone)
-    spec = ArraySpec(directions, ("direction", "channel"))
+        blank = blank_contrast(backbone, directions)
+    specs = {
+        "directions": ArraySpec(directions, ("direction", "channel")),
+        "blank": ArraySpec(blank, ("part",)),
+    }
     attributes = {"backbone": weights.backbone, "weights_fingerprint": weights.fingerprint}
-    encoded = encode_group({"directions": spec}, attributes=attributes)
+    encoded = encode_group(specs, attributes=attributes)
     return work.commit({f"{GROUP}/{path}": data for path, data in encoded.items()}, {})
 
 
-def read_position(outputs: Location) -> npt.NDArray[np.float32]:
-    """The directions, float32 [k, c], from the unit's outputs."""
+class Position(NamedTuple):
+    """What the unit knows: directions, float32 [k, c]; contrast of images without content, float32 [p]."""
+
+    directions: npt.NDArray[np.float32]
+    blank: npt.NDArray[np.float32]
+
+
+def read_position(outputs: Location) -> Position:
+    """What was committed, from the unit's outputs."""
     group: Any = open_group(outputs / GROUP)
-    return np.asarray(group["directions"][...], np.float32)
+    return Position(*(np.asarray(group[name][...], np.float32) for name in Position._fields))

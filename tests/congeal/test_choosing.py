@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pytest
 from synthetic import CHANNELS, GRID, Scene, Thing, scene, varied_poses
 
+from congeal.backbone_facts import ENOUGH, SHOWS, BackboneFacts
 from congeal.choosing import mixtures
 from congeal.errors import CongealError
 from congeal.fitting import fit
@@ -125,3 +126,17 @@ def test_a_set_without_anything_in_common_chooses_the_first() -> None:
     (found,) = align_many([noise], parts=PARTS)
     assert found.status == "nothing-in-common"
     assert found.atlas.mixture == ("9.key",)
+
+
+def test_there_is_a_contrast_for_each_part(telling: Scene) -> None:
+    given = beside(telling, blind(1), first=False)
+    with pytest.raises(CongealError, match="blank has 1 numbers, and the features 2 parts"):
+        align_many([given], parts=BLIND_LAST, blank=[0.1])
+    facts = BackboneFacts(None, BLIND_LAST, [0.01, 0.05])
+    assert facts.least_contrast(("blind",)) == pytest.approx(SHOWS * 0.05)
+    assert facts.least_contrast(("telling", "blind")) == pytest.approx(SHOWS * 0.03)
+    assert BackboneFacts(None, None, [5.0]).least_contrast(()) == ENOUGH
+    assert BackboneFacts().least_contrast(()) == 0
+    (found,) = align_many([given], parts=BLIND_LAST, blank=[0.01, 9.0])
+    assert found.atlas.least == pytest.approx(SHOWS * 0.01)
+    assert not found.outlier.any()

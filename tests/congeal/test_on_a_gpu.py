@@ -40,8 +40,8 @@ def company() -> Company:
     seen, shown = some(N, G, G, D), some(N, G, G)
     tokens = select_tokens(seen, shown, 1.0, 50)
     members = Membership((3, 1), some(N, kind=torch.int64))
-    finite = some(N, kind=torch.bool)
-    return Company(members, seen, seen, shown, shown, shown, finite, 1.0, tokens, tokens)
+    sound = some(N, kind=torch.bool)
+    return Company(members, seen, seen, shown, shown, shown, sound, ~sound, 1.0, tokens, tokens)
 
 
 def placed() -> tuple[Oriented, Warps]:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from congeal.backbones import DenseFeatures
-from congeal.position import position_directions, probe_images
+from congeal.position import blank_contrast, position_directions, probe_images
 
 GRID, CHANNELS = 8, 32
 
@@ -51,6 +51,16 @@ def test_each_part_of_the_features_has_its_own_directions() -> None:
     found = position_directions(Twice(), directions=3)  # type: ignore[arg-type]
     expected = np.kron(np.eye(2, dtype=np.float32), alone)
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_images_without_content_differ_by_what_is_left_without_their_place() -> None:
+    backbone = Backbone()
+    known = position_directions(backbone, directions=3)  # type: ignore[arg-type]
+    (plain,) = blank_contrast(backbone, known)  # type: ignore[arg-type]
+    seen = backbone(probe_images(64)).features
+    unit = torch.nn.functional.normalize(seen, dim=-1).flatten(1, 2)
+    shown = (unit - unit.mean(1, keepdim=True)).square().sum(-1).mean(1)
+    assert 0 < plain < 0.5 * float(shown.min())
 
 
 def test_the_answer_is_the_same_every_time() -> None:

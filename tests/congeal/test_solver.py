@@ -242,6 +242,53 @@ def test_an_image_that_is_not_finite_is_an_outlier_with_the_reason(mirrored_scen
     assert all(np.isfinite(getattr(found, name)).all() for name in ("forward", "backward", "residual"))
 
 
+def blank(made: Scene, rows: list[int]) -> Scene:
+    """The scene with some images that show nothing, but for a little noise."""
+    random = np.random.default_rng(1)
+    shown, attention = made.features.copy(), made.saliency.copy()
+    shown[rows] = 1 + 0.1 * random.normal(0, 1, shown[rows].shape)
+    attention[rows] = random.random(attention[rows].shape)
+    mirrored, turned = shown[:, :, ::-1].copy(), attention[:, :, ::-1].copy()
+    return Scene(shown, mirrored, attention, turned, made.poses)
+
+
+PLAIN = [0.02]  # contrast of an image without content
+NOTHING = "it shows nothing by which one place in it could be told from another"
+
+
+def test_images_that_show_nothing_are_outliers_and_do_no_harm(mirrored_scene: Scene) -> None:
+    rows = [1, 4, 6]
+    found = solved(blank(mirrored_scene, rows), blank=PLAIN)
+    rest = [row for row in range(8) if row not in rows]
+    alone = solved(mirrored_scene.select(rest))
+    assert found.status == "ok"
+    assert [reason == NOTHING for reason in found.outlier_reason] == [row in rows for row in range(8)]
+    assert float(found.forward_confidence[rows].max()) == 0
+    assert np.median(errors(found, mirrored_scene.poses, rest)) < 0.3
+    assert found.forward_confidence[rest].mean() > 0.9 * alone.forward_confidence.mean()
+
+
+def test_a_set_of_images_that_show_nothing_has_nothing_in_common(mirrored_scene: Scene) -> None:
+    found = solved(blank(mirrored_scene, list(range(8))), blank=PLAIN)
+    assert found.status == "nothing-in-common"
+    assert found.outlier_reason == [NOTHING] * 8
+    assert float(found.backward_confidence.max()) == 0
+
+
+def test_a_newcomer_that_shows_nothing_is_an_outlier(mirrored_scene: Scene) -> None:
+    late = blank(mirrored_scene, [2]).select([2, 3])
+    arguments = late.arguments()
+    found = fit(
+        solved(mirrored_scene, blank=PLAIN).atlas,
+        late.features,
+        late.saliency,
+        mirrored_features=arguments["mirrored_features"],
+        mirrored_saliency=arguments["mirrored_saliency"],
+    )
+    assert found.outlier_reason == [NOTHING, None]
+    assert float(found.forward_confidence[0].max()) == 0
+
+
 def test_no_finite_image_and_no_saliency_are_no_crash() -> None:
     made = scene([Thing(0)] * 4, varied_poses(4))
     assert align(np.full_like(made.features, np.nan), made.saliency).status == "nothing-in-common"
