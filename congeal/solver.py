@@ -1,5 +1,6 @@
 """The joint alignment of sets: from dense features to atlases and maps, in closed-form steps.
 
+0. Which of the backbone's features tell a set's images best, if there is a choice; which images show nothing.
 1. Co-saliency: what is salient in a set's images. 2. Mutual matches between all pairs, mirrored or not, each
 explained by a robust similarity. 3. Synchronisation: one facing and one pose an image. 4. What is shared: the
 thing, told from what stands beside it by where the poses put it. 5. The atlas as the weighted mean of the
