@@ -19,7 +19,10 @@ OK = "ok"
 SINGLE = "single"
 NOTHING_IN_COMMON = "nothing-in-common"
 COLLAPSED = "collapsed"
-MEANINGLESS = (NOTHING_IN_COMMON, COLLAPSED)  # there are maps, and their confidence is 0
+MEANINGLESS = {  # there are maps, and their confidence is 0; why no image of such a set fits
+    NOTHING_IN_COMMON: "the set has nothing in common that could be found",
+    COLLAPSED: "the atlas of its set has collapsed",
+}
 
 RIGID = "rigid"  # a pose
 FLOW = "flow"  # a pose and a smooth flow
@@ -59,6 +62,7 @@ class Atlas:
         mixture: the parts of the features that are compared, where they were taken at several places in the
             backbone; empty: all that there is.
         weighed: the evidence for each mixture that was tried, see `congeal.choosing`.
+        status: of the set that it was made of, as `Alignment.status`.
         average: uint8 [s, s, 3], the members' pictures averaged in place, if it was made.
     """
 
@@ -73,6 +77,7 @@ class Atlas:
     deformation: str = RIGID
     mixture: Mixture = ()
     weighed: Mapping[Mixture, float] = field(default_factory=dict)
+    status: str = OK
     average: Bytes | None = None
 
 

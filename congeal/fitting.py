@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from congeal.assembly import Verdict, assemble
-from congeal.atlas import GUIDED, OK, RIGID, Alignment, Atlas, Exemplars
+from congeal.atlas import GUIDED, MEANINGLESS, OK, RIGID, Alignment, Atlas, Exemplars
 from congeal.company import Company
 from congeal.exemplars import as_known, posed
 from congeal.features import Basis
@@ -103,6 +103,8 @@ def _fitted(
     mirrored, support = found.mirrored, found.pose.score / found.total.clamp_min(1e-9)
     standing = found.pose.score / atlas.evidence if atlas.evidence > 0 else torch.ones_like(support)
     reasons = judge(standing, images.sound, images.blank)
+    if atlas.status in MEANINGLESS:
+        reasons = [reason or MEANINGLESS[atlas.status] for reason in reasons]
     faced = images.facing(mirrored, images.sound.float())
     warps = rigid(found.pose.a, found.pose.b, mirrored, template.features.shape[1])
     if atlas.deformation != RIGID:
@@ -112,7 +114,8 @@ def _fitted(
     maps, figures = map_out(always(template), faced, warps, one_by_one, resolution, map_resolution)
     score, other = found.pose.score.sum(), found.other.sum()
     margin = float((score - other) / (score + other).clamp_min(1e-9))
-    verdict = Verdict(OK, support, reasons, margin, int((support * images.sound).argmax()))
+    status = atlas.status if atlas.status in MEANINGLESS else OK
+    verdict = Verdict(status, support, reasons, margin, int((support * images.sound).argmax()))
     return assemble([atlas], [verdict], images.members, warps, maps, faced, figures)[0]
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from congeal.anchoring import Anchor, hold
 from congeal.assembly import Verdict
-from congeal.atlas import NOTHING_IN_COMMON, OK, SINGLE
+from congeal.atlas import MEANINGLESS, NOTHING_IN_COMMON, OK, SINGLE
 from congeal.company import Company
 from congeal.matching import grid_positions
 from congeal.posing import PairEvidence, centre_atlas, gather_evidence, matched_tokens, solve_poses
@@ -113,9 +113,9 @@ def _judged(poses: Poses, margin: float, shared: Tensor, shown: Shown, anchor: A
     status = OK
     if usual < COMMON or sum(reason is None for reason in reasons) < 2:
         status = NOTHING_IN_COMMON
-        shared_nothing = "the set has nothing in common that could be found"
         reasons = [
-            shared_nothing if used else reason for reason, used in zip(reasons, sound.tolist(), strict=True)
+            MEANINGLESS[status] if used else reason
+            for reason, used in zip(reasons, sound.tolist(), strict=True)
         ]
     good = torch.tensor([reason is None for reason in reasons])
     weight = (good if status == OK else sound).float()

@@ -243,6 +243,7 @@ def _aligned(
         checked(one.verdict, atlas, warps.a[rows], one.good)
         for one, atlas, rows in zip(settled, atlases, images.members.slices, strict=True)
     ]
+    atlases = [replace(one, status=said.status) for one, said in zip(atlases, verdicts, strict=True)]
     return assemble(atlases, verdicts, images.members, warps, maps, faced, figures)
 
 

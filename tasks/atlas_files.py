@@ -188,6 +188,7 @@ def _read_atlas(group: Any) -> Atlas:
         **arrays,
         exemplars=Exemplars(**exemplars),
         evidence=float(group.attrs["evidence"]),
+        status=str(group.attrs["status"]),
         least=float(group.attrs["least"]),
         deformation=str(group.attrs["deformation"]),
         mixture=tuple(group.attrs["mixture"]),

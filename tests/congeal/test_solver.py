@@ -275,6 +275,15 @@ def test_a_set_of_images_that_show_nothing_has_nothing_in_common(mirrored_scene:
     assert float(found.backward_confidence.max()) == 0
 
 
+def test_nothing_fits_the_atlas_of_a_set_with_nothing_in_common(mirrored_scene: Scene) -> None:
+    unlike = scene([Thing(100 + image) for image in range(6)], varied_poses(6))
+    late = mirrored_scene.select([0, 3])
+    found = fit(solved(unlike).atlas, late.features, late.saliency)
+    assert found.status == "nothing-in-common"
+    assert found.outlier_reason == ["the set has nothing in common that could be found"] * 2
+    assert float(found.forward_confidence.max()) == float(found.backward_confidence.max()) == 0
+
+
 def test_a_newcomer_that_shows_nothing_is_an_outlier(mirrored_scene: Scene) -> None:
     late = blank(mirrored_scene, [2]).select([2, 3])
     arguments = late.arguments()
