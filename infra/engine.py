@@ -96,9 +96,10 @@ class DaskEngine:
 
         def send(count: int) -> None:
             for payload in islice(waiting, count):
-                future = submit(payload)
-                pending.add(future)
-                future.add_done_callback(done.put)
+                with self._interrupts.held():
+                    future = submit(payload)
+                    pending.add(future)
+                    future.add_done_callback(done.put)
 
         try:
             # Enough that no worker waits, few enough that a million payloads do not sit on the scheduler.

@@ -18,6 +18,20 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.pending = False
+        self.waits = False
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Within the block an interrupt waits, so that nothing is left half made.
+
+        Raises ``KeyboardInterrupt`` at the end if one has come.
+        """
+        self.waits = True
+        try:
+            yield
+        finally:
+            self.waits = False
+        self.check()
 
     def check(self) -> None:
         """Raise ``KeyboardInterrupt`` if one has come and was lost."""
@@ -37,7 +51,8 @@ def kept_interrupts() -> Iterator[Interrupts]:
 
     def record(number: int, frame: FrameType | None) -> None:
         interrupts.pending = True
-        previous(number, frame)
+        if not interrupts.waits:
+            previous(number, frame)
 
     signal.signal(signal.SIGINT, record)
     try:

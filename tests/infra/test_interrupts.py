@@ -40,6 +40,25 @@ def test_an_interrupt_is_raised_as_ever() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_an_interrupt_waits_while_it_is_held() -> None:
+    made: list[str] = []
+
+    def make() -> None:
+        signal.raise_signal(signal.SIGINT)
+        made.append("whole")
+
+    with kept_interrupts() as interrupts:
+        with pytest.raises(KeyboardInterrupt), interrupts.held():
+            make()
+        with interrupts.held():
+            made.append("undisturbed")
+        with pytest.raises(ValueError, match="its own"), interrupts.held():
+            raise ValueError("its own")
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert made == ["whole", "undisturbed"]
+
+
 def test_where_signals_cannot_be_handled_nothing_changes() -> None:
     def handler() -> object:
         with kept_interrupts() as interrupts:
