@@ -28,13 +28,13 @@ class Source:
 
     Attributes:
         mixture, weighed: as of `congeal.choosing.Choice`.
-        least: contrast of an image that is not blank.
+        least_contrast: of an image that is not blank.
     """
 
     arrays: Arrays
     basis: Basis
     discriminant: Discriminant
-    least: float = 0.0
+    least_contrast: float = 0.0
     mixture: Mixture = ()
     weighed: Mapping[Mixture, float] = field(default_factory=dict)
 
@@ -76,7 +76,7 @@ def build_atlas(
         projection=source.basis.projection.cpu().numpy(),
         discriminant=torch.cat([learned.direction, learned.offset[None]]).cpu().numpy(),
         exemplars=exemplars,
-        least=source.least,
+        least_contrast=source.least_contrast,
         mixture=source.mixture,
         weighed=source.weighed,
     )

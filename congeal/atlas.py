@@ -56,7 +56,7 @@ class Atlas:
         exemplars: members, token by token.
         evidence: tokens' worth of matches that a member usually shares with an exemplar; what newcomers are
             held against.
-        least: contrast of an image that is not blank, see `congeal.features.Basis.contrast`; 0: any will do.
+        least_contrast: of an image that is not blank, see `congeal.features.Basis.contrast`; 0: any will do.
         deformation: what the members' maps have beyond a pose, and newcomers get: RIGID, FLOW or
             GUIDED.
         mixture: the parts of the features that are compared, where they were taken at several places in the
@@ -73,7 +73,7 @@ class Atlas:
     discriminant: Floats
     exemplars: Exemplars
     evidence: float = 0.0
-    least: float = 0.0
+    least_contrast: float = 0.0
     deformation: str = RIGID
     mixture: Mixture = ()
     weighed: Mapping[Mixture, float] = field(default_factory=dict)

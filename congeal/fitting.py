@@ -71,7 +71,9 @@ def _into(atlas: Atlas, arrays: Arrays, extent: float, device: str | torch.devic
         torch.as_tensor(atlas.mean, device=device), torch.as_tensor(atlas.projection, device=device)
     )
     learned = torch.as_tensor(atlas.discriminant, device=device)
-    return prepare(inputs, basis, Discriminant(learned[:-1], learned[-1]), least=atlas.least)
+    return prepare(
+        inputs, basis, Discriminant(learned[:-1], learned[-1]), least_contrast=atlas.least_contrast
+    )
 
 
 def _best_turns(

@@ -57,12 +57,12 @@ class Inputs:
         """bool [n]: the images that can be used."""
         return self.finite & ~self.blank
 
-    def told_by(self, basis: Basis, least: float) -> Inputs:
+    def told_by(self, basis: Basis, least_contrast: float) -> Inputs:
         """The same with the blank ones among them known; no token of those is valid.
 
-        least: contrast that an image has which is not blank, see `congeal.features.Basis.contrast`.
+        least_contrast: of an image that is not blank, see `congeal.features.Basis.contrast`.
         """
-        blank = self.finite & (basis.contrast(self.features, self.valid) < least)
+        blank = self.finite & (basis.contrast(self.features, self.valid) < least_contrast)
         if not bool(blank.any()):
             return self
         return replace(self, blank=blank, valid=torch.where(blank.view(-1, 1, 1), 0.0, self.valid))
@@ -162,16 +162,17 @@ def prepare(
     discriminant: Discriminant | None = None,
     position: Tensor | None = None,
     within: Tensor | None = None,
-    least: float = 0.0,
+    least_contrast: float = 0.0,
 ) -> ImageSet:
     """Bring a set into its basis and find its co-saliency; both are learned from it unless they are given.
 
-    position, within: as of `congeal.features.fit_basis`. least: contrast of an image that is not blank.
+    position, within: as of `congeal.features.fit_basis`. least_contrast: of an image that is not
+    blank.
     """
     if basis is None:
         basis = fit_basis(inputs.features, inputs.valid, CHANNELS, position, within)
-    if least > 0:
-        inputs = inputs.told_by(basis, least)
+    if least_contrast > 0:
+        inputs = inputs.told_by(basis, least_contrast)
     features, mirrored = basis(inputs.features), basis(inputs.mirrored)
     turned = inputs.valid.flip(2)
     if discriminant is None:

@@ -71,14 +71,11 @@ def blank_contrast(backbone: Backbone, directions: npt.NDArray[np.float32]) -> n
 
     directions: from `position_directions`.
     """
-    size = backbone.image_size
+    size, parts = backbone.image_size, list(backbone.taps.values())
     plain = np.stack([np.full((size, size, 3), value, np.uint8) for value in PLAIN])
-    known = torch.tensor(directions, device=backbone.device)
+    known = torch.split(torch.tensor(directions, device=backbone.device), parts, -1)
     found = []
-    start = 0
-    for part in torch.split(backbone(plain).features.float(), list(backbone.taps.values()), -1):
-        own = known[:, start : start + part.shape[-1]]
-        start += part.shape[-1]
+    for part, own in zip(torch.split(backbone(plain).features.float(), parts, -1), known, strict=True):
         unit = normalize(part, dim=-1).flatten(1, 2)
         offset = unit - unit.mean(1, keepdim=True)
         offset = offset - (offset @ own.T) @ own

@@ -194,7 +194,7 @@ def _side_by_side(
         choice = choose(one, facts.parts, position, one.extent, one.seed, device)
         least = facts.least_contrast(choice.mixture)
         inputs = read_inputs(one, one.extent, device)
-        images = prepare(inputs, position=position, within=choice.channels, least=least)
+        images = prepare(inputs, position=position, within=choice.channels, least_contrast=least)
         sources.append(Source(one, images.basis, images.discriminant, least, choice.mixture, choice.weighed))
         companies.append(Company.of(images))
         del inputs, images

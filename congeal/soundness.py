@@ -9,8 +9,8 @@ from torch import Tensor
 from congeal.assembly import Verdict
 from congeal.atlas import COLLAPSED, OK, Atlas
 from congeal.plane import length
+from congeal.quality import SALIENT
 
-SHOWN = 0.3  # saliency that an atlas comes to somewhere, at least
 APART = 10.0  # by how much a thing may be larger or smaller in an image than is usual in the set
 
 
@@ -33,7 +33,7 @@ def checked(verdict: Verdict, atlas: Atlas, poses: Tensor, good: Tensor) -> Verd
 
 def _fault(atlas: Atlas, scales: Tensor) -> str | None:
     most = float(atlas.saliency.max())
-    if not most >= SHOWN:
+    if not most >= SALIENT:
         return f"the atlas of its set collapsed: nothing shows in it (saliency {most:.2f} at most)"
     usual = scales.median()
     apart = float((scales / usual).log().abs().max().exp())

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, get_args
 from congeal.errors import BackboneError
 from congeal.vit_hooks import Facet, attention_of, facet_channels
 
-FACETS: tuple[str, ...] = get_args(Facet)
+FACETS: tuple[Facet, ...] = get_args(Facet)
 _WRITTEN = re.compile(r"(-?\d+)\.(\w+)")
 
 
@@ -29,11 +29,12 @@ class Tap(NamedTuple):
     def read(cls, text: str) -> Tap:
         """What `str` writes, as "9.key". Raises `BackboneError` for anything else."""
         found = _WRITTEN.fullmatch(text)
-        if found is None or found[2] not in FACETS:
+        facet = next((one for one in FACETS if found is not None and one == found[2]), None)
+        if found is None or facet is None:
             raise BackboneError(
                 f"{text!r} is no block and facet; write them as 9.key, the facet one of {', '.join(FACETS)}"
             )
-        return cls(int(found[1]), found[2])  # type: ignore[arg-type]
+        return cls(int(found[1]), facet)
 
 
 def resolve_taps(name: str, model: Any, asked: tuple[Tap, ...]) -> dict[Tap, int]:

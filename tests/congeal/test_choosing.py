@@ -138,5 +138,5 @@ def test_there_is_a_contrast_for_each_part(telling: Scene) -> None:
     assert BackboneFacts(None, None, [5.0]).least_contrast(()) == ENOUGH
     assert BackboneFacts().least_contrast(()) == 0
     (found,) = align_many([given], parts=BLIND_LAST, blank=[0.01, 9.0])
-    assert found.atlas.least == pytest.approx(SHOWS * 0.01)
+    assert found.atlas.least_contrast == pytest.approx(SHOWS * 0.01)
     assert not found.outlier.any()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -31,9 +33,14 @@ class Backbone:
         return DenseFeatures(features, features.mean((1, 2)), features.norm(dim=-1))
 
 
+def made(kind: type[Backbone] = Backbone) -> Any:
+    """A stand-in for a loaded backbone."""
+    return kind()
+
+
 def test_the_directions_of_place_are_found() -> None:
-    backbone = Backbone()
-    found = torch.tensor(position_directions(backbone, directions=3))  # type: ignore[arg-type]
+    backbone = made()
+    found = torch.tensor(position_directions(backbone, directions=3))
     assert torch.allclose(found @ found.T, torch.eye(3), atol=1e-5)
     captured = (backbone.axes @ found.T).norm(dim=1)
     assert float(captured.min()) > 0.9
@@ -47,16 +54,16 @@ def test_each_part_of_the_features_has_its_own_directions() -> None:
             once = super().__call__(images)
             return once._replace(features=torch.cat([once.features, 3 * once.features], -1))
 
-    alone = position_directions(Backbone(), directions=3)  # type: ignore[arg-type]
-    found = position_directions(Twice(), directions=3)  # type: ignore[arg-type]
+    alone = position_directions(made(), directions=3)
+    found = position_directions(made(Twice), directions=3)
     expected = np.kron(np.eye(2, dtype=np.float32), alone)
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_images_without_content_differ_by_what_is_left_without_their_place() -> None:
-    backbone = Backbone()
-    known = position_directions(backbone, directions=3)  # type: ignore[arg-type]
-    (plain,) = blank_contrast(backbone, known)  # type: ignore[arg-type]
+    backbone = made()
+    known = position_directions(backbone, directions=3)
+    (plain,) = blank_contrast(backbone, known)
     seen = backbone(probe_images(64)).features
     unit = torch.nn.functional.normalize(seen, dim=-1).flatten(1, 2)
     shown = (unit - unit.mean(1, keepdim=True)).square().sum(-1).mean(1)
@@ -64,7 +71,7 @@ def test_images_without_content_differ_by_what_is_left_without_their_place() -> 
 
 
 def test_the_answer_is_the_same_every_time() -> None:
-    first, again = (position_directions(Backbone()) for _ in range(2))  # type: ignore[arg-type]
+    first, again = (position_directions(made()) for _ in range(2))
     assert first.tobytes() == again.tobytes()
     assert first.shape == (8, CHANNELS)
 
