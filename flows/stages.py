@@ -38,7 +38,7 @@ def everything(job: Job, progress: Progress, step: Step = plainly) -> dict[str, 
         return nothing_to_do(job)
     begin = time.perf_counter()
     with (
-        present(job.destination, RUN) as presence,
+        present(job.destination, RUN, alone=job.settings.storage.single_writer) as presence,
         progress,
         open_engine(job.settings.engine, units_hint=job.survey.images) as engine,
     ):

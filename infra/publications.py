@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from infra.commits import LAYOUT, Frozen, digest, newer
+from infra.conditions import require_conditional_puts
 from infra.errors import DamagedError, MissingError, UserError
 from infra.storage import Location
 
@@ -31,8 +32,14 @@ class Publication(Frozen):
     code_version: str
 
 
-def claim(destination: Location) -> None:
-    """Mark ``destination`` as one of congeal's; ``UserError`` if a newer congeal has written to it."""
+def claim(destination: Location, *, single_writer: bool = False) -> None:
+    """Mark ``destination`` as one of congeal's.
+
+    Raises ``UserError`` if a newer congeal has written to it, or if its store does not keep conditional puts
+    and the user has not promised a ``single_writer``.
+    """
+    if not single_writer:
+        require_conditional_puts(destination)
     if not (destination / "congeal.json").put_if_absent(_encoded({"layout": LAYOUT})):
         check_layout(destination)
 
@@ -58,7 +65,8 @@ def publish(destination: Location, publication: Publication) -> str:
     publication = publication.model_copy(update={"number": number})
     content = publication.model_dump(mode="json")
     name = f"{number:05d}-{digest(content, length=8)}.json"
-    (destination / "published/versions" / name).put_if_absent(_encoded(content))
+    # Nobody else writes under a name that is made of the content, and with many units it can be large.
+    (destination / "published/versions" / name).write_bytes(_encoded(content))
     (destination / "published/current.json").write_bytes(_encoded({"version": name}))
     return name
 

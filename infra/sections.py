@@ -32,7 +32,8 @@ class Section(BaseModel):
 class CatalogSettings(Section):
     """extensions: name endings that are images. max_pixels: larger ones are refused before decoding.
 
-    min_side: pixels. slice_size: objects in a unit, on average.
+    min_side: pixels. slice_size: objects in a unit, on average. follow_links: whether linked files and
+    folders count, each real folder once.
     """
 
     extensions: tuple[str, ...] = (
@@ -41,6 +42,7 @@ class CatalogSettings(Section):
     max_pixels: PositiveInt = _PILLOW_LIMIT
     min_side: PositiveInt = 8
     slice_size: PositiveInt = 512
+    follow_links: bool = True
 
 
 class FeaturesSettings(Section):
@@ -152,7 +154,11 @@ class DistillSettings(Section):
 
 
 class StorageSettings(Section):
-    """How to reach object stores; what is None comes from the usual AWS variables and files."""
+    """How to reach object stores; what is None comes from the usual AWS variables and files.
+
+    single_writer: one run at a time writes to the destination, held by a lease; asked for where the store
+    cannot write an object only if it is absent.
+    """
 
     endpoint_url: str | None = None
     key: SecretStr | None = None
@@ -160,4 +166,5 @@ class StorageSettings(Section):
     token: SecretStr | None = None
     region: str | None = None
     anonymous: bool = False
+    single_writer: bool = False
     options: dict[str, Any] = Field(default_factory=dict, repr=False)

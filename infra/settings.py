@@ -225,7 +225,7 @@ def _sentence(fault: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         return f"{key} is no setting{_suggestion(key)}"
     section, _, name = key.partition(".")
-    secret = section == "storage" and name not in ("endpoint_url", "region", "anonymous")
+    secret = section == "storage" and name not in ("endpoint_url", "region", "anonymous", "single_writer")
     value = "the value given" if secret else repr(first["input"])
     message = first["msg"][0].lower() + first["msg"][1:]
     return f"The setting {key} cannot be {value}: {message.replace('input ', 'it ')}."
