@@ -56,6 +56,8 @@ def everything(job: Job, progress: Progress, step: Step = plainly) -> dict[str, 
         outcomes = (catalogued, featured, clustered, aligned, indexed)
         results = {outcome.result.stage: outcome.result for outcome in outcomes}
         counts = indexed.counts | {"clusters": clustered.clusters}
+        if failed := sum(unit.failed for unit in aligned.result.units):
+            counts["failed_clusters"] = failed
         presence.require_heard()
         published = step("publish", publish.stage, run, job.key, weights, results, counts)
     return finished(job, published, results=results, workers=engine.workers, engine_start=started)

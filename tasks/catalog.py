@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -22,9 +22,20 @@ from infra.settings import CatalogSettings, Settings
 from infra.storage import Location
 from infra.tables import encode_table
 from tasks import versions
+from tasks.division import KILLED, Division, Items, place_of
 from tasks.reading import readers_of
 from tasks.spool import load, scalar, stream, workspace
-from tasks.stage import Run, StageResult, Unit, Work, address, committed_marker, plan_units, run_units
+from tasks.stage import (
+    Run,
+    StageResult,
+    Unit,
+    Work,
+    address,
+    committed_marker,
+    plan_units,
+    run_units,
+    worth_retrying,
+)
 from tasks.survey import Entry, Survey, listing_table
 
 STAGE = versions.CATALOG
@@ -122,13 +133,18 @@ def _make_slices(run: Run, survey: Survey) -> StageResult:
         )
         for entries in survey.slices(settings.slice_size)
     ]
-    plan = plan_units(STAGE, here, units, run.progress, remake=_was_unread)
+    retry = run.settings.engine.retry_failed
+
+    def remake(marker: Marker) -> bool:
+        return _was_unread(marker) or (retry and worth_retrying(marker))
+
+    plan = plan_units(STAGE, here, units, run.progress, remake=remake)
     missing = {unit.address.unit: unit for unit in plan.todo}
     for entries in survey.slices(settings.slice_size) if missing else ():
         unit = missing.get(_slice_digest(run.source, here, entries))
         if unit is not None:
             _listing(unit).write_bytes(_plain_parquet(listing_table(entries)))
-    made = run_units(plan, make_slice, run)
+    made = run_units(plan, make_slice, run, division=DIVISION)
     # If another run made a slice before its listing was written here, nobody has read it and cleared it away.
     for _ in in_threads(lambda unit: _listing(unit).delete(), list(missing.values())):
         pass
@@ -158,28 +174,71 @@ def _plain_parquet(table: pa.Table) -> bytes:
 def make_slice(unit: Unit) -> Marker:
     """Read, hash and check every object of one slice; commit its rows as catalog.parquet."""
     work = Work(unit)
-    source: Location = unit.payload["source"]
-    settings: CatalogSettings = unit.payload["catalog"]
-    listing = _listing(unit)
     try:
-        entries = [Entry(**row) for row in pq.read_table(io.BytesIO(listing.read_bytes())).to_pylist()]
+        entries = _entries(unit)
     except StorageError:
         # Another run has made the slice in the meantime and cleared its listing away.
         marker = unit.address.marker()
         if marker is None:
             raise
         return marker
+    return _commit(work, _findings(work, entries))
+
+
+def make_piece(unit: Unit, items: Items) -> None:
+    """The same for some of the slice's objects, by position; kept until the slice is joined."""
+    entries = _entries(unit)
+    table = _rows(_findings(Work(unit), [entries[item] for item in items]))
+    place_of(unit, items).write_bytes(encode_table(table, CATALOG))
+
+
+def join_slice(unit: Unit, pieces: Sequence[Items], killers: Items) -> Marker:
+    """Commit the slice, from its pieces; objects that have killed are recorded as failed."""
+    work = Work(unit)
+    entries = _entries(unit)
+    found = {item: _failed(entries[item], KILLED) for item in killers}
+    for items in pieces:
+        rows = pq.read_table(io.BytesIO(place_of(unit, items).read_bytes())).to_pylist()
+        found |= {item: Finding(**row) for item, row in zip(items, rows, strict=True)}
+    return _commit(
+        work, [found[item] for item in range(len(entries))], [entries[item].path for item in killers]
+    )
+
+
+DIVISION = Division(items=lambda unit: unit.items, make=make_piece, join=join_slice)
+
+
+def _entries(unit: Unit) -> list[Entry]:
+    return [Entry(**row) for row in pq.read_table(io.BytesIO(_listing(unit).read_bytes())).to_pylist()]
+
+
+def _findings(work: Work, entries: Sequence[Entry]) -> list[Finding]:
+    source: Location = work.unit.payload["source"]
+    settings: CatalogSettings = work.unit.payload["catalog"]
     with work.watch.phase("start"):
         import congeal.images  # noqa: F401 - the first unit of a process pays for the import
     with work.watch.phase("decode"), ThreadPoolExecutor(readers_of(source)) as pool:
-        findings = list(pool.map(lambda entry: examine(source, entry, settings), entries))
+        return list(pool.map(lambda entry: examine(source, entry, settings), entries))
+
+
+def _rows(findings: Sequence[Finding]) -> pa.Table:
     columns = list(zip(*findings, strict=True))
     arrays = [pa.array(list(values), field.type) for values, field in zip(columns, CATALOG, strict=True)]
-    table = pa.Table.from_arrays(arrays, schema=CATALOG)
+    return pa.Table.from_arrays(arrays, schema=CATALOG)
+
+
+def _commit(work: Work, findings: Sequence[Finding], killed: Sequence[str] = ()) -> Marker:
+    outputs = {"catalog.parquet": encode_table(_rows(findings), CATALOG)}
     unread = sum(finding.unread for finding in findings)
-    marker = work.commit({"catalog.parquet": encode_table(table, CATALOG)}, {"unread": unread})
-    listing.delete()
+    marker = work.commit(outputs, {"unread": unread, **({"killed": list(killed)} if killed else {})})
+    _listing(work.unit).delete()
     return marker
+
+
+def _failed(entry: Entry, reason: str) -> Finding:
+    return Finding(
+        None, entry.path, entry.bytes, entry.etag, None, None, None, "failed", reason, unread=False
+    )
 
 
 def examine(source: Location, entry: Entry, settings: CatalogSettings) -> Finding:
