@@ -53,6 +53,7 @@ def own() -> None:
     For the command, its workers and the runs of a deployment. Raises ImportError, with one sentence that
     names the place in the way, if a module of somebody else's has been imported under one of the names.
     """
+    _refuse_windows()
     with _lock:
         if _everywhere not in sys.meta_path:
             for name in _HOMES:
@@ -65,6 +66,7 @@ def claim(*names: str) -> None:
 
     For `congeal.open` in a user's own program. Raises ImportError as ``own`` does.
     """
+    _refuse_windows()
     with _lock:
         for name in names:
             if name in sys.modules:
@@ -96,6 +98,14 @@ def main() -> None:
     except ImportError as fault:
         sys.exit(f"error: {fault}")
     importlib.import_module("flows.cli").main()
+
+
+def _refuse_windows() -> None:
+    if os.name == "nt":
+        raise ImportError(
+            "Congeal's runs and destinations need Linux (docs/installation.md says why): on Windows, use the "
+            "Windows Subsystem for Linux."
+        )
 
 
 def _refuse_foreign(name: str) -> None:

@@ -69,7 +69,7 @@ def remote_client(address: str) -> Iterator[Any]:
             client.wait_for_workers(1, timeout=_CONNECT)
         except TimeoutError as fault:
             raise UserError(f"The Dask scheduler at {address} has no workers: start some.") from fault
-        _require_congeal(client, address)
+        require_congeal(client, address)
         yield client
 
 
@@ -116,7 +116,7 @@ def local_client(workers: int, memory: str, gpu_slots: bool) -> Iterator[Any]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _require_congeal(client: Any, address: str) -> None:
+def require_congeal(client: Any, address: str) -> None:
     """Scheduler and workers are started by others; each must have Congeal, and nobody else's floors."""
     try:
         client.run_on_scheduler(own)

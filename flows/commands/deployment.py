@@ -27,7 +27,7 @@ def init(
     as_json: Json = False,
 ) -> Any:
     """Write a prefect.yaml with the deployment collection/on-demand, which needs no checkout of Congeal."""
-    from flows.pattern import write
+    from flows.deployment_file import write
 
     path = write(folder)
 

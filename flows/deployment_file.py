@@ -13,12 +13,11 @@ from infra.errors import UserError
 ENTRYPOINT = "congeal_floors.deployment:collection"
 
 _HEADING = """\
-# The deployment collection/on-demand of Congeal, written by `congeal deployment init`. Deploy it from this folder:
+# The deployment collection/on-demand of Congeal, written by `congeal deployment init`. Deploy it from here:
 #   prefect --no-prompt deploy --all
-# Congeal has to be installed where that is called and where the worker runs; no checkout is needed. The entrypoint
-# is found in the installed package, so a worker may run in any folder. The pull step is written out because an empty
-# one would be replaced by the folder of whoever deploys. What is paused by hand stays paused while `schedules` is
-# empty; every deploy makes anew what is listed there.
+# Congeal has to be installed where that is called and where the worker runs; no checkout is needed, and a
+# worker may run in any folder. The pull step is written out because an empty one would be replaced by the
+# folder of whoever deploys. Every deploy makes anew the schedules that are listed, and wakes what was paused.
 """
 
 _HOME = "CONGEAL_HOME"  # the checkout, which there is none of
@@ -50,12 +49,16 @@ def text() -> str:
     here = Path(congeal_floors.__file__).parent
     places = [here / "prefect.yaml", here.parent / "prefect.yaml"]
     found = next(place for place in places if place.is_file())
-    config = yaml.safe_load(found.read_text(encoding="utf-8"))
-    config |= {key: _steps(config[key]) for key in ("build", "push", "pull") if config.get(key)}
-    for deployment in config["deployments"]:
-        deployment["entrypoint"] = ENTRYPOINT
-    kept = {key: value for key, value in config.items() if value != []}
-    return _HEADING + yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=110)
+    config = without_checkout(yaml.safe_load(found.read_text(encoding="utf-8")))
+    return _HEADING + yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=110)
+
+
+def without_checkout(config: dict[str, Any]) -> dict[str, Any]:
+    """The content of a prefect.yaml, with steps and entrypoints that are found in the installed package."""
+    steps = {key: _steps(config[key]) for key in ("build", "push", "pull") if config.get(key)}
+    deployments = [deployment | {"entrypoint": ENTRYPOINT} for deployment in config["deployments"]]
+    changed = config | steps | {"deployments": deployments}
+    return {key: value for key, value in changed.items() if value != []}
 
 
 def _steps(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
