@@ -1,12 +1,13 @@
 # Two commands: `make demo` runs the main job, `make test` proves the checkout. Each sets itself up.
 PYTHON ?= python3
 VENV   ?= .venv
+PYTHON313 ?= python3.13
 BIN    := $(VENV)/bin
 # Prefect runs with its own throw-away server, and tells nobody about it.
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 export DO_NOT_TRACK = 1
 
-.PHONY: help setup demo demo-s3 test lint types contracts unit slow lock clean
+.PHONY: help setup demo demo-s3 test test-313 lint types contracts unit slow lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -49,9 +50,12 @@ unit: setup
 slow: setup ## the tests that take minutes
 	$(BIN)/pytest -m slow -n 0
 
+test-313: ## the tests under Python 3.13, in an environment of its own (PYTHON313=python3.13)
+	@$(MAKE) unit PYTHON=$(PYTHON313) VENV=.venv313
+
 lock: ## resolve the requirements anew (needs uv)
 	uv pip compile requirements/bootstrap.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/bootstrap.txt
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/dev.txt
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv313 build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.dataset as pads
 
+import congeal_floors.door  # noqa: F401  before infra
 from congeal import answers, carrying, display, neighbours, queries, spreading
 from congeal.answers import ArrowTables, Form, answered
 from congeal.published import Published

@@ -1,1 +1,5 @@
 """What happens, in order: the Prefect flow and the command line."""
+
+from congeal_floors import own
+
+own()

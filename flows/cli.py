@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from flows.commands import deployment
 from flows.commands.carry import propagate, transfer
 from flows.commands.distill import distill
 from flows.commands.evaluate import evaluate
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 for command in (run, status, verify, transfer, propagate, sql, evaluate, prune, distill):
     app.command()(command)
+app.add_typer(deployment.app, name="deployment")
 
 
 def main() -> None:

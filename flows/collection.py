@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
+import congeal_floors.first  # noqa: F401  before any of these
 from flows.prepare import Job, overrides, prepare
 from flows.report import sentence
 from flows.stages import everything

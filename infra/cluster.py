@@ -6,12 +6,12 @@ import importlib
 import logging
 import os
 import shutil
-import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from congeal_floors import own
 from infra.errors import UserError
 
 _CONNECT = 30
@@ -71,6 +71,7 @@ def remote_client(address: str) -> Iterator[Any]:
             client.wait_for_workers(1, timeout=_CONNECT)
         except TimeoutError as fault:
             raise UserError(f"The Dask scheduler at {address} has no workers: start some.") from fault
+        require_congeal(client, address)
         yield client
 
 
@@ -91,7 +92,7 @@ def local_client(workers: int, memory: str, gpu_slots: bool) -> Iterator[Any]:
         "memory_limit": _memory_limit(memory, workers),
         "local_directory": scratch,
         "silence_logs": logging.CRITICAL,
-        "preload": [__name__],
+        "preload": ["congeal_floors.worker"],
     }
     try:
         with (
@@ -117,9 +118,18 @@ def local_client(workers: int, memory: str, gpu_slots: bool) -> Iterator[Any]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def dask_setup(worker: Any) -> None:
-    """Runs in each local worker: Ctrl-C reaches all processes of a terminal, but only ours answers it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def require_congeal(client: Any, address: str) -> None:
+    """Scheduler and workers are started by others; each must have Congeal, and nobody else's floors."""
+    try:
+        client.run_on_scheduler(own)
+        client.run(own)
+    except ModuleNotFoundError as fault:
+        raise UserError(
+            f"The Dask scheduler at {address} or one of its workers cannot import Congeal ({fault}): "
+            "install there what is installed here."
+        ) from fault
+    except ImportError as fault:
+        raise UserError(f"A process of the Dask cluster at {address} cannot be used: {fault}") from fault
 
 
 def _memory_limit(limit: str, workers: int) -> int:

@@ -11,6 +11,7 @@ from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
 
+from congeal_floors import call
 from infra.attendance import Attendance
 from infra.cluster import cores, local_client, remote_client
 from infra.errors import UserError
@@ -161,11 +162,13 @@ class DaskEngine:
         return self._threads or max(1, self._cores // max(1, min(self.workers, units)))
 
     def _submitter(self, function: Callable[[P], R], gpu: bool) -> Callable[[P], Any]:
+        from cloudpickle import dumps
+
         resources = {"GPU": 1} if gpu and self._slots else None
 
         def submit(payload: P) -> Any:
             return self._client.submit(
-                _run, function, payload, pure=False, retries=_RETRIES, resources=resources
+                call, dumps((_run, function, payload)), pure=False, retries=_RETRIES, resources=resources
             )
 
         return submit

@@ -2,69 +2,52 @@
 
 from __future__ import annotations
 
-import os
-import site
-import subprocess
-import sys
+import json
 import zipfile
 from pathlib import Path
 
-import pytest
+from installed import call, installed, wheel
 
-ROOT = Path(__file__).resolve().parent.parent
-FLOORS = {"congeal", "infra", "tasks", "flows"}
+__all__ = ["installed", "wheel"]
 
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True)
-    return next(folder.glob("*.whl"))
+PACKAGES = {"congeal", "congeal_floors"}
+FLOORS = {"flows", "infra", "tasks"}
 
 
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment with the wheel; the dependencies are those of the tests."""
-    home = tmp_path_factory.mktemp("installed")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True)
-    packages = next(home.glob("lib/python*/site-packages"))
+def test_the_wheel_holds_two_packages_and_the_floors_inside_one(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(packages)
-    # Appended by path: the checkout's own editable install is not looked at from there.
-    (packages / "dependencies.pth").write_text("\n".join(site.getsitepackages()))
-    return home / "bin" / "python"
-
-
-def call(python: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return subprocess.run(
-        [str(python), "-W", "error", *arguments],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_the_wheel_holds_the_four_floors_and_nothing_else(wheel: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
+        names = set(archive.namelist())
     tops = {name.split("/")[0] for name in names if not name.split("/")[0].endswith(".dist-info")}
-    assert tops == FLOORS
-    assert {f"{floor}/py.typed" for floor in FLOORS} <= set(names)
+    assert tops == PACKAGES
+    assert {f"{package}/py.typed" for package in PACKAGES} <= names
+    assert {f"congeal_floors/{floor}/__init__.py" for floor in FLOORS} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
-    assert {"congeal/embedded/student.safetensors", "congeal/embedded/card.json"} <= set(names)
+    assert {"congeal/embedded/student.safetensors", "congeal/embedded/card.json"} <= names
+    assert "congeal_floors/prefect.yaml" in names
 
 
-def test_the_floors_are_imported_from_the_wheel(installed: Path, tmp_path: Path) -> None:
+def test_everything_is_imported_from_the_wheel(installed: Path, tmp_path: Path) -> None:
     script = (
-        "import congeal, flows, infra, tasks; print(*(m.__file__ for m in (congeal, flows, infra, tasks)))"
+        "import congeal_floors; congeal_floors.own(); import congeal, flows, infra, tasks; "
+        "print(*(m.__file__ for m in (congeal, flows, infra, tasks)))"
     )
-    result = call(installed, "-c", script, cwd=tmp_path)
+    result = call(installed, "-W", "error", "-c", script, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert all(str(installed.parent.parent) in path for path in result.stdout.split())
+
+
+def test_generic_names_are_not_taken(installed: Path, tmp_path: Path) -> None:
+    """Any package of its name in site-packages would hide a folder of one's own without __init__.py."""
+    for name in FLOORS:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine.py").write_text("WHOSE = 'mine'\n")
+    script = (
+        "import congeal; import flows.mine, infra.mine, tasks.mine; "
+        "print(flows.mine.WHOSE, infra.mine.WHOSE, tasks.mine.WHOSE)"
+    )
+    result = call(installed, "-W", "error", "-c", script, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == ["mine"] * 3
 
 
 def test_the_science_needs_no_storage_and_no_orchestration(installed: Path, tmp_path: Path) -> None:
@@ -73,7 +56,7 @@ def test_the_science_needs_no_storage_and_no_orchestration(installed: Path, tmp_
         "names = ('prefect', 'dask', 'distributed', 'zarr', 'fsspec', 's3fs', 'duckdb', 'infra'); "
         "print([name for name in names if name in sys.modules])"
     )
-    result = call(installed, "-c", script, cwd=tmp_path)
+    result = call(installed, "-W", "error", "-c", script, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == "[]"
 
@@ -83,12 +66,20 @@ def test_the_embedded_backbone_comes_along(installed: Path, tmp_path: Path) -> N
         "from congeal.backbones import BackboneSpec, load_backbone; "
         "print(load_backbone(BackboneSpec('embedded'), None, 'cpu').grid)"
     )
-    result = call(installed, "-c", script, cwd=tmp_path)
+    result = call(installed, "-W", "error", "-c", script, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == "32"
 
 
 def test_the_command_of_the_wheel_answers(installed: Path, tmp_path: Path) -> None:
-    result = call(installed, "-m", "flows.cli", "--help", cwd=tmp_path)
+    for command in (["congeal"], ["-W", "error", "-m", "congeal"]):
+        result = call(installed, *command, "--help", cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert "transfer" in result.stdout
+
+
+def test_the_wheel_writes_its_own_deployment(installed: Path, tmp_path: Path) -> None:
+    result = call(installed, "congeal", "deployment", "init", "here", "--json", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "transfer" in result.stdout
+    assert json.loads(result.stdout) == {"ok": True, "written": str(tmp_path / "here" / "prefect.yaml")}
+    assert "CONGEAL_HOME" not in (tmp_path / "here" / "prefect.yaml").read_text()
