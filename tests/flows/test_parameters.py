@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.deployment import require_variables
 from flows.parameters import checked, overrides
 from infra.errors import UserError
 
@@ -35,7 +36,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"settings": {"features": {"image_size": "big"}}}, "features.image_size cannot be 'big'"),
     ({"settings": {"features": 5}}, "The setting features cannot be 5"),
     ({"settings": {"seed": {"a": 1}}}, "seed.a is no setting: did you mean seed?"),
-    ({"settings": {"nothing.of.the.kind": 1}}, "the sections are alignment"),
+    ({"settings": {"nothing.of.that": 1}}, "the sections are alignment"),
 ]
 
 
@@ -73,24 +74,44 @@ ANYTHING = st.recursive(
 )
 
 
+def taken_or_refused(parameters: dict[str, Any]) -> str:
+    """What `checked` says, or the source that it takes; any other error comes through."""
+    try:
+        return checked(parameters).source
+    except UserError as error:
+        return str(error)
+
+
 @given(
     st.dictionaries(
         st.sampled_from(["source", "destination", "settings"]) | st.text(max_size=8), ANYTHING, max_size=4
     )
 )
 def test_whatever_is_sent_is_taken_or_refused_with_a_sentence(parameters: dict[str, Any]) -> None:
-    try:
-        checked(parameters)
-    except UserError as error:
-        assert str(error)
+    assert taken_or_refused(parameters)
 
 
 @given(st.dictionaries(st.sampled_from(["features", "seed", "storage", "engine", "catalog"]), ANYTHING))
 def test_whatever_the_settings_are(settings: dict[str, Any]) -> None:
-    try:
-        checked(GOOD | {"settings": settings})
-    except UserError as error:
-        assert str(error)
+    assert taken_or_refused(GOOD | {"settings": settings})
+
+
+@pytest.mark.parametrize("value", [None, "", " "])
+def test_a_deploy_without_its_variables_ends_with_a_sentence(
+    value: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NIGHTLY_SOURCE", "s3://bucket/photographs")
+    require_variables(["NIGHTLY_SOURCE"])
+    if value is None:
+        monkeypatch.delenv("NIGHTLY_DESTINATION", raising=False)
+    else:
+        monkeypatch.setenv("NIGHTLY_DESTINATION", value)
+    with pytest.raises(SystemExit) as caught:
+        require_variables(["NIGHTLY_SOURCE", "NIGHTLY_DESTINATION"])
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == (
+        "error: NIGHTLY_DESTINATION is not set: export NIGHTLY_DESTINATION and deploy again.\n"
+    )
 
 
 def test_forms_show_that_both_places_must_be_given() -> None:
