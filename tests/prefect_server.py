@@ -141,7 +141,7 @@ def served(home: Path, **variables: str) -> Iterator[Server]:
             stderr=subprocess.STDOUT,
         )
     try:
-        until(lambda: _healthy(server, process), 170)
+        until(lambda: _healthy(server, process), 600)
         yield server
     finally:
         kill(process)
