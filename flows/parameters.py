@@ -12,7 +12,7 @@ from infra.errors import UserError
 from infra.settings import Settings, load_settings
 
 NAMES = ("source", "destination", "settings")
-_PLACEHOLDER = re.compile(r"\{\{\s*\$?([\w.$-]+)\s*\}\}")
+_PLACEHOLDER = re.compile(r"\{\{\s*\$(\w+)\s*\}\}")  # of a variable, as a deployment file has it
 _EXAMPLE = '{"features": {"image_size": 448}}'
 
 
@@ -33,6 +33,8 @@ def checked(parameters: Mapping[str, Any]) -> Parameters:
     for name in parameters:
         if name not in NAMES:
             raise UserError(f"{name} is no parameter of a run{_suggestion(str(name))}")
+    for name in NAMES:
+        _require_filled_in(parameters.get(name), name)
     source, destination = (_place(parameters, name) for name in ("source", "destination"))
     settings = parameters.get("settings")
     if settings is not None and not isinstance(settings, Mapping):
@@ -60,12 +62,21 @@ def _place(parameters: Mapping[str, Any], name: str) -> str:
         raise UserError(f"The parameter {name} is missing: give a folder or an fsspec URL as {name}.")
     if not isinstance(value, str):
         raise UserError(f"{name} cannot be {_shown(value)}: give a folder or an fsspec URL, as text.")
-    if found := _PLACEHOLDER.search(value):
+    return value
+
+
+def _require_filled_in(value: object, name: str) -> None:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            _require_filled_in(inner, f"{name}.{key}")
+    elif isinstance(value, list):
+        for inner in value:
+            _require_filled_in(inner, name)
+    elif isinstance(value, str) and (found := _PLACEHOLDER.search(value)):
         raise UserError(
-            f"{name} is {_shown(value)}: the variable {found[1]} was not set when the deployment was made; "
+            f"{name} holds {found[0]}: the variable {found[1]} was not set when the deployment was made; "
             "set it and deploy again."
         )
-    return value
 
 
 def _suggestion(name: str) -> str:

@@ -27,6 +27,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"destination": ["a"]}, "destination cannot be ['a']"),
     ({"source": "{{ $NIGHTLY_SOURCE }}"}, "the variable NIGHTLY_SOURCE was not set when the deployment was"),
     ({"destination": "s3://{{ $BUCKET }}/a"}, "the variable BUCKET was not set"),
+    ({"settings": {"storage": {"region": "{{ $REGION }}"}}}, "settings.storage.region holds {{ $REGION }}"),
     ({"settings": [1]}, "settings cannot be [1]: write a mapping"),
     ({"settings": '{"features": {}}'}, "write a mapping"),
     ({"settings": False}, "settings cannot be False"),
