@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import traceback
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
@@ -10,12 +11,12 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 import congeal_floors.first  # noqa: F401  before any of these
-from flows.prepare import Job, overrides, prepare
+from flows.parameters import checked
+from flows.prepare import Job, prepare
 from flows.report import sentence
 from flows.stages import everything
 from infra.errors import UserError
 from infra.progress import Progress
-from infra.settings import load_settings
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,22 +33,38 @@ def hand_over(job: Job, progress: Progress) -> None:
     _handed_over[job.source.url, job.destination.url] = (job, progress)
 
 
+def _form(source: str, destination: str, settings: dict[str, Any] | None = None) -> None:
+    """What the flow asks for."""
+
+
 @flow(name="collection", persist_result=False, validate_parameters=False)
-def collection(source: str, destination: str, settings: dict[str, Any] | None = None) -> dict[str, Any]:
+def collection(source: Any = None, destination: Any = None, settings: Any = None) -> dict[str, Any]:
     """Everything, from images to published tables; what is done already is not done again.
 
     source, destination: fsspec URLs or plain paths. settings: by section ({"features": {"image_size": 448}})
     or by dotted name; what is not given comes from CONGEAL_… variables and the defaults. Returns the facts of
-    the run (see flows.report).
+    the run (see flows.report). Raises UserError for what cannot be run (see flows.parameters, flows.prepare).
     """
-    taken = _handed_over.pop((source, destination), None)
+    given = {"source": source, "destination": destination, "settings": settings}
+    taken = _taken_over(source, destination)
     if taken is None:
-        taken = prepare(source, destination, load_settings(None, list(overrides(settings)))), Progress()
+        taken = prepare(*checked(given)), Progress()
     job, progress = taken
     with job.survey:
         facts = everything(job, progress, step=as_task_run)
     get_run_logger().info(sentence(facts))
     return facts
+
+
+# Forms and clients are shown that both places must be given, and as text. The flow itself takes anything, so
+# that a run without them begins, and fails with a sentence, instead of ending before it began.
+collection.__signature__ = inspect.signature(_form, eval_str=True)  # type: ignore[attr-defined]
+
+
+def _taken_over(source: object, destination: object) -> tuple[Job, Progress] | None:
+    if isinstance(source, str) and isinstance(destination, str):
+        return _handed_over.pop((source, destination), None)
+    return None
 
 
 def as_task_run(name: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+from flows.parameters import overrides
 from infra.errors import UserError
 from infra.publications import Publication, check_layout, claim
 from infra.settings import Settings
@@ -17,6 +15,8 @@ from tasks.publish import run_key, up_to_date, weights_key
 from tasks.resolving import something_to_resolve, something_to_retry
 from tasks.survey import Survey, check_places
 from tasks.weights import Weights, check, locate
+
+__all__ = ["Job", "overrides", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -69,15 +69,6 @@ def prepare(source: str, destination: str, settings: Settings) -> Job:
     except BaseException:
         survey.close()
         raise
-
-
-def overrides(settings: Mapping[str, Any] | None) -> Iterator[str]:
-    """Nested or dotted settings, as a deployment's parameters hold them, in the form of `--set`."""
-    for name, value in (settings or {}).items():
-        if isinstance(value, Mapping) and not name.startswith("storage.options"):
-            yield from (f"{name}.{rest}" for rest in overrides(value))
-        else:
-            yield f"{name}={value if isinstance(value, str) else json.dumps(value)}"
 
 
 def _fitting_engine(source: Location, destination: Location, settings: Settings) -> Settings:

@@ -108,15 +108,17 @@ def load_settings(
     config: Path | str | None = None,
     overrides: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
+    where: str = "--set",
 ) -> Settings:
     """Settings from the defaults, ``config`` (.toml, .yaml, .yml), ``environ`` and ``overrides``.
 
     environ: variables such as CONGEAL_FEATURES__BACKBONE; None: the process's. overrides:
     ``section.key=value``; a value is read as a variable's would be (JSON for lists and tables, ``none``).
+    where: what a sentence about one of the overrides calls them.
     Raises ``SettingsError`` for a key that does not exist (with the nearest one) or a value not allowed.
     """
     values: dict[str, Any] = {}
-    for layer in (_from_file(config), _from_environment(environ), _from_overrides(overrides)):
+    for layer in (_from_file(config), _from_environment(environ), _from_overrides(overrides, where)):
         values = _merged(values, layer)
     try:
         return Settings(**values)
@@ -165,14 +167,14 @@ def _from_environment(environ: Mapping[str, str] | None) -> dict[str, Any]:
     return _read(ours, ours)
 
 
-def _from_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+def _from_overrides(overrides: Sequence[str], where: str) -> dict[str, Any]:
     variables: dict[str, str] = {}
     for text in overrides:
         key, mark, value = text.partition("=")
         key = key.strip()
         if not mark or not key:
-            raise SettingsError(f"--set {text} is no setting: write it as section.key=value.")
-        _check_key(key.lower(), f"--set {key}")
+            raise SettingsError(f"{where} {text} is no setting: write it as section.key=value.")
+        _check_key(key.lower(), f"{where} {key}")
         variables[PREFIX + key.upper().replace(".", "__")] = value.strip()
     return _read(variables, [text.partition("=")[0] for text in overrides])
 

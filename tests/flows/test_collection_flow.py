@@ -103,3 +103,26 @@ def test_a_job_that_is_handed_over_is_not_prepared_again(
     monkeypatch.setattr(module, "prepare", lambda *_: pytest.fail("prepared again"))
     module.hand_over(job, Progress(quiet=True))
     assert module.collection(job.source.url, job.destination.url)["published"]
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({}, "The parameter source is missing"),
+        ({"source": "photographs", "destination": 5}, "destination cannot be 5"),
+        ({"source": "photographs", "destination": "out", "settings": [1]}, "settings cannot be [1]"),
+        (
+            {"source": "photographs", "destination": "out", "settings": {"image_size": 448}},
+            "did you mean features.image_size?",
+        ),
+        ({"source": "/no/such/place", "destination": "out"}, "/no/such/place"),
+    ],
+)
+def test_what_cannot_be_run_ends_as_failed_with_a_sentence(given: dict[str, Any], sentence: str) -> None:
+    from flows.collection import collection
+
+    state = collection(**given, return_state=True)
+    assert state.name == "Failed"
+    assert sentence in state.message
+    with pytest.raises(UserError):
+        state.result()
