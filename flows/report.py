@@ -6,10 +6,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from congeal.tallies import deformations, outliers
 from flows.prepare import Job
 from infra.publications import Publication
 from tasks.publish import Published
-from tasks.resolving import published_drift
+from tasks.resolving import drifting, published_clusters
 from tasks.stage import StageResult
 
 WORK = ("decode", "backbone", "solver")  # what a run is for; all else is overhead
@@ -66,7 +67,7 @@ def sentence(facts: dict[str, Any]) -> str:
 
 
 def _common(job: Job, publication: Publication) -> dict[str, Any]:
-    counts = publication.counts
+    counts, clusters = publication.counts, published_clusters(job.destination, publication)
     return {
         "source": job.source.url,
         "destination": job.destination.url,
@@ -75,8 +76,9 @@ def _common(job: Job, publication: Publication) -> dict[str, Any]:
         "weights_fingerprint": publication.weights_fingerprint,
         "images": {name: counts[name] for name in ("ok", "failed", "duplicate")},
         "clusters": counts["clusters"],
-        "outliers": counts["outliers"],
-        "drifting": published_drift(job.destination, publication),
+        "outliers": outliers(counts, clusters),
+        "deformation": deformations(clusters),
+        "drifting": drifting(clusters),
     }
 
 
