@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from congeal.atlas import GUIDED, MEANINGLESS, Alignment, Atlas, Exemplars, Mixture
 from congeal.dense import DenseMaps
 from congeal.features import Basis
+from congeal.forward_backward import forward_backward_error
 from congeal.imageset import Arrays, raw_facing
 from congeal.membership import Membership
 from congeal.plane import length
@@ -117,7 +120,6 @@ def assemble(
         "backward": torch.where(turned[..., None], maps.backward.flip(2), maps.backward),
         "backward_confidence": torch.where(turned, sure.flip(2), sure),
         "residual": figures.residual,
-        "cycle_error": figures.cycle_error,
         "fold_fraction": figures.fold_fraction,
         "coverage": figures.coverage,
     }
@@ -127,11 +129,17 @@ def assemble(
         # Copies: a set's result must not keep the others' in memory.
         return {name: values[rows].clone().numpy() for name, values in arrays.items()}
 
+    def cycle_error(atlas: Atlas, rows: slice) -> npt.NDArray[np.float32]:
+        return forward_backward_error(
+            arrays["forward"][rows].numpy(), arrays["backward"][rows].numpy(), atlas.saliency
+        )
+
     return [
         Alignment(
             status=verdict.status,
             atlas=atlas,
             **of_set(rows),
+            cycle_error=cycle_error(atlas, rows),
             support=verdict.support.cpu().numpy(),
             outlier=torch.tensor([reason is not None for reason in verdict.reasons]).numpy(),
             outlier_reason=verdict.reasons,

@@ -23,6 +23,7 @@ MEANINGLESS = {  # there are maps, and their confidence is 0; why no image of su
     NOTHING_IN_COMMON: "the set has nothing in common that could be found",
     COLLAPSED: "the atlas of its set has collapsed",
 }
+FAILED = "failed"  # there are no maps
 
 RIGID = "rigid"  # a pose
 FLOW = "flow"  # a pose and a smooth flow
@@ -104,8 +105,9 @@ class Alignment:
             [-1, 1] (and of no confidence) where the atlas does not reach.
         backward_confidence: float32 [n, m, m] in [0, 1].
         residual: float32 [n], mean 1 − cosine between the image and the atlas of the others.
-        cycle_error: float32 [n], median distance, in atlas units, between a cell and where free matching of
-            the features it is mapped to leads back.
+        cycle_error: float32 [n], mean distance, in atlas units, between a salient cell and where ``forward``
+            and then ``backward`` lead it (see `congeal.forward_backward`); NaN where no such cell is mapped
+            into the image's frame.
         fold_fraction: float32 [n], share of the salient atlas where the map folds.
         coverage: float32 [n], share of the salient atlas that the image shows with confidence.
         support: float32 [n], share of the evidence from other images that agrees with the image's pose.

@@ -29,6 +29,8 @@ from congeal.vit_hooks import (
     record_output,
 )
 
+MOST_CELLS = 256  # a side: memory grows with the fourth power of it
+
 __all__ = [
     "Backbone",
     "BackboneSpec",
@@ -218,13 +220,19 @@ def geometry(spec: BackboneSpec) -> Geometry:
         raise BackboneError(
             f"the stride {stride} does not suit the patches of {patch} pixels of {name}; use 1 to {patch}"
         )
+    grid = 1 + (size - patch) // stride
+    if grid > MOST_CELLS:
+        raise BackboneError(
+            f"images of {size} pixels have {grid} cells a side for {name} (patches of {patch} pixels, stride "
+            f"{stride}), more than the {MOST_CELLS} that memory is good for; use at most "
+            f"{patch + (MOST_CELLS - 1) * stride} pixels"
+        )
     if size < patch or (size - patch) % stride:
         below = patch + max(size - patch, 0) // stride * stride
         raise BackboneError(
             f"images of {size} pixels do not suit {name} (patches of {patch} pixels, stride {stride}); "
             f"use {below} or {below + stride}"
         )
-    grid = 1 + (size - patch) // stride
     parts = parts_of(name)
     if parts.cells != SHOWN_CELLS and stride != patch:
         raise BackboneError(f"{name} interpolates its features already; leave the stride unset")

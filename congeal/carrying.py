@@ -22,6 +22,7 @@ def chosen(published: Published, cluster: str, to: Targets, sources: Sequence[Ro
     to: names, which must be of the cluster; or "all": every image of the cluster that fits its atlas, and the
     sources, which know it best, whether they fit or not.
     """
+    published.require_aligned(cluster)
     if isinstance(to, str) and to != "all":
         to = [to]
     if to == "all":

@@ -61,10 +61,10 @@ class Collection:
         self._published = Published(place, version, storage)
 
     def __repr__(self) -> str:
-        return display.text(str(self.place), self.publication)
+        return display.text(str(self.place), self.publication, self._published.tables.outliers)
 
     def _repr_html_(self) -> str:
-        return display.page(str(self.place), self.publication)
+        return display.page(str(self.place), self.publication, self._published.tables.outliers)
 
     @property
     def place(self) -> Location:
@@ -193,11 +193,15 @@ class Collection:
     def shapes(self, landmarks: pd.DataFrame, components: int | None = None) -> MeasuredShapes:
         """Procrustes-aligned shapes of a table from `landmarks`, and their principal components.
 
-        Images with a landmark that is not known or lies off the image are left out, and named.
+        Images with a landmark that is not known or lies off the image are left out, and named. Rigid maps
+        (see `clusters.deformation`) carry copies of one shape: of images with such maps only what was marked
+        by hand counts as known, unless components is 0, which asks for sizes alone.
         """
         from congeal.shapes import measured
 
-        return measured(pa.Table.from_pandas(landmarks), components)
+        table = pa.Table.from_pandas(landmarks)
+        images = table["image"].unique().to_pylist() if "image" in table.column_names else []
+        return measured(table, components, self._published.rigidly_mapped(images))
 
     def propagate(
         self,

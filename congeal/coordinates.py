@@ -89,6 +89,12 @@ def reach(cells: int) -> float:
     return 1 + 2 / cells
 
 
+def check_cells(cells: int, what: str) -> None:
+    """CongealError unless ``cells`` is a number of cells along a side."""
+    if isinstance(cells, bool) or not isinstance(cells, int | np.integer) or cells < 1:
+        raise CongealError(f"{what} is a whole number of cells a side, at least 1, not {cells!r}")
+
+
 def cell_centres(g: int, extent: float = 1.0) -> npt.NDArray[np.float32]:
     """Centres of the g x g cells that cover [-extent, extent]^2, float32 [g (v), g (u), 2], u before v."""
     if g < 1:

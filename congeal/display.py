@@ -19,20 +19,19 @@ METHODS = (
 )
 
 
-def text(place: str, about: Publication) -> str:
-    """One line, as `repr` shows it."""
+def text(place: str, about: Publication, outliers: int | None = None) -> str:
+    """One line, as `repr` shows it. outliers: how many; absent, as the publication counts them."""
     names = " ".join(name.split("(")[0].split(" ")[0] for name, _ in METHODS)
-    return (
-        f"<congeal collection {place}, version {about.number} of {about.source}: {_counts(about)}; {names}>"
-    )
+    holds = _counts(about, outliers)
+    return f"<congeal collection {place}, version {about.number} of {about.source}: {holds}; {names}>"
 
 
-def page(place: str, about: Publication) -> str:
-    """A small HTML table, as a notebook shows it; everything in it is escaped."""
+def page(place: str, about: Publication, outliers: int | None = None) -> str:
+    """A small HTML table, as a notebook shows it; everything in it is escaped. outliers: as of `text`."""
     facts = (
         ("source", about.source),
         ("version", f"{about.number}, {about.created}"),
-        ("holds", _counts(about)),
+        ("holds", _counts(about, outliers)),
         ("backbone", about.backbone),
     )
     rows = "".join(_row(name, html.escape(value)) for name, value in facts)
@@ -47,9 +46,7 @@ def _row(name: str, value: str, raw: bool = False) -> str:
     return f'<tr><th style="text-align:left">{head}</th><td style="text-align:left">{value}</td></tr>'
 
 
-def _counts(about: Publication) -> str:
+def _counts(about: Publication, outliers: int | None) -> str:
     counts = about.counts
-    return (
-        f"{counts.get('ok', 0):,} images, {counts.get('clusters', 0):,} clusters, "
-        f"{counts.get('outliers', 0):,} outliers"
-    )
+    apart = counts.get("outliers", 0) if outliers is None else outliers
+    return f"{counts.get('ok', 0):,} images, {counts.get('clusters', 0):,} clusters, {apart:,} outliers"

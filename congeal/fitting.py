@@ -13,6 +13,7 @@ from torch import Tensor
 from congeal.assembly import Verdict, assemble
 from congeal.atlas import GUIDED, MEANINGLESS, OK, RIGID, Alignment, Atlas, Exemplars
 from congeal.company import Company
+from congeal.coordinates import check_cells
 from congeal.exemplars import as_known, posed
 from congeal.features import Basis
 from congeal.imageset import Arrays, ImageSet, prepare, read_inputs
@@ -56,6 +57,7 @@ def fit(
     Raises:
         CongealError: if the arrays do not fit each other.
     """
+    check_cells(map_resolution, "map_resolution")
     arrays = Arrays(features, saliency, mirrored_features, mirrored_saliency, valid)
     if turned is not None:
         turns = _best_turns(atlas, arrays, turned, extent, seed, device)

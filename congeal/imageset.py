@@ -83,8 +83,10 @@ def check_arrays(arrays: Arrays) -> tuple[int, int, int, int]:
         CongealError: if it is none, or another array's does not fit it.
     """
     shape = np.shape(arrays.features)
-    if len(shape) != 4 or shape[1] != shape[2] or not shape[0]:
-        raise CongealError(f"features have the shape [n, g, g, c] with n ≥ 1, not {list(shape)}")
+    if len(shape) != 4 or shape[1] != shape[2] or not all(shape):
+        raise CongealError(
+            f"features have the shape [n, g, g, c] with n ≥ 1, g ≥ 1 and c ≥ 1, not {list(shape)}"
+        )
     expected = {
         "saliency": (arrays.saliency, shape[:3]),
         "mirrored_features": (arrays.mirrored_features, shape),

@@ -114,7 +114,7 @@ def procrustes(landmarks: npt.ArrayLike, *, mirror: bool = False) -> Shapes:
 def principal_components(shapes: Shapes, components: int | None = None) -> ShapeSpace:
     """The principal components of aligned shapes, in the tangent space at their mean.
 
-    components: how many; None: all that can vary.
+    components: how many, from 0; None: all that can vary.
 
     Raises CongealError for more than there can be.
     """
@@ -122,7 +122,7 @@ def principal_components(shapes: Shapes, components: int | None = None) -> Shape
     # Place, turn and size are gone: 4 of 2k directions.
     most = min(n - 1, 2 * k - 4)
     count = most if components is None else components
-    if not 1 <= count <= most:
+    if not 0 <= count <= most:
         raise CongealError(f"{n} shapes of {k} landmarks have 1 to {most} components, not {count}")
     mean = shapes.mean.ravel()
     flat = shapes.aligned.reshape(n, -1)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow.dataset as pads
 
+from congeal.atlas import FAILED, MEANINGLESS, RIGID
 from congeal.published_tables import PublishedTables
 from congeal.stored_maps import StoredMaps
 from infra.commits import outputs_location
@@ -23,6 +24,8 @@ from infra.storage import Location
 if TYPE_CHECKING:
     from congeal.transfer import Maps
 
+# Clusters that have no maps to speak of, by status, and why.
+NOT_ALIGNED = {**MEANINGLESS, FAILED: "it could not be aligned"}
 IMAGE_ID = re.compile("[0-9a-f]{32}")
 GROUPS = 64  # clusters whose groups stay open
 Row = dict[str, Any]  # a row of the table of images
@@ -117,7 +120,7 @@ class Published:
         return rows
 
     def of_one_cluster(self, images: Sequence[str]) -> list[Row]:
-        """The rows of images that must all be in the cluster of the first."""
+        """The rows of images that must all be in the cluster of the first, and that one be aligned."""
         rows = self.aligned_all(images)
         for image, row in zip(images, rows, strict=True):
             if row["cluster_id"] != rows[0]["cluster_id"]:
@@ -126,7 +129,23 @@ class Published:
                     f"({rows[0]['cluster_id']} and {row['cluster_id']}): no correspondence exists "
                     "between them."
                 )
+        self.require_aligned(rows[0]["cluster_id"])
         return rows
+
+    def require_aligned(self, cluster: str) -> Row:
+        """The row of a cluster through whose maps something can be carried; UserError for any other."""
+        row = self.cluster(cluster)
+        if row["status"] in NOT_ALIGNED:
+            why = row["error"] or NOT_ALIGNED[row["status"]]
+            raise UserError(
+                f"Nothing can be carried within the cluster {cluster}: {why} (status {row['status']})."
+            )
+        return row
+
+    def deformation(self, cluster: str) -> str:
+        """What the maps of a cluster have beyond a pose: "rigid" (nothing), "flow" or "guided"."""
+        # In the group, since tables of old versions do not have it.
+        return self.stored(cluster).deformation
 
     def members(self, cluster: str) -> list[Row]:
         """image_id, uri, width, height of a cluster's images, one row an image, by uri."""
@@ -151,12 +170,27 @@ class Published:
             raise UserError(f"There is no cluster {cluster!r} in {self.place}: see the table clusters.")
         return dict(rows[0])
 
+    def rigidly_mapped(self, images: Iterable[str]) -> frozenset[str]:
+        """Those of some images, named by id or path, whose cluster's maps are rigid.
+
+        Images that are not known here are none of them: whatever is said of those comes from elsewhere.
+        """
+        names = sorted(set(images))
+        columns = ["uri", "image_id", "cluster_id"]
+        wanted = (pads.field("uri").isin(names) | pads.field("image_id").isin(names)) & pads.field(
+            "cluster_id"
+        ).is_valid()
+        rows = self.tables.dataset("images").to_table(columns=columns, filter=wanted).to_pylist()
+        rigid = {name for name in {row["cluster_id"] for row in rows} if self.deformation(name) == RIGID}
+        found = {row[key] for row in rows if row["cluster_id"] in rigid for key in ("uri", "image_id")}
+        return frozenset(found & set(names))
+
     def stored(self, cluster: str) -> StoredMaps:
-        """The stored atlas and maps of a cluster; the last few stay open."""
+        """The stored atlas and maps of a cluster; the last few stay open. UserError if it has none."""
         if cluster not in self._groups:
             row = self.cluster(cluster)
-            if row["status"] == "failed":
-                raise UserError(f"The cluster {cluster} has no atlas: {row.get('error') or 'it failed'}.")
+            if row["status"] == FAILED or row["atlas_unit"] is None:
+                raise UserError(f"The cluster {cluster} has no atlas: {row['error'] or NOT_ALIGNED[FAILED]}.")
             marker = self.tables.marker("atlases", row["atlas_unit"])
             self._groups[cluster] = StoredMaps(cluster, outputs_location(self.place, marker) / "atlas.zarr")
             if len(self._groups) > GROUPS:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.dataset as pads
 
+from congeal.tallies import outliers
 from infra.commits import Marker, find_marker, in_threads, outputs_location
 from infra.errors import DamagedError, UserError
 from infra.publications import Publication, published
@@ -57,6 +58,14 @@ class PublishedTables:
     def clusters(self) -> pa.Table:
         """The table of clusters, with the seconds that each atlas took and the device that computed it."""
         return self._clusters
+
+    @cached_property
+    def outliers(self) -> int:
+        """How many images are outliers, see `congeal.tallies`; reads nothing but in old versions."""
+        if "misfits" in self.publication.counts:
+            return outliers(self.publication.counts, ())
+        rows = self.dataset("clusters").to_table(columns=["n_outliers"]).to_pylist()
+        return outliers(self.publication.counts, rows)
 
     def marker(self, stage: str, unit: str) -> Marker:
         """The marker of a unit that the publication names; DamagedError if it is gone."""

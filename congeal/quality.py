@@ -30,12 +30,11 @@ class Figures:
 
     Attributes:
         likeness: float32 [n, r, r] in [0, 1], over the atlas' cells.
-        residual, cycle_error, fold_fraction, coverage: float32 [n].
+        residual, fold_fraction, coverage: float32 [n].
     """
 
     likeness: Tensor
     residual: Tensor
-    cycle_error: Tensor
     fold_fraction: Tensor
     coverage: Tensor
 
@@ -66,7 +65,6 @@ def measure(
     shown, valid = sample(inputs, places, images.extent, "zeros").unbind(-1)
     there = torch.nn.functional.normalize(sample(images.features, places, images.extent), dim=-1)
     cosine = (there * template.features).sum(-1).clamp_min(0)
-    free = match_field(template, images, places, None)
     nearby = match_field(template, images, places, 0.2)
     off = nearby.target - (places if matched is None else matched)
     drift = off.norm(dim=-1) / length(warps.a).view(-1, 1, 1).clamp_min(1e-6)
@@ -80,7 +78,6 @@ def measure(
     return Figures(
         likeness=likeness,
         residual=((1 - cosine) * weight).sum((1, 2)) / total,
-        cycle_error=_weighted_median(free.astray.flatten(1), weight.flatten(1)),
         fold_fraction=(folds * weight).sum((1, 2)) / total,
         coverage=(weight * (likeness > SURE)).sum((1, 2))
         / (salient * (salient > SALIENT)).sum((1, 2)).clamp_min(1e-6),
@@ -104,15 +101,6 @@ def _rimmed(saliency: Tensor) -> Tensor:
 
 def _smooth(field: Tensor) -> Tensor:
     return torch.nn.functional.avg_pool2d(field[:, None], 3, 1, 1, count_include_pad=False)[:, 0]
-
-
-def _weighted_median(values: Tensor, weight: Tensor) -> Tensor:
-    """Along the last axis; 2 (the atlas' side) where there is no weight."""
-    ordered, order = values.sort(-1)
-    mass = weight.gather(-1, order).cumsum(-1)
-    at = (mass < mass[..., -1:] / 2).sum(-1, keepdim=True).clamp_max(values.shape[-1] - 1)
-    median = ordered.gather(-1, at)[..., 0]
-    return torch.where(mass[..., -1] > 0, median, torch.full_like(median, 2.0))
 
 
 def judge(standing: Tensor, sound: Tensor, blank: Tensor) -> list[str | None]:

@@ -147,13 +147,11 @@ class Field:
         target: float32 [n, r, r, 2], oriented frame.
         weight: float32 [n, r, r], trust: salient on both sides, similar, and leading back.
         cosine: float32 [n, r, r].
-        astray: float32 [n, r, r], atlas distance between the cell and where its match leads back.
     """
 
     target: Tensor
     weight: Tensor
     cosine: Tensor
-    astray: Tensor
 
 
 def match_field(template: Template, images: Oriented, places: Tensor, width: float | None) -> Field:
@@ -177,7 +175,7 @@ def match_field(template: Template, images: Oriented, places: Tensor, width: flo
     best = cosine.gather(2, forward[..., None])[..., 0].clamp_min(0)
     shown = images.saliency.flatten(1).gather(1, forward)
     trust = template.saliency.flatten(1) * shown * best / (1 + (astray / CYCLE_WIDTH) ** 2) ** 2
-    return Field(target.view(n, r, r, 2), trust.view(n, r, r), best.view(n, r, r), astray.view(n, r, r))
+    return Field(target.view(n, r, r, 2), trust.view(n, r, r), best.view(n, r, r))
 
 
 def nearness(places: Tensor, axis: Tensor, width: float) -> Tensor:

@@ -30,6 +30,7 @@ from congeal.atlas import GUIDED, OK, Alignment
 from congeal.backbone_facts import BackboneFacts, Parts
 from congeal.choosing import choose
 from congeal.company import Company
+from congeal.coordinates import check_cells
 from congeal.exemplars import keep
 from congeal.facings import borne_out
 from congeal.fitting import fit, usual_evidence
@@ -154,6 +155,8 @@ def _solved(
     map_resolution: int,
     device: torch.device,
 ) -> list[Alignment]:
+    check_cells(resolution, "resolution")
+    check_cells(map_resolution, "map_resolution")
     position = facts.directions(device)
     solved: dict[int, Alignment] = {}
     for numbers in companies(sets, device):

@@ -154,6 +154,8 @@ def spread_annotations(
     for annotation, row in zip(annotations, rows, strict=True):
         named = replace(annotation, image=row["uri"], origin=annotation.origin or (row["uri"],))
         clusters.setdefault(row["cluster_id"], []).append((named, row))
+    for name in clusters:
+        published.require_aligned(name)
     targets: dict[str, list[Row]] = {}
     if to == "all":
         for name, pairs in clusters.items():

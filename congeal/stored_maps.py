@@ -60,6 +60,11 @@ class StoredMaps:
         """Position by image id."""
         return {name: position for position, name in enumerate(self.ids)}
 
+    @property
+    def deformation(self) -> str:
+        """What the maps have beyond a pose: "rigid" (nothing), "flow" or "guided"."""
+        return str(self.group.attrs["deformation"])
+
     def atlas(self) -> StoredAtlas:
         """The atlas."""
         arrays = self.group["atlas"]
@@ -71,7 +76,7 @@ class StoredMaps:
             confidence=np.asarray(arrays["confidence"][:]),
             average=np.asarray(arrays["average"][:]) if "average" in arrays else None,
             members=self.ids,
-            deformation=str(self.group.attrs["deformation"]),
+            deformation=self.deformation,
             # What was published before there was a choice says nothing of it.
             mixture=tuple(self.group.attrs.get("mixture", ())),
         )

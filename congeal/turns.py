@@ -18,6 +18,7 @@ from torch import Tensor
 from congeal.anchoring import Anchor
 from congeal.atlas import Alignment
 from congeal.errors import CongealError
+from congeal.forward_backward import forward_backward_error
 from congeal.images import Pixels
 from congeal.imageset import Arrays
 from congeal.warps import grid, sample
@@ -123,12 +124,15 @@ def plain(aligned: Alignment, turns: Whole) -> Alignment:
     n, m = aligned.backward.shape[:2]
     backward, sure = torch.as_tensor(aligned.backward), torch.as_tensor(aligned.backward_confidence)
     there = _spun(grid(m, 1.0, backward.device).expand(n, -1, -1, -1), turns, -1.0)
+    onward = _spun(torch.as_tensor(aligned.forward), turns).numpy()
+    back = sample(backward, there).numpy()
     return replace(
         aligned,
         rotation=_wrapped(aligned.rotation + _sense(aligned.mirrored) * turns * EIGHTH),
         translation=_spun(torch.as_tensor(aligned.translation), turns).numpy(),
-        forward=_spun(torch.as_tensor(aligned.forward), turns).numpy(),
-        backward=sample(backward, there).numpy(),
+        forward=onward,
+        backward=back,
+        cycle_error=forward_backward_error(onward, back, aligned.atlas.saliency),
         backward_confidence=sample(sure[..., None], there, padding="zeros")[..., 0].numpy(),
     )
 

@@ -164,7 +164,12 @@ def recentred(warps: Warps, weight: Tensor, owner: Tensor, sets: int) -> Warps:
 
 
 def jacobian_determinants(places: Tensor) -> Tensor:
-    """Determinant of a map at its cells, float32 [n, r, r]; ≤ 0 is a fold. places: [n, r, r, 2], any unit."""
+    """Determinant of a map at its cells, float32 [n, r, r]; ≤ 0 is a fold. places: [n, r, r, 2], any unit.
+
+    A single cell has no neighbours to change order with: 1.
+    """
+    if places.shape[1] < 2:
+        return torch.ones_like(places[..., 0])
     step = 2.0 / places.shape[1]
     dx = torch.gradient(places, spacing=step, dim=2)[0]
     dy = torch.gradient(places, spacing=step, dim=1)[0]

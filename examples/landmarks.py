@@ -22,8 +22,11 @@ folder = Path(os.environ.get("OUT", "example/"))
 folder.mkdir(parents=True, exist_ok=True)
 print(collection)
 
-# %% The largest cluster, and the image at its middle: the one to mark.
-cluster = collection.clusters.sort_values("n_images", ascending=False).iloc[0]
+# %% The largest cluster that is aligned, and the image at its middle: the one to mark.
+aligned = collection.clusters.query("status == 'ok'")
+if aligned.empty:
+    raise SystemExit("No cluster of this collection is aligned: see status and error in the table clusters.")
+cluster = aligned.sort_values(["n_images", "cluster_id"], ascending=[False, True]).iloc[0]
 marked = collection.find(cluster["medoid_image_id"])
 name = marked["uri"]
 print(f"{cluster['n_images']} images in {cluster['cluster_id']}; marked: {name}")
@@ -46,12 +49,14 @@ landmarks = collection.landmarks(points, name, names=names)
 print(landmarks.sort_values("confidence").head())
 landmarks.to_csv(folder / "landmarks.csv", index=False)
 
-# %% Their shapes: place, turn and size taken out, and the directions in which they vary most.
-measured = collection.shapes(landmarks)
+# %% Their shapes: place, turn and size taken out, and the directions in which they vary most. Rigid maps
+# carry one shape everywhere: then there are sizes, and no components.
+rigid = cluster["deformation"] == "rigid"
+measured = collection.shapes(landmarks, components=0 if rigid else None)
 print(measured.table.head())
 print("share of the variance:", np.round(measured.space.share[:3], 3))
-if not measured.space.share.any():
-    print("The maps of this cluster are similarities: the images differ in pose and size, not in shape.")
+if rigid:
+    print("The maps of this cluster are rigid: the images differ in pose and size, not in shape.")
 
 # %% A picture: every image with its landmarks, sure ones filled.
 COLOURS = ("#e41a1c", "#377eb8", "#4daf4a", "#ff7f00", "#984ea3")

@@ -6,10 +6,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from congeal.tallies import deformations, outliers
 from flows.prepare import Job
 from infra.publications import Publication
 from tasks.publish import Published
-from tasks.resolving import published_drift
+from tasks.resolving import drifting, published_clusters
 from tasks.stage import StageResult
 
 WORK = ("decode", "backbone", "solver")  # what a run is for; all else is overhead
@@ -67,7 +68,7 @@ def sentence(facts: dict[str, Any]) -> str:
 
 
 def _common(job: Job, publication: Publication) -> dict[str, Any]:
-    counts = publication.counts
+    counts, clusters = publication.counts, published_clusters(job.destination, publication)
     return {
         "source": job.source.url,
         "destination": job.destination.url,
@@ -77,8 +78,9 @@ def _common(job: Job, publication: Publication) -> dict[str, Any]:
         "images": {name: counts[name] for name in ("ok", "failed", "duplicate")},
         "clusters": counts["clusters"],
         "failed_clusters": counts.get("failed_clusters", 0),
-        "outliers": counts["outliers"],
-        "drifting": published_drift(job.destination, publication),
+        "outliers": outliers(counts, clusters),
+        "deformation": deformations(clusters),
+        "drifting": drifting(clusters),
         "passed_over_count": job.survey.passed_over_count,
         "passed_over": [{"path": item.path, "reason": item.reason} for item in job.survey.passed_over],
     }

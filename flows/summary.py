@@ -65,7 +65,23 @@ def _counts(report: dict[str, Any], console: Console) -> None:
         f"clusters: {report['clusters']:,}{failed} · outliers: {report['outliers']:,}",
         highlight=False,
     )
+    _maps(report, console)
     _drifting(report, console)
+
+
+def _maps(report: dict[str, Any], console: Console) -> None:
+    """How freely the clusters' maps bend; what rigid ones cannot carry."""
+    found = report["deformation"]
+    if not found:
+        return
+    said = ", ".join(f"{count:,} {kind}" for kind, count in found.items())
+    console.print(f"maps of the clusters: {said}", highlight=False)
+    if found.get("rigid"):
+        console.print(
+            "  rigid ones move, turn and scale: what they carry keeps the shape of what was marked "
+            "(column deformation of the table clusters)",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
 
 
 def _drifting(report: dict[str, Any], console: Console) -> None:

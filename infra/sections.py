@@ -20,6 +20,8 @@ def _names(value: Any) -> Any:
     return tuple(name for part in value.split(",") if (name := part.strip()))
 
 
+# A side of a grid; what is computed grows with its square, and more.
+Cells = Annotated[PositiveInt, Field(le=1024)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
 
 
@@ -96,8 +98,8 @@ class AtlasesSettings(Section):
     """
 
     atlas_size: PositiveInt = 24
-    resolution: PositiveInt = 64
-    map_resolution: PositiveInt = 64
+    resolution: Cells = 64
+    map_resolution: Cells = 64
     solver: Literal["synchronize"] = "synchronize"
     resolve: Names = ()
 
@@ -105,7 +107,7 @@ class AtlasesSettings(Section):
 class PreviewsSettings(Section):
     """size: pixels a side. members: most images shown."""
 
-    size: PositiveInt = 192
+    size: Annotated[PositiveInt, Field(le=4096)] = 192
     members: PositiveInt = 24
 
 
@@ -115,7 +117,7 @@ class IndexSettings(Section):
     rows_per_unit: about the most rows of correspondences in one file, if every point were salient.
     """
 
-    lattice: PositiveInt = 16
+    lattice: Cells = 16
     rows_per_unit: PositiveInt = 2**24
 
 

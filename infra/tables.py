@@ -2,8 +2,9 @@
 
 SCHEMA_VERSION is raised by hand whenever a reader of the old version could be wrong about the new one: a
 column that goes, is renamed, or changes its type, its unit or its meaning, and also a new column. An older
-congeal refuses a newer version in one sentence. How rows are encoded, cut into files and sorted is not part
-of it: any Parquet reader follows that by itself.
+congeal refuses a newer version in one sentence; a newer one reads an older version, see
+`infra.schema_history`. How rows are encoded, cut into files and sorted is not part of it: any Parquet reader
+follows that by itself.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ import pyarrow.parquet as pq
 
 from infra.commits import in_threads
 from infra.errors import DamagedError
+from infra.schema_history import as_of, lacking
 from infra.storage import Location
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 ROW_GROUP = 65_536
 COORDINATES = (
     "x, y: pixels of the original image after EXIF orientation, x right, y down, (0, 0) the centre of the "
@@ -59,8 +61,17 @@ IMAGES = _schema(
     ("format", _TEXT, "file format, such as JPEG"),
     ("status", _CATEGORY, "ok, failed or duplicate"),
     ("error", _TEXT, "why the image failed"),
-    ("cluster_id", _TEXT, "cluster of the image; null for outliers, failures and duplicates of none"),
-    ("outlier", pa.bool_(), "true if the image shows nothing that enough others show"),
+    (
+        "cluster_id",
+        _TEXT,
+        "cluster of the image; null if it failed, or is of no kind that enough show",
+    ),
+    (
+        "outlier",
+        pa.bool_(),
+        "true if the image has no cluster, or does not fit its cluster's atlas (alignments.outlier); null if "
+        "it failed. A duplicate has its image's value",
+    ),
     ("features_unit", _TEXT, "unit that holds the features, scope/unit"),
     ("features_row", pa.int32(), "row of the features in their unit"),
 )
@@ -74,19 +85,31 @@ CLUSTERS = _schema(
         "status",
         _TEXT,
         "ok; single: one image; nothing-in-common: nothing that its images share was found; collapsed: what "
-        "came out is no alignment. In the last two every confidence is 0",
+        "came out is no alignment. In these two every confidence is 0. failed: there is no atlas, see error",
     ),
+    ("error", _TEXT, "why there is no atlas; null if there is one"),
     ("n_images", pa.int32(), "images in the cluster"),
     ("n_members", pa.int32(), "images that built the atlas"),
-    ("n_outliers", pa.int32(), "images that do not fit the atlas"),
+    ("n_outliers", pa.int32(), "images that do not fit the atlas, as alignments.outlier"),
     ("n_new", pa.int32(), "images that came after the atlas was built"),
     ("medoid_image_id", _TEXT, "the image nearest to all others"),
-    ("residual", pa.float32(), "median residual of the images"),
-    ("cycle_error", pa.float32(), "median cycle error of the images"),
-    ("fold_fraction", pa.float32(), "median share of the map that is folded, 0 to 1"),
-    ("coverage", pa.float32(), "median share of the atlas that an image covers, 0 to 1"),
-    ("confidence", pa.float32(), "median confidence, 0 to 1"),
-    ("margin", pa.float32(), "how much better the solution is than the second best"),
+    (
+        "deformation",
+        _TEXT,
+        "what the maps have beyond a pose: rigid: nothing, they move, turn, scale and mirror, so that what "
+        "is carried by them is a copy of one shape; flow: a smooth flow; guided: matching, cell by cell",
+    ),
+    ("residual", pa.float32(), "median residual of the images that fit"),
+    ("cycle_error", pa.float32(), "median cycle error of the images that fit, atlas units"),
+    ("fold_fraction", pa.float32(), "median share of the map that is folded, of the images that fit, 0 to 1"),
+    ("coverage", pa.float32(), "median share of the atlas that an image covers, of those that fit, 0 to 1"),
+    ("confidence", pa.float32(), "median confidence of the images that fit, 0 to 1"),
+    (
+        "margin",
+        pa.float32(),
+        "how far the chosen facings (mirrored or not) are ahead of the opposite ones, -1 to 1; near 0 the "
+        "things look the same in a mirror",
+    ),
     ("drift", pa.float32(), "median residual of newcomers over that of the images before; null without any"),
     ("backbone", _TEXT, "timm name"),
     ("weights_fingerprint", _TEXT, "digest of the backbone's weights"),
@@ -106,7 +129,13 @@ ALIGNMENTS = _schema(
     ("translation_u", pa.float32(), "of the similarity from atlas to frame, frame units"),
     ("translation_v", pa.float32(), "of the similarity from atlas to frame, frame units"),
     ("residual", pa.float32(), "how far the features are from the atlas"),
-    ("cycle_error", pa.float32(), "atlas to image and back, atlas units"),
+    (
+        "cycle_error",
+        pa.float32(),
+        "from the atlas to the image by the map maps/forward and back by maps/backward: mean distance, in "
+        "atlas units (half the atlas' side), between where a cell began and where it ends, over the cells "
+        "whose saliency is more than 0.3 and that lie in the image's square frame; null if there are none",
+    ),
     ("fold_fraction", pa.float32(), "share of the map that is folded, 0 to 1"),
     ("coverage", pa.float32(), "share of the atlas that the image covers, 0 to 1"),
     ("outlier", pa.bool_(), "true if the image does not fit the atlas"),
@@ -180,14 +209,16 @@ def _layout(schema: pa.Schema) -> dict[str, Any]:
 
 
 def dataset(locations: Sequence[Location], schema: pa.Schema) -> pyarrow.dataset.Dataset:
-    """One dataset over Parquet files of the same schema.
+    """One dataset over Parquet files of the same schema; those of an older version lack what is new (null).
 
-    Raises ``DamagedError`` for a file that is no Parquet, of another table, or of a newer schema version.
+    Its schema says what the columns mean in the oldest of the files (`infra.schema_history`). Raises
+    ``DamagedError`` for a file that is no Parquet, of another table, or of a newer schema version.
     """
     if not locations:
         return pyarrow.dataset.dataset(schema.empty_table())
-    for _ in in_threads(lambda location: _check(location, schema), list(locations)):
-        pass
+    oldest = min(in_threads(lambda location: _check(location, schema), list(locations)))
+    if oldest < int(schema.metadata[b"congeal.schema_version"]):
+        schema = as_of(schema, oldest)
     filesystem, _ = locations[0].arrow_filesystem()
     paths = [location.arrow_filesystem()[1] for location in locations]
     return pyarrow.dataset.dataset(paths, schema=schema, filesystem=filesystem, format="parquet")
@@ -230,7 +261,8 @@ def _joined(tables: list[pa.Table]) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=table.schema)
 
 
-def _check(location: Location, schema: pa.Schema) -> None:
+def _check(location: Location, schema: pa.Schema) -> int:
+    """The schema version of a file; ``DamagedError`` if it is not what its name says."""
     try:
         with location.open() as file:
             found = pq.read_schema(file)
@@ -243,5 +275,7 @@ def _check(location: Location, schema: pa.Schema) -> None:
     version = facts.get(b"congeal.schema_version", b"")
     if not version.isdigit() or int(version) > int(schema.metadata[b"congeal.schema_version"]):
         raise DamagedError(f"{location} has the newer schema version {version.decode()}: upgrade congeal.")
-    if not found.equals(schema):
+    missing = lacking(expected.decode(), int(version))
+    if not found.equals(pa.schema([field for field in schema if field.name not in missing])):
         raise DamagedError(f"{location} has not the columns of {expected.decode()}: run congeal again.")
+    return int(version)

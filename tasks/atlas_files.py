@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,15 +96,29 @@ def as_stored(members: Sequence[Member], aligned: Alignment) -> Stored:
             for name in ("mirrored", "rotation", "scale", "translation", "support")
         },
     }
-    return Stored(
-        status=aligned.status,
-        margin=aligned.margin,
-        medoid=members[aligned.medoid].image_id,
-        atlas=aligned.atlas,
-        members=members,
-        images={name: arrays[name].astype(kind) for name, (kind, _) in IMAGES.items()},
-        figures={name: np.asarray(getattr(aligned, name)) for name in FIGURES},
+    return with_cycle_error(
+        Stored(
+            status=aligned.status,
+            margin=aligned.margin,
+            medoid=members[aligned.medoid].image_id,
+            atlas=aligned.atlas,
+            members=members,
+            images={name: arrays[name].astype(kind) for name, (kind, _) in IMAGES.items()},
+            figures={name: np.asarray(getattr(aligned, name)) for name in FIGURES},
+        )
     )
+
+
+def with_cycle_error(stored: Stored) -> Stored:
+    """The same, its cycle errors those of the maps as they are stored, whoever made them and when."""
+    from congeal.coordinates import Frame
+    from congeal.forward_backward import forward_backward_error
+
+    pixels = stored.images["maps/forward"].astype(np.float64)
+    fields = zip(stored.members, pixels, strict=True)
+    forward = np.stack([Frame(m.width, m.height).to_frame(field) for m, field in fields])
+    found = forward_backward_error(forward, stored.images["maps/backward"], stored.atlas.saliency)
+    return replace(stored, figures={**stored.figures, "cycle_error": found})
 
 
 def encode(
@@ -266,6 +280,7 @@ def facts(stored: Stored) -> dict[str, Any]:
         },
         "confidence": _median(sure.reshape(len(roles), -1).mean(axis=1, dtype=np.float64), good),
         "margin": _number(stored.margin),
+        "deformation": stored.atlas.deformation,
     }
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 
@@ -43,12 +45,23 @@ class Atlases:
     units: Mapping[str, str]  # cluster id -> unit
 
 
-def scope(settings: Settings, features_scope: str) -> str:
-    """Digest of what bears on an atlas besides its members."""
+class _Ranked(NamedTuple):
+    """An image of a cluster. unit, row: where its features lie; uri: None if the catalog has it no more."""
+
+    image_id: str
+    unit: str
+    row: int
+    role: str
+    rank: int
+    uri: str | None
+
+
+def scope(settings: Settings, features_scope: str, version: int = VERSION) -> str:
+    """Digest of what bears on an atlas besides its members, for a version of this stage."""
     asked, previews = settings.atlases, settings.previews
     return digest(
         STAGE,
-        VERSION,
+        version,
         features_scope,
         asked.solver,
         asked.resolution,
@@ -82,16 +95,12 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
         load(connection, "images", [catalog.images], CATALOG, "image_id, uri, status")
         connection.execute("DELETE FROM images WHERE status <> 'ok'")
         load(connection, "sets", [clusters.sets], SETS)
-        sizes = list(rows(connection, "SELECT cluster_id, n_images FROM sets ORDER BY cluster_id"))
-        known = _known(run, clusters, here, connection)
-        for cluster_id, size in sizes:
-            inside = f"FROM members LEFT JOIN images USING (image_id) WHERE cluster_id = '{cluster_id}'"
-            named = rows(
-                connection, f"SELECT image_id, features_unit, features_row, role {inside} ORDER BY rank"
-            )
+        same = (scope(run.settings, made.scope, version) for version in versions.SAME_MAPS)
+        known = _known(run, clusters, (here, *same), connection)
+        for cluster_id, images in _by_cluster(connection):
             parts = [
-                [image_id, unit, contents[unit.partition("/")[2]], row, role]
-                for image_id, unit, row, role in named
+                [one.image_id, one.unit, contents[one.unit.partition("/")[2]], one.row, one.role]
+                for one in images
             ]
             identity = digest(here, made.position.content, parts)
             name, base = _grown(identity, known.get(cluster_id))
@@ -100,9 +109,9 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
                 "cluster_id": cluster_id,
                 "identity": identity,
                 "base": base,
-                "shown": _shown(connection, inside, run.settings.previews.members),
+                "shown": _shown(images, run.settings.previews.members),
             }
-            units.append(Unit(place, {**payload, **special}, items=size))
+            units.append(Unit(place, {**payload, **special}, items=len(images)))
             by_cluster[cluster_id] = name
     retry = run.settings.engine.retry_failed
     plan = plan_units(
@@ -111,8 +120,20 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
     return Atlases(run_units(plan, make_atlas, run, division=DIVISION), here, by_cluster)
 
 
+def _by_cluster(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, list[_Ranked]]]:
+    """Each cluster's images in order of rank; all clusters in one reading, however many there are."""
+    found = rows(
+        connection,
+        """SELECT cluster_id, image_id, features_unit, features_row, role, rank, uri
+        FROM members LEFT JOIN images USING (image_id)
+        WHERE cluster_id IS NOT NULL ORDER BY cluster_id, rank""",
+    )
+    for cluster_id, group in groupby(found, key=itemgetter(0)):
+        yield cluster_id, [_Ranked(*values) for _, *values in group]
+
+
 def _known(
-    run: Run, clusters: Clusters, here: str, connection: duckdb.DuckDBPyConnection
+    run: Run, clusters: Clusters, scopes: Collection[str], connection: duckdb.DuckDBPyConnection
 ) -> Mapping[str, Marker]:
     """The atlases that the clusters had before, where they have grown from an earlier version's."""
     if clusters.base is None:
@@ -122,7 +143,7 @@ def _known(
         name
         for (name,) in rows(connection, "FROM sets SEMI JOIN earlier USING (cluster_id) SELECT cluster_id")
     }
-    return find_atlases(run, clusters.base, here, names)
+    return find_atlases(run, clusters.base, scopes, names)
 
 
 def _grown(identity: str, base: Marker | None) -> tuple[str, Marker | None]:
@@ -138,16 +159,13 @@ def _grown(identity: str, base: Marker | None) -> tuple[str, Marker | None]:
     return digest(identity, base.unit, base.content), base
 
 
-def _shown(
-    connection: duckdb.DuckDBPyConnection, inside: str, most: int
-) -> tuple[tuple[str, str | None], ...]:
+def _shown(images: Sequence[_Ranked], most: int) -> tuple[tuple[str, str | None], ...]:
     """The images of the pictures: half of them newcomers, if there are so many, then by rank."""
-    chosen = f"""SELECT image_id, uri, rank FROM (
-        SELECT image_id, uri, rank, role = '{NEWCOMER}' AS late,
-               row_number() OVER (PARTITION BY late ORDER BY rank) AS place {inside})
-        ORDER BY late AND place > {most // 2}, NOT late, rank LIMIT {most}"""  # noqa: S608 - our own names
-    found = rows(connection, f"SELECT image_id, uri FROM ({chosen}) ORDER BY rank")  # noqa: S608
-    return tuple((image_id, uri) for image_id, uri in found)
+    late = [one for one in images if one.role == NEWCOMER]
+    early = [one for one in images if one.role != NEWCOMER]
+    first = most // 2
+    chosen = [*late[:first], *early, *late[first:]][:most]
+    return tuple((one.image_id, one.uri) for one in sorted(chosen, key=lambda one: one.rank))
 
 
 def make_atlas(unit: Unit, killers: Items = ()) -> Marker:

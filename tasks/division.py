@@ -23,7 +23,6 @@ from tasks.units import Unit
 
 PIECES = "pieces"
 DEATHS = "deaths.json"
-FAILED = "failed"  # the status of what could not be made
 JOIN, FAIL = "join", "fail"
 PROBES = 4  # items that are tried where nothing has come through yet
 CURE = "give workers more (engine.memory, fewer engine.workers) and run with --set engine.retry_failed=true"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from infra.commits import Marker, in_threads, outputs_location
+from infra.commits import Marker, find_marker, in_threads, outputs_location
 from infra.errors import DamagedError
 from infra.publications import Publication, published, versions
 from infra.storage import Location
 from tasks import versions as stages
 from tasks.division import FAILED
-from tasks.stage import Run, address, read_markers
+from tasks.stage import Run, address, take_back
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,16 @@ def find_base(run: Run, scope: str) -> Base | None:
     """The newest clusters of this source in a scope that a version names and that are still there."""
     known = tuple(_versions_of(run))
     for at, publication in enumerate(known):
-        for marker in _markers(run, publication, stages.CLUSTERS, scope):
+        for marker in _markers(run, publication, stages.CLUSTERS, [scope]):
             folder = outputs_location(run.destination, marker)
             return Base(marker, folder / "members.parquet", folder / "clusters.parquet", known[at:])
     return None
 
 
-def find_atlases(run: Run, base: Base, scope: str, clusters: Collection[str]) -> dict[str, Marker]:
-    """The newest atlas in a scope of each of these clusters, from the versions of the base, where one is.
+def find_atlases(
+    run: Run, base: Base, scopes: Collection[str], clusters: Collection[str]
+) -> dict[str, Marker]:
+    """The newest atlas in these scopes of each of these clusters, from the base's versions, where one is.
 
     Where the atlas of a version could not be made, the one before it counts.
     """
@@ -48,7 +50,7 @@ def find_atlases(run: Run, base: Base, scope: str, clusters: Collection[str]) ->
     for publication in base.versions:
         if len(found) == len(clusters):
             break
-        for marker in _markers(run, publication, stages.ATLASES, scope):
+        for marker in _markers(run, publication, stages.ATLASES, scopes):
             name = marker.record["cluster_id"]
             if name in clusters and marker.record["status"] != FAILED:
                 found.setdefault(name, marker)
@@ -72,11 +74,23 @@ def _versions_of(run: Run) -> Iterator[Publication]:
             yield publication
 
 
-def _markers(run: Run, publication: Publication, stage: str, scope: str | None) -> Iterator[Marker]:
-    named = (name.split("/") for name in publication.units.get(stage, ()))
-    places = [
-        address(run.destination, stage, stages.VERSIONS[stage], here, unit)
-        for here, unit in named
-        if scope in (None, here)
-    ]
-    yield from (marker for marker in read_markers(places, run.progress) if marker is not None)
+def _markers(
+    run: Run, publication: Publication, stage: str, scopes: Collection[str] | None
+) -> Iterator[Marker]:
+    """The markers of a version's units in these scopes, of whatever version of their stage they are.
+
+    One that is of another version of its stage is what the older publication rests on: it is no damage.
+    """
+
+    def read(name: str) -> Marker | None:
+        try:
+            return find_marker(run.destination, stage, name)
+        except DamagedError as error:
+            run.progress.note(f"{error} The unit is made again.")
+            scope, _, unit = name.partition("/")
+            take_back(address(run.destination, stage, stages.VERSIONS[stage], scope, unit))
+            return None
+
+    named = publication.units.get(stage, ())
+    wanted = [name for name in named if scopes is None or name.partition("/")[0] in scopes]
+    yield from (marker for marker in in_threads(read, wanted) if marker is not None)

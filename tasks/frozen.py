@@ -11,7 +11,7 @@ import numpy as np
 from infra.provenance import Stopwatch
 from infra.settings import Settings
 from infra.storage import Location
-from tasks.atlas_files import FIGURES, IMAGES, Stored, as_stored
+from tasks.atlas_files import FIGURES, IMAGES, Stored, as_stored, with_cycle_error
 from tasks.members import Member, fit_set
 from tasks.sorting import NEWCOMER
 
@@ -39,7 +39,10 @@ def extended(
     device: torch.device,
     watch: Stopwatch,
 ) -> Stored:
-    """The same atlas for other members: the maps of those it knows as they were, the rest fitted to it."""
+    """The same atlas for other members: the maps of those it knows as they were, the rest fitted to it.
+
+    An atlas of an earlier version of its stage may have cycle errors of another meaning: all are of the maps.
+    """
     place = {member.image_id: at for at, member in enumerate(stored.members)}
     known = [member for member in members if member.image_id in place]
     rest = [member for member in members if member.image_id not in place]
@@ -52,11 +55,13 @@ def extended(
             images[name].append(part.images[name])
         for name in FIGURES:
             figures[name].append(part.figures[name])
-    found = replace(
-        stored,
-        members=[*known, *rest],
-        images={name: np.concatenate(parts) for name, parts in images.items()},
-        figures={name: np.concatenate(parts) for name, parts in figures.items()},
+    found = with_cycle_error(
+        replace(
+            stored,
+            members=[*known, *rest],
+            images={name: np.concatenate(parts) for name, parts in images.items()},
+            figures={name: np.concatenate(parts) for name, parts in figures.items()},
+        )
     )
     return (
         found

@@ -111,7 +111,7 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters, atlase
         images = sum(part.stop - part.start for part in bucket)
         units.append(Unit(place, {**payload, "parts": tuple(bucket)}, items=images))
     tables = run_units(plan_units(STAGE, here, units, run.progress), make_tables, run)
-    last = images_unit(run, catalog, made, clusters)
+    last = images_unit(run, catalog, made, clusters, tables)
     final = run_units(
         plan_units(STAGE, last.address.scope, [last], run.progress),
         make_images,

@@ -13,6 +13,7 @@ from infra.dictionary import dictionary
 from infra.errors import MissingError, UserError
 from infra.publications import Publication
 from infra.storage import Location
+from infra.tables import SCHEMA_VERSION
 from tasks import versions
 
 NAME = "published/tables.json"
@@ -49,11 +50,30 @@ def describe(destination: Location, publication: Publication) -> None:
 
 
 def described(destination: Location, publication: Publication) -> bool:
-    """True if what lies there says what it should."""
+    """True if what lies there says what it should.
+
+    One that an earlier version of the schema wrote describes its columns in its own words: there it is enough
+    that it names the files.
+    """
     try:
-        return (destination / NAME).read_bytes() == manifest(destination, publication)
+        there = (destination / NAME).read_bytes()
     except MissingError:
         return False
+    wanted = manifest(destination, publication)
+    return there == wanted or _earlier_files(there) == _files(json.loads(wanted))
+
+
+def _earlier_files(there: bytes) -> dict[str, Any] | None:
+    """The files that a manifest of an earlier schema version names; None if it is none."""
+    try:
+        facts = json.loads(there)
+        return _files(facts) if facts["schema_version"] < SCHEMA_VERSION else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _files(facts: dict[str, Any]) -> dict[str, Any]:
+    return {name: table["files"] for name, table in facts["tables"].items()}
 
 
 def _path(table: str) -> str:

@@ -144,11 +144,12 @@ def propagate_tps(collection: Collection, name: str, data: bytes, order: Order) 
     confidence: list[float] = []
     for cluster, pairs in by_cluster.items():
         found = _landmarks(collection, name, pairs, order)
+        deformation = collection.atlas(cluster).deformation
         heights = {row["uri"]: int(row["height"]) for row in collection.members(cluster)}
         by_hand = {row["uri"]: specimen for specimen, row in pairs}
         lengths = [len(pairs[0][0].landmarks), *(len(curve) for curve in pairs[0][0].curves)]
         for uri, part in found.groupby("image", sort=False):
-            one = _specimen(str(uri), part, heights[str(uri)], lengths, by_hand.get(str(uri)))
+            one = _specimen(str(uri), part, heights[str(uri)], lengths, by_hand.get(str(uri)), deformation)
             written.append(one)
             confidence.append(float(part["confidence"].mean()))
     (out / TPS).write_bytes(tps.write(written))
@@ -178,7 +179,9 @@ def _landmarks(
         raise UserError(f"The file {name} cannot be carried: {error}.") from error
 
 
-def _specimen(uri: str, part: Any, height: int, lengths: Sequence[int], by_hand: Any) -> Any:
+def _specimen(
+    uri: str, part: Any, height: int, lengths: Sequence[int], by_hand: Any, deformation: str
+) -> Any:
     from congeal.exchange.tps import Specimen, flipped
 
     xy = part[["x", "y"]].to_numpy()
@@ -186,7 +189,8 @@ def _specimen(uri: str, part: Any, height: int, lengths: Sequence[int], by_hand:
     xy = np.where(part[["confidence"]].to_numpy() > 0, xy, np.nan)
     parts = np.split(flipped(xy, height), np.cumsum(lengths)[:-1])
     sure = f"confidence {part['confidence'].min():.3f} to {part['confidence'].max():.3f}"
-    comment = f"{sure}, from {part['origin'].iloc[0]}"
+    # By rigid maps every specimen gets a copy of one shape: whoever measures shapes must know.
+    comment = f"{sure}, from {part['origin'].iloc[0]}, by {deformation} maps"
     if by_hand is not None:
         return replace(by_hand, image=uri, landmarks=parts[0], curves=parts[1:])
     return Specimen(uri, parts[0], parts[1:], comment=comment)

@@ -61,6 +61,18 @@ def read_square(source: Location, member: Named, size: int, settings: Settings) 
     """One image as uint8 [size, size, 3], or why there is none; never raises for the image's sake."""
     from congeal.images import decode, square
 
+    data = read_same(source, member)
+    if isinstance(data, Unreadable):
+        return data
+    limits = settings.catalog
+    try:
+        return square(decode(data, limits.max_pixels, limits.min_side, target=size), size)
+    except ImageError as error:
+        return Unreadable(error.reason, unread=False)
+
+
+def read_same(source: Location, member: Named) -> bytes | Unreadable:
+    """The bytes of an image as it was catalogued, or why they are not to be had; what has changed is not."""
     image_id, uri = member
     if uri is None:
         return Unreadable("no longer in the source", unread=True)
@@ -70,11 +82,7 @@ def read_square(source: Location, member: Named, size: int, settings: Settings) 
         return Unreadable(str(error), unread=True)
     if hashlib.sha256(data).hexdigest()[:32] != image_id:
         return Unreadable("changed since it was catalogued", unread=True)
-    limits = settings.catalog
-    try:
-        return square(decode(data, limits.max_pixels, limits.min_side, target=size), size)
-    except ImageError as error:
-        return Unreadable(error.reason, unread=False)
+    return data
 
 
 def readers_of(source: Location) -> int:

@@ -6,8 +6,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import pyarrow.dataset as pads
-
 from infra.commits import Marker, outputs_location
 from infra.errors import DamagedError, UserError
 from infra.publications import Publication, published
@@ -24,7 +22,7 @@ DRIFTED, ALL = "drifted", "all"
 DRIFT = 1.25  # residual of many newcomers over that of the images before them from which a cluster is flagged
 ENOUGH = 3  # newcomers that say something about a cluster
 OK = "ok"
-COLUMNS = ("cluster_id", "status", "n_images", "n_members", "n_new", "drift")
+COLUMNS = ("cluster_id", "status", "n_images", "n_outliers", "n_new", "drift", "deformation")
 
 
 def drifting(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -42,15 +40,15 @@ def limit(n_new: int) -> float:
     return max(DRIFT, 1 + 1 / math.sqrt(n_new))
 
 
-def published_drift(destination: Location, publication: Publication) -> list[dict[str, Any]]:
-    """The flagged clusters of a version of this congeal's."""
+def published_clusters(destination: Location, publication: Publication) -> list[dict[str, Any]]:
+    """What there is to say of the clusters of a version: a row each, of the table clusters, with COLUMNS."""
     tables = [
         outputs_location(destination, marker) / "clusters.parquet"
         for _, marker in published_markers(destination, publication, [versions.INDEX])
         if marker is not None and "clusters.parquet" in marker.outputs
     ]
-    found = dataset(tables, CLUSTERS).to_table(columns=list(COLUMNS), filter=pads.field("n_new") >= ENOUGH)
-    return drifting(found.to_pylist())
+    found = dataset(tables, CLUSTERS).to_table(columns=list(COLUMNS))
+    return list(found.to_pylist())
 
 
 def to_regrade(settings: Settings, atlases: Iterable[Marker]) -> Regrade:

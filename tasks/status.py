@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow.dataset as pads
 
+from congeal.tallies import deformations, outliers
 from infra.commits import Marker, find_marker, in_threads, outputs_location
 from infra.errors import DamagedError, UserError
 from infra.publications import check_layout, published, versions
@@ -43,7 +44,7 @@ def status(destination: Location, version: str | None = None) -> dict[str, Any]:
     facts: dict[str, Any] = {"destination": destination.url, "version": None, "stages": stages}
     if publication is None:
         return facts
-    counts = publication.counts
+    counts, records = publication.counts, [marker.record for marker in markers["atlases"]]
     return facts | {
         "version": publication.number,
         "versions": [name.removesuffix(".json") for name in versions(destination)],
@@ -52,8 +53,9 @@ def status(destination: Location, version: str | None = None) -> dict[str, Any]:
         "images": {name: counts[name] for name in ("ok", "failed", "duplicate")},
         "clusters": counts["clusters"],
         "failed_clusters": counts.get("failed_clusters", 0),
-        "outliers": counts["outliers"],
-        "drifting": drifting(marker.record for marker in markers["atlases"]),
+        "outliers": outliers(counts, records),
+        "deformation": deformations(records),
+        "drifting": drifting(records),
         "failures": _failures(destination, markers["index"]),
         "cluster_failures": _cluster_failures(markers["atlases"]),
     }

@@ -21,7 +21,7 @@ from infra.errors import UserError
 from infra.settings import Settings
 from infra.storage import Location
 from tasks.catalog import CATALOG, Catalog
-from tasks.reading import Named, readers_of
+from tasks.reading import Named, Unreadable, read_same, readers_of
 from tasks.spool import load, rows, workspace
 from tasks.stage import (
     Run,
@@ -142,7 +142,7 @@ def _views_per_unit(settings: Settings, sizes: Sizes) -> int:
 def make_unit(unit: Unit) -> Marker:
     """Cut the unit's views, show them to the teacher, commit pixels and targets as one Zarr group.
 
-    A view of an image that cannot be read any more is left out.
+    A view of an image that cannot be read any more, or that has changed since it was catalogued, is left out.
     """
     work = Work(unit)
     settings: Settings = unit.payload["settings"]
@@ -190,13 +190,15 @@ def _views(unit: Unit, sizes: Sizes) -> Iterator[tuple[npt.NDArray[np.uint8], np
     limits = settings.catalog
 
     def cut(member: tuple[Named, int]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]] | None:
-        (image_id, uri), turn = member
-        try:
-            data = (source / str(uri)).read_bytes()
-            image = decode(data, limits.max_pixels, limits.min_side, target=2 * sizes.teacher)
-        except (UserError, ImageError):
+        named, turn = member
+        data = read_same(source, named)
+        if isinstance(data, Unreadable):
             return None
-        view = _view(unit.payload["kind"], image_id, turn, settings.seed)
+        try:
+            image = decode(data, limits.max_pixels, limits.min_side, target=2 * sizes.teacher)
+        except ImageError:
+            return None
+        view = _view(unit.payload["kind"], named[0], turn, settings.seed)
         return view.render(image, sizes.teacher), view.render(image, sizes.student)
 
     with ThreadPoolExecutor(readers_of(source)) as pool:

@@ -66,7 +66,14 @@ def known_collection(home: Path) -> Path:
         backbone="none",
         weights_fingerprint="none",
         units={"atlases": list(atlases.values()), "index": [index], "features": [features]},
-        counts={"ok": len(MEMBERS) + 1, "failed": 1, "duplicate": 1, "clusters": 2, "outliers": 1},
+        counts={
+            "ok": len(MEMBERS) + 1,
+            "failed": 1,
+            "duplicate": 1,
+            "clusters": 2,
+            "outliers": 2,
+            "misfits": 1,
+        },
         created="2026-01-01T00:00:00+00:00",
         code_version="0.1.0",
     )
@@ -145,7 +152,8 @@ def _images(files: dict[str, bytes], ids: dict[str, str], features: str) -> pa.T
             row |= {"status": "failed", "error": "not an image"}
         else:
             cluster, (width, height) = clusters.get(name, (None, (80, 60)))
-            row |= {"width": width, "height": height, "cluster_id": cluster, "outlier": cluster is None}
+            outlier = cluster is None or "misfit" in name
+            row |= {"width": width, "height": height, "cluster_id": cluster, "outlier": outlier}
             row["status"] = "duplicate" if name == "a/copy.png" else "ok"
             row |= {"features_unit": features, "features_row": sorted(ids).index(name)}
         rows.append(row)
@@ -168,7 +176,9 @@ def _clusters(atlases: dict[str, str], ids: dict[str, str]) -> pa.Table:
     for cluster, unit in atlases.items():
         names = [name for name, mine, *_ in MEMBERS if mine == cluster]
         row = dict.fromkeys(CLUSTERS.names) | {"cluster_id": cluster, "status": "ok", "atlas_unit": unit}
-        rows.append(row | {"n_images": len(names), "medoid_image_id": ids[names[0]]})
+        misfits = sum("misfit" in name for name in names)
+        row |= {"n_images": len(names), "n_outliers": misfits, "deformation": "rigid"}
+        rows.append(row | {"medoid_image_id": ids[names[0]]})
     return pa.Table.from_pylist(rows, schema=CLUSTERS)
 
 

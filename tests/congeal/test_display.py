@@ -22,7 +22,7 @@ def opened(known: Path) -> Any:
 def test_a_notebook_shows_what_there_is_and_how_to_ask(opened: Any) -> None:
     page = opened._repr_html_()
     ElementTree.fromstring(page)
-    assert "8 images, 2 clusters, 1 outliers" in page
+    assert "8 images, 2 clusters, 2 outliers" in page
     for method in ("transfer", "landmarks", "propagate", "nearest", "sql"):
         assert f".{method}(" in page
         assert hasattr(opened, method)

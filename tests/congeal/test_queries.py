@@ -214,9 +214,9 @@ def test_a_file_that_is_not_what_was_published_is_one_sentence(memory_location: 
         place.write_bytes(b"PAR1 no more")
         words = "no Parquet file: run congeal again"
     else:
-        schema = CORRESPONDENCES.with_metadata(CORRESPONDENCES.metadata | {b"congeal.schema_version": b"3"})
+        schema = CORRESPONDENCES.with_metadata(CORRESPONDENCES.metadata | {b"congeal.schema_version": b"4"})
         place.write_bytes(encode_table(schema.empty_table(), schema))
-        words = "newer schema version 3: upgrade congeal"
+        words = "newer schema version 4: upgrade congeal"
     for ask in (lambda c: c.sql("SELECT 1"), lambda c: c.correspondences(cluster=HERE)):
         with pytest.raises(DamagedError, match=words):
             ask(congeal.collection.Collection(memory_location))

@@ -33,7 +33,7 @@ def images(count: int, start: int = 0) -> pa.Table:
 @pytest.mark.parametrize("schema", ALL, ids=["images", "clusters", "alignments", "correspondences"])
 def test_every_column_says_what_it_means(schema: pa.Schema) -> None:
     read = pq.read_schema(io.BytesIO(encode_table(schema.empty_table(), schema)))
-    assert read.metadata[b"congeal.schema_version"] == b"2"
+    assert read.metadata[b"congeal.schema_version"] == b"3"
     assert b"centre of the top-left pixel" in read.metadata[b"congeal.coordinates"]
     assert b"align_corners=False" in read.metadata[b"congeal.coordinates"]
     assert read.equals(schema, check_metadata=True)
@@ -47,9 +47,9 @@ def test_the_columns_that_users_rely_on() -> None:
         "cluster_id", "outlier", "features_unit", "features_row",
     ]  # fmt: skip
     assert CLUSTERS.names == [
-        "cluster_id", "status", "n_images", "n_members", "n_outliers", "n_new", "medoid_image_id",
-        "residual", "cycle_error", "fold_fraction", "coverage", "confidence", "margin", "drift", "backbone",
-        "weights_fingerprint", "atlas_unit",
+        "cluster_id", "status", "error", "n_images", "n_members", "n_outliers", "n_new", "medoid_image_id",
+        "deformation", "residual", "cycle_error", "fold_fraction", "coverage", "confidence", "margin",
+        "drift", "backbone", "weights_fingerprint", "atlas_unit",
     ]  # fmt: skip
     assert ALIGNMENTS.names == [
         "image_id", "cluster_id", "role", "mirrored", "rotation", "scale", "translation_u", "translation_v",
@@ -189,7 +189,7 @@ def _with_metadata(**facts: str) -> bytes:
     [
         (b"PAR1 not a table PAR1", "is no Parquet file"),
         (b"", "is no Parquet file"),
-        (_with_metadata(schema_version="3"), "has the newer schema version 3: upgrade congeal"),
+        (_with_metadata(schema_version="4"), "has the newer schema version 4: upgrade congeal"),
         (_with_metadata(table="clusters"), "does not hold the table images"),
         (encode_table(CLUSTERS.empty_table(), CLUSTERS), "does not hold the table images"),
     ],
@@ -208,6 +208,49 @@ def test_other_columns_are_damage(memory_location: Location) -> None:
     (memory_location / "x.parquet").write_bytes(sink.getvalue())
     with pytest.raises(DamagedError, match="has not the columns of images"):
         dataset([memory_location / "x.parquet"], IMAGES)
+
+
+def of_version_2(schema: pa.Schema, **columns: Any) -> bytes:
+    """One row of a table as it was written before the columns `error` and `deformation` were there."""
+    older = pa.schema(
+        [field for field in schema if field.name not in ("error", "deformation") or schema is IMAGES],
+        schema.metadata | {b"congeal.schema_version": b"2"},
+    )
+    row = dict.fromkeys(older.names) | columns
+    return encode_table(pa.Table.from_pylist([row], schema=older), older)
+
+
+@pytest.mark.parametrize("schema", ALL, ids=["images", "clusters", "alignments", "correspondences"])
+def test_tables_of_schema_version_2_are_read(location: Location, schema: pa.Schema) -> None:
+    (location / "old.parquet").write_bytes(of_version_2(schema, image_id="ab", cluster_id="c1"))
+    found = dataset([location / "old.parquet"], schema)
+    assert found.schema.equals(schema)
+    assert found.schema.metadata[b"congeal.schema_version"] == b"2"
+    (row,) = found.to_table().to_pylist()
+    assert row == dict.fromkeys(schema.names) | {
+        name: value for name, value in {"image_id": "ab", "cluster_id": "c1"}.items() if name in schema.names
+    }
+
+
+def test_an_older_table_says_what_its_columns_meant(memory_location: Location) -> None:
+    (memory_location / "old.parquet").write_bytes(of_version_2(CLUSTERS, cycle_error=0.25))
+    (memory_location / "new.parquet").write_bytes(encode_table(CLUSTERS.empty_table(), CLUSTERS))
+    for name, meant in (("old", "not of the maps"), ("new", "of the images that fit, atlas units")):
+        schema = dataset([memory_location / f"{name}.parquet"], CLUSTERS).to_table().schema
+        assert meant in schema.field("cycle_error").metadata[b"description"].decode()
+    table = dataset([memory_location / "old.parquet"], CLUSTERS).to_table()
+    assert (table["cycle_error"].to_pylist(), table["deformation"].to_pylist()) == ([0.25], [None])
+    both = dataset([memory_location / f"{name}.parquet" for name in ("new", "old")], CLUSTERS)
+    assert b"schema version 2" in both.schema.field("cycle_error").metadata[b"description"]
+
+
+def test_a_table_of_version_3_needs_the_columns_of_version_3(memory_location: Location) -> None:
+    older = pq.read_table(io.BytesIO(of_version_2(CLUSTERS)))
+    sink = io.BytesIO()
+    pq.write_table(older.replace_schema_metadata(CLUSTERS.metadata), sink)
+    (memory_location / "x.parquet").write_bytes(sink.getvalue())
+    with pytest.raises(DamagedError, match="has not the columns of clusters"):
+        dataset([memory_location / "x.parquet"], CLUSTERS)
 
 
 def test_a_file_that_is_missing(memory_location: Location) -> None:
