@@ -33,14 +33,14 @@ class Database:
     """The tables of one publication under DuckDB, in memory; it holds no rows itself."""
 
     def __init__(self, tables: PublishedTables) -> None:
-        # No temporary folder: what is spilled to could be written to, too.
+        # No temporary folder: nothing is written, not even for a while.
         options: dict[str, Any] = {"python_enable_replacements": False, "temp_directory": ""}
         self._connection = duckdb.connect(config=options)
         # What an open connection holds would be reported as a leak at the end of the process.
         weakref.finalize(self, self._connection.close)
         self._connection.execute("SET enable_progress_bar = false; SET parquet_metadata_cache = true")
-        # DuckDB can be made to write inside of what looks like reading (WITH … AS (COPY …)): it gets no path
-        # of the destination, only names under which the files can be read.
+        # Beside the check of statements: it gets no path of the destination, only names under which the files
+        # can be read, in a file system that knows no writing.
         files = {
             f"{name}/{k}.parquet": file for name in SEEN for k, file in enumerate(_checked(tables, name))
         }
@@ -85,7 +85,7 @@ def _require_reading(cursor: duckdb.DuckDBPyConnection, text: str) -> None:
     statements = cursor.extract_statements(text)
     kinds = [statement.type.name for statement in statements]
     if kinds == ["EXPLAIN"]:
-        # EXPLAIN ANALYZE does what it explains: that must be reading, too.
+        # What is explained must be reading, too.
         head = _EXPLAIN.match(statements[0].query)
         inner = cursor.extract_statements(statements[0].query[head.end() :]) if head else []
         kinds = [statement.type.name for statement in inner]
