@@ -10,10 +10,11 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from congeal.macros import definitions
+from congeal.macros import VIEWS, definitions
 from congeal.published_tables import PublishedTables
 from infra.errors import UserError
 from infra.readonly import PROTOCOL, PublishedFiles, Sized
+from infra.tables import TABLES
 
 SEEN = ("images", "alignments", "correspondences")  # by DuckDB itself; clusters come with the markers' facts
 READING = ("SELECT", "MULTI")  # MULTI: a PIVOT, which DuckDB takes apart
@@ -67,6 +68,8 @@ class Database:
             try:
                 _require_reading(cursor, text)
                 return cursor.sql(text).to_arrow_table()
+            except duckdb.CatalogException as error:
+                raise UserError(f"{error}{_what_there_is(str(error))}") from error
             except duckdb.Error as error:
                 raise UserError(str(error)) from error
 
@@ -79,6 +82,13 @@ def _checked(tables: PublishedTables, name: str) -> list[Sized]:
     # Schema and version of every file are looked at before DuckDB, which knows nothing of them, reads it.
     tables.dataset(name)
     return tables.sized(name)
+
+
+def _what_there_is(message: str) -> str:
+    # DuckDB's own suggestion may be one of its system tables.
+    if "Table with name" not in message:
+        return ""
+    return f"\nThe tables are {', '.join(TABLES)}, the views {', '.join(VIEWS)}."
 
 
 def _require_reading(cursor: duckdb.DuckDBPyConnection, text: str) -> None:

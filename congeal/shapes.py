@@ -46,7 +46,8 @@ class MeasuredShapes:
 def measured(table: pa.Table, components: int | None) -> MeasuredShapes:
     """Shapes of a table with the columns image, point, x, y (and visible, confidence: not looked at).
 
-    Raises UserError if a column is missing or fewer than two images have all landmarks.
+    Raises UserError if a column is missing or holds no numbers, if a landmark is there twice, or if fewer
+    than two images have all landmarks.
     """
     from congeal.morphometrics import principal_components, procrustes
 
@@ -72,12 +73,20 @@ def measured(table: pa.Table, components: int | None) -> MeasuredShapes:
 
 def as_array(table: pa.Table) -> tuple[tuple[str, ...], tuple[str, ...], Doubles]:
     """Images, points (as text) and landmarks float64 [images, points, 2], NaN where there is none."""
-    images = table["image"].combine_chunks().dictionary_encode()
-    points = table["point"].cast(pa.string()).combine_chunks().dictionary_encode()
+    image, point = (table[name].cast(pa.string()).combine_chunks() for name in ("image", "point"))
+    images, points = image.dictionary_encode(), point.dictionary_encode()
     names, labels = images.dictionary.to_pylist(), points.dictionary.to_pylist()
     landmarks = np.full((len(names), len(labels), 2), np.nan)
     row, column = images.indices.to_numpy(), points.indices.to_numpy()
+    places, counts = np.unique(row * len(labels) + column, return_counts=True)
+    if (counts > 1).any():
+        twice = int(places[np.argmax(counts > 1)])
+        label, name = labels[twice % len(labels)], names[twice // len(labels)]
+        raise UserError(f"The landmark {label!r} of the image {name!r} is there more than once: keep one.")
     for axis, name in enumerate(("x", "y")):
-        values = table[name].cast(pa.float64()).to_numpy()
+        try:
+            values = table[name].cast(pa.float64()).to_numpy()
+        except pa.ArrowException as error:
+            raise UserError(f"The column {name} of the landmarks does not hold numbers: {error}.") from error
         landmarks[row, column, axis] = values
     return tuple(names), tuple(labels), landmarks
