@@ -293,6 +293,13 @@ class Collection:
         maps: Maps = self._published.maps(self._published.aligned(arguments.name_of(image, "image")))
         return answers.maps_as_xarray(maps) if as_ == "xarray" else maps
 
+    def pictures(self, cluster: str) -> dict[str, str]:
+        """Where a cluster's pictures lie: "members", "aligned", "average_after" … to a path or URL of a PNG.
+
+        members and aligned are contact sheets, each image with its name under it. Empty if none was drawn.
+        """
+        return self._published.pictures(arguments.name_of(cluster, "cluster"))
+
     def image(self, image: str) -> npt.NDArray[np.uint8]:
         """The pixels of an image, uint8 [h, w, 3], read from the source at its full size."""
         return self._published.pixels(self.find(image))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import ValidationError
@@ -51,14 +52,23 @@ def check_layout(destination: Location) -> bool:
     return True
 
 
-def publish(destination: Location, publication: Publication) -> str:
-    """Write ``publication`` under the next number and point to it; the version's file name is returned."""
+def publish(
+    destination: Location,
+    publication: Publication,
+    before: Callable[[Publication, str], None] | None = None,
+) -> str:
+    """Write ``publication`` under the next number and point to it; the version's file name is returned.
+
+    before: called with the numbered publication and that name, before it is pointed to.
+    """
     names = versions(destination)
     number = 1 + (int(names[-1].partition("-")[0]) if names else 0)
     publication = publication.model_copy(update={"number": number})
     content = publication.model_dump(mode="json")
     name = f"{number:05d}-{digest(content, length=8)}.json"
     (destination / "published/versions" / name).put_if_absent(_encoded(content))
+    if before is not None:
+        before(publication, name)
     (destination / "published/current.json").write_bytes(_encoded({"version": name}))
     return name
 
