@@ -5,12 +5,16 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as pads
 
+from congeal.arguments import one_of
 from infra.errors import UserError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from congeal.published_tables import PublishedTables
     from congeal.stored_maps import StoredAtlas
     from congeal.transfer import Maps
@@ -19,18 +23,58 @@ Form = Literal["pandas", "arrow", "polars"]
 FORMS = ("pandas", "arrow", "polars")
 
 
-def answered(table: pa.Table, form: Form) -> Any:
+def answered(table: pa.Table, form: Form, can_be_missing: bool = False) -> Any:
     """An Arrow table as a pandas DataFrame, as it is, or as a Polars DataFrame (without a copy by pandas).
 
-    Raises UserError for another form, or if Polars is not installed.
+    In pandas, truth values and whole numbers of which some are missing have pandas' own nullable types, so
+    that they stay what they are; can_be_missing: those of which none is missing now, too. Raises UserError
+    for another form, or if Polars is not installed.
     """
+    one_of(form, FORMS, "form")
     if form == "arrow":
         return table
-    if form == "pandas":
-        return table.to_pandas()
     if form == "polars":
         return _optional("polars").DataFrame(table)
-    raise UserError(f"There is no form {form!r}: use {', '.join(FORMS)}.")
+    return _as_pandas(table, can_be_missing)
+
+
+def as_arrow(table: Any) -> pa.Table:
+    """A DataFrame of pandas or Polars, or an Arrow table, as an Arrow table; UserError for anything else."""
+    if isinstance(table, pa.Table):
+        return table
+    if type(table).__module__.split(".")[0] == "polars" and hasattr(table, "to_arrow"):
+        return table.to_arrow()
+    if type(table).__module__.split(".")[0] == "pandas" and hasattr(table, "columns"):
+        try:
+            return pa.Table.from_pandas(table)
+        except (pa.ArrowException, ValueError, TypeError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"The table cannot be read as one of plain columns: {reason}.") from error
+    raise UserError(f"{type(table).__name__} is no table: give a DataFrame or an Arrow table.")
+
+
+def _as_pandas(table: pa.Table, can_be_missing: bool) -> pd.DataFrame:
+    import pandas as pd
+
+    nullable: dict[pa.DataType, Any] = {
+        pa.bool_(): pd.BooleanDtype(),
+        pa.int32(): pd.Int32Dtype(),
+        pa.int64(): pd.Int64Dtype(),
+    }
+    others = {pa.int8(): pd.Int64Dtype(), pa.int16(): pd.Int64Dtype(), pa.uint8(): pd.Int64Dtype()}
+    others |= {pa.uint16(): pd.Int64Dtype(), pa.uint32(): pd.Int64Dtype(), pa.uint64(): pd.UInt64Dtype()}
+    nullable |= others
+    chosen = [
+        number
+        for number, column in enumerate(table.columns)
+        if column.type in nullable and (can_be_missing or column.null_count)
+    ]
+    if not chosen:
+        return table.to_pandas()
+    rest = [number for number in range(table.num_columns) if number not in chosen]
+    parts = [table.select(rest).to_pandas(), table.select(chosen).to_pandas(types_mapper=nullable.get)]
+    order = np.argsort([*rest, *chosen])
+    return pd.concat(parts, axis=1).iloc[:, order]
 
 
 class ArrowTables:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,13 +13,13 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 
 import congeal_floors.door  # noqa: F401  before infra
-from congeal import answers, carrying, display, neighbours, queries, spreading
-from congeal.answers import ArrowTables, Form, answered
+from congeal import answers, arguments, carrying, display, neighbours, queries, spreading
+from congeal.answers import FORMS, ArrowTables, Form, answered
 from congeal.published import Published
 from congeal.stored_maps import StoredAtlas
 from infra.errors import UserError
 from infra.publications import Publication
-from infra.settings import StorageSettings, load_settings
+from infra.settings import StorageSettings, load_settings, with_storage
 from infra.storage import Location
 from infra.tables import TABLES
 
@@ -32,19 +33,22 @@ if TYPE_CHECKING:
 __all__ = ["Collection", "StoredAtlas", "open"]
 
 Arrays = Literal["numpy", "xarray"]
+ARRAYS = ("numpy", "xarray")
+KINDS = ("layer", "mask", "labels")
 
 
-def open(destination: str | os.PathLike[str], version: str | None = None, **storage: Any) -> Collection:  # noqa: A001
+def open(  # noqa: A001
+    destination: str | os.PathLike[str], version: str | int | None = None, **storage: Any
+) -> Collection:
     """Open what a run has published at `destination`, a path or an fsspec URL.
 
     version: an older publication, by number or file name. storage: settings of the section `storage`
     (endpoint_url, key, secret, anonymous, …); what is not given comes from CONGEAL_STORAGE__… and the usual
-    AWS variables. Raises UserError if nothing is published there.
+    AWS variables. Raises UserError if nothing is published there, or there is no such version or setting.
     """
-    settings = load_settings().storage
-    if storage:
-        settings = type(settings)(**(settings.model_dump() | storage))
-    return Collection(Location.parse(destination, settings), version, settings)
+    settings = with_storage(load_settings(), storage).storage
+    place = Location.parse(arguments.name_of(destination, "place"), settings)
+    return Collection(place, version, settings)
 
 
 class Collection:
@@ -56,8 +60,10 @@ class Collection:
     """
 
     def __init__(
-        self, place: Location, version: str | None = None, storage: StorageSettings | None = None
+        self, place: Location, version: str | int | None = None, storage: StorageSettings | None = None
     ) -> None:
+        if version is not None and not isinstance(version, str):
+            version = str(arguments.count_of(version, "a version"))
         self._published = Published(place, version, storage)
 
     def __repr__(self) -> str:
@@ -113,10 +119,15 @@ class Collection:
     ) -> Any:
         """One of the tables images, clusters, alignments, correspondences, filtered at the store.
 
-        columns: only these. where: column to the value, or the list of values, that it must have.
+        columns: only these. where: column to the value, or the list of values, that it must have; None is no
+        value. In pandas, what can be missing has a type that says so: boolean, Int32, Int64 with NA, so that
+        `~images.outlier` is a mask (NA counts as not chosen).
         """
-        if name not in TABLES:
-            raise UserError(f"There is no table {name!r}: there are {', '.join(TABLES)}.")
+        arguments.one_of(as_, FORMS, "form")
+        arguments.one_of(name, tuple(TABLES), "table")
+        columns = None if columns is None else _columns(columns)
+        if where is not None and not isinstance(where, Mapping):
+            raise UserError('where is a dictionary of columns, such as {"status": "ok"}.')
         tables = self._published.tables
         one = (where or {}).get("cluster_id")
         if name == "clusters":
@@ -126,14 +137,15 @@ class Collection:
         names = source.schema.names
         for column in (*(columns or ()), *(where or ())):
             if column not in names:
-                raise UserError(f"There is no column {column}: there are {', '.join(names)}.")
+                near = difflib.get_close_matches(str(column), names, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}."
+                raise UserError(f"There is no column {column}: {hint}")
         wanted = None
         for column, value in (where or {}).items():
-            values = value if isinstance(value, (list, tuple, set, frozenset)) else [value]
-            condition = pads.field(column).isin(list(values))
+            condition = arguments.condition(source.schema.field(column), value)
             wanted = condition if wanted is None else wanted & condition
-        chosen = None if columns is None else list(columns)
-        return answered(source.to_table(columns=chosen, filter=wanted), as_)
+        found = source.to_table(columns=columns, filter=wanted)
+        return answered(found, as_, can_be_missing=name == "images")
 
     def correspondences(
         self,
@@ -144,14 +156,16 @@ class Collection:
     ) -> Any:
         """Where the points of the atlases lie in the images; filtered at the store.
 
-        cluster: a cluster id. image: an image. columns: only these.
+        cluster: a cluster id. image: an image; one that is not of the cluster, or of none, has no rows.
+        columns: only these.
         """
+        arguments.one_of(as_, FORMS, "form")
         where: dict[str, Any] = {}
         if image is not None:
             row = self.find(image)
             where = {"cluster_id": row["cluster_id"], "image_id": row["image_id"]}
         if cluster is not None:
-            self._published.cluster(cluster)
+            self._published.cluster(arguments.name_of(cluster, "cluster"))
             where["cluster_id"] = cluster if where.get("cluster_id", cluster) == cluster else []
         return self.table("correspondences", columns, where, as_)
 
@@ -164,7 +178,11 @@ class Collection:
         other image of the cluster that fits its atlas). Returns x, y (pixels of the target), confidence in
         [0, 1] and visible, a row a point; for several targets after the columns target and point.
         """
-        return answered(carrying.transfer(self._published, source, points, target), as_)
+        arguments.one_of(as_, FORMS, "form")
+        given, first = arguments.points_of(points), arguments.name_of(source, "image")
+        one = isinstance(target, (str, os.PathLike)) and target != "all"
+        to = arguments.name_of(target, "image") if one else arguments.targets_of(target)
+        return answered(carrying.transfer(self._published, first, given, to), as_)
 
     def landmarks(
         self,
@@ -185,21 +203,27 @@ class Collection:
         Returns image, image_id, point, x, y, confidence, visible and origin, a row a point and image; the
         images that do not fit the atlas are left out, and what was marked by hand stays as it is.
         """
-        return answered(
-            carrying.landmarks(self._published, points, source, atlas, names, to),
-            as_,
-        )
+        arguments.one_of(as_, FORMS, "form")
+        given = arguments.points_of(points, several=True)
+        sources = None if source is None else arguments.names_of(source, "image")
+        place = None if atlas is None else arguments.name_of(atlas, "cluster")
+        labels: Any = arguments.labels_of(names)
+        found = carrying.landmarks(self._published, given, sources, place, labels, arguments.targets_of(to))
+        return answered(found, as_)
 
-    def shapes(self, landmarks: pd.DataFrame, components: int | None = None) -> MeasuredShapes:
+    def shapes(self, landmarks: pd.DataFrame | pa.Table, components: int | None = None) -> MeasuredShapes:
         """Procrustes-aligned shapes of a table from `landmarks`, and their principal components.
 
-        Images with a landmark that is not known or lies off the image are left out, and named. Rigid maps
+        landmarks: a DataFrame of pandas or Polars, or an Arrow table, with image, point, x and y. Images with
+        a landmark that is not known or lies off the image are left out, and named. Rigid maps
         (see `clusters.deformation`) carry copies of one shape: of images with such maps only what was marked
         by hand counts as known, unless components is 0, which asks for sizes alone.
         """
         from congeal.shapes import measured
 
-        table = pa.Table.from_pandas(landmarks)
+        if components is not None:
+            components = arguments.count_of(components, "components")
+        table = answers.as_arrow(landmarks)
         images = table["image"].unique().to_pylist() if "image" in table.column_names else []
         return measured(table, components, self._published.rigidly_mapped(images))
 
@@ -220,9 +244,17 @@ class Collection:
         of any size painted over the atlas' average. kind: "layer", "mask" or "labels", where the array alone
         does not say it. fade: alpha is multiplied by confidence.
         """
-        edits = [edit] if isinstance(edit, np.ndarray) else list(edit)
-        sources = [] if source is None else [source] if isinstance(source, str) else list(source)
-        return spreading.spread(self._published, edits, sources, atlas, to, kind, fade)
+        edits = [edit] if isinstance(edit, np.ndarray) else edit
+        if not isinstance(edits, Sequence) or not all(isinstance(one, np.ndarray) for one in edits):
+            raise UserError(
+                "An edit is an array, or a list of arrays: congeal.picture_files.read_edit reads one."
+            )
+        if kind is not None:
+            arguments.one_of(kind, KINDS, "kind")
+        sources = [] if source is None else arguments.names_of(source, "image")
+        place = None if atlas is None else arguments.name_of(atlas, "cluster")
+        targets = arguments.targets_of(to)
+        return spreading.spread(self._published, list(edits), sources, place, targets, kind, fade)
 
     def propagate_annotations(
         self, annotations: Sequence[Annotation], to: carrying.Targets = "all"
@@ -232,7 +264,16 @@ class Collection:
         The n-th thing of a category on one image is the n-th of that category on the others: things marked on
         several images are combined by confidence. What was marked by hand comes back as it is.
         """
-        return spreading.spread_annotations(self._published, annotations, to)
+        from congeal.annotations import Annotation
+
+        given = list(annotations or ())
+        for number, one in enumerate(given):
+            if not isinstance(one, Annotation):
+                raise UserError(
+                    f"Number {number} of the annotations is {type(one).__name__}, no "
+                    "congeal.annotations.Annotation: congeal.exchange reads them from COCO and TPS."
+                )
+        return spreading.spread_annotations(self._published, given, arguments.targets_of(to))
 
     def nearest(
         self, image: str | Sequence[str], k: int = 10, *, same_cluster: bool = False, as_: Form = "pandas"
@@ -241,18 +282,28 @@ class Collection:
 
         Returns image, rank, neighbour, image_id, cluster_id and similarity.
         """
-        images = [image] if isinstance(image, str) else list(image)
-        return answered(neighbours.nearest(self._published, images, k, same_cluster), as_)
+        arguments.one_of(as_, FORMS, "form")
+        images, most = arguments.names_of(image, "image"), arguments.count_of(k, "neighbours")
+        return answered(neighbours.nearest(self._published, images, most, same_cluster), as_)
 
     def atlas(self, cluster: str, as_: Arrays = "numpy") -> Any:
         """The atlas of a cluster: a StoredAtlas, or an xarray.Dataset."""
-        atlas = self._published.stored(cluster).atlas()
+        arguments.one_of(as_, ARRAYS, "form")
+        atlas = self._published.stored(arguments.name_of(cluster, "cluster")).atlas()
         return answers.atlas_as_xarray(atlas) if as_ == "xarray" else atlas
 
     def maps(self, image: str, as_: Arrays = "numpy") -> Any:
         """The dense maps of an image both ways: a congeal.transfer.Maps, or an xarray.Dataset."""
-        maps: Maps = self._published.maps(self._published.aligned(image))
+        arguments.one_of(as_, ARRAYS, "form")
+        maps: Maps = self._published.maps(self._published.aligned(arguments.name_of(image, "image")))
         return answers.maps_as_xarray(maps) if as_ == "xarray" else maps
+
+    def pictures(self, cluster: str) -> dict[str, str]:
+        """Where a cluster's pictures lie: "members", "aligned", "average_after" … to a path or URL of a PNG.
+
+        members and aligned are contact sheets, each image with its name under it. Empty if none was drawn.
+        """
+        return self._published.pictures(arguments.name_of(cluster, "cluster"))
 
     def image(self, image: str) -> npt.NDArray[np.uint8]:
         """The pixels of an image, uint8 [h, w, 3], read from the source at its full size."""
@@ -260,6 +311,7 @@ class Collection:
 
     def sql(self, query: str, as_: Form = "pandas") -> Any:
         """A DuckDB query over images, clusters, alignments and correspondences."""
+        arguments.one_of(as_, FORMS, "form")
         return answered(self.query(query), as_)
 
     def query(self, text: str) -> pa.Table:
@@ -267,20 +319,28 @@ class Collection:
 
         Raises UserError with DuckDB's own message, or for anything but one reading statement.
         """
+        if not isinstance(text, str):
+            raise UserError(f"A query is text, not {type(text).__name__}.")
         return queries.query(self._published.tables, text)
 
     def members(self, cluster: str) -> list[dict[str, Any]]:
         """The images of a cluster, one row of the table of images each (some columns), by uri."""
-        return self._published.members(cluster)
+        return self._published.members(arguments.name_of(cluster, "cluster"))
 
     def misfits(self, cluster: str) -> dict[str, str]:
         """Image id to reason, of the images of a cluster that do not fit its atlas."""
-        return self._published.misfits(cluster)
+        name = arguments.name_of(cluster, "cluster")
+        self._published.cluster(name)
+        return self._published.misfits(name)
 
     def locate(self, names: Sequence[str]) -> dict[str, str]:
         """Names in an annotation file to paths relative to the source: those, or unique file names."""
-        return self._published.locate(names)
+        return self._published.locate(arguments.names_of(names, "image"))
 
     def find(self, image: str) -> dict[str, Any]:
         """The row of an image in the table of images; UserError if there is none."""
-        return self._published.find(image)
+        return self._published.find(arguments.name_of(image, "image"))
+
+
+def _columns(columns: Any) -> list[str]:
+    return [columns] if isinstance(columns, str) else list(columns)

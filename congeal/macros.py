@@ -16,6 +16,7 @@ NEIGHBOURS = 12  # points of the source image that say where in the atlas a pixe
 REACH = 3.0  # how far, in cells of the lattice, a point takes part
 RIDGE = 1e-4  # keeps the fit sober where points lie on a line
 
+VIEWS = ("members", "landmarks")
 _VIEWS = """
 CREATE VIEW members AS
 SELECT a.cluster_id, a.image_id, i.uri, i.width, i.height, a.* EXCLUDE (cluster_id, image_id)

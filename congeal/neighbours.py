@@ -35,6 +35,8 @@ def nearest(published: Published, images: Sequence[str], k: int, same_cluster: b
     """
     if k < 1:
         raise UserError(f"{k} neighbours cannot be given: ask for 1 or more.")
+    if not images:
+        return SCHEMA.empty_table()
     rows = published.find_all(images)
     for image, row in zip(images, rows, strict=True):
         if row["status"] == "failed":

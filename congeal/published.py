@@ -198,6 +198,19 @@ class Published:
         self._groups.move_to_end(cluster)
         return self._groups[cluster]
 
+    def pictures(self, cluster: str) -> dict[str, str]:
+        """Name to path or URL of each of a cluster's pictures; empty if it has none."""
+        unit = self.cluster(cluster)["atlas_unit"]
+        if unit is None:
+            return {}
+        marker = self.tables.marker("atlases", unit)
+        folder = outputs_location(self.place, marker)
+        return {
+            path.removeprefix("previews/").removesuffix(".png"): (folder / path).url.removeprefix("file://")
+            for path in sorted(marker.outputs)
+            if path.startswith("previews/")
+        }
+
     def pixels(self, row: Row) -> npt.NDArray[np.uint8]:
         """The pixels of an image, uint8 [h, w, 3], at its full size, from the source.
 

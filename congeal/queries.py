@@ -10,10 +10,11 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from congeal.macros import definitions
+from congeal.macros import VIEWS, definitions
 from congeal.published_tables import PublishedTables
 from infra.errors import UserError
 from infra.readonly import PROTOCOL, PublishedFiles, Sized
+from infra.tables import TABLES
 
 SEEN = ("images", "alignments", "correspondences")  # by DuckDB itself; clusters come with the markers' facts
 READING = ("SELECT", "MULTI")  # MULTI: a PIVOT, which DuckDB takes apart
@@ -33,14 +34,14 @@ class Database:
     """The tables of one publication under DuckDB, in memory; it holds no rows itself."""
 
     def __init__(self, tables: PublishedTables) -> None:
-        # No temporary folder: what is spilled to could be written to, too.
+        # No temporary folder: nothing is written, not even for a while.
         options: dict[str, Any] = {"python_enable_replacements": False, "temp_directory": ""}
         self._connection = duckdb.connect(config=options)
         # What an open connection holds would be reported as a leak at the end of the process.
         weakref.finalize(self, self._connection.close)
         self._connection.execute("SET enable_progress_bar = false; SET parquet_metadata_cache = true")
-        # DuckDB can be made to write inside of what looks like reading (WITH … AS (COPY …)): it gets no path
-        # of the destination, only names under which the files can be read.
+        # Beside the check of statements: it gets no path of the destination, only names under which the files
+        # can be read, in a file system that knows no writing.
         files = {
             f"{name}/{k}.parquet": file for name in SEEN for k, file in enumerate(_checked(tables, name))
         }
@@ -67,6 +68,8 @@ class Database:
             try:
                 _require_reading(cursor, text)
                 return cursor.sql(text).to_arrow_table()
+            except duckdb.CatalogException as error:
+                raise UserError(f"{error}{_what_there_is(str(error))}") from error
             except duckdb.Error as error:
                 raise UserError(str(error)) from error
 
@@ -81,11 +84,18 @@ def _checked(tables: PublishedTables, name: str) -> list[Sized]:
     return tables.sized(name)
 
 
+def _what_there_is(message: str) -> str:
+    # DuckDB's own suggestion may be one of its system tables.
+    if "Table with name" not in message:
+        return ""
+    return f"\nThe tables are {', '.join(TABLES)}, the views {', '.join(VIEWS)}."
+
+
 def _require_reading(cursor: duckdb.DuckDBPyConnection, text: str) -> None:
     statements = cursor.extract_statements(text)
     kinds = [statement.type.name for statement in statements]
     if kinds == ["EXPLAIN"]:
-        # EXPLAIN ANALYZE does what it explains: that must be reading, too.
+        # What is explained must be reading, too.
         head = _EXPLAIN.match(statements[0].query)
         inner = cursor.extract_statements(statements[0].query[head.end() :]) if head else []
         kinds = [statement.type.name for statement in inner]

@@ -5,7 +5,7 @@ Images are uint8 [s, s, 3] squares as `congeal.images.square` frames them; maps 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating]
 
 GAP = 4
+CAPTION = 11  # pixels
 PAPER = 255
 
 
@@ -104,11 +105,15 @@ def feature_colours(features: Floats, saliency: Floats | None = None, size: int 
 
 
 def contact_sheet(pictures: Sequence[Pixels], columns: int, captions: Sequence[str] | None = None) -> Pixels:
-    """Pictures of one size in rows on white, each with a caption under it if captions are given."""
-    from PIL import Image, ImageDraw
+    """Pictures of one size in rows on white, each with a caption under it if captions are given.
+
+    A caption that is too long for its picture is shortened in the middle: names differ at their ends.
+    """
+    from PIL import Image, ImageDraw, ImageFont
 
     height, width = pictures[0].shape[:2]
-    caption = 14 if captions else 0
+    caption = CAPTION + 3 if captions else 0
+    font = ImageFont.load_default(CAPTION)
     rows = -(-len(pictures) // columns)
     columns = min(columns, len(pictures))
     sheet = Image.new(
@@ -122,5 +127,19 @@ def contact_sheet(pictures: Sequence[Pixels], columns: int, captions: Sequence[s
         top = GAP + index // columns * (height + caption + GAP)
         sheet.paste(Image.fromarray(picture), (left, top))
         if captions:
-            draw.text((left + 2, top + height + 1), captions[index], fill=(40, 40, 40))
+            text = _fitting(captions[index], lambda words: font.getlength(words) <= width)
+            draw.text((left, top + height + 1), text, fill=(40, 40, 40), font=font)
     return np.asarray(sheet)
+
+
+def _fitting(text: str, fits: Callable[[str], bool]) -> str:
+    """The text, without its middle if it does not fit; what cannot be printed is a question mark."""
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    if fits(text):
+        return text
+    for kept in range(len(text) - 1, 0, -1):
+        head = kept // 2
+        shortened = f"{text[:head]}…{text[len(text) - (kept - head) :]}"
+        if fits(shortened):
+            return shortened
+    return ""

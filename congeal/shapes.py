@@ -55,8 +55,8 @@ def measured(table: pa.Table, components: int | None, rigid: Collection[str] = f
     maps move, turn and scale, and no more: a landmark whose column origin names another image than its own is
     a copy there, and does not count as known, unless no components are asked for.
 
-    Raises UserError if a column is missing, fewer than two images have all landmarks, or the shapes do not
-    differ, so that there is no component but rounding.
+    Raises UserError if a column is missing or holds no numbers, if a landmark is there twice, if fewer than
+    two images have all landmarks, or if the shapes do not differ, so that there is no component but rounding.
     """
     from congeal.morphometrics import principal_components, procrustes
 
@@ -110,12 +110,20 @@ def _copied(table: pa.Table, rigid: Collection[str]) -> npt.NDArray[np.bool_]:
 
 def as_array(table: pa.Table) -> tuple[tuple[str, ...], tuple[str, ...], Doubles]:
     """Images, points (as text) and landmarks float64 [images, points, 2], NaN where there is none."""
-    images = table["image"].combine_chunks().dictionary_encode()
-    points = table["point"].cast(pa.string()).combine_chunks().dictionary_encode()
+    image, point = (table[name].cast(pa.string()).combine_chunks() for name in ("image", "point"))
+    images, points = image.dictionary_encode(), point.dictionary_encode()
     names, labels = images.dictionary.to_pylist(), points.dictionary.to_pylist()
     landmarks = np.full((len(names), len(labels), 2), np.nan)
     row, column = images.indices.to_numpy(), points.indices.to_numpy()
+    places, counts = np.unique(row * len(labels) + column, return_counts=True)
+    if (counts > 1).any():
+        twice = int(places[np.argmax(counts > 1)])
+        label, name = labels[twice % len(labels)], names[twice // len(labels)]
+        raise UserError(f"The landmark {label!r} of the image {name!r} is there more than once: keep one.")
     for axis, name in enumerate(("x", "y")):
-        values = table[name].cast(pa.float64()).to_numpy()
+        try:
+            values = table[name].cast(pa.float64()).to_numpy()
+        except pa.ArrowException as error:
+            raise UserError(f"The column {name} of the landmarks does not hold numbers: {error}.") from error
         landmarks[row, column, axis] = values
     return tuple(names), tuple(labels), landmarks

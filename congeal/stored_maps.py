@@ -116,6 +116,8 @@ class StoredMaps:
 
     def _rows(self, name: str, positions: Sequence[int]) -> Floats:
         array = self._arrays[name]
+        if not positions:
+            return np.zeros((0, *array.shape[1:]), np.float32)
         if len(positions) == 1:
             return np.asarray(array[positions[0]], np.float32)[None]
         if 8 * len(positions) >= array.shape[0] and array.nbytes <= WHOLE:

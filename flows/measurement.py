@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from congeal.collection import Collection
 from congeal.cycles import cycle_pck
@@ -141,8 +142,8 @@ def _usable(shown: Sequence[View], collection: Collection, left_out: dict[str, s
             left_out.setdefault(name, "the run has not seen it")
             continue
         row = table.loc[view.name]
-        if row["status"] == "failed" or row["cluster_id"] is None:
-            left_out[name] = str(row["error"] or "it has no cluster")
+        if row["status"] == "failed" or pd.isna(row["cluster_id"]):
+            left_out[name] = "it has no cluster" if pd.isna(row["error"]) else str(row["error"])
         elif (row["width"], row["height"]) != (frame.width, frame.height):
             left_out[name] = (
                 f"it has {row['width']} x {row['height']} pixels, and its annotations are for "

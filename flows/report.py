@@ -9,7 +9,7 @@ from typing import Any
 from congeal.tallies import deformations, outliers
 from flows.prepare import Job
 from infra.publications import Publication
-from tasks.publish import Published
+from tasks.publish import Published, refreshed
 from tasks.resolving import drifting, published_clusters
 from tasks.stage import StageResult
 
@@ -33,6 +33,7 @@ def finished(
     return _common(job, published.publication) | {
         "up_to_date": False,
         "published": published.written,
+        "iceberg_fault": published.fault,
         "stages": stages,
         "workers": workers,
         "engine_start_seconds": round(engine_start, 3),
@@ -47,9 +48,11 @@ def nothing_to_do(job: Job) -> dict[str, Any]:
     publication = job.current
     if publication is None:
         raise ValueError("this job has something to do")
+    fault = refreshed(job.destination, publication, job.settings)
     return _common(job, publication) | {
         "up_to_date": True,
         "published": False,
+        "iceberg_fault": fault,
         "stages": [],
         "seconds": round(time.perf_counter() - job.begin, 3),
     }

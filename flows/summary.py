@@ -21,6 +21,8 @@ def show_run(report: dict[str, Any], console: Console) -> None:
     else:
         console.print(_stages(report))
     _counts(report, console)
+    if report["iceberg_fault"]:
+        console.print(report["iceberg_fault"], markup=False, highlight=False, soft_wrap=True)
     destination = report["destination"].removeprefix("file://")
     console.print("Where to look:", highlight=False)
     for command in _commands(destination, report["images"]["failed"] + report["failed_clusters"]):
@@ -46,15 +48,6 @@ def show_status(report: dict[str, Any], console: Console) -> None:
     hidden = report["images"]["failed"] - len(report["failures"])
     if hidden > 0:
         console.print(f"  … and {hidden:,} more: see status and error in the table images", highlight=False)
-
-
-def show_rows(columns: list[str], rows: list[tuple[Any, ...]], console: Console) -> None:
-    """The answer of a query as a table."""
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row))
-    console.print(table)
-    console.print(f"{len(rows):,} row{'' if len(rows) == 1 else 's'}", highlight=False)
 
 
 def _counts(report: dict[str, Any], console: Console) -> None:
@@ -118,7 +111,7 @@ def _stages(report: dict[str, Any]) -> Table:
 
 def _commands(destination: str, failed: int) -> list[str]:
     lines = [
-        f"{destination}/stages/atlases: previews/*.png of every cluster",
+        f"congeal pictures {destination}: where the pictures of every cluster are",
         f'congeal sql {destination} "FROM clusters"',
         f"congeal transfer {destination} --from IMAGE --to IMAGE --points IN.csv",
         f"python -c 'import congeal; print(congeal.open(\"{destination}\"))'",
@@ -131,4 +124,4 @@ def _commands(destination: str, failed: int) -> list[str]:
 def _right(heading: str) -> Any:
     from rich.table import Column
 
-    return Column(heading, justify="right")
+    return Column(heading, justify="right", overflow="fold")

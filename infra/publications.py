@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import ValidationError
@@ -58,8 +59,15 @@ def check_layout(destination: Location) -> bool:
     return True
 
 
-def publish(destination: Location, publication: Publication) -> str:
-    """Write ``publication`` under the next number and point to it; the version's file name is returned."""
+def publish(
+    destination: Location,
+    publication: Publication,
+    before: Callable[[Publication, str], None] | None = None,
+) -> str:
+    """Write ``publication`` under the next number and point to it; the version's file name is returned.
+
+    before: called with the numbered publication and that name, before it is pointed to.
+    """
     names = versions(destination)
     number = 1 + (int(names[-1].partition("-")[0]) if names else 0)
     publication = publication.model_copy(update={"number": number})
@@ -67,6 +75,8 @@ def publish(destination: Location, publication: Publication) -> str:
     name = f"{number:05d}-{digest(content, length=8)}.json"
     # Nobody else writes under a name that is made of the content, and with many units it can be large.
     (destination / "published/versions" / name).write_bytes(_encoded(content))
+    if before is not None:
+        before(publication, name)
     (destination / "published/current.json").write_bytes(_encoded({"version": name}))
     return name
 

@@ -1,6 +1,6 @@
 """A file system for query engines: given objects, under names of its own, that can only be read.
 
-An engine that is handed real paths can be talked into writing to them; here it gets no more than it needs.
+A query engine needs no path of a destination: it gets these names, and no way to write.
 """
 
 from __future__ import annotations

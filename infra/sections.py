@@ -121,6 +121,12 @@ class IndexSettings(Section):
     rows_per_unit: PositiveInt = 2**24
 
 
+class PublishSettings(Section):
+    """iceberg: describe the tables as Apache Iceberg tables, too, for readers without congeal."""
+
+    iceberg: bool = True
+
+
 class EngineSettings(Section):
     """address: of an existing Dask scheduler. workers, threads None: from the machine.
 

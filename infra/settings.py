@@ -31,6 +31,7 @@ from infra.sections import (
     FeaturesSettings,
     IndexSettings,
     PreviewsSettings,
+    PublishSettings,
     Section,
     StorageSettings,
 )
@@ -45,10 +46,12 @@ __all__ = [
     "FeaturesSettings",
     "IndexSettings",
     "PreviewsSettings",
+    "PublishSettings",
     "Settings",
     "StorageSettings",
     "load_settings",
     "recorded",
+    "with_storage",
 ]
 
 PREFIX = "CONGEAL_"
@@ -74,6 +77,7 @@ class Settings(BaseSettings):
     atlases: AtlasesSettings = AtlasesSettings()
     previews: PreviewsSettings = PreviewsSettings()
     index: IndexSettings = IndexSettings()
+    publish: PublishSettings = PublishSettings()
     distill: DistillSettings = DistillSettings()
     engine: EngineSettings = EngineSettings()
     storage: StorageSettings = StorageSettings()
@@ -126,9 +130,26 @@ def load_settings(
         raise SettingsError(_sentence(fault)) from None
 
 
+def with_storage(settings: Settings, given: Mapping[str, Any]) -> Settings:
+    """The same settings with some of the section ``storage`` replaced.
+
+    Raises ``SettingsError`` as ``load_settings`` does.
+    """
+    for name in given:
+        if name not in StorageSettings.model_fields:
+            near = difflib.get_close_matches(name, StorageSettings.model_fields, n=1, cutoff=0.6)
+            known = ", ".join(StorageSettings.model_fields)
+            hint = f"did you mean {near[0]}?" if near else f"there are {known}."
+            raise SettingsError(f"{name} is no setting of the storage: {hint}")
+    try:
+        return Settings(**{**dict(settings), "storage": settings.storage.model_dump() | dict(given)})
+    except ValidationError as fault:
+        raise SettingsError(_sentence(fault)) from None
+
+
 def recorded(settings: Settings) -> dict[str, Any]:
     """What a publication says about its settings: JSON-able, without the engine and without secrets."""
-    values = settings.model_dump(mode="json", exclude={"engine", "storage", "distill"})
+    values = settings.model_dump(mode="json", exclude={"engine", "storage", "distill", "publish"})
     storage = settings.storage
     # An endpoint may carry a user and a password before its host.
     endpoint = storage.endpoint_url and storage.endpoint_url.rpartition("@")[2]

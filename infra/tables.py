@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from infra.commits import in_threads
 from infra.errors import DamagedError
+from infra.field_ids import field_id
 from infra.schema_history import as_of, lacking
 from infra.storage import Location
 
@@ -36,7 +37,10 @@ _CATEGORY = pa.dictionary(pa.int32(), pa.string())
 def _schema(
     table: str, description: str, order: tuple[str, ...], *columns: tuple[str, pa.DataType, str]
 ) -> pa.Schema:
-    fields = [pa.field(name, kind, metadata={"description": about}) for name, kind, about in columns]
+    fields = [
+        pa.field(name, kind, metadata={"description": about, "PARQUET:field_id": str(field_id(table, name))})
+        for name, kind, about in columns
+    ]
     facts = {
         b"congeal.table": table.encode(),
         b"congeal.description": description.encode(),

@@ -43,6 +43,7 @@ def draw(
     position = {member.image_id: index for index, member in enumerate(stored.members)}
     squares: list[Pixels] = []
     rows: list[int] = []
+    names: list[str] = []
     not_shown: dict[str, str] = {}
     for image_id, uri in shown:
         image = square_of(source, (image_id, uri), settings)
@@ -51,6 +52,7 @@ def draw(
         else:
             squares.append(image)
             rows.append(position[image_id])
+            names.append(uri or image_id)
     files = {
         "previews/atlas_features.png": png(feature_colours(stored.atlas.features, stored.atlas.saliency))
     }
@@ -67,10 +69,10 @@ def draw(
     files |= {
         "previews/average_before.png": png(images.mean(axis=0).round().astype(np.uint8)),
         "previews/average_after.png": png(average),
-        "previews/members.png": png(contact_sheet(squares, columns)),
+        "previews/members.png": png(contact_sheet(squares, columns, names)),
         "previews/aligned.png": png(
             contact_sheet(
-                [warped(image, field) for image, field in zip(squares, forward, strict=True)], columns
+                [warped(image, field) for image, field in zip(squares, forward, strict=True)], columns, names
             )
         ),
     }

@@ -18,6 +18,7 @@ from infra.errors import DamagedError, MissingError, UserError
 from infra.presence import PRUNE, Presence, present
 from infra.publications import Publication, check_layout, current_name, published, versions, withdraw
 from infra.storage import Location
+from tasks import iceberg_tables
 from tasks.stage import batched
 from tasks.versions import VERSIONS
 
@@ -46,6 +47,12 @@ class _Plan:
     young: int
     units: list[_Unit]
     leftovers: list[tuple[_Unit, str]]  # content folders that a needed unit's marker does not name
+    described: iceberg_tables.Described  # of the Iceberg tables
+
+    @property
+    def names(self) -> set[str]:
+        """The versions that are kept, without the ending of their files."""
+        return {name.removesuffix(".json") for name in self.kept}
 
 
 def prune(
@@ -73,6 +80,7 @@ def prune(
     for unit in plan.units:
         by_stage[unit.stage] += 1
     freed = sum(unit.bytes for unit in plan.units) + sum(unit.contents[name] for unit, name in plan.leftovers)
+    freed += plan.described.bytes
     return {
         "destination": destination.url,
         "dry_run": dry_run,
@@ -80,6 +88,7 @@ def prune(
         "removed_versions": [name.removesuffix(".json") for name in plan.removed],
         "units": by_stage,
         "leftovers": len(plan.leftovers),
+        "iceberg_files": len(plan.described.removed),
         "bytes": freed,
         "too_young": plan.young,
     }
@@ -112,13 +121,15 @@ def _plan(destination: Location, keep: int, since: datetime) -> _Plan:
             young += 1
         else:
             units.append(unit)
-    return _Plan(kept[::-1], removed[::-1], young, units, leftovers)
+    described = iceberg_tables.leaving(destination, {name.removesuffix(".json") for name in kept})
+    return _Plan(kept[::-1], removed[::-1], young, units, leftovers, described)
 
 
 def _carry_out(destination: Location, plan: _Plan, presence: Presence) -> None:
     presence.require_heard()
     for name in plan.removed:
         withdraw(destination, name)
+    iceberg_tables.leave(destination, plan.described, plan.names)
     for units in batched(plan.units, AT_ONCE):
         presence.require_heard()
         for _ in in_threads(lambda unit: _remove(destination, unit), list(units)):

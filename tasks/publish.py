@@ -14,6 +14,7 @@ from infra.provenance import code_version
 from infra.publications import Publication, publish, published
 from infra.settings import Settings, recorded
 from infra.storage import Location
+from tasks import iceberg_tables
 from tasks.manifest import describe, described
 from tasks.stage import Run, StageResult
 from tasks.survey import Survey
@@ -31,10 +32,14 @@ WITHOUT_EFFECT = (
 
 @dataclass(frozen=True)
 class Published:
-    """The publication that now counts, and whether this run had to write it."""
+    """The publication that now counts, and whether this run had to write it.
+
+    fault: why the Iceberg tables are not those of it, if they are not.
+    """
 
     publication: Publication
     written: bool
+    fault: str | None = None
 
 
 def run_key(survey: Survey, settings: Settings, storage_key: str) -> str:
@@ -117,10 +122,23 @@ def stage(
     if not described(run.destination, publication):
         describe(run.destination, publication)
     if current is not None and _substance(current) == _substance(publication):
-        return Published(current, written=False)
-    publish(run.destination, publication)
-    written = published(run.destination)
-    return Published(written or publication, written=True)
+        return Published(current, written=False, fault=refreshed(run.destination, current, run.settings))
+    faults: list[str | None] = []
+
+    def describe_tables(numbered: Publication, name: str) -> None:
+        faults.append(iceberg_tables.write(run.destination, numbered, name))
+
+    wanted = run.settings.publish.iceberg
+    publish(run.destination, publication, before=describe_tables if wanted else None)
+    written = published(run.destination) or publication
+    if wanted and not any(faults):
+        faults.append(iceberg_tables.point(run.destination, written.number))
+    return Published(written, written=True, fault=next((one for one in faults if one), None))
+
+
+def refreshed(destination: Location, publication: Publication, settings: Settings) -> str | None:
+    """Bring the Iceberg tables up to date with the current version; a sentence if that could not be done."""
+    return iceberg_tables.refresh(destination, publication) if settings.publish.iceberg else None
 
 
 def _substance(publication: Publication) -> dict[str, object]:

@@ -12,6 +12,7 @@ from infra.errors import DamagedError, UserError
 from infra.publications import Publication, check_layout, published
 from infra.storage import Location
 from infra.tables import ALIGNMENTS, CLUSTERS, CORRESPONDENCES, IMAGES, dataset
+from tasks import iceberg_tables
 from tasks.catalog import CATALOG
 from tasks.clusters import MEMBERS, SETS
 from tasks.manifest import NAME as TABLES_FILE
@@ -66,8 +67,9 @@ REFERENCES = (
 def verify(destination: Location, *, deep: bool = True, version: str | None = None) -> dict[str, Any]:
     """Walk a version, the current or an older one: markers, outputs (deep: bytes), schemas, references.
 
-    Returns {"version", "units", "files", "faults"}; each fault is a sentence that names the thing. Raises
-    UserError if nothing is published there, or not this version.
+    Returns {"version", "units", "files", "faults", "notes"}; each fault is a sentence that names the thing,
+    each note one that concerns other readers alone. Raises UserError if nothing is published there, or not
+    this version.
     """
     publication = published(destination, version) if check_layout(destination) else None
     if publication is None:
@@ -93,8 +95,18 @@ def verify(destination: Location, *, deep: bool = True, version: str | None = No
         faults.append(
             f"{destination}/{TABLES_FILE} does not name the files of the current version: run again."
         )
+    moved = iceberg_tables.elsewhere(destination, publication)
+    if not faults and moved is None and iceberg_tables.begun(destination):
+        faults.extend(iceberg_tables.faults(destination, publication, current=version is None))
     units = sum(len(found) for found in markers.values())
-    return {"version": publication.number, "units": units, "files": files, "faults": faults}
+    notes = [moved] if moved else []
+    return {
+        "version": publication.number,
+        "units": units,
+        "files": files,
+        "faults": faults,
+        "notes": notes,
+    }
 
 
 def _named(publication: Publication) -> Iterator[tuple[str, str]]:

@@ -139,7 +139,7 @@ def results(place: Path | Location) -> dict[str, str]:
         if item.path.endswith("_commit.json"):
             marker = json.loads(data)
             data = json.dumps([marker[key] for key in ("scope", "unit", "content", "outputs")]).encode()
-        elif item.path.startswith(("published/", "working/")):
+        elif item.path.startswith(("published/", "tables/", "working/")):
             continue
         found[item.path] = hashlib.sha256(data).hexdigest()
     return found

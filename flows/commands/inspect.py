@@ -1,4 +1,4 @@
-"""Commands that read what a run has published: `congeal status`, `verify`, `sql`."""
+"""Commands that read what a run has published: `congeal status`, `verify`, `sql`, `pictures`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def verify(
     facts = check(place, deep=not shallow, version=version)
 
     def show(console: Console) -> None:
-        for fault in facts["faults"]:
+        for fault in (*facts["faults"], *facts["notes"]):
             console.print(fault, markup=False, highlight=False, soft_wrap=True)
         sound = f"sound: {facts['units']:,} units, {facts['files']:,} files of version {facts['version']}"
         found = f"{len(facts['faults']):,} faults"
@@ -59,16 +59,73 @@ def sql(
     query: Annotated[
         str, typer.Argument(help="DuckDB SQL over the tables, views and macros of docs/tables.md.")
     ],
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "--out", metavar="FILE", help="Write the answer: .csv, .parquet or .json, a path or URL."
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if there is one.")] = False,
     version: Version = None,
     config: Config = None,
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> Any:
-    """Query the published tables with DuckDB; nothing can be written."""
+    """Query the published tables with DuckDB; nothing can be written to them."""
     from congeal.collection import Collection
-    from flows.summary import show_rows
+    from flows import answers as shown
+    from infra.storage import Location
 
-    place, _ = opened(destination, config, overrides)
-    frame = Collection(place, version).query(query)
-    columns, rows = frame.column_names, [tuple(row.values()) for row in frame.to_pylist()]
-    return {"columns": columns, "rows": rows}, functools.partial(show_rows, columns, rows)
+    if out is not None:
+        shown.require_format(out)
+    place, settings = opened(destination, config, overrides)
+    table = Collection(place, version, settings.storage).query(query)
+    if out is not None:
+        file = Location.parse(out, settings.storage)
+        shown.write(table, file, force=force)
+        written = {"rows": table.num_rows, "columns": table.column_names, "out": file.url}
+        return written, functools.partial(_written, written)
+    rows = shown.rows_of(table)
+    facts = {"columns": table.column_names, "rows": [shown.plain(row) for row in rows] if as_json else rows}
+    return facts, functools.partial(shown.show, table.column_names, rows)
+
+
+def _written(facts: dict[str, Any], console: Console) -> None:
+    count = f"{facts['rows']:,} row{'' if facts['rows'] == 1 else 's'}"
+    console.print(
+        f"{count} written to {facts['out'].removeprefix('file://')}",
+        highlight=False, soft_wrap=True, markup=False,
+    )  # fmt: skip
+
+
+@answers
+def pictures(
+    destination: Destination,
+    cluster: Annotated[
+        str | None, typer.Argument(metavar="[CLUSTER]", help="A cluster id; absent: all of them.")
+    ] = None,
+    version: Version = None,
+    config: Config = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> Any:
+    """Where the pictures of the clusters are: a path or URL a line."""
+    from congeal.collection import Collection
+    from infra.commits import in_threads
+
+    place, settings = opened(destination, config, overrides)
+    collection = Collection(place, version, settings.storage)
+    names = [cluster] if cluster is not None else collection.clusters["cluster_id"].tolist()
+    found = [
+        {"cluster_id": name, "pictures": where}
+        for name, where in zip(names, in_threads(collection.pictures, names), strict=True)
+    ]
+
+    def show(console: Console) -> None:
+        for one in found:
+            if console.is_terminal and cluster is None:
+                console.print(f"{one['cluster_id']}:", highlight=False, soft_wrap=True, markup=False)
+            for where in one["pictures"].values():
+                console.print(where, highlight=False, soft_wrap=True, markup=False)
+
+    return {"clusters": found}, show

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from known_collection import BIRDS, known
@@ -32,6 +33,42 @@ def test_every_table_can_stay_arrow(opened: Any) -> None:
         opened.table("images", as_="cudf")
 
 
+def test_what_is_missing_has_a_type_that_says_so(opened: Any) -> None:
+    images = opened.images
+    kinds = {"outlier": "boolean", "width": "Int32", "height": "Int32", "features_row": "Int32"}
+    assert {name: str(images.dtypes[name]) for name in kinds} == kinds
+    broken = images.set_index("uri").loc["broken.jpg"]
+    assert all(broken[name] is pd.NA for name in kinds)
+    assert images["bytes"].dtype == "Int64"
+    assert list(images.columns) == opened.table("images", as_="arrow").column_names
+    # The same types whether or not something is missing in what was asked for.
+    whole = opened.table("images", where={"status": "ok"})
+    assert whole.dtypes.equals(images.dtypes)
+
+
+def test_a_column_of_truth_values_is_a_mask(opened: Any) -> None:
+    images = opened.images
+    fitting, outliers = images[~images.outlier], images[images.outlier]
+    assert outliers["uri"].tolist() == ["c/outlier.png"]
+    assert len(fitting) == len(images) - 2  # of the one that failed nobody knows
+    assert "broken.jpg" not in set(fitting["uri"])
+    alignments = opened.alignments
+    assert len(alignments[~alignments.outlier]) == len(alignments) - 1
+    assert len(alignments[~alignments.mirrored]) == 0
+    assert alignments["mirrored"].isna().all()
+    points = opened.correspondences()
+    assert len(points[~points.visible]) + len(points[points.visible]) == len(points)
+
+
+def test_numbers_of_a_query_stay_what_they_are(opened: Any) -> None:
+    large = 2**60 + 1
+    found = opened.sql(f"SELECT * FROM (VALUES ({large}, 1, true, 1), (NULL, 2, NULL, 2)) t(a, b, c, a)")
+    assert found.iloc[0, 0] == large
+    assert [str(kind) for kind in found.dtypes] == ["Int64", "int32", "boolean", "int32"]
+    assert list(found.columns) == ["a", "b", "c", "a_1"]
+    assert opened.sql("SELECT count(*) AS n FROM images")["n"].dtype == np.int64
+
+
 def test_polars_takes_arrow_without_pandas(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[Any] = []
     monkeypatch.setitem(sys.modules, "polars", SimpleNamespace(DataFrame=taken.append))
@@ -49,7 +86,7 @@ def test_tables_are_filtered_at_the_store(opened: Any) -> None:
     assert some["uri"].tolist() == ["a/1.png", "b/1.png"]
     assert len(opened.table("alignments", where={"cluster_id": BIRDS})) == 5
     assert len(opened.table("clusters", columns=["seconds"], where={"cluster_id": BIRDS})) == 1
-    with pytest.raises(UserError, match="no table 'image': there are images"):
+    with pytest.raises(UserError, match=r"no table 'image': did you mean 'images'\?"):
         opened.table("image")
     with pytest.raises(UserError, match="no column colour"):
         opened.table("images", where={"colour": "red"})

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from congeal.coordinates import cell_centres
-from congeal.rendering import GAP, average_image, contact_sheet, feature_colours, warped
+from congeal.rendering import GAP, _fitting, average_image, contact_sheet, feature_colours, warped
 
 SIZE = 96
 
@@ -87,3 +87,27 @@ def test_a_contact_sheet_has_room_for_all() -> None:
     assert sheet[GAP + 20 + GAP + 10, GAP + 10, 0] == 170
     captioned = contact_sheet(pictures, columns=5, captions=["one", "two", "three"])
     assert captioned.shape[0] > 20 + 2 * GAP
+
+
+def test_captions_are_shortened_in_the_middle() -> None:
+    def fits(text: str) -> bool:
+        return len(text) <= 9
+
+    assert _fitting("a/01.jpg", fits) == "a/01.jpg"
+    assert _fitting("photographs/of/2024/01.jpg", fits) == "phot….jpg"
+    assert _fitting("a\nb\x00", fits) == "a?b?"
+    assert _fitting("翼/一.jpg", fits) == "翼/一.jpg"
+    assert _fitting("anything", lambda _: False) == ""
+
+
+def test_names_on_a_contact_sheet_keep_to_their_pictures() -> None:
+    pictures = [np.full((48, 48, 3), 255, np.uint8)] * 2
+    sheet = contact_sheet(pictures, 2, ["W" * 40, "b.png"]).astype(int)
+    bare = contact_sheet(pictures, 2, ["", ""]).astype(int)
+    ink = np.argwhere((sheet != bare).any(-1))
+    assert len(ink) > 20
+    assert ink[:, 0].min() >= GAP + 48
+    left = ink[ink[:, 1] < GAP + 48 + GAP]
+    assert left[:, 1].max() < GAP + 48 + GAP
+    other = contact_sheet(pictures, 2, ["W" * 40, "c.png"]).astype(int)
+    assert (other != sheet).any()
