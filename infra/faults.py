@@ -20,7 +20,7 @@ ATTEMPTS = 5
 # Replaced by tests, which do not sleep.
 WAIT: tenacity.wait.wait_base = tenacity.wait_random_exponential(multiplier=0.2, max=5)
 
-_TRANSIENT = {
+TRANSIENT = {
     errno.EBUSY,
     errno.EREMOTEIO,
     errno.ECONNRESET,
@@ -93,7 +93,7 @@ def is_transient(fault: BaseException) -> bool:
     if isinstance(fault, TimeoutError | ConnectionError):
         return True
     if isinstance(fault, OSError) and fault.errno is not None:
-        return fault.errno in _TRANSIENT
+        return fault.errno in TRANSIENT
     return isinstance(fault, (IncompleteRead, *_transport_faults()))
 
 

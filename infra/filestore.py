@@ -4,31 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import secrets
 import shutil
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 
+from infra.listing import PARTIAL, ObjectInfo, OnSkip, Skipped, walk
 
-@dataclass(frozen=True)
-class ObjectInfo:
-    """One stored object.
-
-    path: relative to the place that was listed, POSIX. bytes: its size. token: changes when the object does.
-    etag: the store's, unquoted; None where the store has none.
-    """
-
-    path: str
-    bytes: int
-    token: str
-    etag: str | None
-
-
-_PARTIAL = re.compile(r"^\.[0-9a-f]{16}\.partial$")
+__all__ = ["FileStore", "ObjectInfo", "Skipped"]
 
 
 class FileStore:
@@ -82,28 +67,16 @@ class FileStore:
         _sync_folder(Path(path).parent)
         return True
 
-    def objects(self, path: str) -> Iterator[ObjectInfo]:
-        """Every object below, streamed."""
-        root = Path(path).resolve()
-        folders = [""]
-        while folders:
-            folder = folders.pop()
-            try:
-                entries = os.scandir(root / folder)
-            except FileNotFoundError:
-                continue
-            with entries:
-                for entry in entries:
-                    relative = f"{folder}/{entry.name}" if folder else entry.name
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(relative)
-                    elif info := _info(entry, relative, root):
-                        yield info
+    def objects(
+        self, path: str, on_skip: OnSkip | None = None, follow_links: bool = True
+    ) -> Iterator[ObjectInfo]:
+        """Every object below, streamed; see ``infra.listing.walk``."""
+        return walk(path, on_skip, follow_links)
 
     def children(self, path: str) -> list[str]:
         """Names one level down."""
         try:
-            return [entry.name for entry in Path(path).iterdir() if not _PARTIAL.match(entry.name)]
+            return [entry.name for entry in Path(path).iterdir() if not PARTIAL.match(entry.name)]
         except FileNotFoundError:
             return []
 
@@ -140,22 +113,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _info(entry: os.DirEntry[str], relative: str, root: Path) -> ObjectInfo | None:
-    if _PARTIAL.match(entry.name):
-        return None
-    try:
-        facts = entry.stat()
-    except OSError as fault:
-        # A link that leads nowhere or round in a circle, or a file that has just gone.
-        if fault.errno in (errno.ENOENT, errno.ELOOP):
-            return None
-        raise
-    if not stat.S_ISREG(facts.st_mode):
-        return None
-    if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root):
-        return None
-    # A name that is no UTF-8 fits in no table; escaped, it is listed and then refused by name.
-    shown = os.fsencode(relative).decode("utf-8", "backslashreplace")
-    return ObjectInfo(shown, facts.st_size, f"{facts.st_mtime_ns}-{facts.st_size}", None)

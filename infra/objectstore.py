@@ -10,7 +10,7 @@ from typing import IO, Any, Protocol
 from fsspec import AbstractFileSystem
 
 from infra.faults import attempt
-from infra.filestore import ObjectInfo
+from infra.listing import NOT_FOLLOWED, ObjectInfo, OnSkip, Skipped
 
 
 class Store(Protocol):
@@ -34,7 +34,9 @@ class Store(Protocol):
     def create(self, path: str, data: bytes) -> bool:
         """Write the object unless there is one; True if written."""
 
-    def objects(self, path: str) -> Iterator[ObjectInfo]:
+    def objects(
+        self, path: str, on_skip: OnSkip | None = None, follow_links: bool = True
+    ) -> Iterator[ObjectInfo]:
         """Every object below, streamed."""
 
     def children(self, path: str) -> list[str]:
@@ -102,7 +104,9 @@ class S3Store:
 
         return attempt(put)
 
-    def objects(self, path: str) -> Iterator[ObjectInfo]:
+    def objects(
+        self, path: str, on_skip: OnSkip | None = None, follow_links: bool = True
+    ) -> Iterator[ObjectInfo]:
         """Every object below, streamed."""
         bucket, key = _split(path)
         prefix = f"{key}/" if key else ""
@@ -202,17 +206,34 @@ class FsspecStore:
                 return False
         return True
 
-    def objects(self, path: str) -> Iterator[ObjectInfo]:
+    def objects(
+        self, path: str, on_skip: OnSkip | None = None, follow_links: bool = True
+    ) -> Iterator[ObjectInfo]:
         """Every object below, streamed."""
+        skip = on_skip or (lambda _: None)
         root = self.filesystem._strip_protocol(path)
-        for folder, _, files in self.filesystem.walk(path, detail=True, on_error=_unless_missing):
-            inside = folder[len(root) :].strip("/")
-            for name, facts in files.items():
-                size = int(facts["size"] or 0)
-                etag = facts.get("ETag") or facts.get("etag")
-                changed = etag or facts.get("mtime") or facts.get("created") or facts.get("LastModified")
-                relative = f"{inside}/{name}" if inside else name
-                yield ObjectInfo(relative, size, f"{changed}-{size}", etag.strip('"') if etag else None)
+        folders = [""]
+        while folders:
+            folder = folders.pop()
+            try:
+                entries = self.filesystem.ls(f"{root}/{folder}" if folder else root, detail=True)
+            except FileNotFoundError:
+                continue
+            except PermissionError:
+                if not folder:
+                    raise
+                skip(Skipped(folder, "a folder that cannot be listed: no permission"))
+                continue
+            for facts in entries:
+                whole = facts["name"].rstrip("/")
+                name = whole.rsplit("/", 1)[-1]
+                relative = f"{folder}/{name}" if folder else name
+                if facts["type"] == "directory":
+                    folders.append(relative)
+                elif facts["type"] == "link" and not follow_links:
+                    skip(Skipped(relative, NOT_FOLLOWED))
+                elif whole != root.rstrip("/"):
+                    yield _info(relative, facts)
 
     def children(self, path: str) -> list[str]:
         """Names one level down."""
@@ -235,9 +256,11 @@ def _split(path: str) -> tuple[str, str]:
     return bucket, key
 
 
-def _unless_missing(fault: BaseException) -> None:
-    if not isinstance(fault, FileNotFoundError):
-        raise fault
+def _info(path: str, facts: dict[str, Any]) -> ObjectInfo:
+    size = int(facts["size"] or 0)
+    etag = facts.get("ETag") or facts.get("etag")
+    changed = etag or facts.get("mtime") or facts.get("created") or facts.get("LastModified")
+    return ObjectInfo(path, size, f"{changed}-{size}", etag.strip('"') if etag else None)
 
 
 def _protocols(filesystem: Any) -> tuple[str, ...]:

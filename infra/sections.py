@@ -32,7 +32,8 @@ class Section(BaseModel):
 class CatalogSettings(Section):
     """extensions: name endings that are images. max_pixels: larger ones are refused before decoding.
 
-    min_side: pixels. slice_size: objects in a unit, on average.
+    min_side: pixels. slice_size: objects in a unit, on average. follow_links: whether linked files and
+    folders count, each real folder once.
     """
 
     extensions: tuple[str, ...] = (
@@ -41,6 +42,7 @@ class CatalogSettings(Section):
     max_pixels: PositiveInt = _PILLOW_LIMIT
     min_side: PositiveInt = 8
     slice_size: PositiveInt = 512
+    follow_links: bool = True
 
 
 class FeaturesSettings(Section):

@@ -7,7 +7,7 @@ import importlib
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from infra.errors import StorageError
 from infra.faults import attempt, translated
-from infra.filestore import FileStore, ObjectInfo
+from infra.filestore import FileStore, ObjectInfo, Skipped
 from infra.objectstore import FsspecStore, S3Store, Store
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from infra.settings import StorageSettings
 
-__all__ = ["Location", "ObjectInfo"]
+__all__ = ["Location", "ObjectInfo", "Skipped"]
 
 # Untyped: what is used of it is small and stays in this module.
 fsspec: Any = importlib.import_module("fsspec")
@@ -139,13 +139,17 @@ class Location:
         with translated("write", self.url):
             return attempt(lambda: self._store.create(self._path, data))
 
-    def objects(self) -> Iterator[ObjectInfo]:
+    def objects(
+        self, on_skip: Callable[[Skipped], None] | None = None, follow_links: bool = True
+    ) -> Iterator[ObjectInfo]:
         """Every object below, in no order, streamed: memory does not grow with their number.
 
-        Nothing there yields nothing. Links that lead out of the folder are not followed.
+        Nothing there yields nothing. What is left out goes to ``on_skip`` with the reason: a folder below
+        this place that may not be listed, a link that leads nowhere, a pipe. follow_links: whether links to
+        files and folders on a disk are followed, each real folder once; else they are left out, too.
         """
         with translated("list", self.url):
-            yield from self._store.objects(self._path)
+            yield from self._store.objects(self._path, on_skip, follow_links)
 
     def children(self) -> list[str]:
         """The names one level down, sorted; empty if nothing is there."""

@@ -145,7 +145,7 @@ def _needed(publication: Publication | None) -> set[tuple[str, str]]:
 def _listed(destination: Location) -> Iterator[_Unit]:
     """Every unit of a stage that this congeal knows; of one listing, in memory a line a unit."""
     found: dict[tuple[str, str], _Unit] = {}
-    for item in (destination / "stages").objects():
+    for item in (destination / "stages").objects(follow_links=False):
         parts = item.path.split("/", 4)
         if len(parts) < 4 or parts[0] not in VERSIONS:
             continue

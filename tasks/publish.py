@@ -20,8 +20,13 @@ from tasks.survey import Survey
 from tasks.versions import VERSIONS
 from tasks.weights import HUB, Weights
 
-# These say how the work is done, not what comes out of it.
-WITHOUT_EFFECT = (("storage",), ("features", "device"), ("features", "batch_size"))
+# These say how the work is done, not what comes out of it; what is listed through links is in the survey.
+WITHOUT_EFFECT = (
+    ("storage",),
+    ("features", "device"),
+    ("features", "batch_size"),
+    ("catalog", "follow_links"),
+)
 
 
 @dataclass(frozen=True)

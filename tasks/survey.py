@@ -16,10 +16,11 @@ import pyarrow as pa
 
 from infra.errors import UserError
 from infra.settings import CatalogSettings
-from infra.storage import Location, ObjectInfo
+from infra.storage import Location, ObjectInfo, Skipped
 from tasks.spool import BATCH_ROWS, insert, rows, workspace
 
 MODULUS = 1 << 128
+MOST_NAMED = 100  # of what is passed over; the rest is only counted
 SLICE_STRETCH = 4  # a slice that meets no boundary ends at this many times its usual size
 
 LISTING = pa.schema(
@@ -50,6 +51,8 @@ class Survey:
         self.source = source
         self.images = 0
         self.others = 0
+        self.passed_over: list[Skipped] = []  # the first MOST_NAMED
+        self.passed_over_count = 0
         self._sum = 0
         self._stack = ExitStack()
         self._connection = self._stack.enter_context(workspace())
@@ -66,7 +69,7 @@ class Survey:
     def _spool(self, settings: CatalogSettings) -> None:
         endings = {ending.lower() for ending in settings.extensions}
         batch: list[Entry] = []
-        for item in self.source.objects():
+        for item in self.source.objects(self.pass_over, settings.follow_links):
             if PurePosixPath(item.path).suffix.lower() not in endings:
                 self.others += 1
                 continue
@@ -78,6 +81,12 @@ class Survey:
                 insert(self._connection, "listing", _table(batch))
                 batch.clear()
         insert(self._connection, "listing", _table(batch))
+
+    def pass_over(self, skipped: Skipped) -> None:
+        """Note something of the source that is left out, and why."""
+        self.passed_over_count += 1
+        if len(self.passed_over) < MOST_NAMED:
+            self.passed_over.append(skipped)
 
     @property
     def digest(self) -> str:

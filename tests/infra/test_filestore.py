@@ -101,33 +101,10 @@ def test_files_get_the_usual_mode(folder: Location) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
 
 
-def test_links_out_of_the_folder_are_not_followed(folder: Location, tmp_path: Path) -> None:
-    (tmp_path / "secret").mkdir()
-    (tmp_path / "secret/s.txt").write_bytes(b"secret")
-    (folder / "real/x.txt").write_bytes(b"1")
-    path = folder.local_path()
-    assert path is not None
-    (path / "out.txt").symlink_to(tmp_path / "secret/s.txt")
-    (path / "out").symlink_to(tmp_path / "secret")
-    (path / "round").symlink_to(path)
-    (path / "circle").symlink_to("circle")
-    (path / "nowhere").symlink_to("nothing")
-    (path / "inside.txt").symlink_to("real/x.txt")
-    assert sorted(info.path for info in folder.objects()) == ["inside.txt", "real/x.txt"]
-
-
 def test_a_folder_reached_through_a_link(folder: Location, tmp_path: Path) -> None:
     (folder / "x").write_bytes(b"1")
     (tmp_path / "link").symlink_to("folder")
     assert [info.path for info in Location.parse(tmp_path / "link").objects()] == ["x"]
-
-
-def test_pipes_are_no_objects(folder: Location) -> None:
-    (folder / "x").write_bytes(b"1")
-    path = folder.local_path()
-    assert path is not None
-    os.mkfifo(path / "pipe")
-    assert [info.path for info in folder.objects()] == ["x"]
 
 
 def test_a_name_that_is_no_utf8_is_listed_and_refused(folder: Location) -> None:
