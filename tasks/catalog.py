@@ -1,7 +1,8 @@
 """The catalog: every object of the source that is called like an image, identified, checked, or refused.
 
 A slice of the listing is a unit; a last unit merges the slices into one table, sorted by uri, and marks the
-duplicates.
+duplicates. Where images have samples of more than 8 bits, a second, small table names them: how they become
+pixels has a version of its own (`congeal.greys`), and only units that hold one depend on it.
 """
 
 from __future__ import annotations
@@ -13,24 +14,38 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra.commits import Marker, digest, in_threads
-from infra.errors import StorageError, UserError
+from infra.commits import Marker, UnitAddress, digest, in_threads, outputs_location
+from infra.errors import DamagedError, StorageError, UserError
 from infra.settings import CatalogSettings, Settings
 from infra.storage import Location
 from infra.tables import encode_table
 from tasks import versions
 from tasks.reading import readers_of
 from tasks.spool import load, scalar, stream, workspace
-from tasks.stage import Run, StageResult, Unit, Work, address, committed_marker, plan_units, run_units
+from tasks.stage import (
+    Run,
+    StageResult,
+    Unit,
+    Work,
+    address,
+    committed_marker,
+    plan_units,
+    read_markers,
+    run_units,
+)
 from tasks.survey import Entry, Survey, listing_table
 
 STAGE = versions.CATALOG
 VERSION = versions.VERSIONS[STAGE]
 BYTES_PER_PIXEL = 8  # the most that an uncompressed image needs: four channels of 16 bits
 HEADER_ALLOWANCE = 16_777_216
+# Of slices that were made before depths were noted: formats that may be deep, reasons that may not hold now.
+MAY_BE_DEEP = {"PNG", "TIFF"}
+READ_BY_NOW = ("unreadable colour mode", "not an image")
 
 CATALOG = pa.schema(
     [
@@ -48,9 +63,18 @@ CATALOG = pa.schema(
     metadata={b"congeal.table": b"catalog", b"congeal.schema_version": b"1"},
 )
 
+DEPTHS = pa.schema(
+    [pa.field("image_id", pa.string(), nullable=False), pa.field("bits", pa.int32(), nullable=False)],
+    metadata={b"congeal.table": b"depths", b"congeal.schema_version": b"1"},
+)
+DEPTHS_FILE = "depths.parquet"
+
 
 class Finding(NamedTuple):
-    """One row of the catalog, its columns in order. `unread`: the object could not be read this time."""
+    """One row of the catalog, its columns in order, and the bits of a sample.
+
+    unread: the object could not be read this time.
+    """
 
     image_id: str | None
     uri: str
@@ -62,11 +86,15 @@ class Finding(NamedTuple):
     status: str
     error: str | None
     unread: bool
+    depth: int = 8
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """The finished stage: where the merged table lies, its identity, how many images it has of each kind."""
+    """The finished stage: where the merged table lies, its identity, how many images it has of each kind.
+
+    depths: the table of images with samples of more than 8 bits; None if there are none.
+    """
 
     result: StageResult
     images: Location
@@ -76,6 +104,7 @@ class Catalog:
     duplicate: int
     unread: int
     first_error: str | None
+    depths: Location | None = None
 
 
 def scope(settings: Settings) -> str:
@@ -103,11 +132,17 @@ def stage(run: Run, survey: Survey) -> Catalog:
         duplicate=record["duplicate"],
         unread=record["unread"],
         first_error=record["first_error"],
+        depths=place.folder / marker.content / DEPTHS_FILE if DEPTHS_FILE in marker.outputs else None,
     )
     if catalog.ok == 0:
         counted = "The only image" if catalog.failed == 1 else f"None of the {catalog.failed} images"
         raise UserError(f"{counted} of {run.source.url} can be used; the first: {catalog.first_error}.")
     return catalog
+
+
+def load_depths(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> None:
+    """Copy the table of images with samples of more than 8 bits into a workspace, as `depths`."""
+    load(connection, "depths", [] if catalog.depths is None else [catalog.depths], DEPTHS)
 
 
 def _make_slices(run: Run, survey: Survey) -> StageResult:
@@ -122,7 +157,8 @@ def _make_slices(run: Run, survey: Survey) -> StageResult:
         )
         for entries in survey.slices(settings.slice_size)
     ]
-    plan = plan_units(STAGE, here, units, run.progress, remake=_was_unread)
+    remake = ToRemake([unit.address for unit in units])
+    plan = plan_units(STAGE, here, units, run.progress, remake=remake)
     missing = {unit.address.unit: unit for unit in plan.todo}
     for entries in survey.slices(settings.slice_size) if missing else ():
         unit = missing.get(_slice_digest(run.source, here, entries))
@@ -138,11 +174,6 @@ def _make_slices(run: Run, survey: Survey) -> StageResult:
 def _listing(unit: Unit) -> Location:
     """What a slice is made from; it goes when the slice is made."""
     return unit.address.folder / "listing.parquet"
-
-
-def _was_unread(marker: Marker) -> bool:
-    # What could not be read (no permission, say) may be readable by now, and nothing in the listing shows it.
-    return bool(marker.record.get("unread"))
 
 
 def _slice_digest(source: Location, here: str, entries: Iterable[Entry]) -> str:
@@ -174,17 +205,22 @@ def make_slice(unit: Unit) -> Marker:
     with work.watch.phase("decode"), ThreadPoolExecutor(readers_of(source)) as pool:
         findings = list(pool.map(lambda entry: examine(source, entry, settings), entries))
     columns = list(zip(*findings, strict=True))
-    arrays = [pa.array(list(values), field.type) for values, field in zip(columns, CATALOG, strict=True)]
+    arrays = [pa.array(list(values), field.type) for values, field in zip(columns, CATALOG, strict=False)]
     table = pa.Table.from_arrays(arrays, schema=CATALOG)
-    unread = sum(finding.unread for finding in findings)
-    marker = work.commit({"catalog.parquet": encode_table(table, CATALOG)}, {"unread": unread})
+    outputs = {"catalog.parquet": encode_table(table, CATALOG)}
+    deep = sorted({(str(found.image_id), found.depth) for found in findings if found.depth > 8})
+    if deep:
+        ids, bits = zip(*deep, strict=True)
+        outputs[DEPTHS_FILE] = encode_table(pa.table([ids, bits], schema=DEPTHS), DEPTHS)
+    record = {"unread": sum(finding.unread for finding in findings), "deep": len(deep)}
+    marker = work.commit(outputs, record)
     listing.delete()
     return marker
 
 
 def examine(source: Location, entry: Entry, settings: CatalogSettings) -> Finding:
     """One object: identity and size if it is a sound image, else the reason why not. Never raises for it."""
-    from congeal.errors import ImageError
+    from congeal.errors import ImageError, ReaderMissingError
     from congeal.images import inspect
 
     def failed(
@@ -208,27 +244,34 @@ def examine(source: Location, entry: Entry, settings: CatalogSettings) -> Findin
     try:
         info = inspect(data, settings.max_pixels, settings.min_side)
     except ImageError as error:
-        return failed(error.reason, image_id=image_id, etag=etag)._replace(bytes=len(data))
+        # Where a package is missing here, another run may have it.
+        missing = isinstance(error, ReaderMissingError)
+        return failed(error.reason, image_id=image_id, etag=etag, unread=missing)._replace(bytes=len(data))
     return Finding(
-        image_id, entry.path, len(data), etag, info.width, info.height, info.format, "ok", None, unread=False
-    )
+        image_id, entry.path, len(data), etag, info.width, info.height, info.format, "ok", None, unread=False,
+        depth=info.depth,
+    )  # fmt: skip
 
 
 def _merge(run: Run, slices: StageResult) -> StageResult:
     here = digest(STAGE, "merge", VERSION, length=16)
     parts = [[entry.scope, entry.unit, entry.content] for entry in slices.units]
     base = run.destination / "stages" / STAGE
-    tables = tuple(base / scope_ / unit / content / "catalog.parquet" for scope_, unit, content in parts)
+    folders = [base / scope_ / unit / content for scope_, unit, content in parts]
+    slices_at = tuple(address(run.destination, STAGE, VERSION, scope_, unit) for scope_, unit, _ in parts)
     unit = Unit(
         address(run.destination, STAGE, VERSION, here, digest(here, parts)),
-        {"tables": tables},
+        {"tables": tuple(folder / "catalog.parquet" for folder in folders), "slices": slices_at},
         items=slices.items_made + slices.items_skipped,
     )
     return run_units(plan_units(STAGE, here, [unit], run.progress), make_merge, run, title="catalog, merged")
 
 
 def make_merge(unit: Unit) -> Marker:
-    """One table of all slices, sorted by uri, duplicates marked; out of core. Commits images.parquet."""
+    """One table of all slices, sorted by uri, duplicates marked; out of core.
+
+    Commits images.parquet and, if a slice has one, depths.parquet.
+    """
     work = Work(unit)
     with workspace() as connection:
         load(connection, "entries", unit.payload["tables"], CATALOG)
@@ -251,5 +294,55 @@ def make_merge(unit: Unit) -> Marker:
         record["first_error"] = scalar(
             connection, "SELECT uri || ': ' || error FROM images WHERE status = 'failed' ORDER BY uri LIMIT 1"
         )
-        encoded = encode_table(stream(connection, "SELECT * FROM images ORDER BY uri"), CATALOG)
-    return work.commit({"images.parquet": encoded}, record)
+        outputs = {
+            "images.parquet": encode_table(stream(connection, "SELECT * FROM images ORDER BY uri"), CATALOG)
+        }
+        markers = read_markers(unit.payload["slices"])
+        deep = [
+            outputs_location(unit.address, marker) / DEPTHS_FILE
+            for marker in markers
+            if marker is not None and DEPTHS_FILE in marker.outputs
+        ]
+        if deep:
+            load(connection, "depths", deep, DEPTHS)
+            named = stream(connection, "SELECT DISTINCT image_id, bits FROM depths ORDER BY image_id")
+            outputs[DEPTHS_FILE] = encode_table(named, DEPTHS)
+    return work.commit(outputs, record)
+
+
+class ToRemake:
+    """Whether a committed slice may come out better now.
+
+    What could not be read (no permission, say) may be readable by now, and nothing in the listing shows it.
+    And a slice that was made before depths were noted must be looked at again if it holds a file that may be
+    deep, or that was refused as something that is read today. All such slices are looked at together.
+    """
+
+    def __init__(self, places: list[UnitAddress]) -> None:
+        self._places = places
+        self._found: dict[str, bool] | None = None
+
+    def __call__(self, marker: Marker) -> bool:
+        """True for a slice to be made again."""
+        if marker.record.get("unread"):
+            return True
+        if "deep" in marker.record:
+            return False
+        if self._found is None:
+            found = in_threads(_may_differ, self._places)
+            self._found = {place.unit: old for place, old in zip(self._places, found, strict=True)}
+        return self._found.get(marker.unit, False)
+
+
+def _may_differ(place: UnitAddress) -> bool:
+    try:
+        marker = place.marker()
+        if marker is None or "deep" in marker.record:
+            return False
+        data = (outputs_location(place, marker) / "catalog.parquet").read_bytes()
+        table = pq.read_table(io.BytesIO(data), columns=["format", "error"])
+    except (DamagedError, StorageError, pa.ArrowInvalid):
+        return False  # whoever reads it next says so
+    if set(table["format"].to_pylist()) & MAY_BE_DEEP:
+        return True
+    return any((error or "").startswith(READ_BY_NOW) for error in table["error"].to_pylist())
