@@ -165,7 +165,7 @@ def _declared(tags: Tags, values: Values, bits: int) -> tuple[Range, ...]:
 def _missing(values: Values, told: Any) -> Mask | None:
     """Where GDAL's tag says that nothing was measured, bool [h, w]."""
     numbers = _numbers(told)
-    if not numbers or numbers[0] != numbers[0]:  # noqa: PLR0124 - NaN is never a value anyhow
+    if not numbers or numbers[0] != numbers[0]:
         return None
     with np.errstate(over="ignore"):
         value = np.asarray(numbers[0]).astype(values.dtype) if values.dtype.kind == "f" else numbers[0]

@@ -154,7 +154,10 @@ class Published:
     def stored(self, cluster: str) -> StoredMaps:
         """The stored atlas and maps of a cluster; the last few stay open."""
         if cluster not in self._groups:
-            marker = self.tables.marker("atlases", self.cluster(cluster)["atlas_unit"])
+            row = self.cluster(cluster)
+            if row["status"] == "failed":
+                raise UserError(f"The cluster {cluster} has no atlas: {row.get('error') or 'it failed'}.")
+            marker = self.tables.marker("atlases", row["atlas_unit"])
             self._groups[cluster] = StoredMaps(cluster, outputs_location(self.place, marker) / "atlas.zarr")
             if len(self._groups) > GROUPS:
                 self._groups.popitem(last=False)

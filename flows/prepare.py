@@ -14,7 +14,7 @@ from infra.settings import Settings
 from infra.storage import Location
 from tasks.choice import choose, remember
 from tasks.publish import run_key, up_to_date, weights_key
-from tasks.resolving import something_to_resolve
+from tasks.resolving import something_to_resolve, something_to_retry
 from tasks.survey import Survey, check_places
 from tasks.weights import Weights, check, locate
 
@@ -58,7 +58,7 @@ def prepare(source: str, destination: str, settings: Settings) -> Job:
         key = weights_key(settings)
         whole = run_key(survey, settings, key)
         current = up_to_date(there, whole)
-        if something_to_resolve(settings, there):
+        if something_to_resolve(settings, there) or something_to_retry(settings, there):
             current = None
         if current is None:
             claim(there)

@@ -27,6 +27,8 @@ _CONFIG = {
     # On a busy machine a worker that died may need a minute to come back; after the 15 s that Dask allows it
     # would be given up for good, and a run that has lost its last one would wait for ever.
     "distributed.deploy.lost-worker-timeout": "1h",
+    # Each death is told at once; infra.engine counts them.
+    "distributed.scheduler.allowed-failures": 0,
     "distributed.comm.timeouts.connect": "60s",
     "distributed.comm.timeouts.tcp": "120s",
     "distributed.nanny.pre-spawn-environ": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 from infra.attendance import Attendance
 from infra.cluster import cores, local_client, remote_client
 from infra.errors import UserError
+from infra.exhaustion import Killed, exhausted
 from infra.interrupts import Interrupts, kept_interrupts
 from infra.settings import EngineSettings
 
@@ -20,6 +22,7 @@ P = TypeVar("P")
 R = TypeVar("R")
 
 _RETRIES = 2
+TRIES = 2  # a worker may die for reasons of its own
 _TICK = 0.25  # seconds for which nothing but a result is heeded
 
 
@@ -31,11 +34,15 @@ class Engine(Protocol):
         """Units that run at once."""
         ...
 
-    def map(self, function: Callable[[P], R], payloads: Sequence[P], *, gpu: bool = False) -> Iterator[R]:
+    def map(
+        self, function: Callable[[P], R], payloads: Sequence[P], *, gpu: bool = False, tries: int = TRIES
+    ) -> Iterator[R | Killed[P]]:
         """``function`` of every payload, as they complete.
 
         function: of a module, payloads and results small: they may cross to another process. gpu: each
-        takes a GPU slot where there are slots. The first error is raised at once and the rest cancelled.
+        takes a GPU slot where there are slots. For a payload with which a worker has died, or memory run out,
+        ``tries`` times, a ``Killed`` comes back. The first error of another kind is raised at once and the
+        rest cancelled.
         """
         ...
 
@@ -54,9 +61,20 @@ class LoopEngine:
         self.workers = 1
         self._threads = threads
 
-    def map(self, function: Callable[[P], R], payloads: Sequence[P], *, gpu: bool = False) -> Iterator[R]:
-        """See ``Engine.map``; in the order of the payloads."""
-        return map(function, payloads)
+    def map(
+        self, function: Callable[[P], R], payloads: Sequence[P], *, gpu: bool = False, tries: int = TRIES
+    ) -> Iterator[R | Killed[P]]:
+        """See ``Engine.map``; in the order of the payloads. This process itself has to live."""
+        for payload in payloads:
+            for deaths in range(1, tries + 1):
+                outcome = _run(function, payload)
+                if isinstance(outcome, _Refusal):
+                    raise outcome.error
+                if not isinstance(outcome, _Exhausted):
+                    yield outcome
+                    break
+                if deaths == tries:
+                    yield Killed(payload, deaths)
 
     def threads(self, units: int) -> int:
         """See ``Engine.threads``."""
@@ -86,37 +104,43 @@ class DaskEngine:
         self._threads = threads
         self._slots = slots
 
-    def map(self, function: Callable[[P], R], payloads: Sequence[P], *, gpu: bool = False) -> Iterator[R]:
-        """See ``Engine.map``."""
+    def map(
+        self, function: Callable[[P], R], payloads: Sequence[P], *, gpu: bool = False, tries: int = TRIES
+    ) -> Iterator[R | Killed[P]]:
+        """See ``Engine.map``. A death counts for whatever was on its way to that worker, too."""
         killed: Any = importlib.import_module("distributed.scheduler").KilledWorker
         waiting = iter(payloads)
-        pending: set[Any] = set()
+        pending: dict[Any, tuple[P, int]] = {}  # future: its payload, and how often that has killed before
         done: SimpleQueue[Any] = SimpleQueue()
         submit = self._submitter(function, gpu)
 
-        def send(count: int) -> None:
-            for payload in islice(waiting, count):
-                with self._interrupts.held():
-                    future = submit(payload)
-                    pending.add(future)
-                    future.add_done_callback(done.put)
+        def send(payload: P, deaths: int = 0) -> None:
+            with self._interrupts.held():
+                future = submit(payload)
+                pending[future] = payload, deaths
+                future.add_done_callback(done.put)
 
         try:
             # Enough that no worker waits, few enough that a million payloads do not sit on the scheduler.
-            send(2 * self.workers + 2)
+            for payload in islice(waiting, 2 * self.workers + 2):
+                send(payload)
             while pending:
                 future = self._next(done)
                 try:
                     outcome = future.result()
                 except killed as fault:
-                    raise UserError(
-                        "A worker died each time it computed the same unit, most likely for want of memory: "
-                        "lower engine.workers, or raise engine.memory."
-                    ) from fault
-                pending.discard(future)
+                    outcome = _Exhausted(deaths=fault.allowed_failures + 1)
+                payload, deaths = pending.pop(future)
                 if isinstance(outcome, _Refusal):
                     raise outcome.error
-                send(1)
+                if isinstance(outcome, _Exhausted):
+                    deaths += outcome.deaths
+                    if deaths < tries:
+                        send(payload, deaths)
+                        continue
+                    outcome = Killed(payload, deaths)
+                for fresh in islice(waiting, 1):
+                    send(fresh)
                 yield outcome
         finally:
             if pending and self._client.status == "running":
@@ -154,11 +178,24 @@ class _Refusal:
     error: UserError
 
 
-def _run(function: Callable[[P], R], payload: P) -> R | _Refusal:
+@dataclass(frozen=True)
+class _Exhausted:
+    """Memory ran out, or (then Dask says it) so many workers died."""
+
+    deaths: int = 1
+
+
+def _run(function: Callable[[P], R], payload: P) -> R | _Refusal | _Exhausted:
     try:
         return function(payload)
     except UserError as error:
         return _Refusal(error)
+    except Exception as error:
+        if not exhausted(error):
+            raise
+        # What the frames hold is what there was too much of.
+        traceback.clear_frames(error.__traceback__)
+        return _Exhausted()
 
 
 @contextmanager

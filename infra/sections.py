@@ -151,6 +151,7 @@ class EngineSettings(Section):
     """address: of an existing Dask scheduler. workers, threads None: from the machine.
 
     memory: limit of one worker, as Dask reads it ("auto", "4GiB"). gpu_slots: one unit a GPU at a time.
+    retry_failed: work again on images and clusters that failed because they had killed their workers.
     """
 
     kind: Literal["auto", "dask", "loop"] = "auto"
@@ -159,6 +160,7 @@ class EngineSettings(Section):
     threads: PositiveInt | None = None
     memory: str = "auto"
     gpu_slots: bool = False
+    retry_failed: bool = False
 
 
 class DistillSettings(Section):

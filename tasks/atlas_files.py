@@ -14,6 +14,7 @@ from infra.arrays import ArraySpec, encode_group, open_group
 from infra.errors import DamagedError
 from infra.storage import Location
 from infra.tables import ALIGNMENTS, dataset, encode_table
+from tasks.division import FAILED
 from tasks.members import Member
 from tasks.sorting import MEMBER, NEWCOMER
 
@@ -142,6 +143,35 @@ def encode(
         **{f"{GROUP}/{path}": data for path, data in group.items()},
         TABLE: encode_table(_rows(stored, cluster_id), ALIGNMENTS),
     }
+
+
+def failed(
+    members: Sequence[Member], cluster_id: str, reason: str
+) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The table alone, by path, of a cluster whose atlas could not be made, and what is said of it."""
+    n, roles = len(members), [member.role for member in members]
+    columns: dict[str, Any] = {
+        "image_id": [member.image_id for member in members],
+        "cluster_id": [cluster_id] * n,
+        "role": roles,
+        "outlier": [True] * n,
+        "outlier_reason": [f"its cluster has no atlas: {reason}"] * n,
+    }
+    arrays = [pa.array(columns.get(field.name, [None] * n), field.type) for field in ALIGNMENTS]
+    table = pa.Table.from_arrays(arrays, names=ALIGNMENTS.names).sort_by("image_id")
+    figures = ("drift", "residual", "cycle_error", "fold_fraction", "coverage", "confidence", "margin")
+    record = {
+        "cluster_id": cluster_id,
+        "status": FAILED,
+        "error": reason,
+        "n_images": n,
+        "n_members": roles.count(MEMBER),
+        "n_outliers": n,
+        "n_new": roles.count(NEWCOMER),
+        "medoid_image_id": members[0].image_id,
+        **dict.fromkeys(figures),
+    }
+    return {TABLE: encode_table(table, ALIGNMENTS)}, record
 
 
 def read(place: Location, margin: float | None, medoid: str) -> Stored:

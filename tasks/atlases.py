@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,24 +13,25 @@ from infra.provenance import Stopwatch
 from infra.settings import Settings
 from infra.storage import Location
 from tasks import features, versions
-from tasks.atlas_files import GROUP, Stored, as_stored, encode, facts, read
+from tasks.atlas_files import GROUP, Stored, as_stored, encode, facts, failed, read
 from tasks.catalog import CATALOG, Catalog
 from tasks.clusters import MEMBERS, SETS, Clusters
+from tasks.division import FAILED, KILLED, KILLED_CLUSTER, Division, Items
 from tasks.earlier import find_atlases
 from tasks.features import Features
 from tasks.frozen import anchor_of, extended, still_holds
 from tasks.members import Member, align_set, read_members
-from tasks.previews import draw
+from tasks.previews import draw, square_of
 from tasks.sorting import MEMBER, NEWCOMER
 from tasks.spool import load, rows, workspace
-from tasks.stage import Run, StageResult, Unit, Work, address, plan_units, run_units
+from tasks.stage import Run, StageResult, Unit, Work, address, plan_units, run_units, worth_retrying
 
 if TYPE_CHECKING:
     import torch
 
 STAGE = versions.ATLASES
 VERSION = versions.VERSIONS[STAGE]
-__all__ = ["GROUP", "STAGE", "VERSION", "Atlases", "make_atlas", "scope", "stage"]
+__all__ = ["FAILED", "GROUP", "STAGE", "VERSION", "Atlases", "make_atlas", "scope", "stage"]
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,11 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
             }
             units.append(Unit(place, {**payload, **special}, items=size))
             by_cluster[cluster_id] = name
-    plan = plan_units(STAGE, here, units, run.progress, gpu=True)
-    return Atlases(run_units(plan, make_atlas, run), here, by_cluster)
+    retry = run.settings.engine.retry_failed
+    plan = plan_units(
+        STAGE, here, units, run.progress, gpu=True, remake=lambda marker: retry and worth_retrying(marker)
+    )
+    return Atlases(run_units(plan, make_atlas, run, division=DIVISION), here, by_cluster)
 
 
 def _known(
@@ -152,8 +156,11 @@ def _shown(
     return tuple((image_id, uri) for image_id, uri in found)
 
 
-def make_atlas(unit: Unit) -> Marker:
-    """The atlas of one cluster, from its members or from the one it had; commit maps, rows and pictures."""
+def make_atlas(unit: Unit, killers: Items = ()) -> Marker:
+    """The atlas of one cluster, from its members or from the one it had; commit maps, rows and pictures.
+
+    killers: positions of images that are left out of the pictures.
+    """
     work = Work(unit)
     with work.watch.phase("start"):
         import torch
@@ -166,8 +173,11 @@ def make_atlas(unit: Unit) -> Marker:
     device = resolve_device(settings.features.device)
     members = read_members(unit.payload["members"], unit.payload["cluster_id"])
     stored = _solved(unit, members, settings, device, work.watch)
+    shown = unit.payload["shown"]
+    killed = [shown[item][0] for item in killers]
     with work.watch.phase("previews"):
-        pictures = draw(unit.payload["source"], unit.payload["shown"], stored, settings)
+        rest = [image for image in shown if image[0] not in killed]
+        pictures = draw(unit.payload["source"], rest, stored, settings)
     with work.watch.phase("encode"):
         outputs = encode(stored, unit.payload["cluster_id"], unit.payload["weights"], pictures.average)
     record = {
@@ -175,9 +185,37 @@ def make_atlas(unit: Unit) -> Marker:
         "identity": unit.payload["identity"],
         **facts(stored),
         "device": str(device),
-        "not_shown": pictures.not_shown,
+        "not_shown": pictures.not_shown | dict.fromkeys(killed, KILLED),
+        **({"killed": killed} if killed else {}),
     }
     return work.commit({**outputs, **pictures.files}, record)
+
+
+def look_again(unit: Unit, items: Items) -> None:
+    """Read some of the images of the pictures, by position, and keep nothing: do they kill?"""
+    for item in items:
+        square_of(unit.payload["source"], unit.payload["shown"][item], unit.payload["settings"])
+
+
+def make_atlas_without(unit: Unit, _: Sequence[Items], killers: Items) -> Marker:
+    """The atlas of one cluster, with the images that kill left out of the pictures."""
+    return make_atlas(unit, killers)
+
+
+def give_up(unit: Unit) -> Marker:
+    """Commit that there is no atlas: the images' rows, and why."""
+    work = Work(unit)
+    cluster_id = unit.payload["cluster_id"]
+    members = read_members(unit.payload["members"], cluster_id)
+    outputs, record = failed(members, cluster_id, KILLED_CLUSTER)
+    record |= {"identity": unit.payload["identity"], "device": None, "not_shown": {}, "killed": [cluster_id]}
+    return work.commit(outputs, record)
+
+
+# The one thing in an atlas that depends on an image alone are the pictures.
+DIVISION = Division(
+    items=lambda unit: len(unit.payload["shown"]), make=look_again, join=make_atlas_without, fail=give_up
+)
 
 
 def _solved(

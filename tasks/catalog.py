@@ -1,29 +1,29 @@
 """The catalog: every object of the source that is called like an image, identified, checked, or refused.
 
 A slice of the listing is a unit; a last unit merges the slices into one table, sorted by uri, and marks the
-duplicates. Where images have samples of more than 8 bits, a second, small table names them: how they become
-pixels has a version of its own (`congeal.greys`), and only units that hold one depend on it.
+duplicates. Images with samples of more than 8 bits are in a second, small table (see `tasks.depths`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra.commits import Marker, UnitAddress, digest, in_threads, outputs_location
-from infra.errors import DamagedError, StorageError, UserError
+from infra.commits import Marker, digest, in_threads, outputs_location
+from infra.errors import StorageError, UserError
 from infra.settings import CatalogSettings, Settings
 from infra.storage import Location
 from infra.tables import encode_table
 from tasks import versions
+from tasks.depths import DEPTHS, DEPTHS_FILE, ToRemake, depths_table
+from tasks.division import KILLED, Division, Items, place_of
 from tasks.reading import readers_of
 from tasks.spool import load, scalar, stream, workspace
 from tasks.stage import (
@@ -43,9 +43,6 @@ STAGE = versions.CATALOG
 VERSION = versions.VERSIONS[STAGE]
 BYTES_PER_PIXEL = 8  # the most that an uncompressed image needs: four channels of 16 bits
 HEADER_ALLOWANCE = 16_777_216
-# Of slices that were made before depths were noted: formats that may be deep, reasons that may not hold now.
-MAY_BE_DEEP = {"PNG", "TIFF"}
-READ_BY_NOW = ("unreadable colour mode", "not an image")
 
 CATALOG = pa.schema(
     [
@@ -62,12 +59,8 @@ CATALOG = pa.schema(
     ],
     metadata={b"congeal.table": b"catalog", b"congeal.schema_version": b"1"},
 )
-
-DEPTHS = pa.schema(
-    [pa.field("image_id", pa.string(), nullable=False), pa.field("bits", pa.int32(), nullable=False)],
-    metadata={b"congeal.table": b"depths", b"congeal.schema_version": b"1"},
-)
-DEPTHS_FILE = "depths.parquet"
+# A piece of a slice knows the bits of a sample, too; in the table of a slice they would change its bytes.
+PIECE = CATALOG.append(pa.field("depth", pa.int32(), nullable=False))
 
 
 class Finding(NamedTuple):
@@ -140,11 +133,6 @@ def stage(run: Run, survey: Survey) -> Catalog:
     return catalog
 
 
-def load_depths(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> None:
-    """Copy the table of images with samples of more than 8 bits into a workspace, as `depths`."""
-    load(connection, "depths", [] if catalog.depths is None else [catalog.depths], DEPTHS)
-
-
 def _make_slices(run: Run, survey: Survey) -> StageResult:
     settings = run.settings.catalog
     here = scope(run.settings)
@@ -157,14 +145,14 @@ def _make_slices(run: Run, survey: Survey) -> StageResult:
         )
         for entries in survey.slices(settings.slice_size)
     ]
-    remake = ToRemake([unit.address for unit in units])
+    remake = ToRemake([unit.address for unit in units], run.settings.engine.retry_failed)
     plan = plan_units(STAGE, here, units, run.progress, remake=remake)
     missing = {unit.address.unit: unit for unit in plan.todo}
     for entries in survey.slices(settings.slice_size) if missing else ():
         unit = missing.get(_slice_digest(run.source, here, entries))
         if unit is not None:
             _listing(unit).write_bytes(_plain_parquet(listing_table(entries)))
-    made = run_units(plan, make_slice, run)
+    made = run_units(plan, make_slice, run, division=DIVISION)
     # If another run made a slice before its listing was written here, nobody has read it and cleared it away.
     for _ in in_threads(lambda unit: _listing(unit).delete(), list(missing.values())):
         pass
@@ -189,33 +177,74 @@ def _plain_parquet(table: pa.Table) -> bytes:
 def make_slice(unit: Unit) -> Marker:
     """Read, hash and check every object of one slice; commit its rows as catalog.parquet."""
     work = Work(unit)
-    source: Location = unit.payload["source"]
-    settings: CatalogSettings = unit.payload["catalog"]
-    listing = _listing(unit)
     try:
-        entries = [Entry(**row) for row in pq.read_table(io.BytesIO(listing.read_bytes())).to_pylist()]
+        entries = _entries(unit)
     except StorageError:
         # Another run has made the slice in the meantime and cleared its listing away.
         marker = unit.address.marker()
         if marker is None:
             raise
         return marker
+    return _commit(work, _findings(work, entries))
+
+
+def make_piece(unit: Unit, items: Items) -> None:
+    """The same for some of the slice's objects, by position; kept until the slice is joined."""
+    entries = _entries(unit)
+    table = _rows(_findings(Work(unit), [entries[item] for item in items]), PIECE)
+    place_of(unit, items).write_bytes(encode_table(table, PIECE))
+
+
+def join_slice(unit: Unit, pieces: Sequence[Items], killers: Items) -> Marker:
+    """Commit the slice, from its pieces; objects that have killed are recorded as failed."""
+    work = Work(unit)
+    entries = _entries(unit)
+    found = {item: _failed(entries[item], KILLED) for item in killers}
+    for items in pieces:
+        rows = pq.read_table(io.BytesIO(place_of(unit, items).read_bytes())).to_pylist()
+        found |= {item: Finding(**row) for item, row in zip(items, rows, strict=True)}
+    return _commit(
+        work, [found[item] for item in range(len(entries))], [entries[item].path for item in killers]
+    )
+
+
+DIVISION = Division(items=lambda unit: unit.items, make=make_piece, join=join_slice)
+
+
+def _entries(unit: Unit) -> list[Entry]:
+    return [Entry(**row) for row in pq.read_table(io.BytesIO(_listing(unit).read_bytes())).to_pylist()]
+
+
+def _findings(work: Work, entries: Sequence[Entry]) -> list[Finding]:
+    source: Location = work.unit.payload["source"]
+    settings: CatalogSettings = work.unit.payload["catalog"]
     with work.watch.phase("start"):
         import congeal.images  # noqa: F401 - the first unit of a process pays for the import
     with work.watch.phase("decode"), ThreadPoolExecutor(readers_of(source)) as pool:
-        findings = list(pool.map(lambda entry: examine(source, entry, settings), entries))
+        return list(pool.map(lambda entry: examine(source, entry, settings), entries))
+
+
+def _rows(findings: Sequence[Finding], schema: pa.Schema = CATALOG) -> pa.Table:
     columns = list(zip(*findings, strict=True))
-    arrays = [pa.array(list(values), field.type) for values, field in zip(columns, CATALOG, strict=False)]
-    table = pa.Table.from_arrays(arrays, schema=CATALOG)
-    outputs = {"catalog.parquet": encode_table(table, CATALOG)}
+    arrays = [pa.array(list(values), field.type) for values, field in zip(columns, schema, strict=False)]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _commit(work: Work, findings: Sequence[Finding], killed: Sequence[str] = ()) -> Marker:
+    outputs = {"catalog.parquet": encode_table(_rows(findings), CATALOG)}
     deep = sorted({(str(found.image_id), found.depth) for found in findings if found.depth > 8})
     if deep:
-        ids, bits = zip(*deep, strict=True)
-        outputs[DEPTHS_FILE] = encode_table(pa.table([ids, bits], schema=DEPTHS), DEPTHS)
+        outputs[DEPTHS_FILE] = encode_table(depths_table(deep), DEPTHS)
     record = {"unread": sum(finding.unread for finding in findings), "deep": len(deep)}
-    marker = work.commit(outputs, record)
-    listing.delete()
+    marker = work.commit(outputs, record | ({"killed": list(killed)} if killed else {}))
+    _listing(work.unit).delete()
     return marker
+
+
+def _failed(entry: Entry, reason: str) -> Finding:
+    return Finding(
+        None, entry.path, entry.bytes, entry.etag, None, None, None, "failed", reason, unread=False
+    )
 
 
 def examine(source: Location, entry: Entry, settings: CatalogSettings) -> Finding:
@@ -308,41 +337,3 @@ def make_merge(unit: Unit) -> Marker:
             named = stream(connection, "SELECT DISTINCT image_id, bits FROM depths ORDER BY image_id")
             outputs[DEPTHS_FILE] = encode_table(named, DEPTHS)
     return work.commit(outputs, record)
-
-
-class ToRemake:
-    """Whether a committed slice may come out better now.
-
-    What could not be read (no permission, say) may be readable by now, and nothing in the listing shows it.
-    And a slice that was made before depths were noted must be looked at again if it holds a file that may be
-    deep, or that was refused as something that is read today. All such slices are looked at together.
-    """
-
-    def __init__(self, places: list[UnitAddress]) -> None:
-        self._places = places
-        self._found: dict[str, bool] | None = None
-
-    def __call__(self, marker: Marker) -> bool:
-        """True for a slice to be made again."""
-        if marker.record.get("unread"):
-            return True
-        if "deep" in marker.record:
-            return False
-        if self._found is None:
-            found = in_threads(_may_differ, self._places)
-            self._found = {place.unit: old for place, old in zip(self._places, found, strict=True)}
-        return self._found.get(marker.unit, False)
-
-
-def _may_differ(place: UnitAddress) -> bool:
-    try:
-        marker = place.marker()
-        if marker is None or "deep" in marker.record:
-            return False
-        data = (outputs_location(place, marker) / "catalog.parquet").read_bytes()
-        table = pq.read_table(io.BytesIO(data), columns=["format", "error"])
-    except (DamagedError, StorageError, pa.ArrowInvalid):
-        return False  # whoever reads it next says so
-    if set(table["format"].to_pylist()) & MAY_BE_DEEP:
-        return True
-    return any((error or "").startswith(READ_BY_NOW) for error in table["error"].to_pylist())

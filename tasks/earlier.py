@@ -10,6 +10,7 @@ from infra.errors import DamagedError
 from infra.publications import Publication, published, versions
 from infra.storage import Location
 from tasks import versions as stages
+from tasks.division import FAILED
 from tasks.stage import Run, address, read_markers
 
 
@@ -39,14 +40,17 @@ def find_base(run: Run, scope: str) -> Base | None:
 
 
 def find_atlases(run: Run, base: Base, scope: str, clusters: Collection[str]) -> dict[str, Marker]:
-    """The newest atlas in a scope of each of these clusters, from the versions of the base, where one is."""
+    """The newest atlas in a scope of each of these clusters, from the versions of the base, where one is.
+
+    Where the atlas of a version could not be made, the one before it counts.
+    """
     found: dict[str, Marker] = {}
     for publication in base.versions:
         if len(found) == len(clusters):
             break
         for marker in _markers(run, publication, stages.ATLASES, scope):
             name = marker.record["cluster_id"]
-            if name in clusters:
+            if name in clusters and marker.record["status"] != FAILED:
                 found.setdefault(name, marker)
     return found
 

@@ -22,6 +22,7 @@ from tasks.atlases import GROUP, Atlases
 from tasks.buckets import Part, buckets
 from tasks.catalog import Catalog
 from tasks.clusters import Clusters
+from tasks.division import FAILED
 from tasks.features import Features
 from tasks.images_table import images_unit, make_images
 from tasks.lattice import Points, correspondences, lattice_points
@@ -66,12 +67,15 @@ class Sampled(NamedTuple):
 
 
 class _Head(NamedTuple):
-    """An opened atlas. order: the part's images in order of their ids, as positions in the group."""
+    """An opened atlas. order: the part's images in order of their ids, as positions in the group.
+
+    group, points: None if there is no atlas.
+    """
 
     part: Part
     marker: Marker
     group: Any
-    points: Points
+    points: Points | None
     order: list[int]
     alignments: pa.Table
 
@@ -185,21 +189,25 @@ def _sampled(heads: Sequence[tuple[Part, Location, Marker]], payload: Mapping[st
 
 
 def _open(part: Part, folder: Location, marker: Marker, lattice: int) -> _Head:
+    alignments = dataset([folder / "alignment.parquet"], ALIGNMENTS).to_table()
+    alignments = alignments.slice(part.start, part.stop - part.start)
+    if marker.record["status"] == FAILED:
+        return _Head(part, marker, None, None, [], alignments)
     group: Any = open_group(folder / GROUP)
     ids = group.attrs["image_ids"]
     order = sorted(range(len(ids)), key=lambda position: ids[position])[part.start : part.stop]
-    alignments = dataset([folder / "alignment.parquet"], ALIGNMENTS).to_table()
     return _Head(
         part,
         marker,
         group,
         lattice_points(np.asarray(group["atlas/saliency"][:]), lattice),
         order,
-        alignments.slice(part.start, part.stop - part.start),
+        alignments,
     )
 
 
 def _rows(head: _Head, order: list[int]) -> pa.RecordBatch:
+    assert head.points is not None  # noqa: S101 - there are no rows without an atlas
     ids, sizes = head.group.attrs["image_ids"], head.group.attrs["sizes"]
     forward, confidence = head.group["maps/forward"], head.group["maps/forward_confidence"]
     return correspondences(

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from infra.settings import Settings
 from infra.storage import Location
 from tasks.atlas_files import Stored
-from tasks.reading import Unreadable, read_square
+from tasks.reading import Named, Unreadable, read_square
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -45,7 +45,7 @@ def draw(
     rows: list[int] = []
     not_shown: dict[str, str] = {}
     for image_id, uri in shown:
-        image = read_square(source, (image_id, uri), settings.previews.size, settings)
+        image = square_of(source, (image_id, uri), settings)
         if isinstance(image, Unreadable):
             not_shown[image_id] = image.reason
         else:
@@ -75,6 +75,11 @@ def draw(
         ),
     }
     return Pictures(files, average, not_shown)
+
+
+def square_of(source: Location, image: Named, settings: Settings) -> Pixels | Unreadable:
+    """An image as the previews show it, or why they cannot."""
+    return read_square(source, image, settings.previews.size, settings)
 
 
 def columns_for(count: int) -> int:

@@ -72,9 +72,7 @@ def read_square(source: Location, member: Named, size: int, settings: Settings) 
         return Unreadable("changed since it was catalogued", unread=True)
     limits = settings.catalog
     try:
-        pixels = decode(
-            data, limits.max_pixels, limits.min_side, target=size, value_range=limits.range
-        )
+        pixels = decode(data, limits.max_pixels, limits.min_side, target=size, value_range=limits.range)
         return square(pixels, size)
     except ImageError as error:
         return Unreadable(error.reason, unread=isinstance(error, ReaderMissingError))

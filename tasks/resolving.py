@@ -15,8 +15,10 @@ from infra.settings import Settings
 from infra.storage import Location
 from infra.tables import CLUSTERS, dataset
 from tasks import versions
+from tasks.division import FAILED
 from tasks.growth import Regrade
 from tasks.publish import published_markers
+from tasks.stage import worth_retrying
 
 DRIFTED, ALL = "drifted", "all"
 DRIFT = 1.25  # residual of many newcomers over that of the images before them from which a cluster is flagged
@@ -60,7 +62,8 @@ def to_regrade(settings: Settings, atlases: Iterable[Marker]) -> Regrade:
     records = [marker.record for marker in atlases]
     asked = _asked(settings.atlases.resolve, records)
     always = {row["cluster_id"] for row in records if row["cluster_id"] in asked and _gains(row, settings)}
-    unsettled = {row["cluster_id"] for row in records if row["status"] != OK}
+    # Where there was no memory for an atlas, other members would not help.
+    unsettled = {row["cluster_id"] for row in records if row["status"] not in (OK, FAILED)}
     return Regrade(frozenset(always), frozenset((asked | unsettled) - always))
 
 
@@ -83,6 +86,21 @@ def something_to_resolve(settings: Settings, destination: Location) -> bool:
         return False
     markers = published_markers(destination, publication, [versions.ATLASES])
     return bool(to_regrade(settings, (marker for _, marker in markers if marker is not None)).always)
+
+
+def something_to_retry(settings: Settings, destination: Location) -> bool:
+    """True if `engine.retry_failed` asks for what has killed workers, and the last version has such failures."""
+    if not settings.engine.retry_failed:
+        return False
+    try:
+        publication = published(destination)
+    except DamagedError:
+        publication = None  # the run publishes it anew
+    if publication is None:
+        return False
+    stages = (versions.CATALOG, versions.FEATURES, versions.ATLASES, versions.INDEX)
+    markers = published_markers(destination, publication, stages)
+    return any(marker is not None and worth_retrying(marker) for _, marker in markers)
 
 
 def _asked(resolve: Sequence[str], records: Sequence[Mapping[str, Any]]) -> set[str]:

@@ -9,102 +9,44 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, TypeVar
 
-from congeal.errors import CongealError
 from infra.commits import MARKER, Marker, UnitAddress, commit_unit
 from infra.engine import Engine
 from infra.errors import DamagedError, StorageError, UserError
+from infra.exhaustion import Killed
 from infra.progress import Progress
 from infra.provenance import PeakMemory, Provenance, Stopwatch
 from infra.settings import Settings
 from infra.storage import Location
+from tasks.division import Division, begun, divide, forget, in_users_words
+from tasks.units import StagePlan, StageResult, Unit, UnitReport
+
+__all__ = [
+    "Job",
+    "Run",
+    "StagePlan",
+    "StageResult",
+    "Unit",
+    "UnitReport",
+    "Work",
+    "address",
+    "batched",
+    "committed_marker",
+    "execute",
+    "plan_units",
+    "read_markers",
+    "report",
+    "run_units",
+    "take_back",
+    "worth_retrying",
+]
 
 T = TypeVar("T")
 
 MARKER_READERS = 32  # markers are small objects: reading them is waiting, not work
-
-
-@dataclass(frozen=True)
-class Unit:
-    """One piece of work for the engine: where its results go, what it needs to know, how many items it holds.
-
-    `threads` is the share of the cores that the unit may use; it is decided from the stage's whole plan, so
-    that a resumed run computes with the same number of threads as an undisturbed one.
-    """
-
-    address: UnitAddress
-    payload: Mapping[str, Any]
-    items: int = 1
-    threads: int = 1
-
-
-@dataclass(frozen=True)
-class UnitReport:
-    """What the driver keeps of a committed unit."""
-
-    scope: str
-    unit: str
-    content: str
-    items: int
-    seconds: float = 0.0
-    timings: Mapping[str, float] = field(default_factory=dict)
-    peak_memory_bytes: int = 0
-
-
-@dataclass(frozen=True)
-class StagePlan:
-    """The units of a stage: those committed before (`done`) and those to make (`todo`)."""
-
-    stage: str
-    scope: str
-    done: tuple[UnitReport, ...]
-    todo: tuple[Unit, ...]
-    gpu: bool = False
-
-    @property
-    def total(self) -> int:
-        """How many units the stage has, made or not."""
-        return len(self.done) + len(self.todo)
-
-
-@dataclass(frozen=True)
-class StageResult:
-    """The outcome of a stage: its units, and what it cost. Seconds are wall time of this run."""
-
-    stage: str
-    units: tuple[UnitReport, ...]  # by unit name, round by round
-    made: int = 0
-    skipped: int = 0
-    items_made: int = 0
-    items_skipped: int = 0
-    seconds: float = 0.0
-    timings: Mapping[str, float] = field(default_factory=dict)
-    peak_memory_bytes: int = 0
-
-    @property
-    def names(self) -> list[str]:
-        """Each unit as "scope/unit", in order."""
-        return [f"{entry.scope}/{entry.unit}" for entry in self.units]
-
-    def __add__(self, other: StageResult) -> StageResult:
-        """Two rounds of the same stage, the second after the first."""
-        timings = dict(self.timings)
-        for phase, seconds in other.timings.items():
-            timings[phase] = timings.get(phase, 0.0) + seconds
-        return StageResult(
-            stage=self.stage,
-            units=self.units + other.units,
-            made=self.made + other.made,
-            skipped=self.skipped + other.skipped,
-            items_made=self.items_made + other.items_made,
-            items_skipped=self.items_skipped + other.items_skipped,
-            seconds=self.seconds + other.seconds,
-            timings=timings,
-            peak_memory_bytes=max(self.peak_memory_bytes, other.peak_memory_bytes),
-        )
 
 
 class Run:
@@ -122,25 +64,28 @@ class Run:
 
 @dataclass(frozen=True)
 class Job:
-    """A unit and the module-level function that makes it: what travels to a worker."""
+    """A unit and the module-level function that makes it: what travels to a worker.
+
+    resumes: its work may have been divided by an earlier run, and is to be taken up there.
+    """
 
     make: Callable[[Unit], Marker]
     unit: Unit
+    resumes: bool = False
 
 
-def execute(job: Job) -> UnitReport:
+def execute(job: Job) -> UnitReport | Unit:
     """Make one unit where the engine says, and come back with a small record only.
 
-    A unit that another run has made in the meantime is not made twice. Raises UserError for everything that
-    the user can cure, whichever floor found it.
+    A unit that another run has made in the meantime is not made twice; one whose work has been divided comes
+    back itself. Raises UserError for everything that the user can cure, whichever floor found it.
     """
     marker = job.unit.address.marker()
     if marker is not None:
         return report(marker)
-    try:
-        return report(job.make(job.unit))
-    except CongealError as error:
-        raise UserError(str(error)) from error
+    if job.resumes and begun(job.unit):
+        return job.unit
+    return report(in_users_words(job.make, job.unit))
 
 
 def report(marker: Marker) -> UnitReport:
@@ -172,6 +117,11 @@ class Work:
 def address(destination: Location, stage: str, version: int, scope: str, unit: str) -> UnitAddress:
     """The place of a unit in a destination."""
     return UnitAddress(destination=destination, stage=stage, stage_version=version, scope=scope, unit=unit)
+
+
+def worth_retrying(marker: Marker) -> bool:
+    """Whether something in a unit failed because it killed its worker: with more memory it may do."""
+    return bool(marker.record.get("killed"))
 
 
 def read_markers(
@@ -243,15 +193,25 @@ def take_back(place: UnitAddress) -> None:
     (place.folder / MARKER).delete()
 
 
-def run_units(plan: StagePlan, make: Callable[[Unit], Marker], run: Run, *, title: str = "") -> StageResult:
+def run_units(
+    plan: StagePlan,
+    make: Callable[[Unit], Marker],
+    run: Run,
+    *,
+    title: str = "",
+    division: Division | None = None,
+) -> StageResult:
     """Make what the plan lacks on the run's engine.
 
     `make` is a module-level function: unit in, committed marker out. Units come back as they are completed;
-    the result lists them by unit name, so that it does not depend on the order.
+    the result lists them by unit name, so that it does not depend on the order. A unit that kills its worker
+    is divided when all others are done; without a `division` it is a UserError.
     """
     begin = time.perf_counter()
+    title = title or plan.stage
     threads = run.engine.threads(plan.total)
-    jobs = [Job(make, replace(unit, threads=threads)) for unit in plan.todo]
+    resumes = division is not None and not run.settings.engine.retry_failed
+    jobs = [Job(make, replace(unit, threads=threads), resumes) for unit in plan.todo]
     made: list[UnitReport] = []
     peak = 0
     if jobs:
@@ -259,11 +219,20 @@ def run_units(plan: StagePlan, make: Callable[[Unit], Marker], run: Run, *, titl
         skipped = sum(entry.items for entry in plan.done)
         with (
             PeakMemory() as memory,
-            run.progress.stage(title or plan.stage, total=items + skipped, done=skipped) as advance,
+            run.progress.stage(title, total=items + skipped, done=skipped) as advance,
         ):
-            for unit_report in run.engine.map(execute, jobs, gpu=plan.gpu):
-                made.append(unit_report)
-                advance(unit_report.items)
+            killers: list[Unit] = []
+            for outcome in run.engine.map(execute, jobs, gpu=plan.gpu):
+                if isinstance(outcome, Killed):
+                    killers.append(outcome.payload.unit)
+                elif isinstance(outcome, Unit):
+                    killers.append(outcome)
+                else:
+                    made.append(outcome)
+                    advance(outcome.items)
+            for unit in sorted(killers, key=lambda unit: unit.address.unit):
+                made.append(_divided(unit, division, run, title, plan.gpu, bool(made)))
+                advance(made[-1].items)
         peak = max(memory.bytes, *(entry.peak_memory_bytes for entry in made))
     timings: dict[str, float] = {}
     for entry in made:
@@ -281,3 +250,20 @@ def run_units(plan: StagePlan, make: Callable[[Unit], Marker], run: Run, *, titl
         timings=timings,
         peak_memory_bytes=peak,
     )
+
+
+def _divided(
+    unit: Unit, division: Division | None, run: Run, title: str, gpu: bool, hopeful: bool
+) -> UnitReport:
+    if division is None:
+        raise UserError(
+            f"A worker died each time it computed the same unit ({title}), most likely for want of memory: "
+            "lower engine.workers, or raise engine.memory."
+        )
+    if run.settings.engine.retry_failed:
+        forget(unit)
+    run.progress.note(
+        f"{title}: a worker died, or its memory ran out, each time it computed the same unit of "
+        f"{unit.items:,}; the work is divided, to go on without what kills."
+    )
+    return report(divide(unit, division, run.engine, gpu=gpu, hopeful=hopeful))

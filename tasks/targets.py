@@ -21,7 +21,8 @@ from infra.commits import Marker, digest, outputs_location
 from infra.errors import UserError
 from infra.settings import Settings
 from infra.storage import Location
-from tasks.catalog import CATALOG, Catalog, load_depths
+from tasks.catalog import CATALOG, Catalog
+from tasks.depths import load_depths
 from tasks.reading import Named, readers_of
 from tasks.spool import load, rows, workspace
 from tasks.stage import (
@@ -130,7 +131,7 @@ def _members(run: Run, catalog: Catalog) -> tuple[list[Named], list[Named], set[
         order = f"ORDER BY md5(image_id || '{int(run.settings.seed)}'), image_id"
         most = run.settings.distill.images + MOST_HELD
         named: list[Named] = [(str(i), str(u)) for i, u in rows(connection, f"{found} {order} LIMIT {most}")]
-        load_depths(connection, catalog)
+        load_depths(connection, catalog.depths)
         deep = {str(image_id) for (image_id,) in rows(connection, "SELECT image_id FROM depths")}
     if len(named) < LEAST_IMAGES:
         raise UserError(
