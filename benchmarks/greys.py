@@ -1,10 +1,11 @@
-"""The same scenes stored in other numbers: PCK of a set as 8-bit grey, and as 16-bit counts, kelvin, reflectance.
+"""The same scenes stored in other numbers: PCK of sets as 8-bit grey, 16-bit counts, kelvin, reflectance.
 
-    python benchmarks/greys.py [SET …] [--embedded] [--before CHECKOUT] [--record]
+    python benchmarks/greys.py [SET …] [--only ENCODING …] [--embedded] [--before CHECKOUT] [--record]
 
-Every set in Congeal's own form is written anew in every encoding, from one 8-bit grey version of its images, and
-measured by `congeal evaluate`. Nothing but the numbers in the files differs, so neither should the PCK. --before:
-an older checkout that the same files are given to. With --record, results go to benchmarks/results/greys.md.
+Every set in Congeal's own form is written anew in every encoding, from one 8-bit grey version of its images,
+and measured as `congeal evaluate` does. Nothing but the numbers in the files differs, so neither should the
+PCK. --before: an older checkout, to which the same files are given. With --record, results go to
+benchmarks/results/greys.md.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from destinations import about, heading
 from PIL import Image
 
 from congeal.images import decode
+from flows.commands.run import quiet_prefect
+from flows.evaluate import evaluate
+from infra.settings import load_settings
 
 RESULTS = ROOT / "benchmarks" / "results" / "greys.md"
 SETS = ("samples/fish", "samples/mug", "pf_willow/duck_S")
@@ -33,17 +37,12 @@ REFERENCE = "8-bit"
 Values = npt.NDArray[Any]
 
 
-def kelvin(grey: Values) -> Values:
-    """270 to 310 K, and a border of 8 pixels in which nothing was measured."""
-    return (270 + grey * 40).astype(np.float32)
-
-
 ENCODINGS: dict[str, tuple[str, Callable[[Values], Values]]] = {
     REFERENCE: (".png", lambda grey: np.rint(grey * 255).astype(np.uint8)),
     "10 bits of 16": (".png", lambda grey: np.rint(grey * 1023).astype(np.uint16)),
     "12 bits of 16, from 300": (".tif", lambda grey: np.rint(300 + grey * 3795).astype(np.uint16)),
     "16 bits": (".png", lambda grey: np.rint(grey * 65535).astype(np.uint16)),
-    "kelvin, float": (".tif", kelvin),
+    "kelvin, float": (".tif", lambda grey: (270 + grey * 40).astype(np.float32)),
     "reflectance, float": (".tif", lambda grey: (grey * 0.05).astype(np.float32)),
     "metres, 32-bit integers": (".tif", lambda grey: np.rint(400 + grey * 500).astype(np.int32)),
 }
@@ -75,8 +74,13 @@ def write(name: str, encoding: str, folder: Path) -> None:
     (folder / "keypoints.json").write_text(json.dumps(document))
 
 
-def measured(folder: Path, checkout: Path, settings: list[str]) -> tuple[float, float]:
-    """PCK in percent of the product and of identity, by the code of a checkout."""
+def measured(folder: Path, settings: list[str]) -> dict[str, Any]:
+    """The facts of a set, by this checkout."""
+    return evaluate(folder, load_settings(None, ["engine.kind=loop", *settings]), quiet=True)
+
+
+def measured_by(checkout: Path, folder: Path, settings: list[str]) -> dict[str, Any]:
+    """The facts of a set, by another checkout."""
     options = [part for setting in ("engine.kind=loop", *settings) for part in ("--set", setting)]
     done = subprocess.run(
         [sys.executable, "-m", "flows.cli", "evaluate", str(folder), "--json", "--quiet", *options],
@@ -85,10 +89,13 @@ def measured(folder: Path, checkout: Path, settings: list[str]) -> tuple[float, 
     )  # fmt: skip
     if done.returncode:
         raise SystemExit(done.stderr)
-    facts = json.loads(done.stdout)
-    alpha = f"{facts['alphas'][0]:g}"
-    ours, identity = (facts["methods"][way]["pck"][alpha] for way in ("congeal", "identity"))
-    return float(ours), float(identity)
+    facts: dict[str, Any] = json.loads(done.stdout)
+    return facts
+
+
+def pck(facts: dict[str, Any], way: str) -> float:
+    """In percent, of the product ("congeal") or a baseline, at the protocol's threshold."""
+    return float(facts["methods"][way]["pck"][f"{facts['alphas'][0]:g}"])
 
 
 def main() -> None:
@@ -96,6 +103,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("sets", nargs="*", default=list(SETS))
+    parser.add_argument("--only", nargs="*", default=list(ENCODINGS), choices=ENCODINGS, metavar="ENCODING")
     parser.add_argument("--embedded", action="store_true", help="the embedded backbone instead of DINOv2's")
     parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="an older checkout beside this one")
     parser.add_argument("--record", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
@@ -106,23 +114,25 @@ def main() -> None:
         "| --- | --- | ---: | ---: | ---: | ---: |",
     ]
     print("\n".join(lines), flush=True)
+    quiet_prefect()
     for name in asked.sets:
         reference = None
-        for encoding in ENCODINGS:
+        for encoding in asked.only:
             with tempfile.TemporaryDirectory(prefix="congeal-greys-") as work:
-                write(name, encoding, Path(work))
-                before = f"{measured(Path(work), asked.before, [backbone])[0]:.1f}" if asked.before else ""
-                now, identity = measured(Path(work), ROOT, [backbone])
+                folder = Path(work)
+                write(name, encoding, folder)
+                facts = measured(folder, [backbone])
+                old = measured_by(asked.before, folder, [backbone]) if asked.before else None
+            now, before = pck(facts, "congeal"), f"{pck(old, 'congeal'):.1f}" if old else ""
             reference = now if reference is None else reference
-            lines.append(
-                f"| {name} | {encoding} | {identity:.1f} | {before} | **{now:.1f}** | {now - reference:+.1f} |"
-            )
+            told = [name, encoding, f"{pck(facts, 'identity'):.1f}", before]
+            lines.append(f"| {' | '.join(told)} | **{now:.1f}** | {now - reference:+.1f} |")
             print(lines[-1], flush=True)
     if asked.record:
         facts = about() | ({"backbone": "embedded"} if asked.embedded else {})
         said = (
-            "PCK in percent by each set's usual protocol (α = 0.1) of the same grey pictures, stored in other "
-            "numbers. Before: without a look at what the numbers of a file mean."
+            "PCK in percent by each set's usual protocol (α = 0.1) of the same grey pictures, stored in "
+            "other numbers. Before: without a look at what the numbers of a file mean."
         )
         text = "\n".join([*heading("Greys", "greys.py", facts), said, "", *lines]) + "\n"
         RESULTS.write_text(text)

@@ -52,8 +52,9 @@ class Samples:
 def eight_bits(samples: Samples, given: Range | None = None) -> Pixels:
     """The samples as uint8 [h, w] or [h, w, 3]: `given` or the found range to 0-255, the rest clipped.
 
-    NaN and missing values are black (whatever is inverted), infinite ones black or white; transparency is laid
-    over white. One range serves all channels, so that colours keep their hue. An image of one value is black.
+    NaN and missing values are black (whatever is inverted), infinite ones black or white; transparency is
+    laid over white. One range serves all channels, so that colours keep their hue. What has but one value is
+    black.
     """
     low, high = value_range(samples) if given is None else given
     pixels = np.empty(samples.values.shape, np.uint8)

@@ -1,6 +1,7 @@
-"""TIFF files that Pillow does not read (half and double precision, float colours, separate planes), by tifffile.
+"""TIFF files that Pillow does not read: half and double precision, float colours, separate planes.
 
-A Pillow image file like any other: the header is read when it is opened, the samples when it is loaded.
+By tifffile, as a Pillow image file like any other: the header is read when it is opened, the samples when it
+is loaded.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ MOST_CHANNELS = 4
 
 
 class WideTiff(ImageFile.ImageFile):
-    """The first page of a TIFF file whose samples have 16 to 64 bits; grey, or colours, with or without alpha.
+    """The first page of a TIFF file with samples of 16 to 64 bits; grey or colours, with or without alpha.
 
     Once loaded, `values` holds [h, w] or [h, w, c] in the file's own type; the Pillow image is a copy of it
     in "F", or black, which is all that Pillow has for such colours.

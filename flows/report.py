@@ -77,8 +77,7 @@ def _common(job: Job, publication: Publication) -> dict[str, Any]:
         "clusters": counts["clusters"],
         "outliers": counts["outliers"],
         "drifting": published_drift(job.destination, publication),
-        "passed_over_count": job.survey.passed_over_count,
-        "passed_over": [{"path": item.path, "reason": item.reason} for item in job.survey.passed_over],
+        "passed_over": job.survey.passed_over.facts(),
     }
 
 

@@ -12,6 +12,7 @@ from infra.errors import DamagedError, UserError
 from infra.publications import check_layout, published, versions
 from infra.storage import Location
 from infra.tables import IMAGES, dataset
+from tasks.passed_over import NOTHING, kept
 from tasks.resolving import drifting
 from tasks.versions import VERSIONS
 
@@ -52,6 +53,7 @@ def status(destination: Location, version: str | None = None) -> dict[str, Any]:
         "clusters": counts["clusters"],
         "outliers": counts["outliers"],
         "drifting": drifting(marker.record for marker in markers["atlases"]),
+        "passed_over": kept(destination) or NOTHING,
         "failures": _failures(destination, markers["index"]),
     }
 
