@@ -29,7 +29,7 @@ INSIDE = 0.5  # and if at least this share of the values lies in it
 APART = 4.0
 MOST_SAMPLED = 1_048_576
 BLOCK = 4_194_304  # values scaled at once
-FLOAT_EDGE = float(np.finfo(np.float32).max)  # GDAL and others fill with the lowest or highest float32
+FLOAT_EDGE = float(np.finfo(np.float32).max)  # many fill with the lowest or the highest float32
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _sampled(samples: Samples) -> npt.NDArray[np.float64]:
     values = samples.values[grid].astype(np.float64)
     sound = np.isfinite(values)
     if samples.values.dtype.kind == "f":
-        sound &= np.abs(values) < FLOAT_EDGE
+        sound &= np.abs(values) != FLOAT_EDGE
     for mask, bad in ((samples.missing, True), (samples.alpha, 0.0)):
         if mask is not None:
             seen = mask[grid] != bad

@@ -65,6 +65,14 @@ PILLOW_ERRORS = (
 )
 _CUT_SHORT = (EOFError, IndexError, struct.error)
 _SEPARATE = 2  # planar configuration
+_NATIVE = {
+    "I;16BS": "I;16NS",
+    "I;32BS": "I;32NS",
+    "F;32BF": "F;32NF",
+    "I;16S": "I;16NS",
+    "I;32S": "I;32NS",
+    "F;32F": "F;32NF",
+}
 _gif_lock = threading.Lock()
 
 
@@ -82,6 +90,8 @@ def open_image(data: bytes, max_pixels: int, min_side: int) -> tuple[str, ImageF
     _hush(UserWarning)
     try:
         image = _open(name, data)
+    except ImageError:
+        raise  # a reason of our own
     except Image.DecompressionBombError as error:
         raise ImageError(f"its first frame has more pixels than the {_most(max_pixels)} allowed") from error
     except PILLOW_ERRORS as error:
@@ -140,6 +150,13 @@ def _open_tiff(data: bytes) -> ImageFile.ImageFile:
         if wide is None:
             raise
         return wide
+    # libtiff hands over numbers in the machine's order; Pillow takes these for the file's.
+    image.tile = [
+        tile._replace(args=(_NATIVE.get(tile.args[0], tile.args[0]), *tile.args[1:]))
+        if tile.codec_name == "libtiff" and isinstance(tile.args, tuple)
+        else tile
+        for tile in image.tile
+    ]
     if image.tag_v2.get(TiffImagePlugin.PLANAR_CONFIGURATION) == _SEPARATE and _deep_planes(image):
         # Pillow takes separate planes of 16 bits for planes of 8 if they are not compressed, without a word.
         wide = open_wide(data)
@@ -182,7 +199,7 @@ def load(name: str, image: ImageFile.ImageFile) -> None:
             f"{image.width} x {image.height} pixels, more than the {_most()} that can be read"
         ) from error
     except PILLOW_ERRORS as error:
-        if isinstance(error, _CUT_SHORT) or "truncated" in str(error).lower():
+        if isinstance(error, _CUT_SHORT) or _says_cut_short(str(error)):
             raise ImageError(f"truncated: {shortened(error)}") from error
         raise ImageError(f"damaged {name} file: {shortened(error)}") from error
 
@@ -193,9 +210,13 @@ def _header_fault(name: str, error: BaseException) -> str:
         return f"unreadable colour mode: {text}"
     # Pillow wraps what its parsers run into when the bytes end in a SyntaxError.
     ended = isinstance(error, _CUT_SHORT) or isinstance(error.__cause__, _CUT_SHORT)
-    if ended or "truncated" in text.lower() or "not identified by this driver" in text:
+    if ended or _says_cut_short(text) or "not identified by this driver" in text:
         return f"truncated: the {name} header is not complete"
     return f"damaged {name} file: {text}"
+
+
+def _says_cut_short(text: str) -> bool:
+    return any(words in text.lower() for words in ("truncated", "unexpected end of file"))
 
 
 def shortened(error: BaseException) -> str:

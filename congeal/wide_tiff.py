@@ -129,5 +129,7 @@ def open_wide(data: bytes) -> WideTiff | None:
         raise ImageError("TIFF samples of this kind need the Python package tifffile") from None
     try:
         return WideTiff(io.BytesIO(data))
+    except ImageError:
+        raise
     except (SyntaxError, OSError, ValueError, LookupError, ArithmeticError, TypeError, AttributeError):
         return None

@@ -20,7 +20,8 @@ MOST_NAMED = 3  # of each reason
 MOST_REASONS = 50
 MOST_LOOKED_INTO = 1_000
 
-OTHER_ENDING = "an image whose name ending is not among catalog.extensions"
+_NOT_AMONG = "its name ending is not among catalog.extensions"
+OTHER_ENDING = f"an image by its name; {_NOT_AMONG}"
 NOT_LOOKED_INTO = f"an unknown name ending; only the first {MOST_LOOKED_INTO} such files are looked into"
 _EXPORT = "which is not read: export it as TIFF, PNG or JPEG"
 _RAW = f"a camera's raw format, {_EXPORT}"
@@ -51,11 +52,11 @@ _ENDINGS = {
 _REASONS = {f".{ending}": reason for reason, endings in _ENDINGS.items() for ending in endings.split()}
 _HEIF = {".heic", ".heif", ".hif", ".heics"}
 _OTHER_FILES = (
-    "txt csv tsv json jsonl geojson xml md rst html htm css js ts py ipynb r rmd m c h cpp sh bat ps1 yaml yml "
-    "toml ini cfg conf log pdf doc docx odt rtf xls xlsx ods ppt pptx zip gz bz2 xz zst tar tgz 7z rar parquet "
-    "feather arrow db sqlite sqlite3 duckdb pkl pickle pt pth ckpt onnx safetensors h5 hdf5 nc mat slp tps pts "
-    "nts wav mp3 flac ogg m4a xmp thm aae lnk url exe dll so dylib jar class md5 sha1 sha256 crc lock key pem "
-    "crt gitignore gitattributes dvc"
+    "txt csv tsv json jsonl geojson xml md rst html htm css js ts py ipynb r rmd m c h cpp sh bat ps1 "
+    "yaml yml toml ini cfg conf log pdf doc docx odt rtf xls xlsx ods ppt pptx zip gz bz2 xz zst tar tgz "
+    "7z rar parquet feather arrow db sqlite sqlite3 duckdb pkl pickle pt pth ckpt onnx safetensors h5 "
+    "hdf5 nc mat slp tps pts nts wav mp3 flac ogg m4a xmp thm aae lnk url exe dll so dylib jar class md5 "
+    "sha1 sha256 crc lock key pem crt gitignore gitattributes dvc"
 )
 _NO_PICTURES = {f".{ending}" for ending in _OTHER_FILES.split()}
 _CACHES = {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "picasa.ini"}
@@ -148,7 +149,7 @@ def _by_content(source: Location, path: str) -> str | None:
         return f"a {known} file by its content, {_EXPORT}"
     # Two letters are too few to call a file with an unknown name a bitmap.
     name = format_of(data)
-    return f"a {name} image by its content, but {OTHER_ENDING[3:]}" if name not in (None, "BMP") else None
+    return f"a {name} image by its content; {_NOT_AMONG}" if name not in (None, "BMP") else None
 
 
 def keep(destination: Location, facts: dict[str, Any]) -> None:
