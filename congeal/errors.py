@@ -13,5 +13,9 @@ class ImageError(CongealError):
         self.reason = reason
 
 
+class ReaderMissingError(ImageError):
+    """A sound image, perhaps, for which an optional package is not installed here."""
+
+
 class BackboneError(CongealError):
     """A backbone, its settings or its weights that do not fit each other or this machine."""

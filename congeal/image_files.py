@@ -1,7 +1,7 @@
 """Opening and loading untrusted image files with Pillow; every fault comes out as an `ImageError`.
 
-Only six formats are ever opened, by their own magic numbers; the size is taken from the header and checked
-before a pixel is decoded.
+Only the formats named here are ever opened, by their own magic numbers; the size is taken from the header and
+checked before a pixel is decoded.
 """
 
 from __future__ import annotations
@@ -15,18 +15,23 @@ import warnings
 import zlib
 
 from PIL import (
+    AvifImagePlugin,
     BmpImagePlugin,
     ExifTags,
     GifImagePlugin,
     Image,
     ImageFile,
+    Jpeg2KImagePlugin,
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
 )
 
-from congeal.errors import ImageError
+from congeal.deep_samples import DEEP_GREY
+from congeal.errors import ImageError, ReaderMissingError
+from congeal.image_formats import HEIF, HEIF_EXTRA, format_of, unread_format, webp_canvas
+from congeal.wide_tiff import open_wide
 
 # The plugin classes are called directly: Image.open would also guess at formats nobody asked for, and its
 # own size limit is a module-wide variable.
@@ -37,8 +42,9 @@ _OPENERS: dict[str, type[ImageFile.ImageFile]] = {
     "TIFF": TiffImagePlugin.TiffImageFile,
     "BMP": BmpImagePlugin.BmpImageFile,
     "GIF": GifImagePlugin.GifImageFile,
+    "AVIF": AvifImagePlugin.AvifImageFile,
+    "JPEG2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
 }
-DEEP_GREY = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 _READABLE = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", *DEEP_GREY)
 # What Pillow's parsers let through when the bytes are hostile.
 PILLOW_ERRORS = (
@@ -58,6 +64,15 @@ PILLOW_ERRORS = (
     Image.DecompressionBombError,
 )
 _CUT_SHORT = (EOFError, IndexError, struct.error)
+_SEPARATE = 2  # planar configuration
+_NATIVE = {
+    "I;16BS": "I;16NS",
+    "I;32BS": "I;32NS",
+    "F;32BF": "F;32NF",
+    "I;16S": "I;16NS",
+    "I;32S": "I;32NS",
+    "F;32F": "F;32NF",
+}
 _gif_lock = threading.Lock()
 
 
@@ -65,15 +80,18 @@ def open_image(data: bytes, max_pixels: int, min_side: int) -> tuple[str, ImageF
     """Read the header only, and refuse what must not be decoded."""
     if not data:
         raise ImageError("empty file")
-    name = _format(data)
+    name = format_of(data)
     if name is None:
-        raise ImageError("not an image")
-    if name == "WEBP" and (canvas := _webp_canvas(data)) is not None:
+        known = unread_format(data)
+        raise ImageError(f"a {known} file, which is not read" if known else "not an image")
+    if name == "WEBP" and (canvas := webp_canvas(data)) is not None:
         # Pillow's WebP reader allocates the canvas when it opens a file.
         _check_size(*canvas, max_pixels, min_side)
     _hush(UserWarning)
     try:
-        image = _open_gif(data) if name == "GIF" else _OPENERS[name](io.BytesIO(data))
+        image = _open(name, data)
+    except ImageError:
+        raise  # a reason of our own
     except Image.DecompressionBombError as error:
         raise ImageError(f"its first frame has more pixels than the {_most(max_pixels)} allowed") from error
     except PILLOW_ERRORS as error:
@@ -85,35 +103,6 @@ def open_image(data: bytes, max_pixels: int, min_side: int) -> tuple[str, ImageF
     if image.mode not in _READABLE:
         raise ImageError(f"unreadable colour mode {image.mode}")
     return name, image
-
-
-def _format(data: bytes) -> str | None:
-    if data.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        return "GIF"
-    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
-        return "TIFF"
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return "WEBP"
-    return "BMP" if data.startswith(b"BM") else None
-
-
-def _webp_canvas(data: bytes) -> tuple[int, int] | None:
-    """Width and height from a WebP file's first chunk; None where it holds neither."""
-    kind, body = data[12:16], data[20:30]
-    if len(body) < 10:
-        return None
-    if kind == b"VP8X":
-        return int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
-    if kind == b"VP8L":
-        bits = int.from_bytes(body[1:5], "little")
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    if kind == b"VP8 ":
-        return int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
-    return None
 
 
 def _check_size(width: int, height: int, max_pixels: int, min_side: int) -> None:
@@ -131,6 +120,55 @@ def _pillow_limit() -> float:
 
 def _most(max_pixels: float = math.inf) -> float:
     return min(max_pixels, 2 * _pillow_limit())
+
+
+def _open(name: str, data: bytes) -> ImageFile.ImageFile:
+    if name == "GIF":
+        return _open_gif(data)
+    if name == "TIFF":
+        return _open_tiff(data)
+    if name == HEIF:
+        return heif_opener()(io.BytesIO(data))
+    return _OPENERS[name](io.BytesIO(data))
+
+
+def heif_opener() -> type[ImageFile.ImageFile]:
+    """What opens HEIC and HEIF photographs. Raises ReaderMissingError where the extra is not installed."""
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError:
+        raise ReaderMissingError(HEIF_EXTRA) from None
+    opener: type[ImageFile.ImageFile] = HeifImageFile
+    return opener
+
+
+def _open_tiff(data: bytes) -> ImageFile.ImageFile:
+    try:
+        image = TiffImagePlugin.TiffImageFile(io.BytesIO(data))
+    except SyntaxError:
+        wide = open_wide(data)
+        if wide is None:
+            raise
+        return wide
+    # libtiff hands over numbers in the machine's order; Pillow takes these for the file's.
+    image.tile = [
+        tile._replace(args=(_NATIVE.get(tile.args[0], tile.args[0]), *tile.args[1:]))
+        if tile.codec_name == "libtiff" and isinstance(tile.args, tuple)
+        else tile
+        for tile in image.tile
+    ]
+    if image.tag_v2.get(TiffImagePlugin.PLANAR_CONFIGURATION) == _SEPARATE and _deep_planes(image):
+        # Pillow takes separate planes of 16 bits for planes of 8 if they are not compressed, without a word.
+        wide = open_wide(data)
+        if wide is None:
+            raise ImageError("separate planes of deep samples cannot be read: save it with interleaved ones")
+        return wide
+    return image
+
+
+def _deep_planes(image: TiffImagePlugin.TiffImageFile) -> bool:
+    bits = image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
+    return image.mode not in DEEP_GREY and max(bits, default=1) > 8
 
 
 def _open_gif(data: bytes) -> ImageFile.ImageFile:
@@ -161,7 +199,7 @@ def load(name: str, image: ImageFile.ImageFile) -> None:
             f"{image.width} x {image.height} pixels, more than the {_most()} that can be read"
         ) from error
     except PILLOW_ERRORS as error:
-        if isinstance(error, _CUT_SHORT) or "truncated" in str(error).lower():
+        if isinstance(error, _CUT_SHORT) or _says_cut_short(str(error)):
             raise ImageError(f"truncated: {shortened(error)}") from error
         raise ImageError(f"damaged {name} file: {shortened(error)}") from error
 
@@ -172,9 +210,13 @@ def _header_fault(name: str, error: BaseException) -> str:
         return f"unreadable colour mode: {text}"
     # Pillow wraps what its parsers run into when the bytes end in a SyntaxError.
     ended = isinstance(error, _CUT_SHORT) or isinstance(error.__cause__, _CUT_SHORT)
-    if ended or "truncated" in text.lower() or "not identified by this driver" in text:
+    if ended or _says_cut_short(text) or "not identified by this driver" in text:
         return f"truncated: the {name} header is not complete"
     return f"damaged {name} file: {text}"
+
+
+def _says_cut_short(text: str) -> bool:
+    return any(words in text.lower() for words in ("truncated", "unexpected end of file"))
 
 
 def shortened(error: BaseException) -> str:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile, TiffImagePlugin
+from PIL import Image, ImageFile
 
 from congeal.coordinates import Frame
+from congeal.deep_samples import deep_samples, depth
 from congeal.errors import CongealError, ImageError
-from congeal.image_files import DEEP_GREY, PILLOW_ERRORS, load, open_image, orientation, shortened
+from congeal.greys import Range, eight_bits
+from congeal.image_files import PILLOW_ERRORS, load, open_image, orientation, shortened
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -31,12 +33,16 @@ _TRANSPOSITIONS = {
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """What a sound image is: `width` and `height` in pixels after EXIF orientation, Pillow's names else."""
+    """What a sound image is: `width` and `height` in pixels after EXIF orientation, Pillow's names else.
+
+    depth: bits a sample, where the file holds more than 8; else 8.
+    """
 
     width: int
     height: int
     format: str
     mode: str
+    depth: int = 8
 
 
 def inspect(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS, min_side: int = DEFAULT_MIN_SIDE) -> ImageInfo:
@@ -48,13 +54,14 @@ def inspect(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS, min_side: int = D
     """
     name, image = open_image(data, max_pixels, min_side)
     width, height = image.size
+    bits = depth(name, data, image)
     if name == "JPEG":
         # One eighth of the scale skips most of the arithmetic, yet every byte is still entropy-decoded.
         image.draft(None, (1, 1))
     load(name, image)
     if orientation(image) >= 5:
         width, height = height, width
-    return ImageInfo(width, height, name, image.mode)
+    return ImageInfo(width, height, name, image.mode, bits)
 
 
 def decode(
@@ -62,21 +69,29 @@ def decode(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     min_side: int = DEFAULT_MIN_SIDE,
     target: int | None = None,
+    value_range: Range | None = None,
 ) -> Pixels:
     """Decode a file to 8-bit RGB, uint8 [h, w, 3], after EXIF orientation; the first frame of several.
 
-    Transparency is laid over white; 16-bit grey is scaled (not clipped); integer and float greys of unknown
-    range are stretched between their extremes. With `target`, a JPEG may come at 1/2, 1/4 or 1/8 of its
+    Transparency is laid over white. Samples of more than 8 bits are scaled, low to black and high to white:
+    between the values of `value_range`, else those that the file states, else robust percentiles of the image
+    (see congeal.greys). With `target`, a JPEG may come at 1/2, 1/4 or 1/8 of its
     scale: its longer side is then at least `target` pixels, and both sides are exact fractions of the
     original's, so that frame coordinates are those of the original. Raises `ImageError` as `inspect` does.
     """
     name, image = open_image(data, max_pixels, min_side)
+    bits = depth(name, data, image)
     if name == "JPEG" and target is not None:
         _draft(image, target)
     load(name, image)
     transposition = _TRANSPOSITIONS.get(orientation(image))
     try:
-        rgb = _rgb(image)
+        if bits > 8:
+            # The samples come out of the file a second time, loaded as this image was.
+            greys = eight_bits(deep_samples(name, data, image, bits), value_range)
+            rgb = Image.fromarray(greys).convert("RGB")
+        else:
+            rgb = _rgb(image)
         if transposition is not None:
             rgb = rgb.transpose(transposition)
     except PILLOW_ERRORS as error:
@@ -125,32 +140,9 @@ def _draft(image: ImageFile.ImageFile, target: int) -> None:
 
 
 def _rgb(image: ImageFile.ImageFile) -> Image.Image:
-    if image.mode in DEEP_GREY:
-        return Image.fromarray(_eight_bits(image)).convert("RGB")
     if image.has_transparency_data:
         picture: Image.Image = image.convert("LA") if image.mode == "La" else image
         paper = Image.new("RGBA", image.size, "white")
         paper.alpha_composite(picture.convert("RGBA"))
         return paper.convert("RGB")
     return image.convert("RGB")
-
-
-def _eight_bits(image: ImageFile.ImageFile) -> Pixels:
-    """Greys deeper than 8 bits to 0-255: by their bit depth where it is known, else by their range."""
-    values = np.asarray(image).astype(np.float64)
-    tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
-    if image.mode.startswith("I;16"):
-        bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (16,))
-        low, high = 0.0, float(2 ** int(bits[0]) - 1)
-    else:
-        finite = values[np.isfinite(values)]
-        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-        for ceiling in (1.0, 255.0, 65535.0):
-            # Fractions, bytes and 16-bit counts in a wider container keep their meaning.
-            if low >= 0 and high <= ceiling and (ceiling > 1 or image.mode == "F"):
-                low, high = 0.0, ceiling
-                break
-    scaled = (np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) / max(high - low, 1e-12)
-    if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:
-        scaled = 1 - scaled
-    return np.clip(np.rint(scaled * 255), 0, 255).astype(np.uint8)

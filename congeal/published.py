@@ -225,7 +225,13 @@ class Published:
             raise UserError(f"The image {place} has changed since it was catalogued: run congeal again.")
         limits = self.publication.settings["catalog"]
         try:
-            return decode(data, int(limits["max_pixels"]), int(limits["min_side"]))
+            stated = limits.get("range")  # absent in what earlier versions published
+            return decode(
+                data,
+                int(limits["max_pixels"]),
+                int(limits["min_side"]),
+                value_range=(float(stated[0]), float(stated[1])) if stated else None,
+            )
         except ImageError as error:
             raise UserError(f"The image {place} could not be used: {error.reason}.") from error
 

@@ -128,7 +128,9 @@ def _file(view: View, settings: Settings) -> bytes:
         raise ImageError(f"it cannot be read: {error.strerror}") from error
     if view.crop is None:
         return data
-    return png(cut(decode(data, settings.catalog.max_pixels, settings.catalog.min_side), view.crop))
+    limits = settings.catalog
+    pixels = decode(data, limits.max_pixels, limits.min_side, value_range=limits.range)
+    return png(cut(pixels, view.crop))
 
 
 def _run(source: Location, place: Location, settings: Settings, seed: int, quiet: bool) -> None:

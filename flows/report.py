@@ -84,8 +84,7 @@ def _common(job: Job, publication: Publication) -> dict[str, Any]:
         "outliers": outliers(counts, clusters),
         "deformation": deformations(clusters),
         "drifting": drifting(clusters),
-        "passed_over_count": job.survey.passed_over_count,
-        "passed_over": [{"path": item.path, "reason": item.reason} for item in job.survey.passed_over],
+        "passed_over": job.survey.passed_over.facts(),
     }
 
 

@@ -12,6 +12,7 @@ from infra.engine import open_engine
 from infra.presence import RUN, present
 from infra.progress import Progress
 from tasks import atlases, catalog, clusters, features, index, publish
+from tasks.passed_over import keep
 from tasks.stage import Run
 
 P = ParamSpec("P")
@@ -35,6 +36,7 @@ def everything(job: Job, progress: Progress, step: Step = plainly) -> dict[str, 
     """Do what a job asks for, from images to a publication; the facts of the run (see flows.report)."""
     weights = job.weights
     if weights is None:
+        keep(job.destination, job.survey.passed_over.facts())
         return nothing_to_do(job)
     begin = time.perf_counter()
     with (
@@ -59,5 +61,6 @@ def everything(job: Job, progress: Progress, step: Step = plainly) -> dict[str, 
         if failed := sum(unit.failed for unit in aligned.result.units):
             counts["failed_clusters"] = failed
         presence.require_heard()
+        keep(job.destination, job.survey.passed_over.facts())
         published = step("publish", publish.stage, run, job.key, weights, results, counts)
     return finished(job, published, results=results, workers=engine.workers, engine_start=started)

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 MOST_DRIFTING = 5  # clusters that are named
+MOST_REASONS = 10  # why something was passed over
 
 
 def show_run(report: dict[str, Any], console: Console) -> None:
@@ -59,6 +60,7 @@ def _counts(report: dict[str, Any], console: Console) -> None:
         highlight=False,
     )
     _maps(report, console)
+    _passed_over(report, console)
     _drifting(report, console)
 
 
@@ -75,6 +77,23 @@ def _maps(report: dict[str, Any], console: Console) -> None:
             "(column deformation of the table clusters)",
             markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
+
+
+def _passed_over(report: dict[str, Any], console: Console) -> None:
+    """What looks like a picture and was not read: how many, why, and the first names."""
+    passed_over = report["passed_over"]
+    if not passed_over["total"]:
+        return
+    console.print(f"passed over: {passed_over['total']:,} that look like pictures", highlight=False)
+    for entry in passed_over["reasons"][:MOST_REASONS]:
+        more = ", …" if entry["count"] > len(entry["first"]) else ""
+        console.print(
+            f"  {entry['count']:,}: {entry['reason']} ({', '.join(entry['first'])}{more})",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
+    hidden = len(passed_over["reasons"]) - MOST_REASONS
+    if hidden > 0:
+        console.print(f"  … and {hidden:,} more reasons: `congeal status --json`", highlight=False)
 
 
 def _drifting(report: dict[str, Any], console: Console) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, SecretStr
 from pydantic_settings import NoDecode
 
 _PILLOW_LIMIT = 178_956_970
@@ -25,6 +25,31 @@ Cells = Annotated[PositiveInt, Field(le=1024)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
 
 
+def _limits(value: Any) -> Any:
+    """Two numbers with a comma between them, where a pair is asked for; JSON is taken, too."""
+    if not isinstance(value, str):
+        return value
+    if value.strip().lower() == "none":
+        return None
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    numbers = tuple(part.strip() for part in value.split(","))
+    if len(numbers) != 2:
+        raise ValueError("give two numbers, low,high")
+    return numbers
+
+
+def _rising(value: tuple[float, float]) -> tuple[float, float]:
+    low, high = value
+    if not low < high:
+        raise ValueError("the first number must be below the second")
+    return value
+
+
+_Rising = Annotated[tuple[float, float], AfterValidator(_rising)]
+ValueRange = Annotated[_Rising | None, NoDecode, BeforeValidator(_limits)]
+
+
 class Section(BaseModel):
     """Settings of one stage or service."""
 
@@ -35,16 +60,19 @@ class CatalogSettings(Section):
     """extensions: name endings that are images. max_pixels: larger ones are refused before decoding.
 
     min_side: pixels. slice_size: objects in a unit, on average. follow_links: whether linked files and
-    folders count, each real folder once.
+    folders count, each real folder once. range: low and high value of images with more than 8 bits a sample,
+    which become black and white; None: what each file states, else percentiles of its own.
     """
 
     extensions: tuple[str, ...] = (
-        ".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif",
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif",
+        ".avif", ".jp2", ".j2k", ".jpf", ".jpx", ".heic", ".heif", ".hif",
     )  # fmt: skip
     max_pixels: PositiveInt = _PILLOW_LIMIT
     min_side: PositiveInt = 8
     slice_size: PositiveInt = 512
     follow_links: bool = True
+    range: ValueRange = None
 
 
 class FeaturesSettings(Section):

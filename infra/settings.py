@@ -250,7 +250,8 @@ def _sentence(fault: ValidationError) -> str:
     section, _, name = key.partition(".")
     secret = section == "storage" and name not in ("endpoint_url", "region", "anonymous", "single_writer")
     value = "the value given" if secret else repr(first["input"])
-    message = first["msg"][0].lower() + first["msg"][1:]
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
     return f"The setting {key} cannot be {value}: {message.replace('input ', 'it ')}."
 
 

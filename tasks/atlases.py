@@ -143,6 +143,12 @@ def _known(
         name
         for (name,) in rows(connection, "FROM sets SEMI JOIN earlier USING (cluster_id) SELECT cluster_id")
     }
+    # What an atlas was built from must not have changed: deep images that became other pixels have other
+    # features, and their cluster is solved anew.
+    load(connection, "before", [clusters.base.members], MEMBERS, "image_id, features_unit")
+    changed = """SELECT DISTINCT m.cluster_id FROM members m JOIN before b USING (image_id)
+        WHERE m.features_unit <> b.features_unit AND m.cluster_id IS NOT NULL"""
+    names -= {name for (name,) in rows(connection, changed)}
     return find_atlases(run, clusters.base, scopes, names)
 
 

@@ -1,7 +1,7 @@
 """The catalog: every object of the source that is called like an image, identified, checked, or refused.
 
 A slice of the listing is a unit; a last unit merges the slices into one table, sorted by uri, and marks the
-duplicates.
+duplicates. Images with samples of more than 8 bits are in a second, small table (see `tasks.depths`).
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra.commits import Marker, digest, in_threads
+from infra.commits import Marker, digest, in_threads, outputs_location
 from infra.errors import StorageError, UserError
 from infra.settings import CatalogSettings, Settings
 from infra.storage import Location
 from infra.tables import encode_table
 from tasks import versions
+from tasks.depths import DEPTHS, DEPTHS_FILE, ToRemake, depths_table
 from tasks.division import KILLED, Division, Items, place_of
 from tasks.reading import readers_of
 from tasks.spool import load, scalar, stream, workspace
@@ -33,8 +34,8 @@ from tasks.stage import (
     address,
     committed_marker,
     plan_units,
+    read_markers,
     run_units,
-    worth_retrying,
 )
 from tasks.survey import Entry, Survey, listing_table
 
@@ -58,10 +59,15 @@ CATALOG = pa.schema(
     ],
     metadata={b"congeal.table": b"catalog", b"congeal.schema_version": b"1"},
 )
+# A piece of a slice knows the bits of a sample, too; in the table of a slice they would change its bytes.
+PIECE = CATALOG.append(pa.field("depth", pa.int32(), nullable=False))
 
 
 class Finding(NamedTuple):
-    """One row of the catalog, its columns in order. `unread`: the object could not be read this time."""
+    """One row of the catalog, its columns in order, and the bits of a sample.
+
+    unread: the object could not be read this time.
+    """
 
     image_id: str | None
     uri: str
@@ -73,11 +79,15 @@ class Finding(NamedTuple):
     status: str
     error: str | None
     unread: bool
+    depth: int = 8
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """The finished stage: where the merged table lies, its identity, how many images it has of each kind."""
+    """The finished stage: where the merged table lies, its identity, how many images it has of each kind.
+
+    depths: the table of images with samples of more than 8 bits; None if there are none.
+    """
 
     result: StageResult
     images: Location
@@ -87,6 +97,7 @@ class Catalog:
     duplicate: int
     unread: int
     first_error: str | None
+    depths: Location | None = None
 
 
 def scope(settings: Settings) -> str:
@@ -114,6 +125,7 @@ def stage(run: Run, survey: Survey) -> Catalog:
         duplicate=record["duplicate"],
         unread=record["unread"],
         first_error=record["first_error"],
+        depths=place.folder / marker.content / DEPTHS_FILE if DEPTHS_FILE in marker.outputs else None,
     )
     if catalog.ok == 0:
         counted = "The only image" if catalog.failed == 1 else f"None of the {catalog.failed} images"
@@ -133,11 +145,7 @@ def _make_slices(run: Run, survey: Survey) -> StageResult:
         )
         for entries in survey.slices(settings.slice_size)
     ]
-    retry = run.settings.engine.retry_failed
-
-    def remake(marker: Marker) -> bool:
-        return _was_unread(marker) or (retry and worth_retrying(marker))
-
+    remake = ToRemake([unit.address for unit in units], run.settings.engine.retry_failed)
     plan = plan_units(STAGE, here, units, run.progress, remake=remake)
     missing = {unit.address.unit: unit for unit in plan.todo}
     for entries in survey.slices(settings.slice_size) if missing else ():
@@ -154,11 +162,6 @@ def _make_slices(run: Run, survey: Survey) -> StageResult:
 def _listing(unit: Unit) -> Location:
     """What a slice is made from; it goes when the slice is made."""
     return unit.address.folder / "listing.parquet"
-
-
-def _was_unread(marker: Marker) -> bool:
-    # What could not be read (no permission, say) may be readable by now, and nothing in the listing shows it.
-    return bool(marker.record.get("unread"))
 
 
 def _slice_digest(source: Location, here: str, entries: Iterable[Entry]) -> str:
@@ -188,8 +191,8 @@ def make_slice(unit: Unit) -> Marker:
 def make_piece(unit: Unit, items: Items) -> None:
     """The same for some of the slice's objects, by position; kept until the slice is joined."""
     entries = _entries(unit)
-    table = _rows(_findings(Work(unit), [entries[item] for item in items]))
-    place_of(unit, items).write_bytes(encode_table(table, CATALOG))
+    table = _rows(_findings(Work(unit), [entries[item] for item in items]), PIECE)
+    place_of(unit, items).write_bytes(encode_table(table, PIECE))
 
 
 def join_slice(unit: Unit, pieces: Sequence[Items], killers: Items) -> Marker:
@@ -221,16 +224,19 @@ def _findings(work: Work, entries: Sequence[Entry]) -> list[Finding]:
         return list(pool.map(lambda entry: examine(source, entry, settings), entries))
 
 
-def _rows(findings: Sequence[Finding]) -> pa.Table:
+def _rows(findings: Sequence[Finding], schema: pa.Schema = CATALOG) -> pa.Table:
     columns = list(zip(*findings, strict=True))
-    arrays = [pa.array(list(values), field.type) for values, field in zip(columns, CATALOG, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=CATALOG)
+    arrays = [pa.array(list(values), field.type) for values, field in zip(columns, schema, strict=False)]
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _commit(work: Work, findings: Sequence[Finding], killed: Sequence[str] = ()) -> Marker:
     outputs = {"catalog.parquet": encode_table(_rows(findings), CATALOG)}
-    unread = sum(finding.unread for finding in findings)
-    marker = work.commit(outputs, {"unread": unread, **({"killed": list(killed)} if killed else {})})
+    deep = sorted({(str(found.image_id), found.depth) for found in findings if found.depth > 8})
+    if deep:
+        outputs[DEPTHS_FILE] = encode_table(depths_table(deep), DEPTHS)
+    record = {"unread": sum(finding.unread for finding in findings), "deep": len(deep)}
+    marker = work.commit(outputs, record | ({"killed": list(killed)} if killed else {}))
     _listing(work.unit).delete()
     return marker
 
@@ -243,7 +249,7 @@ def _failed(entry: Entry, reason: str) -> Finding:
 
 def examine(source: Location, entry: Entry, settings: CatalogSettings) -> Finding:
     """One object: identity and size if it is a sound image, else the reason why not. Never raises for it."""
-    from congeal.errors import ImageError
+    from congeal.errors import ImageError, ReaderMissingError
     from congeal.images import inspect
 
     def failed(
@@ -267,27 +273,34 @@ def examine(source: Location, entry: Entry, settings: CatalogSettings) -> Findin
     try:
         info = inspect(data, settings.max_pixels, settings.min_side)
     except ImageError as error:
-        return failed(error.reason, image_id=image_id, etag=etag)._replace(bytes=len(data))
+        # Where a package is missing here, another run may have it.
+        missing = isinstance(error, ReaderMissingError)
+        return failed(error.reason, image_id=image_id, etag=etag, unread=missing)._replace(bytes=len(data))
     return Finding(
-        image_id, entry.path, len(data), etag, info.width, info.height, info.format, "ok", None, unread=False
-    )
+        image_id, entry.path, len(data), etag, info.width, info.height, info.format, "ok", None, unread=False,
+        depth=info.depth,
+    )  # fmt: skip
 
 
 def _merge(run: Run, slices: StageResult) -> StageResult:
     here = digest(STAGE, "merge", VERSION, length=16)
     parts = [[entry.scope, entry.unit, entry.content] for entry in slices.units]
     base = run.destination / "stages" / STAGE
-    tables = tuple(base / scope_ / unit / content / "catalog.parquet" for scope_, unit, content in parts)
+    folders = [base / scope_ / unit / content for scope_, unit, content in parts]
+    slices_at = tuple(address(run.destination, STAGE, VERSION, scope_, unit) for scope_, unit, _ in parts)
     unit = Unit(
         address(run.destination, STAGE, VERSION, here, digest(here, parts)),
-        {"tables": tables},
+        {"tables": tuple(folder / "catalog.parquet" for folder in folders), "slices": slices_at},
         items=slices.items_made + slices.items_skipped,
     )
     return run_units(plan_units(STAGE, here, [unit], run.progress), make_merge, run, title="catalog, merged")
 
 
 def make_merge(unit: Unit) -> Marker:
-    """One table of all slices, sorted by uri, duplicates marked; out of core. Commits images.parquet."""
+    """One table of all slices, sorted by uri, duplicates marked; out of core.
+
+    Commits images.parquet and, if a slice has one, depths.parquet.
+    """
     work = Work(unit)
     with workspace() as connection:
         load(connection, "entries", unit.payload["tables"], CATALOG)
@@ -310,5 +323,17 @@ def make_merge(unit: Unit) -> Marker:
         record["first_error"] = scalar(
             connection, "SELECT uri || ': ' || error FROM images WHERE status = 'failed' ORDER BY uri LIMIT 1"
         )
-        encoded = encode_table(stream(connection, "SELECT * FROM images ORDER BY uri"), CATALOG)
-    return work.commit({"images.parquet": encoded}, record)
+        outputs = {
+            "images.parquet": encode_table(stream(connection, "SELECT * FROM images ORDER BY uri"), CATALOG)
+        }
+        markers = read_markers(unit.payload["slices"])
+        deep = [
+            outputs_location(unit.address, marker) / DEPTHS_FILE
+            for marker in markers
+            if marker is not None and DEPTHS_FILE in marker.outputs
+        ]
+        if deep:
+            load(connection, "depths", deep, DEPTHS)
+            named = stream(connection, "SELECT DISTINCT image_id, bits FROM depths ORDER BY image_id")
+            outputs[DEPTHS_FILE] = encode_table(named, DEPTHS)
+    return work.commit(outputs, record)

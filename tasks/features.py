@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from congeal import greys
 from infra.commits import Marker, digest
 from infra.settings import Settings
 from tasks import position, versions
 from tasks.catalog import CATALOG, Catalog
-from tasks.reading import Named
+from tasks.depths import load_depths
 from tasks.shards import DIVISION, GROUP, at_any_angle, make_shard
 from tasks.spool import insert, load, rows, workspace
 from tasks.stage import (
@@ -68,6 +69,7 @@ def scope(settings: Settings, weights: Weights) -> str:
         # Upright, from one place, is what all features were before there was a choice: their digests stay.
         *(["any"] if at_any_angle(settings) else []),
         *([list(asked.beside)] if asked.beside else []),
+        *(["range", list(settings.catalog.range)] if settings.catalog.range else []),
         length=16,
     )
 
@@ -95,33 +97,51 @@ def _plan(run: Run, catalog: Catalog, weights: Weights, here: str) -> StagePlan:
     """Units that hold a wanted image stay as they are; images without one go into new units, by image id."""
     payload = {"source": run.source, "settings": run.settings, "weights": weights}
 
-    def unit(members: Sequence[Named]) -> Unit:
-        name = digest(here, [image_id for image_id, _ in members])
+    def unit(found: Sequence[tuple[str, str | None, bool]]) -> Unit:
+        members = tuple((image_id, uri) for image_id, uri, _ in found)
+        # Units of 8-bit images do not depend on how deeper ones become pixels.
+        deep = any(deep for _, _, deep in found)
+        made_by = ["greys", greys.VERSION] if deep else []
+        name = digest(here, [image_id for image_id, _ in members], *made_by)
         place = address(run.destination, STAGE, VERSION, here, name)
-        return Unit(place, {**payload, "members": tuple(members)}, items=len(members))
+        return Unit(place, {**payload, "members": members, "deep": deep}, items=len(members))
 
     with workspace() as connection:
         load(connection, "catalog", [catalog.images], CATALOG, "image_id, uri, status")
         connection.execute("CREATE TABLE wanted AS SELECT image_id, uri FROM catalog WHERE status = 'ok'")
+        load_depths(connection, catalog.depths)
         connection.execute(
-            "CREATE TABLE covered (image_id VARCHAR, unit VARCHAR, position INTEGER, unread BOOLEAN)"
+            "CREATE TABLE covered "
+            "(image_id VARCHAR, unit VARCHAR, position INTEGER, unread BOOLEAN, greys INTEGER)"
         )
         reports = {}
         for marker in _committed(run, here):
             reports[marker.unit] = report(marker)
             insert(connection, "covered", _covered(marker, run.settings.engine.retry_failed))
+        # A unit that holds a deep image does not count if it was made when such images became other pixels.
+        connection.execute(
+            f"""DELETE FROM covered WHERE unit IN (
+                SELECT unit FROM covered JOIN depths USING (image_id)
+                WHERE greys IS DISTINCT FROM {greys.VERSION})"""  # noqa: S608 - a number of our own
+        )
         todo = []
         # An image that could not be read then, though the catalog says that it can, is worth another try; one
         # that killed its worker is, where that is asked for.
         again = "SELECT DISTINCT unit FROM covered JOIN wanted USING (image_id) WHERE unread ORDER BY unit"
         for (name,) in list(rows(connection, again)):
-            members = "SELECT image_id, uri FROM covered LEFT JOIN wanted USING (image_id) WHERE unit = "
+            members = (
+                "SELECT image_id, uri, greys IS NOT NULL FROM covered LEFT JOIN wanted USING (image_id) "
+                "WHERE unit = "
+            )
             todo.append(unit(list(rows(connection, f"{members} '{name}' ORDER BY position"))))
             take_back(todo[-1].address)
             del reports[name]
         used = "SELECT DISTINCT unit FROM covered JOIN wanted USING (image_id)"
         done = [reports[name] for (name,) in rows(connection, used) if name in reports]
-        missing = "SELECT image_id, uri FROM wanted ANTI JOIN covered USING (image_id) ORDER BY image_id"
+        missing = (
+            "SELECT image_id, uri, bits IS NOT NULL FROM (FROM wanted ANTI JOIN covered USING (image_id)) "
+            "LEFT JOIN depths USING (image_id) ORDER BY image_id"
+        )
         size = images_per_unit(run.settings, weights)
         todo.extend(unit(members) for members in batched(rows(connection, missing), size))
     return StagePlan(STAGE, here, tuple(done), tuple(todo), gpu=True)
@@ -142,5 +162,6 @@ def _covered(marker: Marker, retry: bool) -> pa.Table:
             "unit": pa.array([marker.unit] * len(ids), pa.string()),
             "position": pa.array(range(len(ids)), pa.int32()),
             "unread": pa.array([image_id in unread for image_id in ids], pa.bool_()),
+            "greys": pa.array([marker.record.get("greys")] * len(ids), pa.int32()),
         }
     )

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from congeal.errors import ImageError
+from congeal.errors import ImageError, ReaderMissingError
 from infra.errors import UserError
 from infra.settings import Settings
 from infra.storage import Location
@@ -66,9 +66,10 @@ def read_square(source: Location, member: Named, size: int, settings: Settings) 
         return data
     limits = settings.catalog
     try:
-        return square(decode(data, limits.max_pixels, limits.min_side, target=size), size)
+        pixels = decode(data, limits.max_pixels, limits.min_side, target=size, value_range=limits.range)
+        return square(pixels, size)
     except ImageError as error:
-        return Unreadable(error.reason, unread=False)
+        return Unreadable(error.reason, unread=isinstance(error, ReaderMissingError))
 
 
 def read_same(source: Location, member: Named) -> bytes | Unreadable:

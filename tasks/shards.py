@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from congeal import greys
 from infra.arrays import ArraySpec, encode_group
 from infra.commits import Marker
 from infra.settings import Settings
@@ -138,6 +139,7 @@ def _commit(
         "grid": backbone.grid,
         "extent": backbone.extent,
         "channels": backbone.channels,
+        **({"greys": greys.VERSION} if work.unit.payload["deep"] else {}),
         **({"killed": sorted(killed)} if killed else {}),
     }
     return work.commit(outputs, record)

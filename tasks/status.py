@@ -14,6 +14,7 @@ from infra.publications import check_layout, published, versions
 from infra.storage import Location
 from infra.tables import IMAGES, dataset
 from tasks.division import FAILED
+from tasks.passed_over import NOTHING, kept
 from tasks.resolving import drifting
 from tasks.versions import VERSIONS
 
@@ -56,6 +57,7 @@ def status(destination: Location, version: str | None = None) -> dict[str, Any]:
         "outliers": outliers(counts, records),
         "deformation": deformations(records),
         "drifting": drifting(records),
+        "passed_over": kept(destination) or NOTHING,
         "failures": _failures(destination, markers["index"]),
         "cluster_failures": _cluster_failures(markers["atlases"]),
     }

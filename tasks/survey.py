@@ -17,10 +17,19 @@ import pyarrow as pa
 from infra.errors import UserError
 from infra.settings import CatalogSettings
 from infra.storage import Location, ObjectInfo, Skipped
+from tasks.passed_over import (
+    MOST_LOOKED_INTO,
+    NOT_LOOKED_INTO,
+    PassedOver,
+    companion,
+    look_into,
+    needs_extra,
+    reason_by_name,
+    worth_a_look,
+)
 from tasks.spool import BATCH_ROWS, insert, rows, workspace
 
 MODULUS = 1 << 128
-MOST_NAMED = 100  # of what is passed over; the rest is only counted
 SLICE_STRETCH = 4  # a slice that meets no boundary ends at this many times its usual size
 
 LISTING = pa.schema(
@@ -51,8 +60,7 @@ class Survey:
         self.source = source
         self.images = 0
         self.others = 0
-        self.passed_over: list[Skipped] = []  # the first MOST_NAMED
-        self.passed_over_count = 0
+        self.passed_over = PassedOver()
         self._sum = 0
         self._stack = ExitStack()
         self._connection = self._stack.enter_context(workspace())
@@ -69,9 +77,18 @@ class Survey:
     def _spool(self, settings: CatalogSettings) -> None:
         endings = {ending.lower() for ending in settings.extensions}
         batch: list[Entry] = []
+        unknown: list[str] = []  # names that say nothing
         for item in self.source.objects(self.pass_over, settings.follow_links):
-            if PurePosixPath(item.path).suffix.lower() not in endings:
+            suffix = PurePosixPath(item.path).suffix.lower()
+            if suffix not in endings or companion(item.path) or needs_extra(item.path):
                 self.others += 1
+                if (reason := reason_by_name(item.path)) is not None:
+                    self.passed_over.add(item.path, reason)
+                elif item.bytes and worth_a_look(item.path):
+                    if len(unknown) < MOST_LOOKED_INTO:
+                        unknown.append(item.path)
+                    else:
+                        self.passed_over.add(item.path, NOT_LOOKED_INTO)
                 continue
             entry = _entry(item)
             self.images += 1
@@ -81,12 +98,12 @@ class Survey:
                 insert(self._connection, "listing", _table(batch))
                 batch.clear()
         insert(self._connection, "listing", _table(batch))
+        for path, reason in look_into(self.source, unknown):
+            self.passed_over.add(path, reason)
 
     def pass_over(self, skipped: Skipped) -> None:
         """Note something of the source that is left out, and why."""
-        self.passed_over_count += 1
-        if len(self.passed_over) < MOST_NAMED:
-            self.passed_over.append(skipped)
+        self.passed_over.add(skipped.path, skipped.reason)
 
     @property
     def digest(self) -> str:
@@ -106,9 +123,11 @@ class Survey:
             )
         endings = ", ".join(settings.extensions)
         counted = "1 other object" if self.others == 1 else f"{self.others} other objects"
+        reasons = self.passed_over.facts()["reasons"]
+        looks = f" Passed over: {reasons[0]['first'][0]}, {reasons[0]['reason']}." if reasons else ""
         raise UserError(
             f"The source {self.source.url} holds no image: {counted}, but no name ends in {endings}; "
-            "set catalog.extensions if the images are called differently."
+            f"set catalog.extensions if the images are called differently.{looks}"
         )
 
     def slices(self, slice_size: int) -> Iterator[list[Entry]]:

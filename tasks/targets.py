@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from congeal import greys
 from congeal.errors import ImageError
 from infra.arrays import ArraySpec, encode_group, open_group
 from infra.commits import Marker, digest, outputs_location
@@ -21,6 +22,7 @@ from infra.errors import UserError
 from infra.settings import Settings
 from infra.storage import Location
 from tasks.catalog import CATALOG, Catalog
+from tasks.depths import load_depths
 from tasks.reading import Named, Unreadable, read_same, readers_of
 from tasks.spool import load, rows, workspace
 from tasks.stage import (
@@ -83,7 +85,7 @@ def stage(run: Run, catalog: Catalog, weights: Weights, sizes: Sizes) -> Targets
 
     Raises UserError for a source with too few sound images to learn from.
     """
-    learned, held = _members(run, catalog)
+    learned, held, deep = _members(run, catalog)
     seed = run.settings.seed
     wanted = {
         # The first view of each image is all of it; each later one is a round of its own.
@@ -98,7 +100,8 @@ def stage(run: Run, catalog: Catalog, weights: Weights, sizes: Sizes) -> Targets
         }  # fmt: skip
         units = []
         for members in batched(wanted[kind], _views_per_unit(run.settings, sizes)):
-            name = digest(here, seed, [[image_id, turn] for (image_id, _), turn in members])
+            made_by = ["greys", greys.VERSION] if any(named[0] in deep for named, _ in members) else []
+            name = digest(here, seed, [[image_id, turn] for (image_id, _), turn in members], *made_by)
             place = address(run.destination, STAGE, VERSION, here, name)
             units.append(Unit(place, {**payload, "members": members}, items=len(members)))
         plan = plan_units(STAGE, here, units, run.progress, gpu=True)
@@ -112,25 +115,31 @@ def _scope(settings: Settings, weights: Weights, sizes: Sizes, kind: str) -> str
     asked = settings.features
     return digest(
         STAGE, VERSION, weights.backbone, weights.fingerprint, asked.layer, asked.facet, asked.precision,
-        kind, asdict(sizes), length=16,
+        kind, asdict(sizes), *(["range", list(settings.catalog.range)] if settings.catalog.range else []),
+        length=16,
     )  # fmt: skip
 
 
-def _members(run: Run, catalog: Catalog) -> tuple[list[Named], list[Named]]:
-    """The images to learn from, in an order that the seed fixes, and those held out to measure on."""
+def _members(run: Run, catalog: Catalog) -> tuple[list[Named], list[Named], set[str]]:
+    """The images to learn from, in an order that the seed fixes, those held out to measure on, the deep ones.
+
+    Deep: the ids of those among them with samples of more than 8 bits.
+    """
     with workspace() as connection:
         load(connection, "catalog", [catalog.images], CATALOG, "image_id, uri, status")
         found = "SELECT image_id, uri FROM catalog WHERE status = 'ok'"
         order = f"ORDER BY md5(image_id || '{int(run.settings.seed)}'), image_id"
         most = run.settings.distill.images + MOST_HELD
         named: list[Named] = [(str(i), str(u)) for i, u in rows(connection, f"{found} {order} LIMIT {most}")]
+        load_depths(connection, catalog.depths)
+        deep = {str(image_id) for (image_id,) in rows(connection, "SELECT image_id FROM depths")}
     if len(named) < LEAST_IMAGES:
         raise UserError(
             f"{run.source.url} holds {len(named)} sound images, too few to distil from: "
             f"give a source with {LEAST_IMAGES} or more."
         )
     held = min(max(round(HELD_SHARE * len(named)), LEAST_HELD), MOST_HELD)
-    return named[held:][: run.settings.distill.images], named[:held]
+    return named[held:][: run.settings.distill.images], named[:held], deep & {name for name, _ in named}
 
 
 def _views_per_unit(settings: Settings, sizes: Sizes) -> int:
@@ -195,7 +204,9 @@ def _views(unit: Unit, sizes: Sizes) -> Iterator[tuple[npt.NDArray[np.uint8], np
         if isinstance(data, Unreadable):
             return None
         try:
-            image = decode(data, limits.max_pixels, limits.min_side, target=2 * sizes.teacher)
+            image = decode(
+                data, limits.max_pixels, limits.min_side, target=2 * sizes.teacher, value_range=limits.range
+            )
         except ImageError:
             return None
         view = _view(unit.payload["kind"], named[0], turn, settings.seed)

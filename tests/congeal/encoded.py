@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image
 
 from congeal.errors import ImageError
 from congeal.images import decode, inspect
+
+pillow_heif.register_heif_opener()  # so that Pillow writes such files for the tests
 
 LIMITS = {"max_pixels": 1_000_000, "min_side": 8}
 
@@ -46,4 +49,7 @@ FORMATS = {
     "TIFF": {},
     "BMP": {},
     "GIF": {},
+    "AVIF": {"quality": 95, "subsampling": "4:4:4"},
+    "JPEG2000": {},
+    "HEIF": {"quality": 95, "chroma": 444},
 }

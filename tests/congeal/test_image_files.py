@@ -5,6 +5,7 @@ import io
 import random
 import re
 import struct
+import sys
 import threading
 import warnings
 import zlib
@@ -26,9 +27,30 @@ def test_what_is_no_image_says_so() -> None:
         assert reason(data) == "not an image"
 
 
-@pytest.mark.parametrize("kind", ["PPM", "TGA", "ICO", "PCX", "JPEG2000", "AVIF", "SGI", "EPS"])
+@pytest.mark.parametrize("kind", ["PPM", "TGA", "ICO", "PCX", "SGI", "EPS"])
 def test_only_the_named_formats_are_opened(kind: str) -> None:
     assert reason(encode(smooth(32, 32), kind)) == "not an image"
+
+
+@pytest.mark.parametrize(
+    ("data", "known"),
+    [
+        (b"8BPS" + bytes(60), "Photoshop"),
+        (b"\xff\x0a" + bytes(60), "JPEG XL"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(60), "JPEG XL"),
+        (b"\x93NUMPY" + bytes(60), "NumPy array"),
+        (b"\0\0\0\x18ftypcrx " + bytes(60), "camera raw"),
+    ],
+)
+def test_a_format_that_is_known_and_not_read_is_named(data: bytes, known: str) -> None:
+    assert reason(data) == f"a {known} file, which is not read"
+
+
+def test_heic_without_its_extra_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encode(smooth(64, 48), "HEIF", **FORMATS["HEIF"])
+    assert inspect(data, **LIMITS).format == "HEIF"
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    assert reason(data) == "HEIC photographs need the extra heif: pip install 'congeal[heif]'"
 
 
 @pytest.mark.parametrize(("kind", "options"), FORMATS.items())
@@ -123,7 +145,9 @@ def test_a_file_cut_off_is_found(kind: str, options: dict[str, object]) -> None:
     data = encode(noise, kind, **options)
     for share in (0.3, 0.6, 0.9):
         assert reason(data[: int(len(data) * share)]).startswith(("truncated", "damaged"))
-    assert reason(data[: len(data) // 2]).startswith("truncated") or kind in {"WEBP"}
+    assert reason(data[: len(data) // 2]).startswith("truncated") or kind in {
+        "WEBP", "AVIF", "JPEG2000",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

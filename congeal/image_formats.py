@@ -1,0 +1,105 @@
+"""Image formats by their magic numbers: those that are read, and those that are only known by name."""
+
+from __future__ import annotations
+
+HEIF = "HEIF"
+HEIF_EXTRA = "HEIC photographs need the extra heif: pip install 'congeal[heif]'"
+MAGIC_BYTES = 32  # enough of a file's beginning for the two functions below
+
+_AVIF_BRANDS = {b"avif", b"avis"}
+_HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1"}
+_UNREAD = (
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+    (b"8BPS", "Photoshop"),
+    (b"v/1\x01", "OpenEXR"),
+    (b"SIMPLE  =", "FITS"),
+    (b"\x93NUMPY", "NumPy array"),
+    (b"FUJIFILMCCD-RAW", "camera raw"),
+    (b"IIRO", "camera raw"),
+    (b"IIU\0", "camera raw"),
+    (b"#?RADIANCE", "Radiance"),
+    (b"gimp xcf", "GIMP"),
+    (b"DDS ", "DirectDraw"),
+    (b"II\xbc\x01", "JPEG XR"),
+    (b"\xda\xa2\xb8\x5c", "Zeiss"),
+    (b"ZISRAWFILE", "Zeiss"),
+)
+
+
+def format_of(data: bytes) -> str | None:
+    """The name of the format that a file's first MAGIC_BYTES announce, if it is one that is read."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return "GIF"
+    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return "TIFF"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data.startswith((b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")):
+        return "JPEG2000"
+    if data[4:8] == b"ftyp":
+        return _of_brands(data)
+    return "BMP" if data.startswith(b"BM") else None
+
+
+def _of_brands(data: bytes) -> str | None:
+    """AVIF and HEIF share a container; its first box lists what it holds."""
+    end = min(int.from_bytes(data[:4], "big"), len(data), 256)
+    brands = {data[8:12], *(data[at : at + 4] for at in range(16, end - 3, 4))}
+    if brands & _AVIF_BRANDS:
+        return "AVIF"
+    return HEIF if brands & _HEIF_BRANDS else None
+
+
+def unread_format(data: bytes) -> str | None:
+    """The name of a picture's format that is known but not read, from a file's first MAGIC_BYTES."""
+    if data[4:12] == b"ftypcrx ":
+        return "camera raw"
+    return next((name for magic, name in _UNREAD if data.startswith(magic)), None)
+
+
+def webp_canvas(data: bytes) -> tuple[int, int] | None:
+    """Width and height from a WebP file's first chunk; None where it holds neither."""
+    kind, body = data[12:16], data[20:30]
+    if len(body) < 10:
+        return None
+    if kind == b"VP8X":
+        return int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
+    if kind == b"VP8L":
+        bits = int.from_bytes(body[1:5], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        return int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
+    return None
+
+
+def png_depth(data: bytes) -> int:
+    """Bits a sample of a PNG file, from its header."""
+    return data[24] if len(data) > 24 else 8
+
+
+def png_significant_bits(data: bytes) -> tuple[int, ...]:
+    """What the chunk sBIT says, a number a channel; empty where there is none."""
+    at = 8
+    while at + 12 <= len(data):
+        length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        if kind == b"sBIT":
+            return tuple(data[at + 8 : at + 8 + min(length, 4)])
+        if kind in (b"IDAT", b"IEND"):
+            break
+        at += 12 + length
+    return ()
+
+
+def jpeg2000_depth(data: bytes) -> tuple[int, bool]:
+    """Bits a sample of a JPEG 2000 file's first component, and whether it has a sign; 8, no, if not told."""
+    # SOC, SIZ: two markers, eleven fields of 38 bytes together, then one byte a component.
+    at = data.find(b"\xff\x4f\xff\x51")
+    if at < 0 or at + 43 > len(data):
+        return 8, False
+    told = data[at + 42]
+    return (told & 0x7F) + 1, bool(told & 0x80)
