@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 MOST_DRIFTING = 5  # clusters that are named
+MOST_PASSED_OVER = 5
 
 
 def show_run(report: dict[str, Any], console: Console) -> None:
@@ -21,6 +22,7 @@ def show_run(report: dict[str, Any], console: Console) -> None:
     else:
         console.print(_stages(report))
     _counts(report, console)
+    _passed_over(report, console)
     destination = report["destination"].removeprefix("file://")
     console.print("Where to look:", highlight=False)
     for command in _commands(destination, report["images"]["failed"]):
@@ -62,6 +64,18 @@ def _counts(report: dict[str, Any], console: Console) -> None:
         highlight=False,
     )
     _drifting(report, console)
+
+
+def _passed_over(report: dict[str, Any], console: Console) -> None:
+    """What of the source was left out, and why."""
+    count = report["passed_over_count"]
+    if not count:
+        return
+    console.print(f"passed over: {count:,}", highlight=False)
+    for item in report["passed_over"][:MOST_PASSED_OVER]:
+        console.print(f"  {item['path']}: {item['reason']}", markup=False, highlight=False, soft_wrap=True)
+    if count > MOST_PASSED_OVER:
+        console.print(f"  … and {count - MOST_PASSED_OVER:,} more (--json names up to 100)", highlight=False)
 
 
 def _drifting(report: dict[str, Any], console: Console) -> None:

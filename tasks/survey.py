@@ -15,6 +15,8 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from infra.errors import UserError
+from infra.publications import NAME as DESTINATION
+from infra.publications import is_destination
 from infra.settings import CatalogSettings
 from infra.storage import Location, ObjectInfo, Skipped
 from tasks.spool import BATCH_ROWS, insert, rows, workspace
@@ -69,18 +71,41 @@ class Survey:
     def _spool(self, settings: CatalogSettings) -> None:
         endings = {ending.lower() for ending in settings.extensions}
         batch: list[Entry] = []
+        marked: list[str] = []  # folders that may be destinations
         for item in self.source.objects(self.pass_over, settings.follow_links):
+            folder, _, name = item.path.rpartition("/")
+            if name == DESTINATION:
+                marked.append(folder)
             if PurePosixPath(item.path).suffix.lower() not in endings:
                 self.others += 1
                 continue
             entry = _entry(item)
-            self.images += 1
-            self._sum = (self._sum + _number(f"{entry.path}\0{entry.bytes}\0{entry.token}", 16)) % MODULUS
+            self._count(entry)
             batch.append(entry)
             if len(batch) == BATCH_ROWS:
                 insert(self._connection, "listing", _table(batch))
                 batch.clear()
         insert(self._connection, "listing", _table(batch))
+        for folder in marked:
+            self._without_destination(folder)
+
+    def _without_destination(self, folder: str) -> None:
+        """Leave out a folder that holds results, not photographs. Raises UserError if it is the source."""
+        if "\\" in folder or not is_destination(self.source / folder if folder else self.source):
+            return
+        if not folder:
+            raise UserError(
+                f"The source {self.source.url} is a destination of congeal: name the photographs' place."
+            )
+        self.pass_over(Skipped(folder, "a destination of congeal: results are no photographs"))
+        self._connection.execute("DELETE FROM listing WHERE starts_with(path, ?)", [folder + "/"])
+        self.images = self._sum = 0
+        for row in rows(self._connection, "SELECT path, bytes, token, etag, fault FROM listing"):
+            self._count(Entry(*row))
+
+    def _count(self, entry: Entry) -> None:
+        self.images += 1
+        self._sum = (self._sum + _number(f"{entry.path}\0{entry.bytes}\0{entry.token}", 16)) % MODULUS
 
     def pass_over(self, skipped: Skipped) -> None:
         """Note something of the source that is left out, and why."""
@@ -98,6 +123,14 @@ class Survey:
         """Raise UserError, naming source and cure, unless there is at least one candidate image."""
         if self.images:
             return
+        if self.passed_over:
+            first = self.passed_over[0]
+            count = self.passed_over_count
+            counted = "1 thing was" if count == 1 else f"{count} things were"
+            raise UserError(
+                f"The source {self.source.url} holds no image: {counted} passed over, the first {first.path} "
+                f"({first.reason})."
+            )
         if self.others == 0:
             if not self.source.is_prefix() and not self.source.exists():
                 raise UserError(f"The source {self.source.url} does not exist: check the path or URL.")
