@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, TypeVar
 
 from congeal.errors import CongealError
-from infra.commits import MARKER, Marker, UnitAddress, commit_unit
+from infra.commits import MARKER, Marker, UnitAddress, commit_unit, in_threads
 from infra.engine import Engine
 from infra.errors import DamagedError, StorageError, UserError
 from infra.progress import Progress
@@ -23,8 +22,6 @@ from infra.settings import Settings
 from infra.storage import Location
 
 T = TypeVar("T")
-
-MARKER_READERS = 32  # markers are small objects: reading them is waiting, not work
 
 
 @dataclass(frozen=True)
@@ -193,8 +190,7 @@ def read_markers(
             take_back(place)
             return None
 
-    with ThreadPoolExecutor(MARKER_READERS) as pool:
-        yield from pool.map(read, addresses)
+    yield from in_threads(read, addresses)
 
 
 def plan_units(
