@@ -57,7 +57,7 @@ def nothing_to_do(job: Job) -> dict[str, Any]:
 def sentence(facts: dict[str, Any]) -> str:
     """The facts of a run in a line, for a log."""
     images = facts["images"]
-    passed = facts["passed_over_count"]
+    passed = facts.get("passed_over_count", 0)
     passed_over = f"; {passed} passed over, see the run's facts" if passed else ""
     begun = "Nothing to do:" if facts["up_to_date"] else f"Done in {facts['seconds']:.0f} s:"
     return (

@@ -68,7 +68,7 @@ def _counts(report: dict[str, Any], console: Console) -> None:
 
 def _passed_over(report: dict[str, Any], console: Console) -> None:
     """What of the source was left out, and why."""
-    count = report["passed_over_count"]
+    count = report.get("passed_over_count", 0)
     if not count:
         return
     console.print(f"passed over: {count:,}", highlight=False)

@@ -64,10 +64,10 @@ def check_layout(destination: Location) -> bool:
     return True
 
 
-def is_destination(place: Location) -> bool:
-    """True if ``place`` is one of congeal's, of whatever version; False also if that cannot be told."""
+def is_destination(place: Location, folder: str = "") -> bool:
+    """True if ``folder`` of ``place`` is one of congeal's, of whatever version; False if nobody can tell."""
     try:
-        return check_layout(place)
+        return check_layout(place / folder if folder else place)
     except (StorageError, DamagedError):
         return False
     except UserError:
@@ -82,9 +82,9 @@ def _require_apart(destination: Location) -> None:
                 f"The destination {destination} lies inside the destination {outer}: choose one beside it."
             )
     # What is new is empty, or nearly; a large folder of other things is not searched to its end.
-    for item in islice(destination.objects(), SEARCHED):
+    for item in islice(destination.objects(follow_links=False), SEARCHED):
         folder, _, name = item.path.rpartition("/")
-        if name == NAME and "\\" not in folder and is_destination(destination / folder):
+        if name == NAME and is_destination(destination, folder):
             raise UserError(
                 f"The destination {destination} contains the destination {destination / folder}: choose one "
                 "beside it."

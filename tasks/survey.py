@@ -91,7 +91,7 @@ class Survey:
 
     def _without_destination(self, folder: str) -> None:
         """Leave out a folder that holds results, not photographs. Raises UserError if it is the source."""
-        if "\\" in folder or not is_destination(self.source / folder if folder else self.source):
+        if not is_destination(self.source, folder):
             return
         if not folder:
             raise UserError(

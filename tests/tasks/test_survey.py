@@ -9,7 +9,7 @@ from sample_runs import folder, put
 from infra.errors import UserError
 from infra.publications import claim
 from infra.settings import CatalogSettings
-from infra.storage import Location
+from infra.storage import Location, ObjectInfo
 from tasks.survey import MOST_NAMED, Survey, check_places
 
 SETTINGS = CatalogSettings()
@@ -184,6 +184,15 @@ class TestDestinations:
         put(Location.parse(tmp_path), {"a.png": b"1", "congeal.json": data, "b/congeal.json": data})
         with survey(tmp_path) as found:
             assert (found.images, found.passed_over_count) == (1, 0)
+
+    def test_names_that_cannot_be_used_are_no_obstacle(
+        self, memory_location: Location, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        names = ["a//congeal.json", "b\\\\c/congeal.json", "a//b.png"]
+        listed = [ObjectInfo(name, 1, "t", None) for name in names]
+        monkeypatch.setattr(Location, "objects", lambda *_: iter(listed))
+        with Survey(memory_location, CatalogSettings()) as found:
+            assert found.images == 1
 
     def test_a_destination_is_no_source(self, memory_location: Location) -> None:
         claim(memory_location)
