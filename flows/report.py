@@ -61,12 +61,13 @@ def nothing_to_do(job: Job) -> dict[str, Any]:
 def sentence(facts: dict[str, Any]) -> str:
     """The facts of a run in a line, for a log."""
     images = facts["images"]
+    passed = facts["passed_over"]["total"]
+    passed_over = f"; {passed} passed over, see `congeal status`" if passed else ""
     begun = "Nothing to do:" if facts["up_to_date"] else f"Done in {facts['seconds']:.0f} s:"
     return (
         f"{begun} version {facts['version']} of {facts['destination']} has {images['ok']} images "
         f"({images['failed']} failed, {images['duplicate']} duplicate), {facts['clusters']} clusters "
-        f"({facts['failed_clusters']} failed), "
-        f"{facts['outliers']} outliers."
+        f"({facts['failed_clusters']} failed), {facts['outliers']} outliers{passed_over}."
     )
 
 

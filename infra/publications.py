@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
 
 from infra.commits import LAYOUT, Frozen, digest, newer
 from infra.conditions import require_conditional_puts
-from infra.errors import DamagedError, MissingError, UserError
+from infra.errors import DamagedError, MissingError, StorageError, UserError
 from infra.storage import Location
+
+NAME = "congeal.json"  # what makes a folder a destination
+SEARCHED = 10_000  # objects of a folder that is to become one
 
 
 class Publication(Frozen):
@@ -36,18 +40,20 @@ class Publication(Frozen):
 def claim(destination: Location, *, single_writer: bool = False) -> None:
     """Mark ``destination`` as one of congeal's.
 
-    Raises ``UserError`` if a newer congeal has written to it, or if its store does not keep conditional puts
-    and the user has not promised a ``single_writer``.
+    Raises ``UserError`` if a newer congeal has written to it, if it lies in another destination or has one in
+    it, or if its store does not keep conditional puts and the user has not promised a ``single_writer``.
     """
+    if not check_layout(destination):
+        _require_apart(destination)
     if not single_writer:
         require_conditional_puts(destination)
-    if not (destination / "congeal.json").put_if_absent(_encoded({"layout": LAYOUT})):
+    if not (destination / NAME).put_if_absent(_encoded({"layout": LAYOUT})):
         check_layout(destination)
 
 
 def check_layout(destination: Location) -> bool:
     """True if ``destination`` is one of congeal's; ``UserError`` if a newer congeal has written to it."""
-    place = destination / "congeal.json"
+    place = destination / NAME
     try:
         layout = int(json.loads(place.read_bytes())["layout"])
     except MissingError:
@@ -57,6 +63,33 @@ def check_layout(destination: Location) -> bool:
     if layout > LAYOUT:
         raise newer(place, layout)
     return True
+
+
+def is_destination(place: Location, folder: str = "") -> bool:
+    """True if ``folder`` of ``place`` is one of congeal's, of whatever version; False if nobody can tell."""
+    try:
+        return check_layout(place / folder if folder else place)
+    except (StorageError, DamagedError):
+        return False
+    except UserError:
+        return True
+
+
+def _require_apart(destination: Location) -> None:
+    """Raise ``UserError`` for a new destination that lies in another one or around another one."""
+    for outer in destination.above:
+        if is_destination(outer):
+            raise UserError(
+                f"The destination {destination} lies inside the destination {outer}: choose one beside it."
+            )
+    # What is new is empty, or nearly; a large folder of other things is not searched to its end.
+    for item in islice(destination.objects(follow_links=False), SEARCHED):
+        folder, _, name = item.path.rpartition("/")
+        if name == NAME and is_destination(destination, folder):
+            raise UserError(
+                f"The destination {destination} contains the destination {destination / folder}: choose one "
+                "beside it."
+            )
 
 
 def publish(

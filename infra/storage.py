@@ -93,15 +93,26 @@ class Location:
         return self.url.rstrip("/").rsplit("/", 1)[-1]
 
     @property
+    def above(self) -> list[Location]:
+        """The places that this one lies in, from the next to the outermost; links are followed, too."""
+        local = self.local_path()
+        if local is not None:
+            folders = [*local.parents, *local.resolve().parents]
+            return [Location(f"file://{folder}") for folder in dict.fromkeys(folders)]
+        *outer, _ = self._path.split("/")
+        names = ["/".join(outer[:count]) for count in range(len(outer), 0, -1)]
+        return [Location(f"{self.protocol}://{name}", self.options) for name in names]
+
+    @property
     def shared(self) -> bool:
         """False if only this process can see the place (``memory://``)."""
         return self.protocol != "memory"
 
     def contains(self, other: Location) -> bool:
-        """True if ``other`` is this place or lies below it; symbolic links are followed."""
+        """True if ``other`` is this place or lies below it, by its name or where symbolic links lead."""
         mine, its = self.local_path(), other.local_path()
-        if mine is not None and its is not None:
-            return its.resolve().is_relative_to(mine.resolve())
+        if mine is not None and its is not None and its.resolve().is_relative_to(mine.resolve()):
+            return True
         return f"{other.url}/".startswith(f"{self.url}/")
 
     def local_path(self) -> Path | None:

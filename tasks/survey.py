@@ -15,6 +15,8 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from infra.errors import UserError
+from infra.publications import NAME as DESTINATION
+from infra.publications import is_destination
 from infra.settings import CatalogSettings
 from infra.storage import Location, ObjectInfo, Skipped
 from tasks.passed_over import (
@@ -78,7 +80,11 @@ class Survey:
         endings = {ending.lower() for ending in settings.extensions}
         batch: list[Entry] = []
         unknown: list[str] = []  # names that say nothing
+        marked: list[str] = []  # folders that may be destinations
         for item in self.source.objects(self.pass_over, settings.follow_links):
+            folder, _, name = item.path.rpartition("/")
+            if name == DESTINATION:
+                marked.append(folder)
             suffix = PurePosixPath(item.path).suffix.lower()
             if suffix not in endings or companion(item.path) or needs_extra(item.path):
                 self.others += 1
@@ -91,15 +97,35 @@ class Survey:
                         self.passed_over.add(item.path, NOT_LOOKED_INTO)
                 continue
             entry = _entry(item)
-            self.images += 1
-            self._sum = (self._sum + _number(f"{entry.path}\0{entry.bytes}\0{entry.token}", 16)) % MODULUS
+            self._count(entry)
             batch.append(entry)
             if len(batch) == BATCH_ROWS:
                 insert(self._connection, "listing", _table(batch))
                 batch.clear()
         insert(self._connection, "listing", _table(batch))
+        results = tuple(f"{folder}/" for folder in marked if self._without_destination(folder))
+        unknown = [path for path in unknown if not path.startswith(results)]
         for path, reason in look_into(self.source, unknown):
             self.passed_over.add(path, reason)
+
+    def _without_destination(self, folder: str) -> bool:
+        """Leave out a folder that holds results, not photographs. Raises UserError if it is the source."""
+        if not is_destination(self.source, folder):
+            return False
+        if not folder:
+            raise UserError(
+                f"The source {self.source.url} is a destination of congeal: name the photographs' place."
+            )
+        self.pass_over(Skipped(folder, "a destination of congeal: results are no photographs"))
+        self._connection.execute("DELETE FROM listing WHERE starts_with(path, ?)", [folder + "/"])
+        self.images = self._sum = 0
+        for row in rows(self._connection, "SELECT path, bytes, token, etag, fault FROM listing"):
+            self._count(Entry(*row))
+        return True
+
+    def _count(self, entry: Entry) -> None:
+        self.images += 1
+        self._sum = (self._sum + _number(f"{entry.path}\0{entry.bytes}\0{entry.token}", 16)) % MODULUS
 
     def pass_over(self, skipped: Skipped) -> None:
         """Note something of the source that is left out, and why."""
@@ -115,6 +141,14 @@ class Survey:
         """Raise UserError, naming source and cure, unless there is at least one candidate image."""
         if self.images:
             return
+        if self.passed_over:
+            first = self.passed_over[0]
+            count = self.passed_over_count
+            counted = "1 thing was" if count == 1 else f"{count} things were"
+            raise UserError(
+                f"The source {self.source.url} holds no image: {counted} passed over, the first {first.path} "
+                f"({first.reason})."
+            )
         if self.others == 0:
             if not self.source.is_prefix() and not self.source.exists():
                 raise UserError(f"The source {self.source.url} does not exist: check the path or URL.")
