@@ -58,10 +58,10 @@ def sentence(facts: dict[str, Any]) -> str:
     """The facts of a run in a line, for a log."""
     images = facts["images"]
     begun = "Nothing to do:" if facts["up_to_date"] else f"Done in {facts['seconds']:.0f} s:"
+    lost = f" ({facts['failed_clusters']} failed)" if facts["failed_clusters"] else ""
     return (
         f"{begun} version {facts['version']} of {facts['destination']} has {images['ok']} images "
-        f"({images['failed']} failed, {images['duplicate']} duplicate), {facts['clusters']} clusters "
-        f"({facts['failed_clusters']} failed), "
+        f"({images['failed']} failed, {images['duplicate']} duplicate), {facts['clusters']} clusters{lost}, "
         f"{facts['outliers']} outliers."
     )
 

@@ -23,7 +23,7 @@ def show_run(report: dict[str, Any], console: Console) -> None:
     _counts(report, console)
     destination = report["destination"].removeprefix("file://")
     console.print("Where to look:", highlight=False)
-    for command in _commands(destination, report["images"]["failed"] + report["failed_clusters"]):
+    for command in _commands(destination, report["images"]["failed"] + report.get("failed_clusters", 0)):
         console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -59,7 +59,7 @@ def show_rows(columns: list[str], rows: list[tuple[Any, ...]], console: Console)
 
 def _counts(report: dict[str, Any], console: Console) -> None:
     images = report["images"]
-    failed = f" ({report['failed_clusters']:,} failed)" if report["failed_clusters"] else ""
+    failed = f" ({report['failed_clusters']:,} failed)" if report.get("failed_clusters") else ""
     console.print(
         f"images: {images['ok']:,} ok, {images['failed']:,} failed, {images['duplicate']:,} duplicate · "
         f"clusters: {report['clusters']:,}{failed} · outliers: {report['outliers']:,}",
