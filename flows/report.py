@@ -64,10 +64,11 @@ def sentence(facts: dict[str, Any]) -> str:
     passed = facts["passed_over"]["total"]
     passed_over = f"; {passed} passed over, see `congeal status`" if passed else ""
     begun = "Nothing to do:" if facts["up_to_date"] else f"Done in {facts['seconds']:.0f} s:"
+    lost = f" ({facts['failed_clusters']} failed)" if facts["failed_clusters"] else ""
     return (
         f"{begun} version {facts['version']} of {facts['destination']} has {images['ok']} images "
-        f"({images['failed']} failed, {images['duplicate']} duplicate), {facts['clusters']} clusters "
-        f"({facts['failed_clusters']} failed), {facts['outliers']} outliers{passed_over}."
+        f"({images['failed']} failed, {images['duplicate']} duplicate), {facts['clusters']} clusters{lost}, "
+        f"{facts['outliers']} outliers{passed_over}."
     )
 
 

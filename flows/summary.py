@@ -26,7 +26,7 @@ def show_run(report: dict[str, Any], console: Console) -> None:
         console.print(report["iceberg_fault"], markup=False, highlight=False, soft_wrap=True)
     destination = report["destination"].removeprefix("file://")
     console.print("Where to look:", highlight=False)
-    for command in _commands(destination, report["images"]["failed"] + report["failed_clusters"]):
+    for command in _commands(destination, report["images"]["failed"] + report.get("failed_clusters", 0)):
         console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -53,7 +53,7 @@ def show_status(report: dict[str, Any], console: Console) -> None:
 
 def _counts(report: dict[str, Any], console: Console) -> None:
     images = report["images"]
-    failed = f" ({report['failed_clusters']:,} failed)" if report["failed_clusters"] else ""
+    failed = f" ({report['failed_clusters']:,} failed)" if report.get("failed_clusters") else ""
     console.print(
         f"images: {images['ok']:,} ok, {images['failed']:,} failed, {images['duplicate']:,} duplicate · "
         f"clusters: {report['clusters']:,}{failed} · outliers: {report['outliers']:,}",

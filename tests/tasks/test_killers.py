@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from growing import grown
+from rich.console import Console
 from sample_runs import folder, photographs, picture, results, run, tiny, units
 from typer.testing import CliRunner
 
@@ -20,6 +22,8 @@ import tasks.atlases
 import tasks.catalog
 import tasks.features
 from flows.cli import app
+from flows.report import sentence
+from flows.summary import show_run
 from infra.commits import Marker
 from infra.errors import UserError
 from infra.storage import Location
@@ -201,7 +205,7 @@ def test_a_cluster_that_kills_has_a_row_and_the_others_their_atlases(tmp_path: P
     with pytest.raises(UserError):
         collection.transfer(image, [[1, 1]], rows["image_id"].iloc[1])
     said = status(Location.parse(out))
-    assert [entry["cluster_id"] for entry in said["failed_clusters"]] == [first]
+    assert [entry["cluster_id"] for entry in said["cluster_failures"]] == [first]
     # With more memory, all is as if it had been there from the first.
     facts = run(source, out, retried(grown(weights)))
     assert facts["failed_clusters"] == 0
@@ -263,22 +267,17 @@ def test_an_image_that_kills_in_the_pictures_is_left_out_of_them(
     sound(out)
 
 
-def test_the_command_says_what_failed_and_ends_well(
+def test_the_summary_and_the_status_name_what_failed(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.collection.as_task_run", lambda _, function, *rest: function(*rest))
-    shutil.copytree(folder(tmp_path / "files", photographs()), tmp_path / "source")
     in_features(monkeypatch)
     in_atlases(monkeypatch)
-    from sample_runs import chosen
-
-    sets = [part for text in chosen(weights) for part in ("--set", text)]
-    places = [str(tmp_path / "source"), str(tmp_path / "out")]
-    done = CliRunner().invoke(app, ["run", *places, *sets])
-    assert done.exit_code == 0, done.output
-    assert "images: 9 ok, 1 failed, 0 duplicate" in done.output
-    assert "clusters: 1 (1 failed)" in done.output
-    said = CliRunner().invoke(app, ["status", places[1]])
-    assert said.exit_code == 0
-    assert NAME in said.output
-    assert said.output.count("engine.retry_failed=true") == 2
+    facts = run(folder(tmp_path / "source", photographs()), tmp_path / "out", tiny(weights))
+    console = Console(file=io.StringIO(), width=200)
+    show_run(facts, console)
+    assert "9 ok, 1 failed, 0 duplicate · clusters: 1 (1 failed)" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "1 clusters (1 failed)" in sentence(facts)
+    done = CliRunner().invoke(app, ["status", str(tmp_path / "out")])
+    assert done.exit_code == 0
+    assert NAME in done.output
+    assert done.output.count(REASON) == 2
