@@ -123,7 +123,7 @@ def require_congeal(client: Any, address: str) -> None:
     try:
         client.run_on_scheduler(own)
         client.run(own)
-    except ModuleNotFoundError as fault:
+    except (ModuleNotFoundError, AttributeError) as fault:  # there is none, or another version
         raise UserError(
             f"The Dask scheduler at {address} or one of its workers cannot import Congeal ({fault}): "
             "install there what is installed here."
