@@ -13,7 +13,7 @@ from documented import commands
 from prefect_server import Server, served, until
 from sample_runs import chosen, folder, photographs
 
-pytestmark = [pytest.mark.prefect, pytest.mark.xdist_group("prefect-server"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.prefect, pytest.mark.xdist_group("prefect-server"), pytest.mark.timeout(1800)]
 NIGHTLY = ("--no-prompt", "deploy", "--prefect-file", "examples/deployment/nightly.yaml", "--all")
 
 
@@ -43,7 +43,7 @@ def test_a_deployment_with_a_cron_gets_runs(prefect_server: Server, nightly: Pat
     assert not schedule["active"]
     assert prefect_server.runs("nightly") == []
     prefect_server.prefect("deployment", "schedule", "resume", "collection/nightly", schedule["id"])
-    runs = until(lambda: prefect_server.runs("nightly"), 60)
+    runs = until(lambda: prefect_server.runs("nightly"), 300)
     assert {run["state_type"] for run in runs} == {"SCHEDULED"}
     assert all(run["auto_scheduled"] for run in runs)
     assert {run["expected_start_time"][11:16] for run in runs} == {"02:17"}
