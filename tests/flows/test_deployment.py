@@ -15,6 +15,8 @@ from sample_runs import chosen, folder, photographs
 
 pytestmark = [pytest.mark.prefect, pytest.mark.xdist_group("prefect-server"), pytest.mark.timeout(1800)]
 NIGHTLY = ("--no-prompt", "deploy", "--prefect-file", "examples/deployment/nightly.yaml", "--all")
+# Commands that the prose names without their arguments.
+NAMED_ALONE = ("deploy", "deployment run", "automation create")
 
 
 @pytest.fixture(scope="module")
@@ -149,14 +151,14 @@ def test_the_documented_commands_work_in_their_order(tmp_path: Path, weights: Pa
     with served(tmp_path / "server") as server, ExitStack() as running:
         for command in commands():
             text = " ".join(command.words[1:])
-            if command.page != "deployment.md" or text in ("deploy", "deployment run") or text in done:
+            if command.page != "deployment.md" or text in done or text in NAMED_ALONE:
                 continue
             done.append(text)
             if text.startswith("server start"):
                 continue  # as `served` has it
             if text.startswith("worker start"):
-                assert text == "worker start --pool congeal-pool"
-                running.enter_context(server.worker())
+                if command.block:
+                    running.enter_context(server.worker())
                 continue
             words = [
                 f"settings={fast}" if word.startswith("settings=") else word for word in command.words[1:]
