@@ -60,11 +60,20 @@ class Server:
 
     def get(self, path: str) -> Any:
         """What the API answers to a GET."""
-        return httpx.get(f"{self.api}/{path}", timeout=60).raise_for_status().json()
+        return self._answer("GET", path).raise_for_status().json()
 
     def post(self, path: str, body: dict[str, Any]) -> httpx.Response:
         """The API's answer to a POST."""
-        return httpx.post(f"{self.api}/{path}", json=body, timeout=60)
+        return self._answer("POST", path, body)
+
+    def _answer(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
+        def answer() -> httpx.Response | None:
+            found = httpx.request(method, f"{self.api}/{path}", json=body, timeout=60)
+            # What it says while its SQLite is busy; Prefect's own client tries again, too.
+            return None if found.status_code == 503 else found
+
+        found: httpx.Response = until(lambda: (given := answer()) is not None and [given])[0]
+        return found
 
     def deployment(self, name: str) -> dict[str, Any]:
         """A deployment of the flow `collection`, as the API shows it."""
