@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 from known_collection import BIRDS, known, maps_of
-from sample_runs import finished, weights
+from sample_runs import aligned, weights
 
 import congeal
 from congeal.errors import CongealError
 from congeal.transfer import from_atlas
 from infra.errors import UserError
 
-__all__ = ["finished", "known", "weights"]
+__all__ = ["aligned", "known", "weights"]
 
 POINTS = np.array([[32.0, 30.0], [40.0, 35.0]])  # of a/0.png, 80 x 60
 FITTING = ["a/0.png", "a/1.png", "a/2.png", "a/3.png"]
@@ -96,8 +96,8 @@ def test_landmarks_of_the_atlas(opened: Any) -> None:
         opened.landmarks([[0, 0], [0, 1.5]], atlas=BIRDS)
 
 
-def test_landmarks_of_the_atlas_are_those_of_the_index(finished: Path) -> None:
-    opened = congeal.open(finished / "destination")
+def test_landmarks_of_the_atlas_are_those_of_the_index(aligned: Path) -> None:
+    opened = congeal.open(aligned / "destination")
     cluster = opened.clusters["cluster_id"][0]
     index = opened.correspondences(cluster=cluster, image="a/1.png")
     found = opened.landmarks(index[["u", "v"]].to_numpy(), atlas=cluster, to=["a/1.png"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sample_runs import finished, folder, photographs, run, tiny, weights
+from sample_runs import aligned, finished, folder, photographs, run, tiny, weights
 
 import congeal
 from congeal.errors import CongealError
@@ -15,12 +15,12 @@ from infra.errors import UserError
 from infra.settings import StorageSettings
 from infra.storage import Location
 
-__all__ = ["finished", "weights"]
+__all__ = ["aligned", "finished", "weights"]
 
 
 @pytest.fixture(scope="module")
-def opened(finished: Path) -> Any:
-    return congeal.open(finished / "destination")
+def opened(aligned: Path) -> Any:
+    return congeal.open(aligned / "destination")
 
 
 def test_importing_the_package_is_light() -> None:

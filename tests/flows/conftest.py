@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from sample_runs import finished, weights
+from sample_runs import aligned, finished, weights
 
-__all__ = ["finished", "weights"]
+__all__ = ["aligned", "finished", "weights"]
