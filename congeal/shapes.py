@@ -72,9 +72,9 @@ def measured(table: pa.Table, components: int | None, rigid: Collection[str] = f
     whole = [number for number, count in enumerate(unknown) if not count]
     if len(whole) < 2 and components != 0 and copied.any():
         raise UserError(
-            f"The maps of {int(copied.any(1).sum())} of {len(images)} images are rigid: they move, turn and "
-            "scale, so that landmarks carried by them are copies of one shape, in which nothing varies; mark "
-            "the landmarks on two images or more by hand, or ask for sizes alone (components=0)."
+            f"The landmarks of {int(copied.any(1).sum())} of {len(images)} images were carried by rigid "
+            "maps, which move, turn and scale: they are copies of one shape, in which nothing varies; mark "
+            "them by hand on two images or more, or ask for sizes alone (components=0)."
         )
     if len(whole) < 2:
         raise UserError(f"Of {len(images)} images {len(whole)} have all landmarks: two are the least.")

@@ -130,6 +130,17 @@ def finished(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Path:
     return home
 
 
+@pytest.fixture(scope="session")
+def aligned(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Path:
+    """The same, in which points can be carried: random weights see little that such small pictures share."""
+    home: Path = tmp_path_factory.mktemp("aligned")
+    files = photographs() | {"broken.jpg": b"no image", "a/copy of 0.png": picture(0, 0)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("congeal.settling.COMMON", 0.0)
+        run(folder(home / "source", files), home / "destination", tiny(weights))
+    return home
+
+
 def results(place: Path | Location) -> dict[str, str]:
     """SHA-256 of every table, array and picture in a destination, by path; of markers what no time enters."""
     place = Location.parse(str(place)) if isinstance(place, Path) else place

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 from known_collection import BIRDS, known, maps_of
-from sample_runs import finished, weights
+from sample_runs import aligned, weights
 
 import congeal
 from congeal.errors import CongealError
 from congeal.transfer import from_atlas
 from infra.errors import UserError
 
-__all__ = ["finished", "known", "weights"]
+__all__ = ["aligned", "known", "weights"]
 
 POINTS = np.array([[32.0, 30.0], [40.0, 35.0]])  # of a/0.png, 80 x 60
 FITTING = ["a/0.png", "a/1.png", "a/2.png", "a/3.png"]
@@ -96,8 +96,8 @@ def test_landmarks_of_the_atlas(opened: Any) -> None:
         opened.landmarks([[0, 0], [0, 1.5]], atlas=BIRDS)
 
 
-def test_landmarks_of_the_atlas_are_those_of_the_index(finished: Path) -> None:
-    opened = congeal.open(finished / "destination")
+def test_landmarks_of_the_atlas_are_those_of_the_index(aligned: Path) -> None:
+    opened = congeal.open(aligned / "destination")
     cluster = opened.clusters["cluster_id"][0]
     index = opened.correspondences(cluster=cluster, image="a/1.png")
     found = opened.landmarks(index[["u", "v"]].to_numpy(), atlas=cluster, to=["a/1.png"])
@@ -145,18 +145,56 @@ def test_landmarks_that_make_no_sense(opened: Any) -> None:
 def test_shapes_of_landmarks(opened: Any) -> None:
     marks = np.array([[30.0, 25.0], [40.0, 25.0], [40.0, 35.0], [30.0, 35.0]])
     table = opened.landmarks(marks, "a/0.png")
-    # Similarities are what Procrustes alignment takes out.
-    measured = opened.shapes(table, components=1)
+    # Similarities are what Procrustes alignment takes out: such maps carry size, and nothing else of a shape.
+    measured = opened.shapes(table, components=0)
     np.testing.assert_allclose(measured.shapes.distances, 0, atol=1e-4)
     sizes = measured.table.set_index("image")["size"]
     assert sizes["a/0.png"] == pytest.approx(np.sqrt(200))
     assert sizes["a/1.png"] == pytest.approx(2 * np.sqrt(200), rel=1e-4)
-    assert list(measured.table.columns) == ["image", "size", "distance", "pc1"]
+    assert list(measured.table.columns) == ["image", "size", "distance"]
     table.loc[(table["image"] == "a/2.png") & (table["point"] == 2), ["x", "y"]] = np.nan
-    measured = opened.shapes(table)
+    measured = opened.shapes(table, components=0)
     assert measured.left_out == {"a/2.png": 1}
     assert measured.images == ("a/0.png", "a/1.png", "a/3.png")
     with pytest.raises(UserError, match="no column point"):
         opened.shapes(table.drop(columns="point"))
     with pytest.raises(UserError, match="have all landmarks: two are the least"):
         opened.shapes(table[table["image"] == "a/0.png"])
+
+
+@pytest.mark.parametrize("components", [None, 1, 4])
+def test_of_what_rigid_maps_carry_there_are_no_components(opened: Any, components: int | None) -> None:
+    marks = np.array([[30.0, 25.0], [40.0, 25.0], [40.0, 35.0], [30.0, 35.0]])
+    table = opened.landmarks(marks, "a/0.png")
+    with pytest.raises(
+        UserError, match=r"of 3 of 4 images .* by rigid maps, .* copies of one shape"
+    ) as caught:
+        opened.shapes(table, components)
+    assert "\n" not in str(caught.value)
+    # Nor of what comes from the atlas, or where nobody says where it comes from.
+    with pytest.raises(UserError, match="of 4 of 4 images were carried by rigid maps"):
+        opened.shapes(opened.landmarks([[-0.3, -0.3], [0.3, -0.3], [0.0, 0.4]], atlas=BIRDS), components)
+    with pytest.raises(UserError, match="the same but for place, turn and size: nothing varies"):
+        opened.shapes(table.drop(columns="origin"), components)
+
+
+def test_shapes_that_were_marked_by_hand_are_measured_whatever_the_maps(opened: Any) -> None:
+    marks = np.array([[30.0, 25.0], [40.0, 25.0], [40.0, 35.0], [30.0, 35.0]])
+    others = np.stack([marks, marks + np.array([[3.0, 0.0], [0, 0], [0, 0], [0, 5.0]]), marks[::-1] * 0.8])
+    table = opened.landmarks(others, ["a/0.png", "a/2.png", "a/3.png"])
+    measured = opened.shapes(table)
+    assert measured.images == ("a/0.png", "a/2.png", "a/3.png")
+    # What was carried to the fourth says nothing of its shape.
+    assert measured.left_out == {"a/1.png": 4}
+    assert measured.space.share[0] > 0.5
+    assert measured.space.components.shape == (2, 4, 2)
+    # One of them with a landmark that somebody else knows: it is a copy there.
+    gap = others.copy()
+    gap[2, 1] = np.nan
+    measured = opened.shapes(opened.landmarks(gap, ["a/0.png", "a/2.png", "a/3.png"]))
+    assert measured.left_out == {"a/1.png": 4, "a/3.png": 1}
+    # Marks of images that are not known here are whoever's.
+    strangers = table.assign(image="z/" + table["image"].astype(str), origin=None)
+    with pytest.raises(UserError, match="by rigid maps"):
+        opened.shapes(table[table["image"].isin(["a/0.png", "a/1.png"])])
+    assert len(opened.shapes(strangers).images) == 4

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sample_runs import finished, folder, photographs, run, tiny, weights
+from sample_runs import aligned, finished, folder, photographs, run, tiny, weights
 
 import congeal
 from congeal.errors import CongealError
@@ -15,12 +15,12 @@ from infra.errors import UserError
 from infra.settings import StorageSettings
 from infra.storage import Location
 
-__all__ = ["finished", "weights"]
+__all__ = ["aligned", "finished", "weights"]
 
 
 @pytest.fixture(scope="module")
-def opened(finished: Path) -> Any:
-    return congeal.open(finished / "destination")
+def opened(aligned: Path) -> Any:
+    return congeal.open(aligned / "destination")
 
 
 def test_importing_the_package_is_light() -> None:
@@ -86,10 +86,11 @@ def test_images_without_maps_get_a_sentence(
     labels = np.array([0, 0, 0, 0, 1, 1, 1, 1, -1, -1], np.int32)
     split = Sorting(labels, np.array([0, 4], np.int32), np.zeros(10, np.float32))
     monkeypatch.setattr(clusters, "sort", lambda *_: split)
+    monkeypatch.setattr("congeal.settling.COMMON", 0.0)
     run(finished / "source", tmp_path / "out", tiny(weights))
     opened = congeal.open(tmp_path / "out")
     images = opened.images
-    outlier = images[images["outlier"] == True]["uri"].iloc[0]  # noqa: E712 - the column has missing values
+    outlier = images[(images["status"] == "ok") & images["cluster_id"].isna()]["uri"].iloc[0]
     first, second = (group["uri"].iloc[0] for _, group in images.groupby("cluster_id"))
     for source, target, words in (
         ("nowhere.png", first, "no image 'nowhere.png'"),
@@ -157,8 +158,14 @@ def test_an_opened_version_stays_what_it_was(tmp_path: Path, weights: Path) -> N
 
 @pytest.mark.s3
 def test_a_destination_on_s3(
-    tmp_path: Path, weights: Path, s3_location: Location, s3_settings: StorageSettings, s3_endpoint: str
+    tmp_path: Path,
+    weights: Path,
+    s3_location: Location,
+    s3_settings: StorageSettings,
+    s3_endpoint: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("congeal.settling.COMMON", 0.0)
     source = folder(tmp_path / "source", photographs(2))
     run(source, s3_location, tiny(weights, storage=s3_settings))
     opened = congeal.open(s3_location.url, endpoint_url=s3_endpoint)

@@ -180,10 +180,10 @@ def test_verify_exits_with_1_for_a_fault(finished: Path, tmp_path: Path) -> None
     assert len(facts["faults"]) == 1
 
 
-def test_transfer_carries_other_columns_along(finished: Path, tmp_path: Path) -> None:
+def test_transfer_carries_other_columns_along(aligned: Path, tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("name, X ,y\nbeak,30,31\n007,40.5,35\n")
     images = ("--from", "a/0.png", "--to", "a/1.png")
-    common = ("transfer", finished / "destination", *images, "--points", tmp_path / "in.csv")
+    common = ("transfer", aligned / "destination", *images, "--points", tmp_path / "in.csv")
     result = call(*common)
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
@@ -208,11 +208,11 @@ def test_transfer_carries_other_columns_along(finished: Path, tmp_path: Path) ->
         ("x,y\n1,2\n-50,2\n", "lies outside"),
     ],
 )
-def test_points_that_cannot_be_used(finished: Path, tmp_path: Path, content: str | None, words: str) -> None:
+def test_points_that_cannot_be_used(aligned: Path, tmp_path: Path, content: str | None, words: str) -> None:
     if content is not None:
         (tmp_path / "in.csv").write_text(content)
     images = ("--from", "a/0.png", "--to", "a/1.png")
-    result = call("transfer", finished / "destination", *images, "--points", tmp_path / "in.csv")
+    result = call("transfer", aligned / "destination", *images, "--points", tmp_path / "in.csv")
     assert result.exit_code == 1
     assert words in result.stderr
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
 from growing import story
-from sample_runs import finished, weights
+from sample_runs import aligned, finished, weights
 
-__all__ = ["finished", "story", "weights"]
+__all__ = ["aligned", "finished", "story", "weights"]

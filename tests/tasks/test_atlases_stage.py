@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from sample_runs import run, tiny
+from sample_runs import folder, photographs, run, tiny
 
+import congeal
 from congeal.coordinates import Frame
 from infra.arrays import open_group
 from infra.commits import Marker, find_marker, outputs_location
 from infra.storage import Location
 from infra.tables import ALIGNMENTS, dataset
+from tasks.atlas_files import read, with_cycle_error
 from tasks.previews import columns_for
 from tasks.reading import Unreadable
 
@@ -58,6 +61,56 @@ def test_forward_maps_are_pixels_of_each_image(finished: Path) -> None:
         errors += list(np.abs(frame.to_frame(back) - cells).max(-1))
     assert len(errors) > 50
     assert np.median(errors) < 0.05
+
+
+def test_the_published_cycle_error_is_that_of_the_stored_maps(finished: Path) -> None:
+    """From its parts, without the code that made it: along the forward map, back along the backward one."""
+    from congeal.transfer import interpolate
+
+    marker, outputs, group = atlas(finished / "destination")
+    salient = group["atlas/saliency"][:] > 0.3
+    side = (2 * np.arange(16) + 1) / 16 - 1
+    starts = np.stack(np.meshgrid(side, side), -1)[salient]
+    rows = dataset([outputs / "alignment.parquet"], ALIGNMENTS).to_table().to_pylist()
+    told = {row["image_id"]: row["cycle_error"] for row in rows}
+    sound = {row["image_id"] for row in rows if not row["outlier"]}
+    found = {}
+    for at, (name, size) in enumerate(zip(group.attrs["image_ids"], group.attrs["sizes"], strict=True)):
+        places = Frame(*size).to_frame(np.float64(group["maps/forward"][at][salient]))
+        inside = (np.abs(places) <= 1).all(-1)
+        ends = interpolate(group["maps/backward"][at], places[inside])
+        found[name] = np.hypot(*(ends - starts[inside]).T).mean()
+    assert found == pytest.approx(told, rel=1e-5)
+    assert all(0 <= error < 0.05 for error in found.values())
+    if sound:
+        median = np.median([found[name] for name in sound])
+        assert marker.record["cycle_error"] == pytest.approx(median, rel=1e-5)
+
+
+def test_a_disturbed_map_is_seen_in_what_is_stored(finished: Path) -> None:
+    marker, outputs, _ = atlas(finished / "destination")
+    stored = read(outputs, marker.record["margin"], marker.record["medoid_image_id"])
+    before = stored.figures["cycle_error"]
+    images = {name: data.copy() for name, data in stored.images.items()}
+    images["maps/backward"][2] += np.float32([0.3, 0.0])
+    after = with_cycle_error(replace(stored, images=images)).figures["cycle_error"]
+    assert after[2] == pytest.approx(before[2] + 0.3, abs=0.1)
+    np.testing.assert_array_equal(np.delete(after, 2), np.delete(before, 2))
+
+
+@pytest.mark.parametrize("sides", [(1, 1), (1, 8), (2, 1), (2, 2)])
+def test_the_smallest_atlases_can_be_asked(tmp_path: Path, weights: Path, sides: tuple[int, int]) -> None:
+    source = folder(tmp_path / "source", photographs(2))
+    more = (f"atlases.resolution={sides[0]}", f"atlases.map_resolution={sides[1]}", "index.lattice=1")
+    run(source, tmp_path / "out", tiny(weights, *more))
+    opened = congeal.open(tmp_path / "out")
+    assert opened.maps("a/0.png").forward.shape == (sides[0], sides[0], 2)
+    assert opened.maps("a/0.png").backward.shape == (sides[1], sides[1], 2)
+    assert len(opened.correspondences()) == 4
+    if opened.clusters["status"].tolist() == ["ok"]:
+        assert opened.transfer("a/0.png", [[20.0, 20.0]], "b/1.png").notna().all(axis=None)
+        (carried,) = opened.propagate(np.ones((60, 80), bool), "a/0.png", to=["b/1.png"])
+        assert carried.pixels.shape == (84, 64)
 
 
 def test_every_image_has_a_row(finished: Path) -> None:

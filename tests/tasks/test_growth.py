@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from growing import Story, apart, by_uri, grown, made, move, newcomers, noise, points, retold
@@ -15,7 +18,8 @@ from sample_runs import folder, photographs, picture, results, run
 import congeal
 from infra.commits import Marker, UnitAddress
 from infra.storage import Location
-from tasks import atlases, stage
+from tasks import atlas_files, atlases, stage, versions
+from tasks.atlas_files import Stored
 from tasks.prune import prune
 from tasks.verify import verify
 
@@ -253,3 +257,39 @@ def test_one_cluster_for_everything_takes_everybody_in(tmp_path: Path, weights: 
     last = congeal.open(tmp_path / "out")
     assert last.clusters["n_images"].tolist() == [8]
     assert last.clusters["cluster_id"].tolist() == first["cluster_id"].tolist()
+
+
+def test_an_atlas_of_an_earlier_version_grows_and_its_cycle_errors_are_of_the_maps(
+    story: Story, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its maps stay as they are to the last bit, and so does the version that it belongs to."""
+    source = folder(tmp_path / "source", photographs(8))
+    (version,) = versions.SAME_MAPS
+
+    def otherwise(stored: Stored) -> Stored:
+        return replace(stored, figures={**stored.figures, "cycle_error": np.full(len(stored.members), 0.5)})
+
+    with monkeypatch.context() as patch:
+        patch.setitem(versions.VERSIONS, versions.ATLASES, version)
+        patch.setattr(atlases, "VERSION", version)
+        patch.setattr(atlases, "scope", partial(atlases.scope, version=version))
+        patch.setattr(atlas_files, "with_cycle_error", otherwise)
+        run(source, tmp_path / "out", grown(weights))
+    before = congeal.open(tmp_path / "out")
+    assert set(before.alignments["cycle_error"]) == {0.5}
+    folder(source, {name: data for name, data in photographs(9).items() if "8" in name})
+    facts = run(source, tmp_path / "out", grown(weights))
+    after, older = congeal.open(tmp_path / "out"), congeal.open(tmp_path / "out", version="1")
+    assert by_uri(after)[by_uri(before).index].equals(by_uri(before))
+    kept = points(before)
+    pd.testing.assert_frame_equal(points(after).loc[kept.index], kept)
+    roles = after.alignments.set_index("image_id")["role"]
+    came = after.images.set_index("uri")["image_id"]
+    assert set(roles[came[["a/8.png", "b/8.png"]]]) == {"newcomer"}
+    # Who was there has the same definition as who came, and nobody the old one.
+    assert after.alignments["cycle_error"].max() < 0.1
+    assert set(older.alignments["cycle_error"]) == {0.5}
+    assert facts["version"] == 2
+    for number in ("1", "2"):
+        assert verify(Location.parse(tmp_path / "out"), version=number)["faults"] == []
+    assert run(source, tmp_path / "out", grown(weights))["up_to_date"]

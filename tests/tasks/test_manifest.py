@@ -63,3 +63,20 @@ def test_a_unit_that_is_gone(memory_location: Location) -> None:
     (memory_location / f"stages/index/{publication.units['index'][0]}").delete()
     with pytest.raises(UserError, match="vanished while it was used: run again"):
         manifest(memory_location, publication)
+
+
+def test_one_that_an_earlier_schema_wrote_describes_its_files_in_its_own_words(tmp_path: Path) -> None:
+    place = Location.parse(tmp_path)
+    publication = known_index(place)
+    file = place / "published/tables.json"
+    facts = json.loads(file.read_bytes())
+    facts["tables"]["alignments"]["columns"][0]["description"] = "as it was said once"
+    file.write_bytes(json.dumps(facts).encode())
+    assert not described(place, publication)
+    file.write_bytes(json.dumps(facts | {"schema_version": 2}).encode())
+    assert described(place, publication)
+    facts["tables"]["alignments"]["files"].pop()
+    file.write_bytes(json.dumps(facts | {"schema_version": 2}).encode())
+    assert not described(place, publication)
+    file.write_bytes(b'{"schema_version": 2}')
+    assert not described(place, publication)
