@@ -47,6 +47,7 @@ def depth(name: str, data: bytes, image: ImageFile.ImageFile) -> int:
     return 16 if image.mode in DEEP_GREY else 8
 
 
+@np.errstate(all="ignore")
 def deep_samples(name: str, data: bytes, image: ImageFile.ImageFile, bits: int) -> Samples:
     """The samples of a loaded image of more than 8 bits.
 

@@ -49,6 +49,8 @@ class Samples:
     inverted: bool = False
 
 
+# A signalling NaN, or a number too large for its new type, is no fault of the program.
+@np.errstate(all="ignore")
 def eight_bits(samples: Samples, given: Range | None = None) -> Pixels:
     """The samples as uint8 [h, w] or [h, w, 3]: `given` or the found range to 0-255, the rest clipped.
 
@@ -75,6 +77,7 @@ def eight_bits(samples: Samples, given: Range | None = None) -> Pixels:
     return pixels
 
 
+@np.errstate(all="ignore")
 def value_range(samples: Samples) -> Range:
     """The values that become black and white; equal if there is nothing to tell apart."""
     found = _sampled(samples)

@@ -54,7 +54,7 @@ def inspect(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS, min_side: int = D
     """
     name, image = open_image(data, max_pixels, min_side)
     width, height = image.size
-    bits = depth(name, data, image)
+    bits = _depth(name, data, image)
     if name == "JPEG":
         # One eighth of the scale skips most of the arithmetic, yet every byte is still entropy-decoded.
         image.draft(None, (1, 1))
@@ -80,7 +80,7 @@ def decode(
     original's, so that frame coordinates are those of the original. Raises `ImageError` as `inspect` does.
     """
     name, image = open_image(data, max_pixels, min_side)
-    bits = depth(name, data, image)
+    bits = _depth(name, data, image)
     if name == "JPEG" and target is not None:
         _draft(image, target)
     load(name, image)
@@ -129,6 +129,13 @@ def _span(pad: float, length: int, side: int, size: int) -> tuple[int, int, floa
         return first, size - first, 0.0, float(length)
     begin = first * unit - pad
     return first, size - first, max(begin, 0.0), min(length - begin, float(length))
+
+
+def _depth(name: str, data: bytes, image: ImageFile.ImageFile) -> int:
+    try:
+        return depth(name, data, image)
+    except PILLOW_ERRORS as error:
+        raise ImageError(f"damaged {name} file: {shortened(error)}") from error
 
 
 def _draft(image: ImageFile.ImageFile, target: int) -> None:

@@ -7,6 +7,7 @@ is loaded.
 from __future__ import annotations
 
 import io
+import logging
 import math
 import zlib
 from typing import Any
@@ -86,7 +87,7 @@ class WideTiff(ImageFile.ImageFile):
                 raise OSError(f"its samples are {values.shape}, not what its header says")
             self.values = values
             grey = values if values.ndim == 2 else values[..., 0]
-            with np.errstate(over="ignore"):
+            with np.errstate(all="ignore"):
                 picture = Image.fromarray(grey.astype(np.float32))
             self.im = picture.im if self._mode == "F" else Image.new("RGB", self._size).im
         return Image.Image.load(self)
@@ -127,6 +128,9 @@ def open_wide(data: bytes) -> WideTiff | None:
         import tifffile  # noqa: F401 - is it there?
     except ImportError:
         raise ImageError("TIFF samples of this kind need the Python package tifffile") from None
+    log = logging.getLogger("tifffile")
+    if log.level == logging.NOTSET:
+        log.setLevel(logging.CRITICAL)  # what is wrong with a file comes out as an ImageError
     try:
         return WideTiff(io.BytesIO(data))
     except ImageError:

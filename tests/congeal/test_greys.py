@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import random
 import struct
 import zlib
 
@@ -385,3 +387,45 @@ def test_a_large_image_is_sampled() -> None:
 def test_tags_that_are_no_numbers_are_no_range() -> None:
     values = np.rint(SCENE * 1000).astype(np.uint16)
     close(tagged(values, (42113, "s", 0, "none at all"), (341, "s", 0, "many")))
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_deep_images_are_turned_upright(orientation: int) -> None:
+    turns = {1: 0, 3: 2, 6: 1, 8: -1}[orientation]
+    stored = np.ascontiguousarray(np.rot90(SCENE, turns))
+    told = (274, "H", 1, orientation)
+    counts = np.rint(stored * 4095).astype(np.uint16)
+    for values in (stored, stored.astype(np.float16), stored.astype(np.float32), counts):
+        data = tagged(values, told)
+        assert (inspect(data, **LIMITS).width, inspect(data, **LIMITS).height) == (64, 48)
+        close(data)
+    close(tagged(np.stack([counts] * 3, -1), told, photometric="rgb"))
+    close(tagged(np.stack([stored] * 3, -1), told, photometric="rgb"))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 7), st.integers(0, 2**32 - 1), st.integers(1, 12))
+def test_hostile_bytes_in_deep_files_end_in_an_image_error_or_an_image(
+    kind: int, seed: int, changes: int
+) -> None:
+    small = np.rint(SCENE[:20, :24] * 4000)
+    colours = np.stack([small] * 3, -1).astype(np.uint16)
+    data = bytearray(
+        (
+            lambda: png16(small.astype(np.uint16)),
+            lambda: png16(colours),
+            lambda: tiff(small.astype(np.uint16)),
+            lambda: tiff(colours, photometric="rgb", compression="zlib"),
+            lambda: tiff(small.astype(np.float64)),
+            lambda: tiff(small.astype(np.float16), compression="zlib"),
+            lambda: tiff(colours.astype(np.float32), photometric="rgb", planarconfig="contig"),
+            lambda: encode(Image.fromarray(small.astype(np.uint16)), "JPEG2000"),
+        )[kind]()
+    )
+    chance = random.Random(seed)
+    for _ in range(changes):
+        position = chance.randrange(min(len(data), 400) if chance.random() < 0.7 else len(data))
+        data[position] = chance.choice((0, 1, 0x7F, 0x80, 0xFF, chance.randrange(256)))
+    for read in (inspect, decode):
+        with contextlib.suppress(ImageError):
+            assert read(bytes(data), **LIMITS) is not None
