@@ -21,14 +21,15 @@ MAKE = """
 import sys
 from pathlib import Path
 import safetensors.torch, timm, torch
-from sample_runs import BACKBONE, folder, photographs, run, tiny
+from growing import grown
+from sample_runs import BACKBONE, folder, photographs, run
 
 home = Path(sys.argv[1])
 torch.manual_seed(0)
 model = timm.create_model(BACKBONE, pretrained=False, num_classes=0)
 safetensors.torch.save_file(model.state_dict(), home / "tiny.safetensors")
-files = photographs() | {"broken.jpg": b"no image"}
-run(folder(home / "source", files), home / "destination", tiny(home / "tiny.safetensors"))
+files = photographs(8) | {"broken.jpg": b"no image"}
+run(folder(home / "source", files), home / "destination", grown(home / "tiny.safetensors"))
 """
 
 
@@ -53,7 +54,8 @@ def make(home: Path) -> Path:
     with tarfile.open(fileobj=BytesIO(packed.stdout)) as archive:
         archive.extractall(checkout, filter="data")
     # The interpreter finds the commit's packages before those that are installed.
-    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(checkout), str(checkout / "tests")])}
+    places = [checkout, checkout / "tests", checkout / "tests/tasks"]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, places))}
     subprocess.run([sys.executable, "-c", MAKE, str(home)], env=env, cwd=home, check=True)
     return home
 

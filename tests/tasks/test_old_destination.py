@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from growing import by_uri, move, points
+from growing import by_uri, grown, move, points
 from old_destination import available, make
-from sample_runs import folder, picture, run, tiny
+from sample_runs import folder, picture, run
 
 import congeal
 from infra.storage import Location
@@ -34,11 +34,11 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_opens_and_answers(old: Path) -> None:
     opened = congeal.open(old / "destination")
-    assert len(opened.images) == 11
-    assert opened.images["status"].value_counts().to_dict() == {"ok": 10, "failed": 1}
+    assert len(opened.images) == 17
+    assert opened.images["status"].value_counts().to_dict() == {"ok": 16, "failed": 1}
     found = opened.sql("SELECT count(*) AS n, count(DISTINCT uri) AS images FROM landmarks")
     assert found["n"][0] == len(opened.correspondences())
-    assert found["images"][0] == 10
+    assert found["images"][0] == 16
     assert len(opened.transfer("a/0.png", [[30, 30]], "all")) > 0
     cluster = opened.clusters["cluster_id"].iloc[0]
     assert opened.atlas(cluster).features.ndim == 3
@@ -58,7 +58,7 @@ def test_it_grows(old: Path, tmp_path: Path) -> None:
     move(tmp_path / "out", recorded, tmp_path / "source")
     before = congeal.open(tmp_path / "out")
     folder(tmp_path / "source", {"a/9.png": picture(0, 9)})
-    facts = run(tmp_path / "source", tmp_path / "out", tiny(old / "tiny.safetensors"))
+    facts = run(tmp_path / "source", tmp_path / "out", grown(old / "tiny.safetensors"))
     assert (facts["version"], facts["iceberg_fault"]) == (2, None)
     after = congeal.open(tmp_path / "out")
     assert by_uri(after).drop("a/9.png").equals(by_uri(before))
@@ -68,4 +68,4 @@ def test_it_grows(old: Path, tmp_path: Path) -> None:
     assert features["items_made"] == 1
     assert verify(Location.parse(tmp_path / "out"))["faults"] == []
     assert verify(Location.parse(tmp_path / "out"), version="1")["faults"] == []
-    assert len(congeal.open(tmp_path / "out", version=1).images) == 11
+    assert len(congeal.open(tmp_path / "out", version=1).images) == 17
