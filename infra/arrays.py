@@ -44,12 +44,16 @@ class ArraySpec:
 
 
 def encode_group(
-    arrays: Mapping[str, ArraySpec], attributes: Mapping[str, Any], level: int = 1
+    arrays: Mapping[str, ArraySpec],
+    attributes: Mapping[str, Any],
+    level: int = 1,
+    within: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, bytes]:
     """A Zarr v3 group as relative path → bytes; the same arrays give the same bytes.
 
     arrays: by name, "/" makes nested groups. Every array is one shard (one object, one writer) with inner
-    chunks, or one plain chunk where ``chunks`` is the whole. level: of zstd. Attributes must be JSON.
+    chunks, or one plain chunk where ``chunks`` is the whole. level: of zstd. within: attributes of nested
+    groups, by name. Attributes must be JSON.
     """
     store = zarr.storage.MemoryStore()
     # zarr's settings are the process's, and put back what they found: one encoding at a time.
@@ -59,6 +63,8 @@ def encode_group(
             parent, _, leaf = name.rpartition("/")
             below = group.require_group(parent) if parent else group
             _write(below, leaf, arrays[name], level)
+        for name, facts in sorted((within or {}).items()):
+            group.require_group(name).update_attributes(dict(facts))
     return {path: _contents(store, path) for path in sorted(store._store_dict)}
 
 

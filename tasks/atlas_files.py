@@ -50,6 +50,24 @@ IMAGES = {
     "poses/translation": (np.float32, ("image", "uv")),
     "poses/support": (np.float32, ("image",)),
 }
+PIXELS = "pixels of the original image"
+ATLAS_UNITS = "atlas units: the atlas is the square [-1, 1]^2"
+FRAME_UNITS = "frame units: the square frame around the image is [-1, 1]^2"
+# What the numbers of an array are, and what its last axis goes over; each array says so itself.
+ABOUT = {
+    "maps/forward": {"units": PIXELS, "axes": "image, v and u of the atlas; then x (right), y (down)"},
+    "maps/forward_confidence": {"units": "1, from 0 to 1", "axes": "image, v and u of the atlas"},
+    "maps/backward": {"units": ATLAS_UNITS, "axes": "image, row and column of the frame; then u, v"},
+    "maps/backward_confidence": {"units": "1, from 0 to 1", "axes": "image, row and column of the frame"},
+    "poses/mirrored": {"units": "true or false", "axes": "image"},
+    "poses/rotation": {"units": "radian", "axes": "image"},
+    "poses/scale": {"units": "1", "axes": "image"},
+    "poses/translation": {"units": FRAME_UNITS, "axes": "image; then u (right), v (down)"},
+    "atlas/saliency": {"units": "1, from 0 to 1", "axes": "v (down) and u (right) of the atlas"},
+    "atlas/confidence": {"units": "1, from 0 to 1", "axes": "v (down) and u (right) of the atlas"},
+    "atlas/features": {"units": "1", "axes": "v (down) and u (right) of the atlas; then channel"},
+    "atlas/average": {"units": "0 to 255", "axes": "row and column over the atlas; then red, green, blue"},
+}
 FIGURES = ("residual", "cycle_error", "fold_fraction", "coverage", "outlier", "outlier_reason")
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -138,7 +156,7 @@ def encode(
     for name, (data, dims) in arrays.items():
         # A reader wants the maps of one image, and the whole of everything else.
         chunks = (1, *data.shape[1:]) if name.startswith("maps/") else None
-        specs[name] = ArraySpec(data, dims=dims, chunks=chunks)
+        specs[name] = ArraySpec(data, dims=dims, chunks=chunks, attributes=ABOUT.get(name, {}))
     attributes = {
         "coordinates": COORDINATES,
         "cluster_id": cluster_id,
@@ -152,7 +170,11 @@ def encode(
         "sizes": [[member.width, member.height] for member in stored.members],
         "weights_fingerprint": weights,
     }
-    group = encode_group(specs, attributes=attributes)
+    # Who opens a nested group alone, as xarray does, finds there what its axes and numbers are.
+    own = {name: attributes[name] for name in ("coordinates", "cluster_id")}
+    by_image = own | {name: attributes[name] for name in ("image_ids", "sizes")}
+    within = {"atlas": own, "atlas/exemplars": own, "maps": by_image, "poses": by_image}
+    group = encode_group(specs, attributes=attributes, within=within)
     return {
         **{f"{GROUP}/{path}": data for path, data in group.items()},
         TABLE: encode_table(_rows(stored, cluster_id), ALIGNMENTS),

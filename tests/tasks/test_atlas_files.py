@@ -2,15 +2,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from sample_runs import units
 
+from infra.arrays import open_group
 from infra.commits import Marker, find_marker, outputs_location
 from infra.errors import DamagedError
 from infra.storage import Location
-from tasks.atlas_files import Stored, encode, facts, read
+from tasks.atlas_files import ABOUT, Stored, encode, facts, read
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +75,23 @@ def test_parts_of_different_atlases_are_damage(
     (place / "alignment.parquet").write_bytes(encode(fewer, "c", "weights", None)["alignment.parquet"])
     with pytest.raises(DamagedError, match="do not fit each other: delete the unit and run again"):
         read(place, None, "")
+
+
+def test_every_group_and_map_says_what_it_holds(found: tuple[Marker, Location, Stored]) -> None:
+    """Also to one who opens a nested group alone: order of the images, axes, units."""
+    _, outputs, stored = found
+    ids = [member.image_id for member in stored.members]
+    for name in ("", "/maps", "/poses"):
+        attributes = open_group(outputs / f"atlas.zarr{name}").attrs
+        assert attributes["image_ids"] == ids
+        assert attributes["sizes"] == [[member.width, member.height] for member in stored.members]
+        assert "centre of the top-left pixel" in str(attributes["coordinates"])
+    for name in ("atlas", "atlas/exemplars"):
+        assert "square [-1, 1]^2" in str(open_group(outputs / f"atlas.zarr/{name}").attrs["coordinates"])
+    group: Any = open_group(outputs / "atlas.zarr")
+    for name, about in ABOUT.items():
+        array = group[name]
+        assert dict(array.attrs) == about
+        assert len(array.metadata.dimension_names) == array.ndim
+        assert about["axes"].split()[0].rstrip(",;") in array.metadata.dimension_names
+    assert group["maps/forward"].attrs["units"] == "pixels of the original image"
