@@ -175,7 +175,9 @@ def spread_annotations(
     return (
         annotation
         for cluster, groups in prepared
-        for annotation, by_hand in _each_annotation(published, cluster, groups, targets.get(cluster, []))
+        for annotation, by_hand in _each_annotation(
+            published, cluster, groups, targets.get(cluster, []), everything=to == "all"
+        )
         if marked or not by_hand
     )
 
@@ -225,11 +227,15 @@ def _maps_of(stored: StoredMaps, positions: Sequence[int], row: int) -> Maps:
 
 
 def _each_annotation(
-    published: Published, cluster: str, things: Sequence[_Thing], targets: Sequence[Row]
+    published: Published, cluster: str, things: Sequence[_Thing], targets: Sequence[Row], *, everything: bool
 ) -> Iterator[tuple[Annotation, bool]]:
-    """Each annotation, and whether it was marked there by hand."""
+    """Each annotation, and whether it was marked there by hand.
+
+    everything: nobody has named the targets; those that do not fit get nothing but what is marked on them.
+    """
     from congeal.propagation import carry_marks
 
+    misfits = published.misfits(cluster) if everything else {}
     stored = published.stored(cluster)
     positions = [stored.position[row["image_id"]] for row in targets]
     # Masks are as large as their images: few are held at once.
@@ -247,6 +253,7 @@ def _each_annotation(
         for number, row in enumerate(here):
             for thing, carried in zip(things, found, strict=True):
                 known = thing.on(row)
-                one = carried[number] if known is None else known
+                fits = row["image_id"] not in misfits
+                one = known if known is not None else carried[number] if fits else None
                 if one is not None:
                     yield one, known is not None and names[number] in thing.known
