@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,17 @@ import numpy.typing as npt
 from congeal.annotations import Annotation
 from congeal.errors import CongealError
 from congeal.exchange.labels import Entry, Size, placed
-from congeal.exchange.tps import Block, Specimen, blocks, decoded, facts_of, flipped, points_of, split
+from congeal.exchange.tps import (
+    MISSING,
+    Block,
+    Specimen,
+    blocks,
+    decoded,
+    facts_of,
+    flipped,
+    points_of,
+    split,
+)
 
 Doubles = npt.NDArray[np.float64]
 
@@ -85,7 +96,8 @@ class TpsFile:
         """The file with what is carried: see `congeal.exchange.labels.LabelFile`.
 
         A specimen that waits to be filled (LM=0) is filled; others are added at the end. COMMENT says how
-        sure they are and from where.
+        sure they are and from where. One that was marked stays letter by letter; if it has no comment, it
+        gets one that says which of its landmarks are missing, where they are written as negative numbers.
         """
         waiting = self._waiting(found)
         end = "\r\n" if self.lines and self.lines[0].endswith("\r\n") else "\n"
@@ -127,16 +139,34 @@ class TpsFile:
     def _with(self, filled: Mapping[int, Specimen], end: str) -> str:
         pieces: list[str] = []
         done = 0
-        for number, specimen in sorted(filled.items()):
-            block = self.blocks[number]
-            pieces += self.lines[done : block.start]
-            pieces += [line + end for line in points_of(specimen)]
-            pieces += self.lines[block.start + 1 : block.end]
-            if not pieces[-1].endswith(("\n", "\r")):
-                pieces.append(end)
-            pieces.append(f"COMMENT={specimen.comment}{end}")
-            done = block.end
+        for number, block in enumerate(self.blocks):
+            specimen = filled.get(number)
+            if specimen is not None:
+                pieces += self.lines[done : block.start]
+                pieces += [line + end for line in points_of(specimen)]
+                done = block.start + 1
+            comment = self._unmarked(block) if specimen is None else specimen.comment
+            if comment:
+                pieces += self.lines[done : block.end]
+                if not pieces[-1].endswith(("\n", "\r")):
+                    pieces.append(end)
+                pieces.append(f"COMMENT={comment}{end}")
+                done = block.end
         return "".join([*pieces, *self.lines[done:]])
+
+    def _unmarked(self, block: Block) -> str:
+        """A comment for a specimen that has none, on missing landmarks that are written as negative numbers.
+
+        Not all programs know these: they must not be taken for places, nor for forgotten by what was carried.
+        """
+        missing = [
+            number
+            for number, (x, _) in enumerate(block.specimen.landmarks.tolist(), 1)
+            if math.isnan(x) and MISSING not in self.lines[block.start + number]
+        ]
+        if not missing or block.specimen.comment:
+            return ""
+        return f"not marked: {', '.join(map(str, missing))}"
 
     def _specimen(self, annotation: Annotation, height: int) -> Specimen:
         xy, sure = annotation.keypoints, annotation.keypoint_confidence
