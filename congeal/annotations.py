@@ -6,7 +6,7 @@ the image covers [-0.5, width - 0.5] x [-0.5, height - 0.5]. Formats that count 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +33,9 @@ class Annotation:
         mask: bool [height, width] of the original image.
         confidence: 0 to 1; 1 for what a person has marked.
         origin: the images that the marks come from; empty: this one.
+        category_id: tells categories of one name apart; None: the name does.
+        crowd: many things in one outline, as COCO's iscrowd.
+        place: which thing of its category it is on its image, from 0; None: the next.
     """
 
     image: str
@@ -45,6 +48,19 @@ class Annotation:
     mask: Flags | None = None
     confidence: float = 1.0
     origin: Sequence[str] = ()
+    category_id: int | str | None = None
+    crowd: bool = False
+    place: int | None = None
+
+    @property
+    def kind(self) -> tuple[Hashable, ...]:
+        """What it shares with annotations of the same kind of thing."""
+        return self.category, self.category_id, self.crowd
+
+    @property
+    def empty(self) -> bool:
+        """True if it marks nothing."""
+        return self.keypoints is None and self.box is None and self.mask is None and not len(self.polygons)
 
 
 def together(annotations: Sequence[Annotation]) -> list[list[Annotation]]:
@@ -55,12 +71,13 @@ def together(annotations: Sequence[Annotation]) -> list[list[Annotation]]:
 
     Raises CongealError if they have different numbers of keypoints.
     """
-    groups: dict[tuple[str, int], list[Annotation]] = {}
-    seen: dict[tuple[str, str], int] = {}
+    groups: dict[tuple[Hashable, ...], list[Annotation]] = {}
+    seen: dict[tuple[Hashable, ...], int] = {}
     for annotation in annotations:
-        place = (annotation.image, annotation.category)
-        order = seen[place] = seen.get(place, -1) + 1
-        groups.setdefault((annotation.category, order), []).append(annotation)
+        counter = (annotation.image, *annotation.kind)
+        place = seen.get(counter, 0) if annotation.place is None else annotation.place
+        seen[counter] = max(place + 1, seen.get(counter, 0))
+        groups.setdefault((*annotation.kind, place), []).append(annotation)
     for group in groups.values():
         counts = {len(one.keypoints): one for one in group if one.keypoints is not None}
         if len(counts) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
@@ -20,14 +21,16 @@ def chosen(published: Published, cluster: str, to: Targets, sources: Sequence[Ro
     """The rows of the images that something is carried to.
 
     to: names, which must be of the cluster; or "all": every image of the cluster that fits its atlas, and the
-    sources, which know it best, whether they fit or not.
+    sources, which know it best, whether they fit or not, and also under the name of a duplicate.
     """
     published.require_aligned(cluster)
     if isinstance(to, str) and to != "all":
         to = [to]
     if to == "all":
         misfits = published.misfits(cluster).keys() - {row["image_id"] for row in sources}
-        return [row for row in published.members(cluster) if row["image_id"] not in misfits]
+        members = published.members(cluster)
+        named = {row["uri"]: row for row in (*members, *sources) if row["image_id"] not in misfits}
+        return [named[uri] for uri in sorted(named)]
     rows = published.aligned_all(list(to))
     for name, row in zip(to, rows, strict=True):
         if row["cluster_id"] != cluster:
@@ -125,6 +128,9 @@ def landmarks(
     labels = list(range(k)) if names is None else list(names)
     if len(labels) != k:
         raise UserError(f"There are {k} points and {len(labels)} names.")
+    twice = [label for label, count in Counter(labels).items() if count > 1]
+    if twice:
+        raise UserError(f"Two landmarks are called {twice[0]!r}: give each a name of its own.")
     rows = published.of_one_cluster(sources) if sources else []
     cluster = str(rows[0]["cluster_id"] if rows else atlas)
     stored = published.stored(cluster)
@@ -172,10 +178,11 @@ def _keep_marked(
     origin: npt.NDArray[np.object_],
 ) -> None:
     """What a person has marked on an image stays as it is, in place."""
-    where = {row["image_id"]: number for number, row in enumerate(targets)}
-    for marks, row in zip(given, rows, strict=bool(rows)):
-        number = where.get(row["image_id"])
-        if number is not None:
+    by_hand = list(zip(given, rows, strict=bool(rows)))
+    for number, target in enumerate(targets):
+        # The same bytes under two names are one image; what was marked under its own name comes first.
+        same = [pair for pair in by_hand if pair[1]["image_id"] == target["image_id"]]
+        for marks, row in sorted(same, key=lambda pair: pair[1]["uri"] == target["uri"]):
             marked = ~np.isnan(marks).any(1)
             xy[number, marked], sure[number, marked], visible[number, marked] = marks[marked], 1.0, True
             origin[number, marked] = row["uri"]

@@ -257,12 +257,13 @@ class Collection:
         return spreading.spread(self._published, list(edits), sources, place, targets, kind, fade)
 
     def propagate_annotations(
-        self, annotations: Sequence[Annotation], to: carrying.Targets = "all"
+        self, annotations: Sequence[Annotation], to: carrying.Targets = "all", *, marked: bool = True
     ) -> Iterator[Annotation]:
         """Keypoints, outlines, boxes and masks of things on all images of their clusters, image by image.
 
         The n-th thing of a category on one image is the n-th of that category on the others: things marked on
-        several images are combined by confidence. What was marked by hand comes back as it is.
+        several images are combined by confidence. What was marked by hand comes back as it is; with
+        marked=False it does not come.
         """
         from congeal.annotations import Annotation
 
@@ -273,7 +274,7 @@ class Collection:
                     f"Number {number} of the annotations is {type(one).__name__}, no "
                     "congeal.annotations.Annotation: congeal.exchange reads them from COCO and TPS."
                 )
-        return spreading.spread_annotations(self._published, given, arguments.targets_of(to))
+        return spreading.spread_annotations(self._published, given, arguments.targets_of(to), marked)
 
     def nearest(
         self, image: str | Sequence[str], k: int = 10, *, same_cluster: bool = False, as_: Form = "pandas"
@@ -333,13 +334,31 @@ class Collection:
         self._published.cluster(name)
         return self._published.misfits(name)
 
+    def duplicates(self, cluster: str) -> dict[str, str]:
+        """Path to image id, of the files that are byte for byte another image of a cluster."""
+        return self._published.duplicates(cluster)
+
     def locate(self, names: Sequence[str]) -> dict[str, str]:
-        """Names in an annotation file to paths relative to the source: those, or unique file names."""
+        """Names in an annotation file to paths relative to the source; UserError for one that means none.
+
+        `images/a.png`, `./a.png`, paths of other machines and names in another case mean the image whose path
+        ends so, if there is only one.
+        """
         return self._published.locate(arguments.names_of(names, "image"))
+
+    def named(self, names: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+        """The same without raising: what was found, and for every other name a sentence."""
+        found = self._published.named(names)
+        sentences = {name: self._published.unnamed(name, what) for name, what in found.unknown.items()}
+        return dict(found.found), sentences
 
     def find(self, image: str) -> dict[str, Any]:
         """The row of an image in the table of images; UserError if there is none."""
         return self._published.find(arguments.name_of(image, "image"))
+
+    def find_all(self, images: Sequence[str]) -> list[dict[str, Any]]:
+        """The rows of several images, in one reading of the table."""
+        return self._published.find_all(images)
 
 
 def _columns(columns: Any) -> list[str]:

@@ -32,18 +32,31 @@ def read_edit(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Bytes:
 def read_mask(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Bytes:
     """A mask, uint8 [h, w], 0 outside to 255 inside: grey, black and white, or the alpha of an RGBA image.
 
-    0 and 1, and the numbers of a palette, count as outside and inside.
+    0 and 1, and the numbers of a palette, count as outside and inside. An alpha that is opaque everywhere is
+    no mask: then the greys are. Raises CongealError for colours without an alpha that says something.
     """
     image = _opened(data, max_pixels)
     if image.mode in ("P", "PA"):
         return np.where(np.array(image.getchannel(0)) > 0, 255, 0).astype(np.uint8)
     if image.mode in ("RGBA", "LA"):
-        return np.array(image.getchannel("A"))
+        alpha = np.array(image.getchannel("A"))
+        if alpha.min(initial=255) < 255:
+            return _levels(alpha)
+        *colours, _ = (np.array(channel) for channel in image.split())
+        if any((channel != colours[0]).any() for channel in colours):
+            raise CongealError(
+                "its alpha is opaque everywhere and its pixels are coloured, so nothing says what is inside: "
+                "save it grey, or transparent outside"
+            )
+        return _levels(colours[0])
     if image.mode not in ("1", "L"):
         raise CongealError(
             f"a mask is grey, black and white, or has an alpha channel; its mode is {image.mode}"
         )
-    values = np.array(image.convert("L"))
+    return _levels(np.array(image.convert("L")))
+
+
+def _levels(values: Bytes) -> Bytes:
     return np.where(values > 0, 255, 0).astype(np.uint8) if values.max(initial=0) <= 1 else values
 
 

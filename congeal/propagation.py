@@ -134,7 +134,7 @@ def carry_marks(
     """One thing, marked on one or several sources, on n targets.
 
     Args:
-        marks: the thing on each source; alike in what is marked.
+        marks: the thing on each source.
         names: the n targets.
         targets: their maps.
         whole: number of a target to all its maps; called for masks only.
@@ -146,8 +146,11 @@ def carry_marks(
     """
     first = marks[0].annotation
     origin = tuple(dict.fromkeys(one.annotation.image for one in marks))
-    known = [one.keypoints for one in marks if one.keypoints is not None]
+    pointed = [one for one in marks if one.keypoints is not None]
+    known = [one.keypoints for one in pointed if one.keypoints is not None]
+    names_of_points = pointed[0].annotation.keypoint_names if pointed else ()
     keypoints = carry_points(known, targets) if known else None
+    boxed = any(_has_box(one.annotation) for one in marks)
     outlines, outline_sure = _outlines(marks, targets)
     boxes, box_sure = _boxes(marks, targets)
     results: list[Annotation | None] = []
@@ -158,21 +161,23 @@ def carry_marks(
         if polygons:
             box = bounds(np.concatenate(polygons))
             sure.append(outline_sure[row])
-        if first.mask is not None:
+        if any(one.annotation.mask is not None for one in marks):
             inside, mask_sure = _mask(marks, whole(row))
             if inside.any():
                 mask, box = inside, _mask_bounds(inside)
                 sure.append(mask_sure)
-        if boxes is not None and boxes[row] is not None:
+        if box is None and boxes is not None and boxes[row] is not None:
             box = boxes[row]
             sure.append(box_sure[row])
-        points = None
+        points, confidences = None, None
         if keypoints is not None:
-            points = np.where(np.isfinite(keypoints.xy[row]), keypoints.xy[row], np.nan)
-            here = np.isfinite(points).all(1)
-            sure.append(float(keypoints.confidence[row][here].mean()) if here.any() else 0.0)
-            if not targets.frames[row].inside(points[here]).any():
-                points = None
+            confidences = keypoints.confidence[row]
+            known_there = np.isfinite(keypoints.xy[row]).all(1)
+            sure.append(float(keypoints.confidence[row][known_there].mean()) if known_there.any() else 0.0)
+            on_image = np.asarray(targets.frames[row].inside(keypoints.xy[row]))
+            if on_image.any():
+                # What lies off the image is not known there.
+                points = np.where(on_image[:, None], keypoints.xy[row], np.nan)
         if points is None and box is None:
             results.append(None)
             continue
@@ -181,13 +186,16 @@ def carry_marks(
                 image=name,
                 category=first.category,
                 keypoints=points,
-                keypoint_names=first.keypoint_names,
-                keypoint_confidence=None if keypoints is None else keypoints.confidence[row],
+                keypoint_names=names_of_points,
+                keypoint_confidence=None if points is None else confidences,
                 polygons=polygons,
-                box=box if _has_box(first) else None,
+                box=box if boxed else None,
                 mask=mask,
                 confidence=float(np.mean(sure)) if sure else 0.0,
                 origin=origin,
+                category_id=first.category_id,
+                crowd=first.crowd,
+                place=first.place,
             )
         )
     return results

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow.dataset as pads
 
 from congeal.atlas import FAILED, MEANINGLESS, RIGID
+from congeal.image_names import Names, match
 from congeal.published_tables import PublishedTables
 from congeal.stored_maps import StoredMaps
 from infra.commits import outputs_location
@@ -81,27 +82,23 @@ class Published:
         return min(rows, key=lambda row: (row["uri"] != image, row["status"] != "ok", row["uri"]))
 
     def locate(self, names: Sequence[str]) -> dict[str, str]:
-        """Names in an annotation file to uris: paths relative to the source, or file names that are unique.
+        """Names in an annotation file to uris, as `congeal.image_names.match` finds them.
 
         Raises UserError for a name that no image has, or that several have.
         """
+        named = self.named(names)
+        for name, what in named.unknown.items():
+            raise UserError(self.unnamed(name, what))
+        return dict(named.found)
+
+    def named(self, names: Sequence[str]) -> Names:
+        """The same without raising."""
         table = self.tables.dataset("images").to_table(columns=["uri"])
-        by_file: dict[str, list[str]] = {}
-        files = {name.rpartition("/")[2] for name in names}
-        for uri in table["uri"].to_pylist():
-            file = uri.rpartition("/")[2]
-            if file in files:
-                by_file.setdefault(file, []).append(uri)
-        found = {}
-        for name in names:
-            same = [uri for uri in by_file.get(name.rpartition("/")[2], []) if f"/{uri}".endswith(f"/{name}")]
-            if name in same:
-                same = [name]
-            if len(same) != 1:
-                what = f"{len(same)} images are called {name!r}" if same else f"There is no image {name!r}"
-                raise UserError(f"{what} in {self.place}: give paths relative to {self.publication.source}.")
-            found[name] = same[0]
-        return found
+        return match(names, table["uri"].to_pylist())
+
+    def unnamed(self, name: str, what: str) -> str:
+        """A sentence about a name that means no image."""
+        return f"{what} {name!r} in {self.place}: give paths relative to {self.publication.source}."
 
     def aligned(self, image: str) -> Row:
         """The row of an image that belongs to a cluster; UserError for any other, saying why."""
@@ -154,6 +151,12 @@ class Published:
         wanted = (pads.field("cluster_id") == cluster) & (pads.field("status") == "ok")
         rows = self.tables.dataset("images").to_table(columns=columns, filter=wanted).to_pylist()
         return sorted(rows, key=lambda row: str(row["uri"]))
+
+    def duplicates(self, cluster: str) -> dict[str, str]:
+        """Uri to image id, of the files that are byte for byte another image of a cluster."""
+        wanted = (pads.field("cluster_id") == cluster) & (pads.field("status") == "duplicate")
+        rows = self.tables.dataset("images").to_table(columns=["uri", "image_id"], filter=wanted).to_pylist()
+        return {row["uri"]: row["image_id"] for row in rows}
 
     def misfits(self, cluster: str) -> dict[str, str]:
         """Image id to reason, of a cluster's images that do not fit its atlas."""

@@ -73,7 +73,9 @@ def spread(
     kinds = {_kind(edit, kind, name) for edit, name in zip(edits, names, strict=True)}
     if len(kinds) > 1:
         raise UserError(f"The edits are {' and '.join(sorted(kinds))}: carry each kind alone.")
-    own = {row["image_id"]: edit for row, edit in zip(rows, edits, strict=bool(rows))}
+    pairs = list(zip(rows, edits, strict=bool(rows)))
+    own = {row["image_id"]: (row["uri"], edit) for row, edit in reversed(pairs)}
+    own |= {row["uri"]: (row["uri"], edit) for row, edit in pairs}
     fits = sound(published, rows) if rows else [True]
     origin = tuple(row["uri"] for row, fit in zip(rows, fits, strict=bool(rows)) if fit)
     carried_from = [painting for painting, fit in zip(paintings, fits, strict=True) if fit]
@@ -83,10 +85,10 @@ def spread(
 
 @dataclass(frozen=True)
 class _Work:
-    """What is carried, and what is known already, by image id."""
+    """What is carried, and what is known already and whence, by path and by image id (of duplicates)."""
 
     paintings: Sequence[Painting]
-    own: dict[str, Pixels]
+    own: dict[str, tuple[str, Pixels]]
     kind: Kind
     fade: bool
     origin: tuple[str, ...]
@@ -94,11 +96,12 @@ class _Work:
 
 def _on(published: Published, row: Row, work: _Work) -> CarriedImage:
     name, image_id = row["uri"], row["image_id"]
-    if image_id in work.own:
+    known = work.own.get(name) or work.own.get(image_id)
+    if known is not None:
         # By way of the atlas and back it would lose sharpness; it is known here.
-        pixels = work.own[image_id]
+        origin, pixels = known
         whole = pixels.astype(np.uint8) * 255 if pixels.dtype == bool else pixels
-        return CarriedImage(name, image_id, whole, 1.0, (name,))
+        return CarriedImage(name, image_id, whole, 1.0, (origin,))
     carried = _carried(work.paintings, published.maps(row), work.kind, work.fade)
     return CarriedImage(name, image_id, carried.pixels, carried.confidence, work.origin)
 
@@ -140,9 +143,11 @@ def _checked(painting: Painting, name: str) -> Painting:
 
 
 def spread_annotations(
-    published: Published, annotations: Sequence[Annotation], to: Targets
+    published: Published, annotations: Sequence[Annotation], to: Targets, marked: bool = True
 ) -> Iterator[Annotation]:
     """Every thing on every target, target by target; what was marked on a target stays as it was marked.
+
+    marked: whether what was marked on a target is among the answers.
 
     See `Collection.propagate_annotations`.
     """
@@ -172,16 +177,36 @@ def spread_annotations(
     return (
         annotation
         for cluster, groups in prepared
-        for annotation in _each_annotation(published, cluster, groups, targets.get(cluster, []))
+        for annotation, by_hand in _each_annotation(
+            published, cluster, groups, targets.get(cluster, []), everything=to == "all"
+        )
+        if marked or not by_hand
     )
 
 
 @dataclass(frozen=True)
 class _Thing:
-    """One thing on some images of a cluster: what can be carried, and what is known already, by image."""
+    """One thing on some images of a cluster: what can be carried, and what is known already.
+
+    known: by path; copies: by image id, for other names of the same bytes.
+    """
 
     marks: list[Mark]
     known: dict[str, Annotation]
+    copies: dict[str, Annotation]
+
+    def on(self, row: Row) -> Annotation | None:
+        """What is known of it on an image."""
+        name = str(row["uri"])
+        if name in self.known:
+            return self.known[name]
+        copy = self.copies.get(row["image_id"])
+        if copy is None:
+            return None
+        sure = copy.keypoint_confidence
+        if sure is None and copy.keypoints is not None:
+            sure = np.where(np.isnan(copy.keypoints).any(1), 0.0, 1.0)
+        return replace(copy, image=name, keypoint_confidence=sure, origin=(copy.image,))
 
 
 def _marked(published: Published, pairs: Sequence[tuple[Annotation, Row]]) -> list[_Thing]:
@@ -192,9 +217,10 @@ def _marked(published: Published, pairs: Sequence[tuple[Annotation, Row]]) -> li
     maps = {name: published.maps(row) for name, row in rows.items()}
     things = []
     for group in together([annotation for annotation, _ in pairs]):
-        marks = [mark(one, maps[one.image]) for one in group]
+        marks = [mark(one, maps[one.image]) for one in group if fits[one.image] and not one.empty]
         known = {one.image: one for one in group}
-        things.append(_Thing([one for one in marks if fits[one.annotation.image]], known))
+        copies = {rows[one.image]["image_id"]: one for one in reversed(group) if not one.empty}
+        things.append(_Thing(marks, known, copies))
     return things
 
 
@@ -203,24 +229,33 @@ def _maps_of(stored: StoredMaps, positions: Sequence[int], row: int) -> Maps:
 
 
 def _each_annotation(
-    published: Published, cluster: str, things: Sequence[_Thing], targets: Sequence[Row]
-) -> Iterator[Annotation]:
+    published: Published, cluster: str, things: Sequence[_Thing], targets: Sequence[Row], *, everything: bool
+) -> Iterator[tuple[Annotation, bool]]:
+    """Each annotation, and whether it was marked there by hand.
+
+    everything: nobody has named the targets; those that do not fit get nothing but what is marked on them.
+    """
     from congeal.propagation import carry_marks
 
+    misfits = published.misfits(cluster) if everything else {}
     stored = published.stored(cluster)
     positions = [stored.position[row["image_id"]] for row in targets]
-    names = {stored.position[row["image_id"]]: str(row["uri"]) for row in targets}
     # Masks are as large as their images: few are held at once.
     masks = any(one.annotation.mask is not None for thing in things for one in thing.marks)
+    done = 0
     for some, maps in stored.slabs(positions, MASKS if masks else None):
-        here = [names[position] for position in some]
+        here = targets[done : done + len(some)]
+        done += len(some)
         whole = functools.partial(_maps_of, stored, some)
+        names = [str(row["uri"]) for row in here]
         found = [
-            carry_marks(thing.marks, here, maps, whole) if thing.marks else [None] * len(here)
+            carry_marks(thing.marks, names, maps, whole) if thing.marks else [None] * len(here)
             for thing in things
         ]
-        for number, name in enumerate(here):
+        for number, row in enumerate(here):
             for thing, carried in zip(things, found, strict=True):
-                one = thing.known.get(name, carried[number])
+                known = thing.on(row)
+                fits = row["image_id"] not in misfits
+                one = known if known is not None else carried[number] if fits else None
                 if one is not None:
-                    yield one
+                    yield one, known is not None and names[number] in thing.known

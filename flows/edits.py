@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from infra.errors import UserError
@@ -40,9 +40,9 @@ def carry_out(
         raise UserError("--with-images goes with --coco.")
     if kind in ("coco", "tps"):
         file = str(request.coco or request.tps)
-        data = Location.parse(file, storage).read_bytes()
+        place = Location.parse(file, storage)
         carry = propagate_coco if kind == "coco" else propagate_tps
-        return carry(collection, file, data, order)
+        return carry(collection, file, place.read_bytes(), replace(order, inputs=[place]))
     files = request.painted[kind]
     if request.atlas is None and len(files) != len(request.sources):
         raise UserError(
@@ -53,7 +53,9 @@ def carry_out(
         raise UserError(f"With --atlas goes one --{kind} and no --from.")
     if len(set(files)) < len(files):
         raise UserError("The same file is given twice: each image needs an edit of its own.")
-    contents = {file: Location.parse(file, storage).read_bytes() for file in files}
+    places = {file: Location.parse(file, storage) for file in files}
+    contents = {file: place.read_bytes() for file, place in places.items()}
+    order = replace(order, inputs=list(places.values()))
     return propagate_pictures(collection, kind, contents, request.sources, request.atlas, order)
 
 

@@ -2,65 +2,163 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import math
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from infra.errors import UserError
+from infra.storage import Location
+
+COLUMNS = ("x", "y")
 
 
-def carry(collection: Any, source: str, targets: Sequence[str], points: Path) -> tuple[dict[str, Any], str]:
+@dataclass(frozen=True)
+class Points:
+    """A CSV file: its header, its rows, all text as it stands there, and where x and y are in them."""
+
+    header: list[str]
+    rows: list[list[str]]
+    x: int
+    y: int
+
+    def xy(self) -> list[tuple[float, float]]:
+        """The points."""
+        return [(float(row[self.x]), float(row[self.y])) for row in self.rows]
+
+
+def carry(
+    collection: Any, source: str, targets: Sequence[str], points: Location
+) -> tuple[dict[str, Any], str]:
     """The rows of the CSV file with x and y in the target instead, and confidence and visible.
 
-    Other columns are carried along. With several targets, or "all", the rows come once for each, after a
-    column target. Returns the facts and the CSV text.
+    Other columns are carried along as they are: where one has a name that is needed here, the new one is
+    called carried_… instead. With several targets, or "all", the rows come once for each, after a column
+    target. Returns the facts and the CSV text.
     """
-    import pandas as pd
-
     table = read_points(points)
     target: str | Sequence[str] = targets[0] if len(targets) == 1 else list(targets)
     if "all" in targets and len(targets) > 1:
         raise UserError("Say --to all, or name the images; not both.")
-    moved = collection.transfer(source, table[["x", "y"]].to_numpy(), target)
-    if "target" in moved:
-        count = len(moved) // max(len(table), 1)
-        table = pd.concat([table] * count, ignore_index=True) if count else table.iloc[:0].copy()
-        table.insert(0, "target", moved["target"].to_numpy(), allow_duplicates=True)
-    for name in ("x", "y", "confidence", "visible"):
-        table[name] = moved[name].to_numpy()
-    facts: dict[str, Any] = {"from": source, "to": target, "points": len(table)}
+    xy = table.xy()
+    moved = collection.transfer(source, xy or [[0.0, 0.0]][:0], target)
+    several = "target" in moved
+    taken = {name.strip().casefold() for name in table.header}
+    first, confidence, visible = (_free(name, taken) for name in ("target", "confidence", "visible"))
+    header = [*([first] if several else []), *table.header, confidence, visible]
+    rows: list[list[Any]] = []
+    for number, found in enumerate(moved.to_dict("records")):
+        row: list[Any] = list(table.rows[number % len(xy)])
+        row[table.x], row[table.y] = float(found["x"]), float(found["y"])
+        rows.append(
+            [
+                *([found["target"]] if several else []),
+                *row,
+                float(found["confidence"]),
+                bool(found["visible"]),
+            ]
+        )
+    facts: dict[str, Any] = {"from": source, "to": target, "points": len(rows)}
     facts["visible"] = int(moved["visible"].sum())
-    rows = table.astype(object).where(table.notna(), None).to_dict("records")
-    return facts | {"rows": rows}, table.to_csv(index=False, lineterminator="\n")
+    names = _distinct(header)
+    facts["rows"] = [dict(zip(names, map(_plain, row), strict=True)) for row in rows]
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([["" if _plain(value) is None else value for value in row] for row in rows])
+    return facts, text.getvalue()
 
 
-def read_points(path: Path) -> Any:
-    """A CSV file with the numeric columns x and y (any case of the header) as a DataFrame.
+def read_points(place: Location) -> Points:
+    """A CSV file with the numeric columns x and y (any case of the header).
 
     Raises UserError, naming file and row, for everything that is not that.
     """
-    import numpy as np
-    import pandas as pd
-
+    if not place.exists():
+        raise UserError(f"The file {place} does not exist: check --points.")
     try:
-        table = pd.read_csv(path, skipinitialspace=True, dtype=object, keep_default_na=False)
-    except FileNotFoundError:
-        raise UserError(f"The file {path} does not exist: check --points.") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise UserError(f"The file {path} is no CSV with a header: {error}.") from error
-    table.columns = [
-        name.strip().lower() if name.strip().lower() in ("x", "y") else name for name in table.columns
-    ]
-    missing = [name for name in ("x", "y") if name not in table.columns]
-    if missing:
-        raise UserError(f"The file {path} has no column {missing[0]}: its header must name x and y.")
-    for name in ("x", "y"):
-        numbers = pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64)
-        wrong = np.flatnonzero(~np.isfinite(numbers))
-        if wrong.size:
-            value = table[name].iloc[wrong[0]]
-            raise UserError(
-                f"The file {path} has {name}={value!r} in row {wrong[0] + 1}: it must be a number."
-            )
-        table[name] = numbers
-    return table
+        text = place.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"The file {place} is no CSV with a header: {error}.") from error
+    header, rows = _table(place, text)
+    where = {}
+    for name in COLUMNS:
+        same = [number for number, column in enumerate(header) if column.strip().lower() == name]
+        if not same:
+            raise UserError(f"The file {place} has no column {name}: its header must name x and y.")
+        if len(same) > 1:
+            raise UserError(f"The file {place} has {len(same)} columns called {name}: one of them must go.")
+        where[name] = same[0]
+        header[same[0]] = name
+    for number, row in enumerate(rows, 1):
+        for name, column in where.items():
+            if not _finite(row[column]):
+                raise UserError(
+                    f"The file {place} has {name}={row[column]!r} in row {number}: it must be a number."
+                )
+    return Points(header, rows, where["x"], where["y"])
+
+
+def _table(place: Location, text: str) -> tuple[list[str], list[list[str]]]:
+    # Blanks after a comma belong to a text, unless a quotation mark follows: then they must be skipped.
+    for skip in (False, True):
+        try:
+            lines = csv.reader(io.StringIO(text, newline=""), skipinitialspace=skip, strict=True)
+            header, *rows = [line for line in lines if line] or [[]]
+        except csv.Error as error:
+            raise UserError(f"The file {place} is no CSV with a header: {error}.") from error
+        wrong = next(((n, row) for n, row in enumerate(rows, 1) if len(row) != len(header)), None)
+        if wrong is None:
+            break
+    if not header:
+        raise UserError(f"The file {place} is no CSV with a header: it is empty.")
+    if wrong is not None:
+        raise UserError(
+            f"The file {place} has {len(wrong[1])} fields in row {wrong[0]} and {len(header)} in its header: "
+            "each field needs a name."
+        )
+    return header, rows
+
+
+def _finite(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name, or one that no column has."""
+    while name in taken:
+        name = f"carried_{name}"
+    taken.add(name)
+    return name
+
+
+def _distinct(header: Sequence[str]) -> list[str]:
+    """The names, the second of one name called name_2: a record has each name once."""
+    names: list[str] = []
+    for name in header:
+        number, given = 1, name
+        while given in names:
+            number += 1
+            given = f"{name}_{number}"
+        names.append(given)
+    return names
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def fresh(out: Location, points: Location, destination: Location, overwrite: bool) -> Location:
+    """The file to write; UserError if that would replace what was given, or what is there unless asked to."""
+    if out.contains(points):
+        raise UserError(f"--out is the file of --points, {points}: write to another.")
+    if destination.contains(out):
+        raise UserError(f"The file {out} would lie in the destination {destination}: write somewhere else.")
+    if out.exists() and not overwrite:
+        raise UserError(f"The file {out} is there already: name another, or say --overwrite.")
+    return out

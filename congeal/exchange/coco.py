@@ -1,105 +1,160 @@
 """COCO JSON: boxes, outlines, masks and keypoints of things on images (https://cocodataset.org/#format-data).
 
-COCO counts outlines and boxes from the corner of the top-left pixel, keypoints from its centre: the first are
-shifted by half a pixel to and from `congeal.annotations`.
+A file that was read comes back as its own text, with what is added in it: ids, unknown keys and the way that
+numbers are written stay.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeGuard
 
 from congeal.annotations import Annotation
 from congeal.errors import CongealError
-from congeal.exchange import run_lengths
-from congeal.outlines import area
-from congeal.transfer import VISIBLE
+from congeal.exchange.coco_entries import Category, decoded, encoded, extent
+from congeal.exchange.json_text import Additions, elements, members
+from congeal.exchange.labels import Entry, Size
 
-Doubles = npt.NDArray[np.float64]
+__all__ = ["Category", "CocoFile", "read", "write"]
 
-HALF_PIXEL = 0.5
-HIDDEN, OCCLUDED, SEEN = 0, 1, 2  # COCO's flag of a keypoint
-
-
-@dataclass(frozen=True)
-class Category:
-    """A kind of thing: its id and name, the names of its keypoints, and which of them are joined (from 1)."""
-
-    id: int
-    name: str
-    keypoints: tuple[str, ...] = ()
-    skeleton: tuple[tuple[int, int], ...] = ()
+DIGITS = re.compile(r"-?[0-9]{1,300}")
 
 
 @dataclass(frozen=True)
 class CocoFile:
-    """What a file holds: annotations by image name, the images' sizes (width, height), the categories."""
+    """What a file holds.
 
-    annotations: list[Annotation]
-    sizes: dict[str, tuple[int, int]]
+    Attributes:
+        marks: its annotations in their order, with what of them cannot be read.
+        sizes: its images by name: (width, height), or None where the file does not say it.
+        categories: its categories.
+        text: the file itself.
+        about: what is said of a file without an `info`.
+    """
+
+    marks: list[Entry]
+    sizes: dict[str, Size | None]
     categories: list[Category] = field(default_factory=list)
+    text: str = ""
+    about: str = "Carried by congeal"
+
+    @property
+    def annotations(self) -> list[Annotation]:
+        """The annotations that mark something."""
+        marked = [entry.annotation for entry in self.marks]
+        return [one for one in marked if one is not None and not one.empty]
+
+    @property
+    def images(self) -> Mapping[str, Size | None]:
+        """Every image that the file names, and its size there."""
+        return self.sizes
+
+    def entries(self, sizes: Mapping[str, Size]) -> list[Entry]:
+        """What it marks; true sizes are not needed."""
+        return self.marks
+
+    def written(
+        self, carried: Iterable[Annotation], found: Mapping[str, str], sizes: Mapping[str, Size]
+    ) -> bytes:
+        """The file with carried annotations: see `congeal.exchange.labels.LabelFile`.
+
+        New images and annotations get ids beyond the highest. A hand-made annotation gets what it lacks of
+        `bbox`, `area` and `score` (1); all else of it stays. Carried ones have `origin`, `score` and, if they
+        have keypoints, `keypoint_scores`.
+        """
+        content = json.loads(self.text)
+        spans = members(self.text)
+        added = Additions(self.text)
+        ids: dict[str, Any] = {}
+        for image in content["images"]:
+            ids.setdefault(found.get(str(image["file_name"]), ""), image["id"])
+        new_image, new_entry = _Ids(content["images"]), _Ids(content["annotations"])
+        category_ids = [(category.name, category.id) for category in self.categories]
+        texts: list[str] = []
+        new_images: list[str] = []
+        for annotation in carried:
+            uri = annotation.image
+            if uri not in ids:
+                ids[uri] = new_image()
+                width, height = sizes[uri]
+                facts = {"id": ids[uri], "file_name": uri, "width": width, "height": height}
+                new_images.append(json.dumps(facts))
+            category = annotation.category_id
+            if category is None:
+                category = next(number for name, number in category_ids if name == annotation.category)
+            head = {"id": new_entry(), "image_id": ids[uri], "category_id": category}
+            texts.append(json.dumps(head | encoded(annotation)))
+        for entry, span in zip(
+            content["annotations"], elements(self.text, spans["annotations"][0]), strict=True
+        ):
+            if isinstance(entry, dict):
+                lacking = extent(entry) | ({} if "score" in entry else {"score": 1.0})
+                added.add(span, lacking)
+        added.append(spans["annotations"], texts)
+        added.append(spans["images"], new_images)
+        if "info" not in content:
+            start = len(self.text) - len(self.text.lstrip())
+            added.add((start, len(self.text.rstrip())), {"info": {"description": self.about}})
+        return added.text().encode("utf-8", "surrogatepass")
 
 
 def read(data: bytes) -> CocoFile:
-    """Read COCO JSON. Raises CongealError, naming the entry, for anything that is not that."""
-    try:
-        content = json.loads(data)
-    except ValueError as error:
-        raise CongealError(f"it is no JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise CongealError("it is no COCO file: images, annotations and categories are missing")
-    images = _entries(content, "images", ("id", "file_name", "width", "height"))
-    categories = [_category(entry) for entry in _entries(content, "categories", ("id", "name"))]
-    names = {category.id: category for category in categories}
-    files = {entry["id"]: entry for entry in images}
-    annotations: list[Annotation] = []
-    for entry in _entries(content, "annotations", ("image_id", "category_id")):
-        label = f"annotation {entry.get('id', len(annotations))}"
-        if entry["image_id"] not in files:
-            raise CongealError(f"{label} is of the image {entry['image_id']}, which is not among the images")
-        if entry["category_id"] not in names:
-            raise CongealError(f"{label} is of the category {entry['category_id']}, which is not named")
-        try:
-            annotations.append(_annotation(entry, files[entry["image_id"]], names[entry["category_id"]]))
-        except (TypeError, ValueError, KeyError) as error:
-            raise CongealError(f"{label} cannot be read: {error}") from error
-    sizes = {str(entry["file_name"]): (int(entry["width"]), int(entry["height"])) for entry in images}
-    return CocoFile(annotations, sizes, categories)
+    """Read COCO JSON.
+
+    An annotation that cannot be read, or not whole, refuses no file: it is among `marks`, which say why.
+    Raises CongealError, naming the entry, for anything that is no COCO file, or if no annotation can be read.
+    """
+    text, content = _parsed(data)
+    images = _entries(content, "images", ("id", "file_name"))
+    entries = _entries(content, "categories", ("id", "name"))
+    categories = [_category(entry) for entry in entries]
+    files, kinds = _ById(images), _ById(entries)
+    names = [category.name for category in categories]
+    marks: list[Entry] = []
+    listed = content.get("annotations")
+    if not isinstance(listed, list):
+        raise CongealError("it is no COCO file: it has no list of annotations")
+    for number, entry in enumerate(listed):
+        marks.append(_mark(number, entry, files, kinds, categories, names))
+    sizes = {str(entry["file_name"]): _size(entry) for entry in images}
+    file = CocoFile(marks, sizes, categories, text)
+    broken = next((mark for mark in marks if mark.problems), None)
+    if broken is not None and not file.annotations:
+        raise CongealError(f"{broken.name}: {broken.problems[0]}")
+    return file
 
 
 def write(
     annotations: Iterable[Annotation],
-    sizes: Mapping[str, tuple[int, int]],
+    sizes: Mapping[str, Size],
     categories: Sequence[Category] = (),
     about: str = "",
 ) -> bytes:
     """COCO JSON with the images in ``sizes`` (name to width and height) and annotations on them.
 
-    Every annotation carries `score` (its confidence), `origin` (the images it comes from, joined by commas)
-    and, if it has keypoints, `keypoint_scores`. Categories that are not given are numbered on from the
-    highest id, in order of appearance. Ids of images and annotations count from 1.
+    Every annotation carries a `bbox` and an `area`, `score` (its confidence), `origin` (the images it comes
+    from, joined by commas) and, if it has keypoints, `keypoint_scores`. Categories that are not given are
+    numbered on from the highest id, in order of appearance. Ids of images and annotations count from 1.
     """
     known = {category.name: category for category in categories}
+    number = _Ids([{"id": category.id} for category in categories])
     ids = {name: number for number, name in enumerate(sizes, 1)}
     entries: list[dict[str, Any]] = []
     for annotation in annotations:
         if annotation.category not in known:
-            number = 1 + max((category.id for category in known.values()), default=0)
             known[annotation.category] = Category(
-                number, annotation.category, tuple(annotation.keypoint_names)
+                number(), annotation.category, tuple(annotation.keypoint_names)
             )
         facts = {
             "id": len(entries) + 1,
             "image_id": ids[annotation.image],
             "category_id": known[annotation.category].id,
         }
-        entries.append(facts | _entry(annotation))
+        entries.append(facts | encoded(annotation))
     content = {
         "info": {"description": about},
         "images": [
@@ -112,6 +167,83 @@ def write(
     return json.dumps(content, indent=1).encode() + b"\n"
 
 
+def _parsed(data: bytes) -> tuple[str, dict[str, Any]]:
+    try:
+        text = data.decode(json.detect_encoding(data), "surrogatepass").removeprefix("\ufeff")
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CongealError(f"it is no JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise CongealError("it is no COCO file: images, annotations and categories are missing")
+    return text, content
+
+
+def _mark(
+    number: int,
+    entry: Any,
+    files: _ById,
+    kinds: _ById,
+    categories: Sequence[Category],
+    names: Sequence[str],
+) -> Entry:
+    if not isinstance(entry, dict):
+        return Entry(f"annotations[{number}]", "", None, ["it is no object"])
+    label = f"annotation {entry['id']}" if "id" in entry else f"annotations[{number}]"
+    for key in ("image_id", "category_id"):
+        if key not in entry:
+            return Entry(label, "", None, [f"it has no {key}"])
+    image = files.find(entry["image_id"])
+    if image is None:
+        problem = f"it is of the image {entry['image_id']}, which is not among the images"
+        return Entry(label, "", None, [problem])
+    name = str(files.entries[image]["file_name"])
+    kind = kinds.find(entry["category_id"])
+    if kind is None:
+        problem = f"it is of the category {entry['category_id']}, which is not named"
+        return Entry(label, name, None, [problem])
+    annotation, problems = decoded(entry, name, categories[kind])
+    alike = names.count(categories[kind].name) > 1
+    annotation = replace(annotation, category_id=categories[kind].id if alike else None)
+    return Entry(label, name, annotation, problems)
+
+
+class _ById:
+    """Entries by their id. A number and its digits as text mean the same if nothing else does."""
+
+    def __init__(self, entries: Sequence[dict[str, Any]]) -> None:
+        self.entries = entries
+        self._exact: dict[str, list[int]] = {}
+        self._loose: dict[str, list[int]] = {}
+        for number, entry in enumerate(entries):
+            self._exact.setdefault(json.dumps(entry["id"]), []).append(number)
+            self._loose.setdefault(str(entry["id"]), []).append(number)
+
+    def find(self, id_: Any) -> int | None:
+        """The place of the entry, or None if there is none or several different ones."""
+        found = self._exact.get(json.dumps(id_)) or self._loose.get(str(id_)) or []
+        called = {str(self.entries[number].get("file_name", number)) for number in found}
+        return found[0] if len(called) == 1 else None
+
+
+class _Ids:
+    """New ids beyond the highest of some entries: numbers, or numbers as text where ids are text."""
+
+    def __init__(self, entries: Iterable[Any]) -> None:
+        taken = [entry.get("id") for entry in entries if isinstance(entry, dict)]
+        self._text = any(isinstance(value, str) for value in taken)
+        numbers = [int(value) for value in taken if isinstance(value, str) and DIGITS.fullmatch(value)]
+        numbers += [int(value) for value in taken if _number(value)]
+        self._last = max([0, *numbers])
+
+    def __call__(self) -> int | str:
+        self._last += 1
+        return str(self._last) if self._text else self._last
+
+
+def _number(value: Any) -> TypeGuard[int | float]:
+    return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+
+
 def _entries(content: dict[str, Any], name: str, keys: Sequence[str]) -> list[dict[str, Any]]:
     entries = content.get(name)
     if not isinstance(entries, list):
@@ -120,13 +252,30 @@ def _entries(content: dict[str, Any], name: str, keys: Sequence[str]) -> list[di
         missing = [key for key in keys if not isinstance(entry, dict) or key not in entry]
         if missing:
             raise CongealError(f"{name}[{number}] has no {missing[0]}")
+        if not isinstance(entry["id"], (int, float, str)):
+            raise CongealError(f"{name}[{number}] has the id {entry['id']}: it must be a number or text")
     return entries
 
 
+def _size(entry: dict[str, Any]) -> Size | None:
+    sides = []
+    for value in (entry.get("width"), entry.get("height")):
+        side = int(value) if isinstance(value, str) and DIGITS.fullmatch(value) else value
+        if not _number(side) or side < 1:
+            return None
+        sides.append(int(side))
+    return sides[0], sides[1]
+
+
 def _category(entry: dict[str, Any]) -> Category:
-    keypoints = tuple(str(name) for name in entry.get("keypoints") or ())
-    skeleton = tuple((int(first), int(second)) for first, second in entry.get("skeleton") or ())
-    return Category(int(entry["id"]), str(entry["name"]), keypoints, skeleton)
+    keypoints, skeleton = entry.get("keypoints"), entry.get("skeleton")
+    names = tuple(str(name) for name in keypoints) if isinstance(keypoints, list) else ()
+    joined = [
+        (pair[0], pair[1])
+        for pair in (skeleton if isinstance(skeleton, list) else ())
+        if isinstance(pair, list) and len(pair) == 2 and all(isinstance(end, int) for end in pair)
+    ]
+    return Category(entry["id"], str(entry["name"]), names, tuple(joined))
 
 
 def _category_entry(category: Category) -> dict[str, Any]:
@@ -137,84 +286,3 @@ def _category_entry(category: Category) -> dict[str, Any]:
             "skeleton": [list(pair) for pair in category.skeleton],
         }
     return entry
-
-
-def _annotation(entry: dict[str, Any], image: dict[str, Any], category: Category) -> Annotation:
-    segmentation = entry.get("segmentation")
-    polygons: list[Doubles] = []
-    mask = None
-    if isinstance(segmentation, dict):
-        mask = run_lengths.decode(segmentation)
-    elif segmentation:
-        polygons = [_numbers(part, 2).reshape(-1, 2) - HALF_PIXEL for part in segmentation]
-        if any(len(polygon) < 3 for polygon in polygons):
-            raise ValueError("an outline has three points or more")
-    keypoints = None
-    if entry.get("keypoints"):
-        triples = _numbers(entry["keypoints"], 3).reshape(-1, 3)
-        keypoints = np.where(triples[:, 2:] == HIDDEN, np.nan, triples[:, :2])
-        if category.keypoints and len(category.keypoints) != len(keypoints):
-            raise ValueError(f"{len(keypoints)} keypoints, {len(category.keypoints)} in its category")
-    box = None
-    if entry.get("bbox"):
-        left, top, width, height = _numbers(entry["bbox"], 4).tolist()
-        left, top = left - HALF_PIXEL, top - HALF_PIXEL
-        box = (left, top, left + width, top + height)
-    scores = entry.get("keypoint_scores")
-    return Annotation(
-        image=str(image["file_name"]),
-        category=category.name,
-        keypoints=keypoints,
-        keypoint_names=category.keypoints,
-        keypoint_confidence=_numbers(scores, 1) if scores and keypoints is not None else None,
-        polygons=polygons,
-        box=box,
-        mask=mask,
-        confidence=float(entry.get("score", 1.0)),
-        origin=tuple(name for name in str(entry.get("origin", "")).split(", ") if name),
-    )
-
-
-def _numbers(values: Any, each: int) -> Doubles:
-    numbers = np.asarray(values, np.float64)
-    if numbers.ndim != 1 or numbers.size % each or not np.isfinite(numbers).all():
-        raise ValueError(f"{values!r:.60} is no list of numbers, {each} each")
-    return numbers
-
-
-def _entry(annotation: Annotation) -> dict[str, Any]:
-    entry: dict[str, Any] = {"iscrowd": 0}
-    if annotation.box is not None:
-        left, top, right, bottom = annotation.box
-        entry["bbox"] = _rounded([left + HALF_PIXEL, top + HALF_PIXEL, right - left, bottom - top])
-        entry["area"] = round((right - left) * (bottom - top), 2)
-    if len(annotation.polygons):
-        entry["segmentation"] = [_rounded((part + HALF_PIXEL).ravel()) for part in annotation.polygons]
-        entry["area"] = round(sum(area(part) for part in annotation.polygons), 2)
-    if annotation.mask is not None:
-        entry["segmentation"] = run_lengths.encode(annotation.mask)
-        entry["area"] = int(annotation.mask.sum())
-    if annotation.keypoints is not None:
-        entry |= _keypoints(annotation, annotation.keypoints)
-    entry["score"] = round(annotation.confidence, 4)
-    entry["origin"] = ", ".join(annotation.origin or (annotation.image,))
-    return entry
-
-
-def _keypoints(annotation: Annotation, points: Doubles) -> dict[str, Any]:
-    sure = annotation.keypoint_confidence
-    scores = np.ones(len(points)) if sure is None else sure
-    triples: list[float] = []
-    for (x, y), score in zip(points.tolist(), scores.tolist(), strict=True):
-        if math.isnan(x):
-            triples += [0, 0, HIDDEN]
-        else:
-            triples += [round(x, 2), round(y, 2), SEEN if score >= VISIBLE else OCCLUDED]
-    entry = {"keypoints": triples, "num_keypoints": sum(flag != HIDDEN for flag in triples[2::3])}
-    return (
-        entry if sure is None else entry | {"keypoint_scores": [round(score, 4) for score in scores.tolist()]}
-    )
-
-
-def _rounded(values: Iterable[float]) -> list[float]:
-    return [round(float(value), 2) for value in values]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
 
 IMAGE = "Image id, or path relative to SOURCE."
 Version = Annotated[str | None, typer.Option("--version", help="An older version, by its number.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")]
+SHOWN = 5  # of what was left out; --json has all
 
 
 @answers
@@ -25,8 +26,13 @@ def transfer(
     targets: Annotated[
         list[str], typer.Option("--to", metavar="IMAGE", help=f"{IMAGE} May be repeated; all: every other.")
     ],
-    points: Annotated[Path, typer.Option("--points", help="CSV with the columns x and y, in pixels.")],
-    out: Annotated[Path | None, typer.Option("--out", help="CSV to write; stdout if absent.")] = None,
+    points: Annotated[
+        str, typer.Option("--points", metavar="IN.csv", help="CSV with the columns x and y, in pixels.")
+    ],
+    out: Annotated[
+        str | None, typer.Option("--out", metavar="OUT.csv", help="CSV to write; stdout if absent.")
+    ] = None,
+    overwrite: Overwrite = False,
     version: Version = None,
     config: Config = None,
     overrides: Overrides = None,
@@ -34,12 +40,15 @@ def transfer(
 ) -> Any:
     """Carry points of one image to others: x, y, confidence, visible."""
     from congeal.collection import Collection
-    from flows.points import carry
+    from flows.points import carry, fresh
+    from infra.storage import Location
 
     place, settings = opened(destination, config, overrides)
-    facts, text = carry(Collection(place, version, settings.storage), source, targets, points)
-    if out is not None:
-        out.write_text(text)
+    given = Location.parse(points, settings.storage)
+    written = None if out is None else fresh(Location.parse(out, settings.storage), given, place, overwrite)
+    facts, text = carry(Collection(place, version, settings.storage), source, targets, given)
+    if written is not None:
+        written.write_bytes(text.encode())
     elif not as_json:
         sys.stdout.write(text)
 
@@ -88,6 +97,7 @@ def propagate(
     with_images: Annotated[
         bool, typer.Option("--with-images", help="With --coco: copy the images to DIR/data, for FiftyOne.")
     ] = False,
+    overwrite: Overwrite = False,
     version: Version = None,
     config: Config = None,
     overrides: Overrides = None,
@@ -114,15 +124,40 @@ def propagate(
         fade=fade,
         composite=composite,
         with_images=with_images,
+        overwrite=overwrite,
     )
 
     def show(console: Console) -> None:
         what = f"{facts['images']:,} images, median confidence {facts['median_confidence']}: {facts['out']}"
         console.print(what, highlight=False, soft_wrap=True, markup=False)
-        if facts["left_out"]:
-            console.print(f"{facts['left_out']:,} that do not fit their atlas were left out", highlight=False)
+        for heading, lines in _left_out(facts):
+            console.print(heading, highlight=False, soft_wrap=True, markup=False)
+            for line in lines[:SHOWN]:
+                console.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
+            if len(lines) > SHOWN:
+                console.print(f"  and {len(lines) - SHOWN:,} more: --json names them", highlight=False)
 
     return facts, show
+
+
+def _left_out(facts: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    """What was left out: headings, and a line for each."""
+    misfits = [f"{one['image']}: {one['reason']}" for one in facts["left_out_images"]]
+    copies = [f"{one['image']}: the same as {one['same_as']}" for one in facts["left_out_duplicates"]]
+    marks = [
+        ", ".join(filter(None, (one["name"], one["image"]))) + f": {one['reason']}"
+        for one in facts.get("left_out_annotations", ())
+    ]
+    beyond = facts.get("nothing_to_see", [])
+    taken = [f"{name}: {uri}" for name, uri in facts.get("taken_for", {}).items()]
+    parts = [
+        (f"{len(misfits):,} that do not fit their atlas were left out", misfits),
+        (f"{len(copies):,} that are copies of others were left out", copies),
+        (f"{len(beyond):,} on which nothing of it would lie were left out", beyond),
+        (f"{len(marks):,} marks came back as they were and were not carried", marks),
+        (f"{len(taken):,} images have another path in the file", taken),
+    ]
+    return [(heading, lines) for heading, lines in parts if lines]
 
 
 def _named(targets: Sequence[str] | None) -> Any:

@@ -134,6 +134,8 @@ def test_landmarks_that_make_no_sense(opened: Any) -> None:
         opened.landmarks(POINTS, "a/0.png", atlas="c1")
     with pytest.raises(UserError, match="Points of 2 images have the shape"):
         opened.landmarks(POINTS, ["a/0.png", "a/1.png"])
+    with pytest.raises(UserError, match="Two landmarks are called 'x'"):
+        opened.landmarks(POINTS, "a/0.png", names=["x", "x"])
     with pytest.raises(UserError, match="2 points and 1 names"):
         opened.landmarks(POINTS, "a/0.png", names=["x"])
     with pytest.raises(
@@ -198,3 +200,11 @@ def test_shapes_that_were_marked_by_hand_are_measured_whatever_the_maps(opened: 
     with pytest.raises(UserError, match="by rigid maps"):
         opened.shapes(table[table["image"].isin(["a/0.png", "a/1.png"])])
     assert len(opened.shapes(strangers).images) == 4
+
+
+def test_landmarks_of_a_copy_are_those_of_the_image(opened: Any) -> None:
+    table = opened.landmarks(POINTS, "a/copy.png")
+    for name in ("a/copy.png", "a/0.png"):
+        own = table[table["image"] == name]
+        assert own[["x", "y"]].to_numpy().tolist() == POINTS.tolist()
+        assert set(own["origin"]) == {"a/copy.png"}

@@ -46,6 +46,17 @@ def test_masks_in_all_their_forms() -> None:
         read_mask(file(GREY.convert("RGB")))
 
 
+def test_an_opaque_alpha_is_no_mask() -> None:
+    for mode in ("LA", "RGBA"):
+        assert read_mask(file(GREY.convert(mode))).tolist() == [[0, 128], [255, 3]]
+    numbers = Image.fromarray(np.array([[0, 1]], np.uint8)).convert("LA")
+    assert read_mask(file(numbers)).tolist() == [[0, 255]]
+    coloured = np.full((1, 2, 4), 255, np.uint8)
+    coloured[0, 0, :3] = (200, 30, 30)
+    with pytest.raises(CongealError, match="opaque everywhere and its pixels are coloured"):
+        read_mask(file(Image.fromarray(coloured)))
+
+
 def test_labels_are_numbers_whatever_their_colours() -> None:
     numbers = Image.fromarray(np.array([[0, 5]], np.uint8))
     numbers.putpalette([200, 100, 0] * 256)

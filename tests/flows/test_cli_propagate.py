@@ -46,7 +46,10 @@ def test_an_edit_on_all_others(known: Path, edit: Path, tmp_path: Path) -> None:
     assert "4 images, median confidence 0.8" in result.stdout
     assert "1 that do not fit their atlas were left out" in result.stdout
     assert (tmp_path / "out" / "a" / "3.png").exists()
-    result = call(*common, "--to", "a/2.png", "--to", "a/3.png", "--fade", "--json")
+    assert "a/misfit.png: few matches" in result.stdout
+    assert "a/copy.png: the same as a/0.png" in result.stdout
+    assert "say --overwrite" in call(*common).stderr
+    result = call(*common, "--to", "a/2.png", "--to", "a/3.png", "--fade", "--json", "--overwrite")
     facts: dict[str, Any] = json.loads(result.stdout)
     assert (facts["ok"], facts["images"], facts["cluster"]) == (True, 2, BIRDS)
 
@@ -102,3 +105,68 @@ def test_points_on_several_images_and_on_all(known: Path, tmp_path: Path) -> Non
     everything = call(*common, "--to", "all", "--json")
     assert json.loads(everything.stdout)["points"] == 6
     assert call(*common, "--to", "all", "--to", "a/1.png").exit_code == 1
+
+
+def moved(known: Path, tmp_path: Path, text: str, *more: object) -> Result:
+    (tmp_path / "in.csv").write_text(text)
+    images = ("--from", "a/0.png", "--to", "a/1.png", "--points", tmp_path / "in.csv")
+    return call("transfer", known, *images, *more)
+
+
+def test_points_are_never_written_over(known: Path, tmp_path: Path) -> None:
+    given = "x,y\n30,31\n"
+    for out in (tmp_path / "in.csv", tmp_path / "new" / ".." / "in.csv"):
+        result = moved(known, tmp_path, given, "--out", out, "--overwrite")
+        assert "write to another" in result.stderr
+    (tmp_path / "link.csv").symlink_to(tmp_path / "in.csv")
+    assert "write to another" in moved(known, tmp_path, given, "--out", tmp_path / "link.csv").stderr
+    assert (tmp_path / "in.csv").read_text() == given
+    assert "in the destination" in moved(known, tmp_path, given, "--out", known / "x.csv").stderr
+
+
+def test_points_go_into_a_new_folder_and_replace_nothing_unasked(known: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "folder" / "out.csv"
+    assert moved(known, tmp_path, "x,y\n30,31\n", "--out", out).exit_code == 0
+    out.write_text("mine")
+    assert "is there already" in moved(known, tmp_path, "x,y\n30,31\n", "--out", out).stderr
+    assert out.read_text() == "mine"
+    assert moved(known, tmp_path, "x,y\n30,31\n", "--out", out, "--overwrite").exit_code == 0
+    result = moved(known, tmp_path, "x,y\n30,31\n", "--out", tmp_path)
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+
+
+def test_columns_of_ones_own_stay(known: Path, tmp_path: Path) -> None:
+    text = (
+        'confidence,visible,target, note ,x,n,n,y,\n0.10,yes,t1," a, b",30,1,007,31,\n1e3,no,, ,40,,2,35,z\n'
+    )
+    lines = moved(known, tmp_path, text).stdout.splitlines()
+    assert lines[0] == "confidence,visible,target, note ,x,n,n,y,,carried_confidence,carried_visible"
+    assert lines[1].startswith('0.10,yes,t1," a, b",')
+    assert ",1,007," in lines[1]
+    assert lines[2].startswith("1e3,no,, ,")
+    several = moved(known, tmp_path, text, "--to", "a/3.png").stdout.splitlines()
+    assert several[0].startswith("carried_target,confidence,visible,target, note ,x,")
+    assert [line.split(",")[0] for line in several[1:]] == ["a/1.png"] * 2 + ["a/3.png"] * 2
+    rows = json.loads(moved(known, tmp_path, text, "--json").stdout)["rows"]
+    assert (rows[0]["n"], rows[0]["n_2"], rows[0]["confidence"]) == ("1", "007", "0.10")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x,y\n1,2,3\n", "3 fields in row 1 and 2 in its header"),
+        ("name,x,y\na,1,2\nb,1\n", "2 fields in row 2 and 3 in its header"),
+        ("x,X,y\n1,2,3\n", "2 columns called x"),
+        ('x,y\n1,"2\n', "no CSV with a header"),
+    ],
+)
+def test_points_that_do_not_fit_their_header(known: Path, tmp_path: Path, text: str, words: str) -> None:
+    result = moved(known, tmp_path, text)
+    assert result.exit_code == 1
+    assert words in result.stderr
+
+
+def test_quotes_after_a_blank(known: Path, tmp_path: Path) -> None:
+    result = moved(known, tmp_path, 'x, y, note\n30, 31, "a, b"\n')
+    assert result.stdout.splitlines()[1].split(",", 2)[2].startswith('"a, b",')

@@ -86,3 +86,28 @@ def test_a_line_break_in_a_name_breaks_nothing() -> None:
 def test_what_is_no_tps_file(text: str, words: str) -> None:
     with pytest.raises(CongealError, match=words):
         read(text.encode())
+
+
+def test_more_that_is_no_tps_file() -> None:
+    for text, words in (
+        ("LM=²\n", "counts '²'"),
+        ("LM=1\n1 inf\n", "no pair"),
+        ("LM=1\n1 1e999\n", "no pair"),
+    ):
+        with pytest.raises(CongealError, match=words):
+            read(text.encode())
+
+
+def test_names_keep_their_blanks() -> None:
+    for name in ("wing  01 .png", " b.png", "c.png ", "d\u2028e.png", "f\x0cg.png"):
+        (back,) = read(write([Specimen(name, np.ones((2, 2)))]))
+        assert back.image == name
+
+
+def test_outlines_are_no_curves() -> None:
+    text = b"LM=1\n1 2\nCURVES=1\nPOINTS=1\n3 4\nOUTLINES=1\nPOINTS=2\n5 6\n7 8\nIMAGE=a\nID=0\n"
+    (one,) = read(text)
+    assert [part.tolist() for part in one.curves] == [[[3, 4]]]
+    assert [part.tolist() for part in one.outlines] == [[[5, 6], [7, 8]]]
+    (back,) = read(write([one]))
+    assert [len(part) for part in (*back.curves, *back.outlines)] == [1, 2]
