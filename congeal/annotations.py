@@ -36,6 +36,7 @@ class Annotation:
         category_id: tells categories of one name apart; None: the name does.
         crowd: many things in one outline, as COCO's iscrowd.
         place: which thing of its category it is on its image, from 0; None: the next.
+        deformation: of the maps it was carried by, "rigid", "flow" or "guided"; empty: it was not carried.
     """
 
     image: str
@@ -51,6 +52,7 @@ class Annotation:
     category_id: int | str | None = None
     crowd: bool = False
     place: int | None = None
+    deformation: str = ""
 
     @property
     def kind(self) -> tuple[Hashable, ...]:

@@ -188,7 +188,7 @@ def _whole(data: bytes, image: ImageFile.ImageFile) -> npt.NDArray[np.uint16]:
         ]
         again.load()
         halves.append(np.asarray(again).astype(np.uint16))
-    return halves[0] << 8 | halves[1]
+    return (halves[0] << 8 | halves[1]).astype(np.uint16, copy=False)
 
 
 def _grey_and_alpha(data: bytes, image: ImageFile.ImageFile) -> npt.NDArray[np.uint16]:

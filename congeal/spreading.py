@@ -256,6 +256,9 @@ def _each_annotation(
             for thing, carried in zip(things, found, strict=True):
                 known = thing.on(row)
                 fits = row["image_id"] not in misfits
-                one = known if known is not None else carried[number] if fits else None
+                one = known
+                by_maps = carried[number]
+                if known is None and fits and by_maps is not None:
+                    one = replace(by_maps, deformation=stored.deformation)
                 if one is not None:
                     yield one, known is not None and names[number] in thing.known

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from congeal.atlas import FAILED
 from infra.arrays import ArraySpec, encode_group, open_group
 from infra.errors import DamagedError
 from infra.storage import Location
 from infra.tables import ALIGNMENTS, dataset, encode_table
-from tasks.division import FAILED
 from tasks.members import Member
 from tasks.sorting import MEMBER, NEWCOMER
 

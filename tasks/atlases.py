@@ -18,7 +18,7 @@ from tasks import features, versions
 from tasks.atlas_files import GROUP, Stored, as_stored, encode, facts, failed, read
 from tasks.catalog import CATALOG, Catalog
 from tasks.clusters import MEMBERS, SETS, Clusters
-from tasks.division import FAILED, KILLED, KILLED_CLUSTER, Division, Items
+from tasks.division import KILLED, KILLED_CLUSTER, Division, Items
 from tasks.earlier import find_atlases
 from tasks.features import Features
 from tasks.frozen import anchor_of, extended, still_holds
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 STAGE = versions.ATLASES
 VERSION = versions.VERSIONS[STAGE]
-__all__ = ["FAILED", "GROUP", "STAGE", "VERSION", "Atlases", "make_atlas", "scope", "stage"]
+__all__ = ["GROUP", "STAGE", "VERSION", "Atlases", "make_atlas", "scope", "stage"]
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from congeal.atlas import FAILED
 from infra.commits import Marker, find_marker, in_threads, outputs_location
 from infra.errors import DamagedError
 from infra.publications import Publication, published, versions
 from infra.storage import Location
 from tasks import versions as stages
-from tasks.division import FAILED
 from tasks.stage import Run, address, take_back
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from congeal.atlas import FAILED
 from infra.arrays import open_group
 from infra.commits import Marker, digest, in_threads
 from infra.dictionary import dictionary_text
@@ -22,7 +23,6 @@ from tasks.atlases import GROUP, Atlases
 from tasks.buckets import Part, buckets
 from tasks.catalog import Catalog
 from tasks.clusters import Clusters
-from tasks.division import FAILED
 from tasks.features import Features
 from tasks.images_table import images_unit, make_images
 from tasks.lattice import Points, correspondences, lattice_points

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from congeal.atlas import FAILED
 from infra.commits import Marker, outputs_location
 from infra.errors import DamagedError, UserError
 from infra.publications import Publication, published
@@ -13,7 +14,6 @@ from infra.settings import Settings
 from infra.storage import Location
 from infra.tables import CLUSTERS, dataset
 from tasks import versions
-from tasks.division import FAILED
 from tasks.growth import Regrade
 from tasks.publish import published_markers
 from tasks.stage import worth_retrying

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, TypeVar
 
+from congeal.atlas import FAILED
 from infra.commits import MARKER, Marker, UnitAddress, commit_unit, in_threads
 from infra.engine import Engine
 from infra.errors import DamagedError, StorageError, UserError
@@ -20,7 +21,7 @@ from infra.progress import Progress
 from infra.provenance import PeakMemory, Provenance, Stopwatch
 from infra.settings import Settings
 from infra.storage import Location
-from tasks.division import FAILED, Division, begun, divide, forget, in_users_words
+from tasks.division import Division, begun, divide, forget, in_users_words
 from tasks.units import StagePlan, StageResult, Unit, UnitReport
 
 __all__ = [

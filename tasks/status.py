@@ -7,13 +7,13 @@ from typing import Any
 
 import pyarrow.dataset as pads
 
+from congeal.atlas import FAILED
 from congeal.tallies import deformations, outliers
 from infra.commits import Marker, find_marker, in_threads, outputs_location
 from infra.errors import DamagedError, UserError
 from infra.publications import check_layout, published, versions
 from infra.storage import Location
 from infra.tables import IMAGES, dataset
-from tasks.division import FAILED
 from tasks.passed_over import NOTHING, kept
 from tasks.resolving import drifting
 from tasks.versions import VERSIONS

@@ -141,28 +141,33 @@ class Survey:
         """Raise UserError, naming source and cure, unless there is at least one candidate image."""
         if self.images:
             return
-        if self.passed_over:
-            first = self.passed_over[0]
-            count = self.passed_over_count
-            counted = "1 thing was" if count == 1 else f"{count} things were"
-            raise UserError(
-                f"The source {self.source.url} holds no image: {counted} passed over, the first {first.path} "
-                f"({first.reason})."
-            )
-        if self.others == 0:
+        if self.others == 0 and self.passed_over.total == 0:
             if not self.source.is_prefix() and not self.source.exists():
                 raise UserError(f"The source {self.source.url} does not exist: check the path or URL.")
             raise UserError(
                 f"The source {self.source.url} is empty: put the photographs there or name another."
             )
-        endings = ", ".join(settings.extensions)
-        counted = "1 other object" if self.others == 1 else f"{self.others} other objects"
-        reasons = self.passed_over.facts()["reasons"]
-        looks = f" Passed over: {reasons[0]['first'][0]}, {reasons[0]['reason']}." if reasons else ""
-        raise UserError(
-            f"The source {self.source.url} holds no image: {counted}, but no name ends in {endings}; "
-            f"set catalog.extensions if the images are called differently.{looks}"
-        )
+        raise UserError(f"The source {self.source.url} holds no image: {self._instead(settings)}")
+
+    def _instead(self, settings: CatalogSettings) -> str:
+        """What there is in place of images."""
+        facts = self.passed_over.facts()
+        sentences = []
+        if self.others:
+            counted = "1 other object" if self.others == 1 else f"{self.others} other objects"
+            sentences.append(
+                f"{counted}, but no name ends in {', '.join(settings.extensions)}; set catalog.extensions if "
+                "the images are called differently."
+            )
+        if facts["total"]:
+            first = facts["reasons"][0]
+            total = facts["total"]
+            counted = (
+                "1 thing was passed over" if total == 1 else f"{total} things were passed over, the first"
+            )
+            sentences.append(f"{counted}: {first['first'][0]} ({first['reason']}).")
+        text = " ".join(sentences)
+        return text[0].lower() + text[1:] if sentences else text
 
     def slices(self, slice_size: int) -> Iterator[list[Entry]]:
         """The listing in order of path, cut where the paths themselves say so.

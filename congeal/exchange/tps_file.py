@@ -177,6 +177,8 @@ class TpsFile:
         landmarks, curves, outlines = self.division
         parts = np.split(points, np.cumsum([*landmarks, *curves, *outlines])[:-1])
         comment = f"confidence {sure.min():.3f} to {sure.max():.3f}, from {', '.join(annotation.origin)}"
+        # By rigid maps every specimen gets a copy of one shape: whoever measures shapes must know.
+        comment += f", by {annotation.deformation} maps" if annotation.deformation else ""
         return Specimen(
             annotation.image,
             parts[0],
