@@ -123,13 +123,15 @@ def require_congeal(client: Any, address: str) -> None:
     try:
         client.run_on_scheduler(own)
         client.run(own)
-    except (ModuleNotFoundError, AttributeError) as fault:  # there is none, or another version
+    except OSError:
+        raise
+    except Exception as fault:  # what does not survive the way back comes as an Exception with its text
+        if isinstance(fault, ImportError) and not isinstance(fault, ModuleNotFoundError):
+            raise UserError(f"A process of the Dask cluster at {address} cannot be used: {fault}") from fault
         raise UserError(
             f"The Dask scheduler at {address} or one of its workers cannot import Congeal ({fault}): "
             "install there what is installed here."
         ) from fault
-    except ImportError as fault:
-        raise UserError(f"A process of the Dask cluster at {address} cannot be used: {fault}") from fault
 
 
 def _memory_limit(limit: str, workers: int) -> int:

@@ -187,7 +187,7 @@ class _Cluster:
 
 def test_a_dask_cluster_without_congeal_is_named() -> None:
     missing = ModuleNotFoundError("No module named 'congeal_floors'")
-    other = AttributeError("module 'congeal_floors' has no attribute 'own'")
+    other = Exception("AttributeError(\"module 'congeal_floors' has no attribute 'own'\")")
     for fault in (missing, other):
         with pytest.raises(UserError, match=r"at tcp://there:1 .* cannot import Congeal .*: install there"):
             cluster.require_congeal(_Cluster(fault), "tcp://there:1")
