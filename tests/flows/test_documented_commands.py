@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import uuid
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,27 @@ def test_both_deployments_run_alike() -> None:
         key: there["deployments"][0][key] for key in alike
     }
     assert here["pull"] == there["pull"]
+
+
+@pytest.mark.parametrize(("tag", "seen"), [("congeal-heartbeat", True), ("congeal", False)])
+def test_the_automation_looks_at_runs_that_send_heartbeats_alone(tag: str, seen: bool) -> None:
+    from prefect.server.events.schemas.automations import EventTrigger
+    from prefect.server.events.schemas.events import ReceivedEvent
+    from prefect.types._datetime import now
+
+    (automation,) = yaml.safe_load((ROOT / "examples/deployment/dead-runs.yaml").read_text())["automations"]
+    trigger = EventTrigger.model_validate(automation["trigger"])
+    event = ReceivedEvent(
+        occurred=now("UTC"),
+        event="prefect.flow-run.heartbeat",
+        resource={"prefect.resource.id": f"prefect.flow-run.{ID}"},
+        related=[{"prefect.resource.id": f"prefect.tag.{tag}", "prefect.resource.role": "tag"}],
+        id=uuid.UUID(ID),
+    )
+    assert trigger.covers(event) is seen
+    for path in DEPLOYMENTS:
+        (deployment,) = yaml.safe_load((ROOT / path).read_text())["deployments"]
+        assert "congeal-heartbeat" in deployment["tags"]
 
 
 def test_the_automation_is_one_that_prefect_takes() -> None:
