@@ -21,7 +21,7 @@ def test_a_finished_run(finished: Path) -> None:
     assert not any(row["missing"] or row["damaged"] for row in facts["stages"])
     assert facts["images"] == {"ok": 10, "failed": 1, "duplicate": 1}
     assert facts["failures"] == [{"uri": "broken.jpg", "error": "not an image"}]
-    assert (facts["version"], facts["clusters"], facts["outliers"]) == (1, 1, 0)
+    assert (facts["version"], facts["clusters"], facts["outliers"]) == (1, 1, 10)
 
 
 def test_what_is_missing_or_damaged_is_counted(finished: Path, tmp_path: Path) -> None:
