@@ -58,9 +58,10 @@ def sentence(facts: dict[str, Any]) -> str:
     """The facts of a run in a line, for a log."""
     images = facts["images"]
     begun = "Nothing to do:" if facts["up_to_date"] else f"Done in {facts['seconds']:.0f} s:"
+    lost = f" ({facts['failed_clusters']} failed)" if facts["failed_clusters"] else ""
     return (
         f"{begun} version {facts['version']} of {facts['destination']} has {images['ok']} images "
-        f"({images['failed']} failed, {images['duplicate']} duplicate), {facts['clusters']} clusters, "
+        f"({images['failed']} failed, {images['duplicate']} duplicate), {facts['clusters']} clusters{lost}, "
         f"{facts['outliers']} outliers."
     )
 
@@ -75,6 +76,7 @@ def _common(job: Job, publication: Publication) -> dict[str, Any]:
         "weights_fingerprint": publication.weights_fingerprint,
         "images": {name: counts[name] for name in ("ok", "failed", "duplicate")},
         "clusters": counts["clusters"],
+        "failed_clusters": counts.get("failed_clusters", 0),
         "outliers": counts["outliers"],
         "drifting": published_drift(job.destination, publication),
         "passed_over": job.survey.passed_over.facts(),

@@ -58,6 +58,8 @@ def everything(job: Job, progress: Progress, step: Step = plainly) -> dict[str, 
         outcomes = (catalogued, featured, clustered, aligned, indexed)
         results = {outcome.result.stage: outcome.result for outcome in outcomes}
         counts = indexed.counts | {"clusters": clustered.clusters}
+        if failed := sum(unit.failed for unit in aligned.result.units):
+            counts["failed_clusters"] = failed
         presence.require_heard()
         keep(job.destination, job.survey.passed_over.facts())
         published = step("publish", publish.stage, run, job.key, weights, results, counts)

@@ -24,7 +24,7 @@ def show_run(report: dict[str, Any], console: Console) -> None:
     _counts(report, console)
     destination = report["destination"].removeprefix("file://")
     console.print("Where to look:", highlight=False)
-    for command in _commands(destination, report["images"]["failed"]):
+    for command in _commands(destination, report["images"]["failed"] + report.get("failed_clusters", 0)):
         console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -41,6 +41,9 @@ def show_status(report: dict[str, Any], console: Console) -> None:
     _counts(report, console)
     for reason in report["failures"]:
         console.print(f"  {reason['uri']}: {reason['error']}", markup=False, highlight=False, soft_wrap=True)
+    for reason in report["cluster_failures"]:
+        text = f"  cluster {reason['cluster_id']}: {reason['error']}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
     hidden = report["images"]["failed"] - len(report["failures"])
     if hidden > 0:
         console.print(f"  … and {hidden:,} more: see status and error in the table images", highlight=False)
@@ -57,9 +60,10 @@ def show_rows(columns: list[str], rows: list[tuple[Any, ...]], console: Console)
 
 def _counts(report: dict[str, Any], console: Console) -> None:
     images = report["images"]
+    failed = f" ({report['failed_clusters']:,} failed)" if report.get("failed_clusters") else ""
     console.print(
         f"images: {images['ok']:,} ok, {images['failed']:,} failed, {images['duplicate']:,} duplicate · "
-        f"clusters: {report['clusters']:,} · outliers: {report['outliers']:,}",
+        f"clusters: {report['clusters']:,}{failed} · outliers: {report['outliers']:,}",
         highlight=False,
     )
     _passed_over(report, console)

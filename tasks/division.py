@@ -24,7 +24,7 @@ from tasks.units import Unit
 PIECES = "pieces"
 DEATHS = "deaths.json"
 FAILED = "failed"  # the status of what could not be made
-JOIN, FAIL = "join", "fail"
+WHOLE, JOIN, FAIL = "whole", "join", "fail"
 PROBES = 4  # items that are tried where nothing has come through yet
 CURE = "give workers more (engine.memory, fewer engine.workers) and run with --set engine.retry_failed=true"
 KILLED = f"its worker ran out of memory or died each time it worked on this image alone: {CURE}"
@@ -106,11 +106,15 @@ def divide(unit: Unit, division: Division, engine: Engine, *, gpu: bool, hopeful
     """Make a unit in pieces; items that kill alone are left out, and recorded.
 
     A range that kills is halved; an item is given up after killing alone twice. One such item among n costs
-    about log2(n) + 3 deaths beside those before. hopeful: something of the stage has come through. Raises
+    about log2(n) + 1 deaths beside the two before. hopeful: something of the stage has come through. Raises
     UserError where nothing does, so that it cannot be the items, and where the whole cannot be joined or,
     having failed, be recorded.
     """
-    worker = _Worker(unit, division, engine, gpu, Deaths(unit))
+    deaths = Deaths(unit)
+    if not deaths.of(WHOLE):
+        # What kills a worker may take the run along: the next one is to know.
+        deaths.add(WHOLE, TRIES)
+    worker = _Worker(unit, division, engine, gpu, deaths)
     items = division.items(unit)
     if not hopeful and division.fail is None and items > PROBES:
         _probe(worker, unit, items)

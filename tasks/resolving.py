@@ -89,7 +89,7 @@ def something_to_resolve(settings: Settings, destination: Location) -> bool:
 
 
 def something_to_retry(settings: Settings, destination: Location) -> bool:
-    """True if `engine.retry_failed` asks for what has killed workers, and the last version has such failures."""
+    """True if `engine.retry_failed` asks for what has killed workers, and the last version has such."""
     if not settings.engine.retry_failed:
         return False
     try:

@@ -21,7 +21,7 @@ from infra.progress import Progress
 from infra.provenance import PeakMemory, Provenance, Stopwatch
 from infra.settings import Settings
 from infra.storage import Location
-from tasks.division import Division, begun, divide, forget, in_users_words
+from tasks.division import FAILED, Division, begun, divide, forget, in_users_words
 from tasks.units import StagePlan, StageResult, Unit, UnitReport
 
 __all__ = [
@@ -95,6 +95,7 @@ def report(marker: Marker) -> UnitReport:
         unit=marker.unit,
         content=marker.content,
         items=int(marker.record.get("items", 1)),
+        failed=marker.record.get("status") == FAILED,
         seconds=marker.seconds,
         timings=dict(marker.timings),
         peak_memory_bytes=marker.peak_memory_bytes,

@@ -12,6 +12,7 @@ from infra.errors import DamagedError, UserError
 from infra.publications import check_layout, published, versions
 from infra.storage import Location
 from infra.tables import IMAGES, dataset
+from tasks.division import FAILED
 from tasks.passed_over import NOTHING, kept
 from tasks.resolving import drifting
 from tasks.versions import VERSIONS
@@ -51,10 +52,12 @@ def status(destination: Location, version: str | None = None) -> dict[str, Any]:
         "source": publication.source,
         "images": {name: counts[name] for name in ("ok", "failed", "duplicate")},
         "clusters": counts["clusters"],
+        "failed_clusters": counts.get("failed_clusters", 0),
         "outliers": counts["outliers"],
         "drifting": drifting(marker.record for marker in markers["atlases"]),
         "passed_over": kept(destination) or NOTHING,
         "failures": _failures(destination, markers["index"]),
+        "cluster_failures": _cluster_failures(markers["atlases"]),
     }
 
 
@@ -68,6 +71,12 @@ def _look(destination: Location, stage: str, unit: str) -> Marker | DamagedError
         return find_marker(destination, stage, unit)
     except DamagedError as error:
         return error
+
+
+def _cluster_failures(markers: list[Marker]) -> list[dict[str, Any]]:
+    failed = [marker.record for marker in markers if marker.record.get("status") == FAILED]
+    named = [{"cluster_id": record["cluster_id"], "error": record["error"]} for record in failed]
+    return sorted(named, key=lambda row: str(row["cluster_id"]))[:MOST_FAILURES]
 
 
 def _failures(destination: Location, markers: list[Marker]) -> list[dict[str, Any]]:

@@ -25,12 +25,13 @@ class Unit:
 
 @dataclass(frozen=True)
 class UnitReport:
-    """What the driver keeps of a committed unit."""
+    """What the driver keeps of a committed unit. failed: it says no more than that it could not be made."""
 
     scope: str
     unit: str
     content: str
     items: int
+    failed: bool = False
     seconds: float = 0.0
     timings: Mapping[str, float] = field(default_factory=dict)
     peak_memory_bytes: int = 0

@@ -15,6 +15,7 @@ import pytest
 from infra.cluster import cores
 from infra.engine import DaskEngine, Engine, LoopEngine, open_engine
 from infra.errors import SettingsError, UserError
+from infra.exhaustion import Killed
 from infra.interrupts import Interrupts
 from infra.settings import EngineSettings
 
@@ -119,6 +120,25 @@ def test_a_killed_workers_unit_runs_again(dask: Engine, tmp_path: Path) -> None:
 
     assert sorted(dask.map(die_once, range(12))) == list(range(12))
     assert (tmp_path / "died").exists()
+
+
+def test_what_kills_its_worker_comes_back_and_the_rest_goes_on(dask: Engine, tmp_path: Path) -> None:
+    def die(number: int) -> int:
+        if number == 5:
+            (tmp_path / str(len(list(tmp_path.iterdir())))).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if number == 6:
+            raise MemoryError
+        return number
+
+    found = list(dask.map(die, range(12)))
+    killed = {outcome.payload: outcome.deaths for outcome in found if isinstance(outcome, Killed)}
+    # What was on its way to the same worker each time is suspect, too, and will be tried apart.
+    assert set(killed) >= {5, 6}
+    assert set(killed.values()) == {2}
+    assert {outcome for outcome in found if not isinstance(outcome, Killed)} | set(killed) == set(range(12))
+    assert len(list(tmp_path.iterdir())) == 2
+    assert list(dask.map(abs, [-3])) == [3]
 
 
 def test_threads_of_workers_hardly_spin_while_they_wait(dask: Engine) -> None:
