@@ -56,7 +56,7 @@ def prepare(source: str, out: str, settings: Settings) -> Lesson:
         check_layout(there)
         weights = check(locate(choice.settings), choice.settings)
         learner = fitting(choice.settings, weights)
-        claim(there)
+        claim(there, single_writer=settings.storage.single_writer)
         return Lesson(here, there, choice.settings, survey, weights, learner, choice.line)
     except BaseException:
         survey.close()
@@ -69,7 +69,8 @@ def distill(lesson: Lesson, progress: Progress) -> dict[str, Any]:
     Returns facts: out, student, backbone (of the teacher), images, steps, seconds, agreement.
     """
     begin = time.perf_counter()
-    with lesson.survey, present(lesson.out, RUN), progress:
+    alone = lesson.settings.storage.single_writer
+    with lesson.survey, present(lesson.out, RUN, alone=alone), progress:
         progress.note(lesson.line or f"backbone: {lesson.weights.backbone} is the teacher")
         with open_engine(lesson.settings.engine, units_hint=lesson.survey.images) as engine:
             run = Run(lesson.source, lesson.out, lesson.settings, engine, progress)

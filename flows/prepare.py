@@ -61,7 +61,7 @@ def prepare(source: str, destination: str, settings: Settings) -> Job:
         if something_to_resolve(settings, there) or something_to_retry(settings, there):
             current = None
         if current is None:
-            claim(there)
+            claim(there, single_writer=settings.storage.single_writer)
         weights = check(locate(settings), settings) if current is None else None
         if current is None:
             remember(choice, there)

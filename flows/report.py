@@ -57,12 +57,14 @@ def nothing_to_do(job: Job) -> dict[str, Any]:
 def sentence(facts: dict[str, Any]) -> str:
     """The facts of a run in a line, for a log."""
     images = facts["images"]
+    passed = facts.get("passed_over_count", 0)
+    passed_over = f"; {passed} passed over, see the run's facts" if passed else ""
     begun = "Nothing to do:" if facts["up_to_date"] else f"Done in {facts['seconds']:.0f} s:"
     lost = f" ({facts['failed_clusters']} failed)" if facts["failed_clusters"] else ""
     return (
         f"{begun} version {facts['version']} of {facts['destination']} has {images['ok']} images "
         f"({images['failed']} failed, {images['duplicate']} duplicate), {facts['clusters']} clusters{lost}, "
-        f"{facts['outliers']} outliers."
+        f"{facts['outliers']} outliers{passed_over}."
     )
 
 
@@ -79,7 +81,8 @@ def _common(job: Job, publication: Publication) -> dict[str, Any]:
         "failed_clusters": counts.get("failed_clusters", 0),
         "outliers": counts["outliers"],
         "drifting": published_drift(job.destination, publication),
-        "passed_over": job.survey.passed_over.facts(),
+        "passed_over_count": job.survey.passed_over_count,
+        "passed_over": job.survey.counted.facts(),
     }
 
 

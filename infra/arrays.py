@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,13 @@ from infra.faults import translated
 from infra.storage import Location
 
 SMALL = 2**20  # bytes of an array that is read as a whole rather than in parts
+# zarr's own, whatever the user's settings and ZARR_CODEC_PIPELINE__PATH name: others may lay the inner chunks
+# of a shard in the order in which threads finished, and the same arrays must give the same bytes.
+PIPELINE = {
+    "codec_pipeline.path": "zarr.core.codec_pipeline.BatchedCodecPipeline",
+    "codec_pipeline.batch_size": 1,
+}
+_encoding = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -44,11 +52,13 @@ def encode_group(
     chunks, or one plain chunk where ``chunks`` is the whole. level: of zstd. Attributes must be JSON.
     """
     store = zarr.storage.MemoryStore()
-    group = zarr.create_group(store, attributes=dict(attributes), zarr_format=3)
-    for name in sorted(arrays):
-        parent, _, leaf = name.rpartition("/")
-        below = group.require_group(parent) if parent else group
-        _write(below, leaf, arrays[name], level)
+    # zarr's settings are the process's, and put back what they found: one encoding at a time.
+    with _encoding, zarr.config.set(PIPELINE):
+        group = zarr.create_group(store, attributes=dict(attributes), zarr_format=3)
+        for name in sorted(arrays):
+            parent, _, leaf = name.rpartition("/")
+            below = group.require_group(parent) if parent else group
+            _write(below, leaf, arrays[name], level)
     return {path: _contents(store, path) for path in sorted(store._store_dict)}
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -197,14 +198,23 @@ def check_unit(destination: Location, marker: Marker, deep: bool = False) -> lis
     return faults
 
 
-def in_threads(function: Callable[[P], R], items: list[P], ahead: int = 8 * _THREADS) -> Iterator[R]:
-    """``function`` of each item in order, computed in threads a slab ahead: for requests to a store.
+def in_threads(function: Callable[[P], R], items: Iterable[P], ahead: int = 8 * _THREADS) -> Iterator[R]:
+    """``function`` of each item in order, computed in threads ahead of whoever takes the results.
 
-    ahead: items in a slab; so many results are in memory at once.
+    For requests to a store. ahead: items that are under way or waiting to be taken; so many results are in
+    memory at once, and so far ``items`` are drawn. What was begun for a taker who stops is given up.
     """
-    with ThreadPoolExecutor(min(_THREADS, ahead)) as pool:
-        for start in range(0, len(items), ahead):
-            yield from pool.map(function, items[start : start + ahead])
+    waiting: deque[Future[R]] = deque()
+    pool = ThreadPoolExecutor(min(_THREADS, ahead))
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) == ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def newer(place: Location, layout: int) -> UserError:

@@ -54,10 +54,13 @@ _BY_NUMBER = {
 }
 
 
-def attempt(function: Callable[[], T]) -> T:
-    """Call ``function`` up to ``ATTEMPTS`` times while its faults are transient; the last is re-raised."""
+def attempt(function: Callable[[], T], passes: Callable[[BaseException], bool] | None = None) -> T:
+    """Call ``function`` up to ``ATTEMPTS`` times while its faults are transient; the last is re-raised.
+
+    passes: which faults are, None: ``is_transient``. Attempts within attempts multiply: one layer a request.
+    """
     retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(is_transient),
+        retry=tenacity.retry_if_exception(passes or is_transient),
         stop=tenacity.stop_after_attempt(ATTEMPTS),
         wait=WAIT,
         reraise=True,
@@ -95,6 +98,20 @@ def is_transient(fault: BaseException) -> bool:
     if isinstance(fault, OSError) and fault.errno is not None:
         return fault.errno in TRANSIENT
     return isinstance(fault, (IncompleteRead, *_transport_faults()))
+
+
+def is_taken(fault: BaseException) -> bool:
+    """True if a conditional write was refused because there is an object already.
+
+    s3fs says FileExistsError only where the answer names the condition that failed; Ceph and its like do not.
+    """
+    code, status = _response(fault)
+    return isinstance(fault, FileExistsError) or status == 412 or code == "PreconditionFailed"
+
+
+def is_conflict(fault: BaseException) -> bool:
+    """True if a conditional write met another one under way, whatever the store calls that."""
+    return is_transient(fault) or _response(fault)[1] == 409
 
 
 def sentence(fault: BaseException, action: Action, url: str) -> str:

@@ -8,9 +8,11 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from io import BufferedReader
 from pathlib import Path
 
+from infra.faults import attempt
 from infra.listing import PARTIAL, ObjectInfo, OnSkip, Skipped, walk
 
 __all__ = ["FileStore", "ObjectInfo", "Skipped"]
@@ -31,6 +33,10 @@ class FileStore:
         """Bytes of the object."""
         return Path(path).stat().st_size
 
+    def modified(self, path: str) -> datetime | None:
+        """When the object was changed, UTC."""
+        return datetime.fromtimestamp(Path(path).stat().st_mtime, UTC)
+
     def read(self, path: str) -> bytes:
         """The whole object."""
         return Path(path).read_bytes()
@@ -50,6 +56,9 @@ class FileStore:
 
     def create(self, path: str, data: bytes) -> bool:
         """Write the object unless there is one; True if written."""
+        return attempt(lambda: self._create(path, data))
+
+    def _create(self, path: str, data: bytes) -> bool:
         if os.path.lexists(path):
             return False
         partial = _write_partial(Path(path).parent, data)
@@ -76,13 +85,16 @@ class FileStore:
     def children(self, path: str) -> list[str]:
         """Names one level down."""
         try:
-            return [entry.name for entry in Path(path).iterdir() if not PARTIAL.match(entry.name)]
+            entries = attempt(lambda: list(Path(path).iterdir()))
+            return [entry.name for entry in entries if not PARTIAL.match(entry.name)]
         except FileNotFoundError:
             return []
 
     def delete(self, path: str) -> None:
         """Remove the object and everything below."""
-        place = Path(path)
+        attempt(lambda: self._delete(Path(path)))
+
+    def _delete(self, place: Path) -> None:
         try:
             if place.is_dir() and not place.is_symlink():
                 shutil.rmtree(place)

@@ -5,22 +5,32 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import IO, Any, Protocol
 
 from fsspec import AbstractFileSystem
 
-from infra.faults import attempt
+from infra.faults import attempt, is_conflict, is_taken
 from infra.listing import NOT_FOLLOWED, ObjectInfo, OnSkip, Skipped
+
+_CHANGED = ("mtime", "created", "LastModified")  # what file systems call the time of a change
 
 
 class Store(Protocol):
-    """What ``Location`` asks of a store. Paths are without protocol; faults come out raw."""
+    """What ``Location`` asks of a store. Paths are without protocol; faults come out raw.
+
+    What takes several requests makes its attempts itself, request by request: create, objects, children and
+    delete. For the others ``Location`` does.
+    """
 
     def kind(self, path: str) -> str | None:
         """Whether it is an "object", "folder", or None for nothing."""
 
     def size(self, path: str) -> int:
         """Bytes of the object."""
+
+    def modified(self, path: str) -> datetime | None:
+        """When the object was changed, UTC; None where the store does not say."""
 
     def read(self, path: str) -> bytes:
         """The whole object."""
@@ -75,6 +85,11 @@ class S3Store:
         bucket, key = _split(path)
         return int(self._call("head_object", Bucket=bucket, Key=key)["ContentLength"])
 
+    def modified(self, path: str) -> datetime | None:
+        """When the object was changed, UTC."""
+        bucket, key = _split(path)
+        return _utc(self._call("head_object", Bucket=bucket, Key=key).get("LastModified"))
+
     def read(self, path: str) -> bytes:
         """The whole object."""
         return bytes(self.filesystem.cat_file(path))
@@ -98,11 +113,19 @@ class S3Store:
             attempts += 1
             try:
                 self.filesystem.pipe_file(path, data, mode="create")
-            except FileExistsError:
-                return attempts > 1 and self.read(path) == data
+            except OSError as fault:
+                if not is_taken(fault):
+                    raise
+                return attempts > 1 and self._holds(path, data)
             return True
 
-        return attempt(put)
+        return attempt(put, is_conflict)
+
+    def _holds(self, path: str, data: bytes) -> bool:
+        try:
+            return self.read(path) == data
+        except FileNotFoundError:
+            return False
 
     def objects(
         self, path: str, on_skip: OnSkip | None = None, follow_links: bool = True
@@ -181,6 +204,11 @@ class FsspecStore:
         """Bytes of the object."""
         return int(self.filesystem.info(path)["size"])
 
+    def modified(self, path: str) -> datetime | None:
+        """When the object was changed, UTC; None where the store does not say."""
+        facts = self.filesystem.info(path)
+        return _utc(next((facts[name] for name in _CHANGED if facts.get(name)), None))
+
     def read(self, path: str) -> bytes:
         """The whole object."""
         return bytes(self.filesystem.cat_file(path))
@@ -199,6 +227,9 @@ class FsspecStore:
 
     def create(self, path: str, data: bytes) -> bool:
         """Write the object unless there is one; True if written."""
+        return attempt(lambda: self._create(path, data))
+
+    def _create(self, path: str, data: bytes) -> bool:
         with self._lock:
             try:
                 self.filesystem.pipe_file(path, data, mode="create")
@@ -216,7 +247,7 @@ class FsspecStore:
         while folders:
             folder = folders.pop()
             try:
-                entries = self.filesystem.ls(f"{root}/{folder}" if folder else root, detail=True)
+                entries = self._entries(f"{root}/{folder}" if folder else root)
             except FileNotFoundError:
                 continue
             except PermissionError:
@@ -235,10 +266,13 @@ class FsspecStore:
                 elif whole != root.rstrip("/"):
                     yield _info(relative, facts)
 
+    def _entries(self, path: str) -> list[dict[str, Any]]:
+        return list(attempt(lambda: self.filesystem.ls(path, detail=True)))
+
     def children(self, path: str) -> list[str]:
         """Names one level down."""
         try:
-            entries = self.filesystem.ls(path, detail=True)
+            entries = self._entries(path)
         except FileNotFoundError:
             return []
         return [entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in entries]
@@ -246,7 +280,7 @@ class FsspecStore:
     def delete(self, path: str) -> None:
         """Remove the object and everything below."""
         try:
-            self.filesystem.rm(path, recursive=True)
+            attempt(lambda: self.filesystem.rm(path, recursive=True))
         except FileNotFoundError:
             return
 
@@ -259,8 +293,16 @@ def _split(path: str) -> tuple[str, str]:
 def _info(path: str, facts: dict[str, Any]) -> ObjectInfo:
     size = int(facts["size"] or 0)
     etag = facts.get("ETag") or facts.get("etag")
-    changed = etag or facts.get("mtime") or facts.get("created") or facts.get("LastModified")
+    changed = etag or next((facts[name] for name in _CHANGED if facts.get(name)), None)
     return ObjectInfo(path, size, f"{changed}-{size}", etag.strip('"') if etag else None)
+
+
+def _utc(time: Any) -> datetime | None:
+    if isinstance(time, int | float):
+        return datetime.fromtimestamp(time, UTC)
+    if not isinstance(time, datetime):
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _protocols(filesystem: Any) -> tuple[str, ...]:

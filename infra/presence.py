@@ -23,11 +23,16 @@ from infra.storage import Location
 FOLDER = "working"
 RENEWAL = 20.0  # seconds between two signs
 SILENCE = timedelta(minutes=5)  # after so long without a sign, a worker is gone
+LARGEST = 65_536  # bytes of a sign
 RUN, PRUNE = "run", "prune"
+_BROKEN = object()
 
 
 class Sign(BaseModel):
-    """What a worker leaves. kind: "run" or "prune". seen: UTC, ISO 8601, when it gave its last sign."""
+    """What a worker leaves. kind: "run" or "prune". seen: UTC, ISO 8601, when it gave its last sign.
+
+    alone: it bears nobody beside it, since its store cannot keep two writers apart.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -35,19 +40,27 @@ class Sign(BaseModel):
     host: str
     process: int
     seen: str
+    alone: bool = False
 
     @property
-    def silent(self) -> timedelta:
-        """How long ago that was, by this machine's clock."""
-        return datetime.now(UTC) - datetime.fromisoformat(self.seen)
+    def silent(self) -> timedelta | None:
+        """How long ago that was, by this machine's clock; None for no time, or one that cannot be true."""
+        try:
+            seen = datetime.fromisoformat(self.seen)
+            silent = datetime.now(UTC) - (seen if seen.tzinfo else seen.replace(tzinfo=UTC))
+        except (ValueError, OverflowError):
+            return None
+        # Clocks differ a little; nobody has been seen a long time from now.
+        return silent if silent > -SILENCE else None
 
 
 class Presence:
     """An announcement that is being kept up."""
 
-    def __init__(self, place: Location, kind: str) -> None:
+    def __init__(self, place: Location, kind: str, alone: bool = False) -> None:
         self._place = place
         self._kind = kind
+        self._alone = alone
         self._last = datetime.now(UTC)
         self._lost = False
         self._stop = threading.Event()
@@ -68,7 +81,13 @@ class Presence:
 
     def _write(self) -> None:
         now = datetime.now(UTC)
-        sign = Sign(kind=self._kind, host=socket.gethostname(), process=os.getpid(), seen=now.isoformat())
+        sign = Sign(
+            kind=self._kind,
+            host=socket.gethostname(),
+            process=os.getpid(),
+            seen=now.isoformat(),
+            alone=self._alone,
+        )
         self._place.write_bytes(sign.model_dump_json().encode() + b"\n")
         self._last = now
 
@@ -102,16 +121,17 @@ class Presence:
 
 
 @contextmanager
-def present(destination: Location, kind: str) -> Iterator[Presence]:
+def present(destination: Location, kind: str, *, alone: bool = False) -> Iterator[Presence]:
     """Announce a worker of `kind` for the time of the block.
 
-    A run minds a pruning; a pruning minds everybody. Raises UserError if somebody it minds is at work.
+    A run minds a pruning; a pruning minds everybody; one that is `alone` minds everybody and is minded by
+    everybody. Raises UserError if somebody it minds is at work.
     """
     name = f"{kind}-{secrets.token_hex(8)}.json"
-    presence = Presence(destination / FOLDER / name, kind)
+    presence = Presence(destination / FOLDER / name, kind, alone)
     presence.begin()
     try:
-        _require_alone(destination, name, {PRUNE} if kind == RUN else {RUN, PRUNE})
+        _require_alone(destination, name, {RUN, PRUNE} if alone or kind == PRUNE else {PRUNE})
         yield presence
     finally:
         presence.end()
@@ -120,26 +140,78 @@ def present(destination: Location, kind: str) -> Iterator[Presence]:
 def _require_alone(destination: Location, mine: str, minded: set[str]) -> None:
     folder = destination / FOLDER
     for name in folder.children():
-        sign = None if name == mine else _sign(folder / name)
-        if sign is None:
+        if name == mine or not name.endswith(".json"):
             continue
-        if sign.silent > SILENCE:
-            (folder / name).delete()
-        elif sign.kind in minded:
-            # The number is of whole seconds; a clock ahead of this one gives a negative one.
-            ago = max(0, int(sign.silent.total_seconds()))
-            raise UserError(
-                f"A {sign.kind} is at work in {destination} (process {sign.process} on {sign.host}, last "
-                f"sign {ago} s ago): try again when it has ended, or, if it was killed, when "
-                f"{SILENCE.seconds // 60} minutes have passed."
-            )
+        try:
+            place = folder / name
+            sign = _sign(place)
+        except StorageError:
+            # A name that cannot be used, an object that may not be read: nothing that a worker left.
+            continue
+        if isinstance(sign, Sign):
+            _mind(destination, place, sign, minded)
+        elif sign is _BROKEN and RUN in minded:
+            # Runs go on beside it; a pruning must be sure that no run has left it.
+            _mind_broken(destination, place)
 
 
-def _sign(place: Location) -> Sign | None:
+def _mind(destination: Location, place: Location, sign: Sign, minded: set[str]) -> None:
+    silent = sign.silent
+    # A time that cannot be true says nothing; the store knows when the sign was written.
+    ago = _age(place) if silent is None else silent
+    if ago is not None and ago > SILENCE:
+        _remove(place)
+    elif silent is None and sign.kind == PRUNE and not sign.alone and RUN not in minded:
+        # It stops no run: a pruning that finds its sign gone stops before it removes more.
+        _remove(place)
+    elif sign.alone or sign.kind in minded:
+        # The number is of whole seconds; a clock ahead of this one gives a negative one.
+        seconds = "at an unknown time" if ago is None else f"{max(0, int(ago.total_seconds()))} s ago"
+        why = ", which bears no other beside it (storage.single_writer)" if sign.alone else ""
+        raise UserError(
+            f"A {sign.kind} is at work in {destination}{why} (process {sign.process} on {sign.host}, last "
+            f"sign {seconds}): try again when it has ended, or, if it was killed, when "
+            f"{SILENCE.seconds // 60} minutes have passed."
+        )
+
+
+def _mind_broken(destination: Location, place: Location) -> None:
+    ago = _age(place)
+    if ago is not None and ago > SILENCE:
+        _remove(place)
+        return
+    raise UserError(
+        f"{place} may be the sign of a run and cannot be read: delete it if nobody is at work in "
+        f"{destination}, or try again when {SILENCE.seconds // 60} minutes have passed."
+    )
+
+
+def _age(place: Location) -> timedelta | None:
+    """How long ago the store wrote the object, None if that cannot be told."""
     try:
+        changed = place.modified()
+    except StorageError:
+        return None
+    return None if changed is None else datetime.now(UTC) - changed
+
+
+def _remove(place: Location) -> None:
+    try:
+        place.delete()
+    except StorageError:
+        # It is silent, and so it is not minded, whether it goes or not.
+        return
+
+
+def _sign(place: Location) -> Sign | object | None:
+    """The sign; _BROKEN for an object that is none or may not be read; None if there is no object."""
+    try:
+        if not place.is_object():
+            return None
+        if place.size() > LARGEST:
+            return _BROKEN
         return Sign.model_validate_json(place.read_bytes())
     except MissingError:
         return None
-    except ValidationError:
-        place.delete()
-        return None
+    except (StorageError, ValidationError):
+        return _BROKEN

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
 
 from infra.commits import LAYOUT, Frozen, digest, newer
-from infra.errors import DamagedError, MissingError, UserError
+from infra.conditions import require_conditional_puts
+from infra.errors import DamagedError, MissingError, StorageError, UserError
 from infra.storage import Location
+
+NAME = "congeal.json"  # what makes a folder a destination
+SEARCHED = 10_000  # objects of a folder that is to become one
 
 
 class Publication(Frozen):
@@ -31,15 +36,23 @@ class Publication(Frozen):
     code_version: str
 
 
-def claim(destination: Location) -> None:
-    """Mark ``destination`` as one of congeal's; ``UserError`` if a newer congeal has written to it."""
-    if not (destination / "congeal.json").put_if_absent(_encoded({"layout": LAYOUT})):
+def claim(destination: Location, *, single_writer: bool = False) -> None:
+    """Mark ``destination`` as one of congeal's.
+
+    Raises ``UserError`` if a newer congeal has written to it, if it lies in another destination or has one in
+    it, or if its store does not keep conditional puts and the user has not promised a ``single_writer``.
+    """
+    if not check_layout(destination):
+        _require_apart(destination)
+    if not single_writer:
+        require_conditional_puts(destination)
+    if not (destination / NAME).put_if_absent(_encoded({"layout": LAYOUT})):
         check_layout(destination)
 
 
 def check_layout(destination: Location) -> bool:
     """True if ``destination`` is one of congeal's; ``UserError`` if a newer congeal has written to it."""
-    place = destination / "congeal.json"
+    place = destination / NAME
     try:
         layout = int(json.loads(place.read_bytes())["layout"])
     except MissingError:
@@ -51,6 +64,33 @@ def check_layout(destination: Location) -> bool:
     return True
 
 
+def is_destination(place: Location, folder: str = "") -> bool:
+    """True if ``folder`` of ``place`` is one of congeal's, of whatever version; False if nobody can tell."""
+    try:
+        return check_layout(place / folder if folder else place)
+    except (StorageError, DamagedError):
+        return False
+    except UserError:
+        return True
+
+
+def _require_apart(destination: Location) -> None:
+    """Raise ``UserError`` for a new destination that lies in another one or around another one."""
+    for outer in destination.above:
+        if is_destination(outer):
+            raise UserError(
+                f"The destination {destination} lies inside the destination {outer}: choose one beside it."
+            )
+    # What is new is empty, or nearly; a large folder of other things is not searched to its end.
+    for item in islice(destination.objects(follow_links=False), SEARCHED):
+        folder, _, name = item.path.rpartition("/")
+        if name == NAME and is_destination(destination, folder):
+            raise UserError(
+                f"The destination {destination} contains the destination {destination / folder}: choose one "
+                "beside it."
+            )
+
+
 def publish(destination: Location, publication: Publication) -> str:
     """Write ``publication`` under the next number and point to it; the version's file name is returned."""
     names = versions(destination)
@@ -58,7 +98,8 @@ def publish(destination: Location, publication: Publication) -> str:
     publication = publication.model_copy(update={"number": number})
     content = publication.model_dump(mode="json")
     name = f"{number:05d}-{digest(content, length=8)}.json"
-    (destination / "published/versions" / name).put_if_absent(_encoded(content))
+    # Nobody else writes under a name that is made of the content, and with many units it can be large.
+    (destination / "published/versions" / name).write_bytes(_encoded(content))
     (destination / "published/current.json").write_bytes(_encoded({"version": name}))
     return name
 

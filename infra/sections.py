@@ -184,7 +184,11 @@ class DistillSettings(Section):
 
 
 class StorageSettings(Section):
-    """How to reach object stores; what is None comes from the usual AWS variables and files."""
+    """How to reach object stores; what is None comes from the usual AWS variables and files.
+
+    single_writer: one run at a time writes to the destination, held by a lease; asked for where the store
+    cannot write an object only if it is absent.
+    """
 
     endpoint_url: str | None = None
     key: SecretStr | None = None
@@ -192,4 +196,5 @@ class StorageSettings(Section):
     token: SecretStr | None = None
     region: str | None = None
     anonymous: bool = False
+    single_writer: bool = False
     options: dict[str, Any] = Field(default_factory=dict, repr=False)

@@ -225,7 +225,7 @@ def _sentence(fault: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         return f"{key} is no setting{_suggestion(key)}"
     section, _, name = key.partition(".")
-    secret = section == "storage" and name not in ("endpoint_url", "region", "anonymous")
+    secret = section == "storage" and name not in ("endpoint_url", "region", "anonymous", "single_writer")
     value = "the value given" if secret else repr(first["input"])
     message = first["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]

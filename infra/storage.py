@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from infra.errors import StorageError
 from infra.faults import attempt, translated
 from infra.filestore import FileStore, ObjectInfo, Skipped
 from infra.objectstore import FsspecStore, S3Store, Store
+from infra.retrying import arrow_filesystem, asynchronous, retrying_file
 
 if TYPE_CHECKING:
     import zarr.abc.store
@@ -29,6 +31,9 @@ __all__ = ["Location", "ObjectInfo", "Skipped"]
 # Untyped: what is used of it is small and stays in this module.
 fsspec: Any = importlib.import_module("fsspec")
 
+# Bytes of the most that is written only if absent. Beyond 100 MiB the S3 client sends parts, and stores that
+# keep the condition for a whole object (Ceph, for one) ignore it when parts are put together.
+LARGEST_CONDITIONAL = 64 * 2**20
 _ALIASES = {"local": "file", "s3a": "s3"}
 # These take no storage options: settings that are meant for an object store do not fit them.
 _WITHOUT_OPTIONS = {"file", "memory", "http", "https"}
@@ -88,15 +93,26 @@ class Location:
         return self.url.rstrip("/").rsplit("/", 1)[-1]
 
     @property
+    def above(self) -> list[Location]:
+        """The places that this one lies in, from the next to the outermost; links are followed, too."""
+        local = self.local_path()
+        if local is not None:
+            folders = [*local.parents, *local.resolve().parents]
+            return [Location(f"file://{folder}") for folder in dict.fromkeys(folders)]
+        *outer, _ = self._path.split("/")
+        names = ["/".join(outer[:count]) for count in range(len(outer), 0, -1)]
+        return [Location(f"{self.protocol}://{name}", self.options) for name in names]
+
+    @property
     def shared(self) -> bool:
         """False if only this process can see the place (``memory://``)."""
         return self.protocol != "memory"
 
     def contains(self, other: Location) -> bool:
-        """True if ``other`` is this place or lies below it; symbolic links are followed."""
+        """True if ``other`` is this place or lies below it, by its name or where symbolic links lead."""
         mine, its = self.local_path(), other.local_path()
-        if mine is not None and its is not None:
-            return its.resolve().is_relative_to(mine.resolve())
+        if mine is not None and its is not None and its.resolve().is_relative_to(mine.resolve()):
+            return True
         return f"{other.url}/".startswith(f"{self.url}/")
 
     def local_path(self) -> Path | None:
@@ -105,8 +121,11 @@ class Location:
 
     def exists(self) -> bool:
         """True if there is an object or a folder here."""
-        with translated("read", self.url):
-            return attempt(lambda: self._store.kind(self._path)) is not None
+        return self._kind() is not None
+
+    def is_object(self) -> bool:
+        """True if there is an object here, and not a folder."""
+        return self._kind() == "object"
 
     def is_prefix(self) -> bool:
         """True if something lies under this place."""
@@ -116,6 +135,11 @@ class Location:
         """The object's size in bytes."""
         with translated("read", self.url):
             return attempt(lambda: self._store.size(self._path))
+
+    def modified(self) -> datetime | None:
+        """When the object was last changed, UTC, by the store's clock; None where it does not say."""
+        with translated("read", self.url):
+            return attempt(lambda: self._store.modified(self._path))
 
     def read_bytes(self) -> bytes:
         """The whole object."""
@@ -127,7 +151,8 @@ class Location:
         if mode != "rb":
             raise ValueError(f"mode {mode!r}: a location opens for reading only ('rb')")
         with translated("read", self.url):
-            return attempt(lambda: self._store.open(self._path))
+            file = attempt(lambda: self._store.open(self._path))
+        return file if self.protocol in ("file", "memory") else retrying_file(file)
 
     def write_bytes(self, data: bytes) -> None:
         """Write or replace the object; a reader sees the old or the new bytes, never a part."""
@@ -135,9 +160,18 @@ class Location:
             attempt(lambda: self._store.write(self._path, data))
 
     def put_if_absent(self, data: bytes) -> bool:
-        """Write the object unless there is one; True if this call wrote it. Atomic, also among hosts."""
+        """Write the object unless there is one; True if this call wrote it.
+
+        Atomic, also among hosts, where the store keeps conditional puts (see ``infra.conditions``). For what
+        is small: raises ``StorageError`` above ``LARGEST_CONDITIONAL`` bytes.
+        """
+        if len(data) > LARGEST_CONDITIONAL:
+            raise StorageError(
+                f"{self.url} is too large ({len(data):,} bytes) to be written only if it is absent: "
+                f"at most {LARGEST_CONDITIONAL:,} can be; divide the collection over several destinations."
+            )
         with translated("write", self.url):
-            return attempt(lambda: self._store.create(self._path, data))
+            return self._store.create(self._path, data)
 
     def objects(
         self, on_skip: Callable[[Skipped], None] | None = None, follow_links: bool = True
@@ -154,12 +188,12 @@ class Location:
     def children(self) -> list[str]:
         """The names one level down, sorted; empty if nothing is there."""
         with translated("list", self.url):
-            return sorted(attempt(lambda: self._store.children(self._path)))
+            return sorted(self._store.children(self._path))
 
     def delete(self) -> None:
         """Remove the object, or everything below; nothing there is no error."""
         with translated("delete", self.url):
-            attempt(lambda: self._store.delete(self._path))
+            self._store.delete(self._path)
 
     def zarr_store(self, read_only: bool = True) -> zarr.abc.store.Store:
         """A Zarr store rooted here."""
@@ -169,10 +203,8 @@ class Location:
             return zarr.storage.LocalStore(self._path, read_only=read_only)
         with translated("read", self.url):
             filesystem = _filesystem(self.protocol, self.options)
-        # s3fs's own asynchronous form belongs to one event loop and is never closed; this one is.
-        wrapper: Any = importlib.import_module("fsspec.implementations.asyn_wrapper")
         return zarr.storage.FsspecStore(
-            wrapper.AsyncFileSystemWrapper(filesystem, asynchronous=True),
+            asynchronous(filesystem),
             read_only=read_only,
             path=filesystem._strip_protocol(self.url),
         )
@@ -183,8 +215,11 @@ class Location:
         if self.protocol == "file":
             return arrow.LocalFileSystem(), self._path
         with translated("read", self.url):
-            handler = arrow.FSSpecHandler(_filesystem(self.protocol, self.options))
-        return arrow.PyFileSystem(handler), self._path
+            return arrow_filesystem(_filesystem(self.protocol, self.options)), self._path
+
+    def _kind(self) -> str | None:
+        with translated("read", self.url):
+            return attempt(lambda: self._store.kind(self._path))
 
     @property
     def _path(self) -> str:
@@ -196,7 +231,7 @@ class Location:
     def _store(self) -> Store:
         if self.protocol == "file":
             return FileStore()
-        filesystem = _filesystem(self.protocol, self.options, once=True)
+        filesystem = _filesystem(self.protocol, self.options)
         return S3Store(filesystem) if self.protocol == "s3" else FsspecStore(filesystem)
 
 
@@ -233,31 +268,27 @@ _filesystems: dict[str, Any] = {}
 _filesystems_lock = threading.Lock()
 
 
-def _filesystem(protocol: str, options: Mapping[str, Any], *, once: bool = False) -> Any:
-    """One file system a process for the same options.
+def _filesystem(protocol: str, options: Mapping[str, Any]) -> Any:
+    """One file system a process for the same options; fsspec's own cache makes one a thread.
 
-    fsspec's own cache makes one a thread, each with its connections. ``once``: faults come out at the first
-    failure, because the seam repeats; readers that go past the seam (Zarr, Arrow) keep s3fs's own attempts.
+    Faults come out at the first failure: the seam repeats.
     """
     known = {name: _revealed(value) for name, value in options.items()}
-    key = json.dumps([os.getpid(), protocol, known, once], sort_keys=True, default=repr)
+    key = json.dumps([os.getpid(), protocol, known], sort_keys=True, default=repr)
     with _filesystems_lock:
         if key not in _filesystems:
-            _filesystems[key] = _make_filesystem(protocol, known, once)
+            _filesystems[key] = _make_filesystem(protocol, known)
         return _filesystems[key]
 
 
-def _make_filesystem(protocol: str, options: dict[str, Any], once: bool) -> Any:
+def _make_filesystem(protocol: str, options: dict[str, Any]) -> Any:
     if protocol != "s3":
         return fsspec.filesystem(protocol, skip_instance_cache=True, **options)
-    options = {"use_listings_cache": False, **options}
-    if once:
-        # Two of three layers of attempts are switched off: botocore's and s3fs's.
-        config = {"retries": {"total_max_attempts": 1}, **options.get("config_kwargs", {})}
-        options["config_kwargs"] = config
+    # Two of three layers of attempts are switched off: botocore's and s3fs's.
+    config = {"retries": {"total_max_attempts": 1}, **options.get("config_kwargs", {})}
+    options = {"use_listings_cache": False, **options, "config_kwargs": config}
     filesystem = fsspec.filesystem("s3", skip_instance_cache=True, **options)
-    if once:
-        filesystem.retries = 1
+    filesystem.retries = 1
     return filesystem
 
 

@@ -7,7 +7,7 @@ by a kill, what is left of a version that is kept is all of it, and what is left
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,13 +15,18 @@ from typing import Any
 
 from infra.commits import MARKER, find_marker, in_threads
 from infra.errors import DamagedError, MissingError, UserError
+from infra.listing import NOT_FOLLOWED
 from infra.presence import PRUNE, Presence, present
 from infra.publications import Publication, check_layout, current_name, published, versions, withdraw
-from infra.storage import Location
+from infra.storage import Location, Skipped
 from tasks.stage import batched
 from tasks.versions import VERSIONS
 
 AT_ONCE = 64  # units between two signs that the pruning goes on
+MOST_NAMED = 100  # of what is left out; the rest is only counted
+UNKNOWN_STAGE = "a stage that this congeal does not know"
+BEHIND_LINK = "a link, and what it leads to may be anybody's"
+NO_UNIT = "not in the folder of a unit"
 
 
 @dataclass
@@ -41,11 +46,15 @@ class _Unit:
 
 @dataclass(frozen=True)
 class _Plan:
+    """What a pruning does. left_out: what lies among the units and is none, at most MOST_NAMED of it."""
+
     kept: list[str]
     removed: list[str]
-    young: int
+    young: list[_Unit]
     units: list[_Unit]
     leftovers: list[tuple[_Unit, str]]  # content folders that a needed unit's marker does not name
+    left_out: list[Skipped]
+    left_out_count: int
 
 
 def prune(
@@ -55,7 +64,9 @@ def prune(
 
     Kept are the newest `keep` versions, the current one among them, and whatever was made in the last
     `older_than` days, versions as well as units: those may belong to a run that was killed and is to be taken
-    up. No run may be at work. Returns the versions kept and removed, units removed by stage, their bytes.
+    up. No run may be at work. Returns the versions kept and removed, units removed by stage, their bytes, and
+    what is left out: `too_young` units, and `left_out` (path below stages, reason; the first hundred of
+    `left_out_count`): what is behind links, what may not be listed, what no stage of this congeal made.
 
     Raises UserError if nothing is published, if somebody is at work, or if a kept version is damaged.
     """
@@ -81,7 +92,10 @@ def prune(
         "units": by_stage,
         "leftovers": len(plan.leftovers),
         "bytes": freed,
-        "too_young": plan.young,
+        "too_young": len(plan.young),
+        "young": [f"{unit.stage}/{unit.name}" for unit in plan.young[:MOST_NAMED]],
+        "left_out": [{"path": item.path, "reason": item.reason} for item in plan.left_out],
+        "left_out_count": plan.left_out_count,
     }
 
 
@@ -99,20 +113,21 @@ def _plan(destination: Location, keep: int, since: datetime) -> _Plan:
     units: list[_Unit] = []
     leftovers: list[tuple[_Unit, str]] = []
     unneeded = []
-    for unit in _listed(destination):
+    left_out = _LeftOut()
+    for unit in _listed(destination, left_out.add):
         if (unit.stage, unit.name) in needed:
             leftovers += _losers(destination, unit)
         else:
             unneeded.append(unit)
-    young = 0
+    young: list[_Unit] = []
     for unit, made in zip(
         unneeded, in_threads(lambda unit: _committed(destination, unit), unneeded), strict=True
     ):
         if made is not None and made > since:
-            young += 1
+            young.append(unit)
         else:
             units.append(unit)
-    return _Plan(kept[::-1], removed[::-1], young, units, leftovers)
+    return _Plan(kept[::-1], removed[::-1], young, units, leftovers, left_out.named, left_out.count)
 
 
 def _carry_out(destination: Location, plan: _Plan, presence: Presence) -> None:
@@ -142,12 +157,43 @@ def _needed(publication: Publication | None) -> set[tuple[str, str]]:
     return {(stage, name) for stage, names in units.items() for name in names}
 
 
-def _listed(destination: Location) -> Iterator[_Unit]:
-    """Every unit of a stage that this congeal knows; of one listing, in memory a line a unit."""
+class _LeftOut:
+    """Counts what a pruning does not touch, and keeps the first names; each path once."""
+
+    def __init__(self) -> None:
+        self.named: list[Skipped] = []
+        self.count = 0
+        self._stages: set[str] = set()
+
+    def add(self, item: Skipped) -> None:
+        """Note one thing; of a stage that is not known, only the stage."""
+        stage = item.path.partition("/")[0]
+        if item.reason == UNKNOWN_STAGE:
+            if stage in self._stages:
+                return
+            self._stages.add(stage)
+            item = Skipped(stage, UNKNOWN_STAGE)
+        if item.reason == NOT_FOLLOWED:
+            item = Skipped(item.path, BEHIND_LINK)
+        self.count += 1
+        if len(self.named) < MOST_NAMED:
+            self.named.append(item)
+
+
+def _listed(destination: Location, leave_out: Callable[[Skipped], None]) -> Iterator[_Unit]:
+    """Every unit of a stage that this congeal knows; of one listing, in memory a line a unit.
+
+    Links are not followed: what they lead to may be anybody's.
+    """
     found: dict[tuple[str, str], _Unit] = {}
-    for item in (destination / "stages").objects(follow_links=False):
+    for item in (destination / "stages").objects(leave_out, follow_links=False):
         parts = item.path.split("/", 4)
         if len(parts) < 4 or parts[0] not in VERSIONS:
+            known = parts[0] in VERSIONS or len(parts) == 1
+            leave_out(Skipped(item.path, NO_UNIT if known else UNKNOWN_STAGE))
+            continue
+        if "\\" in item.path or "" in parts:
+            leave_out(Skipped(item.path, "its name cannot be used"))
             continue
         key = (parts[0], f"{parts[1]}/{parts[2]}")
         unit = found.setdefault(key, _Unit(*key))

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, TypeVar
 
-from infra.commits import MARKER, Marker, UnitAddress, commit_unit
+from infra.commits import MARKER, Marker, UnitAddress, commit_unit, in_threads
 from infra.engine import Engine
 from infra.errors import DamagedError, StorageError, UserError
 from infra.exhaustion import Killed
@@ -45,8 +44,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-MARKER_READERS = 32  # markers are small objects: reading them is waiting, not work
 
 
 class Run:
@@ -144,8 +141,7 @@ def read_markers(
             take_back(place)
             return None
 
-    with ThreadPoolExecutor(MARKER_READERS) as pool:
-        yield from pool.map(read, addresses)
+    yield from in_threads(read, addresses)
 
 
 def plan_units(

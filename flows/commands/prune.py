@@ -9,6 +9,8 @@ from rich.console import Console
 
 from flows.terminal import Config, Destination, Json, Overrides, answers, opened
 
+MOST_NAMED = 5
+
 
 @answers
 def prune(
@@ -47,6 +49,18 @@ def prune(
                 highlight=False,
                 soft_wrap=True,
             )
+            named = facts["young"][:MOST_NAMED]
+            more = facts["too_young"] - len(named)
+            rest = f" and {more:,} more" if more else ""
+            console.print(f"  {', '.join(named)}{rest}", markup=False, highlight=False, soft_wrap=True)
+        if facts["left_out_count"]:
+            console.print(f"left out below stages: {facts['left_out_count']:,}", highlight=False)
+            for item in facts["left_out"][:MOST_NAMED]:
+                line = f"  {item['path']}: {item['reason']}"
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
+            if facts["left_out_count"] > MOST_NAMED:
+                more = facts["left_out_count"] - MOST_NAMED
+                console.print(f"  … and {more:,} more (--json names up to 100)", highlight=False)
 
     return facts, show
 

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -128,3 +132,54 @@ def test_no_group(location: Location) -> None:
     (location / "bad/zarr.json").write_bytes(b"{")
     with pytest.raises(DamagedError, match="holds no Zarr group"):
         open_group(location / "bad")
+
+
+FOREIGN = """
+import json
+from zarr.core.codec_pipeline import BatchedCodecPipeline
+from zarr.registry import register_pipeline
+
+class Foreign(BatchedCodecPipeline):
+    used = 0
+
+    async def write(self, *arguments, **options):
+        Foreign.used += 1
+        await super().write(*arguments, **options)
+
+    async def encode(self, *arguments, **options):
+        Foreign.used += 1
+        return await super().encode(*arguments, **options)
+
+register_pipeline(Foreign)
+import hashlib
+import numpy as np
+import zarr
+from infra.arrays import ArraySpec, encode_group
+
+assert zarr.config.get("codec_pipeline.path") == "__main__.Foreign"
+data = np.arange(4096, dtype="f4").reshape(16, 16, 16)
+files = encode_group({"a": ArraySpec(data, ("x", "y", "z"), chunks=(1, 16, 16))}, {})
+ours = Foreign.used
+zarr.create_array(zarr.storage.MemoryStore(), data=data, chunks=(1, 16, 16), shards=(16, 16, 16))
+digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+print(json.dumps([ours, Foreign.used > 0, digests]))
+"""
+
+
+def test_units_are_encoded_by_zarrs_own_pipeline_whatever_the_environment_names() -> None:
+    environ = os.environ | {"ZARR_CODEC_PIPELINE__PATH": "__main__.Foreign"}
+    done = subprocess.run(
+        [sys.executable, "-c", FOREIGN], check=False, capture_output=True, text=True, env=environ
+    )
+    assert done.returncode == 0, done.stderr
+    ours, theirs, files = json.loads(done.stdout)
+    assert (ours, theirs) == (0, True)
+    data = np.arange(4096, dtype="f4").reshape(16, 16, 16)
+    here = encode_group({"a": ArraySpec(data, ("x", "y", "z"), chunks=(1, 16, 16))}, {})
+    assert files == {name: hashlib.sha256(content).hexdigest() for name, content in here.items()}
+
+
+def test_the_pipeline_of_the_user_is_left_as_it_is() -> None:
+    with zarr.config.set({"codec_pipeline.path": "foreign.Foreign", "codec_pipeline.batch_size": 7}):
+        encode_group(group(), {})
+        assert zarr.config.get("codec_pipeline") == {"path": "foreign.Foreign", "batch_size": 7}

@@ -17,6 +17,7 @@ from infra.commits import (
     committed,
     digest,
     find_marker,
+    in_threads,
     outputs_location,
 )
 from infra.errors import DamagedError, UserError
@@ -215,3 +216,42 @@ def test_the_same_run_writes_the_same_but_for_times(address: UnitAddress) -> Non
     assert {name: value for name, value in first.items() if name not in times} == {
         name: value for name, value in second.items() if name not in times
     }
+
+
+class TestInThreads:
+    def test_results_come_in_order(self) -> None:
+        assert list(in_threads(lambda number: number * 2, range(100), ahead=7)) == list(range(0, 200, 2))
+        assert list(in_threads(str, [])) == []
+        assert list(in_threads(str, [1], ahead=1)) == ["1"]
+
+    def test_it_goes_on_while_a_result_is_used(self) -> None:
+        begun = [threading.Event() for _ in range(8)]
+
+        def begin(number: int) -> int:
+            begun[number].set()
+            return number
+
+        drawn: list[int] = []
+        results = in_threads(begin, (drawn.append(number) or number for number in range(8)), ahead=4)  # type: ignore[func-returns-value]
+        assert next(results) == 0
+        # The first is in the taker's hands, and the next three are made without being asked for.
+        assert all(event.wait(20) for event in begun[:4])
+        assert drawn == [0, 1, 2, 3]
+        assert next(results) == 1
+        assert begun[4].wait(20)
+        assert drawn == [0, 1, 2, 3, 4]
+        assert list(results) == [2, 3, 4, 5, 6, 7]
+
+    def test_a_fault_comes_in_its_place_and_ends_it(self) -> None:
+        results = in_threads(lambda number: 1 // number, [2, 1, 0, 1])
+        assert [next(results), next(results)] == [0, 1]
+        with pytest.raises(ZeroDivisionError):
+            next(results)
+        assert list(results) == []
+
+    def test_a_taker_who_stops_waits_for_nothing_more(self) -> None:
+        seen: list[int] = []
+        results = in_threads(seen.append, range(1000), ahead=4)
+        next(results)
+        results.close()  # type: ignore[attr-defined]
+        assert len(seen) <= 4

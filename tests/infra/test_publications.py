@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
-from infra.errors import DamagedError, UserError
+from infra.errors import DamagedError, StorageError, UserError
 from infra.publications import (
     Publication,
     check_layout,
@@ -121,3 +122,51 @@ def test_damage(memory_location: Location) -> None:
     (memory_location / "published/current.json").write_bytes(b"x")
     with pytest.raises(DamagedError, match="The pointer"):
         published(memory_location)
+
+
+class TestNested:
+    def test_a_destination_inside_another_is_refused(self, location: Location) -> None:
+        claim(location / "outer")
+        for inside in ("outer/inner", "outer/stages/catalog/x"):
+            with pytest.raises(UserError, match=r"(inner|x) lies inside the destination .*/outer: "):
+                claim(location / inside)
+            assert not (location / inside).exists()
+        claim(location / "outer-too")
+
+    def test_one_around_another_is_refused(self, location: Location) -> None:
+        claim(location / "outer/deep/inner")
+        with pytest.raises(UserError, match=r"/outer contains the destination .*/outer/deep/inner: choose"):
+            claim(location / "outer")
+
+    def test_those_that_are_nested_already_go_on(self, memory_location: Location) -> None:
+        for place in (memory_location / "outer", memory_location / "outer/inner"):
+            (place / "congeal.json").write_bytes(b'{"layout": 1}')
+            claim(place)
+
+    def test_links_are_followed(self, tmp_path: Path) -> None:
+        claim(Location.parse(tmp_path / "outer"))
+        (tmp_path / "outer/folder").mkdir()
+        (tmp_path / "link").symlink_to("outer/folder")
+        (tmp_path / "outer/out").symlink_to(tmp_path)
+        for inside in ("link/inner", "outer/out/inner"):
+            with pytest.raises(UserError, match="lies inside the destination"):
+                claim(Location.parse(tmp_path / inside))
+
+    @pytest.mark.parametrize("data", [b"{}", b"nothing", b'{"layout": "x"}'])
+    def test_a_file_of_that_name_makes_no_destination(self, memory_location: Location, data: bytes) -> None:
+        (memory_location / "congeal.json").write_bytes(data)
+        (memory_location / "inner/x/congeal.json").write_bytes(data)
+        claim(memory_location / "inner")
+
+    def test_a_place_above_that_may_not_be_read_is_none(
+        self, memory_location: Location, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = Location.read_bytes
+
+        def refuse(place: Location) -> bytes:
+            if place.url.count("/") < 5:
+                raise StorageError(f"No permission to read {place}: grant it.")
+            return real(place)
+
+        monkeypatch.setattr(Location, "read_bytes", refuse)
+        claim(memory_location / "a/b/c")

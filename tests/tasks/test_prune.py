@@ -294,3 +294,43 @@ def test_a_run_does_not_start_while_a_pruning_is_at_work(tmp_path: Path, weights
         run(source, tmp_path / "out", tiny(weights))
     run(source, tmp_path / "out", tiny(weights))
     assert not (tmp_path / "out/working").exists() or not list((tmp_path / "out/working").iterdir())
+
+
+class TestLeftOut:
+    def test_what_is_no_unit_is_named_and_stays(self, tmp_path: Path) -> None:
+        place = three_versions(Location.parse(tmp_path / "out"))
+        precious = tmp_path / "precious"
+        (precious / "unit").mkdir(parents=True)
+        (precious / "unit/_commit.json").write_bytes(b"mine")
+        (tmp_path / "out/stages/features/linked").symlink_to(precious)
+        (tmp_path / "out/stages/features/scope/linked").symlink_to(precious / "unit")
+        for name in ("notes.txt", "features/notes.txt", "later/scope/a/x", "later/scope/b/x"):
+            (place / "stages" / name).write_bytes(b"1")
+        facts = prune(place)
+        assert there(place) == {"two", "three"}
+        assert {item["path"]: item["reason"] for item in facts["left_out"]} == {
+            "features/linked": "a link, and what it leads to may be anybody's",
+            "features/scope/linked": "a link, and what it leads to may be anybody's",
+            "notes.txt": "not in the folder of a unit",
+            "features/notes.txt": "not in the folder of a unit",
+            "later": "a stage that this congeal does not know",
+        }
+        assert facts["left_out_count"] == 5
+        assert (precious / "unit/_commit.json").read_bytes() == b"mine"
+        for name in ("notes.txt", "features/notes.txt", "later/scope/a/x"):
+            assert (place / "stages" / name).exists()
+
+    def test_many_are_counted_and_the_first_named(self, memory_location: Location) -> None:
+        place = three_versions(memory_location)
+        for number in range(120):
+            (place / f"stages/{number}").write_bytes(b"1")
+        facts = prune(place, dry_run=True)
+        assert (len(facts["left_out"]), facts["left_out_count"]) == (100, 120)
+
+    def test_units_that_are_too_young_are_named(self, memory_location: Location) -> None:
+        place = three_versions(memory_location)
+        unit(place, "fresh", days=0)
+        facts = prune(place)
+        assert facts["too_young"] == 1
+        assert facts["young"] == ["features/scope/fresh"]
+        assert facts["left_out"] == []
