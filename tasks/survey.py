@@ -98,8 +98,6 @@ class Survey:
                     if len(others) == BATCH_ROWS:
                         self._keep(others)
                 continue
-                self.others += 1
-                continue
             entry = _entry(item)
             self._count(entry)
             batch.append(entry)
