@@ -86,7 +86,8 @@ def _common(job: Job, publication: Publication) -> dict[str, Any]:
         "outliers": outliers(counts, clusters),
         "deformation": deformations(clusters),
         "drifting": drifting(clusters),
-        "passed_over": job.survey.passed_over.facts(),
+        "passed_over_count": job.survey.passed_over_count,
+        "passed_over": job.survey.counted.facts(),
     }
 
 

@@ -36,7 +36,7 @@ def everything(job: Job, progress: Progress, step: Step = plainly) -> dict[str, 
     """Do what a job asks for, from images to a publication; the facts of the run (see flows.report)."""
     weights = job.weights
     if weights is None:
-        keep(job.destination, job.survey.passed_over.facts())
+        keep(job.destination, job.survey.counted.facts())
         return nothing_to_do(job)
     begin = time.perf_counter()
     with (
@@ -61,6 +61,6 @@ def everything(job: Job, progress: Progress, step: Step = plainly) -> dict[str, 
         if failed := sum(unit.failed for unit in aligned.result.units):
             counts["failed_clusters"] = failed
         presence.require_heard()
-        keep(job.destination, job.survey.passed_over.facts())
+        keep(job.destination, job.survey.counted.facts())
         published = step("publish", publish.stage, run, job.key, weights, results, counts)
     return finished(job, published, results=results, workers=engine.workers, engine_start=started)

@@ -84,7 +84,7 @@ def _passed_over(report: dict[str, Any], console: Console) -> None:
     passed_over = report["passed_over"]
     if not passed_over["total"]:
         return
-    console.print(f"passed over: {passed_over['total']:,} that look like pictures", highlight=False)
+    console.print(f"passed over: {passed_over['total']:,}", highlight=False)
     for entry in passed_over["reasons"][:MOST_REASONS]:
         more = ", …" if entry["count"] > len(entry["first"]) else ""
         console.print(

@@ -32,6 +32,7 @@ from tasks.passed_over import (
 from tasks.spool import BATCH_ROWS, insert, rows, workspace
 
 MODULUS = 1 << 128
+MOST_NAMED = 100  # of what is passed over; the rest is only counted
 SLICE_STRETCH = 4  # a slice that meets no boundary ends at this many times its usual size
 
 LISTING = pa.schema(
@@ -62,7 +63,9 @@ class Survey:
         self.source = source
         self.images = 0
         self.others = 0
-        self.passed_over = PassedOver()
+        self.passed_over: list[Skipped] = []  # the first MOST_NAMED
+        self.passed_over_count = 0
+        self.counted = PassedOver()
         self._sum = 0
         self._stack = ExitStack()
         self._connection = self._stack.enter_context(workspace())
@@ -71,6 +74,7 @@ class Survey:
                 "CREATE TABLE listing "
                 "(path VARCHAR, bytes BIGINT, token VARCHAR, etag VARCHAR, fault VARCHAR)"
             )
+            self._connection.execute("CREATE TABLE others (path VARCHAR, reason VARCHAR)")
             self._spool(settings)
         except BaseException:
             self.close()
@@ -79,7 +83,7 @@ class Survey:
     def _spool(self, settings: CatalogSettings) -> None:
         endings = {ending.lower() for ending in settings.extensions}
         batch: list[Entry] = []
-        unknown: list[str] = []  # names that say nothing
+        others: list[tuple[str, str | None]] = []  # what looks like a picture, or may do
         marked: list[str] = []  # folders that may be destinations
         for item in self.source.objects(self.pass_over, settings.follow_links):
             folder, _, name = item.path.rpartition("/")
@@ -88,13 +92,11 @@ class Survey:
             suffix = PurePosixPath(item.path).suffix.lower()
             if suffix not in endings or companion(item.path) or needs_extra(item.path):
                 self.others += 1
-                if (reason := reason_by_name(item.path)) is not None:
-                    self.passed_over.add(item.path, reason)
-                elif item.bytes and worth_a_look(item.path):
-                    if len(unknown) < MOST_LOOKED_INTO:
-                        unknown.append(item.path)
-                    else:
-                        self.passed_over.add(item.path, NOT_LOOKED_INTO)
+                reason = reason_by_name(item.path)
+                if reason is not None or (item.bytes and worth_a_look(item.path)):
+                    others.append((item.path, reason))
+                    if len(others) == BATCH_ROWS:
+                        self._keep(others)
                 continue
             entry = _entry(item)
             self._count(entry)
@@ -103,25 +105,48 @@ class Survey:
                 insert(self._connection, "listing", _table(batch))
                 batch.clear()
         insert(self._connection, "listing", _table(batch))
-        results = tuple(f"{folder}/" for folder in marked if self._without_destination(folder))
-        unknown = [path for path in unknown if not path.startswith(results)]
-        for path, reason in look_into(self.source, unknown):
-            self.passed_over.add(path, reason)
+        self._keep(others)
+        for folder in marked:
+            self._without_destination(folder)
+        self._tell_others()
 
-    def _without_destination(self, folder: str) -> bool:
+    def _keep(self, others: list[tuple[str, str | None]]) -> None:
+        paths, reasons = zip(*others, strict=True) if others else ((), ())
+        table = {"path": pa.array(paths, pa.string()), "reason": pa.array(reasons, pa.string())}
+        insert(self._connection, "others", pa.table(table))
+        others.clear()
+
+    def _tell_others(self) -> None:
+        """Count what looks like a picture by its name, and look into some of what may be one."""
+        for path, reason in rows(
+            self._connection, "SELECT path, reason FROM others WHERE reason IS NOT NULL ORDER BY path"
+        ):
+            self.pass_over(Skipped(path, reason))
+        unknown = [
+            path
+            for (path,) in rows(
+                self._connection, "SELECT path FROM others WHERE reason IS NULL ORDER BY path"
+            )
+        ]
+        for path, reason in look_into(self.source, unknown[:MOST_LOOKED_INTO]):
+            self.pass_over(Skipped(path, reason))
+        for path in unknown[MOST_LOOKED_INTO:]:
+            self.pass_over(Skipped(path, NOT_LOOKED_INTO))
+
+    def _without_destination(self, folder: str) -> None:
         """Leave out a folder that holds results, not photographs. Raises UserError if it is the source."""
         if not is_destination(self.source, folder):
-            return False
+            return
         if not folder:
             raise UserError(
                 f"The source {self.source.url} is a destination of congeal: name the photographs' place."
             )
         self.pass_over(Skipped(folder, "a destination of congeal: results are no photographs"))
-        self._connection.execute("DELETE FROM listing WHERE starts_with(path, ?)", [folder + "/"])
+        for table in ("listing", "others"):
+            self._connection.execute(f"DELETE FROM {table} WHERE starts_with(path, ?)", [folder + "/"])  # noqa: S608
         self.images = self._sum = 0
         for row in rows(self._connection, "SELECT path, bytes, token, etag, fault FROM listing"):
             self._count(Entry(*row))
-        return True
 
     def _count(self, entry: Entry) -> None:
         self.images += 1
@@ -129,7 +154,10 @@ class Survey:
 
     def pass_over(self, skipped: Skipped) -> None:
         """Note something of the source that is left out, and why."""
-        self.passed_over.add(skipped.path, skipped.reason)
+        self.passed_over_count += 1
+        if len(self.passed_over) < MOST_NAMED:
+            self.passed_over.append(skipped)
+        self.counted.add(skipped.path, skipped.reason)
 
     @property
     def digest(self) -> str:
@@ -141,33 +169,28 @@ class Survey:
         """Raise UserError, naming source and cure, unless there is at least one candidate image."""
         if self.images:
             return
-        if self.others == 0 and self.passed_over.total == 0:
+        if self.passed_over:
+            first = self.passed_over[0]
+            count = self.passed_over_count
+            counted = "1 thing was" if count == 1 else f"{count} things were"
+            raise UserError(
+                f"The source {self.source.url} holds no image: {counted} passed over, the first {first.path} "
+                f"({first.reason})."
+            )
+        if self.others == 0:
             if not self.source.is_prefix() and not self.source.exists():
                 raise UserError(f"The source {self.source.url} does not exist: check the path or URL.")
             raise UserError(
                 f"The source {self.source.url} is empty: put the photographs there or name another."
             )
-        raise UserError(f"The source {self.source.url} holds no image: {self._instead(settings)}")
-
-    def _instead(self, settings: CatalogSettings) -> str:
-        """What there is in place of images."""
-        facts = self.passed_over.facts()
-        sentences = []
-        if self.others:
-            counted = "1 other object" if self.others == 1 else f"{self.others} other objects"
-            sentences.append(
-                f"{counted}, but no name ends in {', '.join(settings.extensions)}; set catalog.extensions if "
-                "the images are called differently."
-            )
-        if facts["total"]:
-            first = facts["reasons"][0]
-            total = facts["total"]
-            counted = (
-                "1 thing was passed over" if total == 1 else f"{total} things were passed over, the first"
-            )
-            sentences.append(f"{counted}: {first['first'][0]} ({first['reason']}).")
-        text = " ".join(sentences)
-        return text[0].lower() + text[1:] if sentences else text
+        endings = ", ".join(settings.extensions)
+        counted = "1 other object" if self.others == 1 else f"{self.others} other objects"
+        reasons = self.counted.facts()["reasons"]
+        looks = f" Passed over: {reasons[0]['first'][0]}, {reasons[0]['reason']}." if reasons else ""
+        raise UserError(
+            f"The source {self.source.url} holds no image: {counted}, but no name ends in {endings}; "
+            f"set catalog.extensions if the images are called differently.{looks}"
+        )
 
     def slices(self, slice_size: int) -> Iterator[list[Entry]]:
         """The listing in order of path, cut where the paths themselves say so.
