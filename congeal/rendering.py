@@ -36,7 +36,9 @@ def _in_place(image: Pixels, forward: Floats, size: int) -> tuple[torch.Tensor, 
     """
     places = _enlarged(forward, size)[None]
     colours = torch.tensor(np.asarray(image, np.float32)).permute(2, 0, 1)[None]
-    shrink = float(np.abs(np.gradient(np.asarray(forward[..., 0], np.float64), axis=1)).mean())
+    across = np.asarray(forward[..., 0], np.float64)
+    # A single cell shows one place, however large it is drawn.
+    shrink = float(np.abs(np.gradient(across, axis=1)).mean()) if across.shape[1] > 1 else 0.0
     pixels_apart = shrink * forward.shape[0] / size * image.shape[0] / 2
     if pixels_apart > 1.5:  # the atlas shows the image smaller than it is: average, do not skip
         kernel = int(pixels_apart) | 1
