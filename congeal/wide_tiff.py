@@ -39,7 +39,8 @@ class WideTiff(ImageFile.ImageFile):
         import tifffile
 
         try:
-            page: Any = tifffile.TiffFile(self.fp).pages.first
+            file: Any = self.fp
+            page: Any = tifffile.TiffFile(file).pages.first
             self.page = page
             self._size = (int(page.imagewidth), int(page.imagelength))
             dtype, channels = np.dtype(page.dtype), int(page.samplesperpixel)
