@@ -188,7 +188,8 @@ def _whole(data: bytes, image: ImageFile.ImageFile) -> npt.NDArray[np.uint16]:
         ]
         again.load()
         halves.append(np.asarray(again).astype(np.uint16))
-    return (halves[0] << 8 | halves[1]).astype(np.uint16, copy=False)
+    high, low = halves
+    return np.asarray(high << 8 | low, np.uint16)
 
 
 def _grey_and_alpha(data: bytes, image: ImageFile.ImageFile) -> npt.NDArray[np.uint16]:
