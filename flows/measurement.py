@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -135,13 +136,13 @@ def baselines(asked: Asked, run: Measured) -> dict[str, Method]:
 
 def _usable(shown: Sequence[View], collection: Collection, left_out: dict[str, str]) -> list[int]:
     table = collection.images.set_index("uri")
-    positions = []
+    positions: list[int] = []
     for position, view in enumerate(shown):
         name, frame = view.image.name, view.measured.frame
         if view.name not in table.index:
             left_out.setdefault(name, "the run has not seen it")
             continue
-        row = table.loc[view.name]
+        row: Any = table.loc[view.name]  # as pandas' stubs have it, nothing is ever missing
         if row["status"] == "failed" or pd.isna(row["cluster_id"]):
             left_out[name] = "it has no cluster" if pd.isna(row["error"]) else str(row["error"])
         elif (row["width"], row["height"]) != (frame.width, frame.height):
