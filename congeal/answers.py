@@ -70,13 +70,15 @@ def _as_pandas(table: pa.Table, can_be_missing: bool) -> pd.DataFrame:
         if column.type in nullable and (can_be_missing or column.null_count)
     ]
     if not chosen:
-        plain: pd.DataFrame = table.to_pandas()
-        return plain
+        whole: pd.DataFrame = table.to_pandas()
+        return whole
     rest = [number for number in range(table.num_columns) if number not in chosen]
-    parts = [table.select(rest).to_pandas(), table.select(chosen).to_pandas(types_mapper=nullable.get)]
+    parts: list[pd.DataFrame] = [
+        table.select(rest).to_pandas(),
+        table.select(chosen).to_pandas(types_mapper=nullable.get),
+    ]
     order = np.argsort([*rest, *chosen])
-    joined: pd.DataFrame = pd.concat(parts, axis=1).iloc[:, order]
-    return joined
+    return pd.concat(parts, axis=1).iloc[:, order]
 
 
 class ArrowTables:

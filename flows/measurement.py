@@ -142,7 +142,7 @@ def _usable(shown: Sequence[View], collection: Collection, left_out: dict[str, s
         if view.name not in table.index:
             left_out.setdefault(name, "the run has not seen it")
             continue
-        row: Any = table.loc[view.name]
+        row: Any = table.loc[view.name]  # as pandas' stubs have it, nothing is ever missing
         if row["status"] == "failed" or pd.isna(row["cluster_id"]):
             left_out[name] = "it has no cluster" if pd.isna(row["error"]) else str(row["error"])
         elif (row["width"], row["height"]) != (frame.width, frame.height):

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -44,8 +44,8 @@ from infra.iceberg_files import LocationFiles
 from infra.readonly import Sized
 from infra.storage import Location
 
-FORMAT = 2
-CODEC = "deflate"
+FORMAT: Final = 2
+CODEC: Final = "deflate"
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,9 @@ class Table:
                     "snapshots": [*past, snapshot],
                     "snapshot_log": [
                         *log,
-                        SnapshotLogEntry(snapshot_id=version.number, timestamp_ms=snapshot.timestamp_ms),
+                        SnapshotLogEntry.model_validate(
+                            {"snapshot_id": version.number, "timestamp_ms": snapshot.timestamp_ms}
+                        ),
                     ],
                     "refs": _main(version.number),
                 }
@@ -195,7 +197,12 @@ class Table:
             ids[field.name] = int(own) if own else ids.get(field.name, last + 1)
             last = max(last, ids[field.name])
         # Of all columns that there have been: older versions are read through it, too.
-        mapping = NameMapping([MappedField(field_id=number, names=[name]) for name, number in ids.items()])
+        mapping = NameMapping(
+            [
+                MappedField.model_validate({"field_id": number, "names": [name]})
+                for name, number in ids.items()
+            ]
+        )
         schema = pyarrow_to_schema(_documented(arrow), mapping)
         schemas = [] if base is None else list(base.schemas)
         same = next((one for one in schemas if one.fields == schema.fields), None)
@@ -204,25 +211,29 @@ class Table:
             schemas.append(same)
         facts = {key.decode(): value.decode() for key, value in (arrow.metadata or {}).items()}
         properties = {key: value for key, value in facts.items() if key.startswith("congeal.")}
-        return TableMetadataV2(
-            location=self.place.url,
-            table_uuid=uuid.uuid5(uuid.NAMESPACE_URL, self.place.url) if base is None else base.table_uuid,
-            last_column_id=last,
-            schemas=schemas,
-            current_schema_id=same.schema_id,
-            partition_specs=[UNPARTITIONED_PARTITION_SPEC],
-            default_spec_id=UNPARTITIONED_PARTITION_SPEC.spec_id,
-            last_partition_id=UNPARTITIONED_PARTITION_SPEC.last_assigned_field_id,
-            sort_orders=[UNSORTED_SORT_ORDER],
-            default_sort_order_id=UNSORTED_SORT_ORDER.order_id,
-            properties={
-                **properties,
-                "comment": facts.get("congeal.description", ""),
-                "schema.name-mapping.default": mapping.model_dump_json(),
-                # The files belong to the destination: no engine's clean-up may take them away.
-                "gc.enabled": "false",
-            },
-            last_updated_ms=version.created,
+        return TableMetadataV2.model_validate(
+            {
+                "location": self.place.url,
+                "table_uuid": uuid.uuid5(uuid.NAMESPACE_URL, self.place.url)
+                if base is None
+                else base.table_uuid,
+                "last_column_id": last,
+                "schemas": schemas,
+                "current_schema_id": same.schema_id,
+                "partition_specs": [UNPARTITIONED_PARTITION_SPEC],
+                "default_spec_id": UNPARTITIONED_PARTITION_SPEC.spec_id,
+                "last_partition_id": UNPARTITIONED_PARTITION_SPEC.last_assigned_field_id,
+                "sort_orders": [UNSORTED_SORT_ORDER],
+                "default_sort_order_id": UNSORTED_SORT_ORDER.order_id,
+                "properties": {
+                    **properties,
+                    "comment": facts.get("congeal.description", ""),
+                    "schema.name-mapping.default": mapping.model_dump_json(),
+                    # The files belong to the destination: no engine's clean-up may take them away.
+                    "gc.enabled": "false",
+                },
+                "last_updated_ms": version.created,
+            }
         )
 
     def _manifest(
@@ -271,26 +282,28 @@ class Table:
             writer.add_manifests(list(manifests))
         added, kept, gone = counted
         rows = sum(one.record_count for one in added) + sum(one.data_file.record_count for one in kept)
-        return Snapshot(
-            snapshot_id=version.number,
-            parent_snapshot_id=parent,
-            sequence_number=version.number,
-            # Times go up from snapshot to snapshot, whatever the machines' clocks say.
-            timestamp_ms=max(version.created, 0 if base is None else base.last_updated_ms + 1),
-            manifest_list=output.location,
-            schema_id=metadata.current_schema_id,
-            summary=Summary(
-                Operation.OVERWRITE if gone else Operation.APPEND,
-                **{
-                    "congeal.version": str(version.number),
-                    "congeal.publication": version.name,
-                    "added-data-files": str(len(added)),
-                    "deleted-data-files": str(len(gone)),
-                    "total-data-files": str(len(version.files)),
-                    "total-files-size": str(sum(file.bytes for file in version.files)),
-                    "total-records": str(rows),
-                },
-            ),
+        return Snapshot.model_validate(
+            {
+                "snapshot_id": version.number,
+                "parent_snapshot_id": parent,
+                "sequence_number": version.number,
+                # Times go up from snapshot to snapshot, whatever the machines' clocks say.
+                "timestamp_ms": max(version.created, 0 if base is None else base.last_updated_ms + 1),
+                "manifest_list": output.location,
+                "schema_id": metadata.current_schema_id,
+                "summary": Summary(
+                    Operation.OVERWRITE if gone else Operation.APPEND,
+                    **{
+                        "congeal.version": str(version.number),
+                        "congeal.publication": version.name,
+                        "added-data-files": str(len(added)),
+                        "deleted-data-files": str(len(gone)),
+                        "total-data-files": str(len(version.files)),
+                        "total-files-size": str(sum(file.bytes for file in version.files)),
+                        "total-records": str(rows),
+                    },
+                ),
+            }
         )
 
     def _live(self, metadata: TableMetadata) -> list[ManifestEntry]:
@@ -307,7 +320,7 @@ class Table:
 
 
 def _main(number: int) -> dict[str, SnapshotRef]:
-    return {"main": SnapshotRef(snapshot_id=number, type=SnapshotRefType.BRANCH)}
+    return {"main": SnapshotRef.model_validate({"snapshot_id": number, "type": SnapshotRefType.BRANCH})}
 
 
 def _documented(schema: pa.Schema) -> pa.Schema:
