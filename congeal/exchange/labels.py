@@ -73,7 +73,7 @@ def carriable(entry: Entry, size: Size) -> Entry:
     if keypoints is not None:
         # Where a person has marked the edge itself, programs differ by half a pixel.
         low, high = np.array([-0.5, -0.5]), np.array([width - 0.5, height - 0.5])
-        beyond = np.concatenate([keypoints < low - EDGE, keypoints > high + EDGE], axis=1).any(axis=1)
+        beyond = np.asarray(((keypoints < low - EDGE) | (keypoints > high + EDGE)).any(1))
         keypoints = np.where(beyond[:, None], np.nan, np.clip(keypoints, low, high))
         for number in np.flatnonzero(beyond).tolist():
             x, y = one.keypoints[number] if one.keypoints is not None else (0.0, 0.0)

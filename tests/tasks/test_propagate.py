@@ -450,3 +450,30 @@ def test_misfits_are_looked_up_once_a_cluster(
     monkeypatch.setattr("congeal.published.Published.misfits", counted)
     carried_coco(opened, tmp_path, coco_file())
     assert len(calls) <= 6
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"bbox": [0, 0, 0, 0]},
+        {"bbox": [10, 10, 5, 0], "keypoints": None},
+        {"segmentation": [[]]},
+        {"segmentation": [[20, 15, 50, 15, 50, 40], [90, 90, 95, 95]]},
+        {"segmentation": [[20, 15, 50, 15, 50, 40], [84, 10, 94, 10, 94, 30]]},
+        {"keypoints": [80, 25, 2]},
+        {"bbox": None, "keypoints": None},
+        {"category_id": None},
+        {"keypoints": [30, 25, 2, 1]},
+    ],
+)
+def test_empty_entries_as_labelling_programs_write_them(
+    opened: Any, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    good = entry(1, bbox=[20, 15, 30, 25], keypoints=[30, 25, 2])
+    given = [good, good | {"id": 4711} | changes]
+    facts, content = carried_coco(opened, tmp_path, coco_file(annotations=given), to=["a/0.png", "a/1.png"])
+    assert facts["carried"] >= 1
+    assert [
+        {k: new[k] for k in old} for old, new in zip(given, content["annotations"], strict=False)
+    ] == given
+    assert {one["name"] for one in facts["left_out_annotations"]} <= {"annotation 4711"}
