@@ -84,11 +84,14 @@ class _Handler(BaseHTTPRequestHandler):
         if data is None:
             self._answer(404, b"<Error><Code>NoSuchKey</Code><Message>none</Message></Error>")
             return
-        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
+        asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range") or "")
         if asked is None:
             self._answer(200, data, tag=data)
             return
-        start, stop = int(asked[1]), min(int(asked[2] or len(data)), len(data) - 1)
+        last = len(data) - 1
+        # Without a beginning it asks for so many bytes at the end.
+        start = int(asked[1]) if asked[1] else max(0, len(data) - int(asked[2]))
+        stop = min(int(asked[2] or last), last) if asked[1] else last
         part = data[start : stop + 1]
         self._answer(206, part, {"Content-Range": f"bytes {start}-{stop}/{len(data)}"}, tag=data)
 

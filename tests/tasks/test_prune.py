@@ -307,6 +307,8 @@ class TestLeftOut:
         for name in ("notes.txt", "features/notes.txt", "later/scope/a/x", "later/scope/b/x"):
             (place / "stages" / name).write_bytes(b"1")
         facts = prune(place)
+        assert (tmp_path / "out/stages/features/scope/linked").is_symlink()
+        (tmp_path / "out/stages/features/scope/linked").unlink()
         assert there(place) == {"two", "three"}
         assert {item["path"]: item["reason"] for item in facts["left_out"]} == {
             "features/linked": "a link, and what it leads to may be anybody's",
