@@ -18,10 +18,10 @@ COMMIT = "0425aec"
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "samples"
 KINDS = ("dog", "mug")
-FIRST, THEN, SINCE = 4, 5, 6  # images of each kind: in the first version, in the second, in those to come
+FIRST, THEN, SINCE = 6, 7, 8  # images of each kind: in the first version, in the second, in those to come
 SETTINGS = (
     "features.backbone=embedded",
-    "features.image_size=112",
+    "features.image_size=224",
     "features.precision=float32",
     "features.device=cpu",
     "features.shard_bytes=2000000",
@@ -64,7 +64,10 @@ else:
             for name in ("forward", "forward_confidence", "backward", "backward_confidence")
         })
     points = [[40.0, 30.0], [60.0, 50.0], [50.0, 70.0]]
-    for cluster, rows in sound.groupby("cluster_id"):
+    fits = set(collection.alignments.query("not outlier")["image_id"])
+    for cluster, rows in sound[sound["image_id"].isin(fits)].groupby("cluster_id"):
+        if len(rows) < 2:
+            continue  # there is nobody to carry to
         first = rows.sort_values("uri")["uri"].iloc[0]
         collection.transfer(first, points, "all").to_parquet(answers / f"transfer-{cluster}.parquet")
         collection.landmarks(points, first).to_parquet(answers / f"landmarks-{cluster}.parquet")
