@@ -6,6 +6,8 @@ BIN    := $(VENV)/bin
 # Prefect runs with its own throw-away server, and tells nobody about it.
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 export DO_NOT_TRACK = 1
+# Where Python may keep no byte code, every process of a run and of the tests compiles torch anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo demo-s3 test test-313 lint types contracts unit slow lock clean
 .DEFAULT_GOAL := help

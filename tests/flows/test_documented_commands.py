@@ -49,8 +49,8 @@ def test_a_deployment_file_lists_every_variable_that_it_uses(path: str) -> None:
     file = yaml.safe_load((ROOT / path).read_text())
     (build,) = file["build"]
     used = set(re.findall(r"\{\{ \$(\w+) \}\}", Path(ROOT / path).read_text()))
-    assert set(build["flows.deployment.require_variables"]["names"]) == used
-    assert list(file["pull"][0]) == ["flows.deployment.check_parameters"]
+    assert set(build["congeal_floors.deployment.require_variables"]["names"]) == used
+    assert list(file["pull"][0]) == ["congeal_floors.deployment.check_parameters"]
     (deployment,) = file["deployments"]
     assert all(schedule["active"] is False for schedule in deployment["schedules"])
 
