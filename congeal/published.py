@@ -179,6 +179,8 @@ class Published:
         Images that are not known here are none of them: whatever is said of those comes from elsewhere.
         """
         names = sorted(set(images))
+        if not names:
+            return frozenset()
         columns = ["uri", "image_id", "cluster_id"]
         wanted = (pads.field("uri").isin(names) | pads.field("image_id").isin(names)) & pads.field(
             "cluster_id"
