@@ -58,12 +58,13 @@ def propagate_deeplabcut(collection: Collection, name: str, data: bytes, order: 
     Of an .h5 file comes the CSV. Beside it, likelihood_NAME: the same rows with how sure each place is.
     """
     from congeal.exchange import deeplabcut, deeplabcut_h5
+    from congeal.exchange.hdf5 import is_hdf5
 
     path = PurePosixPath(name.replace("\\", "/"))
     called = path.name if path.suffix.lower() == ".csv" else path.with_suffix(".csv").name
 
     def read(given: bytes) -> LabelFile:
-        if deeplabcut_h5.is_hdf5(given):
+        if is_hdf5(given):
             return deeplabcut.read(deeplabcut_h5.csv_of(given, called).encode())
         return deeplabcut.read(given)
 
@@ -75,10 +76,7 @@ def propagate_sleap(collection: Collection, name: str, data: bytes, order: Order
     """labels.slp: the SLEAP file with its instances; carried ones are predicted instances with scores."""
     from congeal.exchange import sleap
 
-    def read(given: bytes) -> LabelFile:
-        return sleap.read(given, str(collection.source))
-
-    return _propagate(collection, "sleap", read, name, data, order, SLEAP)
+    return _propagate(collection, "sleap", sleap.read, name, data, order, SLEAP)
 
 
 def _propagate(

@@ -13,15 +13,9 @@ import numpy as np
 
 from congeal.errors import CongealError
 from congeal.exchange.csv_text import joined, quoted
+from congeal.exchange.hdf5 import self_contained
 
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
-LARGEST = 1 << 30  # bytes of one array
 MANY = 10_000_000  # cells
-
-
-def is_hdf5(data: bytes) -> bool:
-    """Whether it is HDF5 and no text."""
-    return data.startswith(SIGNATURE)
 
 
 def csv_of(data: bytes, beside: str) -> str:
@@ -36,6 +30,7 @@ def csv_of(data: bytes, beside: str) -> str:
             f"HDF5 is read with h5py: pip install 'congeal[deeplabcut]', or give {beside}"
         ) from error
     try:
+        self_contained(data)
         with h5py.File(io.BytesIO(data), "r") as file:
             return _text(h5py, file)
     except CongealError as error:
@@ -45,10 +40,10 @@ def csv_of(data: bytes, beside: str) -> str:
 
 
 def _text(h5py: Any, file: Any) -> str:
-    tables = [name for name in file if isinstance(_own(h5py, file, name), h5py.Group)]
+    tables = [name for name in file if isinstance(file.get(name), h5py.Group)]
     if len(tables) != 1:
         raise CongealError(f"it holds {len(tables)} tables, not one")
-    group = _own(h5py, file, tables[0])
+    group = file[tables[0]]
     if "table" in group:
         raise CongealError("it keeps its names as pickled objects, which are not read")
     columns = _axis(h5py, group, "axis0")
@@ -61,11 +56,11 @@ def _text(h5py: Any, file: Any) -> str:
     place = {name: number for number, name in enumerate(zip(*columns, strict=True))}
     values = np.full((height, width), np.nan)
     for number in range(sum(name.endswith("_values") for name in group)):
-        names = list(zip(*_axis(h5py, group, f"block{number}_items"), strict=True))
+        items = list(zip(*_axis(h5py, group, f"block{number}_items"), strict=True))
         block = _array(h5py, group, f"block{number}_values")
-        if block.shape != (height, len(names)) or block.dtype.kind not in "fiu":
+        if block.shape != (height, len(items)) or block.dtype.kind not in "fiu":
             raise CongealError("its values are no table of numbers")
-        values[:, [place[name] for name in names]] = block
+        values[:, [place[item] for item in items]] = block
     heads = (
         ("scorer", "bodyparts", "coords")
         if len(columns) == 3
@@ -106,21 +101,9 @@ def _names(array: Any) -> list[str]:
 
 
 def _array(h5py: Any, group: Any, name: str) -> Any:
-    found = _own(h5py, group, name)
+    found = group.get(name)
     if not isinstance(found, h5py.Dataset):
         raise CongealError(f"{name} in it is no array")
     if found.dtype.kind == "O":
         raise CongealError("it keeps its names as pickled objects, which are not read")
-    if found.external or found.is_virtual:
-        raise CongealError(f"{name} in it lies in another file")
-    if found.nbytes > LARGEST:
-        raise CongealError(f"{name} in it claims {found.nbytes:,} bytes")
     return found[()]
-
-
-def _own(h5py: Any, group: Any, name: str) -> Any:
-    """What is called so, if it lies in the file itself: a link may lead to any other file."""
-    link = group.get(name, getlink=True)
-    if link is None or not isinstance(link, h5py.HardLink):
-        raise CongealError(f"{name} is missing in it")
-    return group[name]
