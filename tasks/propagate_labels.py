@@ -130,7 +130,7 @@ def _propagate(
         "left_out_annotations": marks.left_out,
         "nothing_to_see": sorted(sizes.keys() - shown),
         "taken_for": {name: uri for name, uri in sorted(marks.found.items()) if name != uri},
-    } | left_out(collection, marks.clusters, order, marks.found.values()).facts()
+    } | left_out(collection, marks.clusters, order, by_hand).facts()
 
 
 @dataclass(frozen=True)

@@ -520,6 +520,13 @@ def test_deeplabcut_in_and_out(opened: Any, tmp_path: Path) -> None:
     assert (out / "again/CollectedData_me.csv").read_bytes() == again
 
 
+def test_listed_frames_that_get_nothing_are_named(opened: Any, tmp_path: Path) -> None:
+    text = "scorer,me,me\nbodyparts,eye,eye\ncoords,x,y\na/0.png,30,25\na/misfit.png,,\na/copy.png,,\n"
+    facts = propagate_deeplabcut(opened, "c.csv", text.encode(), Order(Location.parse(tmp_path / "out")))
+    assert [one["image"] for one in facts["left_out_images"]] == ["a/misfit.png"]
+    assert facts["left_out_duplicates"] == [{"image": "a/copy.png", "same_as": "a/0.png"}]
+
+
 def test_individuals_of_deeplabcut(opened: Any, tmp_path: Path) -> None:
     text = (
         "scorer,me,me,me,me\nindividuals,m1,m1,m2,m2\nbodyparts,eye,eye,eye,eye\ncoords,x,y,x,y\n"
