@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from congeal.errors import CongealError
 
 CELL = re.compile(r'("[^"]*(?:""[^"]*)*"|[^",\r\n][^,\r\n]*|)(,|\r\n|\r|\n|\Z)')
+END = re.compile(r"\r\n|\r|\n")
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,13 @@ def records(text: str, start: int = 0) -> list[Record]:
         if match is None:
             raise CongealError(f"a quote in line {line} has no end, or is followed by more than a comma")
         raw, stop = match.groups()
-        cells.append(raw[1:-1].replace('""', '"') if raw.startswith('"') else raw)
         written.append(raw)
-        line += len(re.findall(r"\r\n|\r|\n", raw)) + (stop not in (",", ""))
+        if raw.startswith('"'):
+            cells.append(raw[1:-1].replace('""', '"'))
+            line += len(END.findall(raw))
+        else:
+            cells.append(raw)
+        line += stop not in {",", ""}
         place = match.end()
         if stop == ",":
             continue
@@ -69,5 +74,5 @@ def joined(cells: Iterable[str]) -> str:
 
 def line_end(text: str) -> str:
     """How the lines of a text end."""
-    match = re.search(r"\r\n|\r|\n", text)
+    match = END.search(text)
     return match.group() if match else "\n"
