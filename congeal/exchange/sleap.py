@@ -25,6 +25,7 @@ from congeal.exchange.labels import Entry, Size
 
 CATEGORY = "instance"  # where neither track nor skeleton has a name
 CHANNELS = 3
+IMAGES = ("ImageVideo", "SingleImageVideo")  # a list of one may be written as its name
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ def _refused(video: Any) -> str:
     about = video.backend_metadata
     if "crop" in about:
         return f"its video {_first(video)} is cropped: give labels on the whole images"
-    if isinstance(video.filename, list):
+    if isinstance(video.filename, list) or about.get("type") in IMAGES:
         return "" if video.filename else "it names no images"
     if about.get("has_embedded_images") or about.get("filename") == "." or about.get("dataset"):
         return (
@@ -182,7 +183,10 @@ def _first(video: Any) -> str:
 
 
 def _names(video: Any) -> list[str]:
-    return [] if _refused(video) else [str(name) for name in video.filename]
+    if _refused(video):
+        return []
+    names = video.filename if isinstance(video.filename, list) else [video.filename]
+    return [str(name) for name in names]
 
 
 def _size(video: Any) -> Size | None:

@@ -178,6 +178,18 @@ def test_images_of_another_size_have_a_list_of_their_own(tmp_path: Path) -> None
     assert [one.backend_metadata["shape"][:3] for one in after.videos[1:]] == [[2, 60, 80], [1, 30, 40]]
 
 
+def test_a_list_of_one_image(tmp_path: Path) -> None:
+    given = labels()
+    alone = sleap_io.Video(
+        filename="/lab/frames/8.png",
+        backend_metadata={"type": "SingleImageVideo", "filename": "/lab/frames/8.png"},
+        open_backend=False,
+    )
+    instance = sleap_io.Instance.from_numpy(np.ones((2, 2)), given.skeletons[0], track=given.tracks[0])
+    file = sleap.read(encoded(sleap_io.Labels([sleap_io.LabeledFrame(alone, 0, [instance])]), tmp_path))
+    assert [entry.image for entry in file.entries({})] == list(file.images) == ["/lab/frames/8.png"]
+
+
 def test_clips_are_named(tmp_path: Path) -> None:
     given = labels()
     clip = sleap_io.Video(
