@@ -10,16 +10,20 @@ from infra.errors import UserError
 from infra.settings import StorageSettings
 from infra.storage import Location
 
+FILES = ("coco", "tps", "deeplabcut", "sleap")  # these name their images themselves
+
 
 @dataclass(frozen=True)
 class Request:
-    """painted: kind ("layer", "mask", "labels") to files. sources, atlas: where. coco, tps: a file."""
+    """painted: kind ("layer", "mask", "labels") to files. sources, atlas: where. The others: a file."""
 
     painted: Mapping[str, Sequence[str]]
     sources: Sequence[str]
     atlas: str | None
-    coco: str | None
-    tps: str | None
+    coco: str | None = None
+    tps: str | None = None
+    deeplabcut: str | None = None
+    sleap: str | None = None
 
 
 def carry_out(
@@ -30,19 +34,24 @@ def carry_out(
     **how: Any,
 ) -> dict[str, Any]:
     """Carry it and write it; the facts. Raises UserError for a request that does not say one thing."""
-    from tasks.propagate import Order, propagate_coco, propagate_pictures, propagate_tps
+    from tasks import propagate
 
     kind = _kind(request)
-    order = Order(Location.parse(out, storage), **how)
+    order = propagate.Order(Location.parse(out, storage), **how)
     if order.composite and kind != "layer":
         raise UserError("--composite goes with --layer: only an edit can be laid over an image.")
     if order.with_images and kind != "coco":
         raise UserError("--with-images goes with --coco.")
-    if kind in ("coco", "tps"):
-        file = str(request.coco or request.tps)
+    carry = {
+        "coco": propagate.propagate_coco,
+        "tps": propagate.propagate_tps,
+        "deeplabcut": propagate.propagate_deeplabcut,
+        "sleap": propagate.propagate_sleap,
+    }
+    if kind in carry:
+        file = str(getattr(request, kind))
         place = Location.parse(file, storage)
-        carry = propagate_coco if kind == "coco" else propagate_tps
-        return carry(collection, file, place.read_bytes(), replace(order, inputs=[place]))
+        return carry[kind](collection, file, place.read_bytes(), replace(order, inputs=[place]))
     files = request.painted[kind]
     if request.atlas is None and len(files) != len(request.sources):
         raise UserError(
@@ -56,17 +65,16 @@ def carry_out(
     places = {file: Location.parse(file, storage) for file in files}
     contents = {file: place.read_bytes() for file, place in places.items()}
     order = replace(order, inputs=list(places.values()))
-    return propagate_pictures(collection, kind, contents, request.sources, request.atlas, order)
+    return propagate.propagate_pictures(collection, kind, contents, request.sources, request.atlas, order)
 
 
 def _kind(request: Request) -> Any:
     given = [kind for kind, files in request.painted.items() if files]
-    given += [kind for kind in ("coco", "tps") if getattr(request, kind)]
+    given += [kind for kind in FILES if getattr(request, kind)]
     if len(given) != 1:
         said = " and ".join(f"--{kind}" for kind in given) or "nothing"
-        raise UserError(
-            f"Say what to carry: one of --layer, --mask, --labels, --coco, --tps ({said} was given)."
-        )
-    if given[0] in ("coco", "tps") and (request.sources or request.atlas):
+        options = ", ".join(f"--{kind}" for kind in (*request.painted, *FILES))
+        raise UserError(f"Say what to carry: one of {options} ({said} was given).")
+    if given[0] in FILES and (request.sources or request.atlas):
         raise UserError(f"--{given[0]} names its images itself: leave out --from and --atlas.")
     return given[0]

@@ -22,8 +22,11 @@ from tasks.propagate_outputs import Order, left_out, nothing_lost, outside
 COCO = "labels.json"  # with data/ beside it, as FiftyOne's COCODetectionDataset has it
 IMAGES = "data"
 TPS = "landmarks.tps"
+SLEAP = "labels.slp"
 
 Row = dict[str, Any]
+# A second file: from the file of labels, what is carried, and names in the file to paths.
+Beside = Callable[[Any, Iterable[Annotation], Mapping[str, str]], bytes]
 
 
 def propagate_coco(collection: Collection, name: str, data: bytes, order: Order) -> dict[str, Any]:
@@ -49,6 +52,33 @@ def propagate_tps(collection: Collection, name: str, data: bytes, order: Order) 
     return _propagate(collection, "tps", tps_file.read_file, name, data, order, TPS)
 
 
+def propagate_deeplabcut(collection: Collection, name: str, data: bytes, order: Order) -> dict[str, Any]:
+    """DeepLabCut's CSV, under its own name, with what is labelled on all frames of the clusters.
+
+    Of an .h5 file comes the CSV. Beside it, likelihood_NAME: the same rows with how sure each place is.
+    """
+    from congeal.exchange import deeplabcut, deeplabcut_h5
+    from congeal.exchange.hdf5 import is_hdf5
+
+    path = PurePosixPath(name.replace("\\", "/"))
+    called = path.name if path.suffix.lower() == ".csv" else path.with_suffix(".csv").name
+
+    def read(given: bytes) -> LabelFile:
+        if is_hdf5(given):
+            return deeplabcut.read(deeplabcut_h5.csv_of(given, called).encode())
+        return deeplabcut.read(given)
+
+    beside = {f"likelihood_{called}": deeplabcut.DeepLabCutFile.likelihoods}
+    return _propagate(collection, "deeplabcut", read, name, data, order, called, beside)
+
+
+def propagate_sleap(collection: Collection, name: str, data: bytes, order: Order) -> dict[str, Any]:
+    """labels.slp: the SLEAP file with its instances; carried ones are predicted instances with scores."""
+    from congeal.exchange import sleap
+
+    return _propagate(collection, "sleap", sleap.read, name, data, order, SLEAP)
+
+
 def _propagate(
     collection: Collection,
     kind: str,
@@ -57,25 +87,32 @@ def _propagate(
     data: bytes,
     order: Order,
     called: str,
+    beside: Mapping[str, Beside] | None = None,
 ) -> dict[str, Any]:
     out = outside(collection, order.out)
-    nothing_lost(order, [called])
+    beside = beside or {}
+    nothing_lost(order, [called, *beside])
     try:
         file = read(data)
     except CongealError as error:
         raise UserError(f"The file {name} cannot be used: {error}.") from error
     try:
         marks = _marks(collection, name, file)
-        carried = collection.propagate_annotations(marks.annotations, order.to, marked=False)
+        carried: Iterable[Annotation] = collection.propagate_annotations(
+            marks.annotations, order.to, marked=False
+        )
+        carried = list(carried) if beside else carried
         sizes = _targets(collection, marks, order)
         noted: list[Annotation] = []
         text = file.written(_noted(carried, noted), marks.found, sizes)
+        more = {name: write(file, carried, marks.found) for name, write in beside.items()}
     except CongealError as error:
         raise UserError(f"The file {name} cannot be carried: {error}.") from error
     images = _copies(marks.found, {one.image for one in noted}) if order.with_images else {}
     if images:
         nothing_lost(order, images)
-    (out / called).write_bytes(text)
+    for one, content in {called: text, **more}.items():
+        (out / one).write_bytes(content)
     for copy, uri in images.items():
         (out / copy).write_bytes((collection.source / uri).read_bytes())
     by_hand = {one.image for one in marks.annotations}
@@ -93,7 +130,7 @@ def _propagate(
         "left_out_annotations": marks.left_out,
         "nothing_to_see": sorted(sizes.keys() - shown),
         "taken_for": {name: uri for name, uri in sorted(marks.found.items()) if name != uri},
-    } | left_out(collection, marks.clusters, order, marks.found.values()).facts()
+    } | left_out(collection, marks.clusters, order, by_hand).facts()
 
 
 @dataclass(frozen=True)
@@ -125,7 +162,7 @@ def _marks(collection: Collection, name: str, file: LabelFile) -> _Marks:
     misfits, clusters = _misfits(collection, usable, rows)
     problems: list[dict[str, str]] = []
     for entry in [entry for entry in entries if entry.image in reasons] + usable:
-        if entry.waiting:
+        if entry.absent or (entry.waiting and entry.image not in reasons):
             continue
         why = list(entry.problems)
         if entry.image in reasons:
@@ -140,7 +177,7 @@ def _marks(collection: Collection, name: str, file: LabelFile) -> _Marks:
     ]
     if not any(not one.empty for one in annotations):
         _refuse(name, problems)
-    listed = sum(not entry.waiting for entry in entries)
+    listed = sum(not (entry.waiting or entry.absent) for entry in entries)
     return _Marks(annotations, found, sorted(clusters), problems, listed)
 
 

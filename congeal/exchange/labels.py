@@ -31,6 +31,7 @@ class Entry:
         annotation: what it marks, on that image; None if that cannot be said.
         problems: what of it cannot be carried, and why.
         waiting: True for one that marks nothing yet and is to be filled.
+        absent: True for one that marks nothing and is to stay so: a person has looked there, and it is not.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Entry:
     annotation: Annotation | None
     problems: Sequence[str] = ()
     waiting: bool = False
+    absent: bool = False
 
 
 class LabelFile(Protocol):
@@ -65,7 +67,7 @@ def carriable(entry: Entry, size: Size) -> Entry:
     Keypoints within half a pixel of the image's edge are put on it.
     """
     one = entry.annotation
-    if one is None or entry.waiting:
+    if one is None or entry.waiting or entry.absent:
         return entry
     width, height = size
     problems = list(entry.problems)

@@ -86,6 +86,13 @@ def propagate(
     tps: Annotated[
         str | None, typer.Option("--tps", metavar="FILE.tps", help="Landmarks and curves.")
     ] = None,
+    deeplabcut: Annotated[
+        str | None,
+        typer.Option("--deeplabcut", metavar="FILE.csv", help="Body parts, as CollectedData_*.csv or .h5."),
+    ] = None,
+    sleap: Annotated[
+        str | None, typer.Option("--sleap", metavar="FILE.slp", help="Instances on a list of images.")
+    ] = None,
     targets: Annotated[
         list[str] | None,
         typer.Option("--to", metavar="IMAGE", help=f"{IMAGE} May be repeated; absent: all of the cluster."),
@@ -114,6 +121,8 @@ def propagate(
         atlas=atlas,
         coco=coco,
         tps=tps,
+        deeplabcut=deeplabcut,
+        sleap=sleap,
     )
     facts = carry_out(
         Collection(place, version, settings.storage),

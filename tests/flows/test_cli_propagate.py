@@ -73,6 +73,9 @@ def test_an_edit_on_all_others(known: Path, edit: Path, tmp_path: Path) -> None:
         (("--coco", "{edit}", "--from", "a/0.png"), "names its images itself"),
         (("--coco", "{edit}"), "is no JSON"),
         (("--tps", "{edit}"), "cannot be used"),
+        (("--deeplabcut", "{edit}"), "is no DeepLabCut file"),
+        (("--sleap", "{edit}"), "is no SLEAP file"),
+        (("--sleap", "{edit}", "--deeplabcut", "{edit}"), "(--deeplabcut and --sleap was given)"),
     ],
 )
 def test_requests_that_make_no_sense(
@@ -84,6 +87,19 @@ def test_requests_that_make_no_sense(
     assert words in result.stderr
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
+
+
+def test_labels_of_deeplabcut(known: Path, tmp_path: Path) -> None:
+    given = tmp_path / "CollectedData_me.csv"
+    given.write_text("scorer,me,me\nbodyparts,eye,eye\ncoords,x,y\nlabeled-data/a/0.png,30,25\n")
+    common = ("propagate", known, "--deeplabcut", given, "--out")
+    result = call(*common, tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
+    assert "4 images, median confidence 0.8" in result.stdout
+    assert (tmp_path / "out" / "CollectedData_me.csv").read_text().startswith(given.read_text())
+    assert (tmp_path / "out" / "likelihood_CollectedData_me.csv").exists()
+    # Into its own folder it would be replaced.
+    assert "is what is carried from" in call(*common, tmp_path, "--overwrite").stderr
 
 
 def test_points_on_several_images_and_on_all(known: Path, tmp_path: Path) -> None:
