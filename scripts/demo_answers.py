@@ -26,7 +26,7 @@ def show(destination: str, settings: list[str], truth: Path | None) -> Collectio
     collection = congeal.open(destination, **storage)
     images, clusters = collection.images, collection.clusters
     for row in images[images["status"] != "ok"].itertuples():
-        console.print(f"{row.status}: {row.uri} {row.error or ''}")
+        console.print(f"{row.status}: {row.uri} {row.error if isinstance(row.error, str) else ''}")
     loose = images[(images["status"] == "ok") & images["cluster_id"].isna()]
     console.print(f"in no cluster: {', '.join(loose['uri']) or 'none'}")
     if clusters.empty:

@@ -19,9 +19,9 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def draw(collection: Collection, folder: Path) -> Path:
-    """Write picture.png, a row for each of the clusters with the lowest cycle error; return where it is."""
+    """Write picture.png, a row for each of the clusters with the smallest residual; return where it is."""
     clusters = collection.clusters[collection.clusters["status"] == "ok"]
-    best = clusters.sort_values(["cycle_error", "cluster_id"])["cluster_id"].head(ROWS)
+    best = clusters.sort_values(["residual", "cluster_id"])["cluster_id"].head(ROWS)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "picture.png"
     Image.fromarray(np.concatenate([_row(collection, cluster) for cluster in best])).save(path)
