@@ -46,6 +46,8 @@ def script(place: Path, *lines: str) -> Path:
     return path
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("form", "engine"), [("packages", "dask"), ("folders", "loop")])
 def test_a_run_and_its_workers_use_congeals_own(
     python: Path, form: str, engine: str, tmp_path: Path, weights: Path
