@@ -94,6 +94,8 @@ def local_client(workers: int, memory: str, gpu_slots: bool) -> Iterator[Any]:
         "silence_logs": logging.CRITICAL,
         "preload": ["congeal_floors.worker"],
     }
+    log = logging.getLogger("distributed.scheduler")
+    log.addFilter(_worth_saying)
     try:
         with (
             dask.config.set(_CONFIG),
@@ -115,7 +117,16 @@ def local_client(workers: int, memory: str, gpu_slots: bool) -> Iterator[Any]:
             importlib.import_module("distributed.gc").disable_gc_diagnosis(force=True)
             yield client
     finally:
+        log.removeFilter(_worth_saying)
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _worth_saying(record: logging.LogRecord) -> bool:
+    """False for the scheduler's complaint that a client who cancelled its work has gone without an answer.
+
+    After a Ctrl-C it comes when the two cross, as CRITICAL and with a traceback.
+    """
+    return not record.getMessage().startswith("Closed comm")
 
 
 def require_congeal(client: Any, address: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from infra.cluster import cores
+from infra.cluster import cores, local_client
 from infra.engine import DaskEngine, Engine, LoopEngine, open_engine
 from infra.errors import SettingsError, UserError
 from infra.exhaustion import Killed
@@ -298,6 +298,7 @@ def test_a_memory_limit_that_is_none() -> None:
 
 PROGRAM = """
 import sys
+from infra.cluster import local_client
 from infra.engine import open_engine
 from infra.errors import UserError
 from infra.settings import EngineSettings
@@ -335,6 +336,7 @@ def test_logging_is_as_before(dask: Engine) -> None:
 ENDLESS = """
 import signal
 import threading
+from infra.cluster import local_client
 from infra.engine import open_engine
 from infra.settings import EngineSettings
 
@@ -354,6 +356,18 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         print("interrupted")
 """
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"), [("Closed comm <x> while trying to write y", False), ("Lost", True)]
+)
+def test_a_client_that_has_gone_is_no_news(said: str, shown: bool, caplog: pytest.LogCaptureFixture) -> None:
+    log = logging.getLogger("distributed.scheduler")
+    with local_client(1, "auto", False):
+        log.critical(said)
+    assert (said in caplog.text) is shown
+    log.critical("Closed comm of somebody else's")
+    assert "somebody else's" in caplog.text
 
 
 def test_ctrl_c_ends_everything_without_noise(tmp_path: Path) -> None:
