@@ -298,7 +298,6 @@ def test_a_memory_limit_that_is_none() -> None:
 
 PROGRAM = """
 import sys
-from infra.cluster import local_client
 from infra.engine import open_engine
 from infra.errors import UserError
 from infra.settings import EngineSettings
@@ -336,7 +335,6 @@ def test_logging_is_as_before(dask: Engine) -> None:
 ENDLESS = """
 import signal
 import threading
-from infra.cluster import local_client
 from infra.engine import open_engine
 from infra.settings import EngineSettings
 
