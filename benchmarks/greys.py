@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -134,7 +135,11 @@ def main() -> None:
             "PCK in percent by each set's usual protocol (α = 0.1) of the same grey pictures, stored in "
             "other numbers. Before: without a look at what the numbers of a file mean."
         )
-        text = "\n".join([*heading("Greys", "greys.py", facts), said, "", *lines]) + "\n"
+        only = [] if asked.only == list(ENCODINGS) else ["--only", *asked.only]
+        before = ["--before", "CHECKOUT"] if asked.before else []
+        embedded = ["--embedded"] if asked.embedded else []
+        command = shlex.join(["greys.py", *asked.sets, *only, *embedded, *before])
+        text = "\n".join([*heading("Greys", command, facts), said, "", *lines]) + "\n"
         RESULTS.write_text(text)
 
 
