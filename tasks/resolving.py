@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from congeal.atlas import FAILED
+from congeal.atlas import FAILED, OK
 from infra.commits import Marker, outputs_location
 from infra.errors import DamagedError, UserError
 from infra.publications import Publication, published
@@ -21,7 +21,6 @@ from tasks.stage import worth_retrying
 DRIFTED, ALL = "drifted", "all"
 DRIFT = 1.25  # residual of many newcomers over that of the images before them from which a cluster is flagged
 ENOUGH = 3  # newcomers that say something about a cluster
-OK = "ok"
 COLUMNS = ("cluster_id", "status", "n_images", "n_outliers", "n_new", "drift", "deformation")
 
 

@@ -185,11 +185,9 @@ class Survey:
             )
         endings = ", ".join(settings.extensions)
         counted = "1 other object" if self.others == 1 else f"{self.others} other objects"
-        reasons = self.counted.facts()["reasons"]
-        looks = f" Passed over: {reasons[0]['first'][0]}, {reasons[0]['reason']}." if reasons else ""
         raise UserError(
             f"The source {self.source.url} holds no image: {counted}, but no name ends in {endings}; "
-            f"set catalog.extensions if the images are called differently.{looks}"
+            f"set catalog.extensions if the images are called differently."
         )
 
     def slices(self, slice_size: int) -> Iterator[list[Entry]]:
