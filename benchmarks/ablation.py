@@ -25,18 +25,18 @@ from recording import command_line
 from set_features import Extractor, FeaturedSet, Given, carried, in_processes, solve
 from torch import Tensor
 
-import congeal.dense
-import congeal.fitting
-import congeal.freedom
-import congeal.imageset
-import congeal.posing
-import congeal.saliency
-import congeal.solver
-from congeal.atlas import FLOW, GUIDED, RIGID, Alignment
-from congeal.company import Company
-from congeal.evaluation import carry, nearest_neighbour, unsure
-from congeal.imageset import ImageSet
-from congeal.sharing import Standing
+import congeal.alignment.atlas_fitting
+import congeal.alignment.inputs.cosaliency
+import congeal.alignment.inputs.image_set
+import congeal.alignment.maps.guided_matching
+import congeal.alignment.poses.pose_estimation
+import congeal.alignment.selection.deformation_selection
+import congeal.alignment.solver
+from congeal.alignment.inputs.image_set import ImageSet
+from congeal.alignment.inputs.set_batch import Company
+from congeal.alignment.model import FLOW, GUIDED, RIGID, Alignment
+from congeal.alignment.poses.common_object import Standing
+from congeal.evaluation.pck import carry, nearest_neighbour, unsure
 
 RESULTS = ROOT / "benchmarks" / "results" / "ablation.md"
 NEVER, ALWAYS = 9.0, -9.0  # as a gain that must be reached
@@ -47,10 +47,16 @@ Change = Callable[[ExitStack, Given], Given]
 
 def _gains(flow: float, guided: float) -> Change:
     def change(stack: ExitStack, given: Given) -> Given:
-        stack.enter_context(patch.object(congeal.freedom, "FLOW_GAIN", flow))
-        stack.enter_context(patch.object(congeal.freedom, "GUIDED_GAIN", guided))
+        stack.enter_context(
+            patch.object(congeal.alignment.selection.deformation_selection, "FLOW_GAIN", flow)
+        )
+        stack.enter_context(
+            patch.object(congeal.alignment.selection.deformation_selection, "GUIDED_GAIN", guided)
+        )
         if guided == ALWAYS:
-            stack.enter_context(patch.object(congeal.freedom, "SYMMETRIC", ALWAYS))
+            stack.enter_context(
+                patch.object(congeal.alignment.selection.deformation_selection, "SYMMETRIC", ALWAYS)
+            )
         return given
 
     return change
@@ -58,13 +64,15 @@ def _gains(flow: float, guided: float) -> Change:
 
 def _any_match(stack: ExitStack, given: Given) -> Given:
     """Guided maps follow the matches, whatever they gain."""
-    stack.enter_context(patch.object(congeal.dense, "ADVANTAGE", ALWAYS))
+    stack.enter_context(patch.object(congeal.alignment.maps.guided_matching, "ADVANTAGE", ALWAYS))
     return given
 
 
 def _drifting_atlas(stack: ExitStack, given: Given) -> Given:
     """What all flows have in common stays in them."""
-    stack.enter_context(patch.object(congeal.freedom, "recentred", lambda warps, *_: warps))
+    stack.enter_context(
+        patch.object(congeal.alignment.selection.deformation_selection, "recentred", lambda warps, *_: warps)
+    )
     return given
 
 
@@ -74,7 +82,7 @@ def _no_sharing(stack: ExitStack, given: Given) -> Given:
     def learn_nothing(images: Company, _: Standing) -> list[None]:
         return [None] * len(images.members.sizes)
 
-    stack.enter_context(patch.object(congeal.solver, "learn_shared", learn_nothing))
+    stack.enter_context(patch.object(congeal.alignment.solver, "learn_shared", learn_nothing))
     return given
 
 
@@ -84,8 +92,8 @@ def _no_mirror_features(_: ExitStack, given: Given) -> Given:
 
 def _no_mirroring(stack: ExitStack, given: Given) -> Given:
     """All images count as they are, newcomers too: no mirror image can fit well enough."""
-    stack.enter_context(patch.object(congeal.posing, "FACING_PRIOR", 1.0))
-    stack.enter_context(patch.object(congeal.fitting, "FACING_PRIOR", 1.0))
+    stack.enter_context(patch.object(congeal.alignment.poses.pose_estimation, "FACING_PRIOR", 1.0))
+    stack.enter_context(patch.object(congeal.alignment.atlas_fitting, "FACING_PRIOR", 1.0))
     return given
 
 
@@ -97,21 +105,24 @@ def _attention(stack: ExitStack, given: Given) -> Given:
     """The class token's attention, smoothed and scaled as the seed of co-saliency is, and nothing learned."""
 
     def prepare(*arguments: Any, **options: Any) -> ImageSet:
-        images = congeal.imageset.prepare(*arguments, **options)
-        inputs, seed = images.inputs, congeal.saliency._seed
+        images = congeal.alignment.inputs.image_set.prepare(*arguments, **options)
+        inputs, seed = images.inputs, congeal.alignment.inputs.cosaliency._seed
         turned = inputs.valid.flip(2)
         plain = seed(inputs.saliency.clamp_min(0), inputs.valid) * inputs.valid
         mirrored = seed(inputs.mirrored_saliency.clamp_min(0), turned) * turned
         return replace(images, saliency=plain, mirrored_saliency=mirrored)
 
-    for module in (congeal.solver, congeal.fitting):
+    for module in (congeal.alignment.solver, congeal.alignment.atlas_fitting):
         stack.enter_context(patch.object(module, "prepare", prepare))
     return _no_sharing(stack, given)
 
 
 def _one_reference(stack: ExitStack, given: Given) -> Given:
     """Facings and poses from the pairs with one image alone: the one that shares most with all others."""
-    facings, poses = congeal.posing.synchronize_facings, congeal.posing.synchronize_poses
+    facings, poses = (
+        congeal.alignment.poses.pose_estimation.synchronize_facings,
+        congeal.alignment.poses.pose_estimation.synchronize_poses,
+    )
 
     def star(weight: Tensor) -> Tensor:
         kept = torch.zeros_like(weight)
@@ -126,15 +137,17 @@ def _one_reference(stack: ExitStack, given: Given) -> Given:
     def one_pose(a: Tensor, b: Tensor, weight: Tensor, **options: Any) -> Any:
         return poses(a, b, weight * star(weight), **options)
 
-    stack.enter_context(patch.object(congeal.posing, "synchronize_facings", one_facing))
-    stack.enter_context(patch.object(congeal.posing, "synchronize_poses", one_pose))
+    stack.enter_context(
+        patch.object(congeal.alignment.poses.pose_estimation, "synchronize_facings", one_facing)
+    )
+    stack.enter_context(patch.object(congeal.alignment.poses.pose_estimation, "synchronize_poses", one_pose))
     return given
 
 
 CHANGES: dict[str, Change] = {
     "poses only": _gains(NEVER, NEVER),
     "flow always": _gains(ALWAYS, NEVER),
-    "guided always": _gains(congeal.freedom.FLOW_GAIN, ALWAYS),
+    "guided always": _gains(congeal.alignment.selection.deformation_selection.FLOW_GAIN, ALWAYS),
     "any match is followed": _any_match,
     "atlas without mean shape": _drifting_atlas,
     "nothing is beside": _no_sharing,

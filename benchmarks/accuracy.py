@@ -18,9 +18,9 @@ from typing import Any
 
 from annotated_sets import ROOT, SETS, WEIGHTS, folder_of, shared
 
+from congeal.settings import load_settings
 from flows.commands.run import quiet_prefect
 from flows.evaluate import evaluate
-from infra.settings import load_settings
 
 RESULTS = ROOT / "benchmarks" / "results" / "accuracy.md"
 

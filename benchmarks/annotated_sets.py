@@ -6,10 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from congeal.evaluation import Annotated
-from congeal.images import decode
-from congeal.protocols import cut, named, views
-from tasks.previews import png
+from congeal.evaluation.pck import Annotated
+from congeal.evaluation.protocols import cut, named, views
+from congeal.imaging.decoding import decode
+from tasks.atlases.previews import png
 
 ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS = "weights/vit_small_patch14_dinov2.dav2.fp16.safetensors"
@@ -54,7 +54,7 @@ def folder_of(name: str) -> Path:
 
 def load(name: str, work: Path) -> Shown:
     """One of SETS; images that its protocol crops are written to ``work`` as lossless PNG."""
-    from congeal.datasets import load as read
+    from congeal.evaluation.datasets import load as read
 
     annotated = read(folder_of(name))
     protocol = named(annotated.protocol)

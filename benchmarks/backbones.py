@@ -31,11 +31,11 @@ from annotated_sets import ROOT, SETS, WEIGHTS, load, shared
 from sklearn.cluster import KMeans
 from sklearn.metrics import v_measure_score
 
-from congeal import embedded
-from congeal.backbones import Backbone, BackboneSpec, load_backbone
-from congeal.clustering import cluster
-from congeal.evaluation import nearest_neighbour, pck
-from congeal.images import decode, square
+from congeal.backbones import embedded
+from congeal.backbones.extractor import Backbone, BackboneSpec, load_backbone
+from congeal.clustering.agglomerative import cluster
+from congeal.evaluation.pck import nearest_neighbour, pck
+from congeal.imaging.decoding import decode, square
 
 RESULTS = ROOT / "benchmarks" / "results" / "backbones.md"
 PLAIN = "weights/deit_tiny_patch16_224.fb_in1k.fp16.safetensors"

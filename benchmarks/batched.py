@@ -59,7 +59,7 @@ def read(folder: Path) -> list[Given]:
 
 
 def solve(sets: list[Given], way: str, device: str) -> list[Any]:
-    from congeal.solver import SetArrays, align, align_many
+    from congeal.alignment.solver import SetArrays, align, align_many
 
     if way == SEPARATE:
         return [align(**one.for_align, device=device) for one in sets]

@@ -4,9 +4,9 @@
 
 The expected calibration error over ten bins of confidence, for "right" meaning an error of at most α = 0.1 of
 the unit of the set's protocol. Held out: the two numbers of the curve of smooth maps
-(`congeal.quality.probability`) are chosen on a grid, by the likelihood of what turned out, on the smooth
-sets of all *other* kinds, every set with the same say; the set is then carried with that curve. Maps matched
-cell by cell use no curve. With --record, results go to benchmarks/results/calibration.md.
+(`congeal.alignment.maps.confidence.probability`) are chosen on a grid, by the likelihood of what turned out,
+on the smooth sets of all *other* kinds, every set with the same say; the set is then carried with that curve.
+Maps matched cell by cell use no curve. With --record, results go to benchmarks/results/calibration.md.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from set_features import (
 )
 from sklearn.metrics import roc_auc_score
 
-import congeal.assembly
-from congeal import quality
-from congeal.atlas import GUIDED
-from congeal.calibration import calibration
-from congeal.evaluation import Assured, Doubles, Flags, carry
-from congeal.transfer import ForwardMaps, Maps, seen_from_atlas, to_atlas
+import congeal.alignment.maps.postprocess
+from congeal.alignment.maps import confidence as quality
+from congeal.alignment.model import GUIDED
+from congeal.evaluation.calibration import calibration
+from congeal.evaluation.pck import Assured, Doubles, Flags, carry
+from congeal.transfer.points import ForwardMaps, Maps, seen_from_atlas, to_atlas
 
 RESULTS = ROOT / "benchmarks" / "results" / "calibration.md"
 PLOT = ROOT / "docs" / "pictures" / "calibration.png"
@@ -87,7 +87,7 @@ def likenesses(featured: FeaturedSet) -> Any:
     def bare(likeness: torch.Tensor, *, smooth: bool) -> torch.Tensor:
         return likeness.clamp(0, 1)
 
-    with patch.object(congeal.assembly, "probability", bare):
+    with patch.object(congeal.alignment.maps.postprocess, "probability", bare):
         return solve(featured.given)
 
 

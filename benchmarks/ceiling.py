@@ -21,9 +21,9 @@ from recording import options, tell
 from set_features import Extractor, FeaturedSet, carried, in_processes, solve
 from torch.nn.functional import normalize
 
-from congeal.coordinates import cell_centres
-from congeal.evaluation import carry, nearest_neighbour, unsure
-from congeal.warps import sample
+from congeal.evaluation.pck import carry, nearest_neighbour, unsure
+from congeal.geometry.frames import cell_centres
+from congeal.geometry.warps import sample
 
 RESULTS = ROOT / "benchmarks" / "results" / "ceiling.md"
 

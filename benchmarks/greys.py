@@ -27,10 +27,10 @@ from annotated_sets import ROOT, WEIGHTS, folder_of, shared
 from destinations import about, heading
 from PIL import Image
 
-from congeal.images import decode
+from congeal.imaging.decoding import decode
+from congeal.settings import load_settings
 from flows.commands.run import quiet_prefect
 from flows.evaluate import evaluate
-from infra.settings import load_settings
 
 RESULTS = ROOT / "benchmarks" / "results" / "greys.md"
 SETS = ("samples/fish", "samples/mug", "pf_willow/duck_S")

@@ -26,10 +26,10 @@ from annotated_sets import ROOT, WEIGHTS, folder_of, load, shared
 from destinations import about, heading, run
 
 import congeal
-from congeal.evaluation import Outcomes
+from congeal.evaluation.pck import Outcomes
 from flows.evaluate import ask
 from flows.measurement import measure
-from infra.storage import Location
+from infra.storage.location import Location
 
 RESULTS = ROOT / "benchmarks" / "results" / "growth.md"
 SETS = ("flywings", "cub/001", "cub/002", "pf_willow/car_S", "pf_willow/motorbike_S")
@@ -106,7 +106,7 @@ def mixed(first: int, more: int, settings: list[str], work: Path) -> list[str]:
 
 
 def _drifting(collection: Any) -> str:
-    from tasks.resolving import drifting
+    from tasks.clusters.drift import drifting
 
     flagged = drifting(collection.clusters.to_dict("records"))
     return ", ".join(f"{row['cluster_id']} ({row['drift']:.2f})" for row in flagged) or "none"

@@ -25,18 +25,19 @@ import numpy as np
 import pyarrow as pa
 
 import congeal
-from congeal.coordinates import Frame, cell_centres
-from infra.commits import digest
-from infra.publications import Publication, claim, publish
-from infra.settings import Settings, recorded
-from infra.storage import Location
-from infra.tables import ALIGNMENTS, CLUSTERS, IMAGES, encode_table
-from tasks import versions
-from tasks.buckets import Part, buckets
-from tasks.index import BLOCK, Sampled, commit_tables
-from tasks.lattice import correspondences, lattice_points
-from tasks.manifest import describe
-from tasks.stage import Unit, Work, address
+from congeal.geometry.frames import Frame, cell_centres
+from congeal.results.schema.parquet_files import encode_table
+from congeal.results.schema.tables import ALIGNMENTS, CLUSTERS, IMAGES
+from congeal.settings import Settings, recorded
+from infra.ledger.commits import digest
+from infra.ledger.publications import Publication, claim, publish
+from infra.storage.location import Location
+from tasks.execution import stage_versions as versions
+from tasks.execution.stage_runner import Unit, Work, address
+from tasks.index.atlas_lattice import correspondences, lattice_points
+from tasks.index.index_partition import Part, buckets
+from tasks.index.index_stage import BLOCK, Sampled, commit_tables
+from tasks.publication.manifest import describe
 
 EACH = 20
 RESOLUTION = 16

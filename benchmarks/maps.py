@@ -19,8 +19,8 @@ from annotated_sets import ROOT
 from recording import options, tell
 from set_features import Extractor, in_processes, solve
 
-from congeal.quality import where_it_folds
-from congeal.warps import flip, grid, sample
+from congeal.alignment.maps.confidence import where_it_folds
+from congeal.geometry.warps import flip, grid, sample
 
 RESULTS = ROOT / "benchmarks" / "results" / "maps.md"
 LEVELS = (0.8, 0.5)  # confidence

@@ -21,9 +21,9 @@ from annotated_sets import ROOT, WEIGHTS, shared
 from recording import command_line, tell
 from set_features import EVERY, Extractor, FeaturedSet, Given, carried, in_processes, solve
 
-from congeal.atlas import Mixture
-from congeal.choosing import mixtures
-from congeal.evaluation import carry, nearest_neighbour, unsure
+from congeal.alignment.model import Mixture
+from congeal.alignment.selection.feature_selection import mixtures
+from congeal.evaluation.pck import carry, nearest_neighbour, unsure
 
 RESULTS = ROOT / "benchmarks" / "results" / "mixtures.md"
 PLAIN = "weights/deit_tiny_patch16_224.fb_in1k.fp16.safetensors"

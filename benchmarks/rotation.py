@@ -23,9 +23,9 @@ import numpy as np
 from annotated_sets import ROOT
 from PIL import Image
 
+from congeal.settings import load_settings
 from flows.commands.run import quiet_prefect
 from flows.evaluate import evaluate
-from infra.settings import load_settings
 
 RESULTS = ROOT / "benchmarks" / "results" / "rotation.md"
 SAMPLES = ROOT / "samples"

@@ -23,14 +23,14 @@ from destinations import heading
 from recording import command_line
 from set_features import Extractor, FeaturedSet, in_processes, maps_of, solve
 
-from congeal.atlas import Atlas
-from congeal.coordinates import Frame
-from congeal.features import Basis
-from congeal.images import decode
-from congeal.imageset import Arrays, prepare, read_inputs
-from congeal.masks import IGNORED, OBJECT, saliency_iou
-from congeal.saliency import Discriminant
-from congeal.transfer import interpolate
+from congeal.alignment.inputs.cosaliency import Discriminant
+from congeal.alignment.inputs.feature_basis import Basis
+from congeal.alignment.inputs.image_set import Arrays, prepare, read_inputs
+from congeal.alignment.model import Atlas
+from congeal.evaluation.saliency_iou import IGNORED, OBJECT, saliency_iou
+from congeal.geometry.frames import Frame
+from congeal.imaging.decoding import decode
+from congeal.transfer.points import interpolate
 
 RESULTS = ROOT / "benchmarks" / "results" / "saliency.md"
 DRAWN = ("pets/Abyssinian", "pets/Bengal", "pets/american_bulldog")

@@ -29,9 +29,9 @@ from annotated_sets import ROOT
 from destinations import about, heading
 from set_features import ARRAYS, Extractor, Given, place_of
 
-from congeal.coordinates import Frame
-from congeal.datasets import load
-from congeal.protocols import Crop, named, views
+from congeal.evaluation.datasets import load
+from congeal.evaluation.protocols import Crop, named, views
+from congeal.geometry.frames import Frame
 
 RESULTS = ROOT / "benchmarks" / "results" / "scaling.md"
 SETS = ("cub/001", "cub/002", "cub/003")
@@ -78,7 +78,7 @@ def measure(folder: Path, builders: int, fitted: int, threads: int) -> dict[str,
     """Seconds of every call and MiB, in this process."""
     import torch
 
-    from congeal.solver import align, fit
+    from congeal.alignment.solver import align, fit
 
     torch.set_num_threads(threads)
     given = read(folder, builders + fitted)

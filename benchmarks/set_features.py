@@ -19,14 +19,14 @@ import numpy.typing as npt
 import torch
 from annotated_sets import ROOT, SETS, WEIGHTS, folder_of, shared
 
-from congeal.coordinates import Frame, cell_centres
-from congeal.datasets import load
-from congeal.evaluation import Annotated, Assured, Doubles, Outcomes, carry
-from congeal.images import decode, square
-from congeal.protocols import Crop, Protocol, cut, named, pairs_of, views
-from infra.settings import Settings, load_settings
-from tasks.members import joined
-from tasks.weights import load_weights, locate
+from congeal.evaluation.datasets import load
+from congeal.evaluation.pck import Annotated, Assured, Doubles, Outcomes, carry
+from congeal.evaluation.protocols import Crop, Protocol, cut, named, pairs_of, views
+from congeal.geometry.frames import Frame, cell_centres
+from congeal.imaging.decoding import decode, square
+from congeal.settings import Settings, load_settings
+from tasks.atlases.cluster_members import joined
+from tasks.features.run_backbone import load_weights, locate
 
 KINDS = tuple(
     f"samples/{kind}" for kind in ("butterfly", "car", "chair", "dog", "fish", "lamp", "mug", "teapot")
@@ -92,7 +92,7 @@ class Given:
 
     @property
     def for_fit(self) -> dict[str, Any]:
-        """The arguments of `congeal.solver.fit`, but for the atlas."""
+        """The arguments of `congeal.alignment.solver.fit`, but for the atlas."""
         return {
             "features": self.features,
             "saliency": self.saliency,
@@ -158,7 +158,7 @@ class Extractor:
     @functools.cached_property
     def position(self) -> npt.NDArray[np.float32]:
         """The backbone's position directions."""
-        from congeal.position import position_directions
+        from congeal.backbones.position_bias import position_directions
 
         made = self._kept("position", b"", lambda: {"directions": position_directions(self.backbone)})
         return made["directions"]
@@ -166,7 +166,7 @@ class Extractor:
     @functools.cached_property
     def blank(self) -> npt.NDArray[np.float32]:
         """The backbone's contrast where there is no content."""
-        from congeal.position import blank_contrast
+        from congeal.backbones.position_bias import blank_contrast
 
         made = self._kept("blank", b"", lambda: {"blank": blank_contrast(self.backbone, self.position)})
         return made["blank"]
@@ -203,8 +203,8 @@ class Extractor:
 
     @functools.cached_property
     def _shape(self) -> Any:
-        from congeal.backbones import geometry
-        from tasks.weights import backbone_spec
+        from congeal.backbones.extractor import geometry
+        from tasks.features.run_backbone import backbone_spec
 
         return geometry(backbone_spec(self._weights, self.settings.features))
 
@@ -245,7 +245,7 @@ def solve(given: Given, seed: int = 0, atlas_size: int | None = None) -> Any:
 
     atlas_size: another number than the settings' atlases.atlas_size.
     """
-    from congeal.solver import align, fit
+    from congeal.alignment.solver import align, fit
 
     builders = atlas_size or Settings().atlases.atlas_size
     first = align(**given[:builders].for_align, seed=seed)
@@ -256,7 +256,7 @@ def solve(given: Given, seed: int = 0, atlas_size: int | None = None) -> Any:
 
 def maps_of(alignment: Any, images: Sequence[Annotated]) -> list[Any]:
     """The dense maps of images, as `congeal.open(…).maps` gives them."""
-    from congeal.transfer import Maps
+    from congeal.transfer.points import Maps
 
     return [
         Maps(
@@ -277,7 +277,7 @@ def carried(featured: FeaturedSet, alignment: Any) -> Outcomes:
 
 def through(maps: Sequence[Any]) -> Assured:
     """The published way from image to image."""
-    from congeal.transfer import transfer
+    from congeal.transfer.points import transfer
 
     def way(source: int, target: int, points: Doubles) -> tuple[Doubles, Doubles]:
         moved = transfer(on_frame(points, maps[source].frame), maps[source], maps[target])

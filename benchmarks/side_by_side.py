@@ -19,9 +19,9 @@ from PIL import Image
 from saliency import PAPER
 from set_features import Extractor, FeaturedSet, solve
 
-from congeal.atlas import Alignment
-from congeal.images import decode, square
-from congeal.rendering import average_image, contact_sheet, warped
+from congeal.alignment.model import Alignment
+from congeal.imaging.decoding import decode, square
+from congeal.imaging.visualization import average_image, contact_sheet, warped
 
 SIDE = 144
 DIM = 0.25  # of full brightness, where nothing is salient

@@ -21,7 +21,7 @@ from recording import command_line
 from set_features import Extractor, FeaturedSet, carried, in_processes, solve
 
 from congeal.errors import CongealError
-from congeal.evaluation import carry, nearest_neighbour, unsure
+from congeal.evaluation.pck import carry, nearest_neighbour, unsure
 
 RESULTS = ROOT / "benchmarks" / "results" / "small_sets.md"
 SIZES = (2, 3, 4, 5, 8)

@@ -30,15 +30,17 @@ from annotated_sets import ROOT
 from destinations import heading
 
 import congeal
-from congeal.coordinates import Frame, cell_centres
-from infra.arrays import ArraySpec, encode_group
-from infra.commits import UnitAddress, commit_unit, digest
-from infra.provenance import Provenance, Stopwatch
-from infra.publications import Publication, claim, publish
-from infra.settings import Settings, StorageSettings, recorded
-from infra.storage import Location
-from infra.tables import ALIGNMENTS, CLUSTERS, CORRESPONDENCES, IMAGES, encode_table
-from tasks.versions import VERSIONS
+from congeal.geometry.frames import Frame, cell_centres
+from congeal.results.schema.parquet_files import encode_table
+from congeal.results.schema.tables import ALIGNMENTS, CLUSTERS, CORRESPONDENCES, IMAGES
+from congeal.settings import Settings, recorded
+from infra.ledger.commits import UnitAddress, commit_unit, digest
+from infra.ledger.provenance import Provenance, Stopwatch
+from infra.ledger.publications import Publication, claim, publish
+from infra.settings import StorageSettings
+from infra.storage.location import Location
+from infra.storage.zarr_groups import ArraySpec, encode_group
+from tasks.execution.stage_versions import VERSIONS
 
 RESULTS = ROOT / "benchmarks" / "results" / "transfer.md"
 CLUSTER = "c00000000001"

@@ -20,9 +20,9 @@ from recording import options, tell
 from set_features import Extractor, in_processes, maps_of, on_frame, place_of, solve
 from sklearn.metrics import roc_auc_score
 
-from congeal.datasets import load
-from congeal.evaluation import Doubles, Flags
-from congeal.transfer import transfer
+from congeal.evaluation.datasets import load
+from congeal.evaluation.pck import Doubles, Flags
+from congeal.transfer.points import transfer
 
 RESULTS = ROOT / "benchmarks" / "results" / "visibility.md"
 

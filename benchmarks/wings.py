@@ -22,7 +22,7 @@ from destinations import heading, run
 from scipy.spatial.distance import pdist
 
 import congeal
-from congeal.morphometrics import procrustes
+from congeal.geometry.procrustes import procrustes
 
 RESULTS = ROOT / "benchmarks" / "results" / "wings.md"
 TOGETHER = 5
@@ -133,7 +133,10 @@ def shapes(truth: np.ndarray, carried: np.ndarray) -> str:
 
 
 def table_of(
-    collection: congeal.collection.Collection, points: np.ndarray, source: str | list[str], names: list[str]
+    collection: congeal.results.collection.Collection,
+    points: np.ndarray,
+    source: str | list[str],
+    names: list[str],
 ) -> np.ndarray:
     """[wings, landmarks, 3]: x, y, confidence, as carried, in the order of names."""
     table = collection.landmarks(points, source, to=names)

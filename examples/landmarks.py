@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 import congeal
-from congeal.exchange import tps
+from congeal.transfer.formats import tps
 
 collection = congeal.open(os.environ.get("DESTINATION", "congealed/"))
 folder = Path(os.environ.get("OUT", "example/"))

@@ -12,7 +12,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from infra.errors import UserError
-from infra.storage import Location
+from infra.storage.location import Location
 
 if TYPE_CHECKING:
     import pyarrow as pa

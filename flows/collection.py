@@ -15,8 +15,8 @@ from flows.parameters import checked
 from flows.prepare import Job, prepare
 from flows.report import sentence
 from flows.stages import everything
+from infra.compute.progress import Progress
 from infra.errors import UserError
-from infra.progress import Progress
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -6,20 +6,21 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from infra.engine import open_engine
+from congeal.settings import Settings
+from infra.compute.engine import open_engine
+from infra.compute.progress import Progress
 from infra.errors import UserError
-from infra.presence import RUN, present
-from infra.progress import Progress
-from infra.publications import check_layout, claim
-from infra.settings import Settings
-from infra.storage import Location
-from tasks import catalog, targets
-from tasks.choice import choose
-from tasks.learner import Learner, fitting
-from tasks.stage import Run
-from tasks.student import CARD, STUDENT, train
-from tasks.survey import Survey, check_places
-from tasks.weights import Weights, check, locate
+from infra.ledger.publications import check_layout, claim
+from infra.ledger.run_lock import RUN, present
+from infra.storage.location import Location
+from tasks.catalog import catalog_stage as catalog
+from tasks.catalog.source_listing import Survey, check_places
+from tasks.distillation import target_shards as targets
+from tasks.distillation.student_setup import Learner, fitting
+from tasks.distillation.student_training import CARD, STUDENT, train
+from tasks.execution.stage_runner import Run
+from tasks.features.backbone_choice import choose
+from tasks.features.run_backbone import Weights, check, locate
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from infra.errors import UserError
 from infra.settings import StorageSettings
-from infra.storage import Location
+from infra.storage.location import Location
 
 FILES = ("coco", "tps", "deeplabcut", "sleap")  # these name their images themselves
 
@@ -34,7 +34,7 @@ def carry_out(
     **how: Any,
 ) -> dict[str, Any]:
     """Carry it and write it; the facts. Raises UserError for a request that does not say one thing."""
-    from tasks import propagate
+    from tasks import propagation as propagate
 
     kind = _kind(request)
     order = propagate.Order(Location.parse(out, storage), **how)

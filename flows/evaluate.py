@@ -8,19 +8,19 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from congeal.datasets import load
 from congeal.errors import CongealError, ImageError
-from congeal.images import decode
-from congeal.protocols import View, cut, named, views
+from congeal.evaluation.datasets import load
+from congeal.evaluation.protocols import View, cut, named, views
+from congeal.imaging.decoding import decode
+from congeal.settings import Settings
 from flows.evaluation_facts import facts_of
 from flows.measurement import Asked, baselines, measure
 from flows.prepare import prepare
 from flows.stages import everything
+from infra.compute.progress import Progress
 from infra.errors import UserError
-from infra.progress import Progress
-from infra.settings import Settings
-from infra.storage import Location
-from tasks.previews import png
+from infra.storage.location import Location
+from tasks.atlases.previews import png
 
 
 def evaluate(
@@ -37,9 +37,9 @@ def evaluate(
     """Align an annotated set as one cluster and measure it through the published maps.
 
     Args:
-        dataset: a folder in one of the forms of `congeal.datasets`.
+        dataset: a folder in one of the forms of `congeal.evaluation.datasets`.
         settings: of the runs; `clusters.method` is "single" and `clusters.growth` "anew" whatever they say.
-        protocol: a name of `congeal.protocols`; None: the one that is usual for the set.
+        protocol: a name of `congeal.evaluation.protocols`; None: the one that is usual for the set.
         category: which part of a download.
         alphas: thresholds; none: the protocol's.
         seeds: how many runs, with the seeds from settings.seed on.

@@ -11,8 +11,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Column, Table
 
-from congeal.calibration import calibration
-from congeal.evaluation import Outcomes, joined
+from congeal.evaluation.calibration import calibration
+from congeal.evaluation.pck import Outcomes, joined
 from flows.measurement import Asked, Measured, Method
 
 NAMES = {"identity": "identity", "nearest_neighbour": "nearest neighbour", "congeal": "congeal"}

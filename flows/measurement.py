@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from congeal.collection import Collection
-from congeal.cycles import cycle_pck
-from congeal.datasets import AnnotatedSet
 from congeal.errors import CongealError
-from congeal.evaluation import (
+from congeal.evaluation.cycle_consistency import cycle_pck
+from congeal.evaluation.datasets import AnnotatedSet
+from congeal.evaluation.pck import (
     Annotated,
     Assured,
     Doubles,
@@ -24,12 +23,13 @@ from congeal.evaluation import (
     nearest_neighbour,
     unsure,
 )
-from congeal.images import decode
-from congeal.masks import saliency_iou
-from congeal.protocols import Protocol, View, pairs_of
-from congeal.transfer import Maps, transfer
-from infra.storage import Location
-from tasks.members import Member, read_features
+from congeal.evaluation.protocols import Protocol, View, pairs_of
+from congeal.evaluation.saliency_iou import saliency_iou
+from congeal.imaging.decoding import decode
+from congeal.results.collection import Collection
+from congeal.transfer.points import Maps, transfer
+from infra.storage.location import Location
+from tasks.atlases.cluster_members import Member, read_features
 
 CYCLES = (2, 3)
 

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from congeal.settings import Settings, load_settings
 from infra.errors import UserError
-from infra.settings import Settings, load_settings
 
 NAMES = ("source", "destination", "settings")
 _PLACEHOLDER = re.compile(r"\{\{\s*\$(\w+)\s*\}\}")  # of a variable, as a deployment file has it

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.errors import UserError
-from infra.storage import Location
+from infra.storage.location import Location
 
 COLUMNS = ("x", "y")
 

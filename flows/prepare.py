@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from congeal.settings import Settings
 from flows.parameters import overrides
 from infra.errors import UserError
-from infra.publications import Publication, check_layout, claim
-from infra.settings import Settings
-from infra.storage import Location
-from tasks.choice import choose, remember
-from tasks.publish import run_key, up_to_date, weights_key
-from tasks.resolving import something_to_resolve, something_to_retry
-from tasks.survey import Survey, check_places
-from tasks.weights import Weights, check, locate
+from infra.ledger.publications import Publication, check_layout, claim
+from infra.storage.location import Location
+from tasks.catalog.source_listing import Survey, check_places
+from tasks.clusters.drift import something_to_resolve, something_to_retry
+from tasks.features.backbone_choice import choose, remember
+from tasks.features.run_backbone import Weights, check, locate
+from tasks.publication.publish import run_key, up_to_date, weights_key
 
 __all__ = ["Job", "overrides", "prepare"]
 

@@ -6,12 +6,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from congeal.tallies import deformations, outliers
+from congeal.results.outlier_counts import deformations, outliers
 from flows.prepare import Job
-from infra.publications import Publication
-from tasks.publish import Published, refreshed
-from tasks.resolving import drifting, published_clusters
-from tasks.stage import StageResult
+from infra.ledger.publications import Publication
+from tasks.clusters.drift import drifting, published_clusters
+from tasks.execution.stage_runner import StageResult
+from tasks.publication.publish import Published, refreshed
 
 WORK = ("decode", "backbone", "solver")  # what a run is for; all else is overhead
 

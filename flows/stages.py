@@ -8,12 +8,17 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 from flows.prepare import Job
 from flows.report import finished, nothing_to_do
-from infra.engine import open_engine
-from infra.presence import RUN, present
-from infra.progress import Progress
-from tasks import atlases, catalog, clusters, features, index, publish
-from tasks.passed_over import keep
-from tasks.stage import Run
+from infra.compute.engine import open_engine
+from infra.compute.progress import Progress
+from infra.ledger.run_lock import RUN, present
+from tasks.atlases import atlases_stage as atlases
+from tasks.catalog import catalog_stage as catalog
+from tasks.catalog.skipped_files import keep
+from tasks.clusters import clusters_stage as clusters
+from tasks.execution.stage_runner import Run
+from tasks.features import features_stage as features
+from tasks.index import index_stage as index
+from tasks.publication import publish
 
 P = ParamSpec("P")
 R = TypeVar("R")

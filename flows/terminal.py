@@ -81,8 +81,8 @@ def _line(facts: dict[str, Any]) -> None:
 
 def opened(destination: str, config: Path | None, overrides: list[str] | None) -> tuple[Any, Any]:
     """The place that is named on the command line, and the settings it is opened with."""
-    from infra.settings import load_settings
-    from infra.storage import Location
+    from congeal.settings import load_settings
+    from infra.storage.location import Location
 
     settings = load_settings(config, overrides or ())
     return Location.parse(destination, settings.storage), settings

@@ -1,4 +1,7 @@
-"""The one settings model: defaults, then a TOML or YAML file, then CONGEAL_… variables, then --set."""
+"""Settings of the services of this floor, and how any settings are put together and refused.
+
+Defaults, then a TOML or YAML file, then CONGEAL_… variables, then ``section.key=value``.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,10 @@ import difflib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -20,47 +23,57 @@ from pydantic_settings import (
 )
 from pydantic_settings.exceptions import SettingsError as SourceError
 
+from congeal_floors.moved_modules import former_names
 from infra.errors import SettingsError
-from infra.sections import (
-    AlignmentSettings,
-    AtlasesSettings,
-    CatalogSettings,
-    ClustersSettings,
-    DistillSettings,
-    EngineSettings,
-    FeaturesSettings,
-    IndexSettings,
-    PreviewsSettings,
-    PublishSettings,
-    Section,
-    StorageSettings,
-)
-
-__all__ = [
-    "AlignmentSettings",
-    "AtlasesSettings",
-    "CatalogSettings",
-    "ClustersSettings",
-    "DistillSettings",
-    "EngineSettings",
-    "FeaturesSettings",
-    "IndexSettings",
-    "PreviewsSettings",
-    "PublishSettings",
-    "Settings",
-    "StorageSettings",
-    "load_settings",
-    "recorded",
-    "with_storage",
-]
 
 PREFIX = "CONGEAL_"
 # Where things are on this machine; read by those who need them.
 _NOT_SETTINGS = {"CONGEAL_SHARED", "CONGEAL_HOME"}
 
+S = TypeVar("S", bound="ServiceSettings")
 
-class Settings(BaseSettings):
-    """All settings. Made by ``load_settings``; made directly, it looks at nothing but its arguments."""
+
+class Section(BaseModel):
+    """Settings of one stage or service."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class EngineSettings(Section):
+    """address: of an existing Dask scheduler. workers, threads None: from the machine.
+
+    memory: limit of one worker, as Dask reads it ("auto", "4GiB"). gpu_slots: one unit a GPU at a time.
+    retry_failed: work again on images and clusters that failed because they had killed their workers.
+    """
+
+    kind: Literal["auto", "dask", "loop"] = "auto"
+    address: str | None = None
+    workers: PositiveInt | None = None
+    threads: PositiveInt | None = None
+    memory: str = "auto"
+    gpu_slots: bool = False
+    retry_failed: bool = False
+
+
+class StorageSettings(Section):
+    """How to reach object stores; what is None comes from the usual AWS variables and files.
+
+    single_writer: one run at a time writes to the destination, held by a lease; asked for where the store
+    cannot write an object only if it is absent.
+    """
+
+    endpoint_url: str | None = None
+    key: SecretStr | None = None
+    secret: SecretStr | None = None
+    token: SecretStr | None = None
+    region: str | None = None
+    anonymous: bool = False
+    single_writer: bool = False
+    options: dict[str, Any] = Field(default_factory=dict, repr=False)
+
+
+class ServiceSettings(BaseSettings):
+    """Settings of every program on this floor. Made directly, it looks at nothing but its arguments."""
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -70,18 +83,8 @@ class Settings(BaseSettings):
         env_parse_none_str="none",
     )
 
-    catalog: CatalogSettings = CatalogSettings()
-    features: FeaturesSettings = FeaturesSettings()
-    clusters: ClustersSettings = ClustersSettings()
-    alignment: AlignmentSettings = AlignmentSettings()
-    atlases: AtlasesSettings = AtlasesSettings()
-    previews: PreviewsSettings = PreviewsSettings()
-    index: IndexSettings = IndexSettings()
-    publish: PublishSettings = PublishSettings()
-    distill: DistillSettings = DistillSettings()
     engine: EngineSettings = EngineSettings()
     storage: StorageSettings = StorageSettings()
-    seed: int = 0
 
     @classmethod
     def settings_customise_sources(
@@ -99,22 +102,23 @@ class Settings(BaseSettings):
 class _Variables(EnvSettingsSource):
     """pydantic-settings' reading of variables, from a given mapping."""
 
-    def __init__(self, variables: Mapping[str, str]) -> None:
+    def __init__(self, model: type[BaseSettings], variables: Mapping[str, str]) -> None:
         self.variables = {name.lower(): value for name, value in variables.items()}
-        super().__init__(Settings)
+        super().__init__(model)
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
         none = self.env_parse_none_str
         return {name: None if value.lower() == none else value for name, value in self.variables.items()}
 
 
-def load_settings(
+def load(
+    model: type[S],
     config: Path | str | None = None,
     overrides: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
     where: str = "--set",
-) -> Settings:
-    """Settings from the defaults, ``config`` (.toml, .yaml, .yml), ``environ`` and ``overrides``.
+) -> S:
+    """``model`` from the defaults, ``config`` (.toml, .yaml, .yml), ``environ`` and ``overrides``.
 
     environ: variables such as CONGEAL_FEATURES__BACKBONE; None: the process's. overrides:
     ``section.key=value``; a value is read as a variable's would be (JSON for lists and tables, ``none``).
@@ -122,18 +126,22 @@ def load_settings(
     Raises ``SettingsError`` for a key that does not exist (with the nearest one) or a value not allowed.
     """
     values: dict[str, Any] = {}
-    for layer in (_from_file(config), _from_environment(environ), _from_overrides(overrides, where)):
+    for layer in (
+        _from_file(model, config),
+        _from_environment(model, environ),
+        _from_overrides(model, overrides, where),
+    ):
         values = _merged(values, layer)
     try:
-        return Settings(**values)
+        return model(**values)
     except ValidationError as fault:
-        raise SettingsError(_sentence(fault)) from None
+        raise SettingsError(_sentence(model, fault)) from None
 
 
-def with_storage(settings: Settings, given: Mapping[str, Any]) -> Settings:
+def with_storage(settings: S, given: Mapping[str, Any]) -> S:
     """The same settings with some of the section ``storage`` replaced.
 
-    Raises ``SettingsError`` as ``load_settings`` does.
+    Raises ``SettingsError`` as ``load`` does.
     """
     for name in given:
         if name not in StorageSettings.model_fields:
@@ -142,22 +150,12 @@ def with_storage(settings: Settings, given: Mapping[str, Any]) -> Settings:
             hint = f"did you mean {near[0]}?" if near else f"there are {known}."
             raise SettingsError(f"{name} is no setting of the storage: {hint}")
     try:
-        return Settings(**{**dict(settings), "storage": settings.storage.model_dump() | dict(given)})
+        return type(settings)(**{**dict(settings), "storage": settings.storage.model_dump() | dict(given)})
     except ValidationError as fault:
-        raise SettingsError(_sentence(fault)) from None
+        raise SettingsError(_sentence(type(settings), fault)) from None
 
 
-def recorded(settings: Settings) -> dict[str, Any]:
-    """What a publication says about its settings: JSON-able, without the engine and without secrets."""
-    values = settings.model_dump(mode="json", exclude={"engine", "storage", "distill", "publish"})
-    storage = settings.storage
-    # An endpoint may carry a user and a password before its host.
-    endpoint = storage.endpoint_url and storage.endpoint_url.rpartition("@")[2]
-    values["storage"] = {"endpoint_url": endpoint, "region": storage.region, "anonymous": storage.anonymous}
-    return values
-
-
-def _from_file(config: Path | str | None) -> dict[str, Any]:
+def _from_file(model: type[BaseSettings], config: Path | str | None) -> dict[str, Any]:
     if config is None:
         return {}
     path = Path(config).expanduser()
@@ -167,7 +165,7 @@ def _from_file(config: Path | str | None) -> dict[str, Any]:
     if not path.is_file():
         raise SettingsError(f"The settings file {path} does not exist: check the path.")
     try:
-        source = (TomlConfigSettingsSource if toml else YamlConfigSettingsSource)(Settings, path)
+        source = (TomlConfigSettingsSource if toml else YamlConfigSettingsSource)(model, path)
     except (ValueError, TypeError, yaml.YAMLError) as fault:
         raise SettingsError(f"The settings file {path} cannot be read: {_one_line(fault)}.") from fault
     except PermissionError as fault:
@@ -176,7 +174,7 @@ def _from_file(config: Path | str | None) -> dict[str, Any]:
     return values
 
 
-def _from_environment(environ: Mapping[str, str] | None) -> dict[str, Any]:
+def _from_environment(model: type[BaseSettings], environ: Mapping[str, str] | None) -> dict[str, Any]:
     environ = os.environ if environ is None else environ
     ours = {
         name: value
@@ -184,25 +182,25 @@ def _from_environment(environ: Mapping[str, str] | None) -> dict[str, Any]:
         if name.upper().startswith(PREFIX) and name.upper() not in _NOT_SETTINGS
     }
     for name in ours:
-        _check_key(name[len(PREFIX) :].lower().replace("__", "."), f"The variable {name}")
-    return _read(ours, ours)
+        _check_key(model, name[len(PREFIX) :].lower().replace("__", "."), f"The variable {name}")
+    return _read(model, ours, ours)
 
 
-def _from_overrides(overrides: Sequence[str], where: str) -> dict[str, Any]:
+def _from_overrides(model: type[BaseSettings], overrides: Sequence[str], where: str) -> dict[str, Any]:
     variables: dict[str, str] = {}
     for text in overrides:
         key, mark, value = text.partition("=")
         key = key.strip()
         if not mark or not key:
             raise SettingsError(f"{where} {text} is no setting: write it as section.key=value.")
-        _check_key(key.lower(), f"{where} {key}")
+        _check_key(model, key.lower(), f"{where} {key}")
         variables[PREFIX + key.upper().replace(".", "__")] = value.strip()
-    return _read(variables, [text.partition("=")[0] for text in overrides])
+    return _read(model, variables, [text.partition("=")[0] for text in overrides])
 
 
-def _read(variables: Mapping[str, str], shown: Iterable[str]) -> dict[str, Any]:
+def _read(model: type[BaseSettings], variables: Mapping[str, str], shown: Iterable[str]) -> dict[str, Any]:
     try:
-        values: dict[str, Any] = _Variables(variables)()
+        values: dict[str, Any] = _Variables(model, variables)()
     except SourceError as fault:
         names = ", ".join(sorted(shown))
         raise SettingsError(
@@ -211,15 +209,15 @@ def _read(variables: Mapping[str, str], shown: Iterable[str]) -> dict[str, Any]:
     return values
 
 
-def _check_key(key: str, where: str) -> None:
-    known = dict(_keys())
-    if key in known or key in Settings.model_fields or key.startswith("storage.options."):
+def _check_key(model: type[BaseSettings], key: str, where: str) -> None:
+    known = dict(_keys(model))
+    if key in known or key in model.model_fields or key.startswith("storage.options."):
         return
-    raise SettingsError(f"{where} is no setting{_suggestion(key)}")
+    raise SettingsError(f"{where} is no setting{_suggestion(model, key)}")
 
 
-def _suggestion(key: str) -> str:
-    known = [name for name, _ in _keys()]
+def _suggestion(model: type[BaseSettings], key: str) -> str:
+    known = [name for name, _ in _keys(model)]
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     if not near:
         # A key without its section, or with another's.
@@ -228,12 +226,12 @@ def _suggestion(key: str) -> str:
         near = [last[name] for name in found]
     if near:
         return f": did you mean {near[0]}?"
-    return f": the sections are {', '.join(sorted(Settings.model_fields))}."
+    return f": the sections are {', '.join(sorted(model.model_fields))}."
 
 
-def _keys() -> Iterator[tuple[str, Any]]:
+def _keys(model: type[BaseSettings]) -> Iterator[tuple[str, Any]]:
     """Every setting with its dotted name."""
-    for name, field in Settings.model_fields.items():
+    for name, field in model.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, Section):
             for key, inner in kind.model_fields.items():
@@ -242,11 +240,11 @@ def _keys() -> Iterator[tuple[str, Any]]:
             yield name, field
 
 
-def _sentence(fault: ValidationError) -> str:
+def _sentence(model: type[BaseSettings], fault: ValidationError) -> str:
     first = fault.errors(include_url=False)[0]
     key = ".".join(str(part) for part in first["loc"] if part != "function-after")
     if first["type"] == "extra_forbidden":
-        return f"{key} is no setting{_suggestion(key)}"
+        return f"{key} is no setting{_suggestion(model, key)}"
     section, _, name = key.partition(".")
     secret = section == "storage" and name not in ("endpoint_url", "region", "anonymous", "single_writer")
     value = "the value given" if secret else repr(first["input"])
@@ -265,3 +263,6 @@ def _merged(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 def _one_line(fault: BaseException) -> str:
     return " ".join(str(fault).split()).rstrip(".")
+
+
+__getattr__ = former_names("infra.settings")

@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 import congeal
-from congeal.collection import Collection
-from congeal.datasets import load
-from congeal.evaluation import Annotated, Doubles, carry, nearest_neighbour, unsure
-from congeal.protocols import named, pairs_of, views
-from congeal.transfer import transfer
-from infra.settings import load_settings
-from tasks.members import Member, read_features
+from congeal.evaluation.datasets import load
+from congeal.evaluation.pck import Annotated, Doubles, carry, nearest_neighbour, unsure
+from congeal.evaluation.protocols import named, pairs_of, views
+from congeal.results.collection import Collection
+from congeal.settings import load_settings
+from congeal.transfer.points import transfer
+from tasks.atlases.cluster_members import Member, read_features
 
 console = Console(highlight=False)
 

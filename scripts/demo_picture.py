@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from congeal.collection import Collection
-from congeal.images import square
-from congeal.rendering import average_image
+from congeal.imaging.decoding import square
+from congeal.imaging.visualization import average_image
+from congeal.results.collection import Collection
 
 SIDE, GAP, SHOWN, ROWS = 176, 8, 4, 4
 PAPER = 255

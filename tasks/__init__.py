@@ -1,5 +1,6 @@
-"""One module a stage: read by URI, call one pure function, write by URI, commit, return a small record."""
+"""One package a stage: read by URI, call one pure function, write by URI, commit, return a small record."""
 
-from congeal_floors import own
+from congeal_floors import moved_modules, own
 
 own()
+moved_modules.install()

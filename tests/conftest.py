@@ -43,7 +43,7 @@ _clean_environment()
 from s3_stub import s3_stub, url_of  # noqa: E402
 
 from infra.settings import StorageSettings  # noqa: E402
-from infra.storage import Location  # noqa: E402
+from infra.storage.location import Location  # noqa: E402
 
 
 def pytest_unconfigure() -> None:
@@ -124,4 +124,4 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Attempts to reach a store follow one another at once."""
     import tenacity
 
-    monkeypatch.setattr("infra.faults.WAIT", tenacity.wait_none())
+    monkeypatch.setattr("infra.storage.storage_errors.WAIT", tenacity.wait_none())

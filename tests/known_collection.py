@@ -11,15 +11,16 @@ import pytest
 from placed_maps import placed
 from sample_runs import folder, picture
 
-from congeal.coordinates import Frame, cell_centres
-from congeal.transfer import Maps, from_atlas
-from infra.arrays import ArraySpec, encode_group
-from infra.commits import UnitAddress, commit_unit, digest
-from infra.provenance import Provenance, Stopwatch
-from infra.publications import Publication, claim, publish
-from infra.settings import Settings, recorded
-from infra.storage import Location
-from infra.tables import ALIGNMENTS, CLUSTERS, CORRESPONDENCES, IMAGES, encode_table
+from congeal.geometry.frames import Frame, cell_centres
+from congeal.results.schema.parquet_files import encode_table
+from congeal.results.schema.tables import ALIGNMENTS, CLUSTERS, CORRESPONDENCES, IMAGES
+from congeal.settings import Settings, recorded
+from congeal.transfer.points import Maps, from_atlas
+from infra.ledger.commits import UnitAddress, commit_unit, digest
+from infra.ledger.provenance import Provenance, Stopwatch
+from infra.ledger.publications import Publication, claim, publish
+from infra.storage.location import Location
+from infra.storage.zarr_groups import ArraySpec, encode_group
 
 BIRDS, BOATS = "c00000000001", "c00000000002"
 SURE = 0.8

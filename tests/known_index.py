@@ -7,17 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from congeal.coordinates import Frame, cell_centres
-from infra.commits import digest
-from infra.publications import Publication, claim, publish
-from infra.settings import Settings, recorded
-from infra.storage import Location
-from infra.tables import ALIGNMENTS, CLUSTERS, IMAGES, encode_table
-from tasks import versions
-from tasks.index import Sampled, commit_tables
-from tasks.lattice import correspondences, lattice_points
-from tasks.manifest import describe
-from tasks.stage import Unit, Work, address
+from congeal.geometry.frames import Frame, cell_centres
+from congeal.results.schema.parquet_files import encode_table
+from congeal.results.schema.tables import ALIGNMENTS, CLUSTERS, IMAGES
+from congeal.settings import Settings, recorded
+from infra.ledger.commits import digest
+from infra.ledger.publications import Publication, claim, publish
+from infra.storage.location import Location
+from tasks.execution import stage_versions as versions
+from tasks.execution.stage_runner import Unit, Work, address
+from tasks.index.atlas_lattice import correspondences, lattice_points
+from tasks.index.index_stage import Sampled, commit_tables
+from tasks.publication.manifest import describe
 
 LATTICE = 16
 SIZES = ((640, 480), (300, 500), (400, 400), (500, 640))

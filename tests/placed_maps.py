@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from congeal.coordinates import Frame, cell_centres
-from congeal.transfer import Maps
+from congeal.geometry.frames import Frame, cell_centres
+from congeal.transfer.points import Maps
 
 
 def placed(

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from congeal.settings import Settings, load_settings
 from flows.prepare import prepare
 from flows.stages import everything
-from infra.progress import Progress
-from infra.settings import Settings, StorageSettings, load_settings
-from infra.storage import Location
+from infra.compute.progress import Progress
+from infra.settings import StorageSettings
+from infra.storage.location import Location
 
 BACKBONE = "test_vit"
 SIDE = 96
@@ -136,7 +137,7 @@ def aligned(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Path:
     home: Path = tmp_path_factory.mktemp("aligned")
     files = photographs() | {"broken.jpg": b"no image", "a/copy of 0.png": picture(0, 0)}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("congeal.settling.COMMON", 0.0)
+        patch.setattr("congeal.alignment.poses.pose_consensus.COMMON", 0.0)
         run(folder(home / "source", files), home / "destination", tiny(weights))
     return home
 

@@ -7,7 +7,7 @@ import pytest
 from known_collection import known
 from PIL import Image
 
-from congeal.exchange import tps
+from congeal.transfer.formats import tps
 
 __all__ = ["known"]
 

@@ -12,8 +12,8 @@ import pytest
 from installed import call, installed, python, wheel
 from sample_runs import chosen, finished, folder, photographs, weights
 
-from infra import cluster
-from infra.dictionary import dictionary
+from congeal.results.schema.dictionary import dictionary
+from infra.compute import dask_clients as cluster
 from infra.errors import UserError
 
 __all__ = ["finished", "installed", "python", "weights", "wheel"]
@@ -140,7 +140,7 @@ def _refused(python: Path, place: Path, module: str, finished: Path) -> None:
     done = call(python, path, cwd=place)
     assert done.returncode == 0, done.stderr
     first, sentence = done.stdout.splitlines()
-    assert first == "congeal.solver"
+    assert first == "congeal.alignment.solver"
     assert sentence.startswith("Congeal needs its own package 'infra'")
     assert str(place / "infra") in sentence
 

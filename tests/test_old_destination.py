@@ -19,15 +19,15 @@ import pytest
 
 import congeal
 from congeal.errors import CongealError
+from congeal.settings import load_settings
 from flows.prepare import prepare
 from flows.stages import everything
+from infra.compute.progress import Progress
 from infra.errors import UserError
-from infra.progress import Progress
-from infra.settings import load_settings
-from infra.storage import Location
-from tasks.prune import prune
-from tasks.status import status
-from tasks.verify import verify
+from infra.storage.location import Location
+from tasks.maintenance.prune import prune
+from tasks.maintenance.status import status
+from tasks.maintenance.verify import verify
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from sample_runs import photographs, put, run, tiny, weights
 
-from congeal.collection import open as open_destination
+from congeal.results.collection import open as open_destination
 from infra.settings import StorageSettings
-from infra.storage import Location
-from tasks.prune import prune
-from tasks.status import status
-from tasks.verify import verify
+from infra.storage.location import Location
+from tasks.maintenance.prune import prune
+from tasks.maintenance.status import status
+from tasks.maintenance.verify import verify
 
 __all__ = ["weights"]
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from congeal.datasets import keypoints_json
 from congeal.errors import ImageError
-from congeal.images import inspect
+from congeal.evaluation.datasets import keypoints_json
+from congeal.imaging.decoding import inspect
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 RIGID, BENDING = ("mug", "teapot", "chair", "car"), ("lamp", "fish", "dog", "butterfly")

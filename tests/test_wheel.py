@@ -22,7 +22,7 @@ def test_the_wheel_holds_two_packages_and_the_floors_inside_one(wheel: Path) -> 
     assert {f"{package}/py.typed" for package in PACKAGES} <= names
     assert {f"congeal_floors/{floor}/__init__.py" for floor in FLOORS} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
-    assert {"congeal/embedded/student.safetensors", "congeal/embedded/card.json"} <= names
+    assert {"congeal/backbones/embedded/student.safetensors", "congeal/backbones/embedded/card.json"} <= names
     assert "congeal_floors/prefect.yaml" in names
 
 
@@ -52,7 +52,8 @@ def test_generic_names_are_not_taken(installed: Path, tmp_path: Path) -> None:
 
 def test_the_science_needs_no_storage_and_no_orchestration(installed: Path, tmp_path: Path) -> None:
     script = (
-        "import sys, congeal, congeal.solver, congeal.transfer, congeal.backbones; "
+        "import sys, congeal, congeal.alignment.solver, congeal.transfer.points; "
+        "import congeal.backbones.extractor; "
         "names = ('prefect', 'dask', 'distributed', 'zarr', 'fsspec', 's3fs', 'duckdb', 'infra'); "
         "print([name for name in names if name in sys.modules])"
     )
@@ -63,7 +64,7 @@ def test_the_science_needs_no_storage_and_no_orchestration(installed: Path, tmp_
 
 def test_the_embedded_backbone_comes_along(installed: Path, tmp_path: Path) -> None:
     script = (
-        "from congeal.backbones import BackboneSpec, load_backbone; "
+        "from congeal.backbones.extractor import BackboneSpec, load_backbone; "
         "print(load_backbone(BackboneSpec('embedded'), None, 'cpu').grid)"
     )
     result = call(installed, "-W", "error", "-c", script, cwd=tmp_path)

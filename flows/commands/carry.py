@@ -39,9 +39,9 @@ def transfer(
     as_json: Json = False,
 ) -> Any:
     """Carry points of one image to others: x, y, confidence, visible."""
-    from congeal.collection import Collection
+    from congeal.results.collection import Collection
     from flows.points import carry, fresh
-    from infra.storage import Location
+    from infra.storage.location import Location
 
     place, settings = opened(destination, config, overrides)
     given = Location.parse(points, settings.storage)
@@ -111,7 +111,7 @@ def propagate(
     as_json: Json = False,
 ) -> Any:
     """Carry an edit, a mask, labels or annotations from one image, or several, to all of their cluster."""
-    from congeal.collection import Collection
+    from congeal.results.collection import Collection
     from flows.edits import Request, carry_out
 
     place, settings = opened(destination, config, overrides)

@@ -23,11 +23,11 @@ def distill(
     quiet: Quiet = False,
 ) -> Any:
     """Teach a small backbone what a large one sees in these images; a killed training is taken up."""
+    from congeal.settings import load_settings
     from flows.commands.run import quiet_prefect
     from flows.distill import distill as teach
     from flows.distill import prepare
-    from infra.progress import Progress
-    from infra.settings import load_settings
+    from infra.compute.progress import Progress
 
     quiet_prefect()
     chosen = [*(overrides or ()), *([f"engine.kind={engine}"] if engine else ())]

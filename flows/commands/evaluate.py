@@ -45,10 +45,10 @@ def evaluate(
     quiet: Quiet = False,
 ) -> Any:
     """Align an annotated set and measure it, beside identity and nearest neighbour on the same features."""
+    from congeal.settings import load_settings
     from flows.commands.run import quiet_prefect
     from flows.evaluate import evaluate as measure
     from flows.evaluation_facts import show
-    from infra.settings import load_settings
 
     quiet_prefect()
     facts = measure(

@@ -21,7 +21,7 @@ def status(
 ) -> Any:
     """What is done, missing and failed, per stage."""
     from flows.summary import show_status
-    from tasks.status import status as look
+    from tasks.maintenance.status import status as look
 
     place, _ = opened(destination, config, overrides)
     facts = look(place, version)
@@ -38,7 +38,7 @@ def verify(
     as_json: Json = False,
 ) -> Any:
     """Check every marker, checksum, schema and reference; name each fault; exit 1 if there is one."""
-    from tasks.verify import verify as check
+    from tasks.maintenance.verify import verify as check
 
     place, _ = opened(destination, config, overrides)
     facts = check(place, deep=not shallow, version=version)
@@ -72,9 +72,9 @@ def sql(
     as_json: Json = False,
 ) -> Any:
     """Query the published tables with DuckDB; nothing can be written to them."""
-    from congeal.collection import Collection
+    from congeal.results.collection import Collection
     from flows import answers as shown
-    from infra.storage import Location
+    from infra.storage.location import Location
 
     if out is not None:
         shown.require_format(out)
@@ -110,8 +110,8 @@ def pictures(
     as_json: Json = False,
 ) -> Any:
     """Where the pictures of the clusters are: a path or URL a line."""
-    from congeal.collection import Collection
-    from infra.commits import in_threads
+    from congeal.results.collection import Collection
+    from infra.threads import in_threads
 
     place, settings = opened(destination, config, overrides)
     collection = Collection(place, version, settings.storage)

@@ -28,7 +28,7 @@ def prune(
     as_json: Json = False,
 ) -> Any:
     """Remove old versions, and what no version needs."""
-    from tasks.prune import prune as remove
+    from tasks.maintenance.prune import prune as remove
 
     place, _ = opened(destination, config, overrides)
     facts = remove(place, keep=keep, older_than=older_than, dry_run=dry_run)

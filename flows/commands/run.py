@@ -26,10 +26,10 @@ def run(
     quiet: Quiet = False,
 ) -> Any:
     """Everything, from images to tables. What is done already is not done again; a killed run is taken up."""
+    from congeal.settings import load_settings, recorded
     from flows.prepare import prepare
     from flows.report import nothing_to_do
     from flows.summary import show_run
-    from infra.settings import load_settings, recorded
 
     chosen = [*(overrides or ()), *([f"engine.kind={engine}"] if engine else ())]
     job = prepare(source, destination, load_settings(config, chosen))
@@ -39,7 +39,7 @@ def run(
     else:
         quiet_prefect()
         from flows.collection import collection, hand_over
-        from infra.progress import Progress
+        from infra.compute.progress import Progress
 
         hand_over(job, Progress(quiet=quiet))
         facts = collection(job.source.url, job.destination.url, recorded(job.settings))

@@ -54,7 +54,7 @@ def test_what_the_user_has_to_cure_is_not_tried_again(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flows.collection import collection
-    from tasks import clusters
+    from tasks.clusters import clusters_stage as clusters
 
     calls = []
 
@@ -73,7 +73,7 @@ def test_a_fault_of_the_machinery_is_tried_again(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flows import collection as module
-    from tasks import clusters
+    from tasks.clusters import clusters_stage as clusters
 
     real, calls = clusters.sort, []
 
@@ -96,7 +96,7 @@ def test_a_job_that_is_handed_over_is_not_prepared_again(
 ) -> None:
     from flows import collection as module
     from flows.prepare import prepare
-    from infra.progress import Progress
+    from infra.compute.progress import Progress
 
     source = folder(tmp_path / "source", photographs(2))
     job = prepare(str(source), str(tmp_path / "out"), tiny(weights))

@@ -16,30 +16,30 @@ import pytest
 from sample_runs import folder, photographs
 from typer.testing import CliRunner, Result
 
-from congeal.backbones import BackboneSpec, load_backbone
-from congeal.packing import about, pack
-from congeal.students import Student
+from congeal.backbones.extractor import BackboneSpec, load_backbone
+from congeal.backbones.packed_checkpoint import about, pack
+from congeal.distillation.student import Student
+from congeal.settings import load_settings
 from flows.cli import app
-from infra.settings import load_settings
-from tasks.learner import fitting
-from tasks.weights import check, locate
+from tasks.distillation.student_setup import fitting
+from tasks.features.run_backbone import check, locate
 
 ROOT = Path(__file__).parents[2]
 IMAGES = 70
 
 KILLED = """
 import os, signal, sys
-import tasks.student
+import tasks.distillation.student_training
 from flows.cli import app
 
-keep, tasks.student.SAVE_EVERY = tasks.student._save, 0.0
+keep, tasks.distillation.student_training.SAVE_EVERY = tasks.distillation.student_training._save, 0.0
 
 def killed(training, place):
     keep(training, place)
     if training.step == 3:
         os.kill(os.getpid(), signal.SIGKILL)
 
-tasks.student._save = killed
+tasks.distillation.student_training._save = killed
 app(sys.argv[1:])
 """
 

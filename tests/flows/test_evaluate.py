@@ -12,15 +12,15 @@ from sample_runs import chosen, encoded, tiny
 from typer.testing import CliRunner, Result
 
 import congeal
-from congeal.datasets import load
 from congeal.errors import CongealError
-from congeal.evaluation import identity, pck
-from congeal.protocols import named, views
-from congeal.transfer import transfer
+from congeal.evaluation.datasets import load
+from congeal.evaluation.pck import identity, pck
+from congeal.evaluation.protocols import named, views
+from congeal.settings import load_settings
+from congeal.transfer.points import transfer
 from flows.cli import app
 from flows.evaluate import evaluate
 from infra.errors import UserError
-from infra.settings import load_settings
 
 
 def call(*arguments: object) -> Result:

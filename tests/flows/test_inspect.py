@@ -19,7 +19,7 @@ import congeal
 from flows import answers
 from flows.cli import app
 from infra.settings import StorageSettings
-from infra.storage import Location
+from infra.storage.location import Location
 
 __all__ = ["known"]
 

@@ -18,10 +18,10 @@ KILLED_AT_A_COMMIT = """
 import os, signal, sys
 from pathlib import Path
 from sample_runs import run, tiny
-import tasks.stage
+import tasks.execution.stage_runner
 
 source, destination, weights, stage = sys.argv[1:]
-commit, seen = tasks.stage.commit_unit, []
+commit, seen = tasks.execution.stage_runner.commit_unit, []
 
 def killed(address, outputs, record, provenance):
     seen.append(address.stage)
@@ -31,7 +31,7 @@ def killed(address, outputs, record, provenance):
         os.kill(os.getpid(), signal.SIGKILL)
     return commit(address, outputs, record, provenance)
 
-tasks.stage.commit_unit = killed
+tasks.execution.stage_runner.commit_unit = killed
 run(Path(source), Path(destination), tiny(Path(weights)))
 """
 

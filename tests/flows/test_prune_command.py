@@ -9,9 +9,9 @@ from known_index import known_index
 from typer.testing import CliRunner, Result
 
 from flows.cli import app
-from infra.publications import publish, published
-from infra.storage import Location
-from tasks.manifest import describe
+from infra.ledger.publications import publish, published
+from infra.storage.location import Location
+from tasks.publication.manifest import describe
 
 
 def call(*arguments: object) -> Result:

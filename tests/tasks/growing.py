@@ -12,7 +12,7 @@ import pytest
 from sample_runs import encoded, folder, photographs, run, tiny
 
 import congeal
-from infra.settings import Settings
+from congeal.settings import Settings
 
 # At this size even random weights see what two pictures of a kind have in common.
 SEEN = ("clusters.method=auto", "features.shard_bytes=200000", "features.image_size=224")

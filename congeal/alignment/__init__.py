@@ -1,0 +1,1 @@
+"""Joint alignment of the images of a set: poses, dense maps, the atlas."""

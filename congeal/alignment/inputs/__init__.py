@@ -1,0 +1,1 @@
+"""What the solver is given: features, saliency, tokens, batches of sets."""

@@ -1,0 +1,62 @@
+"""What is known of the backbone that made the features of all sets of a call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from congeal.alignment.model import Mixture
+from congeal.errors import CongealError
+
+Parts = Mapping[str, int]  # where in the backbone channels were taken, in order, and how many there
+# An image shows something if it has so many times the contrast of one without content, or ENOUGH: a backbone
+# may see much in nothing. With the DINOv2 weights noise, grey, gradients and coloured squares have 0.10 at
+# most and photographs 0.15 at least, with the embedded backbone 0.08 and 0.15.
+SHOWS = 1.2
+ENOUGH = 0.1
+
+
+@dataclass(frozen=True)
+class BackboneFacts:
+    """What of `congeal.align`'s arguments is the backbone's, and not a set's; see there.
+
+    Attributes:
+        position: float32 [k, c].
+        parts: of the features.
+        blank: contrast of images without content, a number a part.
+    """
+
+    position: npt.NDArray[np.floating] | None = None
+    parts: Parts | None = None
+    blank: Sequence[float] | npt.NDArray[np.floating] | None = None
+
+    def check(self, channels: int) -> None:
+        """Raises CongealError if something does not go with features of so many channels."""
+        if self.position is not None and np.shape(self.position)[1:] != (channels,):
+            shape = list(np.shape(self.position))
+            raise CongealError(f"position has the shape {shape}, the features ask for [k, {channels}]")
+        sizes = [channels] if self.parts is None else list(self.parts.values())
+        if sum(sizes) != channels or min(sizes) < 1:
+            told = ", ".join(f"{name} {size}" for name, size in (self.parts or {}).items())
+            raise CongealError(f"parts ({told}) do not make up features of {channels} channels")
+        if self.blank is not None and len(self.blank) != len(sizes):
+            raise CongealError(f"blank has {len(self.blank)} numbers, and the features {len(sizes)} parts")
+
+    def directions(self, device: torch.device) -> Tensor | None:
+        """The position directions on a device."""
+        return None if self.position is None else torch.as_tensor(self.position, device=device).float()
+
+    def least_contrast(self, mixture: Mixture) -> float:
+        """The contrast that an image must have to show anything; 0 if that is not known.
+
+        mixture: the parts that are compared; empty: all.
+        """
+        if self.blank is None:
+            return 0.0
+        used = [not mixture or name in mixture for name in self.parts or ("",)]
+        return min(SHOWS * float(np.mean(np.asarray(self.blank, np.float64)[used])), ENOUGH)

@@ -1,0 +1,124 @@
+"""Co-saliency: which tokens show what the images of a set have in common.
+
+The attention of a ViT's class token is sharp but thin: it lights up heads and edges. Here it only *seeds* a
+linear discriminant that is learned on the features of the whole set, so that the same tissue, feather or
+chrome is salient in every image of the set. No mask, prompt or training is needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from congeal.alignment.inputs.feature_basis import flatten_grid
+
+SOFTNESS = 0.1  # of the step from not salient to salient, as a share of the scores' span
+RIDGE = 1e-2
+QUANTILE_SAMPLE = 2**22  # torch.quantile takes no more
+
+
+def _seed(attention: Tensor, valid: Tensor) -> Tensor:
+    """Attention [n, g, g] as a soft object indicator in [0, 1]: smoothed, scaled by each image's own peak."""
+    smooth = torch.nn.functional.avg_pool2d(
+        attention[:, None], kernel_size=3, stride=1, padding=1, count_include_pad=False
+    )[:, 0]
+    flat = (smooth * valid).flatten(1)
+    peak = flat.quantile(0.95, dim=1, keepdim=True).clamp_min(1e-9)
+    return (flat / peak).clamp(0, 1).view_as(attention)
+
+
+@dataclass(frozen=True)
+class Discriminant:
+    """What tells a set's common object from the rest: saliency = σ(features · direction + offset).
+
+    Attributes:
+        direction: float32 [d], in the space of compared features.
+        offset: float32 [].
+    """
+
+    direction: Tensor
+    offset: Tensor
+
+    def __call__(self, features: Tensor, valid: Tensor) -> Tensor:
+        """Compared features [n, g, g, d] to saliency [n, g, g] in [0, 1]; 0 on padding."""
+        return torch.sigmoid(features @ self.direction + self.offset) * valid
+
+
+def learn_saliency(
+    features: Tensor, attention: Tensor, valid: Tensor, *, ridge: float = RIDGE, rounds: int = 3
+) -> Discriminant:
+    """Learn what is salient in a set from the attention of its images.
+
+    Args:
+        features: float32 [n, g, g, d], one set's compared features.
+        attention: float32 [n, g, g], class-token attention or any other non-negative prior.
+        valid: float32 [n, g, g], 1 where a token lies on the image, 0 on its padding.
+        ridge: strength of the regulariser relative to the mean feature variance.
+        rounds: how often the discriminant is refitted to its own answer.
+
+    Returns:
+        The discriminant. Where the attention says nothing (a constant map) or there is nothing to learn from,
+        everything valid is salient.
+    """
+    return learn_from(features, _seed(attention.clamp_min(0), valid), valid, ridge=ridge, rounds=rounds)
+
+
+def learn_from(
+    features: Tensor,
+    target: Tensor,
+    valid: Tensor,
+    *,
+    ridge: float = RIDGE,
+    rounds: int,
+    within: Tensor | None = None,
+) -> Discriminant:
+    """Learn what is salient in a set from a first guess at it.
+
+    Args:
+        features, valid, ridge, rounds: as of `learn_saliency`.
+        target: float32 [n, g, g], the guess, 0 to 1.
+        within: float32 [n, g, g], 0 to 1: how far the answer may count in its refitting; absent, everywhere.
+
+    Returns:
+        The discriminant; where the guess says nothing, everything valid is salient.
+    """
+    tokens, weight = flatten_grid(features), valid.flatten(1)
+    target = target.flatten(1)
+    allowed = torch.ones_like(target) if within is None else within.flatten(1)
+    everything = Discriminant(torch.zeros_like(tokens[0, 0]), torch.full_like(tokens[0, 0, 0], 20.0))
+    on_image = weight > 0
+    if not bool(on_image.any()) or float(target[on_image].amax() - target[on_image].amin()) < 1e-6:
+        return everything
+    share = weight / weight.sum()
+    mean = torch.einsum("nk,nkc->c", share, tokens)
+    centred = tokens - mean
+    gram = torch.einsum("nk,nkc,nkd->cd", share, centred, centred)
+    scale = float(gram.diagonal().mean())
+    if scale < 1e-12:
+        return everything
+    gram = gram + ridge * scale * torch.eye(len(gram), device=gram.device)
+    found = everything
+    for _ in range(rounds):
+        bias = (share * target).sum()
+        slope = torch.linalg.solve(gram, torch.einsum("nk,nkc,nk->c", share, centred, target - bias))
+        threshold, span = _threshold((centred @ slope)[on_image])
+        steepness = 1 / (SOFTNESS * span)
+        found = Discriminant(slope * steepness, -(mean @ slope + threshold) * steepness)
+        target = torch.sigmoid(tokens @ found.direction + found.offset) * allowed
+    return found
+
+
+def _threshold(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The best two-class threshold of values [k] (Otsu 1979), and the span they cover."""
+    values = values[:: 1 + len(values) // QUANTILE_SAMPLE]
+    low, high = values.quantile(0.02), values.quantile(0.98)
+    span = (high - low).clamp_min(1e-9)
+    histogram = torch.histc(values, bins=64, min=float(low), max=float(high))
+    centres = torch.linspace(0.5, 63.5, 64, device=values.device) / 64
+    mass = histogram.cumsum(0)
+    first = (histogram * centres).cumsum(0)
+    total, moment = mass[-1], first[-1]
+    between = (moment * mass - first * total) ** 2 / (mass * (total - mass)).clamp_min(1e-9)
+    return low + span * centres[int(between[:-1].argmax())], span

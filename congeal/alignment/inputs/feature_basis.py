@@ -1,0 +1,91 @@
+"""Dense features of a set, made ready for comparison: unit length, common mean removed, fewer channels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+NOTHING = 1e-6  # of the largest component's variance: what has less varies by rounding alone
+
+
+def flatten_grid(features: Tensor) -> Tensor:
+    """[n, g, g, c] to [n, g*g, c]."""
+    return features.flatten(1, 2)
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What takes raw features to compared features: x ↦ normalise(normalise(x) − mean) · projection.
+
+    Attributes:
+        mean: float32 [c], the set's common direction.
+        projection: float32 [c, d], its leading principal components.
+    """
+
+    mean: Tensor
+    projection: Tensor
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Raw [..., c] to compared float32 [..., d], unit length."""
+        unit = torch.nn.functional.normalize(features.float(), dim=-1)
+        return torch.nn.functional.normalize((unit - self.mean) @ self.projection, dim=-1)
+
+    def contrast(self, features: Tensor, valid: Tensor) -> Tensor:
+        """How much the places of an image differ in what is compared, float32 [n] in [0, 1]: 0 if in nothing.
+
+        It is the variance of the tokens within the image, of which what is compared has length 1 before the
+        projection.
+
+        Args:
+            features: [n, g, g, c] raw features.
+            valid: [n, g, g], 1 on the image, 0 on its padding.
+        """
+        unit = torch.nn.functional.normalize(features.float(), dim=-1).flatten(1, 2)
+        weight = valid.flatten(1)
+        weight = (weight / weight.sum(1, keepdim=True).clamp_min(1))[..., None]
+        compared = unit @ self.projection
+        spread = (weight * (compared - (weight * compared).sum(1, keepdim=True)) ** 2).sum((1, 2))
+        length = (weight * (unit * (self.projection != 0).any(1)) ** 2).sum((1, 2))
+        return spread / length.clamp_min(1e-9)
+
+
+def fit_basis(
+    features: Tensor,
+    valid: Tensor,
+    channels: int,
+    position: Tensor | None = None,
+    within: Tensor | None = None,
+) -> Basis:
+    """Principal components of a set's features.
+
+    Args:
+        features: [n, g, g, c] raw features.
+        valid: [n, g, g], 1 on the image, 0 on its padding.
+        channels: how many components to keep at most.
+        position: float32 [k, c], orthonormal directions that tell where a token lies rather than what it
+            shows (see `congeal.backbones.position_bias`); they are taken out first. None: nothing is.
+        within: bool [c], the channels that are compared; None: all are. There are as many components either
+            way: those for which there is nothing left are zero.
+
+    Returns:
+        The basis; deterministic, with each component's largest entry positive.
+    """
+    unit = torch.nn.functional.normalize(features.float(), dim=-1)
+    weight = (valid / valid.sum().clamp_min(1)).flatten()
+    flat = unit.flatten(0, 2)
+    mean = weight @ flat
+    centred = (flat - mean) * weight.sqrt()[:, None]
+    if position is not None:
+        centred = centred - (centred @ position.T) @ position
+        channels = min(channels, features.shape[-1] - len(position))
+    if within is not None:
+        centred = centred * within
+    values, vectors = torch.linalg.eigh(centred.T @ centred)
+    projection = vectors.flip(1)[:, :channels]
+    if within is not None:
+        told = values.flip(0)[:channels] > NOTHING * values[-1]
+        projection = projection * told * within[:, None]
+    largest = projection.gather(0, projection.abs().argmax(0, keepdim=True))
+    return Basis(mean, projection * largest.sign())

@@ -1,0 +1,44 @@
+"""A batch of images in their chosen mirror state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+FINEST = 48  # cells along a side of the flow's grid at most
+
+
+@dataclass(frozen=True)
+class Oriented:
+    """n images of s sets in their chosen facings.
+
+    Attributes:
+        features: float32 [n, g, g, c], unit length.
+        saliency: float32 [n, g, g].
+        valid: float32 [n, g, g], 1 where a token lies on the image, 0 on its padding.
+        extent: half the side of the token grid in frame units.
+        weight: float32 [n], an image's say in the atlas, 0 for outliers.
+        owner: int64 [n], which set each image is of.
+        sets: how many sets there are.
+    """
+
+    features: Tensor
+    saliency: Tensor
+    valid: Tensor
+    extent: float
+    weight: Tensor
+    owner: Tensor
+    sets: int
+
+    def __getitem__(self, rows: slice | Tensor) -> Oriented:
+        """Some of the images."""
+        return Oriented(
+            self.features[rows],
+            self.saliency[rows],
+            self.valid[rows],
+            self.extent,
+            self.weight[rows],
+            self.owner[rows],
+            self.sets,
+        )

@@ -1,0 +1,87 @@
+"""What `congeal.align_many` takes of every set, and which sets are aligned side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from congeal.alignment.inputs.image_set import CHANNELS, Arrays, check_arrays
+from congeal.alignment.inputs.rotated_views import Turned
+from congeal.alignment.inputs.tokens import TOKENS
+from congeal.alignment.model import Anchor
+from congeal.errors import CongealError
+
+SIDE_BY_SIDE = {"cpu": 2**27, "cuda": 2**31}  # bytes that the images of a company take, by kind of device
+
+
+@dataclass(frozen=True)
+class SetArrays(Arrays):
+    """A set of n images; the arrays are those of `congeal.align`.
+
+    Attributes:
+        turned: the features of the same images at seven other angles, or None.
+        extent: half the side of the token grid in frame units.
+        seed: fixes the drawing of hypotheses.
+        anchor: poses in an older solution, or None.
+    """
+
+    turned: Turned | None = None
+    extent: float = 1.0
+    seed: int = 0
+    anchor: Anchor | None = None
+
+    def check(self) -> tuple[int, int, int, int]:
+        """The shape n, g, g, c of the features.
+
+        Raises:
+            CongealError: if the arrays do not fit each other.
+        """
+        shape = check_arrays(self)
+        if self.turned is not None:
+            self.turned.check(self)
+        if self.anchor is not None and len(self.anchor.mirrored) != shape[0]:
+            raise CongealError(f"the anchor has {len(self.anchor.mirrored)} images, and the set {shape[0]}")
+        return shape
+
+
+def check_sets(sets: Sequence[SetArrays]) -> None:
+    """Raises CongealError, with the place of the set, if one is not sound or does not go with the others."""
+    for number, one in enumerate(sets):
+        try:
+            channels = one.check()[3]
+        except CongealError as error:
+            raise CongealError(f"set {number}: {error}") from error
+        usual = np.shape(sets[0].features)[3]
+        if channels != usual:
+            raise CongealError(
+                f"set {number}: its features have {channels} channels, those of set 0 {usual}; "
+                "all sets of a call come from one backbone"
+            )
+
+
+def companies(sets: Sequence[SetArrays], device: torch.device) -> list[list[int]]:
+    """Which sets are aligned side by side: those on equal grids, as many as there is room for."""
+    room = SIDE_BY_SIDE.get(device.type, SIDE_BY_SIDE["cpu"])
+    open_ones: dict[tuple[int, float], tuple[list[int], int]] = {}
+    found = []
+    for number, one in enumerate(sets):
+        n, g, _, c = np.shape(one.features)
+        kind, need = (g, one.extent), n * image_bytes(g, c)
+        company, taken = open_ones.get(kind, ([], 0))
+        if not company or taken + need > room:
+            company, taken = [], 0
+            found.append(company)
+        company.append(number)
+        open_ones[kind] = (company, taken + need)
+    return found
+
+
+def image_bytes(g: int, c: int) -> int:
+    """What an image takes for as long as its company is aligned.
+
+    Three times its features in the set's basis (as it is, mirrored, in its chosen facing), and its tokens.
+    """
+    return 4 * min(c, CHANNELS) * (3 * g * g + 2 * min(TOKENS, g * g))

@@ -1,0 +1,1 @@
+"""Dense maps between atlas and images: flow, guided matching, errors, confidence."""

@@ -1,0 +1,183 @@
+"""What an alignment is: an atlas, and for every image of the set a pose, two dense maps and its quality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from congeal.errors import CongealError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Floats = npt.NDArray[np.float32]
+Halves = npt.NDArray[np.float16]
+Bytes = npt.NDArray[np.uint8]
+Flags = npt.NDArray[np.bool_]
+
+Mixture = tuple[str, ...]  # parts of the features that are compared together, by name
+
+SALIENT = 0.3  # saliency above which a cell of an atlas belongs to what its images share
+
+OK = "ok"
+SINGLE = "single"
+NOTHING_IN_COMMON = "nothing-in-common"
+COLLAPSED = "collapsed"
+MEANINGLESS = {  # there are maps, and their confidence is 0; why no image of such a set fits
+    NOTHING_IN_COMMON: "the set has nothing in common that could be found",
+    COLLAPSED: "the atlas of its set has collapsed",
+}
+FAILED = "failed"  # there are no maps
+
+RIGID = "rigid"  # a pose
+FLOW = "flow"  # a pose and a smooth flow
+GUIDED = "guided"  # matching near the smooth map, cell by cell
+
+
+@dataclass(frozen=True)
+class Exemplars:
+    """The salient tokens of e members, k of each, by which newcomers find their pose.
+
+    Attributes:
+        features: float16 [e, k, d], unit length, in the basis of the atlas.
+        places: float32 [e, k, 2], where the members' own maps put them in the atlas.
+        weight: float32 [e, k], saliency; 0 marks padding.
+    """
+
+    features: Halves
+    places: Floats
+    weight: Floats
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """The common template of a set, over the square [-1, 1]² (cell centres as ``align_corners=False``).
+
+    Attributes:
+        features: float16 [r, r, c], the members' features averaged in place, in the backbone's own space.
+        saliency: float32 [r, r] in [0, 1], how much a cell belongs to what the members share.
+        mean: float32 [c] and projection: float32 [c, d], the basis in which features were compared.
+        discriminant: float32 [d + 1], direction and offset of
+        `congeal.alignment.inputs.cosaliency.Discriminant`. exemplars: members, token by token. evidence:
+        tokens' worth of matches that a member usually shares with an exemplar; what newcomers are
+            held against.
+        least_contrast: of an image that is not blank, see
+        `congeal.alignment.inputs.feature_basis.Basis.contrast`; 0: any will do. deformation: what the
+        members' maps have beyond a pose, and newcomers get: RIGID, FLOW or
+            GUIDED.
+        mixture: the parts of the features that are compared, where they were taken at several places in the
+            backbone; empty: all that there is.
+        weighed: the evidence for each mixture that was tried, see
+        `congeal.alignment.selection.feature_selection`. status: of the set that it was made of, as
+        `Alignment.status`. average: uint8 [s, s, 3], the members' pictures averaged in place, if it was made.
+    """
+
+    features: Halves
+    saliency: Floats
+    mean: Floats
+    projection: Floats
+    discriminant: Floats
+    exemplars: Exemplars
+    evidence: float = 0.0
+    least_contrast: float = 0.0
+    deformation: str = RIGID
+    mixture: Mixture = ()
+    weighed: Mapping[Mixture, float] = field(default_factory=dict)
+    status: str = OK
+    average: Bytes | None = None
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """A set aligned: n images, an r×r atlas, m×m maps over each image's square frame.
+
+    The pose of an image takes atlas to frame: rotate and scale about the atlas' centre, shift, and, if
+    ``mirrored``, mirror the frame left to right.
+
+    Attributes:
+        status: "ok", "single" (one image: its own atlas), "nothing-in-common" (the set shares nothing that
+            could be found) or "collapsed" (what came out cannot be an alignment, see
+            `congeal.alignment.selection.collapse_check`). In the last two the maps are there, and their
+            confidence is 0.
+        atlas: the template.
+        mirrored: bool [n].
+        rotation: float32 [n], radians, counter to the clock on a screen whose y points down is negative.
+        scale: float32 [n], frame units per atlas unit.
+        translation: float32 [n, 2], frame position of the atlas' centre.
+        forward: float32 [n, r, r, 2], for each atlas cell its place in the image's frame.
+        forward_confidence: float32 [n, r, r] in [0, 1], the probability of an error of at most a tenth of the
+            thing (see `congeal.alignment.maps.confidence.probability`), low where the thing does not show.
+        backward: float32 [n, m, m, 2], for each cell of the image's frame its place in the atlas; beyond
+            [-1, 1] (and of no confidence) where the atlas does not reach.
+        backward_confidence: float32 [n, m, m] in [0, 1].
+        residual: float32 [n], mean 1 − cosine between the image and the atlas of the others.
+        cycle_error: float32 [n], mean distance, in atlas units, between a salient cell and where ``forward``
+            and then ``backward`` lead it (see `congeal.transfer.forward_backward_error`); NaN where no
+            such cell is mapped into the image's frame.
+        fold_fraction: float32 [n], share of the salient atlas where the map folds.
+        coverage: float32 [n], share of the salient atlas that the image shows with confidence.
+        support: float32 [n], share of the evidence from other images that agrees with the image's pose.
+        outlier: bool [n] and outlier_reason, one sentence or None for each.
+        margin: how far the chosen facings are ahead of the opposite ones, −1 to 1; near 0 for things that
+            look alike in a mirror.
+        medoid: position of the image nearest to all others.
+    """
+
+    status: str
+    atlas: Atlas
+    mirrored: Flags
+    rotation: Floats
+    scale: Floats
+    translation: Floats
+    forward: Floats
+    forward_confidence: Floats
+    backward: Floats
+    backward_confidence: Floats
+    residual: Floats
+    cycle_error: Floats
+    fold_fraction: Floats
+    coverage: Floats
+    support: Floats
+    outlier: Flags
+    outlier_reason: list[str | None]
+    margin: float
+    medoid: int
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """Poses of n images in an older solution, as in `congeal.alignment.model.Alignment`.
+
+    Attributes:
+        mirrored: bool [n].
+        rotation, scale: float32 [n], radians and frame units per atlas unit.
+        translation: float32 [n, 2], frame units.
+        weight: float32 [n], trust in each; 0 for images that were not in it.
+    """
+
+    mirrored: npt.NDArray[np.bool_]
+    rotation: Floats
+    scale: Floats
+    translation: Floats
+    weight: Floats
+
+    def __post_init__(self) -> None:
+        n = len(self.mirrored)
+        for name, shape in (("rotation", (n,)), ("scale", (n,)), ("translation", (n, 2)), ("weight", (n,))):
+            if np.shape(getattr(self, name)) != shape:
+                raise CongealError(f"{name} of the anchor has not the shape {list(shape)}")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was decided about a set: its status, each image's support [n] and fault, margin and medoid."""
+
+    status: str
+    support: Tensor
+    reasons: list[str | None]
+    margin: float
+    medoid: int

@@ -1,0 +1,1 @@
+"""Pairwise matches and poses, synchronised over a set; outliers."""

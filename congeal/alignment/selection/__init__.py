@@ -1,0 +1,1 @@
+"""Choices made from a set's own evidence: features, mirror states, deformation."""

@@ -1,0 +1,40 @@
+"""Whether what came out of a set can be an alignment: an atlas may collapse, or its images blow up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from congeal.alignment.model import COLLAPSED, OK, SALIENT, Atlas, Verdict
+from congeal.geometry.complex_math import length
+
+APART = 10.0  # by how much a thing may be larger or smaller in an image than is usual in the set
+
+
+def checked(verdict: Verdict, atlas: Atlas, poses: Tensor, good: Tensor) -> Verdict:
+    """The verdict, or COLLAPSED with the reason for every image that was thought to fit.
+
+    Args:
+        verdict: on a set of n images.
+        atlas: that they came to.
+        poses: complex64 [n], their scales and rotations.
+        good: bool [n], who is no outlier.
+    """
+    fault = _fault(atlas, length(poses).cpu()[good]) if verdict.status == OK else None
+    if fault is None:
+        return verdict
+    return replace(
+        verdict, status=COLLAPSED, reasons=[fault if reason is None else reason for reason in verdict.reasons]
+    )
+
+
+def _fault(atlas: Atlas, scales: Tensor) -> str | None:
+    most = float(atlas.saliency.max())
+    if not most >= SALIENT:
+        return f"the atlas of its set collapsed: nothing shows in it (saliency {most:.2f} at most)"
+    usual = scales.median()
+    apart = float((scales / usual).log().abs().max().exp())
+    if not apart <= APART:
+        return f"the poses of its set blew up: sizes are {apart:.3g} times apart from the usual"
+    return None

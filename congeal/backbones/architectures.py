@@ -1,0 +1,116 @@
+"""Models without weights: which blocks of which timm vision transformer, for which grid of cells."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import timm
+import torch
+from timm.models.eva import Eva
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from congeal.backbones.registry import parts_of
+from congeal.errors import BackboneError
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells a side that a backbone shows and those that it works on; both cover the same square frame.
+
+    Attributes:
+        shown: of its features.
+        worked: of its tokens; fewer than shown makes it faster.
+    """
+
+    shown: int
+    worked: int
+
+    def shrunk(self, pixels: Tensor, patch: int) -> Tensor:
+        """Float images [b, 3, s, s] at the size in pixels that is worked on."""
+        if self.worked == self.shown:
+            return pixels
+        size = (self.worked * patch,) * 2
+        return interpolate(pixels, size=size, mode="bilinear", antialias=True)
+
+    def enlarged(self, tokens: Tensor) -> Tensor:
+        """What was found in the worked cells, float32 [b, worked², c], in the shown ones: [b, shown², c]."""
+        if self.worked == self.shown:
+            return tokens
+        square = tokens.reshape(len(tokens), self.worked, self.worked, -1).permute(0, 3, 1, 2)
+        finer = interpolate(square, size=(self.shown,) * 2, mode="bilinear", align_corners=False)
+        return finer.flatten(2).transpose(1, 2)
+
+
+@functools.lru_cache(maxsize=16)
+def skeleton(name: str) -> Any:
+    """A resolved name's model without storage, for its shapes; never changed.
+
+    Raises `BackboneError` for a model that is no plain vision transformer and for blocks that it has not.
+    """
+    parts = parts_of(name)
+    with torch.device("meta"):
+        whole = _plain(name, timm.create_model(parts.model, pretrained=False, num_classes=0))
+        if parts.blocks is not None and parts.blocks[-1] >= len(whole.blocks):
+            raise BackboneError(
+                f"{parts.model} has no block {parts.blocks[-1]}; its blocks are 0 to {len(whole.blocks) - 1}"
+            )
+    return _created(name, "meta")
+
+
+def patch_size(model: Any) -> int:
+    """The side of a model's patches, in pixels."""
+    height, width = model.patch_embed.patch_size
+    if height != width:
+        raise BackboneError(f"patches of {height} x {width} pixels are not square")
+    return int(width)
+
+
+def untrained(name: str, cells: int) -> Any:
+    """A resolved name's model for a square of so many cells a side, on the CPU, its parameters random."""
+    return _created(name, "cpu", img_size=cells * patch_size(skeleton(name)))
+
+
+def build(name: str, size: int, stride: int) -> Any:
+    """The model on the CPU for images of `size` pixels a side, its parameters yet to be loaded.
+
+    A stride below the patch makes overlapping patches: a finer grid of the same patches (Amir et al. 2021).
+    """
+    model = _created(name, "meta", img_size=size, dynamic_img_size=False)
+    side = 1 + (size - patch_size(model)) // stride
+    grid, embed = (side, side), model.patch_embed
+    if embed.grid_size != grid:
+        cells = embed.num_patches
+        embed.proj.stride = (stride, stride)
+        embed.grid_size, embed.num_patches = grid, side**2
+        if model.pos_embed is not None:
+            _, count, channels = model.pos_embed.shape
+            longer = torch.empty(1, count - cells + embed.num_patches, channels, device="meta")
+            model.pos_embed = torch.nn.Parameter(longer)
+        if hasattr(getattr(model, "rope", None), "update_feat_shape"):
+            model.rope.update_feat_shape(list(grid))
+    model = model.to_empty(device="cpu")
+    for module in model.modules():
+        if hasattr(module, "init_non_persistent_buffers"):
+            module.init_non_persistent_buffers()
+        elif module._non_persistent_buffers_set:
+            raise BackboneError(f"{name} keeps tables that its weights do not hold; use another backbone")
+    return model
+
+
+def _created(name: str, device: str, **settings: Any) -> Any:
+    parts = parts_of(name)
+    if parts.blocks is not None:
+        settings["depth"] = len(parts.blocks)
+    with torch.device(device):
+        model = timm.create_model(parts.model, pretrained=False, num_classes=0, **settings)
+    return _plain(name, model)
+
+
+def _plain(name: str, model: Any) -> Any:
+    if not isinstance(model, VisionTransformer | Eva):
+        raise BackboneError(f"{name} is not a plain vision transformer; use for example dinov2_vits14")
+    return model

@@ -1,1 +1,0 @@
-"""Formats that other tools read and write: COCO JSON, TPS. Bytes in, records out, and back."""

@@ -1,0 +1,1 @@
+"""Coordinate frames, warps, polygons, Procrustes, and small numerical tools."""

@@ -1,0 +1,238 @@
+"""Warps between the atlas square and the images of a set: a similarity, then a residual flow.
+
+Oriented frame position = a·(u + d(u)) + b, with u in the atlas square [-1, 1]², d a displacement in atlas
+units, bilinear between the cells of a grid, and the oriented frame being the image's frame, mirrored where
+the image is. All functions are batched over images and differentiable nowhere: the solver is closed-form.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from congeal.geometry.complex_math import inverse
+from congeal.geometry.frames import cell_centres
+from congeal.geometry.segments import sums
+
+CLOSED = 1e-5  # atlas units: a gap that needs no further closing
+SHORTEST = 1e-3  # share of a Newton step below which a point is stuck
+UPRIGHT = 0.05  # determinant from which a flow is taken at its word by Newton's method
+
+
+@dataclass(frozen=True)
+class Warps:
+    """Warps of n images.
+
+    Attributes:
+        a, b: complex64 [n], the similarity.
+        displacement: float32 [n, r, r, 2], the flow at the centres of an r×r grid over the atlas square.
+        mirrored: bool [n], whether the oriented frame is the mirrored frame.
+    """
+
+    a: Tensor
+    b: Tensor
+    displacement: Tensor
+    mirrored: Tensor
+
+    @property
+    def resolution(self) -> int:
+        """Cells along a side of the flow's grid."""
+        return int(self.displacement.shape[1])
+
+    def __getitem__(self, index: slice | Tensor) -> Warps:
+        """The warps of some of the images."""
+        return Warps(self.a[index], self.b[index], self.displacement[index], self.mirrored[index])
+
+
+def rigid(a: Tensor, b: Tensor, mirrored: Tensor, resolution: int) -> Warps:
+    """Warps without any flow."""
+    zero = torch.zeros((len(a), resolution, resolution, 2), device=a.device)
+    return Warps(a, b, zero, mirrored)
+
+
+def grid(resolution: int, extent: float, device: torch.device) -> Tensor:
+    """Cell centres float32 [resolution, resolution, 2] (x, y) of a square grid over [-extent, extent]²."""
+    return torch.as_tensor(cell_centres(resolution, extent), device=device)
+
+
+def sample(field: Tensor, at: Tensor, extent: float = 1.0, padding: str = "border") -> Tensor:
+    """Bilinear values of ``field`` [n, r, r, c] at ``at`` [n, ..., 2]; result [n, ..., c]."""
+    shape = at.shape[1:-1]
+    points = (at / extent).reshape(at.shape[0], 1, -1, 2)
+    out = torch.nn.functional.grid_sample(
+        field.permute(0, 3, 1, 2), points, align_corners=False, padding_mode=padding
+    )
+    return out[:, :, 0].transpose(1, 2).reshape(at.shape[0], *shape, field.shape[-1])
+
+
+def _rotate(a: Tensor, points: Tensor) -> Tensor:
+    """a·z for real [n, ..., 2] points, complex ``a`` [n]."""
+    view = (-1,) + (1,) * (points.ndim - 2)
+    real, imaginary = a.real.view(view), a.imag.view(view)
+    x, y = points.unbind(-1)
+    return torch.stack([real * x - imaginary * y, imaginary * x + real * y], -1)
+
+
+def _shift(b: Tensor, ndim: int) -> Tensor:
+    return torch.view_as_real(b).view(-1, *(1,) * (ndim - 2), 2)
+
+
+def flip(points: Tensor, mirrored: Tensor) -> Tensor:
+    """Oriented to plain frame coordinates, or back: x changes sign where the image is mirrored."""
+    sign = torch.where(mirrored, -1.0, 1.0).view(-1, *(1,) * (points.ndim - 2))
+    return torch.stack([points[..., 0] * sign, points[..., 1]], -1)
+
+
+def to_oriented(warps: Warps, points: Tensor) -> Tensor:
+    """Atlas [n, ..., 2] to oriented frame [n, ..., 2]."""
+    moved = points + sample(warps.displacement, points)
+    return _rotate(warps.a, moved) + _shift(warps.b, points.ndim)
+
+
+def to_atlas(warps: Warps, oriented: Tensor) -> Tensor:
+    """Oriented frame [n, ..., 2] to atlas [n, ..., 2]."""
+    moved = _rotate(inverse(warps.a), oriented - _shift(warps.b, oriented.ndim))
+    return inverted(warps.displacement, moved)
+
+
+def inverted(displacement: Tensor, at: Tensor, rounds: int = 12) -> Tensor:
+    """The points u [n, ..., 2] of the atlas with u + d(u) = ``at`` [n, ..., 2], by Newton's method.
+
+    A step that leads farther away is not taken, and the next is a quarter as long: so it converges however
+    strongly the flow d [n, r, r, 2] stretches, and stays put rather than diverge where it folds.
+    """
+    r = displacement.shape[1]
+    spacing = 2.0 / r
+    slopes = [torch.gradient(displacement, spacing=spacing, dim=dim)[0] for dim in (2, 1)] if r > 1 else []
+    field = torch.cat([displacement, *slopes], -1)
+    points, length = at, torch.ones_like(at[..., :1])
+    found = sample(field, points)
+    off = at - points - found[..., :2]
+    for _ in range(rounds):
+        # Each point stops by itself, so that none depends on how long the others take.
+        going = (_squared(off) > CLOSED**2) & (length > SHORTEST)
+        candidate = points + length * _newton(found[..., 2:], off)
+        there = sample(field, candidate)
+        left = at - candidate - there[..., :2]
+        nearer = going & (_squared(left) < _squared(off))
+        points, found, off = (
+            torch.where(nearer, new, old) for new, old in ((candidate, points), (there, found), (left, off))
+        )
+        length = torch.where(nearer, (2 * length).clamp_max(1.0), torch.where(going, length / 4, length))
+    return points
+
+
+def _squared(offset: Tensor) -> Tensor:
+    """Squared lengths [..., 1] of [..., 2]; torch's norm along so short an axis is several times as slow."""
+    return offset[..., :1] ** 2 + offset[..., 1:] ** 2
+
+
+def _newton(slopes: Tensor, off: Tensor) -> Tensor:
+    """The step that closes the gap ``off`` [..., 2] where the flow has the slopes [..., 4] (∂x, then ∂y).
+
+    Where it folds, half the gap.
+    """
+    if not slopes.shape[-1]:
+        return off
+    xx, xy, yx, yy = (slopes + slopes.new_tensor([1.0, 0.0, 0.0, 1.0])).unbind(-1)
+    determinant = xx * yy - yx * xy
+    x, y = off.unbind(-1)
+    solved = torch.stack([yy * x - yx * y, xx * y - xy * x], -1)
+    sound = (determinant > UPRIGHT)[..., None]
+    return torch.where(sound, solved / determinant.clamp_min(UPRIGHT)[..., None], off / 2)
+
+
+def recentred(warps: Warps, weight: Tensor, owner: Tensor, sets: int) -> Warps:
+    """The same correspondences by way of atlases of which each has the mean shape of its images.
+
+    What the flows of all images have in common says nothing of where points are, only of how the atlas is
+    drawn. Without it a cup in the atlas has the shape of a cup.
+
+    Args:
+        warps: of n images.
+        weight: float32 [n], an image's say in the mean.
+        owner: int64 [n], which of the sets each image is of.
+        sets: how many there are.
+    """
+    say = weight.view(-1, 1, 1, 1)
+    common = sums(warps.displacement * say, owner, sets) / sums(say, owner, sets).clamp_min(1e-6)
+    cells = grid(warps.resolution, 1.0, weight.device)
+    before = inverted(common, cells.expand(sets, -1, -1, -1))[owner]
+    return with_flow(warps, before + sample(warps.displacement, before) - cells)
+
+
+def jacobian_determinants(places: Tensor) -> Tensor:
+    """Determinant of a map at its cells, float32 [n, r, r]; ≤ 0 is a fold. places: [n, r, r, 2], any unit.
+
+    A single cell has no neighbours to change order with: 1.
+    """
+    if places.shape[1] < 2:
+        return torch.ones_like(places[..., 0])
+    step = 2.0 / places.shape[1]
+    dx = torch.gradient(places, spacing=step, dim=2)[0]
+    dy = torch.gradient(places, spacing=step, dim=1)[0]
+    return dx[..., 0] * dy[..., 1] - dx[..., 1] * dy[..., 0]
+
+
+def smooth_fit(
+    displacement: Tensor, weight: Tensor, *, width: float, trust: float, affine_ridge: float = 0.3
+) -> Tensor:
+    """A smooth field through weighted displacements: an affine fit around every cell (moving least squares).
+
+    Args:
+        displacement: float32 [n, r, r, 2], evidence at the cells of a grid over the atlas square.
+        weight: float32 [n, r, r], trust in it, 0 to 1.
+        width: standard deviation of the neighbourhood in atlas units.
+        trust: weight of the assumption of no displacement, as a share of a neighbourhood full of evidence.
+        affine_ridge: the same for the assumption of no local stretch or turn.
+
+    Returns:
+        float32 [n, r, r, 2].
+    """
+    n, r = weight.shape[:2]
+    x, y = grid(r, 1.0, weight.device).unbind(-1)
+    channels = [torch.ones_like(x), x, y, x * x, x * y, y * y]
+    moments = torch.stack([weight * c for c in channels], 1)
+    sides = torch.cat([weight[..., None] * displacement * c[..., None] for c in channels[:3]], -1)
+    blurred = blur(torch.cat([moments, sides.permute(0, 3, 1, 2)], 1), width)
+    full = blur(torch.ones((1, 1, r, r), device=weight.device), width).amax()
+    m0, mx, my, mxx, mxy, myy = blurred[:, :6].unbind(1)
+    right = blurred[:, 6:].view(n, 3, 2, r, r)
+    # Moments about the cell itself.
+    cxx = mxx - 2 * x * mx + x * x * m0
+    cyy = myy - 2 * y * my + y * y * m0
+    cxy = mxy - x * my - y * mx + x * y * m0
+    cx, cy = mx - x * m0, my - y * m0
+    ridge0 = trust * full
+    ridge1 = affine_ridge * (width**2) * (m0 + ridge0)
+    normal = torch.stack(
+        [
+            torch.stack([m0 + ridge0, cx, cy], -1),
+            torch.stack([cx, cxx + ridge1, cxy], -1),
+            torch.stack([cy, cxy, cyy + ridge1], -1),
+        ],
+        -2,
+    )
+    r0 = right[:, 0]
+    r1 = right[:, 1] - x * r0
+    r2 = right[:, 2] - y * r0
+    rhs = torch.stack([r0, r1, r2], 1).permute(0, 3, 4, 1, 2)
+    eye = 1e-6 * full * torch.eye(3, device=weight.device)
+    fitted: Tensor = torch.linalg.solve(normal + eye, rhs)[..., 0, :]
+    return fitted
+
+
+def blur(field: Tensor, width: float) -> Tensor:
+    """Separable Gaussian sums (not averages) of [n, c, r, r], zero outside; ``width`` in units of [-1, 1]."""
+    r = field.shape[2]
+    sigma = width * r / 2
+    offsets = torch.arange(r, device=field.device, dtype=field.dtype)
+    kernel = torch.exp(-((offsets[:, None] - offsets[None]) ** 2) / (2 * sigma**2))
+    return torch.einsum("ncij,ki,lj->nckl", field, kernel, kernel)
+
+
+def with_flow(warps: Warps, displacement: Tensor) -> Warps:
+    """The same similarities with another flow."""
+    return replace(warps, displacement=displacement)

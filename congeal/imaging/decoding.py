@@ -1,0 +1,155 @@
+"""Reading images (bytes in, 8-bit RGB out, or an `ImageError` fit for a table) and framing them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFile
+
+from congeal.errors import CongealError, ImageError
+from congeal.geometry.frames import Frame
+from congeal.imaging.high_bit_depth import deep_samples, depth
+from congeal.imaging.intensity_scaling import Range, eight_bits
+from congeal.imaging.pillow_io import PILLOW_ERRORS, load, open_image, orientation, shortened
+
+Pixels = npt.NDArray[np.uint8]
+
+DEFAULT_MAX_PIXELS = 178_956_970
+DEFAULT_MIN_SIDE = 8
+
+_TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """What a sound image is: `width` and `height` in pixels after EXIF orientation, Pillow's names else.
+
+    depth: bits a sample, where the file holds more than 8; else 8.
+    """
+
+    width: int
+    height: int
+    format: str
+    mode: str
+    depth: int = 8
+
+
+def inspect(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS, min_side: int = DEFAULT_MIN_SIDE) -> ImageInfo:
+    """Check that a file can be decoded to its last byte, without keeping its pixels.
+
+    Raises `ImageError` with one of the reasons: "empty file", "not an image", "truncated: ...",
+    "damaged ... file: ...", "... pixels, smaller than <min_side>" (shorter side), "... pixels, more than the
+    <max_pixels> allowed" (from the header, before any decoding), "unreadable colour mode ...".
+    """
+    name, image = open_image(data, max_pixels, min_side)
+    width, height = image.size
+    bits = _depth(name, data, image)
+    if name == "JPEG":
+        # One eighth of the scale skips most of the arithmetic, yet every byte is still entropy-decoded.
+        image.draft(None, (1, 1))
+    load(name, image)
+    if orientation(image) >= 5:
+        width, height = height, width
+    return ImageInfo(width, height, name, image.mode, bits)
+
+
+def decode(
+    data: bytes,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    min_side: int = DEFAULT_MIN_SIDE,
+    target: int | None = None,
+    value_range: Range | None = None,
+) -> Pixels:
+    """Decode a file to 8-bit RGB, uint8 [h, w, 3], after EXIF orientation; the first frame of several.
+
+    Transparency is laid over white. Samples of more than 8 bits are scaled, low to black and high to white:
+    between the values of `value_range`, else those that the file states, else robust percentiles of the image
+    (see congeal.imaging.intensity_scaling). With `target`, a JPEG may come at 1/2, 1/4 or 1/8 of its
+    scale: its longer side is then at least `target` pixels, and both sides are exact fractions of the
+    original's, so that frame coordinates are those of the original. Raises `ImageError` as `inspect` does.
+    """
+    name, image = open_image(data, max_pixels, min_side)
+    bits = _depth(name, data, image)
+    if name == "JPEG" and target is not None:
+        _draft(image, target)
+    load(name, image)
+    transposition = _TRANSPOSITIONS.get(orientation(image))
+    try:
+        if bits > 8:
+            # The samples come out of the file a second time, loaded as this image was.
+            greys = eight_bits(deep_samples(name, data, image, bits), value_range)
+            rgb = Image.fromarray(greys).convert("RGB")
+        else:
+            rgb = _rgb(image)
+        if transposition is not None:
+            rgb = rgb.transpose(transposition)
+    except PILLOW_ERRORS as error:
+        raise ImageError(f"unreadable colour mode {image.mode}: {shortened(error)}") from error
+    return np.array(rgb)
+
+
+def square(image: Pixels, size: int) -> Pixels:
+    """The image's square frame at `size` x `size` pixels, uint8 [size, size, 3], edges repeated outwards.
+
+    Pixel (column c, row r) shows the frame around `cell_centres(size)[r, c]` of `Frame(w, h)`, antialiased.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+        raise CongealError(f"square needs uint8 pixels [h, w, 3], not {image.dtype} {list(image.shape)}")
+    if size < 1:
+        raise CongealError(f"a square of {size} pixels a side cannot be made")
+    height, width = image.shape[:2]
+    frame = Frame(width, height)
+    left, right, x0, x1 = _span(frame.pad[0], width, frame.side, size)
+    top, bottom, y0, y1 = _span(frame.pad[1], height, frame.side, size)
+    # Cells that lie only partly on the image are left to the padding: what remains is an exact sub-pixel
+    # box, so that the frame's coordinates hold whatever the aspect ratio.
+    picture = Image.fromarray(image).resize(
+        (right - left, bottom - top), Image.Resampling.BICUBIC, box=(x0, y0, x1, y1), reducing_gap=3.0
+    )
+    return np.pad(np.asarray(picture), ((top, size - bottom), (left, size - right), (0, 0)), mode="edge")
+
+
+def _span(pad: float, length: int, side: int, size: int) -> tuple[int, int, float, float]:
+    """The cells [first, last) wholly on the image along one axis, and the stretch of the image they show."""
+    unit = side / size
+    first = math.ceil(pad / unit - 1e-9)
+    if size - first <= first:
+        first = (size - 1) // 2
+        return first, size - first, 0.0, float(length)
+    begin = first * unit - pad
+    return first, size - first, max(begin, 0.0), min(length - begin, float(length))
+
+
+def _depth(name: str, data: bytes, image: ImageFile.ImageFile) -> int:
+    try:
+        return depth(name, data, image)
+    except PILLOW_ERRORS as error:
+        raise ImageError(f"damaged {name} file: {shortened(error)}") from error
+
+
+def _draft(image: ImageFile.ImageFile, target: int) -> None:
+    width, height = image.size
+    for scale in (8, 4, 2):
+        if width % scale == 0 and height % scale == 0 and max(width, height) // scale >= target:
+            image.draft(None, (width // scale, height // scale))
+            return
+
+
+def _rgb(image: ImageFile.ImageFile) -> Image.Image:
+    if image.has_transparency_data:
+        picture: Image.Image = image.convert("LA") if image.mode == "La" else image
+        paper = Image.new("RGBA", image.size, "white")
+        paper.alpha_composite(picture.convert("RGBA"))
+        return paper.convert("RGB")
+    return image.convert("RGB")

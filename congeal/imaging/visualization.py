@@ -1,0 +1,148 @@
+"""Pictures of an alignment: averages, members in the atlas' place, feature colours, contact sheets.
+
+Images are uint8 [s, s, 3] squares as `congeal.imaging.decoding.square` frames them; maps are in frame
+coordinates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.floating]
+
+GAP = 4
+CAPTION = 11  # pixels
+PAPER = 255
+
+
+def _enlarged(field: Floats, size: int) -> torch.Tensor:
+    """A cell-centred field [r, r, c] at size×size, float32 [size, size, c]."""
+    layers = torch.tensor(np.asarray(field, np.float32)).permute(2, 0, 1)[None]
+    mode = "bicubic" if size > field.shape[0] else "area"
+    options = {"align_corners": False} if mode == "bicubic" else {}
+    return torch.nn.functional.interpolate(layers, size=(size, size), mode=mode, **options)[0].permute(
+        1, 2, 0
+    )
+
+
+def _in_place(image: Pixels, forward: Floats, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The image's colours at the atlas' places, float32 [size, size, 3], and whether it reaches there.
+
+    The latter is float32 [size, size, 1], from 1 on the square that frames the image to 0 a pixel beyond it.
+    """
+    places = _enlarged(forward, size)[None]
+    colours = torch.tensor(np.asarray(image, np.float32)).permute(2, 0, 1)[None]
+    across = np.asarray(forward[..., 0], np.float64)
+    # A single cell shows one place, however large it is drawn.
+    shrink = float(np.abs(np.gradient(across, axis=1)).mean()) if across.shape[1] > 1 else 0.0
+    pixels_apart = shrink * forward.shape[0] / size * image.shape[0] / 2
+    if pixels_apart > 1.5:  # the atlas shows the image smaller than it is: average, do not skip
+        kernel = int(pixels_apart) | 1
+        colours = torch.nn.functional.avg_pool2d(colours, kernel, 1, kernel // 2, count_include_pad=False)
+    seen = torch.nn.functional.grid_sample(colours, places, align_corners=False, padding_mode="border")
+    reaches = ((1 - places[0].abs()) * image.shape[0] / 2 + 0.5).clamp(0, 1).amin(-1, keepdim=True)
+    return seen[0].permute(1, 2, 0), reaches
+
+
+def warped(image: Pixels, forward: Floats, size: int | None = None) -> Pixels:
+    """One image moved to the atlas' place, on white where it does not reach.
+
+    Args:
+        image: uint8 [s, s, 3], the framed image.
+        forward: [r, r, 2], for each atlas cell its place in the image's frame.
+        size: side of the result; absent, that of the image.
+    """
+    colours, reaches = _in_place(image, forward, size or image.shape[0])
+    return _pixels(torch.lerp(torch.tensor(float(PAPER)), colours, reaches))
+
+
+def _pixels(colours: torch.Tensor) -> Pixels:
+    """Colours from 0 to 255 as bytes."""
+    return colours.round().clamp(0, 255).byte().numpy()
+
+
+def average_image(images: Pixels, forward: Floats, weights: Floats, size: int | None = None) -> Pixels:
+    """The average of a set in the atlas' place, of those who reach there; white where nobody does.
+
+    Args:
+        images: uint8 [n, s, s, 3].
+        forward: [n, r, r, 2].
+        weights: [n], an image's share, or [n, r, r], the share of each of its cells; not negative.
+        size: side of the result; absent, that of the images.
+    """
+    side = size or images.shape[1]
+    mass = torch.full((side, side, 1), 1e-6)
+    total = mass * torch.full((3,), float(PAPER))
+    for image, places, weight in zip(images, forward, weights, strict=True):
+        share = np.broadcast_to(np.asarray(weight, np.float32)[..., None], (*places.shape[:2], 1))
+        colours, reaches = _in_place(image, places, side)
+        cells = (_enlarged(share, side).clamp_min(0) + 1e-3) * reaches
+        total += colours * cells
+        mass += cells
+    return _pixels(total / mass)
+
+
+def feature_colours(features: Floats, saliency: Floats | None = None, size: int = 192) -> Pixels:
+    """Features [r, r, c] as colours: the three leading principal components, dimmed where not salient."""
+    flat = torch.as_tensor(np.asarray(features, np.float32)).flatten(0, 1)
+    flat = torch.nn.functional.normalize(torch.nan_to_num(flat), dim=-1)
+    weight = torch.ones(len(flat)) if saliency is None else torch.as_tensor(saliency).float().flatten() + 1e-3
+    weight = weight / weight.sum()
+    centred = flat - weight @ flat
+    _, vectors = torch.linalg.eigh((centred * weight[:, None]).T @ centred)
+    axes = vectors.flip(1)[:, :3]
+    axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
+    score = centred @ axes
+    spread = (weight[:, None] * score**2).sum(0).sqrt().clamp_min(1e-9)
+    colours = torch.sigmoid(1.5 * score / spread)
+    if saliency is not None:
+        colours = colours * torch.as_tensor(saliency).float().flatten().clamp(0.15, 1)[:, None]
+    r = features.shape[0]
+    picture = _enlarged(colours.view(r, r, 3).numpy(), size)
+    return _pixels(picture * 255)
+
+
+def contact_sheet(pictures: Sequence[Pixels], columns: int, captions: Sequence[str] | None = None) -> Pixels:
+    """Pictures of one size in rows on white, each with a caption under it if captions are given.
+
+    A caption that is too long for its picture is shortened in the middle: names differ at their ends.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    height, width = pictures[0].shape[:2]
+    caption = CAPTION + 3 if captions else 0
+    font = ImageFont.load_default(CAPTION)
+    rows = -(-len(pictures) // columns)
+    columns = min(columns, len(pictures))
+    sheet = Image.new(
+        "RGB",
+        (columns * (width + GAP) + GAP, rows * (height + caption + GAP) + GAP),
+        (PAPER, PAPER, PAPER),
+    )
+    draw = ImageDraw.Draw(sheet)
+    for index, picture in enumerate(pictures):
+        left = GAP + index % columns * (width + GAP)
+        top = GAP + index // columns * (height + caption + GAP)
+        sheet.paste(Image.fromarray(picture), (left, top))
+        if captions:
+            text = _fitting(captions[index], lambda words: font.getlength(words) <= width)
+            draw.text((left, top + height + 1), text, fill=(40, 40, 40), font=font)
+    return np.asarray(sheet)
+
+
+def _fitting(text: str, fits: Callable[[str], bool]) -> str:
+    """The text, without its middle if it does not fit; what cannot be printed is a question mark."""
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    if fits(text):
+        return text
+    for kept in range(len(text) - 1, 0, -1):
+        head = kept // 2
+        shortened = f"{text[:head]}…{text[len(text) - (kept - head) :]}"
+        if fits(shortened):
+            return shortened
+    return ""

@@ -1,0 +1,1 @@
+"""Published results, read and queried. The only package of congeal that stands on storage."""

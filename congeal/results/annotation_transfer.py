@@ -1,0 +1,264 @@
+"""What is marked or painted on images, or on an atlas, in the other images of their cluster."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from congeal.errors import CongealError
+from congeal.results.point_transfer import Targets, chosen, sound
+from congeal.results.published_version import Published, Row
+from congeal.transfer.annotations import Annotation, together
+from infra.errors import UserError
+
+if TYPE_CHECKING:
+    from congeal.results.stored_maps import StoredMaps
+    from congeal.transfer.annotation_propagation import Mark
+    from congeal.transfer.layers import Carried, Painting
+    from congeal.transfer.points import Maps
+
+Pixels = npt.NDArray[Any]
+MASKS = 4  # images whose carried masks are in memory at once
+Kind = Literal["layer", "mask", "labels"]
+
+
+@dataclass(frozen=True)
+class CarriedImage:
+    """An edit, mask or label map on one image.
+
+    Attributes:
+        image, image_id: which; image is its path relative to the source.
+        pixels: of the image's full size: uint8 [h, w, 4] (an edit), uint8 [h, w] (a mask, 0 to 255) or labels
+            [h, w].
+        confidence: the mean over what it shows, in [0, 1]; 1 where it was painted by hand.
+        origin: the images that it was painted on, or "atlas CLUSTER".
+    """
+
+    image: str
+    image_id: str
+    pixels: Pixels
+    confidence: float
+    origin: tuple[str, ...]
+
+
+def spread(
+    published: Published,
+    edits: Sequence[Pixels],
+    sources: Sequence[str],
+    atlas: str | None,
+    to: Targets,
+    kind: Kind | None,
+    fade: bool,
+) -> Iterator[CarriedImage]:
+    """Each target in turn; nothing is computed before it is asked for. See `Collection.propagate`."""
+    from congeal.transfer.layers import Painting
+
+    if bool(sources) == (atlas is not None):
+        raise UserError("Say where the edit was painted: source=IMAGE (one or several) or atlas=CLUSTER.")
+    if len(edits) != max(len(sources), 1):
+        raise UserError(f"There are {len(edits)} edits and {len(sources)} images that they are painted on.")
+    rows = published.of_one_cluster(sources) if sources else []
+    cluster = str(rows[0]["cluster_id"] if rows else atlas)
+    targets = chosen(published, cluster, to, rows)
+    maps: list[Maps | None] = [published.maps(row) for row in rows] or [None]
+    names = list(sources) or [f"the atlas of {cluster}"]
+    paintings = [
+        _checked(Painting(edit, one), name) for edit, one, name in zip(edits, maps, names, strict=True)
+    ]
+    kinds = {_kind(edit, kind, name) for edit, name in zip(edits, names, strict=True)}
+    if len(kinds) > 1:
+        raise UserError(f"The edits are {' and '.join(sorted(kinds))}: carry each kind alone.")
+    pairs = list(zip(rows, edits, strict=bool(rows)))
+    own = {row["image_id"]: (row["uri"], edit) for row, edit in reversed(pairs)}
+    own |= {row["uri"]: (row["uri"], edit) for row, edit in pairs}
+    fits = sound(published, rows) if rows else [True]
+    origin = tuple(row["uri"] for row, fit in zip(rows, fits, strict=bool(rows)) if fit)
+    carried_from = [painting for painting, fit in zip(paintings, fits, strict=True) if fit]
+    work = _Work(carried_from, own, kinds.pop(), fade, origin or (f"atlas {cluster}",))
+    return (_on(published, row, work) for row in targets)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is carried, and what is known already and whence, by path and by image id (of duplicates)."""
+
+    paintings: Sequence[Painting]
+    own: dict[str, tuple[str, Pixels]]
+    kind: Kind
+    fade: bool
+    origin: tuple[str, ...]
+
+
+def _on(published: Published, row: Row, work: _Work) -> CarriedImage:
+    name, image_id = row["uri"], row["image_id"]
+    known = work.own.get(name) or work.own.get(image_id)
+    if known is not None:
+        # By way of the atlas and back it would lose sharpness; it is known here.
+        origin, pixels = known
+        whole = pixels.astype(np.uint8) * 255 if pixels.dtype == bool else pixels
+        return CarriedImage(name, image_id, whole, 1.0, (origin,))
+    carried = _carried(work.paintings, published.maps(row), work.kind, work.fade)
+    return CarriedImage(name, image_id, carried.pixels, carried.confidence, work.origin)
+
+
+def _carried(paintings: Sequence[Painting], maps: Any, kind: Kind, fade: bool) -> Carried:
+    from congeal.transfer.layers import carry_labels, carry_layer, carry_mask
+
+    if kind == "layer":
+        return carry_layer(paintings, maps, fade)
+    return carry_mask(paintings, maps, fade) if kind == "mask" else carry_labels(paintings, maps)
+
+
+def _kind(edit: Pixels, kind: Kind | None, name: str) -> Kind:
+    """The kind of an edit: what was said, if the array can be that; else what it must be."""
+    possible: list[Kind] = []
+    if edit.ndim == 3 and edit.shape[2] == 4 and edit.dtype == np.uint8:
+        possible = ["layer"]
+    elif edit.ndim == 2 and edit.dtype == bool:
+        possible = ["mask"]
+    elif edit.ndim == 2 and np.issubdtype(edit.dtype, np.integer):
+        possible = ["labels", "mask"] if edit.dtype == np.uint8 else ["labels"]
+    if not possible or kind not in (None, *possible):
+        shape = " x ".join(str(side) for side in edit.shape)
+        raise UserError(
+            f"The edit on {name} is {edit.dtype} {shape}: an edit is RGBA, uint8 [h, w, 4], with an alpha "
+            "channel, a mask bool or uint8 [h, w], a label map whole numbers [h, w]."
+        )
+    return kind or possible[0]
+
+
+def _checked(painting: Painting, name: str) -> Painting:
+    from congeal.transfer.layers import check
+
+    try:
+        check(painting)
+    except CongealError as error:
+        raise UserError(f"The edit on {name} cannot be used: {error}.") from error
+    return painting
+
+
+def spread_annotations(
+    published: Published, annotations: Sequence[Annotation], to: Targets, marked: bool = True
+) -> Iterator[Annotation]:
+    """Every thing on every target, target by target; what was marked on a target stays as it was marked.
+
+    marked: whether what was marked on a target is among the answers.
+
+    See `Collection.propagate_annotations`.
+    """
+    if not annotations:
+        raise UserError("There are no annotations to carry.")
+    to = [to] if isinstance(to, str) and to != "all" else to
+    rows = published.aligned_all([one.image for one in annotations])
+    clusters: dict[str, list[tuple[Annotation, Row]]] = {}
+    for annotation, row in zip(annotations, rows, strict=True):
+        named = replace(annotation, image=row["uri"], origin=annotation.origin or (row["uri"],))
+        clusters.setdefault(row["cluster_id"], []).append((named, row))
+    for name in clusters:
+        published.require_aligned(name)
+    targets: dict[str, list[Row]] = {}
+    if to == "all":
+        for name, pairs in clusters.items():
+            targets[name] = chosen(published, name, "all", [row for _, row in pairs])
+    else:
+        for name, row in zip(to, published.aligned_all(list(to)), strict=True):
+            if row["cluster_id"] not in clusters:
+                raise UserError(
+                    f"The image {name!r} is in the cluster {row['cluster_id']}, where nothing is annotated: "
+                    "no correspondence exists."
+                )
+            targets.setdefault(row["cluster_id"], []).append(row)
+    prepared = [(cluster, _marked(published, pairs)) for cluster, pairs in clusters.items()]
+    return (
+        annotation
+        for cluster, groups in prepared
+        for annotation, by_hand in _each_annotation(
+            published, cluster, groups, targets.get(cluster, []), everything=to == "all"
+        )
+        if marked or not by_hand
+    )
+
+
+@dataclass(frozen=True)
+class _Thing:
+    """One thing on some images of a cluster: what can be carried, and what is known already.
+
+    known: by path; copies: by image id, for other names of the same bytes.
+    """
+
+    marks: list[Mark]
+    known: dict[str, Annotation]
+    copies: dict[str, Annotation]
+
+    def on(self, row: Row) -> Annotation | None:
+        """What is known of it on an image."""
+        name = str(row["uri"])
+        if name in self.known:
+            return self.known[name]
+        copy = self.copies.get(row["image_id"])
+        if copy is None:
+            return None
+        sure = copy.keypoint_confidence
+        if sure is None and copy.keypoints is not None:
+            sure = np.where(np.isnan(copy.keypoints).any(1), 0.0, 1.0)
+        return replace(copy, image=name, keypoint_confidence=sure, origin=(copy.image,))
+
+
+def _marked(published: Published, pairs: Sequence[tuple[Annotation, Row]]) -> list[_Thing]:
+    from congeal.transfer.annotation_propagation import mark
+
+    rows = {row["uri"]: row for _, row in pairs}
+    fits = dict(zip(rows, sound(published, list(rows.values())), strict=True))
+    maps = {name: published.maps(row) for name, row in rows.items()}
+    things = []
+    for group in together([annotation for annotation, _ in pairs]):
+        marks = [mark(one, maps[one.image]) for one in group if fits[one.image] and not one.empty]
+        known = {one.image: one for one in group}
+        copies = {rows[one.image]["image_id"]: one for one in reversed(group) if not one.empty}
+        things.append(_Thing(marks, known, copies))
+    return things
+
+
+def _maps_of(stored: StoredMaps, positions: Sequence[int], row: int) -> Maps:
+    return stored.maps(positions[row])
+
+
+def _each_annotation(
+    published: Published, cluster: str, things: Sequence[_Thing], targets: Sequence[Row], *, everything: bool
+) -> Iterator[tuple[Annotation, bool]]:
+    """Each annotation, and whether it was marked there by hand.
+
+    everything: nobody has named the targets; those that do not fit get nothing but what is marked on them.
+    """
+    from congeal.transfer.annotation_propagation import carry_marks
+
+    misfits = published.misfits(cluster) if everything else {}
+    stored = published.stored(cluster)
+    positions = [stored.position[row["image_id"]] for row in targets]
+    # Masks are as large as their images: few are held at once.
+    masks = any(one.annotation.mask is not None for thing in things for one in thing.marks)
+    done = 0
+    for some, maps in stored.slabs(positions, MASKS if masks else None):
+        here = targets[done : done + len(some)]
+        done += len(some)
+        whole = functools.partial(_maps_of, stored, some)
+        names = [str(row["uri"]) for row in here]
+        found = [
+            carry_marks(thing.marks, names, maps, whole) if thing.marks else [None] * len(here)
+            for thing in things
+        ]
+        for number, row in enumerate(here):
+            for thing, carried in zip(things, found, strict=True):
+                known = thing.on(row)
+                fits = row["image_id"] not in misfits
+                one = known
+                by_maps = carried[number]
+                if known is None and fits and by_maps is not None:
+                    one = replace(by_maps, deformation=stored.deformation)
+                if one is not None:
+                    yield one, known is not None and names[number] in thing.known

@@ -1,0 +1,33 @@
+"""What is counted over a version's clusters, for all who say it: a run, `status`, a collection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from congeal.alignment.model import FLOW, GUIDED, OK, RIGID
+
+
+def outliers(counts: Mapping[str, int], clusters: Iterable[Mapping[str, Any]]) -> int:
+    """How many images are outliers: those without a cluster, and those that do not fit their cluster's atlas.
+
+    counts: of the publication. clusters: rows of the table clusters, or records of atlases. They are only
+    asked where the publication is so old that images with a cluster are not among its outliers.
+    """
+    count = counts.get("outliers", 0)
+    if "misfits" not in counts:
+        count += sum(row.get("n_outliers") or 0 for row in clusters)
+    return count
+
+
+def deformations(clusters: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """How many clusters have maps that are rigid, flow or guided, of those that are aligned (status ok).
+
+    clusters: as of `outliers`. Those of which it is not known (old versions) are not counted.
+    """
+    found = dict.fromkeys((RIGID, FLOW, GUIDED), 0)
+    for row in clusters:
+        kind = row.get("deformation")
+        if row.get("status") == OK and kind is not None:
+            found[kind] = found.get(kind, 0) + 1
+    return {kind: count for kind, count in found.items() if count}

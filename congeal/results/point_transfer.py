@@ -1,0 +1,210 @@
+"""Points of images, or of an atlas, in the other images of their cluster."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from congeal.results.published_version import Published, Row
+from infra.errors import UserError
+
+Doubles = npt.NDArray[np.float64]
+Targets = Literal["all"] | Sequence[str]
+
+
+def chosen(published: Published, cluster: str, to: Targets, sources: Sequence[Row] = ()) -> list[Row]:
+    """The rows of the images that something is carried to.
+
+    to: names, which must be of the cluster; or "all": every image of the cluster that fits its atlas, and the
+    sources, which know it best, whether they fit or not, and also under the name of a duplicate.
+    """
+    published.require_aligned(cluster)
+    if isinstance(to, str) and to != "all":
+        to = [to]
+    if to == "all":
+        misfits = published.misfits(cluster).keys() - {row["image_id"] for row in sources}
+        members = published.members(cluster)
+        named = {row["uri"]: row for row in (*members, *sources) if row["image_id"] not in misfits}
+        return [named[uri] for uri in sorted(named)]
+    rows = published.aligned_all(list(to))
+    for name, row in zip(to, rows, strict=True):
+        if row["cluster_id"] != cluster:
+            raise UserError(
+                f"The image {name!r} is in the cluster {row['cluster_id']}, not in {cluster}: no "
+                "correspondence exists between them."
+            )
+    return rows
+
+
+def sound(published: Published, rows: Sequence[Row]) -> list[bool]:
+    """Which of the sources, all of one cluster, fit their atlas: from the others nothing is carried.
+
+    Raises UserError if none does.
+    """
+    misfits = published.misfits(rows[0]["cluster_id"])
+    fits = [row["image_id"] not in misfits for row in rows]
+    if not any(fits):
+        reason = misfits[rows[0]["image_id"]]
+        raise UserError(
+            f"The image {rows[0]['uri']!r} does not fit its atlas ({reason}): nothing can be carried from it."
+        )
+    return fits
+
+
+def transfer(
+    published: Published, source: str, points: npt.ArrayLike, target: str | Sequence[str]
+) -> pa.Table:
+    """x, y, confidence, visible of points [k, 2] of one image in another; a row a point.
+
+    target: one image; or several, or "all" (every other image of the cluster that fits): then with the
+    columns target and point before them.
+    """
+    from congeal.transfer.points import transfer_to_many
+
+    given = np.asarray(points, np.float64).reshape(-1, 2)
+    if isinstance(target, str) and target != "all":
+        first, *rows = published.of_one_cluster([source, target])
+        names = [target]
+    elif target == "all":
+        first = published.aligned(source)
+        rows = [
+            row
+            for row in chosen(published, first["cluster_id"], "all")
+            if row["image_id"] != first["image_id"]
+        ]
+        names = [row["uri"] for row in rows]
+    else:
+        first, *rows = published.of_one_cluster([source, *target])
+        names = list(target)
+    stored = published.stored(first["cluster_id"])
+    maps = stored.maps(stored.position[first["image_id"]])
+    positions = [stored.position[row["image_id"]] for row in rows]
+    parts = [transfer_to_many(given, maps, targets) for _, targets in stored.slabs(positions)]
+    if not parts:
+        parts = [transfer_to_many(given, maps, stored.forward([]))]
+    xy = np.concatenate([part.xy for part in parts]).reshape(-1, 2)
+    columns = {
+        "x": xy[:, 0],
+        "y": xy[:, 1],
+        "confidence": np.concatenate([part.confidence for part in parts]).ravel(),
+        "visible": np.concatenate([part.visible for part in parts]).ravel(),
+    }
+    if isinstance(target, str) and target != "all":
+        return pa.table(columns)
+    return pa.table(_repeated({"target": names}, len(given)) | columns)
+
+
+def landmarks(
+    published: Published,
+    points: npt.ArrayLike,
+    source: str | Sequence[str] | None,
+    atlas: str | None,
+    names: Sequence[str] | None,
+    to: Targets,
+) -> pa.Table:
+    """image, image_id, point, x, y, confidence, visible, origin: a row a point and image, by image.
+
+    See `Collection.landmarks`.
+    """
+    from congeal.transfer.annotation_propagation import AtlasPoints, carry_points, points_to_atlas
+
+    sources = [] if source is None else [source] if isinstance(source, str) else list(source)
+    given = np.asarray(points, np.float64)
+    if bool(sources) == (atlas is not None):
+        raise UserError("Say where the points are: source=IMAGE (one or several) or atlas=CLUSTER.")
+    if given.ndim == 2:
+        given = given[None]
+    if given.ndim != 3 or given.shape[0] != max(len(sources), 1) or given.shape[2] != 2:
+        raise UserError(
+            f"Points of {max(len(sources), 1)} images have the shape [images, k, 2], not "
+            f"{list(np.shape(points))}."
+        )
+    k = given.shape[1]
+    labels = list(range(k)) if names is None else list(names)
+    if len(labels) != k:
+        raise UserError(f"There are {k} points and {len(labels)} names.")
+    twice = [label for label, count in Counter(labels).items() if count > 1]
+    if twice:
+        raise UserError(f"Two landmarks are called {twice[0]!r}: give each a name of its own.")
+    rows = published.of_one_cluster(sources) if sources else []
+    cluster = str(rows[0]["cluster_id"] if rows else atlas)
+    stored = published.stored(cluster)
+    if sources:
+        known = [
+            points_to_atlas(marks, published.maps(row), f"the image {name!r}")
+            for marks, row, name in zip(given, rows, sources, strict=True)
+        ]
+        fits = sound(published, rows)
+        known = [points for points, fit in zip(known, fits, strict=True) if fit]
+        sources = [row["uri"] for row, fit in zip(rows, fits, strict=True) if fit]
+    else:
+        _check_atlas(given[0], cluster)
+        known = [AtlasPoints(given[0], np.ones(k))]
+    targets = chosen(published, cluster, to, rows)
+    positions = [stored.position[row["image_id"]] for row in targets]
+    xy, sure = np.full((len(targets), k, 2), np.nan), np.zeros((len(targets), k))
+    visible = np.zeros((len(targets), k), bool)
+    done = 0
+    for some, maps in stored.slabs(positions):
+        found = carry_points(known, maps)
+        here = slice(done, done + len(some))
+        xy[here], sure[here], visible[here] = found.xy, found.confidence, found.visible
+        done += len(some)
+    origin = np.full((len(targets), k), ", ".join(sources) if sources else f"atlas {cluster}", object)
+    _keep_marked(given, rows, targets, xy, sure, visible, origin)
+    columns = {
+        "x": xy[..., 0].ravel(),
+        "y": xy[..., 1].ravel(),
+        "confidence": sure.ravel(),
+        "visible": visible.ravel(),
+        "origin": pa.array(origin.ravel(), pa.string()),
+    }
+    images = {"image": [row["uri"] for row in targets], "image_id": [row["image_id"] for row in targets]}
+    return pa.table(_repeated(images, k, labels) | columns)
+
+
+def _keep_marked(
+    given: Doubles,
+    rows: Sequence[Row],
+    targets: Sequence[Row],
+    xy: Doubles,
+    sure: Doubles,
+    visible: npt.NDArray[np.bool_],
+    origin: npt.NDArray[np.object_],
+) -> None:
+    """What a person has marked on an image stays as it is, in place."""
+    by_hand = list(zip(given, rows, strict=bool(rows)))
+    for number, target in enumerate(targets):
+        # The same bytes under two names are one image; what was marked under its own name comes first.
+        same = [pair for pair in by_hand if pair[1]["image_id"] == target["image_id"]]
+        for marks, row in sorted(same, key=lambda pair: pair[1]["uri"] == target["uri"]):
+            marked = ~np.isnan(marks).any(1)
+            xy[number, marked], sure[number, marked], visible[number, marked] = marks[marked], 1.0, True
+            origin[number, marked] = row["uri"]
+
+
+def _check_atlas(places: Doubles, cluster: str) -> None:
+    beyond = np.flatnonzero(~(np.abs(places) <= 1).all(1))
+    if beyond.size:
+        u, v = places[beyond[0]]
+        raise UserError(
+            f"Point {beyond[0]} at ({u:g}, {v:g}) lies outside the atlas of {cluster}, the square [-1, 1]²."
+        )
+
+
+def _repeated(
+    names: dict[str, list[str]], k: int, points: Sequence[str | int] | None = None
+) -> dict[str, pa.Array]:
+    """Columns of names, each k times, and a column of points 0 to k - 1, or as they are called."""
+    each: dict[str, pa.Array] = {}
+    n = 0
+    for name, values in names.items():
+        n = len(values)
+        each[name] = pa.array(values, pa.string()).take(pa.array(np.repeat(np.arange(n), k)))
+    labels = pa.array(range(k)) if points is None else pa.array(list(points))
+    return each | {"point": labels.take(pa.array(np.tile(np.arange(k), n)))}

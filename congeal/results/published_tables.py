@@ -1,0 +1,123 @@
+"""The tables of one publication: the files they lie in, which a cluster needs, what the markers add."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.dataset as pads
+
+from congeal.results.outlier_counts import outliers
+from congeal.results.schema.parquet_files import dataset
+from congeal.results.schema.tables import TABLES
+from infra.errors import DamagedError, UserError
+from infra.ledger.commits import Marker, find_marker, outputs_location
+from infra.ledger.publications import Publication, published
+from infra.storage.location import Location
+from infra.storage.read_only_files import Sized
+from infra.threads import in_threads
+
+if TYPE_CHECKING:
+    from congeal.results.sql import Database
+
+MADE = pa.schema([("cluster_id", pa.string()), ("seconds", pa.float64()), ("device", pa.string())])
+
+
+class PublishedTables:
+    """The four tables of a publication, each opened when it is first asked for."""
+
+    def __init__(self, place: Location, publication: Publication) -> None:
+        self.place = place
+        self.publication = publication
+        self._opened: dict[str, pads.Dataset] = {}
+
+    def dataset(self, table: str, cluster: str | None = None) -> pads.Dataset:
+        """One of TABLES, unread; of the files only those that hold `cluster`, if one is named.
+
+        Raises DamagedError for a file that is not what was published, or of a newer schema.
+        """
+        if cluster is not None:
+            return dataset(self.files(table, cluster), TABLES[table])
+        if table not in self._opened:
+            self._opened[table] = dataset(self.files(table), TABLES[table])
+        return self._opened[table]
+
+    def files(self, table: str, cluster: str | None = None) -> list[Location]:
+        """The Parquet files of a table, in the order of their clusters, or those that hold one cluster."""
+        return [file.place for file in self.sized(table, cluster)]
+
+    def sized(self, table: str, cluster: str | None = None) -> list[Sized]:
+        """The same with their sizes, as the markers have them."""
+        name = f"{table}.parquet"
+        markers = self._index if cluster is None else self._units_of.get(cluster, [])
+        return [
+            Sized(outputs_location(self.place, found) / name, found.outputs[name].bytes)
+            for found in markers
+            if name in found.outputs
+        ]
+
+    def clusters(self) -> pa.Table:
+        """The table of clusters, with the seconds that each atlas took and the device that computed it."""
+        return self._clusters
+
+    @cached_property
+    def outliers(self) -> int:
+        """How many images are outliers, see `congeal.results.outlier_counts`; reads nothing but in old
+        versions."""
+        if "misfits" in self.publication.counts:
+            return outliers(self.publication.counts, ())
+        rows = self.dataset("clusters").to_table(columns=["n_outliers"]).to_pylist()
+        return outliers(self.publication.counts, rows)
+
+    def marker(self, stage: str, unit: str) -> Marker:
+        """The marker of a unit that the publication names; DamagedError if it is gone."""
+        marker = find_marker(self.place, stage, unit)
+        if marker is None:
+            # If the version itself is gone by now, that is what there is to say.
+            self._require_kept()
+            raise DamagedError(
+                f"The unit {stage}/{unit} of {self.place} is gone: `congeal run` makes it anew from "
+                f"{self.publication.source}."
+            )
+        return marker
+
+    @cached_property
+    def database(self) -> Database:
+        """The tables under DuckDB."""
+        from congeal.results.sql import Database
+
+        return Database(self)
+
+    def _require_kept(self) -> None:
+        try:
+            published(self.place, str(self.publication.number))
+        except UserError as error:
+            raise DamagedError(f"{error} It was open here when that happened: open it anew.") from error
+
+    @cached_property
+    def _clusters(self) -> pa.Table:
+        table = self.dataset("clusters").to_table()
+        made = {name: facts for marker in self._index for name, facts in _made(marker).items()}
+        rows = [made[name] | {"cluster_id": name} for name in table["cluster_id"].to_pylist()]
+        facts = pa.Table.from_pylist(rows, schema=MADE)
+        return table.append_column("seconds", facts["seconds"]).append_column("device", facts["device"])
+
+    @cached_property
+    def _units_of(self) -> dict[str, list[Marker]]:
+        units: dict[str, list[Marker]] = {}
+        for marker in self._index:
+            for cluster in _made(marker):
+                units.setdefault(cluster, []).append(marker)
+        return units
+
+    @cached_property
+    def _index(self) -> list[Marker]:
+        units = self.publication.units["index"]
+        markers = list(in_threads(lambda unit: self.marker("index", unit), units))
+        # A publication lists units by their names; the rows go on from file to file in the tables' order.
+        return sorted(markers, key=lambda marker: list(marker.record.get("first", ())))
+
+
+def _made(marker: Marker) -> dict[str, Any]:
+    return dict(marker.record.get("made", {}))

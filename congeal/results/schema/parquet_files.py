@@ -1,0 +1,135 @@
+"""The tables as Parquet files: encoded so that readers find things, checked when they are opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet as pq
+
+from congeal.results.schema.history import as_of, lacking
+from infra.errors import DamagedError
+from infra.storage.location import Location
+from infra.threads import in_threads
+
+ROW_GROUP = 65_536
+_TEXT = pa.string()
+_CATEGORY = pa.dictionary(pa.int32(), pa.string())
+
+# Few values that repeat, and measurements whose bytes compress better apart.
+_REPEATED = ("point_id", "u", "v")
+_SPLIT = ("x", "y", "confidence")
+# In row groups that are not sorted by it, a reader finds an image without reading its column.
+_SOUGHT = {"correspondences": "image_id", "alignments": "image_id", "images": "image_id"}
+
+
+def encode_table(table: pa.Table | Iterable[pa.RecordBatch], schema: pa.Schema) -> bytes:
+    """Parquet bytes of ``table`` with exactly the columns of ``schema``, in its order.
+
+    The rows come sorted as the schema says. The same rows give the same bytes, however they are cut into
+    batches; beside these, memory holds one row group. Raises ``ValueError`` for a missing or extra column and
+    ``pa.ArrowInvalid`` for a value that does not fit its column.
+    """
+    batches = table.to_batches(max_chunksize=ROW_GROUP) if isinstance(table, pa.Table) else table
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, schema, **_layout(schema)) as writer:
+        for group in _row_groups(_cast(batch, schema) for batch in batches):
+            writer.write_table(group, row_group_size=ROW_GROUP)
+    return bytes(sink.getvalue())
+
+
+def _layout(schema: pa.Schema) -> dict[str, Any]:
+    facts = schema.metadata or {}
+    table = facts.get(b"congeal.table", b"").decode()
+    order = [name for name in facts.get(b"congeal.sorted_by", b"").decode().split(", ") if name]
+    repeated = [
+        field.name
+        for field in schema
+        if field.type in (_TEXT, _CATEGORY) or (table == "correspondences" and field.name in _REPEATED)
+    ]
+    options: dict[str, Any] = {"compression": "zstd", "use_dictionary": repeated, "write_page_index": True}
+    if table == "correspondences":
+        options["use_byte_stream_split"] = list(_SPLIT)
+    if order:
+        ordering = [(name, "ascending") for name in order]
+        options["sorting_columns"] = pq.SortingColumn.from_ordering(schema, ordering)
+    if table in _SOUGHT:
+        # As many values as a row group can have, but for correspondences, where an image has many rows.
+        values = ROW_GROUP // 64 if table == "correspondences" else ROW_GROUP
+        options["bloom_filter_options"] = {_SOUGHT[table]: {"ndv": values, "fpp": 0.01}}
+    return options
+
+
+def dataset(locations: Sequence[Location], schema: pa.Schema) -> pyarrow.dataset.Dataset:
+    """One dataset over Parquet files of the same schema; those of an older version lack what is new (null).
+
+    Its schema says what the columns mean in the oldest of the files (`congeal.results.schema.history`).
+    Raises ``DamagedError`` for a file that is no Parquet, of another table, or of a newer schema version.
+    """
+    if not locations:
+        return pyarrow.dataset.dataset(schema.empty_table())
+    oldest = min(in_threads(lambda location: _check(location, schema), list(locations)))
+    if oldest < int(schema.metadata[b"congeal.schema_version"]):
+        schema = as_of(schema, oldest)
+    filesystem, _ = locations[0].arrow_filesystem()
+    paths = [location.arrow_filesystem()[1] for location in locations]
+    return pyarrow.dataset.dataset(paths, schema=schema, filesystem=filesystem, format="parquet")
+
+
+def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
+    table = pa.Table.from_batches([batch])
+    missing = [name for name in schema.names if name not in table.column_names]
+    extra = [name for name in table.column_names if name not in schema.names]
+    if missing or extra:
+        raise ValueError(f"columns do not fit the schema: missing {missing}, extra {extra}")
+    return table.select(schema.names).cast(schema)
+
+
+def _row_groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Cut a stream of tables anew, so that every row group but the last is full."""
+    waiting: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        waiting.append(table)
+        rows += table.num_rows
+        while rows >= ROW_GROUP:
+            whole = _joined(waiting)
+            yield _joined([whole.slice(0, ROW_GROUP)])
+            waiting = [whole.slice(ROW_GROUP)]
+            rows -= ROW_GROUP
+    if rows:
+        yield _joined(waiting)
+
+
+def _joined(tables: list[pa.Table]) -> pa.Table:
+    # One chunk a column and one dictionary: how rows were cut before must not show in the bytes.
+    table = pa.concat_tables(tables).combine_chunks()
+    columns = [
+        column.cast(_TEXT).combine_chunks().dictionary_encode().cast(_CATEGORY)
+        if pa.types.is_dictionary(column.type)
+        else column
+        for column in table.columns
+    ]
+    return pa.Table.from_arrays(columns, schema=table.schema)
+
+
+def _check(location: Location, schema: pa.Schema) -> int:
+    """The schema version of a file; ``DamagedError`` if it is not what its name says."""
+    try:
+        with location.open() as file:
+            found = pq.read_schema(file)
+    except pa.ArrowInvalid as fault:
+        raise DamagedError(f"{location} is no Parquet file: run congeal again to write it anew.") from fault
+    facts = found.metadata or {}
+    expected = schema.metadata[b"congeal.table"]
+    if facts.get(b"congeal.table") != expected:
+        raise DamagedError(f"{location} does not hold the table {expected.decode()}: run congeal again.")
+    version = facts.get(b"congeal.schema_version", b"")
+    if not version.isdigit() or int(version) > int(schema.metadata[b"congeal.schema_version"]):
+        raise DamagedError(f"{location} has the newer schema version {version.decode()}: upgrade congeal.")
+    missing = lacking(expected.decode(), int(version))
+    if not found.equals(pa.schema([field for field in schema if field.name not in missing])):
+        raise DamagedError(f"{location} has not the columns of {expected.decode()}: run congeal again.")
+    return int(version)

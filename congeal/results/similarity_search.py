@@ -1,0 +1,122 @@
+"""Images that look alike: by the cosine between the embeddings that the features stage has stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from congeal.results.published_version import Published, Row
+from infra.errors import UserError
+from infra.ledger.commits import outputs_location
+from infra.storage.zarr_groups import open_group
+from infra.threads import in_threads
+
+Floats = npt.NDArray[np.float32]
+
+SCHEMA = pa.schema(
+    [
+        ("image", pa.string()),
+        ("rank", pa.int32()),
+        ("neighbour", pa.string()),
+        ("image_id", pa.string()),
+        ("cluster_id", pa.string()),
+        ("similarity", pa.float64()),
+    ]
+)
+
+
+def nearest(published: Published, images: Sequence[str], k: int, same_cluster: bool = False) -> pa.Table:
+    """The k most similar other images of each image, most similar first.
+
+    Embeddings are read unit by unit: memory does not grow with the collection.
+    """
+    if k < 1:
+        raise UserError(f"{k} neighbours cannot be given: ask for 1 or more.")
+    if not images:
+        return SCHEMA.empty_table()
+    rows = published.find_all(images)
+    for image, row in zip(images, rows, strict=True):
+        if row["status"] == "failed":
+            raise UserError(f"The image {image!r} could not be used: {row['error']}.")
+        if same_cluster and row["cluster_id"] is None:
+            raise UserError(f"The image {image!r} is an outlier: it belongs to no cluster.")
+    queries = np.stack([_embedding(published, row) for row in rows])
+    found: list[dict[str, Any]] = []
+    wanted = 2 * k + 8
+    while True:
+        ids, similarity, scanned = _best(published, queries, wanted)
+        known = {row["image_id"]: row for row in _existing(published, np.unique(ids).tolist())}
+        found = []
+        complete = True
+        for image, row, names, values in zip(images, rows, ids, similarity, strict=True):
+            kept = [
+                (name, value)
+                for name, value in zip(names.tolist(), values.tolist(), strict=True)
+                if name in known
+                and name != row["image_id"]
+                and (not same_cluster or known[name]["cluster_id"] == row["cluster_id"])
+            ][:k]
+            complete &= len(kept) == k
+            found += [
+                {
+                    "image": image,
+                    "rank": rank,
+                    "neighbour": known[name]["uri"],
+                    "image_id": name,
+                    "cluster_id": known[name]["cluster_id"],
+                    "similarity": value,
+                }
+                for rank, (name, value) in enumerate(kept, 1)
+            ]
+        if complete or wanted >= scanned:
+            return pa.Table.from_pylist(found, schema=SCHEMA)
+        # Some were images that have left the source since, or of other clusters.
+        wanted *= 8
+
+
+def _best(published: Published, queries: Floats, wanted: int) -> tuple[Any, Any, int]:
+    """Ids [q, m] and similarities [q, m] of the best m ≤ wanted embeddings, and how many there are."""
+    ids = np.zeros((len(queries), 0), "U32")
+    values = np.zeros((len(queries), 0), np.float32)
+    scanned = 0
+    for names, embeddings in _units(published):
+        scanned += len(names)
+        scores = queries @ embeddings.T
+        scores[~np.isfinite(scores)] = -np.inf
+        values = np.concatenate([values, scores], 1)
+        ids = np.concatenate([ids, np.broadcast_to(names, scores.shape)], 1)
+        order = np.argsort(-values, axis=1, kind="stable")[:, :wanted]
+        values, ids = np.take_along_axis(values, order, 1), np.take_along_axis(ids, order, 1)
+    return ids, values, scanned
+
+
+def _units(published: Published) -> Iterator[tuple[Any, Floats]]:
+    def read(unit: str) -> tuple[Any, Floats] | None:
+        marker = published.tables.marker("features", unit)
+        if "image_ids" not in marker.record:
+            return None  # the unit that knows the backbone alone
+        group: Any = open_group(outputs_location(published.place, marker) / "features.zarr")
+        return np.array(marker.record["image_ids"], "U32"), np.asarray(group["embedding"][:], np.float32)
+
+    for part in in_threads(read, published.publication.units["features"]):
+        if part is not None:
+            yield part
+
+
+def _embedding(published: Published, row: Row) -> Floats:
+    marker = published.tables.marker("features", row["features_unit"])
+    group: Any = open_group(outputs_location(published.place, marker) / "features.zarr")
+    return np.asarray(group["embedding"][int(row["features_row"])], np.float32)
+
+
+def _existing(published: Published, ids: list[str]) -> list[Row]:
+    import pyarrow.dataset as pads
+
+    wanted = pads.field("image_id").isin(ids) & (pads.field("status") == "ok")
+    columns = ["image_id", "uri", "cluster_id", "status"]
+    rows: list[Row] = published.tables.dataset("images").to_table(columns=columns, filter=wanted).to_pylist()
+    return rows

@@ -1,0 +1,107 @@
+"""SQL over the published tables, in DuckDB: reading only, and nothing but the tables."""
+
+from __future__ import annotations
+
+import re
+import weakref
+from collections.abc import Iterable
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from congeal.results.published_tables import PublishedTables
+from congeal.results.schema.tables import TABLES
+from congeal.results.sql_macros import VIEWS, definitions
+from infra.errors import UserError
+from infra.storage.read_only_files import PROTOCOL, PublishedFiles, Sized
+
+SEEN = ("images", "alignments", "correspondences")  # by DuckDB itself; clusters come with the markers' facts
+READING = ("SELECT", "MULTI")  # MULTI: a PIVOT, which DuckDB takes apart
+_EXPLAIN = re.compile(r"\s*EXPLAIN\b(\s+ANALYZE\b)?(\s*\([^()]*\))?", re.IGNORECASE)
+
+
+def query(tables: PublishedTables, text: str) -> pa.Table:
+    """The answer to a DuckDB query over the tables, the ready-made views and macros (docs/tables.md).
+
+    Nothing can be written, and nothing else be read. Raises UserError with DuckDB's own message, or for
+    anything but one reading statement, and DamagedError for a file that is not what was published.
+    """
+    return tables.database.query(text)
+
+
+class Database:
+    """The tables of one publication under DuckDB, in memory; it holds no rows itself."""
+
+    def __init__(self, tables: PublishedTables) -> None:
+        # No temporary folder: nothing is written, not even for a while.
+        options: dict[str, Any] = {"python_enable_replacements": False, "temp_directory": ""}
+        self._connection = duckdb.connect(config=options)
+        # What an open connection holds would be reported as a leak at the end of the process.
+        weakref.finalize(self, self._connection.close)
+        self._connection.execute("SET enable_progress_bar = false; SET parquet_metadata_cache = true")
+        # Beside the check of statements: it gets no path of the destination, only names under which the files
+        # can be read, in a file system that knows no writing.
+        files = {
+            f"{name}/{k}.parquet": file for name in SEEN for k, file in enumerate(_checked(tables, name))
+        }
+        self._connection.register_filesystem(PublishedFiles(files))
+        paths = _listed(files)
+        self._connection.execute(f"SET allowed_paths = {paths}; SET enable_external_access = false")
+        # Views of the connection itself, which its cursors do not share.
+        self._registered = {"clusters": tables.clusters()}
+        for name in SEEN:
+            mine = [path for path in files if path.startswith(f"{name}/")]
+            if mine:
+                self._connection.execute(f"CREATE VIEW {name} AS FROM read_parquet({_listed(mine)})")
+            else:
+                self._registered[name] = tables.dataset(name).to_table()
+        self._register(self._connection)
+        for statement in definitions(tables.publication.settings):
+            self._connection.execute(statement)
+        self._connection.execute("SET lock_configuration = true")
+
+    def query(self, text: str) -> pa.Table:
+        """The answer to one reading statement as an Arrow table."""
+        with self._connection.cursor() as cursor:
+            self._register(cursor)
+            try:
+                _require_reading(cursor, text)
+                return cursor.sql(text).to_arrow_table()
+            except duckdb.CatalogException as error:
+                raise UserError(f"{error}{_what_there_is(str(error))}") from error
+            except duckdb.Error as error:
+                raise UserError(str(error)) from error
+
+    def _register(self, connection: duckdb.DuckDBPyConnection) -> None:
+        for name, table in self._registered.items():
+            connection.register(name, table)
+
+
+def _checked(tables: PublishedTables, name: str) -> list[Sized]:
+    # Schema and version of every file are looked at before DuckDB, which knows nothing of them, reads it.
+    tables.dataset(name)
+    return tables.sized(name)
+
+
+def _what_there_is(message: str) -> str:
+    # DuckDB's own suggestion may be one of its system tables.
+    if "Table with name" not in message:
+        return ""
+    return f"\nThe tables are {', '.join(TABLES)}, the views {', '.join(VIEWS)}."
+
+
+def _require_reading(cursor: duckdb.DuckDBPyConnection, text: str) -> None:
+    statements = cursor.extract_statements(text)
+    kinds = [statement.type.name for statement in statements]
+    if kinds == ["EXPLAIN"]:
+        # What is explained must be reading, too.
+        head = _EXPLAIN.match(statements[0].query)
+        inner = cursor.extract_statements(statements[0].query[head.end() :]) if head else []
+        kinds = [statement.type.name for statement in inner]
+    if len(kinds) != 1 or kinds[0] not in READING:
+        raise UserError("One reading statement is allowed: SELECT, FROM, WITH, DESCRIBE, EXPLAIN ….")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return "[" + ", ".join(f"'{PROTOCOL}://{name}'" for name in names) + "]"

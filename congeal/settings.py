@@ -1,0 +1,216 @@
+"""The one settings model of a run: a frozen section a stage, beside those of the services."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt
+from pydantic_settings import NoDecode
+
+from infra.settings import Section, ServiceSettings, load
+
+_PILLOW_LIMIT = 178_956_970
+
+
+def _names(value: Any) -> Any:
+    """Names with commas between them, where a list is asked for; JSON is taken, too."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return tuple(name for part in value.split(",") if (name := part.strip()))
+
+
+# A side of a grid; what is computed grows with its square, and more.
+Cells = Annotated[PositiveInt, Field(le=1024)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
+
+
+def _limits(value: Any) -> Any:
+    """Two numbers with a comma between them, where a pair is asked for; JSON is taken, too."""
+    if not isinstance(value, str):
+        return value
+    if value.strip().lower() == "none":
+        return None
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    numbers = tuple(part.strip() for part in value.split(","))
+    if len(numbers) != 2:
+        raise ValueError("give two numbers, low,high")
+    return numbers
+
+
+def _rising(value: tuple[float, float]) -> tuple[float, float]:
+    low, high = value
+    if not low < high:
+        raise ValueError("the first number must be below the second")
+    return value
+
+
+_Rising = Annotated[tuple[float, float], AfterValidator(_rising)]
+ValueRange = Annotated[_Rising | None, NoDecode, BeforeValidator(_limits)]
+
+
+class CatalogSettings(Section):
+    """extensions: name endings that are images. max_pixels: larger ones are refused before decoding.
+
+    min_side: pixels. slice_size: objects in a unit, on average. follow_links: whether linked files and
+    folders count, each real folder once. range: low and high value of images with more than 8 bits a sample,
+    which become black and white; None: what each file states, else percentiles of its own.
+    """
+
+    extensions: tuple[str, ...] = (
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif",
+        ".avif", ".jp2", ".j2k", ".jpf", ".jpx", ".heic", ".heif", ".hif",
+    )  # fmt: skip
+    max_pixels: PositiveInt = _PILLOW_LIMIT
+    min_side: PositiveInt = 8
+    slice_size: PositiveInt = 512
+    follow_links: bool = True
+    range: ValueRange = None
+
+
+class FeaturesSettings(Section):
+    """backbone: a timm name, or "embedded"; None: chosen by what can be had (see
+    tasks.features.backbone_choice).
+
+    weights: a safetensors path or URL; None: timm's hub, or the package's for the embedded backbone.
+    image_size: pixels. image_size and stride None: the backbone's own. beside: further blocks and facets, as
+    9.key: each set is then compared by those that its own images bear out. shard_bytes: of a unit's features.
+    """
+
+    backbone: str | None = None
+    weights: str | None = None
+    image_size: PositiveInt | None = None
+    layer: int = -1
+    facet: Literal["token", "key", "query", "value"] = "token"
+    beside: Names = ()
+    stride: PositiveInt | None = None
+    mirror: bool = True
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = "auto"
+    batch_size: PositiveInt = 4
+    shard_bytes: PositiveInt = 64 * 2**20
+
+
+class ClustersSettings(Section):
+    """method "single": the whole source is one cluster. smallest: images in a cluster.
+
+    sample: images that the splitting looks at in a large collection. growth "extend": new images join the
+    clusters of the last version; "anew": everything is split anew.
+    """
+
+    method: Literal["auto", "single"] = "auto"
+    growth: Literal["extend", "anew"] = "extend"
+    smallest: PositiveInt = 3
+    sample: PositiveInt = 5_000
+
+
+class AlignmentSettings(Section):
+    """rotation "upright": things stand alike, to within about 45°. "any": they lie at any angle.
+
+    For any angle the features of every image are extracted at eight angles instead of one.
+    """
+
+    rotation: Literal["upright", "any"] = "upright"
+
+
+class AtlasesSettings(Section):
+    """atlas_size: most images that build an atlas; the rest are fitted to it. resolution: cells a side.
+
+    resolve: clusters that have grown, to be solved anew from all their images: their ids, "drifted" or "all".
+    """
+
+    atlas_size: PositiveInt = 24
+    resolution: Cells = 64
+    map_resolution: Cells = 64
+    solver: Literal["synchronize"] = "synchronize"
+    resolve: Names = ()
+
+
+class PreviewsSettings(Section):
+    """size: pixels a side. members: most images shown."""
+
+    size: Annotated[PositiveInt, Field(le=4096)] = 192
+    members: PositiveInt = 24
+
+
+class IndexSettings(Section):
+    """lattice: points a side that are laid over each atlas.
+
+    rows_per_unit: about the most rows of correspondences in one file, if every point were salient.
+    """
+
+    lattice: Cells = 16
+    rows_per_unit: PositiveInt = 2**24
+
+
+class PublishSettings(Section):
+    """iceberg: describe the tables as Apache Iceberg tables, too, for readers without congeal."""
+
+    iceberg: bool = True
+
+
+class DistillSettings(Section):
+    """student: a plain timm ViT or a part of one, "architecture:blocks@cells" (see
+    congeal.backbones.registry).
+
+    student None: all of the teacher, on fewer cells. start: the weights to begin with, safetensors; None: the
+    teacher's if the student is a part of it, else nothing. images: most that are learned from. views: of each
+    image. epochs: how often each view is learned from. bits: of the numbers that the weights are stored in;
+    16, 8, or for a part of the teacher fewer. learning_rate: the highest; None: by what there is to forget.
+    """
+
+    student: str | None = None
+    start: str | None = None
+    images: PositiveInt = 20_000
+    views: PositiveInt = 2
+    epochs: PositiveInt = 4
+    batch: PositiveInt = 8
+    bits: float = Field(default=8, ge=2, le=16)
+    learning_rate: float | None = Field(default=None, gt=0, le=0.1)
+    shard_bytes: PositiveInt = 64 * 2**20
+
+
+class Settings(ServiceSettings):
+    """All settings. Made by ``load_settings``; made directly, it looks at nothing but its arguments."""
+
+    catalog: CatalogSettings = CatalogSettings()
+    features: FeaturesSettings = FeaturesSettings()
+    clusters: ClustersSettings = ClustersSettings()
+    alignment: AlignmentSettings = AlignmentSettings()
+    atlases: AtlasesSettings = AtlasesSettings()
+    previews: PreviewsSettings = PreviewsSettings()
+    index: IndexSettings = IndexSettings()
+    publish: PublishSettings = PublishSettings()
+    distill: DistillSettings = DistillSettings()
+    seed: int = 0
+
+
+def load_settings(
+    config: Path | str | None = None,
+    overrides: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+    where: str = "--set",
+) -> Settings:
+    """Settings from the defaults, ``config`` (.toml, .yaml, .yml), ``environ`` and ``overrides``.
+
+    environ: variables such as CONGEAL_FEATURES__BACKBONE; None: the process's. overrides:
+    ``section.key=value``; a value is read as a variable's would be (JSON for lists and tables, ``none``).
+    where: what a sentence about one of the overrides calls them.
+    Raises ``SettingsError`` for a key that does not exist (with the nearest one) or a value not allowed.
+    """
+    return load(Settings, config, overrides, environ, where)
+
+
+def recorded(settings: Settings) -> dict[str, Any]:
+    """What a publication says about its settings: JSON-able, without the engine and without secrets."""
+    values = settings.model_dump(mode="json", exclude={"engine", "storage", "distill", "publish"})
+    storage = settings.storage
+    # An endpoint may carry a user and a password before its host.
+    endpoint = storage.endpoint_url and storage.endpoint_url.rpartition("@")[2]
+    values["storage"] = {"endpoint_url": endpoint, "region": storage.region, "anonymous": storage.anonymous}
+    return values

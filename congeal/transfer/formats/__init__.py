@@ -1,0 +1,1 @@
+"""Other programs' files of annotations: COCO, TPS, DeepLabCut, SLEAP."""

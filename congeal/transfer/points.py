@@ -1,0 +1,169 @@
+"""Points from one image to another by way of the atlas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from congeal.errors import CongealError
+from congeal.geometry.frames import Frame, reach
+
+Doubles = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating]
+
+VISIBLE = 0.5  # confidence from which a counterpart counts as seen: rather right than not
+
+
+@dataclass(frozen=True)
+class Maps:
+    """The dense maps of one image.
+
+    Attributes:
+        frame: the image's frame.
+        forward: [r, r, 2], for each atlas cell its place in the image, in pixels of the original.
+        forward_confidence: [r, r].
+        backward: [m, m, 2], for each cell of the frame its place in the atlas.
+        backward_confidence: [m, m].
+    """
+
+    frame: Frame
+    forward: Floats
+    forward_confidence: Floats
+    backward: Floats
+    backward_confidence: Floats
+
+
+@dataclass(frozen=True)
+class ForwardMaps:
+    """Where the atlas is in each of n images, whatever their sizes.
+
+    Attributes:
+        frames: n frames.
+        forward: [n, r, r, 2], for each atlas cell its place in each image, in pixels of the original.
+        confidence: [n, r, r].
+    """
+
+    frames: Sequence[Frame]
+    forward: Floats
+    confidence: Floats
+
+    @classmethod
+    def of(cls, maps: Maps) -> ForwardMaps:
+        """Those of one image."""
+        return cls([maps.frame], np.asarray(maps.forward)[None], np.asarray(maps.forward_confidence)[None])
+
+
+@dataclass(frozen=True)
+class Transferred:
+    """Counterparts of k points: xy float64 [k, 2] in pixels, confidence [k] in [0, 1], visible bool [k].
+
+    In n images at once: [n, k, 2], [n, k] and [n, k].
+    """
+
+    xy: Doubles
+    confidence: Doubles
+    visible: npt.NDArray[np.bool_]
+
+
+def interpolate(field: Floats, at: Doubles) -> Doubles:
+    """Values of a cell-centred field [r, r] or [r, r, c] over [-1, 1]² at points [k, 2], bilinear.
+
+    Beyond the outermost centres the field goes on straight, so that coordinates stay exact up to the border.
+    """
+    side = field.shape[0]
+    index = (np.asarray(at, np.float64)[:, ::-1].T + 1) * side / 2 - 0.5
+    layers = np.asarray(field, np.float64).reshape(side, side, -1)
+    if side == 1:
+        values = np.repeat(layers[0, :1], index.shape[1], axis=0)
+    else:
+        lower = np.clip(np.floor(index), 0, side - 2).astype(int)
+        part = np.clip(index - lower, -1.5, 2.5)
+        (row, column), (down, right) = lower, part
+        top = layers[row, column] * (1 - right[:, None]) + layers[row, column + 1] * right[:, None]
+        below = layers[row + 1, column] * (1 - right[:, None]) + layers[row + 1, column + 1] * right[:, None]
+        values = top * (1 - down[:, None]) + below * down[:, None]
+    return values[:, 0] if field.ndim == 2 else values
+
+
+def to_atlas(points: Floats, maps: Maps) -> tuple[Doubles, Doubles]:
+    """Pixels [k, 2] of an image to atlas positions [k, 2] and their confidence [k]."""
+    at = np.asarray(maps.frame.to_frame(np.asarray(points, np.float64)))
+    confidence = np.clip(interpolate(maps.backward_confidence, at), 0, 1)
+    return interpolate(maps.backward, at), confidence
+
+
+def from_atlas(places: Floats, maps: Maps) -> tuple[Doubles, Doubles]:
+    """Atlas positions [k, 2] to pixels [k, 2] of an image and their confidence [k]."""
+    xy, confidence = from_atlas_to_many(places, ForwardMaps.of(maps))
+    return xy[0], confidence[0]
+
+
+def from_atlas_to_many(places: Floats, maps: ForwardMaps) -> tuple[Doubles, Doubles]:
+    """Atlas positions [k, 2] to pixels [n, k, 2] of n images and their confidence [n, k].
+
+    It is 0 off the atlas, which reaches a cell beyond its border.
+    """
+    at = np.asarray(places, np.float64)
+    n, k = len(maps.frames), len(at)
+    if not n:
+        return np.zeros((0, k, 2)), np.zeros((0, k))
+    # The images become channels of one field: a place's neighbours and weights are the same in all of them.
+    layers = np.moveaxis(np.asarray(maps.forward), 0, 2)
+    side = layers.shape[0]
+    xy = interpolate(layers.reshape(side, side, 2 * n), at).reshape(k, n, 2).transpose(1, 0, 2)
+    field = np.moveaxis(np.asarray(maps.confidence), 0, 2)
+    confidence = np.clip(interpolate(field, np.clip(at, -1, 1)).reshape(k, n).T, 0, 1)
+    return xy, np.where((np.abs(at) > reach(side)).any(1), 0.0, confidence)
+
+
+def transfer(points: Floats, source: Maps, target: Maps) -> Transferred:
+    """Where points of one image are in another.
+
+    Args:
+        points: [k, 2], pixels of the source's original image.
+        source, target: maps of two images of the same cluster.
+
+    Returns:
+        A counterpart for every point, the sure and the unsure: confidence is the geometric mean of that of
+        the two steps, and a point counts as visible if it lies on the target with confidence enough.
+
+    Raises:
+        CongealError: if a point lies outside the source image, or is not a number.
+    """
+    found = transfer_to_many(points, source, ForwardMaps.of(target))
+    return Transferred(found.xy[0], found.confidence[0], found.visible[0])
+
+
+def transfer_to_many(points: Floats, source: Maps, targets: ForwardMaps) -> Transferred:
+    """`transfer` of points [k, 2] to n images at once: xy [n, k, 2], confidence and visible [n, k]."""
+    points = checked_points(points, source.frame)
+    places, there = to_atlas(points, source)
+    return seen_from_atlas(places, there, targets)
+
+
+def seen_from_atlas(places: Floats, sure: Floats, targets: ForwardMaps) -> Transferred:
+    """Atlas positions [k, 2], known with confidence ``sure`` [k], in n images: [n, k, 2], [n, k], [n, k]."""
+    xy, back = from_atlas_to_many(places, targets)
+    on_image = np.zeros(back.shape, bool)
+    for row, (frame, at) in enumerate(zip(targets.frames, xy, strict=True)):
+        on_image[row] = frame.inside(at)
+    confidence = np.where(on_image, np.sqrt(np.asarray(sure) * back), 0.0)
+    return Transferred(xy, confidence, on_image & (confidence >= VISIBLE))
+
+
+def checked_points(points: Floats, frame: Frame, where: str = "the source image") -> Doubles:
+    """Points as float64 [k, 2]; CongealError for another shape or for one that does not lie on the image."""
+    given: Doubles = np.asarray(points, np.float64)
+    if given.ndim != 2 or given.shape[1] != 2:
+        raise CongealError(f"points have the shape [k, 2], not {list(given.shape)}")
+    inside = np.asarray(frame.inside(given), bool)
+    if not inside.all():
+        first = int(np.flatnonzero(~inside)[0])
+        x, y = given[first]
+        raise CongealError(
+            f"point {first} at ({x:g}, {y:g}) lies outside {where} of {frame.width} x {frame.height} pixels"
+        )
+    return given

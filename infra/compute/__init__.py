@@ -1,0 +1,1 @@
+"""The engine that runs units of work: Dask, or a loop."""

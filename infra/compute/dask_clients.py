@@ -1,0 +1,179 @@
+"""Dask clients: of a cluster on this machine, and of a scheduler that is there already."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from congeal_floors import own
+from infra.errors import UserError
+
+_CONNECT = 30
+
+_CONFIG = {
+    # A worker whose memory torch holds would be paused, and its run would hang; only the limit stays.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    # A unit may hold the interpreter for minutes.
+    "distributed.scheduler.worker-ttl": None,
+    "distributed.admin.tick.limit": "1h",
+    # On a busy machine a worker that died may need a minute to come back; after the 15 s that Dask allows it
+    # would be given up for good, and a run that has lost its last one would wait for ever.
+    "distributed.deploy.lost-worker-timeout": "1h",
+    # Each death is told at once; infra.compute.engine counts them.
+    "distributed.scheduler.allowed-failures": 0,
+    "distributed.comm.timeouts.connect": "60s",
+    "distributed.comm.timeouts.tcp": "120s",
+    "distributed.nanny.pre-spawn-environ": {
+        # One thread of numeric libraries a worker, until a unit asks for more.
+        "OMP_NUM_THREADS": 1,
+        "MKL_NUM_THREADS": 1,
+        "OPENBLAS_NUM_THREADS": 1,
+        # Threads of a unit that wait for each other spin for a while first. On a machine that is busy with
+        # other work they spin away the time of the one they wait for: beside two other processes on two cores
+        # 12 images took 18 s to align, and 4 s with so short a spin, which costs next to nothing otherwise.
+        "GOMP_SPINCOUNT": 1000,
+        # A backbone frees and takes the same hundred megabytes at every layer. If they go back to the system
+        # each time, as Dask's own settings have it, the page faults (82,000 an image, none with these) cost
+        # half as much again as the computing.
+        "MALLOC_ARENA_MAX": 1,
+        "MALLOC_MMAP_MAX_": 0,
+        "MALLOC_TRIM_THRESHOLD_": 2**34,
+        "MALLOC_TOP_PAD_": 2**26,
+    },
+}
+
+
+def cores() -> int:
+    """Processor cores that this process may use, limits of containers included."""
+    from dask.system import CPU_COUNT
+
+    return int(CPU_COUNT)
+
+
+@contextmanager
+def remote_client(address: str) -> Iterator[Any]:
+    """A client of the scheduler at ``address``, which must have workers."""
+    distributed: Any = importlib.import_module("distributed")
+    try:
+        client = distributed.Client(address, timeout=_CONNECT, set_as_default=False)
+    except (OSError, ValueError) as fault:
+        raise UserError(f"No Dask scheduler answers at {address}: check engine.address.") from fault
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=_CONNECT)
+        except TimeoutError as fault:
+            raise UserError(f"The Dask scheduler at {address} has no workers: start some.") from fault
+        require_congeal(client, address)
+        yield client
+
+
+@contextmanager
+def local_client(workers: int, memory: str, gpu_slots: bool) -> Iterator[Any]:
+    """A client of a new cluster of ``workers`` processes with one thread each, gone at the end of the block.
+
+    memory: limit of a worker, "auto" for its share of the machine's. gpu_slots: each GPU becomes the
+    resource "GPU" of one worker.
+    """
+    dask: Any = importlib.import_module("dask")
+    distributed: Any = importlib.import_module("distributed")
+    devices = _devices() if gpu_slots else []
+    scratch = tempfile.mkdtemp(prefix="congeal-engine-")
+    place = {"host": "127.0.0.1", "protocol": "tcp://", "dashboard": False}
+    options = place | {
+        "nthreads": 1,
+        "memory_limit": _memory_limit(memory, workers),
+        "local_directory": scratch,
+        "silence_logs": logging.CRITICAL,
+        "preload": ["congeal_floors.worker"],
+    }
+    log = logging.getLogger("distributed.scheduler")
+    log.addFilter(_worth_saying)
+    try:
+        with (
+            dask.config.set(_CONFIG),
+            distributed.SpecCluster(
+                workers={
+                    number: {"cls": distributed.Nanny, "options": options | _slot(devices, number)}
+                    for number in range(workers)
+                },
+                scheduler={
+                    "cls": distributed.Scheduler,
+                    "options": place | {"port": 0, "dashboard_address": "127.0.0.1:0"},
+                },
+                silence_logs=logging.CRITICAL,
+            ) as cluster,
+            distributed.Client(cluster, set_as_default=False) as client,
+        ):
+            # The scheduler, which runs in this process, times the garbage collector in a callback. A Ctrl-C
+            # that comes just then would be printed and forgotten.
+            importlib.import_module("distributed.gc").disable_gc_diagnosis(force=True)
+            yield client
+    finally:
+        log.removeFilter(_worth_saying)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _worth_saying(record: logging.LogRecord) -> bool:
+    """False for the scheduler's complaint that a client who cancelled its work has gone without an answer.
+
+    After a Ctrl-C it comes when the two cross, as CRITICAL and with a traceback.
+    """
+    return not record.getMessage().startswith("Closed comm")
+
+
+def require_congeal(client: Any, address: str) -> None:
+    """Scheduler and workers are started by others; each must have Congeal, and nobody else's floors."""
+    try:
+        client.run_on_scheduler(own)
+        client.run(own)
+    except OSError:
+        raise
+    except Exception as fault:  # what does not survive the way back comes as an Exception with its text
+        if isinstance(fault, ImportError) and not isinstance(fault, ModuleNotFoundError):
+            raise UserError(f"A process of the Dask cluster at {address} cannot be used: {fault}") from fault
+        raise UserError(
+            f"The Dask scheduler at {address} or one of its workers cannot import Congeal ({fault}): "
+            "install there what is installed here."
+        ) from fault
+
+
+def _memory_limit(limit: str, workers: int) -> int:
+    if limit == "auto":
+        system: Any = importlib.import_module("distributed.system")
+        return int(system.MEMORY_LIMIT) // workers
+    from dask.utils import parse_bytes
+
+    try:
+        return int(parse_bytes(limit))
+    except ValueError as fault:
+        raise UserError(f"The setting engine.memory cannot be {limit!r}: write 4GiB or auto.") from fault
+
+
+def _devices() -> list[str]:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        devices = [device.strip() for device in visible.split(",") if device.strip()]
+    else:
+        import torch
+
+        devices = [str(number) for number in range(torch.cuda.device_count())]
+    if not devices:
+        raise UserError("engine.gpu_slots is true, but there is no GPU on this machine: set it to false.")
+    return devices
+
+
+def _slot(devices: list[str], number: int) -> dict[str, Any]:
+    """One GPU for each of the first workers, none for the others."""
+    if not devices:
+        return {}
+    if number >= len(devices):
+        return {"env": {"CUDA_VISIBLE_DEVICES": ""}}
+    return {"env": {"CUDA_VISIBLE_DEVICES": devices[number]}, "resources": {"GPU": 1}}

@@ -1,0 +1,1 @@
+"""What is done: committed units, published versions, and who is at work."""

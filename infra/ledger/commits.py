@@ -1,0 +1,235 @@
+"""Units of work and their markers: what is done, with what outputs. Nothing else is the ledger.
+
+Outputs lie in a folder named by their own content, and the marker, written last and only if absent, names the
+folder that counts; so runs at once cannot mix, and a run that was killed leaves nothing that anyone reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from infra.errors import DamagedError, MissingError, UserError
+from infra.ledger.provenance import Provenance
+from infra.storage.location import Location
+from infra.threads import in_threads
+
+LAYOUT = 1
+MARKER = "_commit.json"
+_THREADS = 16
+P = TypeVar("P")
+R = TypeVar("R")
+
+
+def digest(*parts: Any, length: int = 32) -> str:
+    """``length`` hex digits (even, at most 128) of blake2b over ``parts`` as canonical JSON.
+
+    Parts are JSON values, also nested; a tuple counts as a list. Numbers that are equal but of different
+    types (1, 1.0) differ. Raises ``TypeError`` for anything else and ``ValueError`` for NaN.
+    """
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=length // 2).hexdigest()
+
+
+class Frozen(BaseModel):
+    """A stored record."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class OutputFile(Frozen):
+    """Size in bytes and hex SHA-256 of one output."""
+
+    bytes: int
+    sha256: str
+
+
+class Marker(Frozen):
+    """Proof that a unit is done. outputs: by path relative to the content folder.
+
+    record: small facts that later stages need, the same in every run. From ``code_version`` on: how it was
+    made, which differs from run to run; started: UTC; seconds, timings: wall time.
+    """
+
+    layout: int
+    stage: str
+    stage_version: int
+    scope: str
+    unit: str
+    content: str
+    outputs: dict[str, OutputFile]
+    record: dict[str, Any]
+    code_version: str
+    host: str
+    python: str
+    platform: str
+    started: str
+    seconds: float
+    timings: dict[str, float]
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True)
+class UnitAddress:
+    """Where a unit of work lies."""
+
+    destination: Location
+    stage: str
+    stage_version: int
+    scope: str
+    unit: str
+
+    @property
+    def folder(self) -> Location:
+        """The folder of the unit's marker and outputs."""
+        return _unit_folder(self.destination, self.stage, self.scope, self.unit)
+
+    def marker(self) -> Marker | None:
+        """The unit's marker; None if it is not done; ``DamagedError`` if it is not what was written."""
+        marker = _read_marker(self.folder / MARKER, self.stage, self.scope, self.unit)
+        if marker is not None and marker.stage_version != self.stage_version:
+            raise _damaged(self.folder / MARKER, f"it is of version {marker.stage_version} of its stage")
+        return marker
+
+
+def commit_unit(
+    address: UnitAddress, outputs: Mapping[str, bytes], record: Mapping[str, Any], provenance: Provenance
+) -> Marker:
+    """Write ``outputs`` (relative path → bytes), then the marker; the marker that counts is returned.
+
+    If another run was first, that is its marker, and what this one wrote is removed unless it is the same.
+    """
+    files = {
+        path: OutputFile(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+        for path, data in sorted(outputs.items())
+    }
+    marker = Marker(
+        layout=LAYOUT,
+        stage=address.stage,
+        stage_version=address.stage_version,
+        scope=address.scope,
+        unit=address.unit,
+        content=_content(files),
+        outputs=files,
+        record=dict(record),
+        **vars(provenance),
+    )
+    folder = address.folder / marker.content
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for _ in pool.map(lambda path: (folder / path).write_bytes(outputs[path]), files):
+            pass
+    text = _encoded(marker)
+    place = address.folder / MARKER
+    if place.put_if_absent(text):
+        return marker
+    try:
+        first = address.marker()
+    except DamagedError:
+        first = None
+    if first is None:
+        place.write_bytes(text)
+        return marker
+    if first.content != marker.content:
+        folder.delete()
+    return first
+
+
+def outputs_location(place: UnitAddress | Location, marker: Marker) -> Location:
+    """The folder of the outputs that ``marker`` names; ``place``: the unit's address or the destination."""
+    destination = place.destination if isinstance(place, UnitAddress) else place
+    return _unit_folder(destination, marker.stage, marker.scope, marker.unit) / marker.content
+
+
+def find_marker(destination: Location, stage: str, unit_path: str) -> Marker | None:
+    """The marker of ``"scope/unit"``; None if it is not done."""
+    scope, _, unit = unit_path.partition("/")
+    return _read_marker(_unit_folder(destination, stage, scope, unit) / MARKER, stage, scope, unit)
+
+
+def committed(
+    destination: Location,
+    stage: str,
+    scope: str,
+    on_damage: Callable[[DamagedError], None] | None = None,
+) -> Iterator[Marker]:
+    """All markers of a scope, sorted by unit. A damaged one goes to ``on_damage``, else it is raised."""
+    folder = destination / f"stages/{stage}/{scope}"
+
+    def read(unit: str) -> Marker | DamagedError | None:
+        try:
+            return _read_marker(folder / unit / MARKER, stage, scope, unit)
+        except DamagedError as damage:
+            return damage
+
+    for found in in_threads(read, folder.children()):
+        if isinstance(found, Marker):
+            yield found
+        elif found is not None:
+            if on_damage is None:
+                raise found
+            on_damage(found)
+
+
+def check_unit(destination: Location, marker: Marker, deep: bool = False) -> list[str]:
+    """What is wrong with a unit's outputs, a sentence each: missing, another size, (deep) other bytes."""
+    folder = outputs_location(destination, marker)
+
+    def fault(path: str) -> str | None:
+        place, expected = folder / path, marker.outputs[path]
+        try:
+            size = place.size()
+        except MissingError:
+            return f"{place} is missing."
+        if size != expected.bytes:
+            return f"{place} has {size} bytes instead of {expected.bytes}."
+        if deep and hashlib.sha256(place.read_bytes()).hexdigest() != expected.sha256:
+            return f"{place} has other bytes than were written (SHA-256 differs)."
+        return None
+
+    faults = [found for found in in_threads(fault, sorted(marker.outputs)) if found]
+    if marker.content != _content(marker.outputs):
+        faults.append(f"{folder} is not named by the digest of its outputs.")
+    return faults
+
+
+def newer(place: Location, layout: int) -> UserError:
+    """The error for something that a newer congeal wrote."""
+    return UserError(f"{place} was written by a newer congeal (layout {layout}): upgrade congeal to read it.")
+
+
+def _unit_folder(destination: Location, stage: str, scope: str, unit: str) -> Location:
+    return destination / f"stages/{stage}/{scope}/{unit}"
+
+
+def _content(files: Mapping[str, OutputFile]) -> str:
+    return digest(sorted((path, file.sha256) for path, file in files.items()), length=16)
+
+
+def _encoded(record: Frozen) -> bytes:
+    return json.dumps(record.model_dump(mode="json"), indent=1, sort_keys=True).encode() + b"\n"
+
+
+def _read_marker(place: Location, stage: str, scope: str, unit: str) -> Marker | None:
+    try:
+        data = place.read_bytes()
+    except MissingError:
+        return None
+    try:
+        marker = Marker.model_validate_json(data)
+    except ValidationError as fault:
+        raise _damaged(place, "it is not the record that was written") from fault
+    if marker.layout > LAYOUT:
+        raise newer(place, marker.layout)
+    if (marker.stage, marker.scope, marker.unit) != (stage, scope, unit):
+        raise _damaged(place, f"it names the unit {marker.stage}/{marker.scope}/{marker.unit}")
+    return marker
+
+
+def _damaged(place: Location, what: str) -> DamagedError:
+    return DamagedError(f"The marker {place} is damaged, {what}: delete it and run again.")

@@ -1,0 +1,197 @@
+"""What readers see: versions of a destination, and the one small pointer to the current one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+from pydantic import ValidationError
+
+from infra.errors import DamagedError, MissingError, StorageError, UserError
+from infra.ledger.commits import LAYOUT, Frozen, digest, newer
+from infra.storage.conditional_writes import require_conditional_puts
+from infra.storage.location import Location
+
+NAME = "congeal.json"  # what makes a folder a destination
+SEARCHED = 10_000  # objects of a folder that is to become one
+
+
+class Publication(Frozen):
+    """One published state. number: 1, 2, …, given by ``publish``. units: stage → "scope/unit" of each.
+
+    run_key: digest of all that the results depend on. counts: for summaries. created: UTC, ISO 8601.
+    """
+
+    layout: int = LAYOUT
+    number: int = 0
+    run_key: str
+    source: str
+    settings: dict[str, Any]
+    backbone: str
+    weights_fingerprint: str
+    units: dict[str, list[str]]
+    counts: dict[str, int]
+    created: str
+    code_version: str
+
+
+def claim(destination: Location, *, single_writer: bool = False) -> None:
+    """Mark ``destination`` as one of congeal's.
+
+    Raises ``UserError`` if a newer congeal has written to it, if it lies in another destination or has one in
+    it, or if its store does not keep conditional puts and the user has not promised a ``single_writer``.
+    """
+    if not check_layout(destination):
+        _require_apart(destination)
+    if not single_writer:
+        require_conditional_puts(destination)
+    if not (destination / NAME).put_if_absent(_encoded({"layout": LAYOUT})):
+        check_layout(destination)
+
+
+def check_layout(destination: Location) -> bool:
+    """True if ``destination`` is one of congeal's; ``UserError`` if a newer congeal has written to it."""
+    place = destination / NAME
+    try:
+        layout = int(json.loads(place.read_bytes())["layout"])
+    except MissingError:
+        return False
+    except (ValueError, KeyError, TypeError) as fault:
+        raise DamagedError(f'{place} is damaged: write {{"layout": {LAYOUT}}} into it.') from fault
+    if layout > LAYOUT:
+        raise newer(place, layout)
+    return True
+
+
+def is_destination(place: Location, folder: str = "") -> bool:
+    """True if ``folder`` of ``place`` is one of congeal's, of whatever version; False if nobody can tell."""
+    try:
+        return check_layout(place / folder if folder else place)
+    except (StorageError, DamagedError):
+        return False
+    except UserError:
+        return True
+
+
+def _require_apart(destination: Location) -> None:
+    """Raise ``UserError`` for a new destination that lies in another one or around another one."""
+    for outer in destination.above:
+        if is_destination(outer):
+            raise UserError(
+                f"The destination {destination} lies inside the destination {outer}: choose one beside it."
+            )
+    # What is new is empty, or nearly; a large folder of other things is not searched to its end.
+    for item in islice(destination.objects(follow_links=False), SEARCHED):
+        folder, _, name = item.path.rpartition("/")
+        if name == NAME and is_destination(destination, folder):
+            raise UserError(
+                f"The destination {destination} contains the destination {destination / folder}: choose one "
+                "beside it."
+            )
+
+
+def publish(
+    destination: Location,
+    publication: Publication,
+    before: Callable[[Publication, str], None] | None = None,
+) -> str:
+    """Write ``publication`` under the next number and point to it; the version's file name is returned.
+
+    before: called with the numbered publication and that name, before it is pointed to.
+    """
+    names = versions(destination)
+    number = 1 + (int(names[-1].partition("-")[0]) if names else 0)
+    publication = publication.model_copy(update={"number": number})
+    content = publication.model_dump(mode="json")
+    name = f"{number:05d}-{digest(content, length=8)}.json"
+    # Nobody else writes under a name that is made of the content, and with many units it can be large.
+    (destination / "published/versions" / name).write_bytes(_encoded(content))
+    if before is not None:
+        before(publication, name)
+    (destination / "published/current.json").write_bytes(_encoded({"version": name}))
+    return name
+
+
+def published(destination: Location, version: str | None = None) -> Publication | None:
+    """The current publication, or ``version``: its file name, with or without ending, or its number.
+
+    None if nothing has been published. Raises ``UserError`` for a version that does not exist or was pruned.
+    """
+    if version is None:
+        name = _current(destination)
+        if name is None:
+            return None
+    else:
+        name = _named(destination, version)
+    place = destination / "published/versions" / name
+    try:
+        content = json.loads(place.read_bytes())
+        if content["layout"] > LAYOUT:
+            raise newer(place, content["layout"])
+        return Publication.model_validate(content)
+    except MissingError as fault:
+        if version is not None:
+            raise _pruned(destination, version, versions(destination)) from fault
+        raise DamagedError(f"The publication {place} is missing: run congeal again.") from fault
+    except (ValidationError, ValueError, KeyError, TypeError) as fault:
+        raise DamagedError(f"The publication {place} is damaged: run congeal again.") from fault
+
+
+def versions(destination: Location) -> list[str]:
+    """File names of all publications, oldest first."""
+    names = (destination / "published/versions").children()
+    return [name for name in names if name.endswith(".json") and name.partition("-")[0].isdigit()]
+
+
+def current_name(destination: Location) -> str | None:
+    """File name of the current publication; None if nothing has been published."""
+    return _current(destination)
+
+
+def withdraw(destination: Location, name: str) -> None:
+    """Remove a publication, not its units. Raises ``ValueError`` for the current one."""
+    if name == _current(destination):
+        raise ValueError(f"{name} is the current publication")
+    (destination / "published/versions" / name).delete()
+
+
+def _current(destination: Location) -> str | None:
+    place = destination / "published/current.json"
+    try:
+        name = json.loads(place.read_bytes())["version"]
+    except MissingError:
+        return None
+    except (ValueError, KeyError, TypeError) as fault:
+        raise DamagedError(f"The pointer {place} is damaged: run congeal again.") from fault
+    return str(name)
+
+
+def _named(destination: Location, version: str) -> str:
+    names = versions(destination)
+    for name in names:
+        number = name.partition("-")[0]
+        if version in (name, name.removesuffix(".json")):
+            return name
+        if version.isdigit() and int(version) == int(number):
+            return name
+    # Numbers are given one after the other, so one below the newest that is not there has been.
+    number = version.partition("-")[0]
+    if names and number.isdigit() and 0 < int(number) < int(names[-1].partition("-")[0]):
+        same = [name for name in names if int(name.partition("-")[0]) == int(number)]
+        if not same:
+            raise _pruned(destination, version, names)
+    raise UserError(f"{destination} has no version {version}: {_kept(names)}.")
+
+
+def _pruned(destination: Location, version: str, names: list[str]) -> UserError:
+    return UserError(f"Version {version} of {destination} was pruned: {_kept(names)}.")
+
+
+def _kept(names: list[str]) -> str:
+    return f"the newest are {', '.join(name.removesuffix('.json') for name in names[-5:]) or 'none'}"
+
+
+def _encoded(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, indent=1, sort_keys=True).encode() + b"\n"

@@ -1,0 +1,127 @@
+"""Local and network file systems, with the atomic operations that the commits stand on."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from io import BufferedReader
+from pathlib import Path
+
+from infra.storage.folder_listing import PARTIAL, ObjectInfo, OnSkip, Skipped, walk
+from infra.storage.storage_errors import attempt
+
+__all__ = ["FileStore", "ObjectInfo", "Skipped"]
+
+
+class FileStore:
+    """Absolute POSIX paths. What it raises is raw ``OSError``."""
+
+    def kind(self, path: str) -> str | None:
+        """Whether it is an "object", "folder", or None for nothing."""
+        try:
+            mode = Path(path).stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return "folder" if stat.S_ISDIR(mode) else "object"
+
+    def size(self, path: str) -> int:
+        """Bytes of the object."""
+        return Path(path).stat().st_size
+
+    def modified(self, path: str) -> datetime | None:
+        """When the object was changed, UTC."""
+        return datetime.fromtimestamp(Path(path).stat().st_mtime, UTC)
+
+    def read(self, path: str) -> bytes:
+        """The whole object."""
+        return Path(path).read_bytes()
+
+    def open(self, path: str) -> BufferedReader:
+        """A seekable file."""
+        return Path(path).open("rb")
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write or replace the object, whole."""
+        partial = _write_partial(Path(path).parent, data)
+        try:
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Write the object unless there is one; True if written."""
+        return attempt(lambda: self._create(path, data))
+
+    def _create(self, path: str, data: bytes) -> bool:
+        if os.path.lexists(path):
+            return False
+        partial = _write_partial(Path(path).parent, data)
+        try:
+            # A hard link appears whole or not at all, and only one writer gets the name.
+            Path(path).hardlink_to(partial)
+        except FileExistsError:
+            return False
+        except OSError as fault:
+            if fault.errno in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+                raise OSError(errno.ENOSYS, "its file system has no hard links") from fault
+            raise
+        finally:
+            partial.unlink(missing_ok=True)
+        _sync_folder(Path(path).parent)
+        return True
+
+    def objects(
+        self, path: str, on_skip: OnSkip | None = None, follow_links: bool = True
+    ) -> Iterator[ObjectInfo]:
+        """Every object below, streamed; see ``infra.storage.folder_listing.walk``."""
+        return walk(path, on_skip, follow_links)
+
+    def children(self, path: str) -> list[str]:
+        """Names one level down."""
+        try:
+            entries = attempt(lambda: list(Path(path).iterdir()))
+            return [entry.name for entry in entries if not PARTIAL.match(entry.name)]
+        except FileNotFoundError:
+            return []
+
+    def delete(self, path: str) -> None:
+        """Remove the object and everything below."""
+        attempt(lambda: self._delete(Path(path)))
+
+    def _delete(self, place: Path) -> None:
+        try:
+            if place.is_dir() and not place.is_symlink():
+                shutil.rmtree(place)
+            else:
+                place.unlink()
+        except FileNotFoundError:
+            return
+
+
+def _write_partial(folder: Path, data: bytes) -> Path:
+    """Write ``data`` to a new file with a passing name, on disk when this returns."""
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f".{secrets.token_hex(8)}.partial"
+    try:
+        with partial.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return partial
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

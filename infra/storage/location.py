@@ -1,0 +1,297 @@
+"""The storage seam: one ``Location`` for local paths, S3 and every other fsspec URL."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+
+from infra.errors import StorageError
+from infra.storage.local_files import FileStore, ObjectInfo, Skipped
+from infra.storage.object_store import FsspecStore, S3Store, Store
+from infra.storage.retrying_reads import arrow_filesystem, asynchronous, retrying_file
+from infra.storage.storage_errors import attempt, translated
+
+if TYPE_CHECKING:
+    import zarr.abc.store
+
+    from infra.settings import StorageSettings
+
+__all__ = ["Location", "ObjectInfo", "Skipped"]
+
+# Untyped: what is used of it is small and stays in this module.
+fsspec: Any = importlib.import_module("fsspec")
+
+# Bytes of the most that is written only if absent. Beyond 100 MiB the S3 client sends parts, and stores that
+# keep the condition for a whole object (Ceph, for one) ignore it when parts are put together.
+LARGEST_CONDITIONAL = 64 * 2**20
+_ALIASES = {"local": "file", "s3a": "s3"}
+# These take no storage options: settings that are meant for an object store do not fit them.
+_WITHOUT_OPTIONS = {"file", "memory", "http", "https"}
+
+
+@dataclass(frozen=True)
+class Location:
+    """A place in a store: an object, or a prefix under which objects lie. Picklable.
+
+    url: protocol and path, without trailing slash. options: how to reach the store, secrets included; they
+    take no part in equality and never show in ``repr``.
+    """
+
+    url: str
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, text: str | os.PathLike[str], settings: StorageSettings | None = None) -> Location:
+        """Read a plain path or an fsspec URL.
+
+        Raises ``StorageError`` for an unknown protocol or a URL without a bucket. Credentials that are not in
+        ``settings`` are found by the store's own client (AWS_ACCESS_KEY_ID, AWS_PROFILE, instance roles, …).
+        """
+        text = os.fspath(text)
+        protocol, mark, path = text.partition("://")
+        protocol = _ALIASES.get(protocol.lower(), protocol.lower())
+        if not text.strip() or "\0" in text:
+            raise StorageError(f"{text!r} is no place: give a path or a URL such as s3://bucket/prefix.")
+        if not mark:
+            return cls("file://" + os.path.normpath(Path(text).expanduser().absolute()))
+        if protocol == "file":
+            return cls("file://" + os.path.normpath("/" + path.removeprefix("localhost").lstrip("/")))
+        with translated("read", text):
+            _check_protocol(protocol)
+        path = path.strip("/") if protocol == "memory" else path.rstrip("/")
+        if not path or (protocol == "s3" and path.startswith("/")):
+            raise StorageError(f"{text} names no place: write it as {protocol}://name/prefix.")
+        return cls(f"{protocol}://{path}", _options(protocol, settings))
+
+    def __str__(self) -> str:
+        return self.url
+
+    def __truediv__(self, part: str) -> Location:
+        """The place ``part`` (one or more names) below this one; ``StorageError`` if that leads outside."""
+        if "\\" in part or "\0" in part or any(name in ("", ".", "..") for name in part.split("/")):
+            raise StorageError(f"The name {part!r} cannot be used below {self.url}: rename it.")
+        return Location(f"{self.url}/{part}", self.options)
+
+    @property
+    def protocol(self) -> str:
+        """``file``, ``s3``, ``memory``, …"""
+        return self.url.partition("://")[0]
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.url.rstrip("/").rsplit("/", 1)[-1]
+
+    @property
+    def above(self) -> list[Location]:
+        """The places that this one lies in, from the next to the outermost; links are followed, too."""
+        local = self.local_path()
+        if local is not None:
+            folders = [*local.parents, *local.resolve().parents]
+            return [Location(f"file://{folder}") for folder in dict.fromkeys(folders)]
+        *outer, _ = self._path.split("/")
+        names = ["/".join(outer[:count]) for count in range(len(outer), 0, -1)]
+        return [Location(f"{self.protocol}://{name}", self.options) for name in names]
+
+    @property
+    def shared(self) -> bool:
+        """False if only this process can see the place (``memory://``)."""
+        return self.protocol != "memory"
+
+    def contains(self, other: Location) -> bool:
+        """True if ``other`` is this place or lies below it, by its name or where symbolic links lead."""
+        mine, its = self.local_path(), other.local_path()
+        if mine is not None and its is not None and its.resolve().is_relative_to(mine.resolve()):
+            return True
+        return f"{other.url}/".startswith(f"{self.url}/")
+
+    def local_path(self) -> Path | None:
+        """The path of a ``file://`` location, else None."""
+        return Path(self._path) if self.protocol == "file" else None
+
+    def exists(self) -> bool:
+        """True if there is an object or a folder here."""
+        return self._kind() is not None
+
+    def is_object(self) -> bool:
+        """True if there is an object here, and not a folder."""
+        return self._kind() == "object"
+
+    def is_prefix(self) -> bool:
+        """True if something lies under this place."""
+        return next(self.objects(), None) is not None
+
+    def size(self) -> int:
+        """The object's size in bytes."""
+        with translated("read", self.url):
+            return attempt(lambda: self._store.size(self._path))
+
+    def modified(self) -> datetime | None:
+        """When the object was last changed, UTC, by the store's clock; None where it does not say."""
+        with translated("read", self.url):
+            return attempt(lambda: self._store.modified(self._path))
+
+    def read_bytes(self) -> bytes:
+        """The whole object."""
+        with translated("read", self.url):
+            return attempt(lambda: self._store.read(self._path))
+
+    def open(self, mode: str = "rb") -> IO[bytes]:
+        """A seekable file for reading; writing goes through ``write_bytes``, which is atomic."""
+        if mode != "rb":
+            raise ValueError(f"mode {mode!r}: a location opens for reading only ('rb')")
+        with translated("read", self.url):
+            file = attempt(lambda: self._store.open(self._path))
+        return file if self.protocol in ("file", "memory") else retrying_file(file)
+
+    def write_bytes(self, data: bytes) -> None:
+        """Write or replace the object; a reader sees the old or the new bytes, never a part."""
+        with translated("write", self.url):
+            attempt(lambda: self._store.write(self._path, data))
+
+    def put_if_absent(self, data: bytes) -> bool:
+        """Write the object unless there is one; True if this call wrote it.
+
+        Atomic, also among hosts, where the store keeps conditional puts (see
+        ``infra.storage.conditional_writes``). For what is small: raises ``StorageError`` above
+        ``LARGEST_CONDITIONAL`` bytes.
+        """
+        if len(data) > LARGEST_CONDITIONAL:
+            raise StorageError(
+                f"{self.url} is too large ({len(data):,} bytes) to be written only if it is absent: "
+                f"at most {LARGEST_CONDITIONAL:,} can be; divide the collection over several destinations."
+            )
+        with translated("write", self.url):
+            return self._store.create(self._path, data)
+
+    def objects(
+        self, on_skip: Callable[[Skipped], None] | None = None, follow_links: bool = True
+    ) -> Iterator[ObjectInfo]:
+        """Every object below, in no order, streamed: memory does not grow with their number.
+
+        Nothing there yields nothing. What is left out goes to ``on_skip`` with the reason: a folder below
+        this place that may not be listed, a link that leads nowhere, a pipe. follow_links: whether links to
+        files and folders on a disk are followed, each real folder once; else they are left out, too.
+        """
+        with translated("list", self.url):
+            yield from self._store.objects(self._path, on_skip, follow_links)
+
+    def children(self) -> list[str]:
+        """The names one level down, sorted; empty if nothing is there."""
+        with translated("list", self.url):
+            return sorted(self._store.children(self._path))
+
+    def delete(self) -> None:
+        """Remove the object, or everything below; nothing there is no error."""
+        with translated("delete", self.url):
+            self._store.delete(self._path)
+
+    def zarr_store(self, read_only: bool = True) -> zarr.abc.store.Store:
+        """A Zarr store rooted here."""
+        import zarr.storage
+
+        if self.protocol == "file":
+            return zarr.storage.LocalStore(self._path, read_only=read_only)
+        with translated("read", self.url):
+            filesystem = _filesystem(self.protocol, self.options)
+        return zarr.storage.FsspecStore(
+            asynchronous(filesystem),
+            read_only=read_only,
+            path=filesystem._strip_protocol(self.url),
+        )
+
+    def arrow_filesystem(self) -> tuple[Any, str]:
+        """A ``pyarrow.fs.FileSystem`` and the path of this place in it."""
+        arrow: Any = importlib.import_module("pyarrow.fs")
+        if self.protocol == "file":
+            return arrow.LocalFileSystem(), self._path
+        with translated("read", self.url):
+            return arrow_filesystem(_filesystem(self.protocol, self.options)), self._path
+
+    def _kind(self) -> str | None:
+        with translated("read", self.url):
+            return attempt(lambda: self._store.kind(self._path))
+
+    @property
+    def _path(self) -> str:
+        if self.protocol in ("http", "https"):
+            return self.url
+        return self.url.partition("://")[2]
+
+    @property
+    def _store(self) -> Store:
+        if self.protocol == "file":
+            return FileStore()
+        filesystem = _filesystem(self.protocol, self.options)
+        return S3Store(filesystem) if self.protocol == "s3" else FsspecStore(filesystem)
+
+
+def _check_protocol(protocol: str) -> None:
+    try:
+        fsspec.get_filesystem_class(protocol)
+    except ValueError as fault:
+        near = difflib.get_close_matches(protocol, fsspec.available_protocols(), n=1)
+        hint = f"did you mean {near[0]}://?" if near else "use file://, s3:// or memory://."
+        raise StorageError(f"There is no protocol {protocol}://: {hint}") from fault
+
+
+def _options(protocol: str, settings: StorageSettings | None) -> dict[str, Any]:
+    if protocol in _WITHOUT_OPTIONS:
+        return {}
+    options: dict[str, Any] = {}
+    if protocol == "s3":
+        # Fixed here, so that a worker elsewhere reaches the same store.
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        options = {"endpoint_url": endpoint, "client_kwargs": {"region_name": region} if region else {}}
+    if settings is None:
+        return options
+    if protocol == "s3":
+        names = {"endpoint_url", "key", "secret", "token"}
+        given = {name: getattr(settings, name) for name in sorted(names)}
+        options |= {name: value for name, value in given.items() if value is not None}
+        options |= {"anon": True} if settings.anonymous else {}
+        options |= {"client_kwargs": {"region_name": settings.region}} if settings.region else {}
+    return options | settings.options
+
+
+_filesystems: dict[str, Any] = {}
+_filesystems_lock = threading.Lock()
+
+
+def _filesystem(protocol: str, options: Mapping[str, Any]) -> Any:
+    """One file system a process for the same options; fsspec's own cache makes one a thread.
+
+    Faults come out at the first failure: the seam repeats.
+    """
+    known = {name: _revealed(value) for name, value in options.items()}
+    key = json.dumps([os.getpid(), protocol, known], sort_keys=True, default=repr)
+    with _filesystems_lock:
+        if key not in _filesystems:
+            _filesystems[key] = _make_filesystem(protocol, known)
+        return _filesystems[key]
+
+
+def _make_filesystem(protocol: str, options: dict[str, Any]) -> Any:
+    if protocol != "s3":
+        return fsspec.filesystem(protocol, skip_instance_cache=True, **options)
+    # Two of three layers of attempts are switched off: botocore's and s3fs's.
+    config = {"retries": {"total_max_attempts": 1}, **options.get("config_kwargs", {})}
+    options = {"use_listings_cache": False, **options, "config_kwargs": config}
+    filesystem = fsspec.filesystem("s3", skip_instance_cache=True, **options)
+    filesystem.retries = 1
+    return filesystem
+
+
+def _revealed(value: Any) -> Any:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value

@@ -1,0 +1,102 @@
+"""What reads past the seam, given the seam's attempts: files, and the file systems of Zarr and Arrow.
+
+The S3 client's own attempts are switched off, since layers of attempts multiply.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import io
+from collections.abc import Callable
+from typing import IO, Any, ParamSpec, TypeVar, cast
+
+from infra.storage.storage_errors import attempt
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_wrapping: Any = importlib.import_module("fsspec.implementations.asyn_wrapper")
+
+
+class _RetryingFile(io.RawIOBase):
+    """A file opened for reading, each of its reads tried again while its fault is transient."""
+
+    def __init__(self, file: Any) -> None:
+        super().__init__()
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def read(self, size: int | None = -1) -> bytes:
+        wanted = -1 if size is None else size
+        return bytes(_again(self._file.read)(wanted))
+
+    def readall(self) -> bytes:
+        return self.read()
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+
+def retrying_file(file: Any) -> IO[bytes]:
+    """``file``, opened for reading, with attempts at each read."""
+    return cast(IO[bytes], _RetryingFile(file))
+
+
+def asynchronous(filesystem: Any) -> Any:
+    """``filesystem`` as Zarr wants it: its methods as coroutines, each with attempts."""
+    # s3fs's own asynchronous form belongs to one event loop and is never closed; this one is.
+    wrapper = _wrapping.AsyncFileSystemWrapper(filesystem, asynchronous=True)
+    for name, method in list(vars(wrapper).items()):
+        plain = getattr(method, "__wrapped__", None)
+        if plain is not None:
+            setattr(wrapper, name, _wrapping.async_wrapper(_again(plain), obj=wrapper))
+    return wrapper
+
+
+def arrow_filesystem(filesystem: Any) -> Any:
+    """``filesystem`` as a ``pyarrow.fs.FileSystem``, with attempts at looking, opening and reading."""
+    arrow: Any = importlib.import_module("pyarrow.fs")
+    native: Any = importlib.import_module("pyarrow")
+
+    class Handler(arrow.FSSpecHandler):  # type: ignore[misc]
+        def get_file_info(self, paths: Any) -> Any:
+            return _again(super().get_file_info)(paths)
+
+        def get_file_info_selector(self, selector: Any) -> Any:
+            return _again(super().get_file_info_selector)(selector)
+
+        def open_input_file(self, path: str) -> Any:
+            file = _again(self.fs.open)(path, mode="rb")
+            return native.PythonFile(_RetryingFile(file), mode="r")
+
+        def open_input_stream(self, path: str) -> Any:
+            return self.open_input_file(path)
+
+    return arrow.PyFileSystem(Handler(filesystem))
+
+
+def _again(function: Callable[P, R]) -> Callable[P, R]:
+    @functools.wraps(function)
+    def retried(*args: P.args, **kwargs: P.kwargs) -> R:
+        return attempt(lambda: function(*args, **kwargs))
+
+    return retried

@@ -1,0 +1,122 @@
+"""Zarr v3 groups: built in memory as bytes by their one writer, read lazily from any store."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+import zarr.storage
+from zarr.codecs import ZstdCodec
+from zarr.errors import ContainsArrayError
+
+from infra.errors import DamagedError
+from infra.storage.location import Location
+from infra.storage.storage_errors import translated
+
+SMALL = 2**20  # bytes of an array that is read as a whole rather than in parts
+# zarr's own, whatever the user's settings and ZARR_CODEC_PIPELINE__PATH name: others may lay the inner chunks
+# of a shard in the order in which threads finished, and the same arrays must give the same bytes.
+PIPELINE = {
+    "codec_pipeline.path": "zarr.core.codec_pipeline.BatchedCodecPipeline",
+    "codec_pipeline.batch_size": 1,
+}
+_encoding = threading.Lock()
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """One array of a group. dims: a name for each axis. chunks: what is read at once; None: everything.
+
+    fill_value None: NaN for floats, else 0.
+    """
+
+    data: np.ndarray[Any, np.dtype[Any]]
+    dims: Sequence[str]
+    chunks: tuple[int, ...] | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    fill_value: float | None = None
+
+
+def encode_group(
+    arrays: Mapping[str, ArraySpec],
+    attributes: Mapping[str, Any],
+    level: int = 1,
+    within: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, bytes]:
+    """A Zarr v3 group as relative path → bytes; the same arrays give the same bytes.
+
+    arrays: by name, "/" makes nested groups. Every array is one shard (one object, one writer) with inner
+    chunks, or one plain chunk where ``chunks`` is the whole. level: of zstd. within: attributes of nested
+    groups, by name. Attributes must be JSON.
+    """
+    store = zarr.storage.MemoryStore()
+    # zarr's settings are the process's, and put back what they found: one encoding at a time.
+    with _encoding, zarr.config.set(PIPELINE):
+        group = zarr.create_group(store, attributes=dict(attributes), zarr_format=3)
+        for name in sorted(arrays):
+            parent, _, leaf = name.rpartition("/")
+            below = group.require_group(parent) if parent else group
+            _write(below, leaf, arrays[name], level)
+        for name, facts in sorted((within or {}).items()):
+            group.require_group(name).update_attributes(dict(facts))
+    return {path: _contents(store, path) for path in sorted(store._store_dict)}
+
+
+def open_group(location: Location) -> zarr.Group:
+    """The group at ``location``, read only.
+
+    Raises ``MissingError`` if there is nothing and ``DamagedError`` if it is no group.
+    """
+    try:
+        with translated("read", location.url):
+            store = location.zarr_store(read_only=True)
+            return zarr.open_group(store, mode="r", zarr_format=3, use_consolidated=False)
+    except (ContainsArrayError, ValueError, KeyError, TypeError) as fault:
+        raise DamagedError(f"{location} holds no Zarr group: run congeal again to write it anew.") from fault
+
+
+def read_rows(array: zarr.Array[Any], rows: Sequence[int]) -> npt.NDArray[Any]:
+    """Some rows of the first axis, in their order; of a sharded array only their chunks are fetched.
+
+    One by one, since Zarr resolves a list of rows inside a shard element by element (50 ms for two images'
+    features where two reads take 6); an array of one small chunk is read as a whole.
+    """
+    if array.nbytes <= SMALL:
+        return np.take(np.asarray(array[:]), rows, axis=0)
+    return np.stack([np.asarray(array[int(row)]) for row in rows])
+
+
+def _write(group: zarr.Group, name: str, spec: ArraySpec, level: int) -> None:
+    data = np.ascontiguousarray(spec.data)
+    whole = tuple(max(1, size) for size in data.shape)
+    chunks = whole if spec.chunks is None else tuple(map(min, spec.chunks, whole))
+    # A shard holds whole chunks; the last one may reach over the end of the array.
+    shard = tuple(math.ceil(size / chunk) * chunk for size, chunk in zip(whole, chunks, strict=True))
+    fill = spec.fill_value
+    if fill is None:
+        fill = math.nan if np.issubdtype(data.dtype, np.floating) else 0
+    array = group.create_array(
+        name,
+        shape=data.shape,
+        dtype=data.dtype,
+        chunks=chunks,
+        shards=None if shard == chunks else shard,
+        compressors=ZstdCodec(level=level),
+        fill_value=fill,
+        attributes=dict(spec.attributes),
+        dimension_names=list(spec.dims),
+        # A chunk that is all fill value is written too: a missing object always means damage.
+        config={"write_empty_chunks": True},
+    )
+    if data.size:
+        array[...] = data
+
+
+def _contents(store: zarr.storage.MemoryStore, path: str) -> bytes:
+    return store._store_dict[path].to_bytes()

@@ -1,0 +1,92 @@
+"""An atlas that stays as it is while its images come and go, and the frame of one that is solved anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from congeal.settings import Settings
+from infra.ledger.provenance import Stopwatch
+from infra.storage.location import Location
+from tasks.atlases.atlas_files import FIGURES, IMAGES, Stored, as_stored, with_cycle_error
+from tasks.atlases.cluster_members import Member, fit_set
+from tasks.clusters.cluster_roles import NEWCOMER
+
+if TYPE_CHECKING:
+    import torch
+
+    from congeal.alignment.model import Anchor
+
+
+def still_holds(stored: Stored, members: Sequence[Member]) -> bool:
+    """True if an atlas serves these members: those it knows have their roles, all others are newcomers."""
+    from congeal.alignment.model import OK
+
+    roles = {member.image_id: member.role for member in stored.members}
+    return stored.status == OK and all(
+        member.role == roles.get(member.image_id, NEWCOMER) for member in members
+    )
+
+
+def extended(
+    stored: Stored,
+    destination: Location,
+    members: Sequence[Member],
+    settings: Settings,
+    device: torch.device,
+    watch: Stopwatch,
+) -> Stored:
+    """The same atlas for other members: the maps of those it knows as they were, the rest fitted to it.
+
+    An atlas of an earlier version of its stage may have cycle errors of another meaning: all are of the maps.
+    """
+    place = {member.image_id: at for at, member in enumerate(stored.members)}
+    known = [member for member in members if member.image_id in place]
+    rest = [member for member in members if member.image_id not in place]
+    rows = [place[member.image_id] for member in known]
+    images = {name: [stored.images[name][rows]] for name in IMAGES}
+    figures = {name: [stored.figures[name][rows]] for name in FIGURES}
+    for slab, aligned in fit_set(stored.atlas, destination, rest, settings, device, watch):
+        part = as_stored(slab, aligned)
+        for name in IMAGES:
+            images[name].append(part.images[name])
+        for name in FIGURES:
+            figures[name].append(part.figures[name])
+    found = with_cycle_error(
+        replace(
+            stored,
+            members=[*known, *rest],
+            images={name: np.concatenate(parts) for name, parts in images.items()},
+            figures={name: np.concatenate(parts) for name, parts in figures.items()},
+        )
+    )
+    return (
+        found
+        if stored.medoid in {member.image_id for member in known}
+        else replace(found, medoid=_best(found))
+    )
+
+
+def _best(stored: Stored) -> str:
+    """Of the images that fit, the one that the others support most."""
+    standing = stored.images["poses/support"] * (stored.good + 1e-3)
+    return stored.members[int(standing.argmax())].image_id
+
+
+def anchor_of(stored: Stored, members: Sequence[Member]) -> Anchor | None:
+    """The poses that an atlas knows of some images; None if they mean nothing."""
+    from congeal.alignment.model import MEANINGLESS, Anchor
+
+    if stored.status in MEANINGLESS:
+        return None
+    place = {member.image_id: at for at, member in enumerate(stored.members)}
+    rows = np.array([place.get(member.image_id, -1) for member in members])
+    trust = np.where(rows >= 0, (stored.images["poses/support"] * stored.good)[rows], 0)
+    poses = {
+        name: stored.images[f"poses/{name}"][rows]
+        for name in ("mirrored", "rotation", "scale", "translation")
+    }
+    return Anchor(**poses, weight=trust)

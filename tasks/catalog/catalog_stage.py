@@ -1,0 +1,341 @@
+"""The catalog: every object of the source that is called like an image, identified, checked, or refused.
+
+A slice of the listing is a unit; a last unit merges the slices into one table, sorted by uri, and marks the
+duplicates. Images with samples of more than 8 bits are in a second, small table (see
+`tasks.catalog.deep_image_table`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from congeal.results.schema.parquet_files import encode_table
+from congeal.settings import CatalogSettings, Settings
+from infra.errors import StorageError, UserError
+from infra.ledger.commits import Marker, digest, outputs_location
+from infra.storage.location import Location
+from infra.threads import in_threads
+from tasks.catalog.deep_image_table import DEPTHS, DEPTHS_FILE, ToRemake, depths_table
+from tasks.catalog.image_reading import readers_of
+from tasks.catalog.source_listing import Entry, Survey, listing_table
+from tasks.execution import stage_versions as versions
+from tasks.execution.division import KILLED, Division, Items, place_of
+from tasks.execution.duckdb_workspace import load, scalar, stream, workspace
+from tasks.execution.stage_runner import (
+    Run,
+    StageResult,
+    Unit,
+    Work,
+    address,
+    committed_marker,
+    plan_units,
+    read_markers,
+    run_units,
+)
+
+STAGE = versions.CATALOG
+VERSION = versions.VERSIONS[STAGE]
+BYTES_PER_PIXEL = 8  # the most that an uncompressed image needs: four channels of 16 bits
+HEADER_ALLOWANCE = 16_777_216
+
+CATALOG = pa.schema(
+    [
+        pa.field("image_id", pa.string()),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("bytes", pa.int64(), nullable=False),
+        pa.field("etag", pa.string()),
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field("format", pa.string()),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("error", pa.string()),
+        pa.field("unread", pa.bool_(), nullable=False),
+    ],
+    metadata={b"congeal.table": b"catalog", b"congeal.schema_version": b"1"},
+)
+# A piece of a slice knows the bits of a sample, too; in the table of a slice they would change its bytes.
+PIECE = CATALOG.append(pa.field("depth", pa.int32(), nullable=False))
+
+
+class Finding(NamedTuple):
+    """One row of the catalog, its columns in order, and the bits of a sample.
+
+    unread: the object could not be read this time.
+    """
+
+    image_id: str | None
+    uri: str
+    bytes: int
+    etag: str | None
+    width: int | None
+    height: int | None
+    format: str | None
+    status: str
+    error: str | None
+    unread: bool
+    depth: int = 8
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The finished stage: where the merged table lies, its identity, how many images it has of each kind.
+
+    depths: the table of images with samples of more than 8 bits; None if there are none.
+    """
+
+    result: StageResult
+    images: Location
+    identity: str  # "scope/unit/content" of the merge
+    ok: int
+    failed: int
+    duplicate: int
+    unread: int
+    first_error: str | None
+    depths: Location | None = None
+
+
+def scope(settings: Settings) -> str:
+    """Digest of what bears on an image's row: the limits, and this stage's version."""
+    return digest(STAGE, VERSION, settings.catalog.max_pixels, settings.catalog.min_side, length=16)
+
+
+def stage(run: Run, survey: Survey) -> Catalog:
+    """Check every image of the survey and merge the findings.
+
+    Raises UserError if the source has no image, or if not one image of it can be used.
+    """
+    survey.require_images(run.settings.catalog)
+    slices = _make_slices(run, survey)
+    merged = _merge(run, slices)
+    place = address(run.destination, STAGE, VERSION, merged.units[0].scope, merged.units[0].unit)
+    marker = committed_marker(place)
+    record = marker.record
+    catalog = Catalog(
+        result=slices + merged,
+        images=place.folder / marker.content / "images.parquet",
+        identity=f"{place.scope}/{place.unit}/{marker.content}",
+        ok=record["ok"],
+        failed=record["failed"],
+        duplicate=record["duplicate"],
+        unread=record["unread"],
+        first_error=record["first_error"],
+        depths=place.folder / marker.content / DEPTHS_FILE if DEPTHS_FILE in marker.outputs else None,
+    )
+    if catalog.ok == 0:
+        counted = "The only image" if catalog.failed == 1 else f"None of the {catalog.failed} images"
+        raise UserError(f"{counted} of {run.source.url} can be used; the first: {catalog.first_error}.")
+    return catalog
+
+
+def _make_slices(run: Run, survey: Survey) -> StageResult:
+    settings = run.settings.catalog
+    here = scope(run.settings)
+    payload = {"source": run.source, "catalog": settings}
+    units = [
+        Unit(
+            address(run.destination, STAGE, VERSION, here, _slice_digest(run.source, here, entries)),
+            payload,
+            items=len(entries),
+        )
+        for entries in survey.slices(settings.slice_size)
+    ]
+    remake = ToRemake([unit.address for unit in units], run.settings.engine.retry_failed)
+    plan = plan_units(STAGE, here, units, run.progress, remake=remake)
+    missing = {unit.address.unit: unit for unit in plan.todo}
+    for entries in survey.slices(settings.slice_size) if missing else ():
+        unit = missing.get(_slice_digest(run.source, here, entries))
+        if unit is not None:
+            _listing(unit).write_bytes(_plain_parquet(listing_table(entries)))
+    made = run_units(plan, make_slice, run, division=DIVISION)
+    # If another run made a slice before its listing was written here, nobody has read it and cleared it away.
+    for _ in in_threads(lambda unit: _listing(unit).delete(), list(missing.values())):
+        pass
+    return made
+
+
+def _listing(unit: Unit) -> Location:
+    """What a slice is made from; it goes when the slice is made."""
+    return unit.address.folder / "listing.parquet"
+
+
+def _slice_digest(source: Location, here: str, entries: Iterable[Entry]) -> str:
+    return digest(here, source.url, [[entry.path, entry.bytes, entry.token] for entry in entries])
+
+
+def _plain_parquet(table: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def make_slice(unit: Unit) -> Marker:
+    """Read, hash and check every object of one slice; commit its rows as catalog.parquet."""
+    work = Work(unit)
+    try:
+        entries = _entries(unit)
+    except StorageError:
+        # Another run has made the slice in the meantime and cleared its listing away.
+        marker = unit.address.marker()
+        if marker is None:
+            raise
+        return marker
+    return _commit(work, _findings(work, entries))
+
+
+def make_piece(unit: Unit, items: Items) -> None:
+    """The same for some of the slice's objects, by position; kept until the slice is joined."""
+    entries = _entries(unit)
+    table = _rows(_findings(Work(unit), [entries[item] for item in items]), PIECE)
+    place_of(unit, items).write_bytes(encode_table(table, PIECE))
+
+
+def join_slice(unit: Unit, pieces: Sequence[Items], killers: Items) -> Marker:
+    """Commit the slice, from its pieces; objects that have killed are recorded as failed."""
+    work = Work(unit)
+    entries = _entries(unit)
+    found = {item: _failed(entries[item], KILLED) for item in killers}
+    for items in pieces:
+        rows = pq.read_table(io.BytesIO(place_of(unit, items).read_bytes())).to_pylist()
+        found |= {item: Finding(**row) for item, row in zip(items, rows, strict=True)}
+    return _commit(
+        work, [found[item] for item in range(len(entries))], [entries[item].path for item in killers]
+    )
+
+
+DIVISION = Division(items=lambda unit: unit.items, make=make_piece, join=join_slice)
+
+
+def _entries(unit: Unit) -> list[Entry]:
+    return [Entry(**row) for row in pq.read_table(io.BytesIO(_listing(unit).read_bytes())).to_pylist()]
+
+
+def _findings(work: Work, entries: Sequence[Entry]) -> list[Finding]:
+    source: Location = work.unit.payload["source"]
+    settings: CatalogSettings = work.unit.payload["catalog"]
+    with work.watch.phase("start"):
+        import congeal.imaging.decoding  # noqa: F401 - the first unit of a process pays for the import
+    with work.watch.phase("decode"), ThreadPoolExecutor(readers_of(source)) as pool:
+        return list(pool.map(lambda entry: examine(source, entry, settings), entries))
+
+
+def _rows(findings: Sequence[Finding], schema: pa.Schema = CATALOG) -> pa.Table:
+    columns = list(zip(*findings, strict=True))
+    arrays = [pa.array(list(values), field.type) for values, field in zip(columns, schema, strict=False)]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _commit(work: Work, findings: Sequence[Finding], killed: Sequence[str] = ()) -> Marker:
+    outputs = {"catalog.parquet": encode_table(_rows(findings), CATALOG)}
+    deep = sorted({(str(found.image_id), found.depth) for found in findings if found.depth > 8})
+    if deep:
+        outputs[DEPTHS_FILE] = encode_table(depths_table(deep), DEPTHS)
+    record = {"unread": sum(finding.unread for finding in findings), "deep": len(deep)}
+    marker = work.commit(outputs, record | ({"killed": list(killed)} if killed else {}))
+    _listing(work.unit).delete()
+    return marker
+
+
+def _failed(entry: Entry, reason: str) -> Finding:
+    return Finding(
+        None, entry.path, entry.bytes, entry.etag, None, None, None, "failed", reason, unread=False
+    )
+
+
+def examine(source: Location, entry: Entry, settings: CatalogSettings) -> Finding:
+    """One object: identity and size if it is a sound image, else the reason why not. Never raises for it."""
+    from congeal.errors import ImageError, ReaderMissingError
+    from congeal.imaging.decoding import inspect
+
+    def failed(
+        reason: str, *, image_id: str | None = None, etag: str | None = entry.etag, unread: bool = False
+    ) -> Finding:
+        return Finding(image_id, entry.path, entry.bytes, etag, None, None, None, "failed", reason, unread)
+
+    if entry.fault is not None:
+        return failed(entry.fault)
+    limit = settings.max_pixels * BYTES_PER_PIXEL + HEADER_ALLOWANCE
+    if entry.bytes > limit:
+        return failed(
+            f"{entry.bytes} bytes, more than an image of the allowed {settings.max_pixels} pixels needs"
+        )
+    try:
+        data = (source / entry.path).read_bytes()
+    except UserError as error:
+        return failed(str(error), unread=True)
+    image_id = hashlib.sha256(data).hexdigest()[:32]
+    etag = entry.etag or hashlib.md5(data, usedforsecurity=False).hexdigest()
+    try:
+        info = inspect(data, settings.max_pixels, settings.min_side)
+    except ImageError as error:
+        # Where a package is missing here, another run may have it.
+        missing = isinstance(error, ReaderMissingError)
+        return failed(error.reason, image_id=image_id, etag=etag, unread=missing)._replace(bytes=len(data))
+    return Finding(
+        image_id, entry.path, len(data), etag, info.width, info.height, info.format, "ok", None, unread=False,
+        depth=info.depth,
+    )  # fmt: skip
+
+
+def _merge(run: Run, slices: StageResult) -> StageResult:
+    here = digest(STAGE, "merge", VERSION, length=16)
+    parts = [[entry.scope, entry.unit, entry.content] for entry in slices.units]
+    base = run.destination / "stages" / STAGE
+    folders = [base / scope_ / unit / content for scope_, unit, content in parts]
+    slices_at = tuple(address(run.destination, STAGE, VERSION, scope_, unit) for scope_, unit, _ in parts)
+    unit = Unit(
+        address(run.destination, STAGE, VERSION, here, digest(here, parts)),
+        {"tables": tuple(folder / "catalog.parquet" for folder in folders), "slices": slices_at},
+        items=slices.items_made + slices.items_skipped,
+    )
+    return run_units(plan_units(STAGE, here, [unit], run.progress), make_merge, run, title="catalog, merged")
+
+
+def make_merge(unit: Unit) -> Marker:
+    """One table of all slices, sorted by uri, duplicates marked; out of core.
+
+    Commits images.parquet and, if a slice has one, depths.parquet.
+    """
+    work = Work(unit)
+    with workspace() as connection:
+        load(connection, "entries", unit.payload["tables"], CATALOG)
+        # The first name of some bytes is the image; the same bytes under a later name are a duplicate of it.
+        connection.execute(
+            """CREATE TABLE images AS
+            WITH firsts AS (
+                SELECT image_id, min(uri) AS first FROM entries WHERE status = 'ok' GROUP BY image_id
+            )
+            SELECT e.image_id, e.uri, e.bytes, e.etag, e.width, e.height, e.format,
+                   if(e.status = 'ok' AND e.uri <> f.first, 'duplicate', e.status) AS status,
+                   e.error, e.unread
+            FROM entries e LEFT JOIN firsts f USING (image_id)"""
+        )
+        record = {
+            status: scalar(connection, f"SELECT count(*) FROM images WHERE status = '{status}'")  # noqa: S608
+            for status in ("ok", "failed", "duplicate")
+        }
+        record["unread"] = scalar(connection, "SELECT count(*) FROM images WHERE unread")
+        record["first_error"] = scalar(
+            connection, "SELECT uri || ': ' || error FROM images WHERE status = 'failed' ORDER BY uri LIMIT 1"
+        )
+        outputs = {
+            "images.parquet": encode_table(stream(connection, "SELECT * FROM images ORDER BY uri"), CATALOG)
+        }
+        markers = read_markers(unit.payload["slices"])
+        deep = [
+            outputs_location(unit.address, marker) / DEPTHS_FILE
+            for marker in markers
+            if marker is not None and DEPTHS_FILE in marker.outputs
+        ]
+        if deep:
+            load(connection, "depths", deep, DEPTHS)
+            named = stream(connection, "SELECT DISTINCT image_id, bits FROM depths ORDER BY image_id")
+            outputs[DEPTHS_FILE] = encode_table(named, DEPTHS)
+    return work.commit(outputs, record)

@@ -1,0 +1,91 @@
+"""Images out of the source, squared, read ahead of whoever works on them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from congeal.errors import ImageError, ReaderMissingError
+from congeal.settings import Settings
+from infra.errors import UserError
+from infra.storage.location import Location
+
+LOCAL_READERS = 2
+REMOTE_READERS = 16
+
+Pixels = npt.NDArray[np.uint8]
+Named = tuple[str, str | None]  # image id, uri (None: no longer in the source)
+
+
+class Unreadable(NamedTuple):
+    """Why an image has no features. `unread`: it could not be read this time; another time may do."""
+
+    reason: str
+    unread: bool
+
+
+def decoded(
+    source: Location, members: Sequence[Named], size: int, settings: Settings, failed: dict[str, Unreadable]
+) -> Iterator[tuple[int, Pixels]]:
+    """Position and square pixels of every readable member, in order, read ahead by a bounded number."""
+    readers = readers_of(source)
+    ahead = 2 * settings.features.batch_size + readers
+    waiting: deque[tuple[int, Future[Pixels | Unreadable]]] = deque()
+    with ThreadPoolExecutor(readers) as pool:
+        for position, member in enumerate(members):
+            waiting.append((position, pool.submit(read_square, source, member, size, settings)))
+            if len(waiting) > ahead:
+                yield from _taken(waiting.popleft(), members, failed)
+        while waiting:
+            yield from _taken(waiting.popleft(), members, failed)
+
+
+def _taken(
+    entry: tuple[int, Future[Pixels | Unreadable]], members: Sequence[Named], failed: dict[str, Unreadable]
+) -> Iterator[tuple[int, Pixels]]:
+    position, future = entry
+    image = future.result()
+    if isinstance(image, Unreadable):
+        failed[members[position][0]] = image
+    else:
+        yield position, image
+
+
+def read_square(source: Location, member: Named, size: int, settings: Settings) -> Pixels | Unreadable:
+    """One image as uint8 [size, size, 3], or why there is none; never raises for the image's sake."""
+    from congeal.imaging.decoding import decode, square
+
+    data = read_same(source, member)
+    if isinstance(data, Unreadable):
+        return data
+    limits = settings.catalog
+    try:
+        pixels = decode(data, limits.max_pixels, limits.min_side, target=size, value_range=limits.range)
+        return square(pixels, size)
+    except ImageError as error:
+        return Unreadable(error.reason, unread=isinstance(error, ReaderMissingError))
+
+
+def read_same(source: Location, member: Named) -> bytes | Unreadable:
+    """The bytes of an image as it was catalogued, or why they are not to be had; what has changed is not."""
+    image_id, uri = member
+    if uri is None:
+        return Unreadable("no longer in the source", unread=True)
+    try:
+        data = (source / uri).read_bytes()
+    except UserError as error:
+        return Unreadable(str(error), unread=True)
+    if hashlib.sha256(data).hexdigest()[:32] != image_id:
+        return Unreadable("changed since it was catalogued", unread=True)
+    return data
+
+
+def readers_of(source: Location) -> int:
+    """How many threads read a source: decoding is what takes time here, waiting for the store elsewhere."""
+    return LOCAL_READERS if source.local_path() is not None else REMOTE_READERS

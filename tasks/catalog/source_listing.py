@@ -1,0 +1,255 @@
+"""What lies under the source: the listing, streamed once into a temporary file, with a digest of the whole.
+
+The digest does not depend on the order of the listing and needs no memory: it is what tells a second run,
+before anything else is started, that nothing has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from congeal.settings import CatalogSettings
+from infra.errors import UserError
+from infra.ledger.publications import NAME as DESTINATION
+from infra.ledger.publications import is_destination
+from infra.storage.location import Location, ObjectInfo, Skipped
+from tasks.catalog.skipped_files import (
+    MOST_LOOKED_INTO,
+    NOT_LOOKED_INTO,
+    PassedOver,
+    companion,
+    look_into,
+    needs_extra,
+    reason_by_name,
+    worth_a_look,
+)
+from tasks.execution.duckdb_workspace import BATCH_ROWS, insert, rows, workspace
+
+MODULUS = 1 << 128
+MOST_NAMED = 100  # of what is passed over; the rest is only counted
+SLICE_STRETCH = 4  # a slice that meets no boundary ends at this many times its usual size
+
+LISTING = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("bytes", pa.int64(), nullable=False),
+        pa.field("token", pa.string(), nullable=False),
+        pa.field("etag", pa.string()),
+        pa.field("fault", pa.string()),
+    ]
+)
+
+
+class Entry(NamedTuple):
+    """One object of the source whose name ends like an image's. `fault`: why it cannot be read at all."""
+
+    path: str
+    bytes: int
+    token: str
+    etag: str | None
+    fault: str | None
+
+
+class Survey:
+    """The listing of a source, in a temporary file until closed."""
+
+    def __init__(self, source: Location, settings: CatalogSettings) -> None:
+        self.source = source
+        self.images = 0
+        self.others = 0
+        self.passed_over: list[Skipped] = []  # the first MOST_NAMED
+        self.passed_over_count = 0
+        self.counted = PassedOver()
+        self._sum = 0
+        self._stack = ExitStack()
+        self._connection = self._stack.enter_context(workspace())
+        try:
+            self._connection.execute(
+                "CREATE TABLE listing "
+                "(path VARCHAR, bytes BIGINT, token VARCHAR, etag VARCHAR, fault VARCHAR)"
+            )
+            self._connection.execute("CREATE TABLE others (path VARCHAR, reason VARCHAR)")
+            self._spool(settings)
+        except BaseException:
+            self.close()
+            raise
+
+    def _spool(self, settings: CatalogSettings) -> None:
+        endings = {ending.lower() for ending in settings.extensions}
+        batch: list[Entry] = []
+        others: list[tuple[str, str | None]] = []  # what looks like a picture, or may do
+        marked: list[str] = []  # folders that may be destinations
+        for item in self.source.objects(self.pass_over, settings.follow_links):
+            folder, _, name = item.path.rpartition("/")
+            if name == DESTINATION:
+                marked.append(folder)
+            suffix = PurePosixPath(item.path).suffix.lower()
+            if suffix not in endings or companion(item.path) or needs_extra(item.path):
+                self.others += 1
+                reason = reason_by_name(item.path)
+                if reason is not None or (item.bytes and worth_a_look(item.path)):
+                    others.append((item.path, reason))
+                    if len(others) == BATCH_ROWS:
+                        self._keep(others)
+                continue
+            entry = _entry(item)
+            self._count(entry)
+            batch.append(entry)
+            if len(batch) == BATCH_ROWS:
+                insert(self._connection, "listing", _table(batch))
+                batch.clear()
+        insert(self._connection, "listing", _table(batch))
+        self._keep(others)
+        for folder in marked:
+            self._without_destination(folder)
+        self._tell_others()
+
+    def _keep(self, others: list[tuple[str, str | None]]) -> None:
+        paths, reasons = zip(*others, strict=True) if others else ((), ())
+        table = {"path": pa.array(paths, pa.string()), "reason": pa.array(reasons, pa.string())}
+        insert(self._connection, "others", pa.table(table))
+        others.clear()
+
+    def _tell_others(self) -> None:
+        """Count what looks like a picture by its name, and look into some of what may be one."""
+        for path, reason in rows(
+            self._connection, "SELECT path, reason FROM others WHERE reason IS NOT NULL ORDER BY path"
+        ):
+            self.pass_over(Skipped(path, reason))
+        unknown = [
+            path
+            for (path,) in rows(
+                self._connection, "SELECT path FROM others WHERE reason IS NULL ORDER BY path"
+            )
+        ]
+        for path, reason in look_into(self.source, unknown[:MOST_LOOKED_INTO]):
+            self.pass_over(Skipped(path, reason))
+        for path in unknown[MOST_LOOKED_INTO:]:
+            self.pass_over(Skipped(path, NOT_LOOKED_INTO))
+
+    def _without_destination(self, folder: str) -> None:
+        """Leave out a folder that holds results, not photographs. Raises UserError if it is the source."""
+        if not is_destination(self.source, folder):
+            return
+        if not folder:
+            raise UserError(
+                f"The source {self.source.url} is a destination of congeal: name the photographs' place."
+            )
+        self.pass_over(Skipped(folder, "a destination of congeal: results are no photographs"))
+        for table in ("listing", "others"):
+            self._connection.execute(f"DELETE FROM {table} WHERE starts_with(path, ?)", [folder + "/"])  # noqa: S608
+        self.images = self._sum = 0
+        for row in rows(self._connection, "SELECT path, bytes, token, etag, fault FROM listing"):
+            self._count(Entry(*row))
+
+    def _count(self, entry: Entry) -> None:
+        self.images += 1
+        self._sum = (self._sum + _number(f"{entry.path}\0{entry.bytes}\0{entry.token}", 16)) % MODULUS
+
+    def pass_over(self, skipped: Skipped) -> None:
+        """Note something of the source that is left out, and why."""
+        self.passed_over_count += 1
+        if len(self.passed_over) < MOST_NAMED:
+            self.passed_over.append(skipped)
+        self.counted.add(skipped.path, skipped.reason)
+
+    @property
+    def digest(self) -> str:
+        """Identity of the listing (source, names, sizes, tokens): 32 hex."""
+        text = f"{self.source.url}\0{self.images}\0{self._sum:032x}"
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def require_images(self, settings: CatalogSettings) -> None:
+        """Raise UserError, naming source and cure, unless there is at least one candidate image."""
+        if self.images:
+            return
+        if self.passed_over:
+            first = self.passed_over[0]
+            count = self.passed_over_count
+            counted = "1 thing was" if count == 1 else f"{count} things were"
+            raise UserError(
+                f"The source {self.source.url} holds no image: {counted} passed over, the first {first.path} "
+                f"({first.reason})."
+            )
+        if self.others == 0:
+            if not self.source.is_prefix() and not self.source.exists():
+                raise UserError(f"The source {self.source.url} does not exist: check the path or URL.")
+            raise UserError(
+                f"The source {self.source.url} is empty: put the photographs there or name another."
+            )
+        endings = ", ".join(settings.extensions)
+        counted = "1 other object" if self.others == 1 else f"{self.others} other objects"
+        raise UserError(
+            f"The source {self.source.url} holds no image: {counted}, but no name ends in {endings}; "
+            f"set catalog.extensions if the images are called differently."
+        )
+
+    def slices(self, slice_size: int) -> Iterator[list[Entry]]:
+        """The listing in order of path, cut where the paths themselves say so.
+
+        A slice ends after a path whose digest is a multiple of `slice_size` (so about that many entries), or
+        at four times that: an image that comes or goes changes one slice, and no other.
+        """
+        entries: list[Entry] = []
+        for row in rows(
+            self._connection, "SELECT path, bytes, token, etag, fault FROM listing ORDER BY path"
+        ):
+            entry = Entry(*row)
+            entries.append(entry)
+            if _number(entry.path, 8) % slice_size == 0 or len(entries) == SLICE_STRETCH * slice_size:
+                yield entries
+                entries = []
+        if entries:
+            yield entries
+
+    def close(self) -> None:
+        """Remove the temporary file."""
+        self._stack.close()
+        self.__dict__.pop("_connection", None)
+
+    def __enter__(self) -> Survey:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def check_places(source: Location, destination: Location) -> None:
+    """Raise UserError if one of the two lies inside the other: results must not become photographs."""
+    if source.contains(destination) or destination.contains(source):
+        relation = (
+            "is the same place as"
+            if source.contains(destination) and destination.contains(source)
+            else ("lies inside" if source.contains(destination) else "contains")
+        )
+        raise UserError(
+            f"The destination {destination.url} {relation} the source {source.url}: "
+            "choose a destination beside the source."
+        )
+
+
+def listing_table(entries: list[Entry]) -> pa.Table:
+    """A slice's entries as an Arrow table with the schema LISTING."""
+    return _table(entries)
+
+
+def _table(entries: list[Entry]) -> pa.Table:
+    columns = list(zip(*entries, strict=True)) or [()] * len(LISTING)
+    arrays = [pa.array(list(values), field.type) for values, field in zip(columns, LISTING, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=LISTING)
+
+
+def _entry(item: ObjectInfo) -> Entry:
+    # The seam lists names that are no UTF-8 with escapes, and reads nothing by a name with a backslash.
+    fault = "its name holds a backslash or is not valid UTF-8: rename it" if "\\" in item.path else None
+    return Entry(item.path, item.bytes, item.token, item.etag, fault)
+
+
+def _number(text: str, size: int) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=size).digest(), "big")

@@ -1,0 +1,94 @@
+"""Who belongs to which set, and in which order: the split of a collection, and the grades in each set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from congeal.settings import Settings
+from infra.ledger.commits import digest
+
+SINGLE = "single"
+# Who builds the atlas, who was fitted to it then, who came later.
+MEMBER, FITTED, NEWCOMER = "member", "fitted", "newcomer"
+
+Floats = npt.NDArray[np.float32]
+
+
+class Sorting(NamedTuple):
+    """Which set each image belongs to (-1: none), each set's medoid, each image's distance from it."""
+
+    labels: npt.NDArray[np.int32]
+    medoids: npt.NDArray[np.int32]
+    distances: Floats
+
+
+def sort(embeddings: Floats, settings: Settings) -> Sorting:
+    """The split that the settings ask for: everything in one set, or what the embeddings say.
+
+    embeddings: float32 [n, d], unit length. Distances are 1 - cosine.
+    """
+    asked = settings.clusters
+    if asked.method == SINGLE:
+        mean = embeddings.mean(axis=0, dtype=np.float64).astype(np.float32)
+        medoid = int(np.argmax(embeddings @ mean))
+        distances = (1 - embeddings @ embeddings[medoid]).astype(np.float32)
+        return Sorting(np.zeros(len(embeddings), np.int32), np.array([medoid], np.int32), distances)
+    from congeal.clustering.agglomerative import cluster
+
+    found = cluster(embeddings, smallest=asked.smallest, sample=asked.sample, seed=settings.seed)
+    return Sorting(found.labels, found.medoids, found.distances)
+
+
+class Rows:
+    """What the table of members says of n images beside where their features lie; None: belongs nowhere."""
+
+    def __init__(self, n: int, distances: Floats | None = None) -> None:
+        self.cluster_ids: list[str | None] = [None] * n
+        self.roles: list[str | None] = [None] * n
+        self.ranks: list[int | None] = [None] * n
+        self.distances = np.ones(n, np.float32) if distances is None else distances
+
+    def grade(self, sorting: Sorting, names: list[str], atlas_size: int) -> None:
+        """Enter sets by name; the nearest to each medoid build its atlas, the medoid has rank 0."""
+        for name, inside in zip(names, in_order(sorting), strict=True):
+            self.distances[inside] = sorting.distances[inside]
+            for rank, position in enumerate(inside.tolist()):
+                self.cluster_ids[position] = name
+                self.roles[position] = MEMBER if rank < atlas_size else FITTED
+                self.ranks[position] = rank
+
+    def table(self) -> pa.Table:
+        """position, cluster_id, role, rank, distance of every image."""
+        return pa.table(
+            {
+                "position": pa.array(range(len(self.roles)), pa.int64()),
+                "cluster_id": pa.array(self.cluster_ids, pa.string()),
+                "role": pa.array(self.roles, pa.string()),
+                "rank": pa.array(self.ranks, pa.int32()),
+                "distance": pa.array(self.distances, pa.float32()),
+            }
+        )
+
+
+def in_order(sorting: Sorting) -> Iterator[npt.NDArray[np.intp]]:
+    """The images of each set by distance, the medoid first."""
+    nearness = sorting.distances.astype(np.float64)
+    nearness[sorting.medoids] = -np.inf
+    order = np.lexsort((np.arange(len(nearness)), nearness, sorting.labels))
+    starts = np.searchsorted(sorting.labels[order], np.arange(len(sorting.medoids) + 1))
+    for start, end in pairwise(starts.tolist()):
+        yield order[start:end]
+
+
+def names_of(sorting: Sorting, ids: pa.ChunkedArray) -> list[str]:
+    """A name for each set, from the ids of its images."""
+    return [
+        "c" + digest(sorted(ids.take(pa.array(inside)).to_pylist()), length=12)[:11]
+        for inside in in_order(sorting)
+    ]

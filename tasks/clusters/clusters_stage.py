@@ -1,0 +1,279 @@
+"""The collection split into sets that show one kind of thing: one unit over everyone's embedding."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from congeal.results.schema.parquet_files import encode_table
+from congeal.settings import Settings
+from infra.errors import UserError
+from infra.ledger.commits import Marker, digest
+from infra.storage.location import Location
+from infra.storage.zarr_groups import open_group
+from tasks.catalog.catalog_stage import CATALOG, Catalog
+from tasks.clusters.cluster_growth import Regrade, grow
+from tasks.clusters.cluster_roles import Floats, Rows, names_of, sort
+from tasks.clusters.drift import to_regrade
+from tasks.clusters.previous_versions import Base, base_atlases, find_base
+from tasks.execution import stage_versions as versions
+from tasks.execution.duckdb_workspace import insert, load, scalar, workspace
+from tasks.execution.stage_runner import (
+    Run,
+    StageResult,
+    Unit,
+    Work,
+    address,
+    committed_marker,
+    plan_units,
+    read_markers,
+    run_units,
+)
+from tasks.features import features_stage as features
+from tasks.features.features_stage import Features
+
+STAGE = versions.CLUSTERS
+VERSION = versions.VERSIONS[STAGE]
+IN_MEMORY_BYTES = 268_435_456  # embeddings beyond this lie in a temporary file
+
+MEMBERS = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("cluster_id", pa.string()),
+        pa.field("role", pa.string()),  # see tasks.clusters.cluster_roles
+        pa.field("rank", pa.int32()),  # by distance from the medoid; newcomers after all others
+        pa.field("distance", pa.float32()),
+        pa.field("outlier", pa.bool_(), nullable=False),
+        pa.field("features_unit", pa.string(), nullable=False),
+        pa.field("features_row", pa.int32(), nullable=False),
+        pa.field("width", pa.int32(), nullable=False),
+        pa.field("height", pa.int32(), nullable=False),
+    ],
+    metadata={b"congeal.table": b"members", b"congeal.schema_version": b"1"},
+)
+SETS = pa.schema(
+    [
+        pa.field("cluster_id", pa.string(), nullable=False),
+        pa.field("medoid_image_id", pa.string(), nullable=False),
+        pa.field("n_images", pa.int32(), nullable=False),
+        pa.field("n_members", pa.int32(), nullable=False),
+    ],
+    metadata={b"congeal.table": b"sets", b"congeal.schema_version": b"1"},
+)
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """The finished stage: its two tables, and how many clusters and outliers there are.
+
+    base: what they have grown from; None if they have not.
+    """
+
+    result: StageResult
+    members: Location
+    sets: Location
+    identity: str
+    clusters: int
+    outliers: int
+    base: Base | None = None
+
+
+def scope(run_settings: Settings, features_scope: str) -> str:
+    """Digest of what bears on the split and on who builds an atlas."""
+    asked = run_settings.clusters
+    return digest(
+        STAGE,
+        VERSION,
+        features_scope,
+        asked.method,
+        asked.smallest,
+        asked.sample,
+        run_settings.atlases.atlas_size,
+        run_settings.seed,
+        length=16,
+    )
+
+
+def stage(run: Run, catalog: Catalog, made: Features) -> Clusters:
+    """Split the images that have features, or extend the clusters of the last version that was split so."""
+    here = scope(run.settings, made.scope)
+    inputs = digest(here, catalog.identity, [[entry.unit, entry.content] for entry in made.shards])
+    base = find_base(run, here) if run.settings.clusters.growth == "extend" else None
+    regrade = Regrade() if base is None else to_regrade(run.settings, base_atlases(run, base))
+    name = inputs
+    if base is not None and (base.marker.record.get("inputs") != inputs or regrade.always):
+        name = digest(inputs, base.identity, sorted(regrade.always), sorted(regrade.if_changed))
+    elif base is not None:
+        name = base.marker.unit  # nothing has come or gone
+    unit = Unit(
+        address(run.destination, STAGE, VERSION, here, name),
+        {
+            "settings": run.settings,
+            "catalog": catalog.images,
+            "destination": run.destination,
+            "scope": made.scope,
+            "shards": tuple(entry.unit for entry in made.shards),
+            "inputs": inputs,
+            "base": base and base.members,
+            "regrade": regrade,
+        },
+        items=catalog.ok,
+    )
+    result = run_units(plan_units(STAGE, here, [unit], run.progress), make_clusters, run)
+    marker = committed_marker(unit.address)
+    folder = unit.address.folder / marker.content
+    return Clusters(
+        result=result,
+        members=folder / "members.parquet",
+        sets=folder / "clusters.parquet",
+        identity=f"{here}/{name}/{marker.content}",
+        clusters=marker.record["clusters"],
+        outliers=marker.record["outliers"],
+        base=base,
+    )
+
+
+def make_clusters(unit: Unit) -> Marker:
+    """Gather the embeddings in order of image id; split them, or let newcomers join what there was."""
+    work = Work(unit)
+    settings: Settings = unit.payload["settings"]
+    base: Location | None = unit.payload["base"]
+    with workspace() as connection:
+        with work.watch.phase("read"):
+            n = _gather(connection, unit)
+        if n == 0:
+            raise UserError("No image has features: `congeal status` lists what failed, and why.")
+        grown: dict[str, int] = {}
+        with _embeddings(connection, unit, work, n) as (embeddings, ids), work.watch.phase("cluster"):
+            if base is None:
+                sorting = sort(embeddings, settings)
+                rows = Rows(n, sorting.distances)
+                rows.grade(sorting, names_of(sorting, ids), settings.atlases.atlas_size)
+            else:
+                earlier = _earlier(connection, base)
+                rows, joined, founded = grow(embeddings, ids, earlier, settings, unit.payload["regrade"])
+                grown = {"joined": joined, "founded": founded}
+        connection.execute(
+            "CREATE TABLE sorting "
+            "(position BIGINT, cluster_id VARCHAR, role VARCHAR, rank INTEGER, distance FLOAT)"
+        )
+        insert(connection, "sorting", rows.table())
+        members = _members(connection, unit.payload["scope"])
+        sets = _sets(connection)
+        record = {
+            "inputs": unit.payload["inputs"],
+            "clusters": sets.num_rows,
+            "outliers": scalar(connection, "SELECT count(*) FROM sorting WHERE cluster_id IS NULL"),
+            **grown,
+        }
+        outputs = {
+            "members.parquet": encode_table(members, MEMBERS),
+            "clusters.parquet": encode_table(sets, SETS),
+        }
+    return work.commit(outputs, record)
+
+
+def _earlier(connection: duckdb.DuckDBPyConnection, base: Location) -> pa.Table:
+    """What the base says of every usable image, see `tasks.clusters.cluster_growth.grow`."""
+    load(connection, "base", [base], MEMBERS, "image_id, cluster_id, role, rank, distance")
+    return connection.sql(
+        """SELECT b.cluster_id, b.role, b.rank, b.distance, b.image_id IS NOT NULL AS known, s.size
+        FROM usable u LEFT JOIN base b USING (image_id)
+        LEFT JOIN (SELECT cluster_id, count(*) AS size FROM base GROUP BY cluster_id) s
+               ON s.cluster_id = b.cluster_id
+        ORDER BY position"""
+    ).to_arrow_table()
+
+
+def _gather(connection: duckdb.DuckDBPyConnection, unit: Unit) -> int:
+    """Table `usable`: every image with features, numbered by image id, and where its features lie."""
+    load(connection, "catalog", [unit.payload["catalog"]], CATALOG, "image_id, width, height, status")
+    connection.execute("CREATE TABLE covered (image_id VARCHAR, unit VARCHAR, features_row INTEGER)")
+    for marker in _shard_markers(unit):
+        failed = marker.record["failed"]
+        kept = [
+            (i, image_id) for i, image_id in enumerate(marker.record["image_ids"]) if image_id not in failed
+        ]
+        table = {
+            "image_id": pa.array([image_id for _, image_id in kept], pa.string()),
+            "unit": pa.array([marker.unit] * len(kept), pa.string()),
+            "features_row": pa.array([i for i, _ in kept], pa.int32()),
+        }
+        insert(connection, "covered", pa.table(table))
+    # Two runs at once may have given an image to two units; the smaller name counts.
+    connection.execute(
+        """CREATE TABLE usable AS
+        SELECT row_number() OVER (ORDER BY image_id) - 1 AS position,
+               image_id, unit, features_row, width, height
+        FROM (SELECT image_id, min(unit) AS unit, arg_min(features_row, unit) AS features_row
+              FROM covered GROUP BY image_id)
+        JOIN (SELECT image_id, width, height FROM catalog WHERE status = 'ok') USING (image_id)"""
+    )
+    return int(scalar(connection, "SELECT count(*) FROM usable"))
+
+
+def _shard_markers(unit: Unit) -> Iterator[Marker]:
+    places = [
+        address(unit.payload["destination"], features.STAGE, features.VERSION, unit.payload["scope"], name)
+        for name in unit.payload["shards"]
+    ]
+    for place, marker in zip(places, read_markers(places), strict=True):
+        if marker is None:
+            raise UserError(f"The features in {place.folder.url} vanished while they were used: run again.")
+        yield marker
+
+
+@contextmanager
+def _embeddings(
+    connection: duckdb.DuckDBPyConnection, unit: Unit, work: Work, n: int
+) -> Iterator[tuple[Floats, pa.ChunkedArray]]:
+    """float32 [n, d] in order of image id, in a temporary file if large, and the ids."""
+    with tempfile.TemporaryDirectory(prefix="congeal-") as folder:
+        embeddings: Floats | None = None
+        for marker in _shard_markers(unit):
+            inside = f"FROM usable WHERE unit = '{marker.unit}' ORDER BY features_row"
+            wanted = connection.execute(f"SELECT position, features_row {inside}").fetchnumpy()
+            if not len(wanted["position"]):
+                continue
+            with work.watch.phase("read"):
+                place = unit.payload["destination"] / "stages" / features.STAGE / marker.scope / marker.unit
+                group: Any = open_group(place / marker.content / features.GROUP)
+                part = np.asarray(group["embedding"][:], np.float32)
+            if embeddings is None:
+                embeddings = _room(Path(folder), n, part.shape[1])
+            embeddings[wanted["position"]] = part[wanted["features_row"]]
+        assert embeddings is not None  # noqa: S101 - n > 0: some shard holds an image
+        ids = connection.sql("SELECT image_id FROM usable ORDER BY position").to_arrow_table()["image_id"]
+        yield embeddings, ids
+
+
+def _room(folder: Path, n: int, channels: int) -> Floats:
+    if n * channels * 4 <= IN_MEMORY_BYTES:
+        return np.empty((n, channels), np.float32)
+    return np.memmap(folder / "embeddings.f32", np.float32, "w+", shape=(n, channels))
+
+
+def _members(connection: duckdb.DuckDBPyConnection, scope_: str) -> pa.Table:
+    return connection.sql(
+        f"""SELECT image_id, cluster_id, role, rank, distance, cluster_id IS NULL AS outlier,
+                   '{scope_}/' || unit AS features_unit, features_row, width, height
+            FROM usable JOIN sorting USING (position)
+            ORDER BY cluster_id NULLS LAST, rank, image_id"""  # noqa: S608 - our own names
+    ).to_arrow_table()
+
+
+def _sets(connection: duckdb.DuckDBPyConnection) -> pa.Table:
+    return connection.sql(
+        """SELECT cluster_id, arg_min(image_id, rank) AS medoid_image_id,
+                  count(*) AS n_images, count(*) FILTER (WHERE role = 'member') AS n_members
+           FROM usable JOIN sorting USING (position)
+           WHERE cluster_id IS NOT NULL GROUP BY cluster_id ORDER BY cluster_id"""
+    ).to_arrow_table()

@@ -1,0 +1,1 @@
+"""A student trained on the features of a source, unit by unit."""

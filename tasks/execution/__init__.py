@@ -1,0 +1,1 @@
+"""Units of work: planned, run on the engine, divided where they kill a worker, committed."""

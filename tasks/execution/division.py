@@ -1,0 +1,264 @@
+"""The work of a unit that kills its worker, divided: pieces done apart, joined under the unit's own key.
+
+The pieces lie in the unit's folder until the unit is committed, beside a list of what has killed a worker, so
+that a run that is taken up goes on from there. Pieces are worked on one after the other, with nothing beside
+them: who dies then has killed its worker alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from congeal.errors import CongealError
+from infra.compute.engine import TRIES, Engine
+from infra.compute.worker_death import Killed
+from infra.errors import MissingError, UserError
+from infra.ledger.commits import Marker, digest
+from infra.storage.location import Location
+from tasks.execution.units import Unit
+
+PIECES = "pieces"
+DEATHS = "deaths.json"
+WHOLE, JOIN, FAIL = "whole", "join", "fail"
+PROBES = 4  # items that are tried where nothing has come through yet
+CURE = "give workers more (engine.memory, fewer engine.workers) and run with --set engine.retry_failed=true"
+KILLED = f"its worker ran out of memory or died each time it worked on this image alone: {CURE}"
+KILLED_CLUSTER = f"the worker ran out of memory or died each time it made this atlas: {CURE}"
+
+Items = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Division:
+    """How the work of a unit is divided; all are functions of a module.
+
+    Attributes:
+        items: into how many items the work can be divided.
+        make: does the work on some items and keeps it in `place_of`.
+        join: of the unit, the pieces that were made and the items that kill, a commit of the whole.
+        grain: items that the whole works on together; pieces are cut between those while they are larger.
+        fail: commits that the unit could not be made, if the run goes on without it.
+    """
+
+    items: Callable[[Unit], int]
+    make: Callable[[Unit, Items], None]
+    join: Callable[[Unit, Sequence[Items], Items], Marker]
+    grain: Callable[[Unit], int] | None = None
+    fail: Callable[[Unit], Marker] | None = None
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What travels to a worker. call: of a `Division`."""
+
+    call: Callable[..., Any]
+    unit: Unit
+    pieces: tuple[Items, ...] = ()
+    killers: Items = ()
+
+
+class Deaths:
+    """How often each piece has killed a worker; written down at each death."""
+
+    def __init__(self, unit: Unit) -> None:
+        self._place = unit.address.folder / PIECES / DEATHS
+        self._counts = _read(self._place)
+
+    def of(self, name: str) -> int:
+        """Of a piece."""
+        return self._counts.get(name, 0)
+
+    def add(self, name: str, deaths: int) -> None:
+        """Another death, or several."""
+        self._counts[name] = self.of(name) + deaths
+        self._place.write_bytes(json.dumps(self._counts, sort_keys=True).encode())
+
+
+def begun(unit: Unit) -> bool:
+    """Whether an earlier run has begun to divide a unit and was ended before it was through."""
+    return (unit.address.folder / PIECES / DEATHS).exists()
+
+
+def forget(unit: Unit) -> None:
+    """Remove the pieces of a unit, and what is known of deaths."""
+    (unit.address.folder / PIECES).delete()
+
+
+def place_of(unit: Unit, items: Items) -> Location:
+    """Where a piece is kept until the unit is committed."""
+    return unit.address.folder / PIECES / _name(items)
+
+
+def in_users_words(function: Callable[..., Marker | None], *arguments: Any) -> Any:
+    """The function's result; what the science cannot do is raised as UserError."""
+    try:
+        return function(*arguments)
+    except CongealError as error:
+        raise UserError(str(error)) from error
+
+
+def divide(unit: Unit, division: Division, engine: Engine, *, gpu: bool, hopeful: bool) -> Marker:
+    """Make a unit in pieces; items that kill alone are left out, and recorded.
+
+    A range that kills is halved; an item is given up after killing alone twice. One such item among n costs
+    about log2(n) + 1 deaths beside the two before. hopeful: something of the stage has come through. Raises
+    UserError where nothing does, so that it cannot be the items, and where the whole cannot be joined or,
+    having failed, be recorded.
+    """
+    deaths = Deaths(unit)
+    if not deaths.of(WHOLE):
+        # What kills a worker may take the run along: the next one is to know.
+        deaths.add(WHOLE, TRIES)
+    worker = _Worker(unit, division, engine, gpu, deaths)
+    items = division.items(unit)
+    if not hopeful and division.fail is None and items > PROBES:
+        _probe(worker, unit, items)
+    pieces, killers = _sorted_out(worker, items, division.grain(unit) if division.grain else 1)
+    marker = worker.join(pieces, killers) or worker.fail()
+    if marker is None:
+        forget(unit)
+        raise UserError(
+            f"A worker died each time it put together the unit {unit.address.folder.url}, most likely for "
+            "want of memory: lower engine.workers, or raise engine.memory."
+        )
+    forget(unit)
+    return marker
+
+
+class _Worker:
+    """Does one thing of a unit at a time, with nothing beside it."""
+
+    def __init__(self, unit: Unit, division: Division, engine: Engine, gpu: bool, deaths: Deaths) -> None:
+        self._unit = unit
+        self._division = division
+        self._engine = engine
+        self._gpu = gpu
+        self._deaths = deaths
+
+    def lives(self, items: Items, tries: int = 1) -> bool:
+        """Whether a piece gets through; it is tried only if it has killed less often than `tries` times."""
+        order = _Order(self._division.make, self._unit, (items,))
+        return self._tried(_make, order, _name(items), tries) is not None
+
+    def join(self, pieces: Sequence[Items], killers: Items) -> Marker | None:
+        """The unit's marker; None if the whole kills."""
+        order = _Order(self._division.join, self._unit, tuple(pieces), killers)
+        found: Marker | None = self._tried(_join, order, JOIN, TRIES)
+        return found
+
+    def fail(self) -> Marker | None:
+        """The marker of a unit that could not be made; None if even that kills, or must not be."""
+        if self._division.fail is None:
+            return None
+        found: Marker | None = self._tried(_fail, _Order(self._division.fail, self._unit), FAIL, TRIES)
+        return found
+
+    def _tried(self, function: Callable[[_Order], Any], order: _Order, name: str, tries: int) -> Any:
+        while self._deaths.of(name) < tries:
+            (outcome,) = self._engine.map(function, [order], gpu=self._gpu, tries=1)
+            if not isinstance(outcome, Killed):
+                return outcome
+            self._deaths.add(name, outcome.deaths)
+        return None
+
+
+def _probe(worker: _Worker, unit: Unit, items: int) -> None:
+    """Raise UserError if a few items, from all over the unit, kill one and all."""
+    for number in range(PROBES):
+        if worker.lives((number * (items - 1) // (PROBES - 1),), TRIES):
+            return
+    forget(unit)
+    raise UserError(
+        f"A worker died each time it worked on any of {PROBES} images, one at a time, in the stage "
+        f"{unit.address.stage}: it is not the images, most likely it is want of memory; lower "
+        "engine.workers, or raise engine.memory."
+    )
+
+
+def _sorted_out(worker: _Worker, items: int, grain: int) -> tuple[list[Items], Items]:
+    """Pieces that get through, in order, and the items that belong to none."""
+    made: list[Items] = []
+    killers: list[int] = []
+    # The whole has killed already.
+    waiting = deque(_halves(range(items), grain) if items > 1 else [range(items)] if items else [])
+    while waiting:
+        part = waiting.popleft()
+        if worker.lives(tuple(part), TRIES if len(part) == 1 else 1):
+            made.append(tuple(part))
+        elif len(part) == 1:
+            killers.append(part[0])
+        else:
+            waiting.extend(_halves(part, grain))
+    return list(_together(worker, sorted(made), set(killers), items, grain)), tuple(sorted(killers))
+
+
+def _halves(part: range, grain: int) -> Iterator[range]:
+    middle = part.start + len(part) // 2
+    if len(part) > grain:
+        middle = min(max(round(middle / grain), part.start // grain + 1) * grain, part.stop - 1)
+    yield from (range(part.start, middle), range(middle, part.stop))
+
+
+def _together(
+    worker: _Worker, made: Sequence[Items], killers: set[int], items: int, grain: int
+) -> Iterator[Items]:
+    """The pieces with what the whole works on together put together again, wherever that gets through.
+
+    Numbers that are computed together may differ in the last bit from the same ones computed apart.
+    """
+    whole = [
+        piece
+        for piece in made
+        if piece[0] % grain == 0 and ((piece[-1] + 1) % grain == 0 or piece[-1] + 1 == items)
+    ]
+    covered = {item for piece in whole for item in piece}
+    yield from whole
+    for start in range(0, items, grain):
+        block = range(start, min(start + grain, items))
+        parts = [piece for piece in made if piece[0] in block and piece not in whole]
+        rest = tuple(item for item in block if item not in killers and item not in covered)
+        if len(parts) > 1 and worker.lives(rest, TRIES):
+            yield rest
+        else:
+            yield from parts
+
+
+def _name(items: Items) -> str:
+    return f"{items[0]}-{items[-1]}-{digest(items, length=8)}"
+
+
+def _read(place: Location) -> dict[str, int]:
+    try:
+        found = json.loads(place.read_bytes())
+        return {str(name): int(count) for name, count in found.items()}
+    except MissingError:
+        return {}
+    except (ValueError, AttributeError, TypeError):
+        # What is known of deaths is lost: they will be seen again.
+        return {}
+
+
+def _make(order: _Order) -> bool:
+    """On a worker: one piece, unless it is there, or the unit is committed."""
+    (items,) = order.pieces
+    if order.unit.address.marker() is None and not place_of(order.unit, items).exists():
+        in_users_words(order.call, order.unit, items)
+    return True
+
+
+def _join(order: _Order) -> Marker:
+    """On a worker: the whole, unless another run has committed it and cleared the pieces away."""
+    marker = order.unit.address.marker()
+    if marker is not None:
+        return marker
+    made: Marker = in_users_words(order.call, order.unit, order.pieces, order.killers)
+    return made
+
+
+def _fail(order: _Order) -> Marker:
+    found: Marker = order.unit.address.marker() or in_users_words(order.call, order.unit)
+    return found

@@ -1,0 +1,268 @@
+"""What every stage does: plan (what is missing?), map over units on the engine, commit.
+
+A unit names its inputs (locations, ids, settings); it never carries an array. What is committed is
+skipped, and nothing but the commit marker decides that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, TypeVar
+
+from congeal.alignment.model import FAILED
+from congeal.settings import Settings
+from infra.compute.engine import Engine
+from infra.compute.progress import Progress
+from infra.compute.worker_death import Killed
+from infra.errors import DamagedError, StorageError, UserError
+from infra.ledger.commits import MARKER, Marker, UnitAddress, commit_unit
+from infra.ledger.provenance import PeakMemory, Provenance, Stopwatch
+from infra.storage.location import Location
+from infra.threads import in_threads
+from tasks.execution.division import Division, begun, divide, forget, in_users_words
+from tasks.execution.units import StagePlan, StageResult, Unit, UnitReport
+
+__all__ = [
+    "Job",
+    "Run",
+    "StagePlan",
+    "StageResult",
+    "Unit",
+    "UnitReport",
+    "Work",
+    "address",
+    "batched",
+    "committed_marker",
+    "execute",
+    "plan_units",
+    "read_markers",
+    "report",
+    "run_units",
+    "take_back",
+    "worth_retrying",
+]
+
+T = TypeVar("T")
+
+
+class Run:
+    """What the stages of one run share. A plain class, so that Prefect does not look into it."""
+
+    def __init__(
+        self, source: Location, destination: Location, settings: Settings, engine: Engine, progress: Progress
+    ) -> None:
+        self.source = source
+        self.destination = destination
+        self.settings = settings
+        self.engine = engine
+        self.progress = progress
+
+
+@dataclass(frozen=True)
+class Job:
+    """A unit and the module-level function that makes it: what travels to a worker.
+
+    resumes: its work may have been divided by an earlier run, and is to be taken up there.
+    """
+
+    make: Callable[[Unit], Marker]
+    unit: Unit
+    resumes: bool = False
+
+
+def execute(job: Job) -> UnitReport | Unit:
+    """Make one unit where the engine says, and come back with a small record only.
+
+    A unit that another run has made in the meantime is not made twice; one whose work has been divided comes
+    back itself. Raises UserError for everything that the user can cure, whichever floor found it.
+    """
+    marker = job.unit.address.marker()
+    if marker is not None:
+        return report(marker)
+    if job.resumes and begun(job.unit):
+        return job.unit
+    return report(in_users_words(job.make, job.unit))
+
+
+def report(marker: Marker) -> UnitReport:
+    """The small record of a marker."""
+    return UnitReport(
+        scope=marker.scope,
+        unit=marker.unit,
+        content=marker.content,
+        items=int(marker.record.get("items", 1)),
+        failed=marker.record.get("status") == FAILED,
+        seconds=marker.seconds,
+        timings=dict(marker.timings),
+        peak_memory_bytes=marker.peak_memory_bytes,
+    )
+
+
+class Work:
+    """Times one unit from its first line to its commit."""
+
+    def __init__(self, unit: Unit) -> None:
+        self.unit = unit
+        self.watch = Stopwatch()
+
+    def commit(self, outputs: Mapping[str, bytes], record: Mapping[str, Any]) -> Marker:
+        """Write the outputs, then the marker; if another run was first, its marker comes back."""
+        record = {"items": self.unit.items, **record}
+        return commit_unit(self.unit.address, outputs, record, Provenance.of(self.watch))
+
+
+def address(destination: Location, stage: str, version: int, scope: str, unit: str) -> UnitAddress:
+    """The place of a unit in a destination."""
+    return UnitAddress(destination=destination, stage=stage, stage_version=version, scope=scope, unit=unit)
+
+
+def worth_retrying(marker: Marker) -> bool:
+    """Whether something in a unit failed because it killed its worker: with more memory it may do."""
+    return bool(marker.record.get("killed"))
+
+
+def read_markers(
+    addresses: Iterable[UnitAddress], progress: Progress | None = None
+) -> Iterator[Marker | None]:
+    """Each address's marker, in order, or None where there is none; read concurrently.
+
+    A marker that does not parse or names another unit does not count: it is removed, with a warning, so that
+    the unit is made again. Without `progress` it is reported as DamagedError instead.
+    """
+
+    def read(place: UnitAddress) -> Marker | None:
+        try:
+            return place.marker()
+        except DamagedError as error:
+            if progress is None:
+                raise
+            progress.note(f"{error} The unit is made again.")
+            take_back(place)
+            return None
+
+    yield from in_threads(read, addresses)
+
+
+def plan_units(
+    stage: str,
+    scope: str,
+    units: Iterable[Unit],
+    progress: Progress,
+    *,
+    gpu: bool = False,
+    remake: Callable[[Marker], bool] = lambda _: False,
+) -> StagePlan:
+    """Sort a stage's units into those committed before and those to make, both in the given order.
+
+    A committed unit of which `remake` says that it may come out better now is taken back and made again.
+    """
+    wanted = list(units)
+    markers = read_markers((unit.address for unit in wanted), progress)
+    done, todo = [], []
+    for unit, marker in zip(wanted, markers, strict=True):
+        if marker is not None and not remake(marker):
+            done.append(report(marker))
+            continue
+        if marker is not None:
+            take_back(unit.address)
+        todo.append(unit)
+    return StagePlan(stage, scope, tuple(done), tuple(todo), gpu)
+
+
+def committed_marker(place: UnitAddress) -> Marker:
+    """The marker of a unit that was committed a moment ago."""
+    marker = place.marker()
+    if marker is None:
+        raise StorageError(f"{place.folder.url} vanished while it was used: run again.")
+    return marker
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
+    """The items in tuples of `size`, the last one shorter."""
+    iterator = iter(items)
+    while batch := tuple(islice(iterator, size)):
+        yield batch
+
+
+def take_back(place: UnitAddress) -> None:
+    """Remove a unit's marker, so that the unit is made again."""
+    (place.folder / MARKER).delete()
+
+
+def run_units(
+    plan: StagePlan,
+    make: Callable[[Unit], Marker],
+    run: Run,
+    *,
+    title: str = "",
+    division: Division | None = None,
+) -> StageResult:
+    """Make what the plan lacks on the run's engine.
+
+    `make` is a module-level function: unit in, committed marker out. Units come back as they are completed;
+    the result lists them by unit name, so that it does not depend on the order. A unit that kills its worker
+    is divided when all others are done; without a `division` it is a UserError.
+    """
+    begin = time.perf_counter()
+    title = title or plan.stage
+    threads = run.engine.threads(plan.total)
+    resumes = division is not None and not run.settings.engine.retry_failed
+    jobs = [Job(make, replace(unit, threads=threads), resumes) for unit in plan.todo]
+    made: list[UnitReport] = []
+    peak = 0
+    if jobs:
+        items = sum(unit.items for unit in plan.todo)
+        skipped = sum(entry.items for entry in plan.done)
+        with (
+            PeakMemory() as memory,
+            run.progress.stage(title, total=items + skipped, done=skipped) as advance,
+        ):
+            killers: list[Unit] = []
+            for outcome in run.engine.map(execute, jobs, gpu=plan.gpu):
+                if isinstance(outcome, Killed):
+                    killers.append(outcome.payload.unit)
+                elif isinstance(outcome, Unit):
+                    killers.append(outcome)
+                else:
+                    made.append(outcome)
+                    advance(outcome.items)
+            for unit in sorted(killers, key=lambda unit: unit.address.unit):
+                made.append(_divided(unit, division, run, title, plan.gpu, bool(made)))
+                advance(made[-1].items)
+        peak = max(memory.bytes, *(entry.peak_memory_bytes for entry in made))
+    timings: dict[str, float] = {}
+    for entry in made:
+        for phase, seconds in entry.timings.items():
+            timings[phase] = timings.get(phase, 0.0) + seconds
+    everything = sorted((*plan.done, *made), key=lambda entry: entry.unit)
+    return StageResult(
+        stage=plan.stage,
+        units=tuple(everything),
+        made=len(made),
+        skipped=len(plan.done),
+        items_made=sum(entry.items for entry in made),
+        items_skipped=sum(entry.items for entry in plan.done),
+        seconds=time.perf_counter() - begin,
+        timings=timings,
+        peak_memory_bytes=peak,
+    )
+
+
+def _divided(
+    unit: Unit, division: Division | None, run: Run, title: str, gpu: bool, hopeful: bool
+) -> UnitReport:
+    if division is None:
+        raise UserError(
+            f"A worker died each time it computed the same unit ({title}), most likely for want of memory: "
+            "lower engine.workers, or raise engine.memory."
+        )
+    if run.settings.engine.retry_failed:
+        forget(unit)
+    run.progress.note(
+        f"{title}: a worker died, or its memory ran out, each time it computed the same unit of "
+        f"{unit.items:,}; the work is divided, to go on without what kills."
+    )
+    return report(divide(unit, division, run.engine, gpu=gpu, hopeful=hopeful))

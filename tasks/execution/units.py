@@ -1,0 +1,90 @@
+"""Units of work, and what the driver keeps of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from infra.ledger.commits import UnitAddress
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One piece of work for the engine: where its results go, what it needs to know, how many items it holds.
+
+    `threads` is the share of the cores that the unit may use; it is decided from the stage's whole plan, so
+    that a resumed run computes with the same number of threads as an undisturbed one.
+    """
+
+    address: UnitAddress
+    payload: Mapping[str, Any]
+    items: int = 1
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class UnitReport:
+    """What the driver keeps of a committed unit. failed: it says no more than that it could not be made."""
+
+    scope: str
+    unit: str
+    content: str
+    items: int
+    failed: bool = False
+    seconds: float = 0.0
+    timings: Mapping[str, float] = field(default_factory=dict)
+    peak_memory_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """The units of a stage: those committed before (`done`) and those to make (`todo`)."""
+
+    stage: str
+    scope: str
+    done: tuple[UnitReport, ...]
+    todo: tuple[Unit, ...]
+    gpu: bool = False
+
+    @property
+    def total(self) -> int:
+        """How many units the stage has, made or not."""
+        return len(self.done) + len(self.todo)
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """The outcome of a stage: its units, and what it cost. Seconds are wall time of this run."""
+
+    stage: str
+    units: tuple[UnitReport, ...]  # by unit name, round by round
+    made: int = 0
+    skipped: int = 0
+    items_made: int = 0
+    items_skipped: int = 0
+    seconds: float = 0.0
+    timings: Mapping[str, float] = field(default_factory=dict)
+    peak_memory_bytes: int = 0
+
+    @property
+    def names(self) -> list[str]:
+        """Each unit as "scope/unit", in order."""
+        return [f"{entry.scope}/{entry.unit}" for entry in self.units]
+
+    def __add__(self, other: StageResult) -> StageResult:
+        """Two rounds of the same stage, the second after the first."""
+        timings = dict(self.timings)
+        for phase, seconds in other.timings.items():
+            timings[phase] = timings.get(phase, 0.0) + seconds
+        return StageResult(
+            stage=self.stage,
+            units=self.units + other.units,
+            made=self.made + other.made,
+            skipped=self.skipped + other.skipped,
+            items_made=self.items_made + other.items_made,
+            items_skipped=self.items_skipped + other.items_skipped,
+            seconds=self.seconds + other.seconds,
+            timings=timings,
+            peak_memory_bytes=max(self.peak_memory_bytes, other.peak_memory_bytes),
+        )

@@ -1,0 +1,168 @@
+"""Dense features: which images have some, and which shards are to be made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from congeal.imaging import intensity_scaling as greys
+from congeal.settings import Settings
+from infra.ledger.commits import Marker, digest
+from tasks.catalog.catalog_stage import CATALOG, Catalog
+from tasks.catalog.deep_image_table import load_depths
+from tasks.execution import stage_versions as versions
+from tasks.execution.duckdb_workspace import insert, load, rows, workspace
+from tasks.execution.stage_runner import (
+    Run,
+    StagePlan,
+    StageResult,
+    Unit,
+    UnitReport,
+    address,
+    batched,
+    read_markers,
+    report,
+    run_units,
+    take_back,
+)
+from tasks.features import position_bias_unit as position
+from tasks.features.feature_shards import DIVISION, GROUP, at_any_angle, make_shard
+from tasks.features.run_backbone import Weights, backbone_spec
+
+STAGE = versions.FEATURES
+VERSION = versions.VERSIONS[STAGE]
+MOST_IMAGES = 256  # in a unit
+__all__ = ["GROUP", "STAGE", "VERSION", "Features", "at_any_angle", "images_per_unit", "scope", "stage"]
+
+
+@dataclass(frozen=True)
+class Features:
+    """The finished stage: its shards, the scope that they lie in, the backbone that made them.
+
+    position: the unit that knows what in the features is place rather than content.
+    """
+
+    result: StageResult
+    scope: str
+    weights: Weights
+    shards: tuple[UnitReport, ...]
+    position: UnitReport
+
+
+def scope(settings: Settings, weights: Weights) -> str:
+    """Digest of everything that bears on the features of an image."""
+    from congeal.backbones.extractor import geometry
+
+    asked = settings.features
+    return digest(
+        STAGE,
+        VERSION,
+        weights.backbone,
+        weights.fingerprint,
+        geometry(backbone_spec(weights, asked)).image_size,
+        asked.layer,
+        asked.facet,
+        asked.stride,
+        asked.mirror,
+        asked.precision,
+        # Upright, from one place, is what all features were before there was a choice: their digests stay.
+        *(["any"] if at_any_angle(settings) else []),
+        *([list(asked.beside)] if asked.beside else []),
+        *(["range", list(settings.catalog.range)] if settings.catalog.range else []),
+        length=16,
+    )
+
+
+def stage(run: Run, catalog: Catalog, weights: Weights) -> Features:
+    """Features of every sound image of the catalog that has none yet."""
+    here = scope(run.settings, weights)
+    place = position.stage(run, weights, here)
+    shards = run_units(_plan(run, catalog, weights, here), make_shard, run, division=DIVISION)
+    return Features(place + shards, here, weights, shards.units, place.units[0])
+
+
+def images_per_unit(settings: Settings, weights: Weights) -> int:
+    """How many images make one shard of about features.shard_bytes."""
+    from congeal.alignment.inputs.rotated_views import TURNS
+    from congeal.backbones.extractor import geometry
+
+    shape = geometry(backbone_spec(weights, settings.features))
+    views = (2 if settings.features.mirror else 1) * (TURNS if at_any_angle(settings) else 1)
+    one = shape.grid**2 * shape.channels * 2 * views
+    return min(max(settings.features.shard_bytes // one, 1), MOST_IMAGES)
+
+
+def _plan(run: Run, catalog: Catalog, weights: Weights, here: str) -> StagePlan:
+    """Units that hold a wanted image stay as they are; images without one go into new units, by image id."""
+    payload = {"source": run.source, "settings": run.settings, "weights": weights}
+
+    def unit(found: Sequence[tuple[str, str | None, bool]]) -> Unit:
+        members = tuple((image_id, uri) for image_id, uri, _ in found)
+        # Units of 8-bit images do not depend on how deeper ones become pixels.
+        deep = any(deep for _, _, deep in found)
+        made_by = ["greys", greys.VERSION] if deep else []
+        name = digest(here, [image_id for image_id, _ in members], *made_by)
+        place = address(run.destination, STAGE, VERSION, here, name)
+        return Unit(place, {**payload, "members": members, "deep": deep}, items=len(members))
+
+    with workspace() as connection:
+        load(connection, "catalog", [catalog.images], CATALOG, "image_id, uri, status")
+        connection.execute("CREATE TABLE wanted AS SELECT image_id, uri FROM catalog WHERE status = 'ok'")
+        load_depths(connection, catalog.depths)
+        connection.execute(
+            "CREATE TABLE covered "
+            "(image_id VARCHAR, unit VARCHAR, position INTEGER, unread BOOLEAN, greys INTEGER)"
+        )
+        reports = {}
+        for marker in _committed(run, here):
+            reports[marker.unit] = report(marker)
+            insert(connection, "covered", _covered(marker, run.settings.engine.retry_failed))
+        # A unit that holds a deep image does not count if it was made when such images became other pixels.
+        connection.execute(
+            f"""DELETE FROM covered WHERE unit IN (
+                SELECT unit FROM covered JOIN depths USING (image_id)
+                WHERE greys IS DISTINCT FROM {greys.VERSION})"""  # noqa: S608 - a number of our own
+        )
+        todo = []
+        # An image that could not be read then, though the catalog says that it can, is worth another try; one
+        # that killed its worker is, where that is asked for.
+        again = "SELECT DISTINCT unit FROM covered JOIN wanted USING (image_id) WHERE unread ORDER BY unit"
+        for (name,) in list(rows(connection, again)):
+            members = (
+                "SELECT image_id, uri, greys IS NOT NULL FROM covered LEFT JOIN wanted USING (image_id) "
+                "WHERE unit = "
+            )
+            todo.append(unit(list(rows(connection, f"{members} '{name}' ORDER BY position"))))
+            take_back(todo[-1].address)
+            del reports[name]
+        used = "SELECT DISTINCT unit FROM covered JOIN wanted USING (image_id)"
+        done = [reports[name] for (name,) in rows(connection, used) if name in reports]
+        missing = (
+            "SELECT image_id, uri, bits IS NOT NULL FROM (FROM wanted ANTI JOIN covered USING (image_id)) "
+            "LEFT JOIN depths USING (image_id) ORDER BY image_id"
+        )
+        size = images_per_unit(run.settings, weights)
+        todo.extend(unit(members) for members in batched(rows(connection, missing), size))
+    return StagePlan(STAGE, here, tuple(done), tuple(todo), gpu=True)
+
+
+def _committed(run: Run, here: str) -> Iterator[Marker]:
+    names = (run.destination / "stages" / STAGE / here).children()
+    places = (address(run.destination, STAGE, VERSION, here, name) for name in names)
+    yield from (marker for marker in read_markers(places, run.progress) if marker is not None)
+
+
+def _covered(marker: Marker, retry: bool) -> pa.Table:
+    ids = marker.record["image_ids"]
+    unread = {*marker.record["unread"], *(marker.record.get("killed", ()) if retry else ())}
+    return pa.table(
+        {
+            "image_id": pa.array(ids, pa.string()),
+            "unit": pa.array([marker.unit] * len(ids), pa.string()),
+            "position": pa.array(range(len(ids)), pa.int32()),
+            "unread": pa.array([image_id in unread for image_id in ids], pa.bool_()),
+            "greys": pa.array([marker.record.get("greys")] * len(ids), pa.int32()),
+        }
+    )

@@ -1,0 +1,69 @@
+"""What a backbone's features say about place rather than content: one small unit of the features stage.
+
+It depends on the backbone alone, so it is made once for a destination, whatever images come.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from congeal.settings import Settings
+from infra.ledger.commits import Marker, digest
+from infra.storage.location import Location
+from infra.storage.zarr_groups import ArraySpec, encode_group, open_group
+from tasks.execution.stage_runner import Run, StageResult, Unit, Work, address, plan_units, run_units
+from tasks.execution.stage_versions import FEATURES, VERSIONS
+from tasks.features.run_backbone import Weights, load_weights
+
+VERSION = VERSIONS[FEATURES]
+GROUP = "position.zarr"
+EDITION = 2  # of this unit alone: the features stay when it is made anew
+
+
+def stage(run: Run, weights: Weights, features_scope: str) -> StageResult:
+    """The position unit of a features scope, made if it is not there."""
+    here = digest(FEATURES, "position", VERSION, EDITION, features_scope, length=16)
+    place = address(run.destination, FEATURES, VERSION, here, digest(here))
+    unit = Unit(place, {"settings": run.settings, "weights": weights})
+    plan = plan_units(FEATURES, here, [unit], run.progress, gpu=True)
+    return run_units(plan, make_position, run, title="features, position")
+
+
+def make_position(unit: Unit) -> Marker:
+    """Show the backbone images without content; commit the directions that only tell where a token lies."""
+    work = Work(unit)
+    settings: Settings = unit.payload["settings"]
+    weights: Weights = unit.payload["weights"]
+    with work.watch.phase("start"):
+        import torch
+
+        from congeal.backbones.position_bias import blank_contrast, position_directions
+
+        torch.set_num_threads(unit.threads)
+        backbone = load_weights(weights, settings.features)
+    with work.watch.phase("backbone"):
+        directions = position_directions(backbone)
+        blank = blank_contrast(backbone, directions)
+    specs = {
+        "directions": ArraySpec(directions, ("direction", "channel")),
+        "blank": ArraySpec(blank, ("part",)),
+    }
+    attributes = {"backbone": weights.backbone, "weights_fingerprint": weights.fingerprint}
+    encoded = encode_group(specs, attributes=attributes)
+    return work.commit({f"{GROUP}/{path}": data for path, data in encoded.items()}, {})
+
+
+class Position(NamedTuple):
+    """What the unit knows: directions, float32 [k, c]; contrast of images without content, float32 [p]."""
+
+    directions: npt.NDArray[np.float32]
+    blank: npt.NDArray[np.float32]
+
+
+def read_position(outputs: Location) -> Position:
+    """What was committed, from the unit's outputs."""
+    group: Any = open_group(outputs / GROUP)
+    return Position(*(np.asarray(group[name][...], np.float32) for name in Position._fields))

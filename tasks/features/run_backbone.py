@@ -1,0 +1,109 @@
+"""A run's backbone by name, and where its weights come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from congeal.errors import CongealError
+from congeal.settings import FeaturesSettings, Settings
+from infra.errors import UserError
+from infra.storage.location import Location
+
+if TYPE_CHECKING:
+    from congeal.backbones.extractor import Backbone, BackboneSpec
+
+HUB_BACKBONE = "vit_small_patch14_dinov2.lvd142m"
+HUB = "hub"  # stands for the fingerprint where the hub is to be asked
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Picklable name of a backbone and its weights. `place` None: timm's hub, or the package."""
+
+    backbone: str  # timm's name, or "embedded"
+    place: Location | None
+    fingerprint: str
+
+
+def locate(settings: Settings) -> Weights:
+    """The backbone's canonical name and, for weights given by path or URL, the fingerprint of their bytes.
+
+    The settings name a backbone (see `tasks.features.backbone_choice`). Weights on the hub keep the
+    fingerprint "hub" until `check` has loaded them. Raises UserError for an unknown backbone and for weights
+    that are not there.
+    """
+    from congeal.backbones import embedded
+    from congeal.backbones.checkpoints import fingerprint
+    from congeal.backbones.extractor import resolve_name
+
+    try:
+        name = resolve_name(settings.features.backbone or HUB_BACKBONE)
+    except CongealError as error:
+        raise UserError(str(error)) from error
+    if settings.features.weights is None and name == embedded.NAME:
+        return Weights(name, None, fingerprint(embedded.weights()))
+    if settings.features.weights is None:
+        return Weights(name, None, HUB)
+    place = Location.parse(settings.features.weights, settings.storage)
+    return Weights(name, place, fingerprint(place.read_bytes()))
+
+
+def check(weights: Weights, settings: Settings) -> Weights:
+    """Load the model once, so that weights that do not fit are reported before any work.
+
+    Returns the same with the fingerprint of what was loaded. Raises UserError naming the tensors.
+    """
+    try:
+        fingerprint = load_weights(weights, settings.features).fingerprint
+    except CongealError as error:
+        raise UserError(str(error)) from error
+    if settings.engine.kind != "loop":
+        # The workers load it for themselves; this process needs the memory no more.
+        _load.cache_clear()
+    return replace(weights, fingerprint=fingerprint)
+
+
+def backbone_spec(weights: Weights, settings: FeaturesSettings) -> BackboneSpec:
+    """The description that congeal.backbones.extractor understands."""
+    from congeal.backbones.extractor import BackboneSpec
+
+    return BackboneSpec(
+        name=weights.backbone,
+        image_size=settings.image_size,
+        layer=settings.layer,
+        facet=settings.facet,
+        beside=settings.beside,
+        stride=settings.stride,
+        precision=settings.precision,
+    )
+
+
+def load_weights(weights: Weights, settings: FeaturesSettings) -> Backbone:
+    """The backbone, loaded once a process. Raises CongealError if the weights do not fit."""
+    return _load(weights.backbone, weights.fingerprint, _Source(weights, settings))
+
+
+class _Source:
+    """Carries what loading needs past the cache, which is keyed by `key` alone."""
+
+    def __init__(self, weights: Weights, settings: FeaturesSettings) -> None:
+        self.weights = weights
+        self.settings = settings
+        self.key = (backbone_spec(weights, settings), settings.device)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Source) and self.key == other.key
+
+
+@lru_cache(maxsize=1)
+def _load(name: str, fingerprint: str, source: _Source) -> Backbone:
+    from congeal.backbones.extractor import load_backbone
+
+    place = source.weights.place
+    data = None if place is None else place.read_bytes()
+    return load_backbone(source.key[0], data, device=source.settings.device)

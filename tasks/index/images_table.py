@@ -1,0 +1,112 @@
+"""The table of all images: the catalog with each image's cluster and features, and what failed since.
+
+Here it is decided which images are outliers, once for everybody: those without a cluster, and those that do
+not fit their cluster's atlas. The counts of a publication, and so what a run, `status` and a collection say,
+are counted from this table; `clusters.n_outliers` and `alignments.outlier` are its second kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from congeal.results.schema.dictionary import dictionary_text
+from congeal.results.schema.parquet_files import encode_table
+from congeal.results.schema.tables import ALIGNMENTS, IMAGES
+from infra.ledger.commits import Marker, digest
+from tasks.catalog.catalog_stage import CATALOG, Catalog
+from tasks.clusters.clusters_stage import MEMBERS, Clusters
+from tasks.execution import stage_versions as versions
+from tasks.execution.duckdb_workspace import insert, load, scalar, stream, workspace
+from tasks.execution.stage_runner import Run, StageResult, Unit, Work, address, read_markers
+from tasks.features import features_stage
+from tasks.features.features_stage import Features
+
+STAGE = versions.INDEX
+VERSION = versions.VERSIONS[STAGE]
+
+
+def images_unit(run: Run, catalog: Catalog, made: Features, clusters: Clusters, tables: StageResult) -> Unit:
+    """The one unit that holds the table. tables: the units that hold the table of alignments."""
+    here = digest(STAGE, "images", VERSION, length=16)
+    shards = [[entry.unit, entry.content] for entry in made.shards]
+    aligned = [[entry.scope, entry.unit, entry.content] for entry in tables.units]
+    name = digest(here, catalog.identity, clusters.identity, shards, aligned)
+    return Unit(
+        address(run.destination, STAGE, VERSION, here, name),
+        {
+            "destination": run.destination,
+            "catalog": catalog.images,
+            "members": clusters.members,
+            "features": made.scope,
+            "shards": tuple(unit for unit, _ in shards),
+            "alignments": tuple(
+                run.destination / f"stages/{STAGE}" / "/".join(part) / "alignments.parquet"
+                for part in aligned
+            ),
+        },
+        items=catalog.ok + catalog.failed + catalog.duplicate,
+    )
+
+
+def make_images(unit: Unit) -> Marker:
+    """Join catalog, members and failures, out of core, sorted by uri."""
+    work = Work(unit)
+    with workspace() as connection:
+        load(connection, "catalog", [unit.payload["catalog"]], CATALOG)
+        load(connection, "members", [unit.payload["members"]], MEMBERS)
+        load(connection, "alignments", unit.payload["alignments"], ALIGNMENTS, "image_id, outlier")
+        connection.execute("CREATE TABLE faults (image_id VARCHAR, reason VARCHAR)")
+        _insert_faults(connection, unit)
+        connection.execute(
+            """CREATE TABLE images AS
+            SELECT c.image_id, c.uri, c.bytes, c.etag, c.width, c.height, c.format,
+                   CASE WHEN c.status = 'ok' AND m.image_id IS NULL THEN 'failed' ELSE c.status END AS status,
+                   CASE WHEN c.status = 'ok' AND m.image_id IS NULL THEN coalesce(f.reason, 'has no features')
+                        ELSE c.error END AS error,
+                   m.cluster_id,
+                   CASE WHEN m.image_id IS NOT NULL
+                        THEN m.cluster_id IS NULL OR coalesce(a.outlier, false) END AS outlier,
+                   m.features_unit, m.features_row, c.unread
+            FROM catalog c
+            LEFT JOIN members m ON c.image_id = m.image_id AND c.status <> 'failed'
+            LEFT JOIN alignments a ON a.image_id = m.image_id
+            LEFT JOIN faults f ON c.image_id = f.image_id"""
+        )
+        counts = {
+            status: scalar(connection, f"SELECT count(*) FROM images WHERE status = '{status}'")  # noqa: S608
+            for status in ("ok", "failed", "duplicate")
+        }
+        outliers = "SELECT count(*) FROM images WHERE outlier AND status = 'ok'"
+        counts["outliers"] = scalar(connection, outliers)
+        counts["misfits"] = scalar(connection, f"{outliers} AND cluster_id IS NOT NULL")
+        counts["unread"] = scalar(connection, "SELECT count(*) FROM images WHERE unread")
+        columns = ", ".join(IMAGES.names)
+        encoded = encode_table(stream(connection, f"SELECT {columns} FROM images ORDER BY uri"), IMAGES)  # noqa: S608
+    outputs = {"images.parquet": encoded, "dictionary.md": dictionary_text().encode()}
+    rows = {"images": sum(counts[status] for status in ("ok", "failed", "duplicate"))}
+    return work.commit(outputs, {"counts": counts, "rows": rows})
+
+
+def _insert_faults(connection: Any, unit: Unit) -> None:
+    places = [
+        address(
+            unit.payload["destination"],
+            features_stage.STAGE,
+            features_stage.VERSION,
+            unit.payload["features"],
+            name,
+        )
+        for name in unit.payload["shards"]
+    ]
+    reasons: dict[str, str] = {}
+    for marker in read_markers(places):
+        if marker is not None:
+            reasons |= marker.record["failed"]
+    table: Mapping[str, Any] = {
+        "image_id": pa.array(list(reasons), pa.string()),
+        "reason": pa.array(list(reasons.values()), pa.string()),
+    }
+    insert(connection, "faults", pa.table(table))

@@ -1,0 +1,239 @@
+"""The tables that analysts read: a unit is a bucket of clusters; a last one makes the table of all images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from congeal.alignment.model import FAILED
+from congeal.results.schema.dictionary import dictionary_text
+from congeal.results.schema.parquet_files import dataset, encode_table
+from congeal.results.schema.tables import ALIGNMENTS, CLUSTERS, CORRESPONDENCES
+from congeal.settings import Settings
+from infra.errors import UserError
+from infra.ledger.commits import Marker, digest
+from infra.storage.location import Location
+from infra.storage.zarr_groups import open_group
+from infra.threads import in_threads
+from tasks.atlases import atlases_stage
+from tasks.atlases.atlases_stage import GROUP, Atlases
+from tasks.catalog.catalog_stage import Catalog
+from tasks.clusters.clusters_stage import Clusters
+from tasks.execution import stage_versions as versions
+from tasks.execution.stage_runner import (
+    Run,
+    StageResult,
+    Unit,
+    Work,
+    address,
+    batched,
+    committed_marker,
+    plan_units,
+    read_markers,
+    run_units,
+)
+from tasks.features.features_stage import Features
+from tasks.index.atlas_lattice import Points, correspondences, lattice_points
+from tasks.index.images_table import images_unit, make_images
+from tasks.index.index_partition import Part, buckets
+
+STAGE = versions.INDEX
+VERSION = versions.VERSIONS[STAGE]
+BLOCK = 128  # images whose maps are read at once
+HEADS = 128  # atlases that are opened ahead
+AHEAD = 8  # blocks that are read ahead
+
+
+@dataclass(frozen=True)
+class Index:
+    """The finished stage, and how many images of each kind the final table has."""
+
+    result: StageResult
+    counts: dict[str, int]
+
+
+class Sampled(NamedTuple):
+    """What a bucket's tables are made of, for one part: facts of its cluster, rows of its images.
+
+    facts: the row of the table clusters, or None where another part brings it. correspondences: a block of
+    images after the other.
+    """
+
+    facts: Mapping[str, Any] | None
+    alignments: pa.Table
+    correspondences: Iterable[pa.RecordBatch]
+
+
+class _Head(NamedTuple):
+    """An opened atlas. order: the part's images in order of their ids, as positions in the group.
+
+    group, points: None if there is no atlas.
+    """
+
+    part: Part
+    marker: Marker
+    group: Any
+    points: Points | None
+    order: list[int]
+    alignments: pa.Table
+
+
+def scope(settings: Settings) -> str:
+    """Digest of what bears on the tables besides the atlases."""
+    return digest(STAGE, VERSION, settings.index.lattice, length=16)
+
+
+def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters, atlases: Atlases) -> Index:
+    """The tables of every bucket of clusters, then the table of images."""
+    here = scope(run.settings)
+    asked = run.settings.index
+    atlas = {entry.unit: entry for entry in atlases.result.units}
+    payload = {
+        "destination": run.destination,
+        "lattice": asked.lattice,
+        "atlases": atlases.scope,
+        "backbone": made.weights.backbone,
+        "weights": made.weights.fingerprint,
+    }
+    sized = ((name, unit, atlas[unit].items) for name, unit in sorted(atlases.units.items()))
+    units = []
+    for bucket in buckets(sized, max(1, asked.rows_per_unit // asked.lattice**2)):
+        contents = [[*part, atlas[part.unit].content] for part in bucket]
+        place = address(
+            run.destination,
+            STAGE,
+            VERSION,
+            here,
+            digest(here, atlases.scope, made.weights.backbone, contents),
+        )
+        images = sum(part.stop - part.start for part in bucket)
+        units.append(Unit(place, {**payload, "parts": tuple(bucket)}, items=images))
+    tables = run_units(plan_units(STAGE, here, units, run.progress), make_tables, run)
+    last = images_unit(run, catalog, made, clusters, tables)
+    final = run_units(
+        plan_units(STAGE, last.address.scope, [last], run.progress),
+        make_images,
+        run,
+        title="index, images",
+    )
+    return Index(tables + final, committed_marker(last.address).record["counts"])
+
+
+def make_tables(unit: Unit) -> Marker:
+    """correspondences, alignments and clusters of one bucket, sorted by cluster and image."""
+    work = Work(unit)
+    destination: Location = unit.payload["destination"]
+    parts: Sequence[Part] = unit.payload["parts"]
+    places = [
+        address(destination, atlases_stage.STAGE, atlases_stage.VERSION, unit.payload["atlases"], part.unit)
+        for part in parts
+    ]
+    heads = []
+    for part, place, marker in zip(parts, places, read_markers(places), strict=True):
+        if marker is None:
+            raise UserError(f"The atlas in {place.folder.url} vanished while it was used: run again.")
+        heads.append((part, place.folder / marker.content, marker))
+    # How long a cluster took, and where, is a fact of the run: it stays in the marker, out of the tables.
+    made = {
+        marker.record["cluster_id"]: {"seconds": marker.seconds, "device": marker.record["device"]}
+        for _, _, marker in heads
+    }
+    return commit_tables(work, _sampled(heads, unit.payload), made)
+
+
+def commit_tables(work: Work, sampled: Iterable[Sampled], made: Mapping[str, Any]) -> Marker:
+    """Write the tables of one bucket, parts sorted by cluster; memory holds what is written, compressed."""
+    facts: list[Mapping[str, Any]] = []
+    alignments: list[pa.Table] = []
+    counted = 0
+
+    def rows() -> Iterator[pa.RecordBatch]:
+        nonlocal counted
+        for part in sampled:
+            facts.extend([part.facts] if part.facts is not None else [])
+            alignments.append(part.alignments)
+            for batch in part.correspondences:
+                counted += batch.num_rows
+                yield batch
+
+    with work.watch.phase("sample"):
+        encoded = encode_table(rows(), CORRESPONDENCES)
+    with work.watch.phase("encode"):
+        whole = pa.concat_tables(alignments)
+        outputs = {
+            "correspondences.parquet": encoded,
+            "alignments.parquet": encode_table(whole, ALIGNMENTS),
+            "clusters.parquet": encode_table(pa.Table.from_pylist(facts, schema=CLUSTERS), CLUSTERS),
+            "dictionary.md": dictionary_text().encode(),
+        }
+    rows_of = {"correspondences": counted, "alignments": whole.num_rows, "clusters": len(facts)}
+    first = [whole["cluster_id"][0].as_py(), whole["image_id"][0].as_py()]
+    return work.commit(outputs, {"made": dict(made), "rows": rows_of, "first": first})
+
+
+def _sampled(heads: Sequence[tuple[Part, Location, Marker]], payload: Mapping[str, Any]) -> Iterator[Sampled]:
+    for some in batched(heads, HEADS):
+        opened = list(in_threads(lambda head: _open(*head, payload["lattice"]), list(some)))
+        blocks = [
+            (head, head.order[start : start + BLOCK])
+            for head in opened
+            for start in range(0, len(head.order), BLOCK)
+        ]
+        # Blocks are read ahead across atlases, since most atlases have but one.
+        batches = in_threads(lambda block: _rows(*block), blocks, ahead=AHEAD)
+        for head in opened:
+            count = -(-len(head.order) // BLOCK)
+            yield Sampled(_facts(head, payload), head.alignments, (next(batches) for _ in range(count)))
+
+
+def _open(part: Part, folder: Location, marker: Marker, lattice: int) -> _Head:
+    alignments = dataset([folder / "alignment.parquet"], ALIGNMENTS).to_table()
+    alignments = alignments.slice(part.start, part.stop - part.start)
+    if marker.record["status"] == FAILED:
+        return _Head(part, marker, None, None, [], alignments)
+    group: Any = open_group(folder / GROUP)
+    ids = group.attrs["image_ids"]
+    order = sorted(range(len(ids)), key=lambda position: ids[position])[part.start : part.stop]
+    return _Head(
+        part,
+        marker,
+        group,
+        lattice_points(np.asarray(group["atlas/saliency"][:]), lattice),
+        order,
+        alignments,
+    )
+
+
+def _rows(head: _Head, order: list[int]) -> pa.RecordBatch:
+    assert head.points is not None  # noqa: S101 - there are no rows without an atlas
+    ids, sizes = head.group.attrs["image_ids"], head.group.attrs["sizes"]
+    forward, confidence = head.group["maps/forward"], head.group["maps/forward_confidence"]
+    return correspondences(
+        head.marker.record["cluster_id"],
+        [ids[position] for position in order],
+        [sizes[position] for position in order],
+        _images(forward, order),
+        _images(confidence, order),
+        head.points,
+    )
+
+
+def _images(array: Any, order: list[int]) -> Any:
+    # What is stored is read in the order in which it is stored, then put in the order of the ids.
+    stored = np.sort(order)
+    found = array[:] if len(stored) == array.shape[0] else array.oindex[stored]
+    return np.asarray(found)[np.searchsorted(stored, order)]
+
+
+def _facts(head: _Head, payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    if head.part.start:
+        return None
+    row = {name: head.marker.record[name] for name in CLUSTERS.names if name in head.marker.record}
+    row["backbone"] = payload["backbone"]
+    row["weights_fingerprint"] = payload["weights"]
+    row["atlas_unit"] = f"{head.marker.scope}/{head.marker.unit}"
+    return row

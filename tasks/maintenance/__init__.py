@@ -1,0 +1,1 @@
+"""What is done to a destination between runs: prune, verify, status."""

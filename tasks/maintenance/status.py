@@ -1,0 +1,95 @@
+"""What is done, missing and failed in a destination, per stage; also before anything is published."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pyarrow.dataset as pads
+
+from congeal.alignment.model import FAILED
+from congeal.results.outlier_counts import deformations, outliers
+from congeal.results.schema.parquet_files import dataset
+from congeal.results.schema.tables import IMAGES
+from infra.errors import DamagedError, UserError
+from infra.ledger.commits import Marker, find_marker, outputs_location
+from infra.ledger.publications import check_layout, published, versions
+from infra.storage.location import Location
+from infra.threads import in_threads
+from tasks.catalog.skipped_files import NOTHING, kept
+from tasks.clusters.drift import drifting
+from tasks.execution.stage_versions import VERSIONS
+
+MOST_FAILURES = 20
+
+
+def status(destination: Location, version: str | None = None) -> dict[str, Any]:
+    """Units per stage (done, missing, damaged), and the published images, clusters and failures.
+
+    What is published counts, the current version or an older one; before that, every unit that a run has
+    begun. Raises UserError if there is no destination of congeal's, or no such version.
+    """
+    if not check_layout(destination):
+        raise UserError(
+            f"{destination} is no destination of congeal's: `congeal run SOURCE {destination}` makes one."
+        )
+    publication = published(destination, version)
+    stages, markers = [], {}
+    for stage in VERSIONS:
+        units = _begun(destination, stage) if publication is None else publication.units.get(stage, [])
+        found = list(in_threads(partial(_look, destination, stage), units))
+        markers[stage] = [marker for marker in found if isinstance(marker, Marker)]
+        damaged = sum(isinstance(marker, DamagedError) for marker in found)
+        done = len(markers[stage])
+        stages.append(
+            {"stage": stage, "done": done, "missing": len(found) - done - damaged, "damaged": damaged}
+        )
+    facts: dict[str, Any] = {"destination": destination.url, "version": None, "stages": stages}
+    if publication is None:
+        return facts
+    counts, records = publication.counts, [marker.record for marker in markers["atlases"]]
+    return facts | {
+        "version": publication.number,
+        "versions": [name.removesuffix(".json") for name in versions(destination)],
+        "created": publication.created,
+        "source": publication.source,
+        "images": {name: counts[name] for name in ("ok", "failed", "duplicate")},
+        "clusters": counts["clusters"],
+        "failed_clusters": counts.get("failed_clusters", 0),
+        "outliers": outliers(counts, records),
+        "deformation": deformations(records),
+        "drifting": drifting(records),
+        "passed_over": kept(destination) or NOTHING,
+        "failures": _failures(destination, markers["index"]),
+        "cluster_failures": _cluster_failures(markers["atlases"]),
+    }
+
+
+def _begun(destination: Location, stage: str) -> list[str]:
+    base = destination / "stages" / stage
+    return [f"{scope}/{unit}" for scope in base.children() for unit in (base / scope).children()]
+
+
+def _look(destination: Location, stage: str, unit: str) -> Marker | DamagedError | None:
+    try:
+        return find_marker(destination, stage, unit)
+    except DamagedError as error:
+        return error
+
+
+def _cluster_failures(markers: list[Marker]) -> list[dict[str, Any]]:
+    failed = [marker.record for marker in markers if marker.record.get("status") == FAILED]
+    named = [{"cluster_id": record["cluster_id"], "error": record["error"]} for record in failed]
+    return sorted(named, key=lambda row: str(row["cluster_id"]))[:MOST_FAILURES]
+
+
+def _failures(destination: Location, markers: list[Marker]) -> list[dict[str, Any]]:
+    places = [
+        outputs_location(destination, marker) / "images.parquet"
+        for marker in markers
+        if "images.parquet" in marker.outputs
+    ]
+    failed = dataset(places, IMAGES).scanner(
+        columns=["uri", "error"], filter=pads.field("status") == "failed"
+    )
+    return list(failed.head(MOST_FAILURES).to_pylist())

@@ -1,0 +1,1 @@
+"""A version of a destination: what it names, and how other readers find it."""

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from synthetic import CHANNELS, GRID, Scene, Thing, beside_patches, lit
+
+from congeal.alignment.inputs.cosaliency import Discriminant
+from congeal.alignment.inputs.feature_basis import Basis
+from congeal.alignment.solver import align
+from congeal.geometry.frames import cell_centres
+from congeal.geometry.warps import sample
+
+Beside = tuple[Scene, np.ndarray, np.ndarray]  # where the thing is, and where the other, bool [n, g, g]
+COUNT = 8
+
+
+@pytest.fixture(scope="module")
+def beside_flowers() -> Beside:
+    """A thing, and beside it a bright patch of the same stuff in every image, without any place in it."""
+    made, things, patches = beside_patches(COUNT)
+    stuff = np.random.default_rng(3).normal(0, 1.5, CHANNELS)
+    grain = np.random.default_rng(4).normal(0, 0.8, made.features.shape)
+    return lit(made, patches, (stuff + grain).astype(np.float32)), things, patches
+
+
+@pytest.fixture(scope="module")
+def beside_a_limb() -> Beside:
+    """A thing, and a part of it that is somewhere else in every image."""
+    made, things, patches = beside_patches(COUNT)
+    cells, limb = cell_centres(GRID), Thing(7)
+    features = np.stack([limb.features((cells - cells[patch].mean(0)) / 0.5) for patch in patches])
+    return lit(made, patches, features), things, patches
+
+
+def _atlas_saliency(made: Scene) -> tuple[np.ndarray, float]:
+    """What the atlas finds salient, carried to the images [n, m, m], and the thing's share of its frame."""
+    arguments = made.arguments()
+    found = align(arguments.pop("features"), arguments.pop("saliency"), **arguments)
+    carried = sample(
+        torch.tensor(found.atlas.saliency)[None, ..., None].expand(COUNT, -1, -1, -1),
+        torch.tensor(found.backward),
+        1.0,
+        "zeros",
+    )[..., 0]
+    small = torch.nn.functional.interpolate(carried[None], size=(GRID, GRID), mode="area")[0]
+    return small.numpy(), float((found.atlas.saliency > 0.3).mean())
+
+
+def test_what_only_stands_beside_the_thing_is_not_part_of_it(beside_flowers: Beside) -> None:
+    made, things, flowers = beside_flowers
+    salient, share = _atlas_saliency(made)
+    assert salient[things].mean() > 0.7
+    assert salient[flowers].mean() < 0.15
+    assert share > 0.3  # the frame is about the thing, not about all that is bright
+
+
+def _salient(made: Scene) -> np.ndarray:
+    """What the discriminant of the set's atlas finds salient in its images, [n, g, g]."""
+    arguments = made.arguments()
+    atlas = align(arguments.pop("features"), arguments.pop("saliency"), **arguments).atlas
+    compared = Basis(torch.tensor(atlas.mean), torch.tensor(atlas.projection))(torch.tensor(made.features))
+    learned = torch.tensor(atlas.discriminant)
+    found = Discriminant(learned[:-1], learned[-1])(compared, torch.ones(compared.shape[:3]))
+    return np.asarray(found.numpy())
+
+
+def test_a_limb_that_moves_stays_part_of_the_thing(beside_a_limb: Beside) -> None:
+    made, things, limb = beside_a_limb
+    salient = _salient(made)
+    assert salient[things].mean() > 0.7
+    assert salient[limb].mean() > 0.7
+
+
+def test_before_one_and_the_same_background_nothing_is_taken_for_it(beside_flowers: Beside) -> None:
+    made, things, flowers = beside_flowers
+    backdrop = np.where((things | flowers)[..., None], made.features, made.features[0])
+    salient = _salient(lit(made, ~(things | flowers), backdrop, light=0.0))
+    assert salient[things].mean() > 0.7
+    assert salient[flowers].mean() > 0.95
+
+
+def test_the_order_of_the_images_does_not_matter(beside_flowers: Beside) -> None:
+    made, _, _ = beside_flowers
+    rows = list(np.random.default_rng(0).permutation(COUNT))
+    salient, share = _atlas_saliency(made)
+    shuffled, again = _atlas_saliency(made.select(rows))
+    assert abs(share - again) < 0.05
+    assert np.abs(shuffled - salient[rows]).mean() < 0.05
+
+
+def test_padding_is_neither_thing_nor_background(beside_flowers: Beside) -> None:
+    made, _, _ = beside_flowers
+    valid = np.ones(made.saliency.shape, np.float32)
+    valid[:, :2] = valid[:, -2:] = 0
+    arguments = made.arguments()
+    found = align(arguments.pop("features"), arguments.pop("saliency"), **arguments, valid=valid)
+    assert found.status == "ok"
+    assert np.isfinite(found.forward).all()
+    assert not found.outlier.any()

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import math
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from congeal.alignment.inputs.tokens import grid_positions, select_tokens
+from congeal.alignment.poses.pairwise_matching import (
+    Matches,
+    mutual_matches,
+    robust_similarities,
+    shuffled,
+    weighted_similarity,
+)
+
+CPU = torch.device("cpu")
+
+
+def matched(a: complex, b: complex, outliers: float, seed: int = 0) -> Matches:
+    generator = torch.Generator().manual_seed(seed)
+    first = torch.view_as_complex(torch.rand((1, 120, 2), generator=generator) * 1.6 - 0.8)
+    second = a * first + b + 0.01 * torch.view_as_complex(torch.randn((1, 120, 2), generator=generator))
+    count = int(120 * outliers)
+    second[:, :count] = torch.view_as_complex(torch.rand((1, count, 2), generator=generator) * 2 - 1)
+    return Matches(first, second.contiguous(), torch.ones((1, 120)))
+
+
+def draws(seed: int, hypotheses: int) -> torch.Tensor:
+    return torch.rand((1, hypotheses, 2), generator=torch.Generator().manual_seed(seed))
+
+
+@settings(max_examples=25, deadline=None)
+@given(angle=st.floats(-3, 3), scale=st.floats(0.5, 2), outliers=st.sampled_from([0.0, 0.3, 0.6]))
+def test_a_similarity_is_found_among_outliers(angle: float, scale: float, outliers: float) -> None:
+    a = scale * complex(math.cos(angle), math.sin(angle))
+    made = matched(a, 0.1 - 0.2j, outliers)
+    found = robust_similarities(made, draws(1, 256), tolerance=0.05)
+    assert abs(complex(found.a[0]) - a) < 0.05 * scale
+    assert abs(complex(found.b[0]) - (0.1 - 0.2j)) < 0.03
+
+
+def test_an_angle_limit_is_kept() -> None:
+    made = matched(-1 + 0j, 0j, 0.0)
+    limited = robust_similarities(made, draws(0, 64), tolerance=0.05, max_angle=0.5, rounds=0)
+    assert abs(float(limited.a[0].angle())) <= 0.5 + 1e-6
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 1000), spread=st.sampled_from([0.02, 0.1, 0.4]))
+def test_matches_that_fit_nothing_are_not_drawn_together_in_a_point(seed: int, spread: float) -> None:
+    made = matched(1 + 0j, 0j, 1.0, seed)
+    crowded = Matches(made.first, made.second * spread, made.weight)
+    found = robust_similarities(crowded, draws(seed, 64), tolerance=0.05, max_log_scale=1.1)
+    assert math.exp(-1.1) - 1e-4 <= float(found.a[0].abs()) <= math.exp(1.1) + 1e-4
+
+
+@given(count=st.integers(0, 120), seed=st.integers(0, 1000))
+def test_shuffling_exchanges_partners_and_leaves_padding_out(count: int, seed: int) -> None:
+    made = matched(1 + 0j, 0j, 0.0)
+    padded = Matches(made.first, made.second, (torch.arange(120) < count).float()[None])
+    order = torch.rand((1, 120), generator=torch.Generator().manual_seed(seed))
+    strangers = shuffled(padded, order)
+    partners, own = (torch.view_as_real(each.second[0, :count]).tolist() for each in (strangers, padded))
+    assert sorted(partners) == sorted(own)
+    assert count < 20 or partners != own
+    assert torch.equal(strangers.first, padded.first)
+
+
+def test_matches_without_weight_are_no_crash_and_no_support() -> None:
+    made = matched(1 + 0j, 0j, 0.0)
+    empty = Matches(made.first, made.second, torch.zeros_like(made.weight))
+    found = robust_similarities(empty, draws(0, 8), tolerance=0.05)
+    assert float(found.score[0]) == 0
+    assert bool(torch.isfinite(torch.view_as_real(found.a)).all())
+
+
+def test_closed_form_is_exact_and_falls_back_on_a_single_point() -> None:
+    made = matched(0.5 + 0.5j, 0.2 + 0j, 0.0)
+    exact = 0.5 * made.first
+    fallback = (torch.ones(1, dtype=torch.complex64), torch.zeros(1, dtype=torch.complex64))
+    a, b = weighted_similarity(made.first, exact, made.weight, fallback)
+    assert abs(complex(a[0]) - 0.5) < 1e-5
+    assert abs(complex(b[0])) < 1e-5
+    one_point = torch.zeros_like(made.weight)
+    one_point[:, 3] = 1
+    a, _ = weighted_similarity(made.first, exact, one_point, fallback)
+    assert complex(a[0]) == 1
+
+
+def test_mutual_matches_find_the_same_tokens_moved() -> None:
+    features = torch.nn.functional.normalize(
+        torch.randn((1, 8, 8, 16), generator=torch.Generator().manual_seed(0)), dim=-1
+    )
+    saliency = torch.ones((1, 8, 8))
+    tokens = select_tokens(features, saliency, 1.0, 64)
+    moved = select_tokens(features.roll(1, dims=2), saliency, 1.0, 64)
+    zero = torch.zeros(1, dtype=torch.long)
+    matches = mutual_matches(tokens, moved, zero, zero, 64)
+    step = matches.second - matches.first
+    assert (matches.weight > 0).all()
+    assert int(((step.real - 0.25).abs() < 1e-5).sum()) == 56  # one column came round from the other side
+    assert float(step.imag.abs().max()) < 1e-5
+
+
+def test_only_salient_tokens_are_matched() -> None:
+    features = torch.nn.functional.normalize(torch.rand((1, 6, 6, 8)) + 0.1, dim=-1)
+    saliency = torch.zeros((1, 6, 6))
+    saliency[:, 2:4, 2:4] = 1
+    tokens = select_tokens(features, saliency, 1.0, 30)
+    assert int((tokens.weight > 0).sum()) == 4
+    zero = torch.zeros(1, dtype=torch.long)
+    matches = mutual_matches(tokens, tokens, zero, zero, 30)
+    assert float(torch.view_as_real(matches.first[matches.weight > 0]).abs().max()) < 0.4
+
+
+def test_positions_follow_the_grid() -> None:
+    positions = grid_positions(2, 0.5, CPU)
+    assert torch.allclose(positions, torch.tensor([-0.25 - 0.25j, 0.25 - 0.25j, -0.25 + 0.25j, 0.25 + 0.25j]))

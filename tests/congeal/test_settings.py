@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from congeal.settings import Settings, load_settings, recorded
+from infra.errors import SettingsError
+from infra.settings import StorageSettings
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_defaults() -> None:
+    settings = load_settings(None, (), {})
+    assert settings == Settings()
+    assert settings.features.backbone is None  # chosen by what can be had
+    assert ".jpeg" in settings.catalog.extensions
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("c.toml", "seed = 5\n[features]\nlayer = 9\nbatch_size = 2\n[catalog]\nextensions = ['.png']\n"),
+        ("c.yaml", "seed: 5\nfeatures: {layer: 9, batch_size: 2}\ncatalog: {extensions: [.png]}\n"),
+        ("c.yml", "seed: 5\nfeatures: {layer: 9, batch_size: 2}\ncatalog: {extensions: [.png]}\n"),
+    ],
+)
+def test_each_source_overrides_the_one_before(tmp_path: Path, name: str, text: str) -> None:
+    config = write(tmp_path, name, text)
+    settings = load_settings(config, (), {})
+    assert (settings.seed, settings.features.layer, settings.catalog.extensions) == (5, 9, (".png",))
+    variables = {"CONGEAL_FEATURES__LAYER": "7", "CONGEAL_SEED": "6"}
+    settings = load_settings(config, (), variables)
+    assert (settings.seed, settings.features.layer, settings.features.batch_size) == (6, 7, 2)
+    settings = load_settings(str(config), ["features.layer=3"], variables)
+    assert (settings.seed, settings.features.layer, settings.features.batch_size) == (6, 3, 2)
+
+
+def test_the_last_override_counts() -> None:
+    assert load_settings(None, ["seed=1", "seed=2"], {}).seed == 2
+
+
+def test_values_of_every_kind() -> None:
+    settings = load_settings(
+        None,
+        [
+            "features.weights=/a=b.safetensors",
+            "features.mirror=false",
+            "features.stride=none",
+            'catalog.extensions=[".jpg", ".png"]',
+            "storage.options.max_concurrency=4",
+        ],
+        {"CONGEAL_FEATURES__STRIDE": "4", "CONGEAL_ENGINE__ADDRESS": "tcp://host:8786"},
+    )
+    assert settings.features.weights == "/a=b.safetensors"
+    assert settings.features.mirror is False
+    assert settings.features.stride is None
+    assert settings.catalog.extensions == (".jpg", ".png")
+    assert settings.storage.options == {"max_concurrency": "4"}
+    assert settings.engine.address == "tcp://host:8786"
+
+
+def test_places_of_the_machine_are_no_settings() -> None:
+    assert load_settings(None, (), {"CONGEAL_SHARED": "/x", "CONGEAL_HOME": "/y", "OTHER": "z"}) == Settings()
+
+
+def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONGEAL_SEED", "11")
+    assert load_settings().seed == 11
+    assert Settings().seed == 0
+
+
+@pytest.mark.parametrize(
+    ("overrides", "variables", "sentence"),
+    [
+        (["features.backbon=x"], {}, "--set features.backbon is no setting: did you mean features.backbone?"),
+        (["backbone=x"], {}, "--set backbone is no setting: did you mean features.backbone?"),
+        (["feature.layer=1"], {}, "did you mean features.layer?"),
+        (["wholly.other=1"], {}, "is no setting: the sections are alignment, atlases"),
+        (["features.weights.deep=1"], {}, "did you mean features.weights?"),
+        (["seed"], {}, "--set seed is no setting: write it as section.key=value."),
+        (
+            [],
+            {"CONGEAL_FEATURES__LAYR": "1"},
+            "The variable CONGEAL_FEATURES__LAYR is no setting: did you mean",
+        ),
+        ([], {"CONGEAL_FEATURES__LAYR": "1"}, "features.layer?"),
+        ([], {"CONGEAL_SHARD": "1"}, "The variable CONGEAL_SHARD is no setting"),
+        (['features={"lyer": 2}'], {}, "features.lyer is no setting: did you mean features.layer?"),
+        (["features.batch_size=zero"], {}, "The setting features.batch_size cannot be 'zero': "),
+        (
+            ["features.batch_size=0"],
+            {},
+            "The setting features.batch_size cannot be '0': it should be greater",
+        ),
+        (["features.facet=keys"], {}, "it should be 'token', 'key', 'query' or 'value'."),
+        (["catalog.extensions=.jpg"], {}, "catalog.extensions cannot be read: write it as JSON"),
+    ],
+)
+def test_mistakes_get_one_sentence(overrides: list[str], variables: dict[str, str], sentence: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(None, overrides, variables)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        (
+            "c.toml",
+            "[features]\nbackbon = 'x'\n",
+            "features.backbon is no setting: did you mean features.backbone?",
+        ),
+        ("c.yaml", "featurs: {}\n", "featurs is no setting"),
+        ("c.toml", "[features\n", "c.toml cannot be read: "),
+        ("c.yaml", "a: [\n", "c.yaml cannot be read: "),
+        ("c.yaml", "just words\n", "c.yaml cannot be read: "),
+        ("c.json", "{}", "c.json is no settings file: its name must end in .toml, .yaml or .yml."),
+        ("c.toml", "[features]\nlayer = 'deep'\n", "The setting features.layer cannot be 'deep'"),
+    ],
+)
+def test_mistakes_in_a_file(tmp_path: Path, name: str, text: str, sentence: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(write(tmp_path, name, text), (), {})
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"none\.toml does not exist: check the path"):
+        load_settings(tmp_path / "none.toml", (), {})
+
+
+def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
+    assert load_settings(write(tmp_path, "c.yaml", ""), (), {}) == Settings()
+    assert load_settings(write(tmp_path, "c.toml", ""), (), {}) == Settings()
+
+
+def test_secrets_are_neither_shown_nor_recorded() -> None:
+    variables = {
+        "CONGEAL_STORAGE__KEY": "KEYKEY",
+        "CONGEAL_STORAGE__SECRET": "SECRET1",
+        "CONGEAL_STORAGE__TOKEN": "SECRET2",
+        "CONGEAL_STORAGE__OPTIONS": '{"password": "SECRET3"}',
+        "CONGEAL_STORAGE__ENDPOINT_URL": "http://me:SECRET4@host:1",
+    }
+    settings = load_settings(None, (), variables)
+    text = str(recorded(settings))
+    assert "SECRET" not in text
+    assert "KEYKEY" not in text
+    assert "host:1" in text
+    assert "KEYKEY" not in repr(settings)
+    assert "SECRET3" not in repr(settings)
+    with pytest.raises(
+        SettingsError, match=r"The setting storage\.secret cannot be the value given"
+    ) as caught:
+        load_settings(None, ['storage={"secret": ["SECRET6"]}'], {})
+    assert "SECRET6" not in str(caught.value)
+
+
+def test_what_is_recorded() -> None:
+    first = recorded(load_settings(None, ["engine.workers=3", "seed=4"], {}))
+    assert first == recorded(load_settings(None, ["engine.workers=8", "seed=4"], {}))
+    assert "engine" not in first
+    assert first["seed"] == 4
+    assert first["catalog"]["extensions"][0] == ".jpg"
+
+
+def test_settings_are_frozen_and_cross_processes() -> None:
+    settings = Settings(storage=StorageSettings.model_validate({"secret": "s"}))
+    with pytest.raises(ValidationError):
+        settings.seed = 3
+    assert pickle.loads(pickle.dumps(settings)) == settings
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("drifted", ("drifted",)),
+        ("c1, c2,", ("c1", "c2")),
+        ('["c1", "c2"]', ("c1", "c2")),
+        ("", ()),
+    ],
+)
+def test_names_may_stand_with_commas_between_them(text: str, names: tuple[str, ...]) -> None:
+    assert load_settings(None, [f"atlases.resolve={text}"], environ={}).atlases.resolve == names
+    there = load_settings(None, [], environ={"CONGEAL_ATLASES__RESOLVE": text})
+    assert recorded(there)["atlases"]["resolve"] == list(names)
+
+
+def test_names_that_are_no_list_are_one_sentence() -> None:
+    with pytest.raises(SettingsError, match=r"The setting atlases\.resolve cannot be"):
+        load_settings(None, ["atlases.resolve=[c1"], environ={})

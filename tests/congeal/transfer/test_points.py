@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from congeal.errors import CongealError
+from congeal.geometry.frames import Frame, cell_centres
+from congeal.transfer.points import Maps, from_atlas, interpolate, transfer
+
+
+def placed(frame: Frame, scale: float = 0.8, shift: float = 0.0, confidence: float = 1.0) -> Maps:
+    """Maps of an image that shows the atlas scaled and shifted to the right."""
+    cells = cell_centres(32).astype(np.float64)
+    offset = np.array([shift, 0.0])
+    full = np.full((32, 32), confidence)
+    return Maps(frame, frame.to_pixels(cells * scale + offset), full, (cells - offset) / scale, full)
+
+
+@settings(max_examples=30, deadline=None)
+@given(x=st.floats(-0.99, 0.99), y=st.floats(-0.99, 0.99))
+def test_interpolation_is_exact_on_linear_fields_up_to_the_border(x: float, y: float) -> None:
+    at = np.array([[x, y]])
+    assert np.allclose(interpolate(cell_centres(16).astype(np.float64), at), at, atol=1e-9)
+
+
+def test_a_point_goes_where_the_two_poses_say() -> None:
+    source, target = placed(Frame(200, 200), 0.5), placed(Frame(400, 300), 1.0, shift=0.1)
+    found = transfer(np.array([[99.5, 99.5], [124.5, 99.5]]), source, target)
+    assert np.allclose(found.xy, [[219.5, 149.5], [319.5, 149.5]], atol=1e-6)
+    assert found.visible.all()
+    assert np.allclose(found.confidence, 1)
+
+
+def test_there_and_back_is_the_same_point() -> None:
+    one, other = placed(Frame(320, 200), 0.9, 0.05), placed(Frame(150, 220), 0.6, -0.1)
+    points = np.array([[150.0, 90.0], [200.0, 120.0], [90.0, 60.0]])
+    back = transfer(transfer(points, one, other).xy, other, one)
+    assert np.allclose(back.xy, points, atol=1e-6)
+
+
+def test_a_counterpart_off_the_target_is_not_visible() -> None:
+    found = transfer(np.array([[190.0, 100.0]]), placed(Frame(200, 200), 0.95), placed(Frame(200, 200), 1.6))
+    assert not found.visible[0]
+    assert found.confidence[0] == 0
+
+
+@pytest.mark.parametrize(("beyond", "sure"), [(0.9, 0.7), (1.1, 0.0)])
+def test_an_atlas_reaches_a_cell_beyond_its_border(beyond: float, sure: float) -> None:
+    maps = placed(Frame(200, 200), confidence=0.7)
+    xy, confidence = from_atlas(np.array([[1 + beyond * 2 / 32, 0.3]]), maps)
+    assert confidence[0] == pytest.approx(sure)
+    if sure:
+        assert np.allclose(xy, maps.frame.to_pixels(np.array([[0.8 * (1 + beyond * 2 / 32), 0.24]])))
+
+
+def test_low_confidence_is_not_visible_but_answered() -> None:
+    found = transfer(
+        np.array([[100.0, 100.0]]), placed(Frame(200, 200)), placed(Frame(200, 200), confidence=0.01)
+    )
+    assert not found.visible[0]
+    assert np.isfinite(found.xy).all()
+
+
+def test_points_outside_the_source_are_named() -> None:
+    maps = placed(Frame(100, 80))
+    with pytest.raises(CongealError, match=r"point 1 at \(100, 10\) lies outside .* 100 x 80"):
+        transfer(np.array([[5.0, 5.0], [100.0, 10.0]]), maps, maps)
+    with pytest.raises(CongealError, match="outside"):
+        transfer(np.array([[np.nan, 5.0]]), maps, maps)
+    with pytest.raises(CongealError, match=r"\[k, 2\]"):
+        transfer(np.zeros((3, 3)), maps, maps)
+
+
+def test_no_points_are_no_points() -> None:
+    maps = placed(Frame(100, 80))
+    assert transfer(np.zeros((0, 2)), maps, maps).xy.shape == (0, 2)

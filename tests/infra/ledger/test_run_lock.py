@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import json
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from infra.errors import StorageError, UserError
+from infra.ledger import run_lock as presence
+from infra.ledger.run_lock import FOLDER, PRUNE, RUN, SILENCE, present
+from infra.storage.location import Location
+
+
+def leave_sign(place: Location, kind: str, ago: timedelta) -> Location:
+    sign = {"kind": kind, "host": "far.away", "process": 7, "seen": (datetime.now(UTC) - ago).isoformat()}
+    left = place / FOLDER / f"{kind}-left.json"
+    left.write_bytes(json.dumps(sign | {"of a newer congeal": 1}).encode())
+    return left
+
+
+def test_who_is_present_is_seen_and_then_gone(location: Location) -> None:
+    with present(location, RUN):
+        (name,) = (location / FOLDER).children()
+        assert name.startswith("run-")
+        assert json.loads((location / FOLDER / name).read_bytes())["process"] > 0
+    assert (location / FOLDER).children() == []
+
+
+def test_runs_do_not_mind_each_other(memory_location: Location) -> None:
+    with present(memory_location, RUN), present(memory_location, RUN):
+        assert len((memory_location / FOLDER).children()) == 2
+
+
+@pytest.mark.parametrize(("first", "second"), [(RUN, PRUNE), (PRUNE, RUN), (PRUNE, PRUNE)])
+def test_a_pruning_is_alone(memory_location: Location, first: str, second: str) -> None:
+    leave_sign(memory_location, first, SILENCE / 2)
+    with (
+        pytest.raises(
+            UserError, match=rf"A {first} is at work in .*process 7 on far.away.*last sign 1[45]\d s ago"
+        ),
+        present(memory_location, second),
+    ):
+        pytest.fail("it began")
+    # It took its own announcement back, and left the other's.
+    assert (memory_location / FOLDER).children() == [f"{first}-left.json"]
+
+
+@pytest.mark.parametrize("kind", [RUN, PRUNE])
+def test_who_has_been_silent_for_long_is_gone(memory_location: Location, kind: str) -> None:
+    left = leave_sign(memory_location, kind, SILENCE * 1.1)
+    with present(memory_location, PRUNE):
+        assert not left.exists()
+
+
+WRONG = {
+    "no JSON": b"nothing",
+    "empty": b"",
+    "not text": b"\xff\xfe\x00",
+    "a list": b"[]",
+    "other keys": b'{"a": 1}',
+    "a number for the time": b'{"kind": "run", "host": "h", "process": 1, "seen": 5}',
+    "huge": b"{" + b" " * 100_000 + b"}",
+}
+
+
+def leave(place: Location, data: bytes, name: str = "run-x.json") -> Location:
+    (place / FOLDER / name).write_bytes(data)
+    return place / FOLDER / name
+
+
+def seen(kind: str, text: str) -> bytes:
+    return json.dumps({"kind": kind, "host": "far.away", "process": 7, "seen": text}).encode()
+
+
+def written(monkeypatch: pytest.MonkeyPatch, ago: timedelta | None) -> None:
+    """Let every store say that its objects were written so long ago, or say nothing."""
+    changed = None if ago is None else datetime.now(UTC) - ago
+    monkeypatch.setattr(Location, "modified", lambda _: changed)
+
+
+class TestBroken:
+    """Everything in a bucket is untrusted: nothing that lies there may stop a run, or mislead a pruning."""
+
+    @pytest.mark.parametrize("what", WRONG)
+    def test_what_is_no_sign_stops_no_run(self, location: Location, what: str) -> None:
+        left = leave(location, WRONG[what])
+        with present(location, RUN):
+            assert left.exists()
+
+    @pytest.mark.parametrize("what", WRONG)
+    def test_a_pruning_waits_until_what_is_no_sign_is_old(
+        self, memory_location: Location, what: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        left = leave(memory_location, WRONG[what])
+        with (
+            pytest.raises(
+                UserError, match=r"run-x\.json may be the sign of a run and cannot be read: delete"
+            ),
+            present(memory_location, PRUNE),
+        ):
+            pytest.fail("it began")
+        written(monkeypatch, SILENCE * 1.1)
+        with present(memory_location, PRUNE):
+            assert not left.exists()
+
+    def test_every_store_knows_when_a_sign_was_written(self, location: Location) -> None:
+        changed = leave(location, b"nothing").modified()
+        assert changed is not None
+        assert abs(datetime.now(UTC) - changed) < timedelta(minutes=1)
+
+    def test_a_store_that_does_not_say_when_counts_as_just_now(
+        self, memory_location: Location, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        left = leave(memory_location, b"nothing")
+        written(monkeypatch, None)
+        with pytest.raises(UserError, match="cannot be read"), present(memory_location, PRUNE):
+            pytest.fail("it began")
+        assert left.exists()
+
+    def test_a_time_without_zone_is_utc(self, memory_location: Location) -> None:
+        recent, old = (
+            (datetime.now(UTC) - SILENCE * share).replace(tzinfo=None).isoformat() for share in (0.5, 1.1)
+        )
+        left = leave(memory_location, seen(PRUNE, old))
+        with present(memory_location, RUN):
+            assert not left.exists()
+        leave(memory_location, seen(RUN, recent))
+        with present(memory_location, RUN):
+            pass
+        with pytest.raises(UserError, match="A run is at work"), present(memory_location, PRUNE):
+            pytest.fail("it began")
+
+    @pytest.mark.parametrize("kind", [RUN, PRUNE, "something"])
+    @pytest.mark.parametrize(
+        "time",
+        ["", "yesterday", "2026-13-45T99:99", "9999-12-31T23:59:59+00:00", "9999-12-31T23:59:59-23:59"],
+    )
+    def test_a_time_that_cannot_be_true(
+        self, location: Location, kind: str, time: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        leave(location, seen(kind, time))
+        with present(location, RUN):
+            pass
+        left = leave(location, seen(kind, time))
+        written(monkeypatch, SILENCE / 2)
+        if kind in (RUN, PRUNE):
+            with (
+                pytest.raises(UserError, match=rf"A {kind} is at work .*last sign 1\d\d s ago"),
+                present(location, PRUNE),
+            ):
+                pytest.fail("it began")
+        written(monkeypatch, SILENCE * 1.1)
+        with present(location, PRUNE):
+            assert not left.exists()
+
+    def test_a_pruning_with_a_wrong_clock_notices_that_a_run_went_on(self, memory_location: Location) -> None:
+        with present(memory_location, PRUNE) as pruning:
+            (name,) = (memory_location / FOLDER).children()
+            leave(memory_location, seen(PRUNE, "2999-01-01T00:00:00+00:00"), name)
+            with present(memory_location, RUN), pytest.raises(UserError, match="gave no sign"):
+                pruning.require_heard()
+
+    def test_a_folder_and_strangers_are_left_alone(self, tmp_path: Path) -> None:
+        place = Location.parse(tmp_path)
+        (place / FOLDER / "run-folder.json/x").write_bytes(b"1")
+        (place / FOLDER / "notes.txt").write_bytes(b"1")
+        (tmp_path / FOLDER / "run-\\.json").write_bytes(b"1")
+        for kind in (RUN, PRUNE):
+            with present(place, kind):
+                pass
+        assert (place / FOLDER / "run-folder.json/x").exists()
+        assert (place / FOLDER / "notes.txt").exists()
+
+    @pytest.mark.parametrize("kind", [RUN, PRUNE])
+    def test_a_sign_that_may_not_be_read(
+        self, memory_location: Location, kind: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        left = leave(memory_location, seen(RUN, datetime.now(UTC).isoformat()))
+
+        def refuse(place: Location) -> bytes:
+            raise StorageError(f"No permission to read {place}: grant it.")
+
+        monkeypatch.setattr(Location, "read_bytes", refuse)
+        if kind == RUN:
+            with present(memory_location, kind):
+                assert left.exists()
+            return
+        with pytest.raises(UserError, match="cannot be read"), present(memory_location, kind):
+            pytest.fail("it began")
+
+    def test_an_old_sign_that_cannot_be_removed_is_not_minded(
+        self, memory_location: Location, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        leave_sign(memory_location, PRUNE, SILENCE * 2)
+
+        def refuse(place: Location) -> None:
+            raise StorageError(f"No permission to delete {place}: grant it.")
+
+        monkeypatch.setattr(Location, "delete", refuse)
+        with present(memory_location, RUN):
+            pass
+
+
+class TestAlone:
+    @pytest.mark.parametrize(("first", "second"), [(True, True), (True, False), (False, True)])
+    def test_the_second_writer_is_told_who_holds_it(
+        self, location: Location, first: bool, second: bool
+    ) -> None:
+        with (
+            present(location, RUN, alone=first),
+            pytest.raises(UserError, match=r"A run is at work in .*process \d+ on .*last sign \d s ago"),
+            present(location, RUN, alone=second),
+        ):
+            pytest.fail("it began")
+        with present(location, RUN, alone=second):
+            pass
+
+    def test_whose_writer_was_killed_is_free_after_five_minutes(self, memory_location: Location) -> None:
+        left = leave_sign(memory_location, RUN, SILENCE / 2)
+        with pytest.raises(UserError, match="A run is at work"), present(memory_location, RUN, alone=True):
+            pytest.fail("it began")
+        left.delete()
+        leave_sign(memory_location, RUN, SILENCE * 1.1)
+        with present(memory_location, RUN, alone=True):
+            pass
+
+
+def test_signs_are_renewed(memory_location: Location, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "RENEWAL", 0.001)
+    renewed = threading.Event()
+    real = presence.Presence.renew
+
+    def renew(self: presence.Presence) -> None:
+        real(self)
+        renewed.set()
+
+    monkeypatch.setattr(presence.Presence, "renew", renew)
+    with present(memory_location, RUN):
+        assert renewed.wait(20)
+
+
+def test_a_store_that_is_away_for_a_while_is_no_end(
+    memory_location: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "RENEWAL", 0.001)
+    calls: list[int] = []
+    twice = threading.Event()
+
+    def renew(_: presence.Presence) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            twice.set()
+        raise StorageError("away")
+
+    monkeypatch.setattr(presence.Presence, "renew", renew)
+    with present(memory_location, RUN):
+        assert twice.wait(20)
+
+
+def test_a_sign_that_cannot_be_taken_back_spoils_nothing(
+    memory_location: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def delete(_: Location) -> None:
+        raise StorageError("away")
+
+    with present(memory_location, RUN):
+        monkeypatch.setattr(Location, "delete", delete)
+    assert len((memory_location / FOLDER).children()) == 1
+    monkeypatch.undo()
+
+
+def test_who_was_taken_for_gone_notices(memory_location: Location) -> None:
+    with present(memory_location, RUN) as mine:
+        mine.require_heard()
+        (name,) = (memory_location / FOLDER).children()
+        (memory_location / FOLDER / name).delete()
+        for _ in range(2):
+            with pytest.raises(UserError, match=r"This run gave no sign for 5 minutes.*start it again"):
+                mine.require_heard()
+
+
+def test_who_slept_notices(tmp_path: Path) -> None:
+    with present(Location.parse(tmp_path), RUN) as mine:
+        mine._last -= SILENCE * 1.1
+        with pytest.raises(UserError, match="This run gave no sign"):
+            mine.require_heard()

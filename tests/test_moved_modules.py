@@ -1,0 +1,46 @@
+"""Module paths of before the packages still lead to what they held, and say where it is now."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import pytest
+
+from congeal_floors.moved_modules import BECAME_PACKAGES, MOVED
+
+
+@pytest.mark.parametrize("old", sorted(MOVED))
+def test_an_old_path_is_the_module_at_its_new_place_and_says_so(old: str) -> None:
+    sys.modules.pop(old, None)
+    with pytest.warns(DeprecationWarning, match=rf"{old} is {MOVED[old]} now"):
+        module = importlib.import_module(old)
+    assert module is importlib.import_module(MOVED[old])
+    assert module.__name__ == MOVED[old]
+
+
+def test_a_module_inside_an_old_package_is_found_too() -> None:
+    sys.modules.pop("congeal.exchange.tps", None)
+    with pytest.warns(DeprecationWarning, match=r"congeal\.transfer\.formats\.tps now"):
+        module = importlib.import_module("congeal.exchange.tps")
+    assert module is importlib.import_module("congeal.transfer.formats.tps")
+
+
+def test_a_package_with_the_name_of_a_module_gives_what_that_held() -> None:
+    from congeal.transfer import points
+
+    with pytest.warns(DeprecationWarning, match=r"congeal\.transfer\.points\.transfer now"):
+        from congeal.transfer import transfer
+    assert transfer is points.transfer
+
+
+@pytest.mark.parametrize("package", sorted(BECAME_PACKAGES))
+def test_what_a_former_module_never_held_is_no_attribute(package: str) -> None:
+    module = importlib.import_module(package)
+    with pytest.raises(AttributeError, match="no attribute 'nothing_of_this_name'"):
+        module.nothing_of_this_name  # noqa: B018
+
+
+def test_a_path_that_never_was_is_not_found() -> None:
+    with pytest.raises(ModuleNotFoundError, match=r"congeal\.never_there"):
+        importlib.import_module("congeal.never_there")
