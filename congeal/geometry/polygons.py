@@ -22,13 +22,13 @@ def bounds(points: Doubles) -> Box:
 
 
 def area(outline: Doubles) -> float:
-    """The area that an outline encloses, never negative."""
+    """The area that an outline [m, 2] encloses, never negative."""
     x, y = outline.T
     return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)
 
 
 def densified(outline: Doubles, step: float) -> Doubles:
-    """The same outline with points at most ``step`` apart; the given points stay."""
+    """The same outline [m, 2] with points at most ``step`` apart; the given points stay."""
     following = np.roll(outline, -1, axis=0)
     lengths = np.linalg.norm(following - outline, axis=1)
     counts = np.maximum(np.ceil(lengths / step).astype(int), 1)
@@ -40,7 +40,7 @@ def densified(outline: Doubles, step: float) -> Doubles:
 
 
 def simplified(outline: Doubles, tolerance: float) -> Doubles:
-    """Fewer points, the outline nowhere more than ``tolerance`` from them (Douglas and Peucker 1973)."""
+    """Fewer points, the outline [m, 2] nowhere more than ``tolerance`` from them (Douglas, Peucker 1973)."""
     if len(outline) < 4:
         return outline
     # A closed outline is two open ones between its first point and the one farthest from it.
@@ -63,7 +63,7 @@ def simplified(outline: Doubles, tolerance: float) -> Doubles:
 
 
 def clipped(outline: Doubles, box: Box) -> Doubles:
-    """The part of an outline within a box (Sutherland and Hodgman 1974); empty [0, 2] if there is none.
+    """The part of an outline [m, 2] within a box (Sutherland, Hodgman 1974); empty [0, 2] if there is none.
 
     Parts that the box separates stay joined along its edge.
     """
