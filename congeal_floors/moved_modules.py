@@ -127,7 +127,7 @@ MOVED = {
     "infra.readonly": "infra.storage.read_only_files",
     "infra.retrying": "infra.storage.retrying_reads",
     "infra.schema_history": "congeal.results.schema.history",
-    "infra.sections": "congeal.settings",
+    "infra.sections": "infra.settings",
     "infra.tables": "congeal.results.schema",
     "tasks.atlas_files": "tasks.atlases.atlas_files",
     "tasks.buckets": "tasks.index.index_partition",
