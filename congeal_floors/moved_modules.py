@@ -14,6 +14,9 @@ from typing import Any
 __all__ = ["BECAME_PACKAGES", "MOVED", "NAMES", "former", "former_names", "install"]
 
 MOVED = {
+    "flows.evaluate": "flows.evaluation.annotated_run",
+    "flows.evaluation_facts": "flows.evaluation.facts",
+    "flows.measurement": "flows.evaluation.measurement",
     "congeal.agreement": "congeal.distillation.teacher_agreement",
     "congeal.anchoring": "congeal.alignment.poses.frame_anchoring",
     "congeal.annotations": "congeal.transfer.annotations",
