@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -169,3 +170,36 @@ def test_a_unit_of_another_name_and_one_that_is_not_there(
     shutil.rmtree(unit.with_name("0" * 32))
     assert command(["compare", before, after]) == 1
     assert "only in the first" in capsys.readouterr().out
+
+
+def test_a_later_build_must_find_every_unit_made(
+    finished: Path, weights: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = importlib.import_module("same_bytes")
+    before = finished / "destination"
+    job = script.kept_job(before)
+    assert job.images == str(finished / "source")
+    assert f"features.weights={weights}" in job.settings
+
+    def anew(copy: str, *settings: str) -> str:
+        def build(_: Path, job: Any, destination: Path) -> dict[str, Any]:
+            return run(Path(job.images), destination, tiny(weights, *settings)) | {"wall": 0.0}
+
+        monkeypatch.setattr(script, "run", build)
+        found: str = script.made_anew(tmp_path, job, before, tmp_path / copy)
+        return found
+
+    assert anew("same") == ""
+    assert "'atlases': 1, 'index': 2" in anew("other", "seed=1")
+
+
+def test_a_checkout_without_its_environment(
+    finished: Path, tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match=r"has no \.venv: run `make setup` there"):
+        command([tmp_path, tmp_path, "--images", finished / "source"])
+    with pytest.raises(SystemExit, match="2"):
+        command([tmp_path, "--images", finished / "source"])
+    assert "or AFTER and --before-destination" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="has no published version"):
+        command(["compare", tmp_path, tmp_path])
