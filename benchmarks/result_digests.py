@@ -91,14 +91,12 @@ def inspect(destination: Path) -> Snapshot:
         raise SystemExit(f"{destination} has no published version: give the destination of a finished run.")
     version = destination / "published/versions" / json.loads(pointer.read_text())["version"]
     number = json.loads(version.read_text())["number"]
-    described = sorted(destination.glob(f"tables/*/metadata/v{number}.metadata.json"))
+    plain = [path for folder in (destination, pointer.parent) for path in folder.glob("*.json")]
+    described = destination.glob(f"tables/*/metadata/v{number}.metadata.json")
     parts = [
-        *(
-            _plain(destination, path, f"published/{path.name}", "")
-            for path in pointer.parent.glob("[tp]*.json")
-        ),
         _record(destination, version, "version", "published/version", ""),
-        *(_record(destination, path, "iceberg", "iceberg", path.parts[-3]) for path in described),
+        *(_plain(destination, path, _below(destination, path), "") for path in plain if path != pointer),
+        *(_record(destination, path, "iceberg", "iceberg", path.parts[-3]) for path in sorted(described)),
     ]
     names: dict[str, dict[str, str]] = {}
     for path in sorted(destination.glob(f"stages/*/*/*/{MARKER}")):
@@ -160,7 +158,7 @@ def _numbered(parts: Iterable[Part]) -> Iterator[Part]:
 
 
 def _outputs(root: Path, folder: Path, names: Sequence[str], stage: str, unit: str) -> Iterator[Part]:
-    nodes = {name: json.loads((folder / name).read_text()) for name in names if _is_node(name)}
+    nodes = {name: json.loads((folder / name).read_text()) for name in names if name.endswith("/zarr.json")}
     arrays = [name.removesuffix("zarr.json") for name, node in nodes.items() if node["node_type"] == "array"]
     for name in sorted(names):
         path, group = folder / name, f"{stage}/{name.removesuffix('/zarr.json')}"
@@ -178,7 +176,7 @@ def _outputs(root: Path, folder: Path, names: Sequence[str], stage: str, unit: s
                         [(one, _sha((folder / one).read_bytes())) for one in sorted(inside)]
                     ),
                 }
-            yield Part(group, unit, str(path.relative_to(root)), digests)
+            yield Part(group, unit, _below(root, path), digests)
         elif name.endswith(".parquet"):
             table = pq.read_table(path)
             columns = {
@@ -187,21 +185,21 @@ def _outputs(root: Path, folder: Path, names: Sequence[str], stage: str, unit: s
             }
             digests = {**columns, "schema": _sha(bytes(table.schema.serialize()))}
             digests["stored bytes"] = _sha(path.read_bytes())
-            yield Part(group, unit, str(path.relative_to(root)), digests)
+            yield Part(group, unit, _below(root, path), digests)
         elif not any(name.startswith(array) for array in arrays):
             yield _plain(root, path, group, unit)
 
 
-def _is_node(name: str) -> bool:
-    return name.endswith("/zarr.json")
+def _below(root: Path, path: Path) -> str:
+    return path.relative_to(root).as_posix()
 
 
 def _plain(root: Path, path: Path, group: str, unit: str) -> Part:
-    return Part(group, unit, str(path.relative_to(root)), {"bytes": _sha(path.read_bytes())})
+    return Part(group, unit, _below(root, path), {"bytes": _sha(path.read_bytes())})
 
 
 def _record(root: Path, path: Path, kind: str, group: str, unit: str) -> Part:
-    return Part(group, unit, str(path.relative_to(root)), {f"{kind} record": _digest(_kept(path, kind))})
+    return Part(group, unit, _below(root, path), {f"{kind} record": _digest(_kept(path, kind))})
 
 
 def _kept(path: Path, kind: str) -> dict[str, Any]:
