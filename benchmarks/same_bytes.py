@@ -9,9 +9,10 @@ BEFORE and AFTER are checkouts, each with its own .venv. Without --images: the s
 backbone and, where the shared data are, PF-WILLOW with DINOv2. A line a table, array, kind of picture or
 record says "same" or what differs first. Then AFTER runs on a copy of what BEFORE left: it must find every
 unit made. --before-destination compares with destinations that were kept, such as --into leaves in
-FOLDER/before; images and backbone are those of their runs. compare takes files of record, too. Exits 1 on any
-difference. What says when, where and with what something was made is not compared: NOT_COMPARED in
-result_digests.py lists it.
+FOLDER/before; images and backbone are those of their runs. The images must lie untouched between: the times
+of the files enter the names of units, so a copy of a folder is another source. compare takes files of record,
+too. Exits 1 on any difference. What says when, where and with what something was made is not compared:
+NOT_COMPARED in result_digests.py lists it.
 """
 
 from __future__ import annotations
