@@ -1,15 +1,18 @@
 # Two commands: `make demo` runs the main job, `make test` proves the checkout. Each sets itself up.
 PYTHON ?= python3
 VENV   ?= .venv
+DOCS   ?= .venvdocs
 PYTHON313 ?= python3.13
 BIN    := $(VENV)/bin
 # Prefect runs with its own throw-away server, and tells nobody about it.
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 export DO_NOT_TRACK = 1
+# The site's theme tells of its successor, in colours, at every build.
+export NO_MKDOCS_2_WARNING = 1
 # Where Python may keep no byte code, every process of a run and of the tests compiles torch anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo demo-s3 test test-313 lint types contracts unit slow lock clean
+.PHONY: help setup demo demo-s3 test test-313 lint types contracts unit slow docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -55,9 +58,21 @@ slow: setup ## the tests that take minutes
 test-313: ## the tests under Python 3.13, in an environment of its own (PYTHON313=python3.13)
 	@$(MAKE) unit PYTHON=$(PYTHON313) VENV=.venv313
 
+docs: $(DOCS)/.ready ## the site of docs/, into site/; a warning is an error
+	$(DOCS)/bin/mkdocs build --quiet --strict
+	@echo "built: site/index.html"
+
+# The tools of the site alone: the API pages are made from the source text, which is not imported.
+$(DOCS)/.ready: requirements/bootstrap.txt requirements/docs.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	$(DOCS)/bin/uv pip install --quiet --python $(DOCS)/bin/python --require-hashes -r requirements/docs.txt
+	@touch $@
+
 lock: ## resolve the requirements anew (needs uv)
 	uv pip compile requirements/bootstrap.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/bootstrap.txt
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/dev.txt
+	uv pip compile --group docs --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/docs.txt
 
 clean:
-	rm -rf $(VENV) .venv313 build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv313 $(DOCS) site build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
