@@ -13,7 +13,6 @@ import posixpath
 import re
 from pathlib import Path
 
-
 from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files, InclusionLevel
@@ -67,7 +66,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def _leading(link: str, from_root: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """A link of the repository, as it stands in a file of the folder `from_root`, for the page of the site."""
+    """A link as it stands in a file of the folder `from_root`, for the page of the site."""
     if re.match(r"[a-z]+:|#|/", link):
         return link
     path, mark, anchor = link.partition("#")
@@ -90,7 +89,7 @@ def _mathml(formula: str, page: Page) -> str:
     display = "block" if text.startswith("\\[") else "inline"
     try:
         return convert(text[2:-2].strip(), display=display)
-    except Exception as error:  # noqa: BLE001  whatever the converter meets is a fault of the page
+    except Exception as error:
         LOG.warning("%s: the formula %r cannot be drawn: %s", page.file.src_uri, text, error)
         return formula
 
