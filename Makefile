@@ -59,7 +59,7 @@ test-313: ## the tests under Python 3.13, in an environment of its own (PYTHON31
 	@$(MAKE) unit PYTHON=$(PYTHON313) VENV=.venv313
 
 docs: $(DOCS)/.ready ## the site of docs/, into site/; a warning is an error
-	$(DOCS)/bin/mkdocs build --quiet --strict
+	$(DOCS)/bin/mkdocs build --strict
 	@echo "built: site/index.html"
 
 # The tools of the site alone: the API pages are made from the source text, which is not imported.
