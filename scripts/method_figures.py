@@ -32,22 +32,29 @@ from method_steps import (
 )
 from PIL import Image
 
-from congeal.choosing import choose
-from congeal.dense import guided, neighbourly, warped
-from congeal.matching import Matches, agreeing, mutual_matches
-from congeal.posing import MATCHES, TOLERANCE, square_matrix
-from congeal.quality import CEILING, STANDING, STEEPNESS
-from congeal.registration import leave_one_out
-from congeal.reliability import ASTRAY, error_of_matching, error_of_warps, explained, travel
-from congeal.rendering import average_image
-from congeal.rendering import warped as in_place
-from congeal.saliency import _seed
-from congeal.sharing import agreeing_mass, common_place
-from congeal.solver import align, fit
-from congeal.synchronization import _contrasts
-from congeal.turning import find_turns
-from congeal.turns import TURNS, Turned, turned_pixels
-from congeal.warps import grid, to_oriented
+from congeal.alignment.inputs.cosaliency import _seed
+from congeal.alignment.inputs.rotated_views import TURNS, Turned, turned_pixels
+from congeal.alignment.maps.confidence import CEILING, STEEPNESS
+from congeal.alignment.maps.error_estimation import (
+    ASTRAY,
+    error_of_matching,
+    error_of_warps,
+    explained,
+    travel,
+)
+from congeal.alignment.maps.flow_registration import leave_one_out
+from congeal.alignment.maps.guided_matching import guided, neighbourly, warped
+from congeal.alignment.poses.common_object import agreeing_mass, common_place
+from congeal.alignment.poses.orientation_search import find_turns
+from congeal.alignment.poses.outliers import STANDING
+from congeal.alignment.poses.pairwise_matching import Matches, agreeing, mutual_matches
+from congeal.alignment.poses.pose_estimation import MATCHES, TOLERANCE, square_matrix
+from congeal.alignment.poses.pose_synchronization import _contrasts
+from congeal.alignment.selection.feature_selection import choose
+from congeal.alignment.solver import align, fit
+from congeal.geometry.warps import grid, to_oriented
+from congeal.imaging.visualization import average_image
+from congeal.imaging.visualization import warped as in_place
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -347,6 +354,11 @@ def common_region() -> Any:
     return drawn
 
 
+def faded(pictures: list[np.ndarray]) -> list[np.ndarray]:
+    """Grey and pale, for what is drawn over them."""
+    return [np.uint8(np.repeat(110 + 0.57 * one.mean(-1, keepdims=True), 3, -1)) for one in pictures]
+
+
 def net(axis: Any, places: np.ndarray, side: int, colour: str, every: int) -> None:
     """The atlas' grid as a map [r, r, 2] lays it over a picture."""
     pixels = (places + 1) * side / 2 - 0.5
@@ -362,9 +374,9 @@ def flow() -> Any:
     _, warps = set_.posed
     faced, rigid_maps, before = placed_pictures(set_, warps)
     _, bent_maps, after = placed_pictures(set_, set_.bent)
-    shown = small(faced[:5], 160)
+    shown = faded(small(faced[:5], 160))
     drawn, axes = table([("poses", [*shown, before]), ("flow", [*shown, after])])
-    for line, maps, colour in ((axes[0], rigid_maps, "#ffd400"), (axes[1], bent_maps, "#ffd400")):
+    for line, maps, colour in ((axes[0], rigid_maps, BLUE), (axes[1], bent_maps, BLUE)):
         for axis, places in zip(line[:5], maps[:5], strict=True):
             net(axis, places, 160, colour, every=8)
     axes[0, -1].set_title("average", fontsize=8.5, pad=2)
@@ -455,11 +467,11 @@ def guided_matching() -> Any:
     smooth = warped(set_.bent, set_.bent.resolution, set_.bent.resolution)
     found = guided(template, faced, set_.bent)
     agreed = neighbourly(found, template, faced, set_.bent)
-    pictures = small(set_.faced_squares(200)[chosen], 200)
-    drawn, axes = table([("flow", pictures), ("cell by cell", pictures), ("averaged", pictures)], width=2.0)
+    pictures = faded(small(set_.faced_squares(200)[chosen], 200))
+    drawn, axes = table([("flow", pictures), ("cell by cell", pictures), ("averaged", pictures)], width=1.55)
     for line, maps in zip(axes, (smooth, found, agreed), strict=True):
         for axis, places in zip(line, maps.forward[chosen].numpy(), strict=True):
-            net(axis, places, 200, "#ffd400", every=2)
+            net(axis, places, 200, BLUE, every=2)
     return drawn
 
 

@@ -12,21 +12,21 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from congeal.atlas import OK
-from congeal.backbones import BackboneSpec, load_backbone
-from congeal.company import Company
-from congeal.coordinates import Frame, cell_centres
-from congeal.facings import borne_out
-from congeal.images import decode, square
-from congeal.imageset import prepare, read_inputs
-from congeal.membership import Membership
-from congeal.posing import PairEvidence, gather_evidence
-from congeal.position import blank_contrast, position_directions
-from congeal.registration import follow
-from congeal.sets import SetArrays
-from congeal.settling import placed, settle_all, settle_anew, shown_in, standing_of
-from congeal.sharing import learn_shared
-from congeal.warps import recentred
+from congeal.alignment.inputs.image_set import prepare, read_inputs
+from congeal.alignment.inputs.set_arrays import SetArrays
+from congeal.alignment.inputs.set_batch import Company
+from congeal.alignment.maps.flow_registration import follow
+from congeal.alignment.model import OK
+from congeal.alignment.poses.common_object import learn_shared
+from congeal.alignment.poses.pose_consensus import placed, settle_all, settle_anew, shown_in, standing_of
+from congeal.alignment.poses.pose_estimation import PairEvidence, gather_evidence
+from congeal.alignment.selection.mirror_selection import borne_out
+from congeal.backbones.extractor import BackboneSpec, load_backbone
+from congeal.backbones.position_bias import blank_contrast, position_directions
+from congeal.geometry.frames import Frame, cell_centres
+from congeal.geometry.segments import Membership
+from congeal.geometry.warps import recentred
+from congeal.imaging.decoding import decode, square
 
 ROOT = Path(__file__).parents[1]
 SEED = 0
