@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -73,6 +74,26 @@ def test_the_functions_that_a_page_names_are_there(page: Path) -> None:
         assert hasattr(importlib.import_module(module), name), f"{module}:{name}"
 
 
+@pytest.mark.parametrize("page", ["architecture.md", "contribute.md", "method.md", "release.md"])
+def test_the_files_that_a_page_names_are_there(page: str) -> None:
+    named = re.findall(r"`([\w.]+(?:/[\w.]+)+/?)[` ]", prose(ROOT / "docs" / page))
+    assert [path for path in named if "NAME" not in path and not (ROOT / path).exists()] == []
+
+
+def test_the_drawing_of_the_packages_is_that_of_the_contracts(scripts: None) -> None:
+    drawn = ROOT / "docs" / "pictures" / "architecture" / "packages.svg"
+    made = importlib.import_module("architecture_drawings").packages()
+    assert drawn.read_text() == made, "run python scripts/architecture_drawings.py"
+
+
+def test_the_drawing_of_the_data_shows_the_sizes_that_are_kept(scripts: None) -> None:
+    folder = ROOT / "docs" / "pictures" / "architecture"
+    made = importlib.import_module("architecture_drawings").data(
+        json.loads((folder / "sizes.json").read_text())
+    )
+    assert (folder / "data.svg").read_text() == made, "run python scripts/architecture_drawings.py"
+
+
 def test_the_method_names_a_function_in_each_step() -> None:
     steps = re.split(r"^## \d+\. ", (ROOT / "docs" / "method.md").read_text(), flags=re.M)[1:]
     assert len(steps) >= 10
@@ -87,7 +108,8 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The modules of scripts/ can be imported."""
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     yield
-    sys.modules.pop("settings_tables", None)
+    for name in ("architecture_drawings", "settings_tables"):
+        sys.modules.pop(name, None)
 
 
 @dataclass(frozen=True)
