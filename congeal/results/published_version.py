@@ -15,6 +15,7 @@ import pyarrow.dataset as pads
 from congeal.alignment.model import FAILED, MEANINGLESS, RIGID
 from congeal.results.image_name_matching import Names, match
 from congeal.results.published_tables import PublishedTables
+from congeal.results.schema.atlas_arrays import ATLAS_GROUP
 from congeal.results.stored_maps import StoredMaps
 from infra.errors import UserError
 from infra.ledger.commits import outputs_location
@@ -197,7 +198,8 @@ class Published:
             if row["status"] == FAILED or row["atlas_unit"] is None:
                 raise UserError(f"The cluster {cluster} has no atlas: {row['error'] or NOT_ALIGNED[FAILED]}.")
             marker = self.tables.marker("atlases", row["atlas_unit"])
-            self._groups[cluster] = StoredMaps(cluster, outputs_location(self.place, marker) / "atlas.zarr")
+            place = outputs_location(self.place, marker) / ATLAS_GROUP.name
+            self._groups[cluster] = StoredMaps(cluster, place)
             if len(self._groups) > GROUPS:
                 self._groups.popitem(last=False)
         self._groups.move_to_end(cluster)

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import zarr
 
 from congeal.results.published_version import Published, Row
+from congeal.results.schema.feature_arrays import EMBEDDING, FEATURE_GROUP
 from infra.errors import UserError
-from infra.ledger.commits import outputs_location
-from infra.storage.zarr_groups import open_group
+from infra.ledger.commits import Marker, outputs_location
+from infra.storage.zarr_groups import array_in, open_group
 from infra.threads import in_threads
 
 Floats = npt.NDArray[np.float32]
@@ -99,8 +101,8 @@ def _units(published: Published) -> Iterator[tuple[Any, Floats]]:
         marker = published.tables.marker("features", unit)
         if "image_ids" not in marker.record:
             return None  # the unit that knows the backbone alone
-        group: Any = open_group(outputs_location(published.place, marker) / "features.zarr")
-        return np.array(marker.record["image_ids"], "U32"), np.asarray(group["embedding"][:], np.float32)
+        embeddings = np.asarray(_stored(published, marker)[:], np.float32)
+        return np.array(marker.record["image_ids"], "U32"), embeddings
 
     for part in in_threads(read, published.publication.units["features"]):
         if part is not None:
@@ -109,8 +111,13 @@ def _units(published: Published) -> Iterator[tuple[Any, Floats]]:
 
 def _embedding(published: Published, row: Row) -> Floats:
     marker = published.tables.marker("features", row["features_unit"])
-    group: Any = open_group(outputs_location(published.place, marker) / "features.zarr")
-    return np.asarray(group["embedding"][int(row["features_row"])], np.float32)
+    return np.asarray(_stored(published, marker)[int(row["features_row"])], np.float32)
+
+
+def _stored(published: Published, marker: Marker) -> zarr.Array[Any]:
+    """The embeddings of a unit of features, unread."""
+    group = open_group(outputs_location(published.place, marker) / FEATURE_GROUP.name)
+    return array_in(group, EMBEDDING.path)
 
 
 def _existing(published: Published, ids: list[str]) -> list[Row]:

@@ -14,10 +14,12 @@ from congeal.settings import Settings
 from infra.ledger.commits import Marker, digest, outputs_location
 from infra.ledger.provenance import Stopwatch
 from infra.storage.location import Location
+from tasks.atlases.alignment_table import facts, failed
 from tasks.atlases.atlas_extension import anchor_of, extended, still_holds
-from tasks.atlases.atlas_files import GROUP, Stored, as_stored, encode, facts, failed, read
+from tasks.atlases.atlas_files import encode, encode_rows, read
 from tasks.atlases.cluster_members import Member, align_set, read_members
 from tasks.atlases.previews import draw, square_of
+from tasks.atlases.stored_atlas import Stored, as_stored
 from tasks.catalog.catalog_stage import CATALOG, Catalog
 from tasks.clusters.cluster_roles import MEMBER, NEWCOMER
 from tasks.clusters.clusters_stage import MEMBERS, SETS, Clusters
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 
 STAGE = versions.ATLASES
 VERSION = versions.VERSIONS[STAGE]
-__all__ = ["GROUP", "STAGE", "VERSION", "Atlases", "make_atlas", "scope", "stage"]
+__all__ = ["STAGE", "VERSION", "Atlases", "make_atlas", "scope", "stage"]
 
 
 @dataclass(frozen=True)
@@ -233,9 +235,9 @@ def give_up(unit: Unit) -> Marker:
     work = Work(unit)
     cluster_id = unit.payload["cluster_id"]
     members = read_members(unit.payload["members"], cluster_id)
-    outputs, record = failed(members, cluster_id, KILLED_CLUSTER)
+    rows_, record = failed(members, cluster_id, KILLED_CLUSTER)
     record |= {"identity": unit.payload["identity"], "device": None, "not_shown": {}, "killed": [cluster_id]}
-    return work.commit(outputs, record)
+    return work.commit(encode_rows(rows_), record)
 
 
 # The one thing in an atlas that depends on an image alone are the pictures.

@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
+from congeal.results.schema.feature_arrays import EMBEDDING, FEATURE_GROUP
 from congeal.results.schema.parquet_files import encode_table
 from congeal.settings import Settings
 from infra.errors import UserError
 from infra.ledger.commits import Marker, digest
 from infra.storage.location import Location
-from infra.storage.zarr_groups import open_group
+from infra.storage.zarr_groups import array_in, open_group
 from tasks.catalog.catalog_stage import CATALOG, Catalog
 from tasks.clusters.cluster_growth import Regrade, grow
 from tasks.clusters.cluster_roles import Floats, Rows, names_of, sort
@@ -245,8 +245,8 @@ def _embeddings(
                 continue
             with work.watch.phase("read"):
                 place = unit.payload["destination"] / "stages" / features.STAGE / marker.scope / marker.unit
-                group: Any = open_group(place / marker.content / features.GROUP)
-                part = np.asarray(group["embedding"][:], np.float32)
+                group = open_group(place / marker.content / FEATURE_GROUP.name)
+                part = np.asarray(array_in(group, EMBEDDING.path)[:], np.float32)
             if embeddings is None:
                 embeddings = _room(Path(folder), n, part.shape[1])
             embeddings[wanted["position"]] = part[wanted["features_row"]]

@@ -6,7 +6,7 @@ the same view, so that training reads nothing else and never asks the teacher ag
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,11 +16,20 @@ import numpy.typing as npt
 
 from congeal.errors import ImageError
 from congeal.imaging import intensity_scaling as greys
+from congeal.results.schema.feature_arrays import (
+    TARGET_GROUP,
+    VIEW_EMBEDDING,
+    VIEW_FEATURES,
+    VIEW_PIXELS,
+    VIEW_SALIENCY,
+    TargetAttributes,
+)
+from congeal.results.schema.zarr_arrays import ZarrArray
 from congeal.settings import Settings
 from infra.errors import UserError
 from infra.ledger.commits import Marker, digest, outputs_location
 from infra.storage.location import Location
-from infra.storage.zarr_groups import ArraySpec, encode_group, open_group
+from infra.storage.zarr_groups import ArraySpec, array_in, encode_group, open_group
 from tasks.catalog.catalog_stage import CATALOG, Catalog
 from tasks.catalog.deep_image_table import load_depths
 from tasks.catalog.image_reading import Named, Unreadable, read_same, readers_of
@@ -44,7 +53,6 @@ if TYPE_CHECKING:
 
 STAGE = "targets"
 VERSION = 1
-GROUP = "targets.zarr"
 LEAST_IMAGES = 64
 HELD_SHARE, LEAST_HELD, MOST_HELD = 0.05, 8, 200
 SMALLEST = 0.5  # smallest side of a crop, as a share of the image's
@@ -166,27 +174,21 @@ def make_unit(unit: Unit) -> Marker:
         teacher = load_weights(weights, features)
     with work.watch.phase("decode"):
         views = list(_views(unit, sizes))
-    arrays: dict[str, list[npt.NDArray[Any]]] = {
-        "pixels": [],
-        "features": [],
-        "embedding": [],
-        "saliency": [],
-    }
+    arrays: dict[ZarrArray, list[npt.NDArray[Any]]] = {array: [] for array in TARGET_GROUP.arrays}
     for batch in batched(views, settings.features.batch_size):
         with work.watch.phase("backbone"):
             seen = teacher(np.stack([pixels for pixels, _ in batch]))
-        arrays["pixels"].extend(pixels for _, pixels in batch)
-        for name in ("features", "embedding", "saliency"):
-            arrays[name].extend(getattr(seen, name).half().cpu().numpy())
+        arrays[VIEW_PIXELS].extend(pixels for _, pixels in batch)
+        arrays[VIEW_FEATURES].extend(seen.features.half().cpu().numpy())
+        arrays[VIEW_EMBEDDING].extend(seen.embedding.half().cpu().numpy())
+        arrays[VIEW_SALIENCY].extend(seen.saliency.half().cpu().numpy())
     outputs: dict[str, bytes] = {}
     if views:
         with work.watch.phase("encode"):
-            specs = {
-                name: ArraySpec(np.stack(data), ("view", *(f"{name}_{axis}" for axis in range(data[0].ndim))))
-                for name, data in arrays.items()
-            }
-            encoded = encode_group(specs, {"kind": kind, "grid": sizes.cells, "teacher": weights.backbone})
-            outputs = {f"{GROUP}/{path}": data for path, data in encoded.items()}
+            specs = {array.path: ArraySpec(np.stack(data), array.dims) for array, data in arrays.items()}
+            facts: TargetAttributes = {"kind": kind, "grid": sizes.cells, "teacher": weights.backbone}
+            encoded = encode_group(specs, facts)
+            outputs = {f"{TARGET_GROUP.name}/{path}": data for path, data in encoded.items()}
     return work.commit(outputs, {"views": len(views), "kind": kind})
 
 
@@ -234,6 +236,9 @@ def read_unit(destination: Location, marker: Marker) -> Examples:
 
     from congeal.distillation.teacher_targets import Examples
 
-    group: Any = open_group(outputs_location(destination, marker) / GROUP)
-    names: Sequence[str] = ("pixels", "features", "embedding", "saliency")
-    return Examples(*(torch.from_numpy(np.asarray(group[name][...])) for name in names))
+    group = open_group(outputs_location(destination, marker) / TARGET_GROUP.name)
+
+    def read(array: ZarrArray) -> torch.Tensor:
+        return torch.from_numpy(np.asarray(array_in(group, array.path)[...]))
+
+    return Examples(read(VIEW_PIXELS), read(VIEW_FEATURES), read(VIEW_EMBEDDING), read(VIEW_SALIENCY))

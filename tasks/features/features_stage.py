@@ -28,13 +28,13 @@ from tasks.execution.stage_runner import (
     take_back,
 )
 from tasks.features import position_bias_unit as position
-from tasks.features.feature_shards import DIVISION, GROUP, at_any_angle, make_shard
+from tasks.features.feature_shards import DIVISION, at_any_angle, make_shard
 from tasks.features.run_backbone import Weights, backbone_spec
 
 STAGE = versions.FEATURES
 VERSION = versions.VERSIONS[STAGE]
 MOST_IMAGES = 256  # in a unit
-__all__ = ["GROUP", "STAGE", "VERSION", "Features", "at_any_angle", "images_per_unit", "scope", "stage"]
+__all__ = ["STAGE", "VERSION", "Features", "at_any_angle", "images_per_unit", "scope", "stage"]
 
 
 @dataclass(frozen=True)

@@ -5,21 +5,21 @@ It depends on the backbone alone, so it is made once for a destination, whatever
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from congeal.results.schema.feature_arrays import BLANK, DIRECTIONS, POSITION_GROUP, PositionAttributes
 from congeal.settings import Settings
 from infra.ledger.commits import Marker, digest
 from infra.storage.location import Location
-from infra.storage.zarr_groups import ArraySpec, encode_group, open_group
+from infra.storage.zarr_groups import ArraySpec, array_in, encode_group, open_group
 from tasks.execution.stage_runner import Run, StageResult, Unit, Work, address, plan_units, run_units
 from tasks.execution.stage_versions import FEATURES, VERSIONS
 from tasks.features.run_backbone import Weights, load_weights
 
 VERSION = VERSIONS[FEATURES]
-GROUP = "position.zarr"
 EDITION = 2  # of this unit alone: the features stay when it is made anew
 
 
@@ -48,12 +48,15 @@ def make_position(unit: Unit) -> Marker:
         directions = position_directions(backbone)
         blank = blank_contrast(backbone, directions)
     specs = {
-        "directions": ArraySpec(directions, ("direction", "channel")),
-        "blank": ArraySpec(blank, ("part",)),
+        DIRECTIONS.path: ArraySpec(directions, DIRECTIONS.dims),
+        BLANK.path: ArraySpec(blank, BLANK.dims),
     }
-    attributes = {"backbone": weights.backbone, "weights_fingerprint": weights.fingerprint}
+    attributes: PositionAttributes = {
+        "backbone": weights.backbone,
+        "weights_fingerprint": weights.fingerprint,
+    }
     encoded = encode_group(specs, attributes=attributes)
-    return work.commit({f"{GROUP}/{path}": data for path, data in encoded.items()}, {})
+    return work.commit({f"{POSITION_GROUP.name}/{path}": data for path, data in encoded.items()}, {})
 
 
 class Position(NamedTuple):
@@ -65,5 +68,6 @@ class Position(NamedTuple):
 
 def read_position(outputs: Location) -> Position:
     """What was committed, from the unit's outputs."""
-    group: Any = open_group(outputs / GROUP)
-    return Position(*(np.asarray(group[name][...], np.float32) for name in Position._fields))
+    group = open_group(outputs / POSITION_GROUP.name)
+    arrays = (array_in(group, array.path) for array in (DIRECTIONS, BLANK))
+    return Position(*(np.asarray(array[...], np.float32) for array in arrays))

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import zarr
 
 from congeal.alignment.model import FAILED
+from congeal.results.schema.atlas_arrays import (
+    ATLAS_GROUP,
+    ATLAS_SALIENCY,
+    FORWARD,
+    FORWARD_CONFIDENCE,
+    AtlasAttributes,
+)
 from congeal.results.schema.dictionary import dictionary_text
 from congeal.results.schema.parquet_files import dataset, encode_table
 from congeal.results.schema.tables import ALIGNMENTS, CLUSTERS, CORRESPONDENCES
@@ -17,10 +26,11 @@ from congeal.settings import Settings
 from infra.errors import UserError
 from infra.ledger.commits import Marker, digest
 from infra.storage.location import Location
-from infra.storage.zarr_groups import open_group
+from infra.storage.zarr_groups import array_in, open_group
 from infra.threads import in_threads
 from tasks.atlases import atlases_stage
-from tasks.atlases.atlases_stage import GROUP, Atlases
+from tasks.atlases.atlas_files import TABLE
+from tasks.atlases.atlases_stage import Atlases
 from tasks.catalog.catalog_stage import Catalog
 from tasks.clusters.clusters_stage import Clusters
 from tasks.execution import stage_versions as versions
@@ -76,7 +86,7 @@ class _Head(NamedTuple):
 
     part: Part
     marker: Marker
-    group: Any
+    group: zarr.Group | None
     points: Points | None
     order: list[int]
     alignments: pa.Table
@@ -191,38 +201,39 @@ def _sampled(heads: Sequence[tuple[Part, Location, Marker]], payload: Mapping[st
 
 
 def _open(part: Part, folder: Location, marker: Marker, lattice: int) -> _Head:
-    alignments = dataset([folder / "alignment.parquet"], ALIGNMENTS).to_table()
+    alignments = dataset([folder / TABLE], ALIGNMENTS).to_table()
     alignments = alignments.slice(part.start, part.stop - part.start)
     if marker.record["status"] == FAILED:
         return _Head(part, marker, None, None, [], alignments)
-    group: Any = open_group(folder / GROUP)
-    ids = group.attrs["image_ids"]
+    group = open_group(folder / ATLAS_GROUP.name)
+    ids = cast("AtlasAttributes", group.attrs.asdict())["image_ids"]
     order = sorted(range(len(ids)), key=lambda position: ids[position])[part.start : part.stop]
     return _Head(
         part,
         marker,
         group,
-        lattice_points(np.asarray(group["atlas/saliency"][:]), lattice),
+        lattice_points(np.asarray(array_in(group, ATLAS_SALIENCY.path)[:]), lattice),
         order,
         alignments,
     )
 
 
 def _rows(head: _Head, order: list[int]) -> pa.RecordBatch:
-    assert head.points is not None  # noqa: S101 - there are no rows without an atlas
-    ids, sizes = head.group.attrs["image_ids"], head.group.attrs["sizes"]
-    forward, confidence = head.group["maps/forward"], head.group["maps/forward_confidence"]
+    assert head.group is not None  # noqa: S101 - there are no rows without an atlas
+    assert head.points is not None  # noqa: S101
+    attributes = cast("AtlasAttributes", head.group.attrs.asdict())
+    ids, sizes = attributes["image_ids"], attributes["sizes"]
     return correspondences(
         head.marker.record["cluster_id"],
         [ids[position] for position in order],
         [sizes[position] for position in order],
-        _images(forward, order),
-        _images(confidence, order),
+        _images(array_in(head.group, FORWARD.path), order),
+        _images(array_in(head.group, FORWARD_CONFIDENCE.path), order),
         head.points,
     )
 
 
-def _images(array: Any, order: list[int]) -> Any:
+def _images(array: zarr.Array[Any], order: list[int]) -> npt.NDArray[Any]:
     # What is stored is read in the order in which it is stored, then put in the order of the ids.
     stored = np.sort(order)
     found = array[:] if len(stored) == array.shape[0] else array.oindex[stored]
