@@ -78,6 +78,18 @@ class Sizes:
         return self.cells * self.student_patch
 
 
+@dataclass(frozen=True, slots=True)
+class TargetsPayload:
+    """A group of views: of each image its n-th view. kind: see KINDS."""
+
+    source: Location
+    settings: Settings
+    weights: Weights
+    kind: str
+    sizes: Sizes
+    members: tuple[tuple[Named, int], ...]
+
+
 @dataclass(frozen=True)
 class Targets:
     """The finished stage. units: of each kind, the markers of its units that hold a view, in order."""
@@ -103,15 +115,13 @@ def stage(run: Run, catalog: Catalog, weights: Weights, sizes: Sizes) -> Targets
     result, markers = StageResult(STAGE, ()), {}
     for kind in KINDS:
         here = _scope(run.settings, weights, sizes, kind)
-        payload = {
-            "source": run.source, "settings": run.settings, "weights": weights, "kind": kind, "sizes": sizes,
-        }  # fmt: skip
         units = []
         for members in batched(wanted[kind], _views_per_unit(run.settings, sizes)):
             made_by = ["greys", greys.VERSION] if any(named[0] in deep for named, _ in members) else []
             name = digest(here, seed, [[image_id, turn] for (image_id, _), turn in members], *made_by)
             place = address(run.destination, STAGE, VERSION, here, name)
-            units.append(Unit(place, {**payload, "members": members}, items=len(members)))
+            payload = TargetsPayload(run.source, run.settings, weights, kind, sizes, members)
+            units.append(Unit(place, payload, items=len(members)))
         plan = plan_units(STAGE, here, units, run.progress, gpu=True)
         result = result + run_units(plan, make_unit, run, title=f"targets, {kind}")
         found = (committed_marker(unit.address) for unit in units)
@@ -156,16 +166,14 @@ def _views_per_unit(settings: Settings, sizes: Sizes) -> int:
     return max(settings.distill.shard_bytes // (sizes.cells**2 * a_cell), 1)
 
 
-def make_unit(unit: Unit) -> Marker:
+def make_unit(unit: Unit[TargetsPayload]) -> Marker:
     """Cut the unit's views, show them to the teacher, commit pixels and targets as one Zarr group.
 
     A view of an image that cannot be read any more, or that has changed since it was catalogued, is left out.
     """
     work = Work(unit)
-    settings: Settings = unit.payload["settings"]
-    weights: Weights = unit.payload["weights"]
-    sizes: Sizes = unit.payload["sizes"]
-    kind: str = unit.payload["kind"]
+    settings, weights = unit.payload.settings, unit.payload.weights
+    sizes, kind = unit.payload.sizes, unit.payload.kind
     with work.watch.phase("start"):
         import torch
 
@@ -173,7 +181,7 @@ def make_unit(unit: Unit) -> Marker:
         features = settings.features.model_copy(update={"image_size": sizes.teacher})
         teacher = load_weights(weights, features)
     with work.watch.phase("decode"):
-        views = list(_views(unit, sizes))
+        views = list(_views(unit.payload))
     arrays: dict[ZarrArray, list[npt.NDArray[Any]]] = {array: [] for array in TARGET_GROUP.arrays}
     for batch in batched(views, settings.features.batch_size):
         with work.watch.phase("backbone"):
@@ -192,13 +200,11 @@ def make_unit(unit: Unit) -> Marker:
     return work.commit(outputs, {"views": len(views), "kind": kind})
 
 
-def _views(unit: Unit, sizes: Sizes) -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]]:
+def _views(asked: TargetsPayload) -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]]:
     """Each view's pixels at the teacher's and at the student's size."""
     from congeal.imaging.decoding import decode
 
-    source: Location = unit.payload["source"]
-    settings: Settings = unit.payload["settings"]
-    limits = settings.catalog
+    source, sizes, limits = asked.source, asked.sizes, asked.settings.catalog
 
     def cut(member: tuple[Named, int]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]] | None:
         named, turn = member
@@ -211,11 +217,11 @@ def _views(unit: Unit, sizes: Sizes) -> Iterator[tuple[npt.NDArray[np.uint8], np
             )
         except ImageError:
             return None
-        view = _view(unit.payload["kind"], named[0], turn, settings.seed)
+        view = _view(asked.kind, named[0], turn, asked.settings.seed)
         return view.render(image, sizes.teacher), view.render(image, sizes.student)
 
     with ThreadPoolExecutor(readers_of(source)) as pool:
-        for pair in pool.map(cut, unit.payload["members"]):
+        for pair in pool.map(cut, asked.members):
             if pair is not None:
                 yield pair
 

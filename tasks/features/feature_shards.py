@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -35,23 +36,37 @@ if TYPE_CHECKING:
 Arrays = dict[ZarrArray, npt.NDArray[Any]]
 
 
+@dataclass(frozen=True, slots=True)
+class FeaturesPayload:
+    """A shard. members: its images, in order. deep: whether one has samples of more than 8 bits."""
+
+    source: Location
+    settings: Settings
+    weights: Weights
+    members: tuple[Named, ...]
+    deep: bool
+
+
+FeaturesUnit = Unit[FeaturesPayload]
+
+
 def at_any_angle(settings: Settings) -> bool:
     """Whether images are looked at from eight angles."""
     return settings.alignment.rotation == "any"
 
 
-def make_shard(unit: Unit) -> Marker:
+def make_shard(unit: FeaturesUnit) -> Marker:
     """Read, decode and square the unit's images ahead of the backbone; commit one Zarr group.
 
     An image that cannot be read or is no longer what was catalogued is recorded; its row stays NaN.
     """
     work = Work(unit)
     backbone = _backbone(unit, work)
-    arrays, failed = _seen(unit, backbone, range(len(unit.payload["members"])), work)
+    arrays, failed = _seen(unit, backbone, range(len(unit.payload.members)), work)
     return _commit(work, backbone, arrays, failed)
 
 
-def make_piece(unit: Unit, items: Items) -> None:
+def make_piece(unit: FeaturesUnit, items: Items) -> None:
     """The same for some of the unit's images, by position; kept until the unit is joined."""
     work = Work(unit)
     arrays, failed = _seen(unit, _backbone(unit, work), items, work)
@@ -62,12 +77,12 @@ def make_piece(unit: Unit, items: Items) -> None:
     place_of(unit, items).write_bytes(len(faults).to_bytes(8) + faults.encode("ascii") + buffer.getvalue())
 
 
-def join_shard(unit: Unit, pieces: Sequence[Items], killers: Items) -> Marker:
+def join_shard(unit: FeaturesUnit, pieces: Sequence[Items], killers: Items) -> Marker:
     """Commit the unit, from its pieces; images that have killed are recorded, and their rows stay NaN."""
     work = Work(unit)
-    members: Sequence[Named] = unit.payload["members"]
+    members = unit.payload.members
     backbone = _backbone(unit, work)
-    arrays = _empty(backbone, len(members), unit.payload["settings"])
+    arrays = _empty(backbone, len(members), unit.payload.settings)
     failed = {members[item][0]: Unreadable(KILLED, unread=False) for item in killers}
     for items in pieces:
         data = place_of(unit, items).read_bytes()
@@ -80,33 +95,32 @@ def join_shard(unit: Unit, pieces: Sequence[Items], killers: Items) -> Marker:
 
 
 DIVISION = Division(
-    items=lambda unit: len(unit.payload["members"]),
+    items=lambda unit: len(unit.payload.members),
     make=make_piece,
     join=join_shard,
     # A backbone sees so many images at once.
-    grain=lambda unit: int(unit.payload["settings"].features.batch_size),
+    grain=lambda unit: unit.payload.settings.features.batch_size,
 )
 
 
-def _backbone(unit: Unit, work: Work) -> Backbone:
-    settings: Settings = unit.payload["settings"]
+def _backbone(unit: FeaturesUnit, work: Work[FeaturesPayload]) -> Backbone:
+    settings = unit.payload.settings
     with work.watch.phase("start"):
         import torch
 
         torch.set_num_threads(unit.threads)
-        return load_weights(unit.payload["weights"], settings.features)
+        return load_weights(unit.payload.weights, settings.features)
 
 
 def _seen(
-    unit: Unit, backbone: Backbone, items: Sequence[int], work: Work
+    unit: FeaturesUnit, backbone: Backbone, items: Sequence[int], work: Work[FeaturesPayload]
 ) -> tuple[Arrays, dict[str, Unreadable]]:
     """What the backbone sees in some images, by position in the unit, and which cannot be read."""
-    settings: Settings = unit.payload["settings"]
-    members: Sequence[Named] = [unit.payload["members"][item] for item in items]
+    settings = unit.payload.settings
+    members = [unit.payload.members[item] for item in items]
     failed: dict[str, Unreadable] = {}
     arrays = _empty(backbone, len(members), settings)
-    source: Location = unit.payload["source"]
-    images = decoded(source, members, backbone.image_size, settings, failed)
+    images = decoded(unit.payload.source, members, backbone.image_size, settings, failed)
     # Cut by position in the unit, so that a piece is seen in the same batches as the whole.
     size = settings.features.batch_size
     for _, batch in groupby(_timed(images, work), key=lambda found: items[found[0]] // size):
@@ -117,20 +131,20 @@ def _seen(
 
 
 def _commit(
-    work: Work,
+    work: Work[FeaturesPayload],
     backbone: Backbone,
     arrays: Arrays,
     failed: Mapping[str, Unreadable],
     killed: Sequence[str] = (),
 ) -> Marker:
-    settings: Settings = work.unit.payload["settings"]
-    members: Sequence[Named] = work.unit.payload["members"]
+    settings = work.unit.payload.settings
+    members = work.unit.payload.members
     with work.watch.phase("encode"):
         specs = {
             array.path: ArraySpec(data, array.dims, array.chunks(data.shape), array.attributes)
             for array, data in arrays.items()
         }
-        attributes = _attributes(backbone, members, work.unit.payload["weights"], settings)
+        attributes = _attributes(backbone, members, work.unit.payload.weights, settings)
         encoded = encode_group(specs, attributes=attributes)
         outputs = {f"{FEATURE_GROUP.name}/{path}": data for path, data in encoded.items()}
     record = {
@@ -141,7 +155,7 @@ def _commit(
         "grid": backbone.grid,
         "extent": backbone.extent,
         "channels": backbone.channels,
-        **({"greys": greys.VERSION} if work.unit.payload["deep"] else {}),
+        **({"greys": greys.VERSION} if work.unit.payload.deep else {}),
         **({"killed": sorted(killed)} if killed else {}),
     }
     return work.commit(outputs, record)
@@ -207,7 +221,7 @@ def _attributes(
     }
 
 
-def _timed(images: Iterable[tuple[int, Pixels]], work: Work) -> Iterator[tuple[int, Pixels]]:
+def _timed(images: Iterable[tuple[int, Pixels]], work: Work[FeaturesPayload]) -> Iterator[tuple[int, Pixels]]:
     # What is counted as decoding is how long the backbone waits for it.
     iterator = iter(images)
     while True:

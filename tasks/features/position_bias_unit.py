@@ -5,6 +5,7 @@ It depends on the backbone alone, so it is made once for a destination, whatever
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -23,27 +24,34 @@ VERSION = VERSIONS[FEATURES]
 EDITION = 2  # of this unit alone: the features stay when it is made anew
 
 
+@dataclass(frozen=True, slots=True)
+class PositionPayload:
+    """The backbone that is looked at."""
+
+    settings: Settings
+    weights: Weights
+
+
 def stage(run: Run, weights: Weights, features_scope: str) -> StageResult:
     """The position unit of a features scope, made if it is not there."""
     here = digest(FEATURES, "position", VERSION, EDITION, features_scope, length=16)
     place = address(run.destination, FEATURES, VERSION, here, digest(here))
-    unit = Unit(place, {"settings": run.settings, "weights": weights})
+    unit = Unit(place, PositionPayload(run.settings, weights))
     plan = plan_units(FEATURES, here, [unit], run.progress, gpu=True)
     return run_units(plan, make_position, run, title="features, position")
 
 
-def make_position(unit: Unit) -> Marker:
+def make_position(unit: Unit[PositionPayload]) -> Marker:
     """Show the backbone images without content; commit the directions that only tell where a token lies."""
     work = Work(unit)
-    settings: Settings = unit.payload["settings"]
-    weights: Weights = unit.payload["weights"]
+    weights = unit.payload.weights
     with work.watch.phase("start"):
         import torch
 
         from congeal.backbones.position_bias import blank_contrast, position_directions
 
         torch.set_num_threads(unit.threads)
-        backbone = load_weights(weights, settings.features)
+        backbone = load_weights(weights, unit.payload.settings.features)
     with work.watch.phase("backbone"):
         directions = position_directions(backbone)
         blank = blank_contrast(backbone, directions)

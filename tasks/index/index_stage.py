@@ -66,6 +66,21 @@ class Index:
     counts: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class TablesPayload:
+    """A bucket of clusters: `parts`. lattice: points a side. atlases: the scope of their units.
+
+    backbone, weights: name and fingerprint, for the table clusters.
+    """
+
+    destination: Location
+    lattice: int
+    atlases: str
+    backbone: str
+    weights: str
+    parts: tuple[Part, ...]
+
+
 class Sampled(NamedTuple):
     """What a bucket's tables are made of, for one part: facts of its cluster, rows of its images.
 
@@ -102,13 +117,6 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters, atlase
     here = scope(run.settings)
     asked = run.settings.index
     atlas = {entry.unit: entry for entry in atlases.result.units}
-    payload = {
-        "destination": run.destination,
-        "lattice": asked.lattice,
-        "atlases": atlases.scope,
-        "backbone": made.weights.backbone,
-        "weights": made.weights.fingerprint,
-    }
     sized = ((name, unit, atlas[unit].items) for name, unit in sorted(atlases.units.items()))
     units = []
     for bucket in buckets(sized, max(1, asked.rows_per_unit // asked.lattice**2)):
@@ -121,7 +129,15 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters, atlase
             digest(here, atlases.scope, made.weights.backbone, contents),
         )
         images = sum(part.stop - part.start for part in bucket)
-        units.append(Unit(place, {**payload, "parts": tuple(bucket)}, items=images))
+        payload = TablesPayload(
+            destination=run.destination,
+            lattice=asked.lattice,
+            atlases=atlases.scope,
+            backbone=made.weights.backbone,
+            weights=made.weights.fingerprint,
+            parts=tuple(bucket),
+        )
+        units.append(Unit(place, payload, items=images))
     tables = run_units(plan_units(STAGE, here, units, run.progress), make_tables, run)
     last = images_unit(run, catalog, made, clusters, tables)
     final = run_units(
@@ -133,17 +149,16 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters, atlase
     return Index(tables + final, committed_marker(last.address).record["counts"])
 
 
-def make_tables(unit: Unit) -> Marker:
+def make_tables(unit: Unit[TablesPayload]) -> Marker:
     """correspondences, alignments and clusters of one bucket, sorted by cluster and image."""
     work = Work(unit)
-    destination: Location = unit.payload["destination"]
-    parts: Sequence[Part] = unit.payload["parts"]
+    asked = unit.payload
     places = [
-        address(destination, atlases_stage.STAGE, atlases_stage.VERSION, unit.payload["atlases"], part.unit)
-        for part in parts
+        address(asked.destination, atlases_stage.STAGE, atlases_stage.VERSION, asked.atlases, part.unit)
+        for part in asked.parts
     ]
     heads = []
-    for part, place, marker in zip(parts, places, read_markers(places), strict=True):
+    for part, place, marker in zip(asked.parts, places, read_markers(places), strict=True):
         if marker is None:
             raise UserError(f"The atlas in {place.folder.url} vanished while it was used: run again.")
         heads.append((part, place.folder / marker.content, marker))
@@ -152,10 +167,10 @@ def make_tables(unit: Unit) -> Marker:
         marker.record["cluster_id"]: {"seconds": marker.seconds, "device": marker.record["device"]}
         for _, _, marker in heads
     }
-    return commit_tables(work, _sampled(heads, unit.payload), made)
+    return commit_tables(work, _sampled(heads, asked), made)
 
 
-def commit_tables(work: Work, sampled: Iterable[Sampled], made: Mapping[str, Any]) -> Marker:
+def commit_tables(work: Work[object], sampled: Iterable[Sampled], made: Mapping[str, Any]) -> Marker:
     """Write the tables of one bucket, parts sorted by cluster; memory holds what is written, compressed."""
     facts: list[Mapping[str, Any]] = []
     alignments: list[pa.Table] = []
@@ -185,9 +200,9 @@ def commit_tables(work: Work, sampled: Iterable[Sampled], made: Mapping[str, Any
     return work.commit(outputs, {"made": dict(made), "rows": rows_of, "first": first})
 
 
-def _sampled(heads: Sequence[tuple[Part, Location, Marker]], payload: Mapping[str, Any]) -> Iterator[Sampled]:
+def _sampled(heads: Sequence[tuple[Part, Location, Marker]], asked: TablesPayload) -> Iterator[Sampled]:
     for some in batched(heads, HEADS):
-        opened = list(in_threads(lambda head: _open(*head, payload["lattice"]), list(some)))
+        opened = list(in_threads(lambda head: _open(*head, asked.lattice), list(some)))
         blocks = [
             (head, head.order[start : start + BLOCK])
             for head in opened
@@ -197,7 +212,7 @@ def _sampled(heads: Sequence[tuple[Part, Location, Marker]], payload: Mapping[st
         batches = in_threads(lambda block: _rows(*block), blocks, ahead=AHEAD)
         for head in opened:
             count = -(-len(head.order) // BLOCK)
-            yield Sampled(_facts(head, payload), head.alignments, (next(batches) for _ in range(count)))
+            yield Sampled(_facts(head, asked), head.alignments, (next(batches) for _ in range(count)))
 
 
 def _open(part: Part, folder: Location, marker: Marker, lattice: int) -> _Head:
@@ -240,11 +255,11 @@ def _images(array: zarr.Array[Any], order: list[int]) -> npt.NDArray[Any]:
     return np.asarray(found)[np.searchsorted(stored, order)]
 
 
-def _facts(head: _Head, payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def _facts(head: _Head, asked: TablesPayload) -> Mapping[str, Any] | None:
     if head.part.start:
         return None
     row = {name: head.marker.record[name] for name in CLUSTERS.names if name in head.marker.record}
-    row["backbone"] = payload["backbone"]
-    row["weights_fingerprint"] = payload["weights"]
+    row["backbone"] = asked.backbone
+    row["weights_fingerprint"] = asked.weights
     row["atlas_unit"] = f"{head.marker.scope}/{head.marker.unit}"
     return row
