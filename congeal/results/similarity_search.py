@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import zarr
 
-from congeal.results.published_version import Published, Row
+from congeal.results.published_version import Published
 from congeal.results.schema.feature_arrays import EMBEDDING, FEATURE_GROUP
+from congeal.results.schema.rows import ImageRow
 from infra.errors import UserError
 from infra.ledger.commits import Marker, outputs_location
 from infra.storage.zarr_groups import array_in, open_group
@@ -109,9 +110,11 @@ def _units(published: Published) -> Iterator[tuple[Any, Floats]]:
             yield part
 
 
-def _embedding(published: Published, row: Row) -> Floats:
-    marker = published.tables.marker("features", row["features_unit"])
-    return np.asarray(_stored(published, marker)[int(row["features_row"])], np.float32)
+def _embedding(published: Published, row: ImageRow) -> Floats:
+    unit, position = row["features_unit"], row["features_row"]
+    if unit is None or position is None:
+        raise UserError(f"The image {row['uri']!r} has no features.")
+    return np.asarray(_stored(published, published.tables.marker("features", unit))[position], np.float32)
 
 
 def _stored(published: Published, marker: Marker) -> zarr.Array[Any]:
@@ -120,10 +123,12 @@ def _stored(published: Published, marker: Marker) -> zarr.Array[Any]:
     return array_in(group, EMBEDDING.path)
 
 
-def _existing(published: Published, ids: list[str]) -> list[Row]:
+def _existing(published: Published, ids: list[str]) -> list[ImageRow]:
     import pyarrow.dataset as pads
 
     wanted = pads.field("image_id").isin(ids) & (pads.field("status") == "ok")
     columns = ["image_id", "uri", "cluster_id", "status"]
-    rows: list[Row] = published.tables.dataset("images").to_table(columns=columns, filter=wanted).to_pylist()
+    rows: list[ImageRow] = (
+        published.tables.dataset("images").to_table(columns=columns, filter=wanted).to_pylist()
+    )
     return rows
