@@ -108,7 +108,7 @@ def landmarks(
     points: npt.ArrayLike,
     source: str | Sequence[str] | None,
     atlas: str | None,
-    names: Sequence[str] | None,
+    names: Sequence[str] | Sequence[int] | None,
     to: Targets,
 ) -> pa.Table:
     """image, image_id, point, x, y, confidence, visible, origin: a row a point and image, by image.
@@ -129,7 +129,7 @@ def landmarks(
             f"{list(np.shape(points))}."
         )
     k = given.shape[1]
-    labels = list(range(k)) if names is None else list(names)
+    labels: list[str | int] = list(range(k)) if names is None else list(names)
     if len(labels) != k:
         raise UserError(f"There are {k} points and {len(labels)} names.")
     twice = [label for label, count in Counter(labels).items() if count > 1]
