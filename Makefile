@@ -1,19 +1,22 @@
 # Two commands: `make demo` runs the main job, `make test` proves the checkout. Each sets itself up.
 PYTHON ?= python3
 VENV   ?= .venv
+DOCS   ?= .venvdocs
 PYTHON313 ?= python3.13
 BIN    := $(VENV)/bin
 # Prefect runs with its own throw-away server, and tells nobody about it.
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 export DO_NOT_TRACK = 1
+# The site's theme tells of its successor, in colours, at every build.
+export NO_MKDOCS_2_WARNING = 1
 # Where Python may keep no byte code, every process of a run and of the tests compiles torch anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo demo-s3 test test-313 lint types contracts unit slow lock clean
+.PHONY: help setup demo demo-s3 format test test-313 test-oldest lint types contracts unit slow docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.ready ## the virtual environment, from the locked and hashed requirements
 
@@ -34,6 +37,10 @@ demo: setup ## the main job on the samples (IMAGES=folder for your own)
 demo-s3: setup ## the same through an S3 endpoint, started for it
 	@$(DEMO) --s3
 
+format: setup ## order imports, mend what ruff can, lay out the code
+	$(BIN)/ruff check --fix-only --exit-zero .
+	$(BIN)/ruff format .
+
 test: lint types contracts unit ## everything that must hold before a commit
 
 lint: setup
@@ -42,6 +49,7 @@ lint: setup
 
 types: setup
 	$(BIN)/mypy
+	$(BIN)/mypy tests/typed_answers.py
 
 contracts: setup
 	$(BIN)/lint-imports
@@ -53,11 +61,33 @@ slow: setup ## the tests that take minutes
 	$(BIN)/pytest -m slow -n 0
 
 test-313: ## the tests under Python 3.13, in an environment of its own (PYTHON313=python3.13)
+	@$(PYTHON313) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null || \
+	  { echo "no test was run: $(PYTHON313) is no Python 3.13; give one with PYTHON313=/path/to/python3.13" >&2; exit 1; }
 	@$(MAKE) unit PYTHON=$(PYTHON313) VENV=.venv313
+
+docs: $(DOCS)/.ready ## the site of docs/, into site/; a warning is an error
+	$(DOCS)/bin/mkdocs build --strict
+	@echo "built: site/index.html"
+
+# The tools of the site alone: the API pages are made from the source text, which is not imported.
+$(DOCS)/.ready: requirements/bootstrap.txt requirements/docs.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	$(DOCS)/bin/uv pip install --quiet --python $(DOCS)/bin/python --require-hashes -r requirements/docs.txt
+	@touch $@
+
+OLDEST = .venv-oldest/bin
+
+test-oldest: setup ## the tests with the oldest supported dependencies, in an environment of its own
+	$(BIN)/uv venv --quiet --allow-existing --python $(PYTHON) .venv-oldest
+	$(BIN)/uv pip install --quiet --python $(OLDEST)/python --resolution lowest-direct -r pyproject.toml --group dev
+	$(BIN)/uv pip install --quiet --python $(OLDEST)/python --no-deps --no-build-isolation --editable .
+	$(OLDEST)/pytest
 
 lock: ## resolve the requirements anew (needs uv)
 	uv pip compile requirements/bootstrap.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/bootstrap.txt
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/dev.txt
+	uv pip compile --group docs --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/docs.txt
 
 clean:
-	rm -rf $(VENV) .venv313 build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv313 .venv-oldest $(DOCS) site build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

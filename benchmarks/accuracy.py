@@ -20,7 +20,7 @@ from annotated_sets import ROOT, SETS, WEIGHTS, folder_of, shared
 
 from congeal.settings import load_settings
 from flows.commands.run import quiet_prefect
-from flows.evaluate import evaluate
+from flows.evaluation.annotated_run import evaluate
 
 RESULTS = ROOT / "benchmarks" / "results" / "accuracy.md"
 

@@ -30,7 +30,7 @@ from PIL import Image
 from congeal.imaging.decoding import decode
 from congeal.settings import load_settings
 from flows.commands.run import quiet_prefect
-from flows.evaluate import evaluate
+from flows.evaluation.annotated_run import evaluate
 
 RESULTS = ROOT / "benchmarks" / "results" / "greys.md"
 SETS = ("samples/fish", "samples/mug", "pf_willow/duck_S")

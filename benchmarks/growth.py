@@ -27,8 +27,8 @@ from destinations import about, heading, run
 
 import congeal
 from congeal.evaluation.pck import Outcomes
-from flows.evaluate import ask
-from flows.measurement import measure
+from flows.evaluation.annotated_run import ask
+from flows.evaluation.measurement import measure
 from infra.storage.location import Location
 
 RESULTS = ROOT / "benchmarks" / "results" / "growth.md"

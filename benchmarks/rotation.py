@@ -25,7 +25,7 @@ from PIL import Image
 
 from congeal.settings import load_settings
 from flows.commands.run import quiet_prefect
-from flows.evaluate import evaluate
+from flows.evaluation.annotated_run import evaluate
 
 RESULTS = ROOT / "benchmarks" / "results" / "rotation.md"
 SAMPLES = ROOT / "samples"

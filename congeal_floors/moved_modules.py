@@ -13,6 +13,9 @@ from typing import Any
 __all__ = ["BECAME_PACKAGES", "MOVED", "NAMES", "former", "former_names", "install"]
 
 MOVED = {
+    "flows.evaluate": "flows.evaluation.annotated_run",
+    "flows.evaluation_facts": "flows.evaluation.facts",
+    "flows.measurement": "flows.evaluation.measurement",
     "congeal.agreement": "congeal.distillation.teacher_agreement",
     "congeal.anchoring": "congeal.alignment.poses.frame_anchoring",
     "congeal.annotations": "congeal.transfer.annotations",
@@ -126,7 +129,7 @@ MOVED = {
     "infra.readonly": "infra.storage.read_only_files",
     "infra.retrying": "infra.storage.retrying_reads",
     "infra.schema_history": "congeal.results.schema.history",
-    "infra.sections": "congeal.settings",
+    "infra.sections": "infra.settings",
     "infra.tables": "congeal.results.schema",
     "tasks.atlas_files": "tasks.atlases.atlas_files",
     "tasks.buckets": "tasks.index.index_partition",

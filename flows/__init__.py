@@ -1,5 +1,6 @@
 """What happens, in order: the Prefect flow and the command line."""
 
-from congeal_floors import own
+from congeal_floors import moved_modules, own
 
 own()
+moved_modules.install()

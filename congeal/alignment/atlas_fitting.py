@@ -48,8 +48,9 @@ def fit(
 
     Args:
         atlas: of an earlier `congeal.alignment.solver.align`.
-        features, saliency, mirrored_features, mirrored_saliency, valid, turned, extent, map_resolution,
-            device: as of `congeal.alignment.solver.align`.
+        features, saliency, mirrored_features, mirrored_saliency, valid, turned: as of
+            `congeal.alignment.solver.align`.
+        extent, map_resolution, device: as of `congeal.alignment.solver.align`.
         seed: fixes the drawing of hypotheses.
 
     Returns:

@@ -62,18 +62,19 @@ class Atlas:
         saliency: float32 [r, r] in [0, 1], how much a cell belongs to what the members share.
         mean: float32 [c] and projection: float32 [c, d], the basis in which features were compared.
         discriminant: float32 [d + 1], direction and offset of
-        `congeal.alignment.inputs.cosaliency.Discriminant`. exemplars: members, token by token. evidence:
-        tokens' worth of matches that a member usually shares with an exemplar; what newcomers are
+            `congeal.alignment.inputs.cosaliency.Discriminant`.
+        exemplars: members, token by token.
+        evidence: tokens' worth of matches that a member usually shares with an exemplar; what newcomers are
             held against.
         least_contrast: of an image that is not blank, see
-        `congeal.alignment.inputs.feature_basis.Basis.contrast`; 0: any will do. deformation: what the
-        members' maps have beyond a pose, and newcomers get: RIGID, FLOW or
-            GUIDED.
+            `congeal.alignment.inputs.feature_basis.Basis.contrast`; 0: any will do.
+        deformation: what the members' maps have beyond a pose, and newcomers get: RIGID, FLOW or GUIDED.
         mixture: the parts of the features that are compared, where they were taken at several places in the
             backbone; empty: all that there is.
         weighed: the evidence for each mixture that was tried, see
-        `congeal.alignment.selection.feature_selection`. status: of the set that it was made of, as
-        `Alignment.status`. average: uint8 [s, s, 3], the members' pictures averaged in place, if it was made.
+            `congeal.alignment.selection.feature_selection`.
+        status: of the set that it was made of, as `Alignment.status`.
+        average: uint8 [s, s, 3], the members' pictures averaged in place, if it was made.
     """
 
     features: Halves
@@ -105,7 +106,7 @@ class Alignment:
             confidence is 0.
         atlas: the template.
         mirrored: bool [n].
-        rotation: float32 [n], radians, counter to the clock on a screen whose y points down is negative.
+        rotation: float32 [n], radians, positive is clockwise on a screen (y points down).
         scale: float32 [n], frame units per atlas unit.
         translation: float32 [n, 2], frame position of the atlas' centre.
         forward: float32 [n, r, r, 2], for each atlas cell its place in the image's frame.

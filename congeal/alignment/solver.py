@@ -83,14 +83,14 @@ def align(
             instead, which is a little less exact.
         mirrored_saliency: the same for the saliency.
         position: float32 [k, c] from `congeal.backbones.position_bias.position_directions`; absent, nothing
-        is taken out. parts: the places in the backbone where the channels were taken, in order, and how many
-        there; the set
-            is then compared by those that its free matches bear out, alone or together (see
+            is taken out.
+        parts: the places in the backbone where the channels were taken, in order, and how many there; the set
+            is then compared by those that explain most of its free matches, alone or together (see
             `congeal.alignment.selection.feature_selection`); absent, by all channels.
         blank: from `congeal.backbones.position_bias.blank_contrast`; absent, images that show nothing are not
-        known as such. valid: [n, g, g], 1 where a token lies on the image, 0 on its padding; absent, all are
-        valid. turned: the features of the same images at seven other angles; given, things are found at any
-        angle;
+            known as such.
+        valid: [n, g, g], 1 where a token lies on the image, 0 on its padding; absent, all are valid.
+        turned: the features of the same images at seven other angles; given, objects are found at any angle;
             absent, at up to about 45° from each other.
         extent: half the side of the token grid in frame units (see `congeal.geometry.frames`).
         resolution: cells along a side of the atlas.

@@ -9,18 +9,14 @@ class token looks. Its input is recoloured, the teacher's was not.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import kl_div, log_softmax, normalize, softmax
 
 from congeal.distillation.student import Seen
 from congeal.distillation.teacher_targets import Examples, TargetBasis
-
-POOL = 16  # units that a batch is drawn from
 
 
 @dataclass(frozen=True)
@@ -115,22 +111,3 @@ def _relation(said: Tensor, wanted: Tensor, temperature: float) -> Tensor:
 
 def _divergence(log_said: Tensor, wanted: Tensor) -> Tensor:
     return kl_div(log_said, wanted, reduction="batchmean")
-
-
-def batches(sizes: Sequence[int], batch: int, seed: int) -> Iterator[list[tuple[int, int]]]:
-    """Endless batches of (unit, row) in an order fixed by the seed; no row twice in an epoch.
-
-    A batch's rows come from one pool of at most `POOL` units, so that few need to be in memory; a pool of
-    fewer rows than a batch is a batch of its own. sizes: rows of each unit.
-    """
-    generator = np.random.default_rng(seed)
-    while True:
-        order = generator.permutation(len(sizes))
-        for start in range(0, len(order), POOL):
-            pool = [(int(unit), row) for unit in order[start : start + POOL] for row in range(sizes[unit])]
-            shuffled = [pool[index] for index in generator.permutation(len(pool))]
-            count = len(shuffled) // batch
-            for first in range(count):
-                yield shuffled[first * batch : (first + 1) * batch]
-            if not count:
-                yield shuffled

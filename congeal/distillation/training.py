@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import islice
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -14,35 +11,16 @@ from torch.func import functional_call
 from congeal.backbones.devices import PRECISIONS, resolve_precision
 from congeal.backbones.packed_checkpoint import SCALE
 from congeal.distillation.augmentation import recolour
-from congeal.distillation.losses import POOL, Loss, Recipe, batches, loss
+from congeal.distillation.lessons import Lessons
+from congeal.distillation.losses import Loss, Recipe, loss
 from congeal.distillation.student import Student
-from congeal.distillation.teacher_targets import Examples, TargetBasis, joined
+from congeal.distillation.teacher_targets import Examples, TargetBasis
 from congeal.errors import CongealError
 
 CLIP = 1.0  # largest length of a gradient
 # What meets the pixels, and the steps of what is rounded, have numbers so small that learning at the full
 # rate would wipe out what a start knows.
 INPUT, INPUT_PACE = ("patch_embed.", "pos_embed", "cls_token", "reg_token"), 0.1
-
-
-@dataclass(frozen=True)
-class Lessons:
-    """Examples of one grid in units. sizes: rows of each; load: a unit's examples by its number."""
-
-    sizes: Sequence[int]
-    load: Callable[[int], Examples]
-    _kept: Callable[[int], Examples] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_kept", lru_cache(maxsize=2 * POOL)(self.load))
-
-    def batch(self, rows: Sequence[tuple[int, int]]) -> Examples:
-        """The rows (unit, row) together, ordered by unit."""
-        parts = []
-        for unit in sorted({unit for unit, _ in rows}):
-            index = torch.tensor([row for other, row in rows if other == unit])
-            parts.append(self._kept(unit).rows(index))
-        return joined(parts)
 
 
 class Training:
@@ -99,9 +77,9 @@ class Training:
 
         Raises `CongealError` if the loss is no longer finite.
         """
-        order = batches(lessons.sizes, self.recipe.batch, self.recipe.seed)
-        for rows in islice(order, self.step, self.recipe.steps):
-            losses = self._learn(lessons.batch(rows))
+        recipe = self.recipe
+        for examples in lessons.batches(recipe.batch, recipe.seed, self.step, recipe.steps):
+            losses = self._learn(examples)
             yield {name: float(getattr(losses, name).detach()) for name in Loss.__dataclass_fields__}
 
     def _learn(self, examples: Examples) -> Loss:

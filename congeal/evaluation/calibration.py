@@ -35,6 +35,13 @@ class Calibration:
 def calibration(confidence: Doubles, correct: Flags, bins: int = 10) -> Calibration:
     """Hold confidences [m] in [0, 1] against what turned out [m].
 
+    >>> import numpy as np
+    >>> found = calibration(np.array([0.9, 0.9, 0.1, 0.2]), np.array([True, False, False, False]))
+    >>> float(found.error)
+    0.275
+    >>> found.count.tolist()
+    [1, 1, 0, 0, 0, 0, 0, 0, 2, 0]
+
     Raises CongealError if there are no points, or a confidence is not between 0 and 1.
     """
     if not len(confidence):

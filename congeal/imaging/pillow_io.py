@@ -33,8 +33,8 @@ from congeal.imaging.float_tiff import open_wide
 from congeal.imaging.formats import HEIF, HEIF_EXTRA, format_of, unread_format, webp_canvas
 from congeal.imaging.high_bit_depth import DEEP_GREY
 
-# The plugin classes are called directly: Image.open would also guess at formats nobody asked for, and its
-# own size limit is a module-wide variable.
+# The plugin classes are called directly: Image.open(formats=...) checks the size against a variable of its
+# module, and refused a PNG of 20000 x 20000 pixels that `max_pixels` allows.
 _OPENERS: dict[str, type[ImageFile.ImageFile]] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
     "PNG": PngImagePlugin.PngImageFile,

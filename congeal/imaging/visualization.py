@@ -126,6 +126,8 @@ def contact_sheet(pictures: Sequence[Pixels], columns: int, captions: Sequence[s
     pictures: uint8 [h, w, 3] each; the sheet is one, too. A caption that is too long for its picture is
     shortened in the middle: names differ at their ends.
     """
+    # torchvision's make_grid gives the same bytes, but for two things: a single picture gets no border, and
+    # captions drawn on their pictures lose what reaches out to the left, as a first j does.
     from PIL import Image, ImageDraw, ImageFont
 
     height, width = pictures[0].shape[:2]

@@ -6,7 +6,7 @@ import difflib
 import numbers
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +43,7 @@ def names_of(values: Any, what: str) -> list[str]:
     return [name_of(value, what) for value in values]
 
 
-def targets_of(value: Any) -> Any:
+def targets_of(value: Any) -> Literal["all"] | list[str]:
     """ "all", or a list of images."""
     if value is None:
         raise UserError('None names no image: give "all", a name or a list of names.')

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from congeal.errors import CongealError
-from congeal.geometry.polygons import area, bounds, clipped, densified, of_box, simplified
+from congeal.geometry.polygons import bounds, clipped, densified, of_box, simplified
 from congeal.transfer.annotations import Annotation
 from congeal.transfer.fusion import combine_points
 from congeal.transfer.points import VISIBLE, ForwardMaps, Maps, checked_points, seen_from_atlas, to_atlas
@@ -98,12 +98,12 @@ def mark(annotation: Annotation, maps: Maps) -> Mark:
     edges = (-0.5, -0.5, frame.width - 0.5, frame.height - 0.5)
     step = EDGE_STEP * frame.side
 
-    def outline(corners: Doubles) -> AtlasPoints:
-        inside = clipped(np.asarray(corners, np.float64), edges)
-        if len(inside) < 3 or area(inside) == 0:
+    def parts(outline: Doubles) -> list[AtlasPoints]:
+        inside = clipped(np.asarray(outline, np.float64), edges)
+        if not inside:
             raise CongealError(f"an outline of {annotation.category!r} on {annotation.image} has no inside")
-        places, confidence = to_atlas(densified(inside, step), maps)
-        return _doubted(AtlasPoints(places, confidence), annotation.confidence)
+        known = [to_atlas(densified(part, step), maps) for part in inside]
+        return [_doubted(AtlasPoints(*part), annotation.confidence) for part in known]
 
     keypoints = None
     if annotation.keypoints is not None:
@@ -119,8 +119,9 @@ def mark(annotation: Annotation, maps: Maps) -> Mark:
             f"{frame.height}"
         )
     alone = annotation.box is not None and not len(annotation.polygons) and annotation.mask is None
-    box = outline(of_box(annotation.box)) if alone and annotation.box is not None else None
-    return Mark(annotation, maps, keypoints, [outline(polygon) for polygon in annotation.polygons], box)
+    box = parts(of_box(annotation.box))[0] if alone and annotation.box is not None else None
+    outlines = [part for polygon in annotation.polygons for part in parts(polygon)]
+    return Mark(annotation, maps, keypoints, outlines, box)
 
 
 def _doubted(points: AtlasPoints, sure: float | Doubles) -> AtlasPoints:
@@ -219,8 +220,8 @@ def _outlines(marks: Sequence[Mark], targets: ForwardMaps) -> tuple[list[list[Do
             if sure <= best[row]:
                 continue
             edges = (-0.5, -0.5, frame.width - 0.5, frame.height - 0.5)
-            parts = [simplified(clipped(part.xy[row], edges), TOLERANCE) for part in carried]
-            found[row] = [part for part in parts if len(part) > 2 and area(part) > 0]
+            parts = [inside for part in carried for inside in clipped(part.xy[row], edges)]
+            found[row] = [simplified(part, TOLERANCE) for part in parts]
             best[row] = sure
     return found, [max(value, 0.0) for value in best]
 

@@ -47,8 +47,8 @@ def evaluate(
     """Align an annotated set and measure it, beside identity and nearest neighbour on the same features."""
     from congeal.settings import load_settings
     from flows.commands.run import quiet_prefect
-    from flows.evaluate import evaluate as measure
-    from flows.evaluation_facts import show
+    from flows.evaluation.annotated_run import evaluate as measure
+    from flows.evaluation.facts import show
 
     quiet_prefect()
     facts = measure(

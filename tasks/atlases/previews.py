@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from congeal.results.schema.atlas_arrays import FORWARD
 from congeal.settings import Settings
 from infra.storage.location import Location
-from tasks.atlases.atlas_files import Stored
+from tasks.atlases.stored_atlas import Stored
 from tasks.catalog.image_reading import Named, Unreadable, read_square
 
 Pixels = npt.NDArray[np.uint8]
@@ -59,7 +60,7 @@ def draw(
     if not squares:
         return Pictures(files, None, not_shown)
     images = np.stack(squares)
-    maps = stored.images["maps/forward"]
+    maps = stored.images[FORWARD]
     frames = [Frame(stored.members[row].width, stored.members[row].height) for row in rows]
     forward = np.stack([frame.to_frame(maps[row]) for frame, row in zip(frames, rows, strict=True)])
     fits = stored.good[rows]

@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
+from congeal.results.schema.feature_arrays import EMBEDDING, FEATURE_GROUP
 from congeal.results.schema.parquet_files import encode_table
 from congeal.settings import Settings
 from infra.errors import UserError
 from infra.ledger.commits import Marker, digest
 from infra.storage.location import Location
-from infra.storage.zarr_groups import open_group
+from infra.storage.zarr_groups import array_in, open_group
 from tasks.catalog.catalog_stage import CATALOG, Catalog
 from tasks.clusters.cluster_growth import Regrade, grow
 from tasks.clusters.cluster_roles import Floats, Rows, names_of, sort
@@ -70,6 +70,28 @@ SETS = pa.schema(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class ClustersPayload:
+    """What is clustered.
+
+    Attributes:
+        catalog: the table of images.
+        destination, scope, shards: where the features are, and the names of their units.
+        inputs: digest of all of it.
+        base: the members of the earlier version that is extended; None: there is none.
+        regrade: which of its clusters are ordered anew.
+    """
+
+    settings: Settings
+    catalog: Location
+    destination: Location
+    scope: str
+    shards: tuple[str, ...]
+    inputs: str
+    base: Location | None
+    regrade: Regrade
+
+
 @dataclass(frozen=True)
 class Clusters:
     """The finished stage: its two tables, and how many clusters and outliers there are.
@@ -115,16 +137,16 @@ def stage(run: Run, catalog: Catalog, made: Features) -> Clusters:
         name = base.marker.unit  # nothing has come or gone
     unit = Unit(
         address(run.destination, STAGE, VERSION, here, name),
-        {
-            "settings": run.settings,
-            "catalog": catalog.images,
-            "destination": run.destination,
-            "scope": made.scope,
-            "shards": tuple(entry.unit for entry in made.shards),
-            "inputs": inputs,
-            "base": base and base.members,
-            "regrade": regrade,
-        },
+        ClustersPayload(
+            settings=run.settings,
+            catalog=catalog.images,
+            destination=run.destination,
+            scope=made.scope,
+            shards=tuple(entry.unit for entry in made.shards),
+            inputs=inputs,
+            base=None if base is None else base.members,
+            regrade=regrade,
+        ),
         items=catalog.ok,
     )
     result = run_units(plan_units(STAGE, here, [unit], run.progress), make_clusters, run)
@@ -141,11 +163,11 @@ def stage(run: Run, catalog: Catalog, made: Features) -> Clusters:
     )
 
 
-def make_clusters(unit: Unit) -> Marker:
+def make_clusters(unit: Unit[ClustersPayload]) -> Marker:
     """Gather the embeddings in order of image id; split them, or let newcomers join what there was."""
     work = Work(unit)
-    settings: Settings = unit.payload["settings"]
-    base: Location | None = unit.payload["base"]
+    settings: Settings = unit.payload.settings
+    base: Location | None = unit.payload.base
     with workspace() as connection:
         with work.watch.phase("read"):
             n = _gather(connection, unit)
@@ -159,17 +181,17 @@ def make_clusters(unit: Unit) -> Marker:
                 rows.grade(sorting, names_of(sorting, ids), settings.atlases.atlas_size)
             else:
                 earlier = _earlier(connection, base)
-                rows, joined, founded = grow(embeddings, ids, earlier, settings, unit.payload["regrade"])
+                rows, joined, founded = grow(embeddings, ids, earlier, settings, unit.payload.regrade)
                 grown = {"joined": joined, "founded": founded}
         connection.execute(
             "CREATE TABLE sorting "
             "(position BIGINT, cluster_id VARCHAR, role VARCHAR, rank INTEGER, distance FLOAT)"
         )
         insert(connection, "sorting", rows.table())
-        members = _members(connection, unit.payload["scope"])
+        members = _members(connection, unit.payload.scope)
         sets = _sets(connection)
         record = {
-            "inputs": unit.payload["inputs"],
+            "inputs": unit.payload.inputs,
             "clusters": sets.num_rows,
             "outliers": scalar(connection, "SELECT count(*) FROM sorting WHERE cluster_id IS NULL"),
             **grown,
@@ -193,9 +215,9 @@ def _earlier(connection: duckdb.DuckDBPyConnection, base: Location) -> pa.Table:
     ).to_arrow_table()
 
 
-def _gather(connection: duckdb.DuckDBPyConnection, unit: Unit) -> int:
+def _gather(connection: duckdb.DuckDBPyConnection, unit: Unit[ClustersPayload]) -> int:
     """Table `usable`: every image with features, numbered by image id, and where its features lie."""
-    load(connection, "catalog", [unit.payload["catalog"]], CATALOG, "image_id, width, height, status")
+    load(connection, "catalog", [unit.payload.catalog], CATALOG, "image_id, width, height, status")
     connection.execute("CREATE TABLE covered (image_id VARCHAR, unit VARCHAR, features_row INTEGER)")
     for marker in _shard_markers(unit):
         failed = marker.record["failed"]
@@ -220,10 +242,10 @@ def _gather(connection: duckdb.DuckDBPyConnection, unit: Unit) -> int:
     return int(scalar(connection, "SELECT count(*) FROM usable"))
 
 
-def _shard_markers(unit: Unit) -> Iterator[Marker]:
+def _shard_markers(unit: Unit[ClustersPayload]) -> Iterator[Marker]:
     places = [
-        address(unit.payload["destination"], features.STAGE, features.VERSION, unit.payload["scope"], name)
-        for name in unit.payload["shards"]
+        address(unit.payload.destination, features.STAGE, features.VERSION, unit.payload.scope, name)
+        for name in unit.payload.shards
     ]
     for place, marker in zip(places, read_markers(places), strict=True):
         if marker is None:
@@ -233,7 +255,7 @@ def _shard_markers(unit: Unit) -> Iterator[Marker]:
 
 @contextmanager
 def _embeddings(
-    connection: duckdb.DuckDBPyConnection, unit: Unit, work: Work, n: int
+    connection: duckdb.DuckDBPyConnection, unit: Unit[ClustersPayload], work: Work[ClustersPayload], n: int
 ) -> Iterator[tuple[Floats, pa.ChunkedArray]]:
     """float32 [n, d] in order of image id, in a temporary file if large, and the ids."""
     with tempfile.TemporaryDirectory(prefix="congeal-") as folder:
@@ -244,9 +266,9 @@ def _embeddings(
             if not len(wanted["position"]):
                 continue
             with work.watch.phase("read"):
-                place = unit.payload["destination"] / "stages" / features.STAGE / marker.scope / marker.unit
-                group: Any = open_group(place / marker.content / features.GROUP)
-                part = np.asarray(group["embedding"][:], np.float32)
+                place = unit.payload.destination / "stages" / features.STAGE / marker.scope / marker.unit
+                group = open_group(place / marker.content / FEATURE_GROUP.name)
+                part = np.asarray(array_in(group, EMBEDDING.path)[:], np.float32)
             if embeddings is None:
                 embeddings = _room(Path(folder), n, part.shape[1])
             embeddings[wanted["position"]] = part[wanted["features_row"]]

@@ -22,9 +22,9 @@ from tasks.features.run_backbone import Weights
 if TYPE_CHECKING:
     import torch
 
+    from congeal.distillation.lessons import Lessons
     from congeal.distillation.losses import Recipe
     from congeal.distillation.teacher_targets import Examples, TargetBasis
-    from congeal.distillation.training import Lessons
 
 STUDENT = "student.safetensors"
 CARD = "card.json"
@@ -122,7 +122,7 @@ def _contents(targets: Targets) -> list[list[str]]:
 
 
 def _lessons(destination: Location, markers: tuple[Marker, ...]) -> Lessons:
-    from congeal.distillation.training import Lessons
+    from congeal.distillation.lessons import Lessons
 
     def load(unit: int) -> Examples:
         return read_unit(destination, markers[unit])

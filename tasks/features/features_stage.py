@@ -28,13 +28,13 @@ from tasks.execution.stage_runner import (
     take_back,
 )
 from tasks.features import position_bias_unit as position
-from tasks.features.feature_shards import DIVISION, GROUP, at_any_angle, make_shard
+from tasks.features.feature_shards import DIVISION, FeaturesPayload, FeaturesUnit, at_any_angle, make_shard
 from tasks.features.run_backbone import Weights, backbone_spec
 
 STAGE = versions.FEATURES
 VERSION = versions.VERSIONS[STAGE]
 MOST_IMAGES = 256  # in a unit
-__all__ = ["GROUP", "STAGE", "VERSION", "Features", "at_any_angle", "images_per_unit", "scope", "stage"]
+__all__ = ["STAGE", "VERSION", "Features", "at_any_angle", "images_per_unit", "scope", "stage"]
 
 
 @dataclass(frozen=True)
@@ -94,18 +94,18 @@ def images_per_unit(settings: Settings, weights: Weights) -> int:
     return min(max(settings.features.shard_bytes // one, 1), MOST_IMAGES)
 
 
-def _plan(run: Run, catalog: Catalog, weights: Weights, here: str) -> StagePlan:
+def _plan(run: Run, catalog: Catalog, weights: Weights, here: str) -> StagePlan[FeaturesPayload]:
     """Units that hold a wanted image stay as they are; images without one go into new units, by image id."""
-    payload = {"source": run.source, "settings": run.settings, "weights": weights}
 
-    def unit(found: Sequence[tuple[str, str | None, bool]]) -> Unit:
+    def unit(found: Sequence[tuple[str, str | None, bool]]) -> FeaturesUnit:
         members = tuple((image_id, uri) for image_id, uri, _ in found)
         # Units of 8-bit images do not depend on how deeper ones become pixels.
         deep = any(deep for _, _, deep in found)
         made_by = ["greys", greys.VERSION] if deep else []
         name = digest(here, [image_id for image_id, _ in members], *made_by)
         place = address(run.destination, STAGE, VERSION, here, name)
-        return Unit(place, {**payload, "members": members, "deep": deep}, items=len(members))
+        payload = FeaturesPayload(run.source, run.settings, weights, members, deep)
+        return Unit(place, payload, items=len(members))
 
     with workspace() as connection:
         load(connection, "catalog", [catalog.images], CATALOG, "image_id, uri, status")

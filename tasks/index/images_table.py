@@ -7,15 +7,16 @@ are counted from this table; `clusters.n_outliers` and `alignments.outlier` are 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
+import duckdb
 import pyarrow as pa
 
 from congeal.results.schema.dictionary import dictionary_text
 from congeal.results.schema.parquet_files import encode_table
 from congeal.results.schema.tables import ALIGNMENTS, IMAGES
 from infra.ledger.commits import Marker, digest
+from infra.storage.location import Location
 from tasks.catalog.catalog_stage import CATALOG, Catalog
 from tasks.clusters.clusters_stage import MEMBERS, Clusters
 from tasks.execution import stage_versions as versions
@@ -28,7 +29,26 @@ STAGE = versions.INDEX
 VERSION = versions.VERSIONS[STAGE]
 
 
-def images_unit(run: Run, catalog: Catalog, made: Features, clusters: Clusters, tables: StageResult) -> Unit:
+@dataclass(frozen=True, slots=True)
+class ImagesPayload:
+    """What the table is joined from.
+
+    Attributes:
+        catalog, members, alignments: Parquet files.
+        features, shards: scope and names of the units of features.
+    """
+
+    destination: Location
+    catalog: Location
+    members: Location
+    features: str
+    shards: tuple[str, ...]
+    alignments: tuple[Location, ...]
+
+
+def images_unit(
+    run: Run, catalog: Catalog, made: Features, clusters: Clusters, tables: StageResult
+) -> Unit[ImagesPayload]:
     """The one unit that holds the table. tables: the units that hold the table of alignments."""
     here = digest(STAGE, "images", VERSION, length=16)
     shards = [[entry.unit, entry.content] for entry in made.shards]
@@ -36,28 +56,28 @@ def images_unit(run: Run, catalog: Catalog, made: Features, clusters: Clusters, 
     name = digest(here, catalog.identity, clusters.identity, shards, aligned)
     return Unit(
         address(run.destination, STAGE, VERSION, here, name),
-        {
-            "destination": run.destination,
-            "catalog": catalog.images,
-            "members": clusters.members,
-            "features": made.scope,
-            "shards": tuple(unit for unit, _ in shards),
-            "alignments": tuple(
+        ImagesPayload(
+            destination=run.destination,
+            catalog=catalog.images,
+            members=clusters.members,
+            features=made.scope,
+            shards=tuple(unit for unit, _ in shards),
+            alignments=tuple(
                 run.destination / f"stages/{STAGE}" / "/".join(part) / "alignments.parquet"
                 for part in aligned
             ),
-        },
+        ),
         items=catalog.ok + catalog.failed + catalog.duplicate,
     )
 
 
-def make_images(unit: Unit) -> Marker:
+def make_images(unit: Unit[ImagesPayload]) -> Marker:
     """Join catalog, members and failures, out of core, sorted by uri."""
     work = Work(unit)
     with workspace() as connection:
-        load(connection, "catalog", [unit.payload["catalog"]], CATALOG)
-        load(connection, "members", [unit.payload["members"]], MEMBERS)
-        load(connection, "alignments", unit.payload["alignments"], ALIGNMENTS, "image_id, outlier")
+        load(connection, "catalog", [unit.payload.catalog], CATALOG)
+        load(connection, "members", [unit.payload.members], MEMBERS)
+        load(connection, "alignments", unit.payload.alignments, ALIGNMENTS, "image_id, outlier")
         connection.execute("CREATE TABLE faults (image_id VARCHAR, reason VARCHAR)")
         _insert_faults(connection, unit)
         connection.execute(
@@ -90,22 +110,22 @@ def make_images(unit: Unit) -> Marker:
     return work.commit(outputs, {"counts": counts, "rows": rows})
 
 
-def _insert_faults(connection: Any, unit: Unit) -> None:
+def _insert_faults(connection: duckdb.DuckDBPyConnection, unit: Unit[ImagesPayload]) -> None:
     places = [
         address(
-            unit.payload["destination"],
+            unit.payload.destination,
             features_stage.STAGE,
             features_stage.VERSION,
-            unit.payload["features"],
+            unit.payload.features,
             name,
         )
-        for name in unit.payload["shards"]
+        for name in unit.payload.shards
     ]
     reasons: dict[str, str] = {}
     for marker in read_markers(places):
         if marker is not None:
             reasons |= marker.record["failed"]
-    table: Mapping[str, Any] = {
+    table = {
         "image_id": pa.array(list(reasons), pa.string()),
         "reason": pa.array(list(reasons.values()), pa.string()),
     }

@@ -19,7 +19,7 @@ from congeal.evaluation.protocols import named, views
 from congeal.settings import load_settings
 from congeal.transfer.points import transfer
 from flows.cli import app
-from flows.evaluate import evaluate
+from flows.evaluation.annotated_run import evaluate
 from infra.errors import UserError
 
 

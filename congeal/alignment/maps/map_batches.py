@@ -34,8 +34,7 @@ def map_out(
         images: n images in their facings.
         warps: their warps.
         one_by_one: bool [n], whose cells are matched near the warps
-        (`congeal.alignment.maps.guided_matching.guided`); the maps of
-            the others are those of the warps.
+            (`congeal.alignment.maps.guided_matching.guided`); the maps of the others are those of the warps.
         resolution: cells along a side of the atlas.
         map_resolution: cells along a side of the backward maps, over the whole frame.
     """

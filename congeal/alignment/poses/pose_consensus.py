@@ -59,7 +59,7 @@ class Settled:
         usual: tokens' worth of matches that two of its images share.
         verdict: what users are told.
         otherwise: the same with facings on which pairs do not agree
-        (`congeal.alignment.selection.mirror_selection`); None: they agree.
+            (`congeal.alignment.selection.mirror_selection`); None: they agree.
     """
 
     poses: Poses

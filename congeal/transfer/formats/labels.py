@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from congeal.errors import CongealError
-from congeal.geometry.polygons import area, clipped, of_box
+from congeal.geometry.polygons import clipped, of_box
 from congeal.transfer.annotations import Annotation
 
 Size = tuple[int, int]  # width, height in pixels
@@ -85,11 +85,11 @@ def carriable(entry: Entry, size: Size) -> Entry:
         if np.isnan(keypoints).any(1).all():
             keypoints = None
     edges = (-0.5, -0.5, width - 0.5, height - 0.5)
-    polygons = [part for part in one.polygons if area(clipped(part, edges)) > 0]
+    polygons = [part for part in one.polygons if clipped(part, edges)]
     if len(polygons) < len(one.polygons):
         problems.append("a part of its outline has no inside on the image")
     box = one.box
-    if box is not None and (box[2] <= box[0] or box[3] <= box[1] or area(clipped(of_box(box), edges)) == 0):
+    if box is not None and (box[2] <= box[0] or box[3] <= box[1] or not clipped(of_box(box), edges)):
         box = None
         problems.append("its box has no inside on the image")
     mask = one.mask

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pycocotools import mask as coco_mask
 
 from congeal.errors import CongealError
 
@@ -17,17 +18,14 @@ OFFSET = 48  # a packed character stands for its code less this
 
 def encode(mask: Flags) -> dict[str, Any]:
     """A mask [h, w] as {"size": [h, w], "counts": packed text}."""
-    flat = np.asarray(mask, bool).ravel(order="F")
-    changes = np.flatnonzero(np.diff(flat)) + 1
-    edges = np.concatenate([[0], changes, [flat.size]])
-    counts = np.diff(edges).tolist()
-    if flat.size and flat[0]:
-        counts.insert(0, 0)
-    return {"size": [int(side) for side in mask.shape], "counts": _packed(counts)}
+    counts: Any = coco_mask.encode(np.asfortranarray(mask, np.uint8))["counts"]
+    return {"size": [int(side) for side in mask.shape], "counts": counts.decode("ascii")}
 
 
 def decode(runs: Any) -> Flags:
     """The mask, bool [h, w], of packed or plain runs; CongealError for what is none."""
+    # Not by pycocotools: 2.0.11 accepts runs that end before the mask does, and the rest is memory that was
+    # never written. They must be counted first; then numpy is as fast (both 1.3 ms for 1000 x 1500 pixels).
     try:
         height, width = (int(side) for side in runs["size"])
         counts = runs["counts"]
@@ -42,22 +40,8 @@ def decode(runs: Any) -> Flags:
     return np.repeat(values, numbers).reshape((height, width), order="F")
 
 
-def _packed(counts: list[int]) -> str:
-    """From the fourth run on, the difference to the run before the last; digits of 5 bits, lowest first."""
-    text = []
-    for place, count in enumerate(counts):
-        value = count - (counts[place - 2] if place > 2 else 0)
-        while True:
-            digit, value = value & 31, value >> 5
-            # The highest bit of the last digit is the sign.
-            last = value == (-1 if digit & 16 else 0)
-            text.append(chr(OFFSET + (digit if last else digit | 32)))
-            if last:
-                break
-    return "".join(text)
-
-
 def _unpacked(text: str) -> list[int]:
+    """From the fourth run on, the difference to the run before the last; digits of 5 bits, lowest first."""
     counts: list[int] = []
     value = shift = 0
     for character in text:

@@ -155,7 +155,7 @@ def test_anything_but_square_rgb_bytes_is_refused(images: np.ndarray) -> None:
 
 
 def shared() -> Path:
-    return Path(os.environ.get("CONGEAL_SHARED") or Path(__file__).parents[2].parent / "shared")
+    return Path(os.environ.get("CONGEAL_SHARED") or Path(__file__).parents[3].parent / "shared")
 
 
 @pytest.mark.shared

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-from itertools import islice
-
 import torch
 from torch.nn.functional import normalize
 
-from congeal.distillation.losses import POOL, Recipe, batches, loss
+from congeal.distillation.losses import Recipe, loss
 from congeal.distillation.student import Seen
 from congeal.distillation.teacher_targets import Examples, fit_basis
 
@@ -64,24 +62,3 @@ def test_the_rate_rises_then_falls_to_nothing() -> None:
     assert rates[:20] == sorted(rates[:20])
     assert rates[20:] == sorted(rates[20:], reverse=True)
     assert rates[200] < 1e-9
-
-
-def test_an_epoch_has_no_row_twice_and_misses_few() -> None:
-    sizes = [7, 5, 9, 4] * 10
-    rows = [row for batch in islice(batches(sizes, 8, seed=0), 30) for row in batch]
-    first = rows[: sum(sizes) - 3 * 8]
-    assert len(set(first)) == len(first)
-    assert all(0 <= row < sizes[unit] for unit, row in rows)
-
-
-def test_batches_come_from_few_units_in_an_order_that_the_seed_fixes() -> None:
-    sizes = [3] * 50
-    made = list(islice(batches(sizes, 6, seed=1), 20))
-    assert made == list(islice(batches(sizes, 6, seed=1), 20))
-    assert made != list(islice(batches(sizes, 6, seed=2), 20))
-    pool = {unit for batch in made[:8] for unit, _ in batch}
-    assert len(pool) <= POOL
-
-
-def test_fewer_rows_than_a_batch_make_smaller_batches() -> None:
-    assert [len(batch) for batch in islice(batches([2, 3], 16, seed=0), 3)] == [5, 5, 5]

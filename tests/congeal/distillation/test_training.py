@@ -11,10 +11,11 @@ from congeal.backbones.checkpoints import state_dict
 from congeal.backbones.extractor import BackboneSpec, load_backbone
 from congeal.backbones.packed_checkpoint import pack
 from congeal.distillation.augmentation import View, draw_view
+from congeal.distillation.lessons import Lessons
 from congeal.distillation.losses import Recipe
 from congeal.distillation.student import Student
 from congeal.distillation.teacher_targets import Examples, TargetBasis, fit_basis, shared_basis
-from congeal.distillation.training import Lessons, Training
+from congeal.distillation.training import Training
 from congeal.errors import CongealError
 from congeal.imaging.decoding import square
 

@@ -275,6 +275,6 @@ def test_decoding_twice_gives_the_same_pixels() -> None:
 def test_reading_images_does_not_wait_for_torch() -> None:
     code = "import sys, congeal.imaging.decoding; sys.exit('torch' in sys.modules or 'timm' in sys.modules)"
     assert (
-        subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[2]).returncode
+        subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[3]).returncode
         == 0
     )

@@ -10,7 +10,7 @@ from placed_maps import identity, placed
 
 from congeal.errors import CongealError
 from congeal.geometry.frames import Frame
-from congeal.geometry.polygons import area
+from congeal.geometry.polygons import area, bounds
 from congeal.transfer.annotation_propagation import carry_marks, carry_points, mark, points_to_atlas
 from congeal.transfer.annotations import Annotation, together
 from congeal.transfer.points import ForwardMaps, Maps
@@ -99,6 +99,19 @@ def test_what_leaves_the_image_is_cut_off() -> None:
     gone = placed(Frame(100, 100), 0.8, (40.0, 0.0))
     both = Annotation("source", "bird", box=(90, 70, 110, 90), keypoints=np.array([[100.0, 80.0]]))
     assert carried([(both, SOURCE)], gone) is None
+
+
+def test_what_the_edge_divides_arrives_in_parts() -> None:
+    maps = identity(100, 80)
+    # Two prongs that meet beyond the right edge, and a bow tie that crosses itself.
+    prongs = [[50, 10], [120, 10], [120, 60], [50, 60], [50, 50], [110, 50], [110, 20], [50, 20]]
+    bow = np.array([[10, 10], [30, 30], [30, 10], [10, 30]], np.float64)
+    annotation = Annotation("one", "fork", polygons=[np.array(prongs, np.float64), bow])
+    found = carried([(annotation, maps)], maps)
+    assert found is not None
+    boxes = sorted(bounds(part) for part in found.polygons)
+    np.testing.assert_allclose(boxes, [(10, 10, 30, 30), (50, 10, 99.5, 20), (50, 50, 99.5, 60)], atol=1e-6)
+    assert sum(area(part) for part in found.polygons) == pytest.approx(200 + 2 * 495, rel=1e-3)
 
 
 def test_a_mask_goes_with_the_box_around_it() -> None:

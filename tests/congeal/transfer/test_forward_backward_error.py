@@ -88,7 +88,7 @@ def test_only_salient_cells_within_the_frame_count() -> None:
     assert forward_backward_error(forward, backward, left, SALIENT)[0] == pytest.approx(0, abs=1e-5)
     forward[:] = np.nan
     assert np.isnan(forward_backward_error(forward, backward, left, SALIENT)[0])
-    assert np.isnan(forward_backward_error(forward, backward, np.zeros_like(left, SALIENT))[0])
+    assert np.isnan(forward_backward_error(forward, backward, np.zeros_like(left), SALIENT)[0])
 
 
 @settings(max_examples=10)
@@ -96,7 +96,7 @@ def test_only_salient_cells_within_the_frame_count() -> None:
 def test_the_smallest_grids(side: int, other: int) -> None:
     forward, _ = both_ways(similarity(0.7, 0.0, (0.0, 0.0), mirrored=False), side)
     _, backward = both_ways(similarity(0.7, 0.0, (0.0, 0.0), mirrored=False), other)
-    found = forward_backward_error(forward, backward, np.ones((side, side), np.float32))
+    found = forward_backward_error(forward, backward, np.ones((side, side), np.float32), SALIENT)
     # A single cell a side knows one place; two and more know a similarity.
     assert found[0] == pytest.approx(0, abs=1e-5) or other == 1 < side
 
@@ -108,12 +108,14 @@ def six() -> Scene:
 
 def test_an_alignment_has_that_of_its_own_maps_whatever_its_features_match(six: Scene) -> None:
     found = align(**six.arguments())
-    own = forward_backward_error(found.forward, found.backward, found.atlas.saliency)
+    own = forward_backward_error(found.forward, found.backward, found.atlas.saliency, SALIENT)
     np.testing.assert_array_equal(found.cycle_error, own)
     assert found.cycle_error.max() < 0.005
     # The maps of other images are as sound: what is measured is no likeness of features.
     strange = align(**scene([Thing(seed) for seed in range(6)], varied_poses(6)).arguments())
     assert strange.status == "nothing-in-common"
     assert strange.cycle_error.max() < 1e-4
-    swapped = forward_backward_error(found.forward, np.roll(found.backward, 1, 0), found.atlas.saliency)
+    swapped = forward_backward_error(
+        found.forward, np.roll(found.backward, 1, 0), found.atlas.saliency, SALIENT
+    )
     assert swapped.min() > 0.05

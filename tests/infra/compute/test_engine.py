@@ -318,7 +318,7 @@ if __name__ == "__main__":
 def test_nothing_but_our_own_words_reaches_the_terminal(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     environment = {**os.environ, "PYTHONPATH": root}
     done = subprocess.run(
         [sys.executable, "-W", "error", str(program)],
@@ -371,7 +371,7 @@ def test_a_client_that_has_gone_is_no_news(said: str, shown: bool, caplog: pytes
 def test_ctrl_c_ends_everything_without_noise(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(ENDLESS)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     with subprocess.Popen(
         [sys.executable, str(program)],
         env=environment,

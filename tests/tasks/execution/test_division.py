@@ -311,7 +311,7 @@ def test_a_run_that_is_killed_in_the_midst_of_it_is_taken_up(tmp_path: Path) -> 
     import sys
 
     here = Path(__file__)
-    environment = os.environ | {"PYTHONPATH": str(here.parents[2])}
+    environment = os.environ | {"PYTHONPATH": str(here.parents[3])}
     done = subprocess.run(
         [sys.executable, "-c", DRIVER, str(tmp_path / "a"), str(here.parent)],
         env=environment, check=False, capture_output=True,

@@ -13,8 +13,8 @@ from congeal.evaluation.datasets import load
 from congeal.evaluation.protocols import View, cut, named, views
 from congeal.imaging.decoding import decode
 from congeal.settings import Settings
-from flows.evaluation_facts import facts_of
-from flows.measurement import Asked, baselines, measure
+from flows.evaluation.facts import facts_of
+from flows.evaluation.measurement import Asked, baselines, measure
 from flows.prepare import prepare
 from flows.stages import everything
 from infra.compute.progress import Progress

@@ -13,7 +13,7 @@ from rich.table import Column, Table
 
 from congeal.evaluation.calibration import calibration
 from congeal.evaluation.pck import Outcomes, joined
-from flows.measurement import Asked, Measured, Method
+from flows.evaluation.measurement import Asked, Measured, Method
 
 NAMES = {"identity": "identity", "nearest_neighbour": "nearest neighbour", "congeal": "congeal"}
 WORST = 5  # keypoints and images that are shown

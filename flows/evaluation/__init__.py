@@ -1,0 +1,1 @@
+"""`congeal evaluate`: the main job on an annotated set, and how right what it publishes is."""

@@ -1,0 +1,170 @@
+"""The documentation holds: its links, its pictures, the functions it names, its tables and its examples."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from documented import PAGES, ROOT
+
+PICTURES = ROOT / "docs" / "pictures" / "method"
+MOST_BYTES = 100_000
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+FUNCTION = re.compile(r"`((?:congeal|tasks|infra|flows)(?:\.\w+)+):(\w+)`")
+
+
+def prose(page: Path) -> str:
+    """A page without its blocks of code."""
+    return re.sub(r"^ *```.*?^ *```", "", page.read_text(), flags=re.M | re.S)
+
+
+def anchors(page: Path) -> set[str]:
+    """Where links into a page may lead, as GitHub makes them of headings."""
+    headings = re.findall(r"^#+ +(.*)$", prose(page), flags=re.M)
+    plain = (re.sub(r"[`*]", "", heading).strip().lower() for heading in headings)
+    return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in plain}
+
+
+def links() -> Iterator[tuple[Path, str]]:
+    for page in PAGES:
+        for link in LINK.findall(prose(page)):
+            if not re.match(r"[a-z]+:", link):
+                yield page, link
+
+
+@pytest.mark.parametrize(
+    ("page", "link"), [pytest.param(page, link, id=f"{page.name}: {link}") for page, link in links()]
+)
+def test_links_lead_somewhere(page: Path, link: str) -> None:
+    path, _, anchor = link.partition("#")
+    target = (page.parent / path).resolve() if path else page
+    assert target.exists()
+    if anchor and target.suffix == ".md":
+        assert anchor in anchors(target)
+
+
+def test_every_page_has_its_place_in_the_site() -> None:
+    listed = re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text())
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    assert pages | {"index.md"} == set(listed)
+
+
+def test_the_pictures_of_the_method_are_small_and_all_used() -> None:
+    used = set(re.findall(r"pictures/method/([\w-]+)\.png", (ROOT / "docs" / "method.md").read_text()))
+    assert {path.stem for path in PICTURES.glob("*.png")} == used
+    assert all(path.stat().st_size < MOST_BYTES for path in PICTURES.glob("*.png"))
+
+
+def test_every_picture_of_the_method_is_one_that_the_script_draws() -> None:
+    script = (ROOT / "scripts" / "method_figures.py").read_text()
+    drawn = re.findall(r"^@figure\ndef (\w+)", script, flags=re.M)
+    assert {name.replace("_", "-") for name in drawn} == {path.stem for path in PICTURES.glob("*.png")}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_functions_that_a_page_names_are_there(page: Path) -> None:
+    for module, name in FUNCTION.findall(page.read_text()):
+        assert hasattr(importlib.import_module(module), name), f"{module}:{name}"
+
+
+@pytest.mark.parametrize("page", ["architecture.md", "contribute.md", "method.md", "release.md"])
+def test_the_files_that_a_page_names_are_there(page: str) -> None:
+    named = re.findall(r"`([\w.]+(?:/[\w.]+)+/?)[` ]", prose(ROOT / "docs" / page))
+    assert [path for path in named if "NAME" not in path and not (ROOT / path).exists()] == []
+
+
+def test_the_drawing_of_the_packages_is_that_of_the_contracts(scripts: None) -> None:
+    drawn = ROOT / "docs" / "pictures" / "architecture" / "packages.svg"
+    made = importlib.import_module("architecture_drawings").packages()
+    assert drawn.read_text() == made, "run python scripts/architecture_drawings.py"
+
+
+def test_the_drawing_of_the_data_shows_the_sizes_that_are_kept(scripts: None) -> None:
+    folder = ROOT / "docs" / "pictures" / "architecture"
+    made = importlib.import_module("architecture_drawings").data(
+        json.loads((folder / "sizes.json").read_text())
+    )
+    assert (folder / "data.svg").read_text() == made, "run python scripts/architecture_drawings.py"
+
+
+def test_the_method_names_a_function_in_each_step() -> None:
+    steps = re.split(r"^## \d+\. ", (ROOT / "docs" / "method.md").read_text(), flags=re.M)[1:]
+    assert len(steps) >= 10
+    for step in steps:
+        assert FUNCTION.search(step), step.partition("\n")[0]
+        assert "```math" in step
+        assert "pictures/method/" in step
+
+
+@pytest.fixture
+def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The modules of scripts/ can be imported."""
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    yield
+    for name in ("architecture_drawings", "settings_tables"):
+        sys.modules.pop(name, None)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """How far off counts.
+
+    More is said here.
+    """
+
+    width: float = field(
+        default=0.08, metadata={"about": "scale | of the kernel", "unit": "frame units", "held_out": False}
+    )
+
+
+@dataclass(frozen=True)
+class Constants:
+    """A configuration."""
+
+    tokens: int = field(
+        default=400, metadata={"about": "tokens of an image", "set_on": "ducks", "held_out": True}
+    )
+    kernel: Kernel = field(default_factory=Kernel)
+
+
+def test_a_configuration_as_a_page(scripts: None) -> None:
+    made = importlib.import_module("settings_tables").page(Constants(), {"few": {"tokens": 9}})
+    assert "| `tokens` | 400 | – | tokens of an image | ducks | yes |" in made
+    assert "## `kernel`: How far off counts\n" in made
+    assert "| `few` | `tokens` = 9 |" in made
+    assert "| `width` | 0.08 | frame units | scale \\| of the kernel | – | **no** |" in made
+
+
+def test_the_page_of_constants_is_the_configuration(scripts: None) -> None:
+    config = pytest.importorskip("congeal.alignment.config")
+    made = importlib.import_module("settings_tables").page(config.SolverConfig(), config.PRESETS)
+    assert (ROOT / "docs" / "constants.md").read_text() == made, "run python scripts/settings_tables.py"
+
+
+def sections() -> Iterator[tuple[str, str]]:
+    """Every section of a docstring that lists names, and where it stands."""
+    for package in ("congeal", "flows", "infra", "tasks"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                    told = ast.get_docstring(node) or ""
+                    for section in re.findall(r"^(?:Args|Attributes):\n((?:    .*\n?)+)", told, flags=re.M):
+                        yield f"{path.relative_to(ROOT)}: {node.name}", section
+
+
+def test_each_line_of_a_section_is_a_name_or_goes_on() -> None:
+    # What reads docstrings takes any other line for a name.
+    faults = [
+        f"{where}: {line.strip()}"
+        for where, section in sections()
+        for line in section.splitlines()
+        if not re.match(r"    (    |[\w*, ]+: )", line)
+    ]
+    assert not faults
