@@ -31,6 +31,8 @@ else:
         dtypes = (*Real.dtypes, *Bool.dtypes)
 
 
+__all__ = ["Numbers", "check_fields", "checked"]
+
 P = ParamSpec("P")
 T = TypeVar("T")
 Sizes = dict[str, tuple[int, str]]  # name of a dimension: its size, and the argument that has told it
