@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -18,11 +17,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from infra.errors import DamagedError, MissingError, UserError
 from infra.ledger.provenance import Provenance
 from infra.storage.location import Location
-from infra.threads import in_threads
+from infra.threads import in_threads, run_in_threads
 
 LAYOUT = 1
 MARKER = "_commit.json"
-_THREADS = 16
+_WRITERS = 16
 P = TypeVar("P")
 R = TypeVar("R")
 
@@ -121,9 +120,7 @@ def commit_unit(
         **vars(provenance),
     )
     folder = address.folder / marker.content
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for _ in pool.map(lambda path: (folder / path).write_bytes(outputs[path]), files):
-            pass
+    run_in_threads(lambda path: (folder / path).write_bytes(outputs[path]), files, threads=_WRITERS)
     text = _encoded(marker)
     place = address.folder / MARKER
     if place.put_if_absent(text):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +13,7 @@ from congeal.errors import ImageError, ReaderMissingError
 from congeal.settings import Settings
 from infra.errors import UserError
 from infra.storage.location import Location
+from infra.threads import in_threads
 
 LOCAL_READERS = 2
 REMOTE_READERS = 16
@@ -35,26 +34,15 @@ def decoded(
 ) -> Iterator[tuple[int, Pixels]]:
     """Position and square pixels of every readable member, in order, read ahead by a bounded number."""
     readers = readers_of(source)
-    ahead = 2 * settings.features.batch_size + readers
-    waiting: deque[tuple[int, Future[Pixels | Unreadable]]] = deque()
-    with ThreadPoolExecutor(readers) as pool:
-        for position, member in enumerate(members):
-            waiting.append((position, pool.submit(read_square, source, member, size, settings)))
-            if len(waiting) > ahead:
-                yield from _taken(waiting.popleft(), members, failed)
-        while waiting:
-            yield from _taken(waiting.popleft(), members, failed)
-
-
-def _taken(
-    entry: tuple[int, Future[Pixels | Unreadable]], members: Sequence[Named], failed: dict[str, Unreadable]
-) -> Iterator[tuple[int, Pixels]]:
-    position, future = entry
-    image = future.result()
-    if isinstance(image, Unreadable):
-        failed[members[position][0]] = image
-    else:
-        yield position, image
+    ahead = 2 * settings.features.batch_size + readers + 1
+    images = in_threads(
+        lambda member: read_square(source, member, size, settings), members, ahead=ahead, threads=readers
+    )
+    for position, image in enumerate(images):
+        if isinstance(image, Unreadable):
+            failed[members[position][0]] = image
+        else:
+            yield position, image
 
 
 def read_square(source: Location, member: Named, size: int, settings: Settings) -> Pixels | Unreadable:

@@ -7,7 +7,6 @@ the same view, so that training reads nothing else and never asks the teacher ag
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from infra.errors import UserError
 from infra.ledger.commits import Marker, digest, outputs_location
 from infra.storage.location import Location
 from infra.storage.zarr_groups import ArraySpec, encode_group, open_group
+from infra.threads import in_threads
 from tasks.catalog.catalog_stage import CATALOG, Catalog
 from tasks.catalog.deep_image_table import load_depths
 from tasks.catalog.image_reading import Named, Unreadable, read_same, readers_of
@@ -212,10 +212,9 @@ def _views(unit: Unit, sizes: Sizes) -> Iterator[tuple[npt.NDArray[np.uint8], np
         view = _view(unit.payload["kind"], named[0], turn, settings.seed)
         return view.render(image, sizes.teacher), view.render(image, sizes.student)
 
-    with ThreadPoolExecutor(readers_of(source)) as pool:
-        for pair in pool.map(cut, unit.payload["members"]):
-            if pair is not None:
-                yield pair
+    for pair in in_threads(cut, unit.payload["members"], threads=readers_of(source)):
+        if pair is not None:
+            yield pair
 
 
 def _view(kind: str, image_id: str, turn: int, seed: int) -> View:
