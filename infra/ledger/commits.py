@@ -114,7 +114,7 @@ def commit_unit(
         stage_version=address.stage_version,
         scope=address.scope,
         unit=address.unit,
-        content=_content(files),
+        content=content_of(files),
         outputs=files,
         record=dict(record),
         **vars(provenance),
@@ -190,9 +190,14 @@ def check_unit(destination: Location, marker: Marker, deep: bool = False) -> lis
         return None
 
     faults = [found for found in in_threads(fault, sorted(marker.outputs)) if found]
-    if marker.content != _content(marker.outputs):
+    if marker.content != content_of(marker.outputs):
         faults.append(f"{folder} is not named by the digest of its outputs.")
     return faults
+
+
+def content_of(files: Mapping[str, OutputFile]) -> str:
+    """The digest of outputs by path: the name of the folder that holds them."""
+    return digest(sorted((path, file.sha256) for path, file in files.items()), length=16)
 
 
 def newer(place: Location, layout: int) -> UserError:
@@ -202,10 +207,6 @@ def newer(place: Location, layout: int) -> UserError:
 
 def _unit_folder(destination: Location, stage: str, scope: str, unit: str) -> Location:
     return destination / f"stages/{stage}/{scope}/{unit}"
-
-
-def _content(files: Mapping[str, OutputFile]) -> str:
-    return digest(sorted((path, file.sha256) for path, file in files.items()), length=16)
 
 
 def _encoded(record: Frozen) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import duckdb
 
@@ -16,8 +16,8 @@ from infra.ledger.provenance import Stopwatch
 from infra.storage.location import Location
 from tasks.atlases.atlas_extension import anchor_of, extended, still_holds
 from tasks.atlases.atlas_files import GROUP, Stored, as_stored, encode, facts, failed, read
-from tasks.atlases.cluster_members import Member, align_set, read_members
-from tasks.atlases.previews import draw, square_of
+from tasks.atlases.cluster_members import Member, align_set, packed, unpacked
+from tasks.atlases.previews import Shown, draw, kept_squares, square_of
 from tasks.catalog.catalog_stage import CATALOG, Catalog
 from tasks.clusters.cluster_roles import MEMBER, NEWCOMER
 from tasks.clusters.clusters_stage import MEMBERS, SETS, Clusters
@@ -36,7 +36,7 @@ from tasks.execution.stage_runner import (
     worth_retrying,
 )
 from tasks.features import features_stage as features
-from tasks.features.features_stage import Features
+from tasks.features.features_stage import Features, Shard
 
 if TYPE_CHECKING:
     import torch
@@ -53,17 +53,6 @@ class Atlases:
     result: StageResult
     scope: str
     units: Mapping[str, str]  # cluster id -> unit
-
-
-class _Ranked(NamedTuple):
-    """An image of a cluster. unit, row: where its features lie; uri: None if the catalog has it no more."""
-
-    image_id: str
-    unit: str
-    row: int
-    role: str
-    rank: int
-    uri: str | None
 
 
 def scope(settings: Settings, features_scope: str, version: int = VERSION) -> str:
@@ -87,7 +76,7 @@ def scope(settings: Settings, features_scope: str, version: int = VERSION) -> st
 def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atlases:
     """An atlas for every cluster: the one that is there already, that one grown, or a new one."""
     here = scope(run.settings, made.scope)
-    contents = {entry.unit: entry.content for entry in made.shards}
+    shards = {f"{made.scope}/{shard.unit}": shard for shard in made.shards}
     place = address(
         run.destination, features.STAGE, features.VERSION, made.position.scope, made.position.unit
     )
@@ -95,7 +84,6 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
         "source": run.source,
         "destination": run.destination,
         "settings": run.settings,
-        "members": clusters.members,
         "position": place.folder / made.position.content,
         "weights": made.weights.fingerprint,
     }
@@ -107,10 +95,10 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
         load(connection, "sets", [clusters.sets], SETS)
         same = (scope(run.settings, made.scope, version) for version in versions.SAME_MAPS)
         known = _known(run, clusters, (here, *same), connection)
-        for cluster_id, images in _by_cluster(connection):
+        for cluster_id, images in _by_cluster(connection, shards):
             parts = [
-                [one.image_id, one.unit, contents[one.unit.partition("/")[2]], one.row, one.role]
-                for one in images
+                [one.image_id, unit, shards[unit].identity, one.features_row, one.role]
+                for one, unit in ((image.member, image.member.features_unit) for image in images)
             ]
             identity = digest(here, made.position.content, parts)
             name, base = _grown(identity, known.get(cluster_id))
@@ -119,6 +107,7 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
                 "cluster_id": cluster_id,
                 "identity": identity,
                 "base": base,
+                "members": packed([image.member for image in images]),
                 "shown": _shown(images, run.settings.previews.members),
             }
             units.append(Unit(place, {**payload, **special}, items=len(images)))
@@ -130,16 +119,23 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
     return Atlases(run_units(plan, make_atlas, run, division=DIVISION), here, by_cluster)
 
 
-def _by_cluster(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, list[_Ranked]]]:
+def _by_cluster(
+    connection: duckdb.DuckDBPyConnection, shards: Mapping[str, Shard]
+) -> Iterator[tuple[str, list[Shown]]]:
     """Each cluster's images in order of rank; all clusters in one reading, however many there are."""
     found = rows(
         connection,
-        """SELECT cluster_id, image_id, features_unit, features_row, role, rank, uri
+        """SELECT cluster_id, uri, image_id, role, features_unit, features_row, width, height
         FROM members LEFT JOIN images USING (image_id)
         WHERE cluster_id IS NOT NULL ORDER BY cluster_id, rank""",
     )
     for cluster_id, group in groupby(found, key=itemgetter(0)):
-        yield cluster_id, [_Ranked(*values) for _, *values in group]
+        yield cluster_id, [_placed(shards, uri, Member(*values)) for _, uri, *values in group]
+
+
+def _placed(shards: Mapping[str, Shard], uri: str | None, member: Member) -> Shown:
+    shard = shards[member.features_unit]
+    return Shown(member._replace(content=shard.content, preview=shard.facts.preview), uri)
 
 
 def _known(
@@ -175,13 +171,17 @@ def _grown(identity: str, base: Marker | None) -> tuple[str, Marker | None]:
     return digest(identity, base.unit, base.content), base
 
 
-def _shown(images: Sequence[_Ranked], most: int) -> tuple[tuple[str, str | None], ...]:
-    """The images of the pictures: half of them newcomers, if there are so many, then by rank."""
-    late = [one for one in images if one.role == NEWCOMER]
-    early = [one for one in images if one.role != NEWCOMER]
+def _shown(images: Sequence[Shown], most: int) -> tuple[tuple[int, str | None], ...]:
+    """Position and uri of the images of the pictures: half of them newcomers, if there are so many."""
+    late = [at for at, image in enumerate(images) if image.member.role == NEWCOMER]
+    early = [at for at, image in enumerate(images) if image.member.role != NEWCOMER]
     first = most // 2
     chosen = [*late[:first], *early, *late[first:]][:most]
-    return tuple((one.image_id, one.uri) for one in sorted(chosen, key=lambda one: one.rank))
+    return tuple((at, images[at].uri) for at in sorted(chosen))
+
+
+def _images_shown(unit: Unit, members: Sequence[Member]) -> list[Shown]:
+    return [Shown(members[at], uri) for at, uri in unit.payload["shown"]]
 
 
 def make_atlas(unit: Unit, killers: Items = ()) -> Marker:
@@ -197,13 +197,13 @@ def make_atlas(unit: Unit, killers: Items = ()) -> Marker:
     settings: Settings = unit.payload["settings"]
     torch.set_num_threads(unit.threads)
     device = resolve_device(settings.features.device)
-    members = read_members(unit.payload["members"], unit.payload["cluster_id"])
+    members = unpacked(unit.payload["members"])
     stored = _solved(unit, members, settings, device, work.watch)
-    shown = unit.payload["shown"]
-    killed = [shown[item][0] for item in killers]
+    shown = _images_shown(unit, members)
+    killed = [shown[item].member.image_id for item in killers]
     with work.watch.phase("previews"):
-        rest = [image for image in shown if image[0] not in killed]
-        pictures = draw(unit.payload["source"], rest, stored, settings)
+        rest = [image for image in shown if image.member.image_id not in killed]
+        pictures = draw(unit.payload["source"], unit.payload["destination"], rest, stored, settings)
     with work.watch.phase("encode"):
         outputs = encode(stored, unit.payload["cluster_id"], unit.payload["weights"], pictures.average)
     record = {
@@ -219,8 +219,13 @@ def make_atlas(unit: Unit, killers: Items = ()) -> Marker:
 
 def look_again(unit: Unit, items: Items) -> None:
     """Read some of the images of the pictures, by position, and keep nothing: do they kill?"""
-    for item in items:
-        square_of(unit.payload["source"], unit.payload["shown"][item], unit.payload["settings"])
+    every = _images_shown(unit, unpacked(unit.payload["members"]))
+    shown = [every[item] for item in items]
+    settings: Settings = unit.payload["settings"]
+    kept = kept_squares(unit.payload["destination"], shown, settings)
+    for at, image in enumerate(shown):
+        if at not in kept:
+            square_of(unit.payload["source"], image, settings)
 
 
 def make_atlas_without(unit: Unit, _: Sequence[Items], killers: Items) -> Marker:
@@ -232,7 +237,7 @@ def give_up(unit: Unit) -> Marker:
     """Commit that there is no atlas: the images' rows, and why."""
     work = Work(unit)
     cluster_id = unit.payload["cluster_id"]
-    members = read_members(unit.payload["members"], cluster_id)
+    members = unpacked(unit.payload["members"])
     outputs, record = failed(members, cluster_id, KILLED_CLUSTER)
     record |= {"identity": unit.payload["identity"], "device": None, "not_shown": {}, "killed": [cluster_id]}
     return work.commit(outputs, record)

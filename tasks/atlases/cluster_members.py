@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import json
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,18 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.dataset as pads
 
-from congeal.results.schema.parquet_files import dataset
 from congeal.settings import Settings
 from infra.errors import DamagedError
-from infra.ledger.commits import outputs_location
 from infra.ledger.provenance import Stopwatch
 from infra.storage.location import Location
-from infra.storage.zarr_groups import open_group, read_rows
+from infra.storage.zarr_groups import read_rows
 from infra.threads import in_threads
 from tasks.clusters.cluster_roles import MEMBER
-from tasks.clusters.clusters_stage import MEMBERS
 from tasks.execution.stage_runner import address, batched
 from tasks.features import features_stage as features
 from tasks.features.position_bias_unit import read_position
@@ -68,6 +66,8 @@ class Member(NamedTuple):
     features_row: int
     width: int
     height: int
+    content: str | None = None  # the folder of the unit's outputs; None: its marker tells
+    preview: int | None = None  # the side of the square that lies beside the features; None: there is none
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,14 @@ class Dense:
     taps: dict[str, int]
 
 
-def read_members(table: Location, cluster_id: str) -> list[Member]:
-    """The members of a cluster in order of rank: those that build the atlas come first."""
-    columns = ["rank", *Member._fields]
-    wanted = pads.field("cluster_id") == cluster_id
-    read = dataset([table], MEMBERS).to_table(columns=columns, filter=wanted).sort_by("rank")
-    return [Member(**{name: row[name] for name in Member._fields}) for row in read.to_pylist()]
+def packed(members: Sequence[Member]) -> bytes:
+    """Members as they travel to a worker: the driver has those of all clusters in memory at once."""
+    return zlib.compress(json.dumps(members).encode(), level=1)
+
+
+def unpacked(data: bytes) -> list[Member]:
+    """The members that were packed, in their order."""
+    return [Member(*values) for values in json.loads(zlib.decompress(data))]
 
 
 def read_features(destination: Location, members: Sequence[Member]) -> Dense:
@@ -103,12 +105,8 @@ def read_features(destination: Location, members: Sequence[Member]) -> Dense:
 
     def read(item: tuple[str, list[int]]) -> tuple[list[int], dict[str, Array], Mapping[str, Any]]:
         name, positions = item
-        scope, unit = name.split("/")
-        place = address(destination, features.STAGE, features.VERSION, scope, unit)
-        marker = place.marker()
-        if marker is None:
-            raise DamagedError(f"The features {place.folder.url} are gone: run again to make them anew.")
-        group: Any = open_group(outputs_location(destination, marker) / features.GROUP)
+        content = members[positions[0]].content or _content(destination, name)
+        group = features.open_shard(destination, name, content)
         rows = [members[position].features_row for position in positions]
         parts = {key: read_rows(group[key], rows) for key in (*DENSE, *TURNED) if key in group}
         return positions, parts, dict(group.attrs)
@@ -137,6 +135,14 @@ def read_features(destination: Location, members: Sequence[Member]) -> Dense:
         # Features from one place were stored before there was a choice of more.
         {str(tap): int(size) for tap, size in attributes.get("taps", ())},
     )
+
+
+def _content(destination: Location, name: str) -> str:
+    place = address(destination, features.STAGE, features.VERSION, *name.split("/"))
+    marker = place.marker()
+    if marker is None:
+        raise DamagedError(f"The features {place.folder.url} are gone: run again to make them anew.")
+    return marker.content
 
 
 def align_set(

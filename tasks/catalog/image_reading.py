@@ -29,14 +29,29 @@ class Unreadable(NamedTuple):
     unread: bool
 
 
+class Squares(NamedTuple):
+    """An image as uint8 [size, size, 3], for the backbone and, where it was asked for, for the pictures."""
+
+    pixels: Pixels
+    preview: Pixels | None
+
+
 def decoded(
-    source: Location, members: Sequence[Named], size: int, settings: Settings, failed: dict[str, Unreadable]
-) -> Iterator[tuple[int, Pixels]]:
-    """Position and square pixels of every readable member, in order, read ahead by a bounded number."""
+    source: Location,
+    members: Sequence[Named],
+    size: int,
+    preview: int | None,
+    settings: Settings,
+    failed: dict[str, Unreadable],
+) -> Iterator[tuple[int, Squares]]:
+    """Position and squares of every readable member, in order, read ahead by a bounded number."""
     readers = readers_of(source)
     ahead = 2 * settings.features.batch_size + readers + 1
     images = in_threads(
-        lambda member: read_square(source, member, size, settings), members, ahead=ahead, threads=readers
+        lambda member: read_squares(source, member, size, preview, settings),
+        members,
+        ahead=ahead,
+        threads=readers,
     )
     for position, image in enumerate(images):
         if isinstance(image, Unreadable):
@@ -47,17 +62,33 @@ def decoded(
 
 def read_square(source: Location, member: Named, size: int, settings: Settings) -> Pixels | Unreadable:
     """One image as uint8 [size, size, 3], or why there is none; never raises for the image's sake."""
-    from congeal.imaging.decoding import decode, square
+    found = read_squares(source, member, size, None, settings)
+    return found if isinstance(found, Unreadable) else found.pixels
+
+
+def read_squares(
+    source: Location, member: Named, size: int, preview: int | None, settings: Settings
+) -> Squares | Unreadable:
+    """One image at both sizes, from one reading of its bytes; preview None: at the first alone.
+
+    An image that can be squared at the first size alone has no preview.
+    """
+    from congeal.imaging.decoding import squares
 
     data = read_same(source, member)
     if isinstance(data, Unreadable):
         return data
     limits = settings.catalog
+    sizes = [size] if preview is None else [size, preview]
+    made = squares(data, sizes, limits.max_pixels, limits.min_side, limits.range)
     try:
-        pixels = decode(data, limits.max_pixels, limits.min_side, target=size, value_range=limits.range)
-        return square(pixels, size)
+        pixels = next(made)
     except ImageError as error:
         return Unreadable(error.reason, unread=isinstance(error, ReaderMissingError))
+    try:
+        return Squares(pixels, next(made, None))
+    except ImageError:
+        return Squares(pixels, None)
 
 
 def read_same(source: Location, member: Named) -> bytes | Unreadable:

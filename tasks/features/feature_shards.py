@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +16,19 @@ from congeal.settings import Settings
 from infra.ledger.commits import Marker
 from infra.storage.location import Location
 from infra.storage.zarr_groups import ArraySpec, encode_group
-from tasks.catalog.image_reading import Named, Pixels, Unreadable, decoded
+from tasks.catalog.image_reading import Named, Pixels, Squares, Unreadable, decoded
 from tasks.execution.division import KILLED, Division, Items, place_of
-from tasks.execution.stage_runner import Unit, Work
+from tasks.execution.stage_runner import APART, Unit, Work
 from tasks.features.run_backbone import Weights, load_weights
 
 if TYPE_CHECKING:
     from congeal.backbones.extractor import Backbone
 
 GROUP = "features.zarr"
+PREVIEW = "preview"
+# Beside 1.5 MB of features, the square of a photograph at 192 pixels is 60 KB. Larger ones would soon be more
+# than the features: above this side, pictures are made from the original again.
+MOST_PREVIEW = 256
 Dimensioned = tuple[npt.NDArray[Any], tuple[str, ...]]
 COORDINATES = (
     "row, column: cells of the square frame around the image (edge-padded, centred), y down; cells cover "
@@ -32,11 +36,49 @@ COORDINATES = (
     "what the backbone sees in the mirrored image, in that image's own frame; features_turned: in the image "
     "turned by 1 to 7 eighths of a full turn against the clock, in that image's own frame"
 )
+PREVIEW_DIMS = ("image", "preview_row", "preview_column", "rgb")
+ABOUT_PREVIEW = {
+    "units": "0 to 255, sRGB",
+    "axes": "image, row and column of the square frame (edge-padded, centred); then red, green, blue",
+    "empty": "a square of zeros: none was made, the image is read again where it is shown",
+}
 
 
 def at_any_angle(settings: Settings) -> bool:
     """Whether images are looked at from eight angles."""
     return settings.alignment.rotation == "any"
+
+
+class ShardFacts(NamedTuple):
+    """What later stages need of a shard's marker.
+
+    images: the ids, in order of their rows, a line each: a third of the memory of so many texts. failed: why
+    an image has no features, by id. preview: the side of the squares that are kept; None if there are none.
+    """
+
+    images: str
+    failed: Mapping[str, str]
+    preview: int | None
+
+    @classmethod
+    def of(cls, marker: Marker) -> ShardFacts:
+        """From the marker of a shard."""
+        record = marker.record
+        return cls("\n".join(record["image_ids"]), record["failed"], record.get("preview"))
+
+    @property
+    def rows(self) -> Iterator[tuple[int, str]]:
+        """Row and id of every image that has features."""
+        return (
+            (row, image_id)
+            for row, image_id in enumerate(self.images.split("\n"))
+            if image_id not in self.failed
+        )
+
+
+def preview_side(settings: Settings) -> int | None:
+    """The side of the squares that are kept for the pictures; None if pictures are larger than is kept."""
+    return settings.previews.size if settings.previews.size <= MOST_PREVIEW else None
 
 
 def make_shard(unit: Unit) -> Marker:
@@ -105,13 +147,17 @@ def _seen(
     failed: dict[str, Unreadable] = {}
     arrays = _empty(backbone, len(members), settings)
     source: Location = unit.payload["source"]
-    images = decoded(source, members, backbone.image_size, settings, failed)
+    images = decoded(source, members, backbone.image_size, preview_side(settings), settings, failed)
     # Cut by position in the unit, so that a piece is seen in the same batches as the whole.
     size = settings.features.batch_size
     for _, batch in groupby(_timed(images, work), key=lambda found: items[found[0]] // size):
         positions, squares = zip(*batch, strict=True)
+        for position, image in zip(positions, squares, strict=True):
+            if image.preview is not None:
+                arrays[PREVIEW][0][position] = image.preview
         with work.watch.phase("backbone"):
-            _store(arrays, list(positions), backbone, np.stack(squares), settings)
+            pixels = np.stack([image.pixels for image in squares])
+            _store(arrays, list(positions), backbone, pixels, settings)
     return arrays, failed
 
 
@@ -126,7 +172,13 @@ def _commit(
     members: Sequence[Named] = work.unit.payload["members"]
     with work.watch.phase("encode"):
         specs = {
-            name: ArraySpec(data, dims, chunks=(1, *data.shape[1:])) for name, (data, dims) in arrays.items()
+            name: ArraySpec(
+                data,
+                dims,
+                chunks=(1, *data.shape[1:]),
+                attributes=ABOUT_PREVIEW if name == PREVIEW else {},
+            )
+            for name, (data, dims) in arrays.items()
         }
         attributes = _attributes(backbone, members, work.unit.payload["weights"], settings)
         encoded = encode_group(specs, attributes=attributes)
@@ -142,6 +194,9 @@ def _commit(
         **({"greys": greys.VERSION} if work.unit.payload["deep"] else {}),
         **({"killed": sorted(killed)} if killed else {}),
     }
+    if PREVIEW in arrays:
+        # What is computed from features is the same whether squares lie beside them or not, and of what size.
+        record |= {"preview": preview_side(settings), APART: [f"{GROUP}/{PREVIEW}/"]}
     return work.commit(outputs, record)
 
 
@@ -160,6 +215,9 @@ def _empty(backbone: Backbone, n: int, settings: Settings) -> dict[str, Dimensio
             arrays[f"saliency{turned}{mirrored}"] = (saliency, (*images, *cells))
     embedding = np.full((n, backbone.embedding_channels), np.nan, np.float32)
     arrays["embedding"] = (embedding, ("image", "embedding_channel"))
+    side = preview_side(settings)
+    if side is not None:
+        arrays[PREVIEW] = (np.zeros((n, side, side, 3), np.uint8), PREVIEW_DIMS)
     return arrays
 
 
@@ -209,7 +267,7 @@ def _attributes(
     }
 
 
-def _timed(images: Iterable[tuple[int, Pixels]], work: Work) -> Iterator[tuple[int, Pixels]]:
+def _timed(images: Iterable[tuple[int, Squares]], work: Work) -> Iterator[tuple[int, Squares]]:
     # What is counted as decoding is how long the backbone waits for it.
     iterator = iter(images)
     while True:

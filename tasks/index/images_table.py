@@ -20,8 +20,7 @@ from tasks.catalog.catalog_stage import CATALOG, Catalog
 from tasks.clusters.clusters_stage import MEMBERS, Clusters
 from tasks.execution import stage_versions as versions
 from tasks.execution.duckdb_workspace import insert, load, scalar, stream, workspace
-from tasks.execution.stage_runner import Run, StageResult, Unit, Work, address, read_markers
-from tasks.features import features_stage
+from tasks.execution.stage_runner import Run, StageResult, Unit, Work, address
 from tasks.features.features_stage import Features
 
 STAGE = versions.INDEX
@@ -31,17 +30,17 @@ VERSION = versions.VERSIONS[STAGE]
 def images_unit(run: Run, catalog: Catalog, made: Features, clusters: Clusters, tables: StageResult) -> Unit:
     """The one unit that holds the table. tables: the units that hold the table of alignments."""
     here = digest(STAGE, "images", VERSION, length=16)
-    shards = [[entry.unit, entry.content] for entry in made.shards]
+    shards = [[entry.unit, entry.identity] for entry in made.shards]
     aligned = [[entry.scope, entry.unit, entry.content] for entry in tables.units]
     name = digest(here, catalog.identity, clusters.identity, shards, aligned)
     return Unit(
         address(run.destination, STAGE, VERSION, here, name),
         {
-            "destination": run.destination,
             "catalog": catalog.images,
             "members": clusters.members,
-            "features": made.scope,
-            "shards": tuple(unit for unit, _ in shards),
+            "failed": {
+                image_id: reason for shard in made.shards for image_id, reason in shard.facts.failed.items()
+            },
             "alignments": tuple(
                 run.destination / f"stages/{STAGE}" / "/".join(part) / "alignments.parquet"
                 for part in aligned
@@ -91,20 +90,7 @@ def make_images(unit: Unit) -> Marker:
 
 
 def _insert_faults(connection: Any, unit: Unit) -> None:
-    places = [
-        address(
-            unit.payload["destination"],
-            features_stage.STAGE,
-            features_stage.VERSION,
-            unit.payload["features"],
-            name,
-        )
-        for name in unit.payload["shards"]
-    ]
-    reasons: dict[str, str] = {}
-    for marker in read_markers(places):
-        if marker is not None:
-            reasons |= marker.record["failed"]
+    reasons: Mapping[str, str] = unit.payload["failed"]
     table: Mapping[str, Any] = {
         "image_id": pa.array(list(reasons), pa.string()),
         "reason": pa.array(list(reasons.values()), pa.string()),
