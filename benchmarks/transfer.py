@@ -31,8 +31,16 @@ from destinations import heading
 
 import congeal
 from congeal.geometry.frames import Frame, cell_centres
+from congeal.results.schema.atlas_arrays import (
+    ATLAS_GROUP,
+    BACKWARD,
+    BACKWARD_CONFIDENCE,
+    FORWARD,
+    FORWARD_CONFIDENCE,
+)
 from congeal.results.schema.parquet_files import encode_table
 from congeal.results.schema.tables import ALIGNMENTS, CLUSTERS, CORRESPONDENCES, IMAGES
+from congeal.results.schema.zarr_arrays import ZarrArray
 from congeal.settings import Settings, recorded
 from infra.ledger.commits import UnitAddress, commit_unit, digest
 from infra.ledger.provenance import Provenance, Stopwatch
@@ -61,23 +69,21 @@ def generate(destination: Location) -> None:
     ids = [digest("image", number) for number in range(IMAGES_THERE)]
     cells = cell_centres(Settings().atlases.resolution).astype(np.float64)
     frames = cell_centres(Settings().atlases.map_resolution).astype(np.float64)
-    fields: dict[str, list[np.ndarray]] = {"forward": [], "backward": []}
+    fields: dict[ZarrArray, list[np.ndarray]] = {FORWARD: [], BACKWARD: []}
     for size in sizes:
         turn, scale, shift = random.uniform(-0.3, 0.3), random.uniform(0.6, 0.9), random.uniform(-0.1, 0.1, 2)
         matrix = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
         noise = random.normal(scale=1e-3, size=cells.shape)
-        fields["forward"].append(Frame(*size).to_pixels(cells @ matrix.T + shift + noise))
-        fields["backward"].append((frames - shift) @ np.linalg.inv(matrix).T)
+        fields[FORWARD].append(Frame(*size).to_pixels(cells @ matrix.T + shift + noise))
+        fields[BACKWARD].append((frames - shift) @ np.linalg.inv(matrix).T)
     arrays = {}
-    for field, dims in (("forward", ("v", "u", "xy")), ("backward", ("row", "column", "uv"))):
-        data = np.stack(fields[field]).astype(np.float32)
-        sure = random.uniform(0.5, 1, data.shape[:3]).astype(np.float16)
-        arrays[f"maps/{field}"] = ArraySpec(data, ("image", *dims), chunks=(1, *data.shape[1:]))
-        arrays[f"maps/{field}_confidence"] = ArraySpec(
-            sure, ("image", *dims[:2]), chunks=(1, *sure.shape[1:])
-        )
+    for field, confidence in ((FORWARD, FORWARD_CONFIDENCE), (BACKWARD, BACKWARD_CONFIDENCE)):
+        data = np.stack(fields[field]).astype(field.dtype)
+        sure = random.uniform(0.5, 1, data.shape[:3]).astype(confidence.dtype)
+        arrays[field.path] = ArraySpec(data, field.dims, field.chunks(data.shape))
+        arrays[confidence.path] = ArraySpec(sure, confidence.dims, confidence.chunks(sure.shape))
     facts = {"cluster_id": CLUSTER, "status": "ok", "image_ids": ids, "sizes": [list(size) for size in sizes]}
-    group = {f"atlas.zarr/{path}": data for path, data in encode_group(arrays, facts).items()}
+    group = {f"{ATLAS_GROUP.name}/{path}": data for path, data in encode_group(arrays, facts).items()}
     atlas = _commit(destination, "atlases", group, {"cluster_id": CLUSTER})
     rows = [
         dict.fromkeys(IMAGES.names)

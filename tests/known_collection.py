@@ -12,6 +12,15 @@ from placed_maps import placed
 from sample_runs import folder, picture
 
 from congeal.geometry.frames import Frame, cell_centres
+from congeal.results.schema.atlas_arrays import (
+    ATLAS_AVERAGE,
+    ATLAS_CONFIDENCE,
+    ATLAS_FEATURES,
+    ATLAS_GROUP,
+    ATLAS_SALIENCY,
+    MAPS,
+)
+from congeal.results.schema.feature_arrays import EMBEDDING, FEATURE_GROUP
 from congeal.results.schema.parquet_files import encode_table
 from congeal.results.schema.tables import ALIGNMENTS, CLUSTERS, CORRESPONDENCES, IMAGES
 from congeal.settings import Settings, recorded
@@ -91,21 +100,14 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _atlas(destination: Location, cluster: str, ids: dict[str, str]) -> str:
     names = [name for name, mine, *_ in MEMBERS if mine == cluster]
     maps = [maps_of(name) for name in names]
-    fields = {
-        "forward": ("image", "v", "u", "xy"),
-        "forward_confidence": ("image", "v", "u"),
-        "backward": ("image", "row", "column", "uv"),
-        "backward_confidence": ("image", "row", "column"),
+    data = {array: np.stack([getattr(one, array.name) for one in maps]).astype(np.float32) for array in MAPS}
+    data |= {array: np.ones((16, 16), np.float32) for array in (ATLAS_SALIENCY, ATLAS_CONFIDENCE)}
+    data |= {ATLAS_FEATURES: np.ones((16, 16, 4), np.float32)}
+    data |= {ATLAS_AVERAGE: np.full((8, 8, 3), 200, np.uint8)}
+    arrays = {
+        array.path: ArraySpec(values, array.dims, array.chunks(values.shape))
+        for array, values in data.items()
     }
-    arrays = {}
-    for name, dims in fields.items():
-        data = np.stack([getattr(one, name) for one in maps]).astype(np.float32)
-        arrays[f"maps/{name}"] = ArraySpec(data, dims, chunks=(1, *data.shape[1:]))
-    plain = {"saliency": (16, 16), "confidence": (16, 16), "features": (16, 16, 4)}
-    for name, shape in plain.items():
-        arrays[f"atlas/{name}"] = ArraySpec(np.ones(shape, np.float32), ("v", "u", "channel")[: len(shape)])
-    average = np.full((8, 8, 3), 200, np.uint8)
-    arrays["atlas/average"] = ArraySpec(average, ("row", "column", "rgb"))
     facts = {
         "cluster_id": cluster,
         "status": "ok",
@@ -113,7 +115,7 @@ def _atlas(destination: Location, cluster: str, ids: dict[str, str]) -> str:
         "image_ids": [ids[name] for name in names],
         "sizes": [[one.frame.width, one.frame.height] for one in maps],
     }
-    outputs = {f"atlas.zarr/{path}": data for path, data in encode_group(arrays, facts).items()}
+    outputs = {f"{ATLAS_GROUP.name}/{path}": data for path, data in encode_group(arrays, facts).items()}
     return _commit(destination, "atlases", cluster, outputs, {"cluster_id": cluster})
 
 
@@ -121,8 +123,8 @@ def _features(destination: Location, ids: dict[str, str]) -> str:
     """Embeddings on a circle: neighbours in the order of names are neighbours there."""
     angle = np.linspace(0, 1, len(ids))
     embedding = np.stack([np.cos(angle), np.sin(angle)], 1).astype(np.float32)
-    group = encode_group({"embedding": ArraySpec(embedding, ("image", "channel"))}, {})
-    outputs = {f"features.zarr/{path}": data for path, data in group.items()}
+    group = encode_group({EMBEDDING.path: ArraySpec(embedding, EMBEDDING.dims)}, {})
+    outputs = {f"{FEATURE_GROUP.name}/{path}": data for path, data in group.items()}
     return _commit(
         destination, "features", "features", outputs, {"image_ids": [ids[name] for name in sorted(ids)]}
     )

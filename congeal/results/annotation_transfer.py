@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from congeal.errors import CongealError
 from congeal.results.point_transfer import Targets, chosen, sound
-from congeal.results.published_version import Published, Row
+from congeal.results.published_version import Published
+from congeal.results.schema.rows import MemberRow
 from congeal.transfer.annotations import Annotation, together
 from infra.errors import UserError
 
@@ -94,7 +95,7 @@ class _Work:
     origin: tuple[str, ...]
 
 
-def _on(published: Published, row: Row, work: _Work) -> CarriedImage:
+def _on(published: Published, row: MemberRow, work: _Work) -> CarriedImage:
     name, image_id = row["uri"], row["image_id"]
     known = work.own.get(name) or work.own.get(image_id)
     if known is not None:
@@ -106,7 +107,7 @@ def _on(published: Published, row: Row, work: _Work) -> CarriedImage:
     return CarriedImage(name, image_id, carried.pixels, carried.confidence, work.origin)
 
 
-def _carried(paintings: Sequence[Painting], maps: Any, kind: Kind, fade: bool) -> Carried:
+def _carried(paintings: Sequence[Painting], maps: Maps, kind: Kind, fade: bool) -> Carried:
     from congeal.transfer.layers import carry_labels, carry_layer, carry_mask
 
     if kind == "layer":
@@ -155,13 +156,13 @@ def spread_annotations(
         raise UserError("There are no annotations to carry.")
     to = [to] if isinstance(to, str) and to != "all" else to
     rows = published.aligned_all([one.image for one in annotations])
-    clusters: dict[str, list[tuple[Annotation, Row]]] = {}
+    clusters: dict[str, list[tuple[Annotation, MemberRow]]] = {}
     for annotation, row in zip(annotations, rows, strict=True):
         named = replace(annotation, image=row["uri"], origin=annotation.origin or (row["uri"],))
         clusters.setdefault(row["cluster_id"], []).append((named, row))
     for name in clusters:
         published.require_aligned(name)
-    targets: dict[str, list[Row]] = {}
+    targets: dict[str, list[MemberRow]] = {}
     if to == "all":
         for name, pairs in clusters.items():
             targets[name] = chosen(published, name, "all", [row for _, row in pairs])
@@ -195,7 +196,7 @@ class _Thing:
     known: dict[str, Annotation]
     copies: dict[str, Annotation]
 
-    def on(self, row: Row) -> Annotation | None:
+    def on(self, row: MemberRow) -> Annotation | None:
         """What is known of it on an image."""
         name = str(row["uri"])
         if name in self.known:
@@ -209,7 +210,7 @@ class _Thing:
         return replace(copy, image=name, keypoint_confidence=sure, origin=(copy.image,))
 
 
-def _marked(published: Published, pairs: Sequence[tuple[Annotation, Row]]) -> list[_Thing]:
+def _marked(published: Published, pairs: Sequence[tuple[Annotation, MemberRow]]) -> list[_Thing]:
     from congeal.transfer.annotation_propagation import mark
 
     rows = {row["uri"]: row for _, row in pairs}
@@ -229,7 +230,12 @@ def _maps_of(stored: StoredMaps, positions: Sequence[int], row: int) -> Maps:
 
 
 def _each_annotation(
-    published: Published, cluster: str, things: Sequence[_Thing], targets: Sequence[Row], *, everything: bool
+    published: Published,
+    cluster: str,
+    things: Sequence[_Thing],
+    targets: Sequence[MemberRow],
+    *,
+    everything: bool,
 ) -> Iterator[tuple[Annotation, bool]]:
     """Each annotation, and whether it was marked there by hand.
 

@@ -19,9 +19,9 @@ from congeal.results import conversions as answers
 from congeal.results import display
 from congeal.results import point_transfer as carrying
 from congeal.results import similarity_search as neighbours
-from congeal.results import sql as queries
 from congeal.results.conversions import FORMS, ArrowTables, Form, answered
 from congeal.results.published_version import Published
+from congeal.results.schema.rows import ImageRow, MemberRow
 from congeal.results.schema.tables import TABLES
 from congeal.results.stored_maps import StoredAtlas
 from congeal.settings import load_settings
@@ -330,9 +330,9 @@ class Collection:
         """
         if not isinstance(text, str):
             raise UserError(f"A query is text, not {type(text).__name__}.")
-        return queries.query(self._published.tables, text)
+        return self._published.database.query(text)
 
-    def members(self, cluster: str) -> list[dict[str, Any]]:
+    def members(self, cluster: str) -> list[MemberRow]:
         """The images of a cluster, one row of the table of images each (some columns), by uri."""
         return self._published.members(arguments.name_of(cluster, "cluster"))
 
@@ -360,11 +360,11 @@ class Collection:
         sentences = {name: self._published.unnamed(name, what) for name, what in found.unknown.items()}
         return dict(found.found), sentences
 
-    def find(self, image: str) -> dict[str, Any]:
+    def find(self, image: str) -> ImageRow:
         """The row of an image in the table of images; UserError if there is none."""
         return self._published.find(arguments.name_of(image, "image"))
 
-    def find_all(self, images: Sequence[str]) -> list[dict[str, Any]]:
+    def find_all(self, images: Sequence[str]) -> list[ImageRow]:
         """The rows of several images, in one reading of the table."""
         return self._published.find_all(images)
 

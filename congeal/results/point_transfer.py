@@ -10,14 +10,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from congeal.results.published_version import Published, Row
+from congeal.results.published_version import Published
+from congeal.results.schema.rows import MemberRow
 from infra.errors import UserError
 
 Doubles = npt.NDArray[np.float64]
 Targets = Literal["all"] | Sequence[str]
 
 
-def chosen(published: Published, cluster: str, to: Targets, sources: Sequence[Row] = ()) -> list[Row]:
+def chosen(
+    published: Published, cluster: str, to: Targets, sources: Sequence[MemberRow] = ()
+) -> list[MemberRow]:
     """The rows of the images that something is carried to.
 
     to: names, which must be of the cluster; or "all": every image of the cluster that fits its atlas, and the
@@ -31,7 +34,7 @@ def chosen(published: Published, cluster: str, to: Targets, sources: Sequence[Ro
         members = published.members(cluster)
         named = {row["uri"]: row for row in (*members, *sources) if row["image_id"] not in misfits}
         return [named[uri] for uri in sorted(named)]
-    rows = published.aligned_all(list(to))
+    rows: list[MemberRow] = [*published.aligned_all(list(to))]
     for name, row in zip(to, rows, strict=True):
         if row["cluster_id"] != cluster:
             raise UserError(
@@ -41,7 +44,7 @@ def chosen(published: Published, cluster: str, to: Targets, sources: Sequence[Ro
     return rows
 
 
-def sound(published: Published, rows: Sequence[Row]) -> list[bool]:
+def sound(published: Published, rows: Sequence[MemberRow]) -> list[bool]:
     """Which of the sources, all of one cluster, fit their atlas: from the others nothing is carried.
 
     Raises UserError if none does.
@@ -67,6 +70,7 @@ def transfer(
     from congeal.transfer.points import transfer_to_many
 
     given = np.asarray(points, np.float64).reshape(-1, 2)
+    rows: Sequence[MemberRow]
     if isinstance(target, str) and target != "all":
         first, *rows = published.of_one_cluster([source, target])
         names = [target]
@@ -170,8 +174,8 @@ def landmarks(
 
 def _keep_marked(
     given: Doubles,
-    rows: Sequence[Row],
-    targets: Sequence[Row],
+    rows: Sequence[MemberRow],
+    targets: Sequence[MemberRow],
     xy: Doubles,
     sure: Doubles,
     visible: npt.NDArray[np.bool_],

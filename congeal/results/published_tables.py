@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as pads
@@ -17,9 +17,6 @@ from infra.ledger.publications import Publication, published
 from infra.storage.location import Location
 from infra.storage.read_only_files import Sized
 from infra.threads import in_threads
-
-if TYPE_CHECKING:
-    from congeal.results.sql import Database
 
 MADE = pa.schema([("cluster_id", pa.string()), ("seconds", pa.float64()), ("device", pa.string())])
 
@@ -81,13 +78,6 @@ class PublishedTables:
                 f"{self.publication.source}."
             )
         return marker
-
-    @cached_property
-    def database(self) -> Database:
-        """The tables under DuckDB."""
-        from congeal.results.sql import Database
-
-        return Database(self)
 
     def _require_kept(self) -> None:
         try:

@@ -6,7 +6,8 @@ import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,8 @@ import pyarrow.dataset as pads
 from congeal.alignment.model import FAILED, MEANINGLESS, RIGID
 from congeal.results.image_name_matching import Names, match
 from congeal.results.published_tables import PublishedTables
+from congeal.results.schema.atlas_arrays import ATLAS_GROUP
+from congeal.results.schema.rows import AlignedRow, ClusterRow, ImageRow, MemberRow
 from congeal.results.stored_maps import StoredMaps
 from infra.errors import UserError
 from infra.ledger.commits import outputs_location
@@ -23,13 +26,13 @@ from infra.settings import StorageSettings
 from infra.storage.location import Location
 
 if TYPE_CHECKING:
+    from congeal.results.sql import Database
     from congeal.transfer.points import Maps
 
 # Clusters that have no maps to speak of, by status, and why.
 NOT_ALIGNED = {**MEANINGLESS, FAILED: "it could not be aligned"}
 IMAGE_ID = re.compile("[0-9a-f]{32}")
 GROUPS = 64  # clusters whose groups stay open
-Row = dict[str, Any]  # a row of the table of images
 
 
 class Published:
@@ -52,27 +55,34 @@ class Published:
         """Where the images lie."""
         return Location.parse(self.publication.source, self.storage)
 
-    def find(self, image: str) -> Row:
+    @cached_property
+    def database(self) -> Database:
+        """The tables under DuckDB."""
+        from congeal.results.sql import Database
+
+        return Database(self.tables)
+
+    def find(self, image: str) -> ImageRow:
         """The row of an image by its id or its path relative to the source; UserError if there is none."""
         return self.find_all([image])[0]
 
-    def find_all(self, images: Sequence[str]) -> list[Row]:
+    def find_all(self, images: Sequence[str]) -> list[ImageRow]:
         """The rows of several images, in one reading of the table."""
         # No image file's name looks like an id; the table is sorted by uri, so that one is found quickly.
         ids = [name for name in images if IMAGE_ID.fullmatch(name)]
         uris = sorted(set(images) - set(ids))
-        rows: list[Row] = []
+        rows: list[ImageRow] = []
         for column, names in (("uri", uris), ("image_id", ids)):
             if names:
                 wanted = pads.field(column).isin(names)
                 rows += self.tables.dataset("images").to_table(filter=wanted).to_pylist()
-        by_name: dict[str, list[Row]] = {}
+        by_name: dict[str | None, list[ImageRow]] = {}
         for row in rows:
             by_name.setdefault(row["uri"], []).append(row)
             by_name.setdefault(row["image_id"], []).append(row)
         return [self._best(image, by_name.get(image, [])) for image in images]
 
-    def _best(self, image: str, rows: Sequence[Row]) -> Row:
+    def _best(self, image: str, rows: Sequence[ImageRow]) -> ImageRow:
         if not rows:
             raise UserError(
                 f"There is no image {image!r} in {self.place}: give an image id or a path relative to "
@@ -100,11 +110,11 @@ class Published:
         """A sentence about a name that means no image."""
         return f"{what} {name!r} in {self.place}: give paths relative to {self.publication.source}."
 
-    def aligned(self, image: str) -> Row:
+    def aligned(self, image: str) -> AlignedRow:
         """The row of an image that belongs to a cluster; UserError for any other, saying why."""
         return self.aligned_all([image])[0]
 
-    def aligned_all(self, images: Sequence[str]) -> list[Row]:
+    def aligned_all(self, images: Sequence[str]) -> list[AlignedRow]:
         """The rows of several images that belong to clusters."""
         rows = self.find_all(images)
         for image, row in zip(images, rows, strict=True):
@@ -114,9 +124,9 @@ class Published:
                 raise UserError(
                     f"The image {image!r} is an outlier: it belongs to no cluster, so it has no maps."
                 )
-        return rows
+        return cast("list[AlignedRow]", rows)
 
-    def of_one_cluster(self, images: Sequence[str]) -> list[Row]:
+    def of_one_cluster(self, images: Sequence[str]) -> list[AlignedRow]:
         """The rows of images that must all be in the cluster of the first, and that one be aligned."""
         rows = self.aligned_all(images)
         for image, row in zip(images, rows, strict=True):
@@ -129,7 +139,7 @@ class Published:
         self.require_aligned(rows[0]["cluster_id"])
         return rows
 
-    def require_aligned(self, cluster: str) -> Row:
+    def require_aligned(self, cluster: str) -> ClusterRow:
         """The row of a cluster through whose maps something can be carried; UserError for any other."""
         row = self.cluster(cluster)
         if row["status"] in NOT_ALIGNED:
@@ -144,13 +154,15 @@ class Published:
         # In the group, since tables of old versions do not have it.
         return self.stored(cluster).deformation
 
-    def members(self, cluster: str) -> list[Row]:
-        """image_id, uri, width, height of a cluster's images, one row an image, by uri."""
+    def members(self, cluster: str) -> list[MemberRow]:
+        """A cluster's images without duplicates, by uri."""
         self.cluster(cluster)
-        columns = ["image_id", "uri", "width", "height", "status", "cluster_id"]
+        columns = list(MemberRow.__annotations__)
         wanted = (pads.field("cluster_id") == cluster) & (pads.field("status") == "ok")
-        rows = self.tables.dataset("images").to_table(columns=columns, filter=wanted).to_pylist()
-        return sorted(rows, key=lambda row: str(row["uri"]))
+        rows: list[MemberRow] = (
+            self.tables.dataset("images").to_table(columns=columns, filter=wanted).to_pylist()
+        )
+        return sorted(rows, key=lambda row: row["uri"])
 
     def duplicates(self, cluster: str) -> dict[str, str]:
         """Uri to image id, of the files that are byte for byte another image of a cluster."""
@@ -165,13 +177,13 @@ class Published:
         rows = self.tables.dataset("alignments", cluster).to_table(columns=columns, filter=wanted).to_pylist()
         return {row["image_id"]: row["outlier_reason"] or "it does not fit" for row in rows}
 
-    def cluster(self, cluster: str) -> Row:
+    def cluster(self, cluster: str) -> ClusterRow:
         """The row of a cluster; UserError if there is none."""
         wanted = pads.field("cluster_id") == cluster
-        rows = self.tables.dataset("clusters", cluster).to_table(filter=wanted).to_pylist()
+        rows: list[ClusterRow] = self.tables.dataset("clusters", cluster).to_table(filter=wanted).to_pylist()
         if not rows:
             raise UserError(f"There is no cluster {cluster!r} in {self.place}: see the table clusters.")
-        return dict(rows[0])
+        return rows[0]
 
     def rigidly_mapped(self, images: Iterable[str]) -> frozenset[str]:
         """Those of some images, named by id or path, whose cluster's maps are rigid.
@@ -197,7 +209,8 @@ class Published:
             if row["status"] == FAILED or row["atlas_unit"] is None:
                 raise UserError(f"The cluster {cluster} has no atlas: {row['error'] or NOT_ALIGNED[FAILED]}.")
             marker = self.tables.marker("atlases", row["atlas_unit"])
-            self._groups[cluster] = StoredMaps(cluster, outputs_location(self.place, marker) / "atlas.zarr")
+            place = outputs_location(self.place, marker) / ATLAS_GROUP.name
+            self._groups[cluster] = StoredMaps(cluster, place)
             if len(self._groups) > GROUPS:
                 self._groups.popitem(last=False)
         self._groups.move_to_end(cluster)
@@ -216,7 +229,7 @@ class Published:
             if path.startswith("previews/")
         }
 
-    def pixels(self, row: Row) -> npt.NDArray[np.uint8]:
+    def pixels(self, row: ImageRow) -> npt.NDArray[np.uint8]:
         """The pixels of an image, uint8 [h, w, 3], at its full size, from the source.
 
         Raises UserError if it is not there any more, or has changed, or is no sound image.
@@ -240,7 +253,7 @@ class Published:
         except ImageError as error:
             raise UserError(f"The image {place} could not be used: {error.reason}.") from error
 
-    def maps(self, row: Row) -> Maps:
+    def maps(self, row: MemberRow) -> Maps:
         """The dense maps of an image that belongs to a cluster."""
         stored = self.stored(row["cluster_id"])
         return stored.maps(stored.position[row["image_id"]])

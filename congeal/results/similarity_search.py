@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import zarr
 
-from congeal.results.published_version import Published, Row
+from congeal.results.published_version import Published
+from congeal.results.schema.feature_arrays import EMBEDDING, FEATURE_GROUP
+from congeal.results.schema.rows import ImageRow
 from infra.errors import UserError
-from infra.ledger.commits import outputs_location
-from infra.storage.zarr_groups import open_group
+from infra.ledger.commits import Marker, outputs_location
+from infra.storage.zarr_groups import array_in, open_group
 from infra.threads import in_threads
 
 Floats = npt.NDArray[np.float32]
@@ -99,24 +102,33 @@ def _units(published: Published) -> Iterator[tuple[Any, Floats]]:
         marker = published.tables.marker("features", unit)
         if "image_ids" not in marker.record:
             return None  # the unit that knows the backbone alone
-        group: Any = open_group(outputs_location(published.place, marker) / "features.zarr")
-        return np.array(marker.record["image_ids"], "U32"), np.asarray(group["embedding"][:], np.float32)
+        embeddings = np.asarray(_stored(published, marker)[:], np.float32)
+        return np.array(marker.record["image_ids"], "U32"), embeddings
 
     for part in in_threads(read, published.publication.units["features"]):
         if part is not None:
             yield part
 
 
-def _embedding(published: Published, row: Row) -> Floats:
-    marker = published.tables.marker("features", row["features_unit"])
-    group: Any = open_group(outputs_location(published.place, marker) / "features.zarr")
-    return np.asarray(group["embedding"][int(row["features_row"])], np.float32)
+def _embedding(published: Published, row: ImageRow) -> Floats:
+    unit, position = row["features_unit"], row["features_row"]
+    if unit is None or position is None:
+        raise UserError(f"The image {row['uri']!r} has no features.")
+    return np.asarray(_stored(published, published.tables.marker("features", unit))[position], np.float32)
 
 
-def _existing(published: Published, ids: list[str]) -> list[Row]:
+def _stored(published: Published, marker: Marker) -> zarr.Array[Any]:
+    """The embeddings of a unit of features, unread."""
+    group = open_group(outputs_location(published.place, marker) / FEATURE_GROUP.name)
+    return array_in(group, EMBEDDING.path)
+
+
+def _existing(published: Published, ids: list[str]) -> list[ImageRow]:
     import pyarrow.dataset as pads
 
     wanted = pads.field("image_id").isin(ids) & (pads.field("status") == "ok")
     columns = ["image_id", "uri", "cluster_id", "status"]
-    rows: list[Row] = published.tables.dataset("images").to_table(columns=columns, filter=wanted).to_pylist()
+    rows: list[ImageRow] = (
+        published.tables.dataset("images").to_table(columns=columns, filter=wanted).to_pylist()
+    )
     return rows

@@ -21,17 +21,11 @@ READING = ("SELECT", "MULTI")  # MULTI: a PIVOT, which DuckDB takes apart
 _EXPLAIN = re.compile(r"\s*EXPLAIN\b(\s+ANALYZE\b)?(\s*\([^()]*\))?", re.IGNORECASE)
 
 
-def query(tables: PublishedTables, text: str) -> pa.Table:
-    """The answer to a DuckDB query over the tables, the ready-made views and macros (docs/tables.md).
-
-    Nothing can be written, and nothing else be read. Raises UserError with DuckDB's own message, or for
-    anything but one reading statement, and DamagedError for a file that is not what was published.
-    """
-    return tables.database.query(text)
-
-
 class Database:
-    """The tables of one publication under DuckDB, in memory; it holds no rows itself."""
+    """The tables of one publication under DuckDB, in memory, with the views and macros of docs/tables.md.
+
+    It holds no rows itself. Raises DamagedError for a file that is not what was published.
+    """
 
     def __init__(self, tables: PublishedTables) -> None:
         # No temporary folder: nothing is written, not even for a while.
@@ -62,7 +56,10 @@ class Database:
         self._connection.execute("SET lock_configuration = true")
 
     def query(self, text: str) -> pa.Table:
-        """The answer to one reading statement as an Arrow table."""
+        """The answer to one reading statement as an Arrow table; nothing can be written, nothing else read.
+
+        Raises UserError with DuckDB's own message, or for anything but one reading statement.
+        """
         with self._connection.cursor() as cursor:
             self._register(cursor)
             try:

@@ -5,13 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
+import zarr
 
+from congeal.results.schema.atlas_arrays import (
+    ATLAS_AVERAGE,
+    ATLAS_CONFIDENCE,
+    ATLAS_FEATURES,
+    ATLAS_SALIENCY,
+    BACKWARD,
+    BACKWARD_CONFIDENCE,
+    FORWARD,
+    FORWARD_CONFIDENCE,
+    MAPS,
+    AtlasAttributes,
+)
+from congeal.results.schema.zarr_arrays import ZarrArray
 from infra.storage.location import Location
-from infra.storage.zarr_groups import open_group
+from infra.storage.zarr_groups import array_in, find_array, open_group
 
 if TYPE_CHECKING:
     from congeal.transfer.points import ForwardMaps, Maps
@@ -19,7 +33,6 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float32]
 
 WHOLE = 67_108_864  # bytes of an array up to which it is read whole rather than image by image
-MAPS = ("forward", "forward_confidence", "backward", "backward_confidence")
 SLAB = 256  # images whose maps are in memory at once
 
 
@@ -49,11 +62,11 @@ class StoredMaps:
 
     def __init__(self, cluster_id: str, place: Location) -> None:
         self.cluster_id = cluster_id
-        # zarr's own types say that anything may come out of a group.
-        self.group: Any = open_group(place)
-        facts: Any = self.group.attrs
-        self.ids: tuple[str, ...] = tuple(facts["image_ids"])
-        self.sizes: tuple[tuple[int, int], ...] = tuple((int(w), int(h)) for w, h in facts["sizes"])
+        self.group = open_group(place)
+        # A group of an earlier version may lack some of them.
+        self._attributes = cast("AtlasAttributes", self.group.attrs.asdict())
+        self.ids = tuple(self._attributes["image_ids"])
+        self.sizes = tuple((int(w), int(h)) for w, h in self._attributes["sizes"])
 
     @cached_property
     def position(self) -> dict[str, int]:
@@ -63,22 +76,22 @@ class StoredMaps:
     @property
     def deformation(self) -> str:
         """What the maps have beyond a pose: "rigid" (nothing), "flow" or "guided"."""
-        return str(self.group.attrs["deformation"])
+        return str(self._attributes["deformation"])
 
     def atlas(self) -> StoredAtlas:
         """The atlas."""
-        arrays = self.group["atlas"]
+        average = find_array(self.group, ATLAS_AVERAGE.path)
         return StoredAtlas(
             cluster_id=self.cluster_id,
-            status=str(self.group.attrs["status"]),
-            features=np.asarray(arrays["features"][:]),
-            saliency=np.asarray(arrays["saliency"][:]),
-            confidence=np.asarray(arrays["confidence"][:]),
-            average=np.asarray(arrays["average"][:]) if "average" in arrays else None,
+            status=str(self._attributes["status"]),
+            features=self._whole(ATLAS_FEATURES),
+            saliency=self._whole(ATLAS_SALIENCY),
+            confidence=self._whole(ATLAS_CONFIDENCE),
+            average=None if average is None else np.asarray(average[:]),
             members=self.ids,
             deformation=self.deformation,
             # What was published before there was a choice says nothing of it.
-            mixture=tuple(self.group.attrs.get("mixture", ())),
+            mixture=tuple(self._attributes.get("mixture", ())),
         )
 
     def maps(self, position: int) -> Maps:
@@ -86,8 +99,13 @@ class StoredMaps:
         from congeal.geometry.frames import Frame
         from congeal.transfer.points import Maps
 
-        arrays = {name: self._rows(name, [position])[0] for name in MAPS}
-        return Maps(Frame(*self.sizes[position]), **arrays)
+        return Maps(
+            Frame(*self.sizes[position]),
+            forward=self._rows(FORWARD, [position])[0],
+            forward_confidence=self._rows(FORWARD_CONFIDENCE, [position])[0],
+            backward=self._rows(BACKWARD, [position])[0],
+            backward_confidence=self._rows(BACKWARD_CONFIDENCE, [position])[0],
+        )
 
     def forward(self, positions: Sequence[int]) -> ForwardMaps:
         """Where the atlas is in several images."""
@@ -95,9 +113,7 @@ class StoredMaps:
         from congeal.transfer.points import ForwardMaps
 
         frames = [Frame(*self.sizes[position]) for position in positions]
-        return ForwardMaps(
-            frames, self._rows("forward", positions), self._rows("forward_confidence", positions)
-        )
+        return ForwardMaps(frames, self._rows(FORWARD, positions), self._rows(FORWARD_CONFIDENCE, positions))
 
     def slabs(
         self, positions: Sequence[int], most: int | None = None
@@ -109,18 +125,20 @@ class StoredMaps:
             yield some, self.forward(some)
 
     @cached_property
-    def _arrays(self) -> dict[str, Any]:
+    def _maps(self) -> dict[ZarrArray, zarr.Array[Any]]:
         # Opening an array is a request of its own.
-        maps = self.group["maps"]
-        return {name: maps[name] for name in MAPS}
+        return {array: array_in(self.group, array.path) for array in MAPS}
 
-    def _rows(self, name: str, positions: Sequence[int]) -> Floats:
-        array = self._arrays[name]
+    def _whole(self, array: ZarrArray) -> npt.NDArray[Any]:
+        return np.asarray(array_in(self.group, array.path)[:])
+
+    def _rows(self, of: ZarrArray, positions: Sequence[int]) -> Floats:
+        array = self._maps[of]
         if not positions:
             return np.zeros((0, *array.shape[1:]), np.float32)
         if len(positions) == 1:
             return np.asarray(array[positions[0]], np.float32)[None]
         if 8 * len(positions) >= array.shape[0] and array.nbytes <= WHOLE:
             # One request for the whole shard instead of one for every image.
-            return np.asarray(array[:][list(positions)], np.float32)
-        return np.asarray(array.oindex[list(positions)], np.float32)
+            return np.asarray(np.asarray(array[:])[list(positions)], np.float32)
+        return np.asarray(array.oindex[np.array(positions)], np.float32)

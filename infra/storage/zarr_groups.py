@@ -45,9 +45,9 @@ class ArraySpec:
 
 def encode_group(
     arrays: Mapping[str, ArraySpec],
-    attributes: Mapping[str, Any],
+    attributes: Mapping[str, object],
     level: int = 1,
-    within: Mapping[str, Mapping[str, Any]] | None = None,
+    within: Mapping[str, Mapping[str, object]] | None = None,
 ) -> dict[str, bytes]:
     """A Zarr v3 group as relative path → bytes; the same arrays give the same bytes.
 
@@ -79,6 +79,20 @@ def open_group(location: Location) -> zarr.Group:
             return zarr.open_group(store, mode="r", zarr_format=3, use_consolidated=False)
     except (ContainsArrayError, ValueError, KeyError, TypeError) as fault:
         raise DamagedError(f"{location} holds no Zarr group: run congeal again to write it anew.") from fault
+
+
+def find_array(group: zarr.Group, path: str) -> zarr.Array[Any] | None:
+    """An array of a group, unread; None if the group has none of that path."""
+    found = group.get(path)
+    return found if isinstance(found, zarr.Array) else None
+
+
+def array_in(group: zarr.Group, path: str) -> zarr.Array[Any]:
+    """An array that a group has, unread. Raises ``DamagedError`` if it has not."""
+    found = find_array(group, path)
+    if found is None:
+        raise DamagedError(f"{group.store_path} has no array {path}: delete the unit and run again.")
+    return found
 
 
 def read_rows(array: zarr.Array[Any], rows: Sequence[int]) -> npt.NDArray[Any]:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from congeal.results.schema.atlas_arrays import MIRRORED, ROTATION, SCALE, SUPPORT, TRANSLATION
 from congeal.settings import Settings
 from infra.ledger.provenance import Stopwatch
 from infra.storage.location import Location
-from tasks.atlases.atlas_files import FIGURES, IMAGES, Stored, as_stored, with_cycle_error
 from tasks.atlases.cluster_members import Member, fit_set
+from tasks.atlases.stored_atlas import FIGURES, Stored, as_stored, with_cycle_error
 from tasks.clusters.cluster_roles import NEWCOMER
 
 if TYPE_CHECKING:
@@ -47,19 +48,19 @@ def extended(
     known = [member for member in members if member.image_id in place]
     rest = [member for member in members if member.image_id not in place]
     rows = [place[member.image_id] for member in known]
-    images = {name: [stored.images[name][rows]] for name in IMAGES}
+    images = {array: [data[rows]] for array, data in stored.images.items()}
     figures = {name: [stored.figures[name][rows]] for name in FIGURES}
     for slab, aligned in fit_set(stored.atlas, destination, rest, settings, device, watch):
         part = as_stored(slab, aligned)
-        for name in IMAGES:
-            images[name].append(part.images[name])
+        for array, data in part.images.items():
+            images[array].append(data)
         for name in FIGURES:
             figures[name].append(part.figures[name])
     found = with_cycle_error(
         replace(
             stored,
             members=[*known, *rest],
-            images={name: np.concatenate(parts) for name, parts in images.items()},
+            images={array: np.concatenate(parts) for array, parts in images.items()},
             figures={name: np.concatenate(parts) for name, parts in figures.items()},
         )
     )
@@ -72,7 +73,7 @@ def extended(
 
 def _best(stored: Stored) -> str:
     """Of the images that fit, the one that the others support most."""
-    standing = stored.images["poses/support"] * (stored.good + 1e-3)
+    standing = stored.images[SUPPORT] * (stored.good + 1e-3)
     return stored.members[int(standing.argmax())].image_id
 
 
@@ -84,9 +85,6 @@ def anchor_of(stored: Stored, members: Sequence[Member]) -> Anchor | None:
         return None
     place = {member.image_id: at for at, member in enumerate(stored.members)}
     rows = np.array([place.get(member.image_id, -1) for member in members])
-    trust = np.where(rows >= 0, (stored.images["poses/support"] * stored.good)[rows], 0)
-    poses = {
-        name: stored.images[f"poses/{name}"][rows]
-        for name in ("mirrored", "rotation", "scale", "translation")
-    }
+    trust = np.where(rows >= 0, (stored.images[SUPPORT] * stored.good)[rows], 0)
+    poses = {array.name: stored.images[array][rows] for array in (MIRRORED, ROTATION, SCALE, TRANSLATION)}
     return Anchor(**poses, weight=trust)

@@ -14,10 +14,12 @@ from congeal.settings import Settings
 from infra.ledger.commits import Marker, digest, outputs_location
 from infra.ledger.provenance import Stopwatch
 from infra.storage.location import Location
+from tasks.atlases.alignment_table import facts, failed
 from tasks.atlases.atlas_extension import anchor_of, extended, still_holds
-from tasks.atlases.atlas_files import GROUP, Stored, as_stored, encode, facts, failed, read
+from tasks.atlases.atlas_files import encode, encode_rows, read
 from tasks.atlases.cluster_members import Member, align_set, packed, unpacked
 from tasks.atlases.previews import Shown, draw, kept_squares, square_of
+from tasks.atlases.stored_atlas import Stored, as_stored
 from tasks.catalog.catalog_stage import CATALOG, Catalog
 from tasks.clusters.cluster_roles import MEMBER, NEWCOMER
 from tasks.clusters.clusters_stage import MEMBERS, SETS, Clusters
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 
 STAGE = versions.ATLASES
 VERSION = versions.VERSIONS[STAGE]
-__all__ = ["GROUP", "STAGE", "VERSION", "Atlases", "make_atlas", "scope", "stage"]
+__all__ = ["STAGE", "VERSION", "Atlases", "make_atlas", "scope", "stage"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,31 @@ class Atlases:
     result: StageResult
     scope: str
     units: Mapping[str, str]  # cluster id -> unit
+
+
+@dataclass(frozen=True, slots=True)
+class AtlasPayload:
+    """One cluster.
+
+    Attributes:
+        members: its images in order of rank, packed.
+        position: outputs of the unit that knows the backbone alone.
+        weights: fingerprint of the backbone's weights.
+        identity: digest of the images and their features.
+        base: the marker of the atlas that is extended; None: there is none.
+        shown: the images of the pictures, position among the members and uri (None: not in the source).
+    """
+
+    source: Location
+    destination: Location
+    settings: Settings
+    members: bytes
+    position: Location
+    weights: str
+    cluster_id: str
+    identity: str
+    base: Marker | None
+    shown: tuple[tuple[int, str | None], ...]
 
 
 def scope(settings: Settings, features_scope: str, version: int = VERSION) -> str:
@@ -80,13 +107,7 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
     place = address(
         run.destination, features.STAGE, features.VERSION, made.position.scope, made.position.unit
     )
-    payload = {
-        "source": run.source,
-        "destination": run.destination,
-        "settings": run.settings,
-        "position": place.folder / made.position.content,
-        "weights": made.weights.fingerprint,
-    }
+    position = place.folder / made.position.content
     units, by_cluster = [], {}
     with workspace() as connection:
         load(connection, "members", [clusters.members], MEMBERS)
@@ -103,14 +124,19 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
             identity = digest(here, made.position.content, parts)
             name, base = _grown(identity, known.get(cluster_id))
             place = address(run.destination, STAGE, VERSION, here, name)
-            special = {
-                "cluster_id": cluster_id,
-                "identity": identity,
-                "base": base,
-                "members": packed([image.member for image in images]),
-                "shown": _shown(images, run.settings.previews.members),
-            }
-            units.append(Unit(place, {**payload, **special}, items=len(images)))
+            payload = AtlasPayload(
+                source=run.source,
+                destination=run.destination,
+                settings=run.settings,
+                members=packed([image.member for image in images]),
+                position=position,
+                weights=made.weights.fingerprint,
+                cluster_id=cluster_id,
+                identity=identity,
+                base=base,
+                shown=_shown(images, run.settings.previews.members),
+            )
+            units.append(Unit(place, payload, items=len(images)))
             by_cluster[cluster_id] = name
     retry = run.settings.engine.retry_failed
     plan = plan_units(
@@ -180,11 +206,11 @@ def _shown(images: Sequence[Shown], most: int) -> tuple[tuple[int, str | None], 
     return tuple((at, images[at].uri) for at in sorted(chosen))
 
 
-def _images_shown(unit: Unit, members: Sequence[Member]) -> list[Shown]:
-    return [Shown(members[at], uri) for at, uri in unit.payload["shown"]]
+def _images_shown(asked: AtlasPayload, members: Sequence[Member]) -> list[Shown]:
+    return [Shown(members[at], uri) for at, uri in asked.shown]
 
 
-def make_atlas(unit: Unit, killers: Items = ()) -> Marker:
+def make_atlas(unit: Unit[AtlasPayload], killers: Items = ()) -> Marker:
     """The atlas of one cluster, from its members or from the one it had; commit maps, rows and pictures.
 
     killers: positions of images that are left out of the pictures.
@@ -194,21 +220,21 @@ def make_atlas(unit: Unit, killers: Items = ()) -> Marker:
         import torch
 
         from congeal.backbones.devices import resolve_device
-    settings: Settings = unit.payload["settings"]
+    settings = unit.payload.settings
     torch.set_num_threads(unit.threads)
     device = resolve_device(settings.features.device)
-    members = unpacked(unit.payload["members"])
-    stored = _solved(unit, members, settings, device, work.watch)
-    shown = _images_shown(unit, members)
+    members = unpacked(unit.payload.members)
+    stored = _solved(unit.payload, members, device, work.watch)
+    shown = _images_shown(unit.payload, members)
     killed = [shown[item].member.image_id for item in killers]
     with work.watch.phase("previews"):
         rest = [image for image in shown if image.member.image_id not in killed]
-        pictures = draw(unit.payload["source"], unit.payload["destination"], rest, stored, settings)
+        pictures = draw(unit.payload.source, unit.payload.destination, rest, stored, settings)
     with work.watch.phase("encode"):
-        outputs = encode(stored, unit.payload["cluster_id"], unit.payload["weights"], pictures.average)
+        outputs = encode(stored, unit.payload.cluster_id, unit.payload.weights, pictures.average)
     record = {
-        "cluster_id": unit.payload["cluster_id"],
-        "identity": unit.payload["identity"],
+        "cluster_id": unit.payload.cluster_id,
+        "identity": unit.payload.identity,
         **facts(stored),
         "device": str(device),
         "not_shown": pictures.not_shown | dict.fromkeys(killed, KILLED),
@@ -217,43 +243,40 @@ def make_atlas(unit: Unit, killers: Items = ()) -> Marker:
     return work.commit({**outputs, **pictures.files}, record)
 
 
-def look_again(unit: Unit, items: Items) -> None:
+def look_again(unit: Unit[AtlasPayload], items: Items) -> None:
     """Read some of the images of the pictures, by position, and keep nothing: do they kill?"""
-    every = _images_shown(unit, unpacked(unit.payload["members"]))
+    asked = unit.payload
+    every = _images_shown(asked, unpacked(asked.members))
     shown = [every[item] for item in items]
-    settings: Settings = unit.payload["settings"]
-    kept = kept_squares(unit.payload["destination"], shown, settings)
+    kept = kept_squares(asked.destination, shown, asked.settings)
     for at, image in enumerate(shown):
         if at not in kept:
-            square_of(unit.payload["source"], image, settings)
+            square_of(asked.source, image, asked.settings)
 
 
-def make_atlas_without(unit: Unit, _: Sequence[Items], killers: Items) -> Marker:
+def make_atlas_without(unit: Unit[AtlasPayload], _: Sequence[Items], killers: Items) -> Marker:
     """The atlas of one cluster, with the images that kill left out of the pictures."""
     return make_atlas(unit, killers)
 
 
-def give_up(unit: Unit) -> Marker:
+def give_up(unit: Unit[AtlasPayload]) -> Marker:
     """Commit that there is no atlas: the images' rows, and why."""
     work = Work(unit)
-    cluster_id = unit.payload["cluster_id"]
-    members = unpacked(unit.payload["members"])
-    outputs, record = failed(members, cluster_id, KILLED_CLUSTER)
-    record |= {"identity": unit.payload["identity"], "device": None, "not_shown": {}, "killed": [cluster_id]}
-    return work.commit(outputs, record)
+    cluster_id = unit.payload.cluster_id
+    members = unpacked(unit.payload.members)
+    rows_, record = failed(members, cluster_id, KILLED_CLUSTER)
+    record |= {"identity": unit.payload.identity, "device": None, "not_shown": {}, "killed": [cluster_id]}
+    return work.commit(encode_rows(rows_), record)
 
 
 # The one thing in an atlas that depends on an image alone are the pictures.
 DIVISION = Division(
-    items=lambda unit: len(unit.payload["shown"]), make=look_again, join=make_atlas_without, fail=give_up
+    items=lambda unit: len(unit.payload.shown), make=look_again, join=make_atlas_without, fail=give_up
 )
 
 
-def _solved(
-    unit: Unit, members: list[Member], settings: Settings, device: torch.device, watch: Stopwatch
-) -> Stored:
-    destination: Location = unit.payload["destination"]
-    base: Marker | None = unit.payload["base"]
+def _solved(asked: AtlasPayload, members: list[Member], device: torch.device, watch: Stopwatch) -> Stored:
+    destination, base, settings = asked.destination, asked.base, asked.settings
     anchor = None
     if base is not None:
         with watch.phase("read"):
@@ -262,7 +285,6 @@ def _solved(
         if still_holds(before, members):
             return extended(before, destination, members, settings, device, watch)
         anchor = anchor_of(before, [member for member in members if member.role == MEMBER])
-    position = unit.payload["position"]
     return as_stored(
-        members, align_set(destination, members, position, settings, device, watch, anchor=anchor)
+        members, align_set(destination, members, asked.position, settings, device, watch, anchor=anchor)
     )

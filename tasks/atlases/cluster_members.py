@@ -6,18 +6,32 @@ import importlib
 import json
 import zlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from congeal.results.schema.atlas_arrays import MAPS, POSES
+from congeal.results.schema.feature_arrays import (
+    FEATURES,
+    FEATURES_MIRRORED,
+    FEATURES_TURNED,
+    FEATURES_TURNED_MIRRORED,
+    SALIENCY,
+    SALIENCY_MIRRORED,
+    SALIENCY_TURNED,
+    SALIENCY_TURNED_MIRRORED,
+    FeatureAttributes,
+    dense_arrays,
+)
+from congeal.results.schema.zarr_arrays import ZarrArray
 from congeal.settings import Settings
 from infra.errors import DamagedError
 from infra.ledger.provenance import Stopwatch
 from infra.storage.location import Location
-from infra.storage.zarr_groups import read_rows
+from infra.storage.zarr_groups import find_array, read_rows
 from infra.threads import in_threads
 from tasks.clusters.cluster_roles import MEMBER
 from tasks.execution.stage_runner import address, batched
@@ -37,24 +51,10 @@ SOLVERS = {
 }  # by atlases.solver: modules with the functions align and fit
 SLAB = 64  # images whose features are in memory at once while they are fitted; seen at any angle, fewer
 SLAB_AT_ANY_ANGLE = 8
-DENSE = ("features", "saliency", "features_mirrored", "saliency_mirrored")
-TURNED = ("features_turned", "saliency_turned", "features_turned_mirrored", "saliency_turned_mirrored")
-PER_IMAGE = (
-    "mirrored",
-    "rotation",
-    "scale",
-    "translation",
-    "forward",
-    "backward",
-    "forward_confidence",
-    "backward_confidence",
-    "residual",
-    "cycle_error",
-    "fold_fraction",
-    "coverage",
-    "support",
-    "outlier",
-)
+VIEWS = [array for turned in (False, True) for side in (False, True) for array in dense_arrays(turned, side)]
+# What an alignment holds of every image: the arrays that are stored, and these columns.
+COLUMNS = ("residual", "cycle_error", "fold_fraction", "coverage", "outlier")
+PER_IMAGE = (*(array.name for array in (*POSES, *MAPS)), *COLUMNS)
 
 
 class Member(NamedTuple):
@@ -103,33 +103,39 @@ def read_features(destination: Location, members: Sequence[Member]) -> Dense:
     for position, member in enumerate(members):
         by_unit[member.features_unit].append(position)
 
-    def read(item: tuple[str, list[int]]) -> tuple[list[int], dict[str, Array], Mapping[str, Any]]:
+    def read(item: tuple[str, list[int]]) -> tuple[list[int], dict[ZarrArray, Array], FeatureAttributes]:
         name, positions = item
         content = members[positions[0]].content or _content(destination, name)
         group = features.open_shard(destination, name, content)
         rows = [members[position].features_row for position in positions]
-        parts = {key: read_rows(group[key], rows) for key in (*DENSE, *TURNED) if key in group}
-        return positions, parts, dict(group.attrs)
+        stored = {array: find_array(group, array.path) for array in VIEWS}
+        parts = {array: read_rows(data, rows) for array, data in stored.items() if data is not None}
+        return positions, parts, cast("FeatureAttributes", group.attrs.asdict())
 
-    arrays: dict[str, Array] = {}
-    attributes: dict[str, Any] = {}
+    arrays: dict[ZarrArray, Array] = {}
+    attributes: FeatureAttributes | None = None
     for positions, parts, facts in in_threads(read, sorted(by_unit.items())):
-        attributes.update(facts)
+        attributes = facts if attributes is None else {**attributes, **facts}
         for key, part in parts.items():
             if key not in arrays:
                 arrays[key] = np.empty((len(members), *part.shape[1:]), part.dtype)
             arrays[key][positions] = part
     from congeal.alignment.inputs.rotated_views import Turned
 
+    assert attributes is not None  # noqa: S101 - a set has members
     turned = None
-    if TURNED[0] in arrays:
-        mirrored = (arrays.get(name) for name in TURNED[2:])
-        turned = Turned(arrays[TURNED[0]], arrays[TURNED[1]], *mirrored)
+    if FEATURES_TURNED in arrays:
+        turned = Turned(
+            arrays[FEATURES_TURNED],
+            arrays[SALIENCY_TURNED],
+            arrays.get(FEATURES_TURNED_MIRRORED),
+            arrays.get(SALIENCY_TURNED_MIRRORED),
+        )
     return Dense(
-        arrays["features"],
-        arrays["saliency"],
-        arrays.get("features_mirrored"),
-        arrays.get("saliency_mirrored"),
+        arrays[FEATURES],
+        arrays[SALIENCY],
+        arrays.get(FEATURES_MIRRORED),
+        arrays.get(SALIENCY_MIRRORED),
         float(attributes["extent"]),
         turned,
         # Features from one place were stored before there was a choice of more.

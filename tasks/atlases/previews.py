@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from congeal.results.schema.atlas_arrays import FORWARD
+from congeal.results.schema.feature_arrays import PREVIEW
 from congeal.settings import Settings
 from infra.storage.location import Location
-from infra.storage.zarr_groups import read_rows
+from infra.storage.zarr_groups import array_in, read_rows
 from infra.threads import in_threads
-from tasks.atlases.atlas_files import Stored
 from tasks.atlases.cluster_members import Member
+from tasks.atlases.stored_atlas import Stored
 from tasks.catalog.image_reading import Unreadable, read_square
-from tasks.features.feature_shards import PREVIEW
 from tasks.features.features_stage import open_shard
 
 Pixels = npt.NDArray[np.uint8]
@@ -70,7 +71,7 @@ def draw(
     if not squares:
         return Pictures(files, None, not_shown)
     images = np.stack(squares)
-    maps = stored.images["maps/forward"]
+    maps = stored.images[FORWARD]
     frames = [Frame(stored.members[row].width, stored.members[row].height) for row in rows]
     forward = np.stack([frame.to_frame(maps[row]) for frame, row in zip(frames, rows, strict=True)])
     fits = stored.good[rows]
@@ -104,7 +105,9 @@ def kept_squares(destination: Location, shown: Sequence[Shown], settings: Settin
     def read(item: tuple[tuple[str, str], list[int]]) -> Iterator[tuple[int, Pixels]]:
         (name, content), positions = item
         group = open_shard(destination, name, content)
-        squares = read_rows(group[PREVIEW], [shown[at].member.features_row for at in positions])
+        squares = read_rows(
+            array_in(group, PREVIEW.path), [shown[at].member.features_row for at in positions]
+        )
         return zip(positions, squares, strict=True)
 
     found = in_threads(read, sorted(by_shard.items()))

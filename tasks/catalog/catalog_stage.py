@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from congeal.results.schema.parquet_files import encode_table
 from congeal.settings import CatalogSettings, Settings
 from infra.errors import StorageError, UserError
-from infra.ledger.commits import Marker, digest, outputs_location
+from infra.ledger.commits import Marker, UnitAddress, digest, outputs_location
 from infra.storage.location import Location
 from infra.threads import in_threads, run_in_threads
 from tasks.catalog.deep_image_table import DEPTHS, DEPTHS_FILE, ToRemake, depths_table
@@ -83,6 +83,22 @@ class Finding(NamedTuple):
     depth: int = 8
 
 
+@dataclass(frozen=True, slots=True)
+class SlicePayload:
+    """A slice of the listing; which objects it holds is in a file beside it."""
+
+    source: Location
+    catalog: CatalogSettings
+
+
+@dataclass(frozen=True, slots=True)
+class MergePayload:
+    """The slices' tables, and where their markers are."""
+
+    tables: tuple[Location, ...]
+    slices: tuple[UnitAddress, ...]
+
+
 @dataclass(frozen=True)
 class Catalog:
     """The finished stage: where the merged table lies, its identity, how many images it has of each kind.
@@ -137,7 +153,7 @@ def stage(run: Run, survey: Survey) -> Catalog:
 def _make_slices(run: Run, survey: Survey) -> StageResult:
     settings = run.settings.catalog
     here = scope(run.settings)
-    payload = {"source": run.source, "catalog": settings}
+    payload = SlicePayload(run.source, settings)
     units = [
         Unit(
             address(run.destination, STAGE, VERSION, here, _slice_digest(run.source, here, entries)),
@@ -159,7 +175,7 @@ def _make_slices(run: Run, survey: Survey) -> StageResult:
     return made
 
 
-def _listing(unit: Unit) -> Location:
+def _listing(unit: Unit[SlicePayload]) -> Location:
     """What a slice is made from; it goes when the slice is made."""
     return unit.address.folder / "listing.parquet"
 
@@ -174,7 +190,7 @@ def _plain_parquet(table: pa.Table) -> bytes:
     return buffer.getvalue()
 
 
-def make_slice(unit: Unit) -> Marker:
+def make_slice(unit: Unit[SlicePayload]) -> Marker:
     """Read, hash and check every object of one slice; commit its rows as catalog.parquet."""
     work = Work(unit)
     try:
@@ -188,14 +204,14 @@ def make_slice(unit: Unit) -> Marker:
     return _commit(work, _findings(work, entries))
 
 
-def make_piece(unit: Unit, items: Items) -> None:
+def make_piece(unit: Unit[SlicePayload], items: Items) -> None:
     """The same for some of the slice's objects, by position; kept until the slice is joined."""
     entries = _entries(unit)
     table = _rows(_findings(Work(unit), [entries[item] for item in items]), PIECE)
     place_of(unit, items).write_bytes(encode_table(table, PIECE))
 
 
-def join_slice(unit: Unit, pieces: Sequence[Items], killers: Items) -> Marker:
+def join_slice(unit: Unit[SlicePayload], pieces: Sequence[Items], killers: Items) -> Marker:
     """Commit the slice, from its pieces; objects that have killed are recorded as failed."""
     work = Work(unit)
     entries = _entries(unit)
@@ -211,13 +227,12 @@ def join_slice(unit: Unit, pieces: Sequence[Items], killers: Items) -> Marker:
 DIVISION = Division(items=lambda unit: unit.items, make=make_piece, join=join_slice)
 
 
-def _entries(unit: Unit) -> list[Entry]:
+def _entries(unit: Unit[SlicePayload]) -> list[Entry]:
     return [Entry(**row) for row in pq.read_table(io.BytesIO(_listing(unit).read_bytes())).to_pylist()]
 
 
-def _findings(work: Work, entries: Sequence[Entry]) -> list[Finding]:
-    source: Location = work.unit.payload["source"]
-    settings: CatalogSettings = work.unit.payload["catalog"]
+def _findings(work: Work[SlicePayload], entries: Sequence[Entry]) -> list[Finding]:
+    source, settings = work.unit.payload.source, work.unit.payload.catalog
     with work.watch.phase("start"):
         import congeal.imaging.decoding  # noqa: F401 - the first unit of a process pays for the import
     with work.watch.phase("decode"):
@@ -232,7 +247,7 @@ def _rows(findings: Sequence[Finding], schema: pa.Schema = CATALOG) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _commit(work: Work, findings: Sequence[Finding], killed: Sequence[str] = ()) -> Marker:
+def _commit(work: Work[SlicePayload], findings: Sequence[Finding], killed: Sequence[str] = ()) -> Marker:
     outputs = {"catalog.parquet": encode_table(_rows(findings), CATALOG)}
     deep = sorted({(str(found.image_id), found.depth) for found in findings if found.depth > 8})
     if deep:
@@ -292,20 +307,20 @@ def _merge(run: Run, slices: StageResult) -> StageResult:
     slices_at = tuple(address(run.destination, STAGE, VERSION, scope_, unit) for scope_, unit, _ in parts)
     unit = Unit(
         address(run.destination, STAGE, VERSION, here, digest(here, parts)),
-        {"tables": tuple(folder / "catalog.parquet" for folder in folders), "slices": slices_at},
+        MergePayload(tuple(folder / "catalog.parquet" for folder in folders), slices_at),
         items=slices.items_made + slices.items_skipped,
     )
     return run_units(plan_units(STAGE, here, [unit], run.progress), make_merge, run, title="catalog, merged")
 
 
-def make_merge(unit: Unit) -> Marker:
+def make_merge(unit: Unit[MergePayload]) -> Marker:
     """One table of all slices, sorted by uri, duplicates marked; out of core.
 
     Commits images.parquet and, if a slice has one, depths.parquet.
     """
     work = Work(unit)
     with workspace() as connection:
-        load(connection, "entries", unit.payload["tables"], CATALOG)
+        load(connection, "entries", unit.payload.tables, CATALOG)
         # The first name of some bytes is the image; the same bytes under a later name are a duplicate of it.
         connection.execute(
             """CREATE TABLE images AS
@@ -328,7 +343,7 @@ def make_merge(unit: Unit) -> Marker:
         outputs = {
             "images.parquet": encode_table(stream(connection, "SELECT * FROM images ORDER BY uri"), CATALOG)
         }
-        markers = read_markers(unit.payload["slices"])
+        markers = read_markers(unit.payload.slices)
         deep = [
             outputs_location(unit.address, marker) / DEPTHS_FILE
             for marker in markers

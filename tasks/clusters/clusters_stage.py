@@ -14,11 +14,13 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from congeal.results.schema.feature_arrays import EMBEDDING
 from congeal.results.schema.parquet_files import encode_table
 from congeal.settings import Settings
 from infra.errors import UserError
 from infra.ledger.commits import Marker, digest
 from infra.storage.location import Location
+from infra.storage.zarr_groups import array_in
 from infra.threads import in_threads
 from tasks.catalog.catalog_stage import CATALOG, Catalog
 from tasks.clusters.cluster_growth import Regrade, grow
@@ -39,7 +41,7 @@ from tasks.execution.stage_runner import (
     run_units,
 )
 from tasks.features import features_stage as features
-from tasks.features.features_stage import Features
+from tasks.features.features_stage import Features, Shard
 
 STAGE = versions.CLUSTERS
 VERSION = versions.VERSIONS[STAGE]
@@ -70,6 +72,28 @@ SETS = pa.schema(
     ],
     metadata={b"congeal.table": b"sets", b"congeal.schema_version": b"1"},
 )
+
+
+@dataclass(frozen=True, slots=True)
+class ClustersPayload:
+    """What is clustered.
+
+    Attributes:
+        catalog: the table of images.
+        destination, scope, shards: where the features are.
+        inputs: digest of all of it.
+        base: the members of the earlier version that is extended; None: there is none.
+        regrade: which of its clusters are ordered anew.
+    """
+
+    settings: Settings
+    catalog: Location
+    destination: Location
+    scope: str
+    shards: tuple[Shard, ...]
+    inputs: str
+    base: Location | None
+    regrade: Regrade
 
 
 @dataclass(frozen=True)
@@ -117,16 +141,16 @@ def stage(run: Run, catalog: Catalog, made: Features) -> Clusters:
         name = base.marker.unit  # nothing has come or gone
     unit = Unit(
         address(run.destination, STAGE, VERSION, here, name),
-        {
-            "settings": run.settings,
-            "catalog": catalog.images,
-            "destination": run.destination,
-            "scope": made.scope,
-            "shards": made.shards,
-            "inputs": inputs,
-            "base": base and base.members,
-            "regrade": regrade,
-        },
+        ClustersPayload(
+            settings=run.settings,
+            catalog=catalog.images,
+            destination=run.destination,
+            scope=made.scope,
+            shards=made.shards,
+            inputs=inputs,
+            base=None if base is None else base.members,
+            regrade=regrade,
+        ),
         items=catalog.ok,
     )
     result = run_units(plan_units(STAGE, here, [unit], run.progress), make_clusters, run)
@@ -143,11 +167,11 @@ def stage(run: Run, catalog: Catalog, made: Features) -> Clusters:
     )
 
 
-def make_clusters(unit: Unit) -> Marker:
+def make_clusters(unit: Unit[ClustersPayload]) -> Marker:
     """Gather the embeddings in order of image id; split them, or let newcomers join what there was."""
     work = Work(unit)
-    settings: Settings = unit.payload["settings"]
-    base: Location | None = unit.payload["base"]
+    settings: Settings = unit.payload.settings
+    base: Location | None = unit.payload.base
     with workspace() as connection:
         with work.watch.phase("read"):
             n = _gather(connection, unit)
@@ -161,17 +185,17 @@ def make_clusters(unit: Unit) -> Marker:
                 rows.grade(sorting, names_of(sorting, ids), settings.atlases.atlas_size)
             else:
                 earlier = _earlier(connection, base)
-                rows, joined, founded = grow(embeddings, ids, earlier, settings, unit.payload["regrade"])
+                rows, joined, founded = grow(embeddings, ids, earlier, settings, unit.payload.regrade)
                 grown = {"joined": joined, "founded": founded}
         connection.execute(
             "CREATE TABLE sorting "
             "(position BIGINT, cluster_id VARCHAR, role VARCHAR, rank INTEGER, distance FLOAT)"
         )
         insert(connection, "sorting", rows.table())
-        members = _members(connection, unit.payload["scope"])
+        members = _members(connection, unit.payload.scope)
         sets = _sets(connection)
         record = {
-            "inputs": unit.payload["inputs"],
+            "inputs": unit.payload.inputs,
             "clusters": sets.num_rows,
             "outliers": scalar(connection, "SELECT count(*) FROM sorting WHERE cluster_id IS NULL"),
             **grown,
@@ -195,11 +219,11 @@ def _earlier(connection: duckdb.DuckDBPyConnection, base: Location) -> pa.Table:
     ).to_arrow_table()
 
 
-def _gather(connection: duckdb.DuckDBPyConnection, unit: Unit) -> int:
+def _gather(connection: duckdb.DuckDBPyConnection, unit: Unit[ClustersPayload]) -> int:
     """Table `usable`: every image with features, numbered by image id, and where its features lie."""
-    load(connection, "catalog", [unit.payload["catalog"]], CATALOG, "image_id, width, height, status")
+    load(connection, "catalog", [unit.payload.catalog], CATALOG, "image_id, width, height, status")
     connection.execute("CREATE TABLE covered (image_id VARCHAR, unit VARCHAR, features_row INTEGER)")
-    for shard in unit.payload["shards"]:
+    for shard in unit.payload.shards:
         kept = list(shard.facts.rows)
         table = {
             "image_id": pa.array([image_id for _, image_id in kept], pa.string()),
@@ -221,16 +245,16 @@ def _gather(connection: duckdb.DuckDBPyConnection, unit: Unit) -> int:
 
 @contextmanager
 def _embeddings(
-    connection: duckdb.DuckDBPyConnection, unit: Unit, work: Work, n: int
+    connection: duckdb.DuckDBPyConnection, unit: Unit[ClustersPayload], work: Work[ClustersPayload], n: int
 ) -> Iterator[tuple[Floats, pa.ChunkedArray]]:
     """float32 [n, d] in order of image id, in a temporary file if large, and the ids."""
-    destination: Location = unit.payload["destination"]
-    contents = {shard.unit: shard.content for shard in unit.payload["shards"]}
+    asked = unit.payload
+    contents = {shard.unit: shard.content for shard in asked.shards}
 
     def read(wanted: tuple[str, list[int], list[int]]) -> tuple[list[int], Floats]:
         name, positions, places = wanted
-        group = features.open_shard(destination, f"{unit.payload['scope']}/{name}", contents[name])
-        return positions, np.asarray(group["embedding"][:], np.float32)[places]
+        group = features.open_shard(asked.destination, f"{asked.scope}/{name}", contents[name])
+        return positions, np.asarray(array_in(group, EMBEDDING.path)[:], np.float32)[places]
 
     with tempfile.TemporaryDirectory(prefix="congeal-") as folder:
         embeddings: Floats | None = None

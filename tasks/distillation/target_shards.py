@@ -6,7 +6,7 @@ the same view, so that training reads nothing else and never asks the teacher ag
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,20 @@ import numpy.typing as npt
 
 from congeal.errors import ImageError
 from congeal.imaging import intensity_scaling as greys
+from congeal.results.schema.feature_arrays import (
+    TARGET_GROUP,
+    VIEW_EMBEDDING,
+    VIEW_FEATURES,
+    VIEW_PIXELS,
+    VIEW_SALIENCY,
+    TargetAttributes,
+)
+from congeal.results.schema.zarr_arrays import ZarrArray
 from congeal.settings import Settings
 from infra.errors import UserError
 from infra.ledger.commits import Marker, digest, outputs_location
 from infra.storage.location import Location
-from infra.storage.zarr_groups import ArraySpec, encode_group, open_group
+from infra.storage.zarr_groups import ArraySpec, array_in, encode_group, open_group
 from infra.threads import in_threads
 from tasks.catalog.catalog_stage import CATALOG, Catalog
 from tasks.catalog.deep_image_table import load_depths
@@ -44,7 +53,6 @@ if TYPE_CHECKING:
 
 STAGE = "targets"
 VERSION = 1
-GROUP = "targets.zarr"
 LEAST_IMAGES = 64
 HELD_SHARE, LEAST_HELD, MOST_HELD = 0.05, 8, 200
 SMALLEST = 0.5  # smallest side of a crop, as a share of the image's
@@ -68,6 +76,18 @@ class Sizes:
     def student(self) -> int:
         """The side in pixels of a view for the student."""
         return self.cells * self.student_patch
+
+
+@dataclass(frozen=True, slots=True)
+class TargetsPayload:
+    """A group of views: of each image its n-th view. kind: see KINDS."""
+
+    source: Location
+    settings: Settings
+    weights: Weights
+    kind: str
+    sizes: Sizes
+    members: tuple[tuple[Named, int], ...]
 
 
 @dataclass(frozen=True)
@@ -95,15 +115,13 @@ def stage(run: Run, catalog: Catalog, weights: Weights, sizes: Sizes) -> Targets
     result, markers = StageResult(STAGE, ()), {}
     for kind in KINDS:
         here = _scope(run.settings, weights, sizes, kind)
-        payload = {
-            "source": run.source, "settings": run.settings, "weights": weights, "kind": kind, "sizes": sizes,
-        }  # fmt: skip
         units = []
         for members in batched(wanted[kind], _views_per_unit(run.settings, sizes)):
             made_by = ["greys", greys.VERSION] if any(named[0] in deep for named, _ in members) else []
             name = digest(here, seed, [[image_id, turn] for (image_id, _), turn in members], *made_by)
             place = address(run.destination, STAGE, VERSION, here, name)
-            units.append(Unit(place, {**payload, "members": members}, items=len(members)))
+            payload = TargetsPayload(run.source, run.settings, weights, kind, sizes, members)
+            units.append(Unit(place, payload, items=len(members)))
         plan = plan_units(STAGE, here, units, run.progress, gpu=True)
         result = result + run_units(plan, make_unit, run, title=f"targets, {kind}")
         found = (committed_marker(unit.address) for unit in units)
@@ -148,16 +166,14 @@ def _views_per_unit(settings: Settings, sizes: Sizes) -> int:
     return max(settings.distill.shard_bytes // (sizes.cells**2 * a_cell), 1)
 
 
-def make_unit(unit: Unit) -> Marker:
+def make_unit(unit: Unit[TargetsPayload]) -> Marker:
     """Cut the unit's views, show them to the teacher, commit pixels and targets as one Zarr group.
 
     A view of an image that cannot be read any more, or that has changed since it was catalogued, is left out.
     """
     work = Work(unit)
-    settings: Settings = unit.payload["settings"]
-    weights: Weights = unit.payload["weights"]
-    sizes: Sizes = unit.payload["sizes"]
-    kind: str = unit.payload["kind"]
+    settings, weights = unit.payload.settings, unit.payload.weights
+    sizes, kind = unit.payload.sizes, unit.payload.kind
     with work.watch.phase("start"):
         import torch
 
@@ -165,38 +181,30 @@ def make_unit(unit: Unit) -> Marker:
         features = settings.features.model_copy(update={"image_size": sizes.teacher})
         teacher = load_weights(weights, features)
     with work.watch.phase("decode"):
-        views = list(_views(unit, sizes))
-    arrays: dict[str, list[npt.NDArray[Any]]] = {
-        "pixels": [],
-        "features": [],
-        "embedding": [],
-        "saliency": [],
-    }
+        views = list(_views(unit.payload))
+    arrays: dict[ZarrArray, list[npt.NDArray[Any]]] = {array: [] for array in TARGET_GROUP.arrays}
     for batch in batched(views, settings.features.batch_size):
         with work.watch.phase("backbone"):
             seen = teacher(np.stack([pixels for pixels, _ in batch]))
-        arrays["pixels"].extend(pixels for _, pixels in batch)
-        for name in ("features", "embedding", "saliency"):
-            arrays[name].extend(getattr(seen, name).half().cpu().numpy())
+        arrays[VIEW_PIXELS].extend(pixels for _, pixels in batch)
+        arrays[VIEW_FEATURES].extend(seen.features.half().cpu().numpy())
+        arrays[VIEW_EMBEDDING].extend(seen.embedding.half().cpu().numpy())
+        arrays[VIEW_SALIENCY].extend(seen.saliency.half().cpu().numpy())
     outputs: dict[str, bytes] = {}
     if views:
         with work.watch.phase("encode"):
-            specs = {
-                name: ArraySpec(np.stack(data), ("view", *(f"{name}_{axis}" for axis in range(data[0].ndim))))
-                for name, data in arrays.items()
-            }
-            encoded = encode_group(specs, {"kind": kind, "grid": sizes.cells, "teacher": weights.backbone})
-            outputs = {f"{GROUP}/{path}": data for path, data in encoded.items()}
+            specs = {array.path: ArraySpec(np.stack(data), array.dims) for array, data in arrays.items()}
+            facts: TargetAttributes = {"kind": kind, "grid": sizes.cells, "teacher": weights.backbone}
+            encoded = encode_group(specs, facts)
+            outputs = {f"{TARGET_GROUP.name}/{path}": data for path, data in encoded.items()}
     return work.commit(outputs, {"views": len(views), "kind": kind})
 
 
-def _views(unit: Unit, sizes: Sizes) -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]]:
+def _views(asked: TargetsPayload) -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]]:
     """Each view's pixels at the teacher's and at the student's size."""
     from congeal.imaging.decoding import decode
 
-    source: Location = unit.payload["source"]
-    settings: Settings = unit.payload["settings"]
-    limits = settings.catalog
+    source, sizes, limits = asked.source, asked.sizes, asked.settings.catalog
 
     def cut(member: tuple[Named, int]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]] | None:
         named, turn = member
@@ -209,10 +217,10 @@ def _views(unit: Unit, sizes: Sizes) -> Iterator[tuple[npt.NDArray[np.uint8], np
             )
         except ImageError:
             return None
-        view = _view(unit.payload["kind"], named[0], turn, settings.seed)
+        view = _view(asked.kind, named[0], turn, asked.settings.seed)
         return view.render(image, sizes.teacher), view.render(image, sizes.student)
 
-    for pair in in_threads(cut, unit.payload["members"], threads=readers_of(source)):
+    for pair in in_threads(cut, asked.members, threads=readers_of(source)):
         if pair is not None:
             yield pair
 
@@ -233,6 +241,9 @@ def read_unit(destination: Location, marker: Marker) -> Examples:
 
     from congeal.distillation.teacher_targets import Examples
 
-    group: Any = open_group(outputs_location(destination, marker) / GROUP)
-    names: Sequence[str] = ("pixels", "features", "embedding", "saliency")
-    return Examples(*(torch.from_numpy(np.asarray(group[name][...])) for name in names))
+    group = open_group(outputs_location(destination, marker) / TARGET_GROUP.name)
+
+    def read(array: ZarrArray) -> torch.Tensor:
+        return torch.from_numpy(np.asarray(array_in(group, array.path)[...]))
+
+    return Examples(read(VIEW_PIXELS), read(VIEW_FEATURES), read(VIEW_EMBEDDING), read(VIEW_SALIENCY))

@@ -11,7 +11,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic, ParamSpec, TypeVar
 
 from congeal.errors import CongealError
 from infra.compute.engine import TRIES, Engine
@@ -30,10 +30,14 @@ KILLED = f"its worker ran out of memory or died each time it worked on this imag
 KILLED_CLUSTER = f"the worker ran out of memory or died each time it made this atlas: {CURE}"
 
 Items = tuple[int, ...]
+P = TypeVar("P")
+W = TypeVar("W")
+R = TypeVar("R")
+Q = ParamSpec("Q")
 
 
 @dataclass(frozen=True)
-class Division:
+class Division(Generic[P]):
     """How the work of a unit is divided; all are functions of a module.
 
     Attributes:
@@ -44,27 +48,44 @@ class Division:
         fail: commits that the unit could not be made, if the run goes on without it.
     """
 
-    items: Callable[[Unit], int]
-    make: Callable[[Unit, Items], None]
-    join: Callable[[Unit, Sequence[Items], Items], Marker]
-    grain: Callable[[Unit], int] | None = None
-    fail: Callable[[Unit], Marker] | None = None
+    items: Callable[[Unit[P]], int]
+    make: Callable[[Unit[P], Items], None]
+    join: Callable[[Unit[P], Sequence[Items], Items], Marker]
+    grain: Callable[[Unit[P]], int] | None = None
+    fail: Callable[[Unit[P]], Marker] | None = None
 
 
 @dataclass(frozen=True)
-class _Order:
-    """What travels to a worker. call: of a `Division`."""
+class _MakePiece(Generic[P]):
+    """What travels to a worker: `Division.make` of a piece."""
 
-    call: Callable[..., Any]
-    unit: Unit
-    pieces: tuple[Items, ...] = ()
-    killers: Items = ()
+    make: Callable[[Unit[P], Items], None]
+    unit: Unit[P]
+    items: Items
+
+
+@dataclass(frozen=True)
+class _JoinPieces(Generic[P]):
+    """`Division.join` of the pieces that were made, and the items that kill."""
+
+    join: Callable[[Unit[P], Sequence[Items], Items], Marker]
+    unit: Unit[P]
+    pieces: tuple[Items, ...]
+    killers: Items
+
+
+@dataclass(frozen=True)
+class _Fail(Generic[P]):
+    """`Division.fail` of a unit that cannot be made."""
+
+    fail: Callable[[Unit[P]], Marker]
+    unit: Unit[P]
 
 
 class Deaths:
     """How often each piece has killed a worker; written down at each death."""
 
-    def __init__(self, unit: Unit) -> None:
+    def __init__(self, unit: Unit[object]) -> None:
         self._place = unit.address.folder / PIECES / DEATHS
         self._counts = _read(self._place)
 
@@ -78,30 +99,30 @@ class Deaths:
         self._place.write_bytes(json.dumps(self._counts, sort_keys=True).encode())
 
 
-def begun(unit: Unit) -> bool:
+def begun(unit: Unit[object]) -> bool:
     """Whether an earlier run has begun to divide a unit and was ended before it was through."""
     return (unit.address.folder / PIECES / DEATHS).exists()
 
 
-def forget(unit: Unit) -> None:
+def forget(unit: Unit[object]) -> None:
     """Remove the pieces of a unit, and what is known of deaths."""
     (unit.address.folder / PIECES).delete()
 
 
-def place_of(unit: Unit, items: Items) -> Location:
+def place_of(unit: Unit[object], items: Items) -> Location:
     """Where a piece is kept until the unit is committed."""
     return unit.address.folder / PIECES / _name(items)
 
 
-def in_users_words(function: Callable[..., Marker | None], *arguments: Any) -> Any:
+def in_users_words(function: Callable[Q, R], *arguments: Q.args, **named: Q.kwargs) -> R:
     """The function's result; what the science cannot do is raised as UserError."""
     try:
-        return function(*arguments)
+        return function(*arguments, **named)
     except CongealError as error:
         raise UserError(str(error)) from error
 
 
-def divide(unit: Unit, division: Division, engine: Engine, *, gpu: bool, hopeful: bool) -> Marker:
+def divide(unit: Unit[P], division: Division[P], engine: Engine, *, gpu: bool, hopeful: bool) -> Marker:
     """Make a unit in pieces; items that kill alone are left out, and recorded.
 
     A range that kills is halved; an item is given up after killing alone twice. One such item among n costs
@@ -129,10 +150,12 @@ def divide(unit: Unit, division: Division, engine: Engine, *, gpu: bool, hopeful
     return marker
 
 
-class _Worker:
+class _Worker(Generic[P]):
     """Does one thing of a unit at a time, with nothing beside it."""
 
-    def __init__(self, unit: Unit, division: Division, engine: Engine, gpu: bool, deaths: Deaths) -> None:
+    def __init__(
+        self, unit: Unit[P], division: Division[P], engine: Engine, gpu: bool, deaths: Deaths
+    ) -> None:
         self._unit = unit
         self._division = division
         self._engine = engine
@@ -141,23 +164,21 @@ class _Worker:
 
     def lives(self, items: Items, tries: int = 1) -> bool:
         """Whether a piece gets through; it is tried only if it has killed less often than `tries` times."""
-        order = _Order(self._division.make, self._unit, (items,))
+        order = _MakePiece(self._division.make, self._unit, items)
         return self._tried(_make, order, _name(items), tries) is not None
 
     def join(self, pieces: Sequence[Items], killers: Items) -> Marker | None:
         """The unit's marker; None if the whole kills."""
-        order = _Order(self._division.join, self._unit, tuple(pieces), killers)
-        found: Marker | None = self._tried(_join, order, JOIN, TRIES)
-        return found
+        order = _JoinPieces(self._division.join, self._unit, tuple(pieces), killers)
+        return self._tried(_join, order, JOIN, TRIES)
 
     def fail(self) -> Marker | None:
         """The marker of a unit that could not be made; None if even that kills, or must not be."""
         if self._division.fail is None:
             return None
-        found: Marker | None = self._tried(_fail, _Order(self._division.fail, self._unit), FAIL, TRIES)
-        return found
+        return self._tried(_fail, _Fail(self._division.fail, self._unit), FAIL, TRIES)
 
-    def _tried(self, function: Callable[[_Order], Any], order: _Order, name: str, tries: int) -> Any:
+    def _tried(self, function: Callable[[W], R], order: W, name: str, tries: int) -> R | None:
         while self._deaths.of(name) < tries:
             (outcome,) = self._engine.map(function, [order], gpu=self._gpu, tries=1)
             if not isinstance(outcome, Killed):
@@ -166,7 +187,7 @@ class _Worker:
         return None
 
 
-def _probe(worker: _Worker, unit: Unit, items: int) -> None:
+def _probe(worker: _Worker[P], unit: Unit[P], items: int) -> None:
     """Raise UserError if a few items, from all over the unit, kill one and all."""
     for number in range(PROBES):
         if worker.lives((number * (items - 1) // (PROBES - 1),), TRIES):
@@ -179,7 +200,7 @@ def _probe(worker: _Worker, unit: Unit, items: int) -> None:
     )
 
 
-def _sorted_out(worker: _Worker, items: int, grain: int) -> tuple[list[Items], Items]:
+def _sorted_out(worker: _Worker[P], items: int, grain: int) -> tuple[list[Items], Items]:
     """Pieces that get through, in order, and the items that belong to none."""
     made: list[Items] = []
     killers: list[int] = []
@@ -204,7 +225,7 @@ def _halves(part: range, grain: int) -> Iterator[range]:
 
 
 def _together(
-    worker: _Worker, made: Sequence[Items], killers: set[int], items: int, grain: int
+    worker: _Worker[P], made: Sequence[Items], killers: set[int], items: int, grain: int
 ) -> Iterator[Items]:
     """The pieces with what the whole works on together put together again, wherever that gets through.
 
@@ -242,23 +263,20 @@ def _read(place: Location) -> dict[str, int]:
         return {}
 
 
-def _make(order: _Order) -> bool:
+def _make(order: _MakePiece[P]) -> bool:
     """On a worker: one piece, unless it is there, or the unit is committed."""
-    (items,) = order.pieces
-    if order.unit.address.marker() is None and not place_of(order.unit, items).exists():
-        in_users_words(order.call, order.unit, items)
+    if order.unit.address.marker() is None and not place_of(order.unit, order.items).exists():
+        in_users_words(order.make, order.unit, order.items)
     return True
 
 
-def _join(order: _Order) -> Marker:
+def _join(order: _JoinPieces[P]) -> Marker:
     """On a worker: the whole, unless another run has committed it and cleared the pieces away."""
     marker = order.unit.address.marker()
     if marker is not None:
         return marker
-    made: Marker = in_users_words(order.call, order.unit, order.pieces, order.killers)
-    return made
+    return in_users_words(order.join, order.unit, order.pieces, order.killers)
 
 
-def _fail(order: _Order) -> Marker:
-    found: Marker = order.unit.address.marker() or in_users_words(order.call, order.unit)
-    return found
+def _fail(order: _Fail[P]) -> Marker:
+    return order.unit.address.marker() or in_users_words(order.fail, order.unit)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from congeal.alignment.model import FAILED
 from congeal.settings import Settings
@@ -23,7 +23,7 @@ from infra.ledger.provenance import PeakMemory, Provenance, Stopwatch
 from infra.storage.location import Location
 from infra.threads import in_threads
 from tasks.execution.division import Division, begun, divide, forget, in_users_words
-from tasks.execution.units import Keep, StagePlan, StageResult, Unit, UnitReport
+from tasks.execution.units import Keep, P_co, StagePlan, StageResult, Unit, UnitReport
 
 __all__ = [
     "APART",
@@ -49,6 +49,7 @@ __all__ = [
 APART = "apart"  # in a record: the outputs, by how their paths begin, that no later unit is computed from
 
 T = TypeVar("T")
+P = TypeVar("P")
 
 
 class Run:
@@ -65,20 +66,20 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Job:
+class Job(Generic[P]):
     """A unit and the module-level function that makes it: what travels to a worker.
 
     resumes: its work may have been divided by an earlier run, and is to be taken up there. keep: see
     `StagePlan`.
     """
 
-    make: Callable[[Unit], Marker]
-    unit: Unit
+    make: Callable[[Unit[P]], Marker]
+    unit: Unit[P]
     resumes: bool = False
     keep: Keep | None = None
 
 
-def execute(job: Job) -> UnitReport | Unit:
+def execute(job: Job[P]) -> UnitReport | Unit[P]:
     """Make one unit where the engine says, and come back with a small record only.
 
     A unit that another run has made in the meantime is not made twice; one whose work has been divided comes
@@ -110,10 +111,10 @@ def report(marker: Marker, keep: Keep | None = None) -> UnitReport:
     )
 
 
-class Work:
+class Work(Generic[P_co]):
     """Times one unit from its first line to its commit."""
 
-    def __init__(self, unit: Unit) -> None:
+    def __init__(self, unit: Unit[P_co]) -> None:
         self.unit = unit
         self.watch = Stopwatch()
 
@@ -158,13 +159,13 @@ def read_markers(
 def plan_units(
     stage: str,
     scope: str,
-    units: Iterable[Unit],
+    units: Iterable[Unit[P]],
     progress: Progress,
     *,
     gpu: bool = False,
     remake: Callable[[Marker], bool] = lambda _: False,
     keep: Keep | None = None,
-) -> StagePlan:
+) -> StagePlan[P]:
     """Sort a stage's units into those committed before and those to make, both in the given order.
 
     A committed unit of which `remake` says that it may come out better now is taken back and made again.
@@ -203,12 +204,12 @@ def take_back(place: UnitAddress) -> None:
 
 
 def run_units(
-    plan: StagePlan,
-    make: Callable[[Unit], Marker],
+    plan: StagePlan[P],
+    make: Callable[[Unit[P]], Marker],
     run: Run,
     *,
     title: str = "",
-    division: Division | None = None,
+    division: Division[P] | None = None,
 ) -> StageResult:
     """Make what the plan lacks on the run's engine.
 
@@ -230,7 +231,7 @@ def run_units(
             PeakMemory() as memory,
             run.progress.stage(title, total=items + skipped, done=skipped) as advance,
         ):
-            killers: list[Unit] = []
+            killers: list[Unit[P]] = []
             for outcome in run.engine.map(execute, jobs, gpu=plan.gpu):
                 if isinstance(outcome, Killed):
                     killers.append(outcome.payload.unit)
@@ -262,7 +263,7 @@ def run_units(
 
 
 def _divided(
-    unit: Unit, division: Division | None, run: Run, title: str, plan: StagePlan, hopeful: bool
+    unit: Unit[P], division: Division[P] | None, run: Run, title: str, plan: StagePlan[P], hopeful: bool
 ) -> UnitReport:
     if division is None:
         raise UserError(

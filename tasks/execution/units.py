@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Generic, TypeVar
 
 from infra.ledger.commits import Marker, UnitAddress
 
-Keep = Callable[[Marker], Any]  # a function of a module: what later stages need of a marker
+Keep = Callable[[Marker], object]  # a function of a module: what later stages need of a marker
+
+P_co = TypeVar("P_co", covariant=True)
 
 
 @dataclass(frozen=True)
-class Unit:
+class Unit(Generic[P_co]):
     """One piece of work for the engine: where its results go, what it needs to know, how many items it holds.
+
+    `payload` is a frozen dataclass of the stage; it travels to a worker by pickle, holds locations, settings
+    and ids, and is no part of the unit's name: that is the address.
 
     `threads` is the share of the cores that the unit may use; it is decided from the stage's whole plan, so
     that a resumed run computes with the same number of threads as an undisturbed one.
     """
 
     address: UnitAddress
-    payload: Mapping[str, Any]
+    payload: P_co
     items: int = 1
     threads: int = 1
 
@@ -45,11 +50,11 @@ class UnitReport:
     seconds: float = 0.0
     timings: Mapping[str, float] = field(default_factory=dict)
     peak_memory_bytes: int = 0
-    kept: Any = None
+    kept: object = None
 
 
 @dataclass(frozen=True)
-class StagePlan:
+class StagePlan(Generic[P_co]):
     """The units of a stage: those committed before (`done`) and those to make (`todo`).
 
     keep: what later stages need of a marker, see `UnitReport`.
@@ -58,7 +63,7 @@ class StagePlan:
     stage: str
     scope: str
     done: tuple[UnitReport, ...]
-    todo: tuple[Unit, ...]
+    todo: tuple[Unit[P_co], ...]
     gpu: bool = False
     keep: Keep | None = None
 

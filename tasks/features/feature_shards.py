@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,6 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from congeal.imaging import intensity_scaling as greys
+from congeal.results.schema.feature_arrays import (
+    EMBEDDING,
+    FEATURE_COORDINATES,
+    FEATURE_GROUP,
+    PREVIEW,
+    FeatureAttributes,
+    dense_arrays,
+)
+from congeal.results.schema.zarr_arrays import ZarrArray
 from congeal.settings import Settings
 from infra.ledger.commits import Marker
 from infra.storage.location import Location
@@ -24,24 +34,24 @@ from tasks.features.run_backbone import Weights, load_weights
 if TYPE_CHECKING:
     from congeal.backbones.extractor import Backbone
 
-GROUP = "features.zarr"
-PREVIEW = "preview"
-# Beside 1.5 MB of features, the square of a photograph at 192 pixels is 60 KB. Larger ones would soon be more
-# than the features: above this side, pictures are made from the original again.
+# A square of 192 pixels is 60 KB beside 1.5 MB of an image's features. Larger ones would soon be more than
+# those: above this side, pictures are made from the originals again.
 MOST_PREVIEW = 256
-Dimensioned = tuple[npt.NDArray[Any], tuple[str, ...]]
-COORDINATES = (
-    "row, column: cells of the square frame around the image (edge-padded, centred), y down; cells cover "
-    "[-extent, extent]^2 of the frame [-1, 1]^2, cell centres as in align_corners=False; features_mirrored: "
-    "what the backbone sees in the mirrored image, in that image's own frame; features_turned: in the image "
-    "turned by 1 to 7 eighths of a full turn against the clock, in that image's own frame"
-)
-PREVIEW_DIMS = ("image", "preview_row", "preview_column", "rgb")
-ABOUT_PREVIEW = {
-    "units": "0 to 255, sRGB",
-    "axes": "image, row and column of the square frame (edge-padded, centred); then red, green, blue",
-    "empty": "a square of zeros: none was made, the image is read again where it is shown",
-}
+Arrays = dict[ZarrArray, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturesPayload:
+    """A shard. members: its images, in order. deep: whether one has samples of more than 8 bits."""
+
+    source: Location
+    settings: Settings
+    weights: Weights
+    members: tuple[Named, ...]
+    deep: bool
+
+
+FeaturesUnit = Unit[FeaturesPayload]
 
 
 def at_any_angle(settings: Settings) -> bool:
@@ -64,7 +74,7 @@ class ShardFacts(NamedTuple):
     def of(cls, marker: Marker) -> ShardFacts:
         """From the marker of a shard."""
         record = marker.record
-        return cls("\n".join(record["image_ids"]), record["failed"], record.get("preview"))
+        return cls("\n".join(record["image_ids"]), record["failed"], record.get("preview_size"))
 
     @property
     def rows(self) -> Iterator[tuple[int, str]]:
@@ -81,80 +91,81 @@ def preview_side(settings: Settings) -> int | None:
     return settings.previews.size if settings.previews.size <= MOST_PREVIEW else None
 
 
-def make_shard(unit: Unit) -> Marker:
+def make_shard(unit: FeaturesUnit) -> Marker:
     """Read, decode and square the unit's images ahead of the backbone; commit one Zarr group.
 
     An image that cannot be read or is no longer what was catalogued is recorded; its row stays NaN.
     """
     work = Work(unit)
     backbone = _backbone(unit, work)
-    arrays, failed = _seen(unit, backbone, range(len(unit.payload["members"])), work)
+    arrays, failed = _seen(unit, backbone, range(len(unit.payload.members)), work)
     return _commit(work, backbone, arrays, failed)
 
 
-def make_piece(unit: Unit, items: Items) -> None:
+def make_piece(unit: FeaturesUnit, items: Items) -> None:
     """The same for some of the unit's images, by position; kept until the unit is joined."""
     work = Work(unit)
     arrays, failed = _seen(unit, _backbone(unit, work), items, work)
     buffer = io.BytesIO()
-    plain: dict[str, Any] = {name: data for name, (data, _) in arrays.items()}
+    plain: dict[str, Any] = {array.path: data for array, data in arrays.items()}
     np.savez(buffer, **plain)
     faults = json.dumps({image_id: list(fault) for image_id, fault in failed.items()})
     place_of(unit, items).write_bytes(len(faults).to_bytes(8) + faults.encode("ascii") + buffer.getvalue())
 
 
-def join_shard(unit: Unit, pieces: Sequence[Items], killers: Items) -> Marker:
+def join_shard(unit: FeaturesUnit, pieces: Sequence[Items], killers: Items) -> Marker:
     """Commit the unit, from its pieces; images that have killed are recorded, and their rows stay NaN."""
     work = Work(unit)
-    members: Sequence[Named] = unit.payload["members"]
+    members = unit.payload.members
     backbone = _backbone(unit, work)
-    arrays = _empty(backbone, len(members), unit.payload["settings"])
+    arrays = _empty(backbone, len(members), unit.payload.settings)
     failed = {members[item][0]: Unreadable(KILLED, unread=False) for item in killers}
     for items in pieces:
         data = place_of(unit, items).read_bytes()
         end = 8 + int.from_bytes(data[:8])
         failed |= {image_id: Unreadable(*fault) for image_id, fault in json.loads(data[8:end]).items()}
         with np.load(io.BytesIO(data[end:]), allow_pickle=False) as found:
-            for name, (whole, _) in arrays.items():
-                whole[list(items)] = found[name]
+            for array, whole in arrays.items():
+                whole[list(items)] = found[array.path]
     return _commit(work, backbone, arrays, failed, [members[item][0] for item in killers])
 
 
 DIVISION = Division(
-    items=lambda unit: len(unit.payload["members"]),
+    items=lambda unit: len(unit.payload.members),
     make=make_piece,
     join=join_shard,
     # A backbone sees so many images at once.
-    grain=lambda unit: int(unit.payload["settings"].features.batch_size),
+    grain=lambda unit: unit.payload.settings.features.batch_size,
 )
 
 
-def _backbone(unit: Unit, work: Work) -> Backbone:
-    settings: Settings = unit.payload["settings"]
+def _backbone(unit: FeaturesUnit, work: Work[FeaturesPayload]) -> Backbone:
+    settings = unit.payload.settings
     with work.watch.phase("start"):
         import torch
 
         torch.set_num_threads(unit.threads)
-        return load_weights(unit.payload["weights"], settings.features)
+        return load_weights(unit.payload.weights, settings.features)
 
 
 def _seen(
-    unit: Unit, backbone: Backbone, items: Sequence[int], work: Work
-) -> tuple[dict[str, Dimensioned], dict[str, Unreadable]]:
+    unit: FeaturesUnit, backbone: Backbone, items: Sequence[int], work: Work[FeaturesPayload]
+) -> tuple[Arrays, dict[str, Unreadable]]:
     """What the backbone sees in some images, by position in the unit, and which cannot be read."""
-    settings: Settings = unit.payload["settings"]
-    members: Sequence[Named] = [unit.payload["members"][item] for item in items]
+    settings = unit.payload.settings
+    members = [unit.payload.members[item] for item in items]
     failed: dict[str, Unreadable] = {}
     arrays = _empty(backbone, len(members), settings)
-    source: Location = unit.payload["source"]
-    images = decoded(source, members, backbone.image_size, preview_side(settings), settings, failed)
+    images = decoded(
+        unit.payload.source, members, backbone.image_size, preview_side(settings), settings, failed
+    )
     # Cut by position in the unit, so that a piece is seen in the same batches as the whole.
     size = settings.features.batch_size
     for _, batch in groupby(_timed(images, work), key=lambda found: items[found[0]] // size):
         positions, squares = zip(*batch, strict=True)
         for position, image in zip(positions, squares, strict=True):
             if image.preview is not None:
-                arrays[PREVIEW][0][position] = image.preview
+                arrays[PREVIEW][position] = image.preview
         with work.watch.phase("backbone"):
             pixels = np.stack([image.pixels for image in squares])
             _store(arrays, list(positions), backbone, pixels, settings)
@@ -162,27 +173,22 @@ def _seen(
 
 
 def _commit(
-    work: Work,
+    work: Work[FeaturesPayload],
     backbone: Backbone,
-    arrays: Mapping[str, Dimensioned],
+    arrays: Arrays,
     failed: Mapping[str, Unreadable],
     killed: Sequence[str] = (),
 ) -> Marker:
-    settings: Settings = work.unit.payload["settings"]
-    members: Sequence[Named] = work.unit.payload["members"]
+    settings = work.unit.payload.settings
+    members = work.unit.payload.members
     with work.watch.phase("encode"):
         specs = {
-            name: ArraySpec(
-                data,
-                dims,
-                chunks=(1, *data.shape[1:]),
-                attributes=ABOUT_PREVIEW if name == PREVIEW else {},
-            )
-            for name, (data, dims) in arrays.items()
+            array.path: ArraySpec(data, array.dims, array.chunks(data.shape), array.attributes)
+            for array, data in arrays.items()
         }
-        attributes = _attributes(backbone, members, work.unit.payload["weights"], settings)
+        attributes = _attributes(backbone, members, work.unit.payload.weights, settings)
         encoded = encode_group(specs, attributes=attributes)
-        outputs = {f"{GROUP}/{path}": data for path, data in encoded.items()}
+        outputs = {f"{FEATURE_GROUP.name}/{path}": data for path, data in encoded.items()}
     record = {
         "image_ids": [image_id for image_id, _ in members],
         "failed": {image_id: fault.reason for image_id, fault in sorted(failed.items())},
@@ -191,38 +197,34 @@ def _commit(
         "grid": backbone.grid,
         "extent": backbone.extent,
         "channels": backbone.channels,
-        **({"greys": greys.VERSION} if work.unit.payload["deep"] else {}),
+        **({"greys": greys.VERSION} if work.unit.payload.deep else {}),
         **({"killed": sorted(killed)} if killed else {}),
     }
     if PREVIEW in arrays:
         # What is computed from features is the same whether squares lie beside them or not, and of what size.
-        record |= {"preview": preview_side(settings), APART: [f"{GROUP}/{PREVIEW}/"]}
+        record |= {"preview_size": preview_side(settings), APART: [f"{FEATURE_GROUP.name}/{PREVIEW.path}/"]}
     return work.commit(outputs, record)
 
 
-def _empty(backbone: Backbone, n: int, settings: Settings) -> dict[str, Dimensioned]:
+def _empty(backbone: Backbone, n: int, settings: Settings) -> Arrays:
     from congeal.alignment.inputs.rotated_views import TURNS
 
-    cells = ("row", "column")
-    arrays: dict[str, Dimensioned] = {}
-    for turned in ("", "_turned") if at_any_angle(settings) else ("",):
-        images, shape = (("image", "turn"), (n, TURNS - 1)) if turned else (("image",), (n,))
-        shape = (*shape, backbone.grid, backbone.grid)
-        for mirrored in ("", "_mirrored") if settings.features.mirror else ("",):
-            features = np.full((*shape, backbone.channels), np.nan, np.float16)
-            arrays[f"features{turned}{mirrored}"] = (features, (*images, *cells, "channel"))
-            saliency = np.full(shape, np.nan, np.float16)
-            arrays[f"saliency{turned}{mirrored}"] = (saliency, (*images, *cells))
-    embedding = np.full((n, backbone.embedding_channels), np.nan, np.float32)
-    arrays["embedding"] = (embedding, ("image", "embedding_channel"))
+    arrays: Arrays = {}
+    for turned in (False, True) if at_any_angle(settings) else (False,):
+        shape = (n, TURNS - 1, backbone.grid, backbone.grid) if turned else (n, backbone.grid, backbone.grid)
+        for mirrored in (False, True) if settings.features.mirror else (False,):
+            features, saliency = dense_arrays(turned, mirrored)
+            arrays[features] = np.full((*shape, backbone.channels), np.nan, features.dtype)
+            arrays[saliency] = np.full(shape, np.nan, saliency.dtype)
+    arrays[EMBEDDING] = np.full((n, backbone.embedding_channels), np.nan, EMBEDDING.dtype)
     side = preview_side(settings)
     if side is not None:
-        arrays[PREVIEW] = (np.zeros((n, side, side, 3), np.uint8), PREVIEW_DIMS)
+        arrays[PREVIEW] = np.zeros((n, side, side, 3), PREVIEW.dtype)
     return arrays
 
 
 def _store(
-    arrays: Mapping[str, Dimensioned],
+    arrays: Arrays,
     positions: list[int],
     backbone: Backbone,
     pixels: Pixels,
@@ -235,25 +237,25 @@ def _store(
     for turn in range(TURNS if at_any_angle(settings) else 1):
         turned = np.stack([turned_pixels(image, turn) for image in pixels]) if turn else pixels
         rows = (positions, turn - 1) if turn else positions
-        for mirrored in ("", "_mirrored") if settings.features.mirror else ("",):
+        for mirrored in (False, True) if settings.features.mirror else (False,):
             seen = backbone(np.ascontiguousarray(turned[:, :, ::-1]) if mirrored else turned)
-            name = f"{'_turned' if turn else ''}{mirrored}"
-            arrays[f"features{name}"][0][rows] = seen.features.float().cpu().numpy()
-            arrays[f"saliency{name}"][0][rows] = seen.saliency.float().cpu().numpy()
+            features, saliency = dense_arrays(turn > 0, mirrored)
+            arrays[features][rows] = seen.features.float().cpu().numpy()
+            arrays[saliency][rows] = seen.saliency.float().cpu().numpy()
             if not mirrored:
                 embeddings.append(seen.embedding.float().cpu().numpy())
     embedding = embeddings[0]
     if len(embeddings) > 1:
         embedding = np.mean(embeddings, axis=0)
         embedding = embedding / np.linalg.norm(embedding, axis=-1, keepdims=True).clip(1e-9)
-    arrays["embedding"][0][positions] = embedding
+    arrays[EMBEDDING][positions] = embedding
 
 
 def _attributes(
     backbone: Backbone, members: Sequence[Named], weights: Weights, settings: Settings
-) -> dict[str, Any]:
+) -> FeatureAttributes:
     return {
-        "coordinates": COORDINATES,
+        "coordinates": FEATURE_COORDINATES,
         "image_ids": [image_id for image_id, _ in members],
         "image_size": backbone.image_size,
         "extent": backbone.extent,
@@ -261,13 +263,15 @@ def _attributes(
         "weights_fingerprint": weights.fingerprint,
         "layer": settings.features.layer,
         "facet": settings.features.facet,
-        "taps": [[str(tap), size] for tap, size in backbone.taps.items()],
+        "taps": [(str(tap), size) for tap, size in backbone.taps.items()],
         "stride": backbone.stride,
         "precision": str(backbone.precision),
     }
 
 
-def _timed(images: Iterable[tuple[int, Squares]], work: Work) -> Iterator[tuple[int, Squares]]:
+def _timed(
+    images: Iterable[tuple[int, Squares]], work: Work[FeaturesPayload]
+) -> Iterator[tuple[int, Squares]]:
     # What is counted as decoding is how long the backbone waits for it.
     iterator = iter(images)
     while True:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 import pyarrow as pa
+import zarr
 
 from congeal.imaging import intensity_scaling as greys
+from congeal.results.schema.feature_arrays import FEATURE_GROUP
 from congeal.settings import Settings
 from infra.errors import MissingError, UserError
 from infra.ledger.commits import Marker, digest
@@ -32,14 +34,20 @@ from tasks.execution.stage_runner import (
     take_back,
 )
 from tasks.features import position_bias_unit as position
-from tasks.features.feature_shards import DIVISION, GROUP, ShardFacts, at_any_angle, make_shard
+from tasks.features.feature_shards import (
+    DIVISION,
+    FeaturesPayload,
+    FeaturesUnit,
+    ShardFacts,
+    at_any_angle,
+    make_shard,
+)
 from tasks.features.run_backbone import Weights, backbone_spec
 
 STAGE = versions.FEATURES
 VERSION = versions.VERSIONS[STAGE]
 MOST_IMAGES = 256  # in a unit
 __all__ = [
-    "GROUP",
     "STAGE",
     "VERSION",
     "Features",
@@ -104,15 +112,17 @@ def stage(run: Run, catalog: Catalog, weights: Weights) -> Features:
     here = scope(run.settings, weights)
     place = position.stage(run, weights, here)
     shards = run_units(_plan(run, catalog, weights, here), make_shard, run, division=DIVISION)
-    found = tuple(Shard(made.unit, made.content, made.identity, made.kept) for made in shards.units)
+    found = tuple(
+        Shard(made.unit, made.content, made.identity, cast("ShardFacts", made.kept)) for made in shards.units
+    )
     return Features(place + shards, here, weights, found, place.units[0])
 
 
-def open_shard(destination: Location, unit: str, content: str) -> Any:
+def open_shard(destination: Location, unit: str, content: str) -> zarr.Group:
     """The Zarr group of a committed shard, called "scope/unit". Raises UserError if it is gone."""
     place = address(destination, STAGE, VERSION, *unit.split("/"))
     try:
-        return open_group(place.folder / content / GROUP)
+        return open_group(place.folder / content / FEATURE_GROUP.name)
     except MissingError as error:
         raise UserError(
             f"The features in {place.folder.url} vanished while they were used: run again."
@@ -130,18 +140,18 @@ def images_per_unit(settings: Settings, weights: Weights) -> int:
     return min(max(settings.features.shard_bytes // one, 1), MOST_IMAGES)
 
 
-def _plan(run: Run, catalog: Catalog, weights: Weights, here: str) -> StagePlan:
+def _plan(run: Run, catalog: Catalog, weights: Weights, here: str) -> StagePlan[FeaturesPayload]:
     """Units that hold a wanted image stay as they are; images without one go into new units, by image id."""
-    payload = {"source": run.source, "settings": run.settings, "weights": weights}
 
-    def unit(found: Sequence[tuple[str, str | None, bool]]) -> Unit:
+    def unit(found: Sequence[tuple[str, str | None, bool]]) -> FeaturesUnit:
         members = tuple((image_id, uri) for image_id, uri, _ in found)
         # Units of 8-bit images do not depend on how deeper ones become pixels.
         deep = any(deep for _, _, deep in found)
         made_by = ["greys", greys.VERSION] if deep else []
         name = digest(here, [image_id for image_id, _ in members], *made_by)
         place = address(run.destination, STAGE, VERSION, here, name)
-        return Unit(place, {**payload, "members": members, "deep": deep}, items=len(members))
+        payload = FeaturesPayload(run.source, run.settings, weights, members, deep)
+        return Unit(place, payload, items=len(members))
 
     with workspace() as connection:
         load(connection, "catalog", [catalog.images], CATALOG, "image_id, uri, status")

@@ -5,55 +5,66 @@ It depends on the backbone alone, so it is made once for a destination, whatever
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from congeal.results.schema.feature_arrays import BLANK, DIRECTIONS, POSITION_GROUP, PositionAttributes
 from congeal.settings import Settings
 from infra.ledger.commits import Marker, digest
 from infra.storage.location import Location
-from infra.storage.zarr_groups import ArraySpec, encode_group, open_group
+from infra.storage.zarr_groups import ArraySpec, array_in, encode_group, open_group
 from tasks.execution.stage_runner import Run, StageResult, Unit, Work, address, plan_units, run_units
 from tasks.execution.stage_versions import FEATURES, VERSIONS
 from tasks.features.run_backbone import Weights, load_weights
 
 VERSION = VERSIONS[FEATURES]
-GROUP = "position.zarr"
 EDITION = 2  # of this unit alone: the features stay when it is made anew
+
+
+@dataclass(frozen=True, slots=True)
+class PositionPayload:
+    """The backbone that is looked at."""
+
+    settings: Settings
+    weights: Weights
 
 
 def stage(run: Run, weights: Weights, features_scope: str) -> StageResult:
     """The position unit of a features scope, made if it is not there."""
     here = digest(FEATURES, "position", VERSION, EDITION, features_scope, length=16)
     place = address(run.destination, FEATURES, VERSION, here, digest(here))
-    unit = Unit(place, {"settings": run.settings, "weights": weights})
+    unit = Unit(place, PositionPayload(run.settings, weights))
     plan = plan_units(FEATURES, here, [unit], run.progress, gpu=True)
     return run_units(plan, make_position, run, title="features, position")
 
 
-def make_position(unit: Unit) -> Marker:
+def make_position(unit: Unit[PositionPayload]) -> Marker:
     """Show the backbone images without content; commit the directions that only tell where a token lies."""
     work = Work(unit)
-    settings: Settings = unit.payload["settings"]
-    weights: Weights = unit.payload["weights"]
+    weights = unit.payload.weights
     with work.watch.phase("start"):
         import torch
 
         from congeal.backbones.position_bias import blank_contrast, position_directions
 
         torch.set_num_threads(unit.threads)
-        backbone = load_weights(weights, settings.features)
+        backbone = load_weights(weights, unit.payload.settings.features)
     with work.watch.phase("backbone"):
         directions = position_directions(backbone)
         blank = blank_contrast(backbone, directions)
     specs = {
-        "directions": ArraySpec(directions, ("direction", "channel")),
-        "blank": ArraySpec(blank, ("part",)),
+        DIRECTIONS.path: ArraySpec(directions, DIRECTIONS.dims),
+        BLANK.path: ArraySpec(blank, BLANK.dims),
     }
-    attributes = {"backbone": weights.backbone, "weights_fingerprint": weights.fingerprint}
+    attributes: PositionAttributes = {
+        "backbone": weights.backbone,
+        "weights_fingerprint": weights.fingerprint,
+    }
     encoded = encode_group(specs, attributes=attributes)
-    return work.commit({f"{GROUP}/{path}": data for path, data in encoded.items()}, {})
+    return work.commit({f"{POSITION_GROUP.name}/{path}": data for path, data in encoded.items()}, {})
 
 
 class Position(NamedTuple):
@@ -65,5 +76,6 @@ class Position(NamedTuple):
 
 def read_position(outputs: Location) -> Position:
     """What was committed, from the unit's outputs."""
-    group: Any = open_group(outputs / GROUP)
-    return Position(*(np.asarray(group[name][...], np.float32) for name in Position._fields))
+    group = open_group(outputs / POSITION_GROUP.name)
+    arrays = (array_in(group, array.path) for array in (DIRECTIONS, BLANK))
+    return Position(*(np.asarray(array[...], np.float32) for array in arrays))

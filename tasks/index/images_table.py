@@ -8,14 +8,16 @@ are counted from this table; `clusters.n_outliers` and `alignments.outlier` are 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
+import duckdb
 import pyarrow as pa
 
 from congeal.results.schema.dictionary import dictionary_text
 from congeal.results.schema.parquet_files import encode_table
 from congeal.results.schema.tables import ALIGNMENTS, IMAGES
 from infra.ledger.commits import Marker, digest
+from infra.storage.location import Location
 from tasks.catalog.catalog_stage import CATALOG, Catalog
 from tasks.clusters.clusters_stage import MEMBERS, Clusters
 from tasks.execution import stage_versions as versions
@@ -27,7 +29,24 @@ STAGE = versions.INDEX
 VERSION = versions.VERSIONS[STAGE]
 
 
-def images_unit(run: Run, catalog: Catalog, made: Features, clusters: Clusters, tables: StageResult) -> Unit:
+@dataclass(frozen=True, slots=True)
+class ImagesPayload:
+    """What the table is joined from.
+
+    Attributes:
+        catalog, members, alignments: Parquet files.
+        failed: why images of the catalog have no features, by id.
+    """
+
+    catalog: Location
+    members: Location
+    failed: Mapping[str, str]
+    alignments: tuple[Location, ...]
+
+
+def images_unit(
+    run: Run, catalog: Catalog, made: Features, clusters: Clusters, tables: StageResult
+) -> Unit[ImagesPayload]:
     """The one unit that holds the table. tables: the units that hold the table of alignments."""
     here = digest(STAGE, "images", VERSION, length=16)
     shards = [[entry.unit, entry.identity] for entry in made.shards]
@@ -35,28 +54,28 @@ def images_unit(run: Run, catalog: Catalog, made: Features, clusters: Clusters, 
     name = digest(here, catalog.identity, clusters.identity, shards, aligned)
     return Unit(
         address(run.destination, STAGE, VERSION, here, name),
-        {
-            "catalog": catalog.images,
-            "members": clusters.members,
-            "failed": {
+        ImagesPayload(
+            catalog=catalog.images,
+            members=clusters.members,
+            failed={
                 image_id: reason for shard in made.shards for image_id, reason in shard.facts.failed.items()
             },
-            "alignments": tuple(
+            alignments=tuple(
                 run.destination / f"stages/{STAGE}" / "/".join(part) / "alignments.parquet"
                 for part in aligned
             ),
-        },
+        ),
         items=catalog.ok + catalog.failed + catalog.duplicate,
     )
 
 
-def make_images(unit: Unit) -> Marker:
+def make_images(unit: Unit[ImagesPayload]) -> Marker:
     """Join catalog, members and failures, out of core, sorted by uri."""
     work = Work(unit)
     with workspace() as connection:
-        load(connection, "catalog", [unit.payload["catalog"]], CATALOG)
-        load(connection, "members", [unit.payload["members"]], MEMBERS)
-        load(connection, "alignments", unit.payload["alignments"], ALIGNMENTS, "image_id, outlier")
+        load(connection, "catalog", [unit.payload.catalog], CATALOG)
+        load(connection, "members", [unit.payload.members], MEMBERS)
+        load(connection, "alignments", unit.payload.alignments, ALIGNMENTS, "image_id, outlier")
         connection.execute("CREATE TABLE faults (image_id VARCHAR, reason VARCHAR)")
         _insert_faults(connection, unit)
         connection.execute(
@@ -89,9 +108,9 @@ def make_images(unit: Unit) -> Marker:
     return work.commit(outputs, {"counts": counts, "rows": rows})
 
 
-def _insert_faults(connection: Any, unit: Unit) -> None:
-    reasons: Mapping[str, str] = unit.payload["failed"]
-    table: Mapping[str, Any] = {
+def _insert_faults(connection: duckdb.DuckDBPyConnection, unit: Unit[ImagesPayload]) -> None:
+    reasons = unit.payload.failed
+    table = {
         "image_id": pa.array(list(reasons), pa.string()),
         "reason": pa.array(list(reasons.values()), pa.string()),
     }

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import zarr
 
 from congeal.alignment.model import FAILED
+from congeal.results.schema.atlas_arrays import (
+    ATLAS_GROUP,
+    ATLAS_SALIENCY,
+    FORWARD,
+    FORWARD_CONFIDENCE,
+    AtlasAttributes,
+)
 from congeal.results.schema.dictionary import dictionary_text
 from congeal.results.schema.parquet_files import dataset, encode_table
 from congeal.results.schema.tables import ALIGNMENTS, CLUSTERS, CORRESPONDENCES
@@ -17,10 +26,11 @@ from congeal.settings import Settings
 from infra.errors import UserError
 from infra.ledger.commits import Marker, digest
 from infra.storage.location import Location
-from infra.storage.zarr_groups import open_group
+from infra.storage.zarr_groups import array_in, open_group
 from infra.threads import in_threads
 from tasks.atlases import atlases_stage
-from tasks.atlases.atlases_stage import GROUP, Atlases
+from tasks.atlases.atlas_files import TABLE
+from tasks.atlases.atlases_stage import Atlases
 from tasks.catalog.catalog_stage import Catalog
 from tasks.clusters.clusters_stage import Clusters
 from tasks.execution import stage_versions as versions
@@ -56,6 +66,21 @@ class Index:
     counts: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class TablesPayload:
+    """A bucket of clusters: `parts`. lattice: points a side. atlases: the scope of their units.
+
+    backbone, weights: name and fingerprint, for the table clusters.
+    """
+
+    destination: Location
+    lattice: int
+    atlases: str
+    backbone: str
+    weights: str
+    parts: tuple[Part, ...]
+
+
 class Sampled(NamedTuple):
     """What a bucket's tables are made of, for one part: facts of its cluster, rows of its images.
 
@@ -76,7 +101,7 @@ class _Head(NamedTuple):
 
     part: Part
     marker: Marker
-    group: Any
+    group: zarr.Group | None
     points: Points | None
     order: list[int]
     alignments: pa.Table
@@ -92,13 +117,6 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters, atlase
     here = scope(run.settings)
     asked = run.settings.index
     atlas = {entry.unit: entry for entry in atlases.result.units}
-    payload = {
-        "destination": run.destination,
-        "lattice": asked.lattice,
-        "atlases": atlases.scope,
-        "backbone": made.weights.backbone,
-        "weights": made.weights.fingerprint,
-    }
     sized = ((name, unit, atlas[unit].items) for name, unit in sorted(atlases.units.items()))
     units = []
     for bucket in buckets(sized, max(1, asked.rows_per_unit // asked.lattice**2)):
@@ -111,7 +129,15 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters, atlase
             digest(here, atlases.scope, made.weights.backbone, contents),
         )
         images = sum(part.stop - part.start for part in bucket)
-        units.append(Unit(place, {**payload, "parts": tuple(bucket)}, items=images))
+        payload = TablesPayload(
+            destination=run.destination,
+            lattice=asked.lattice,
+            atlases=atlases.scope,
+            backbone=made.weights.backbone,
+            weights=made.weights.fingerprint,
+            parts=tuple(bucket),
+        )
+        units.append(Unit(place, payload, items=images))
     tables = run_units(plan_units(STAGE, here, units, run.progress), make_tables, run)
     last = images_unit(run, catalog, made, clusters, tables)
     final = run_units(
@@ -123,17 +149,16 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters, atlase
     return Index(tables + final, committed_marker(last.address).record["counts"])
 
 
-def make_tables(unit: Unit) -> Marker:
+def make_tables(unit: Unit[TablesPayload]) -> Marker:
     """correspondences, alignments and clusters of one bucket, sorted by cluster and image."""
     work = Work(unit)
-    destination: Location = unit.payload["destination"]
-    parts: Sequence[Part] = unit.payload["parts"]
+    asked = unit.payload
     places = [
-        address(destination, atlases_stage.STAGE, atlases_stage.VERSION, unit.payload["atlases"], part.unit)
-        for part in parts
+        address(asked.destination, atlases_stage.STAGE, atlases_stage.VERSION, asked.atlases, part.unit)
+        for part in asked.parts
     ]
     heads = []
-    for part, place, marker in zip(parts, places, read_markers(places), strict=True):
+    for part, place, marker in zip(asked.parts, places, read_markers(places), strict=True):
         if marker is None:
             raise UserError(f"The atlas in {place.folder.url} vanished while it was used: run again.")
         heads.append((part, place.folder / marker.content, marker))
@@ -142,10 +167,10 @@ def make_tables(unit: Unit) -> Marker:
         marker.record["cluster_id"]: {"seconds": marker.seconds, "device": marker.record["device"]}
         for _, _, marker in heads
     }
-    return commit_tables(work, _sampled(heads, unit.payload), made)
+    return commit_tables(work, _sampled(heads, asked), made)
 
 
-def commit_tables(work: Work, sampled: Iterable[Sampled], made: Mapping[str, Any]) -> Marker:
+def commit_tables(work: Work[object], sampled: Iterable[Sampled], made: Mapping[str, Any]) -> Marker:
     """Write the tables of one bucket, parts sorted by cluster; memory holds what is written, compressed."""
     facts: list[Mapping[str, Any]] = []
     alignments: list[pa.Table] = []
@@ -175,9 +200,9 @@ def commit_tables(work: Work, sampled: Iterable[Sampled], made: Mapping[str, Any
     return work.commit(outputs, {"made": dict(made), "rows": rows_of, "first": first})
 
 
-def _sampled(heads: Sequence[tuple[Part, Location, Marker]], payload: Mapping[str, Any]) -> Iterator[Sampled]:
+def _sampled(heads: Sequence[tuple[Part, Location, Marker]], asked: TablesPayload) -> Iterator[Sampled]:
     for some in batched(heads, HEADS):
-        opened = list(in_threads(lambda head: _open(*head, payload["lattice"]), list(some)))
+        opened = list(in_threads(lambda head: _open(*head, asked.lattice), list(some)))
         blocks = [
             (head, head.order[start : start + BLOCK])
             for head in opened
@@ -187,53 +212,54 @@ def _sampled(heads: Sequence[tuple[Part, Location, Marker]], payload: Mapping[st
         batches = in_threads(lambda block: _rows(*block), blocks, ahead=AHEAD)
         for head in opened:
             count = -(-len(head.order) // BLOCK)
-            yield Sampled(_facts(head, payload), head.alignments, (next(batches) for _ in range(count)))
+            yield Sampled(_facts(head, asked), head.alignments, (next(batches) for _ in range(count)))
 
 
 def _open(part: Part, folder: Location, marker: Marker, lattice: int) -> _Head:
-    alignments = dataset([folder / "alignment.parquet"], ALIGNMENTS).to_table()
+    alignments = dataset([folder / TABLE], ALIGNMENTS).to_table()
     alignments = alignments.slice(part.start, part.stop - part.start)
     if marker.record["status"] == FAILED:
         return _Head(part, marker, None, None, [], alignments)
-    group: Any = open_group(folder / GROUP)
-    ids = group.attrs["image_ids"]
+    group = open_group(folder / ATLAS_GROUP.name)
+    ids = cast("AtlasAttributes", group.attrs.asdict())["image_ids"]
     order = sorted(range(len(ids)), key=lambda position: ids[position])[part.start : part.stop]
     return _Head(
         part,
         marker,
         group,
-        lattice_points(np.asarray(group["atlas/saliency"][:]), lattice),
+        lattice_points(np.asarray(array_in(group, ATLAS_SALIENCY.path)[:]), lattice),
         order,
         alignments,
     )
 
 
 def _rows(head: _Head, order: list[int]) -> pa.RecordBatch:
-    assert head.points is not None  # noqa: S101 - there are no rows without an atlas
-    ids, sizes = head.group.attrs["image_ids"], head.group.attrs["sizes"]
-    forward, confidence = head.group["maps/forward"], head.group["maps/forward_confidence"]
+    assert head.group is not None  # noqa: S101 - there are no rows without an atlas
+    assert head.points is not None  # noqa: S101
+    attributes = cast("AtlasAttributes", head.group.attrs.asdict())
+    ids, sizes = attributes["image_ids"], attributes["sizes"]
     return correspondences(
         head.marker.record["cluster_id"],
         [ids[position] for position in order],
         [sizes[position] for position in order],
-        _images(forward, order),
-        _images(confidence, order),
+        _images(array_in(head.group, FORWARD.path), order),
+        _images(array_in(head.group, FORWARD_CONFIDENCE.path), order),
         head.points,
     )
 
 
-def _images(array: Any, order: list[int]) -> Any:
+def _images(array: zarr.Array[Any], order: list[int]) -> npt.NDArray[Any]:
     # What is stored is read in the order in which it is stored, then put in the order of the ids.
     stored = np.sort(order)
     found = array[:] if len(stored) == array.shape[0] else array.oindex[stored]
     return np.asarray(found)[np.searchsorted(stored, order)]
 
 
-def _facts(head: _Head, payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def _facts(head: _Head, asked: TablesPayload) -> Mapping[str, Any] | None:
     if head.part.start:
         return None
     row = {name: head.marker.record[name] for name in CLUSTERS.names if name in head.marker.record}
-    row["backbone"] = payload["backbone"]
-    row["weights_fingerprint"] = payload["weights"]
+    row["backbone"] = asked.backbone
+    row["weights_fingerprint"] = asked.weights
     row["atlas_unit"] = f"{head.marker.scope}/{head.marker.unit}"
     return row

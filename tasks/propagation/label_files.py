@@ -15,6 +15,7 @@ import numpy as np
 
 from congeal.errors import CongealError
 from congeal.results.collection import Collection
+from congeal.results.schema.rows import ImageRow, MemberRow
 from congeal.transfer.annotations import Annotation
 from congeal.transfer.formats.labels import Entry, LabelFile, Size, agreeing, carriable, placed
 from infra.errors import UserError
@@ -25,7 +26,6 @@ IMAGES = "data"
 TPS = "landmarks.tps"
 SLEAP = "labels.slp"
 
-Row = dict[str, Any]
 # A second file: from the file of labels, what is carried, and names in the file to paths.
 Beside = Callable[[Any, Iterable[Annotation], Mapping[str, str]], bytes]
 
@@ -191,7 +191,7 @@ def _refuse(name: str, problems: Sequence[Mapping[str, str]]) -> None:
     raise UserError(f"The file {name} cannot be carried: {first['name']}{where}: {first['reason']}{more}.")
 
 
-def _unusable(rows: Mapping[str, Row], said: Mapping[str, Size | None]) -> dict[str, str]:
+def _unusable(rows: Mapping[str, ImageRow], said: Mapping[str, Size | None]) -> dict[str, str]:
     """Image to why nothing can be carried from what is marked on it."""
     reasons: dict[str, str] = {}
     for image, row in rows.items():
@@ -209,7 +209,7 @@ def _unusable(rows: Mapping[str, Row], said: Mapping[str, Size | None]) -> dict[
 
 
 def _misfits(
-    collection: Collection, usable: Sequence[Entry], rows: Mapping[str, Row]
+    collection: Collection, usable: Sequence[Entry], rows: Mapping[str, ImageRow]
 ) -> tuple[dict[str, str], set[str]]:
     """The marked images that do not fit their atlas, and the clusters in which one does."""
     marked: dict[str, set[str]] = {}
@@ -220,7 +220,8 @@ def _misfits(
     clusters: set[str] = set()
     for cluster, images in marked.items():
         reasons = collection.misfits(cluster)
-        beyond = {i: reasons[rows[i]["image_id"]] for i in images if rows[i]["image_id"] in reasons}
+        ids = {image: rows[image]["image_id"] for image in images}
+        beyond = {image: reasons[name] for image, name in ids.items() if name is not None and name in reasons}
         misfits |= beyond
         if len(beyond) < len(images):
             clusters.add(cluster)
@@ -234,7 +235,7 @@ def _targets(collection: Collection, marks: _Marks, order: Order) -> dict[str, S
         return {str(row["uri"]): _size(row) for row in collection.find_all(named)}
     marked = collection.find_all(sorted({one.image for one in marks.annotations}))
     own = {row["image_id"] for row in marked}
-    rows = {str(row["uri"]): row for row in marked}
+    rows: dict[str, ImageRow | MemberRow] = {str(row["uri"]): row for row in marked}
     for cluster in marks.clusters:
         misfits = collection.misfits(cluster).keys() - own
         rows |= {
@@ -243,8 +244,11 @@ def _targets(collection: Collection, marks: _Marks, order: Order) -> dict[str, S
     return {uri: _size(row) for uri, row in rows.items()}
 
 
-def _size(row: Row) -> Size:
-    return int(row["width"]), int(row["height"])
+def _size(row: ImageRow | MemberRow) -> Size:
+    width, height = row["width"], row["height"]
+    assert width is not None  # noqa: S101 - an image that could be read
+    assert height is not None  # noqa: S101
+    return width, height
 
 
 def _noted(annotations: Iterable[Annotation], noted: list[Annotation]) -> Iterator[Annotation]:

@@ -1,4 +1,8 @@
-"""The data dictionary: what the tables and columns mean, for whoever meets the files without congeal."""
+"""The data dictionary: what the tables, columns and arrays mean, for readers of the files without Congeal.
+
+`dictionary` and `dictionary_text` are what a destination holds; their bytes change with SCHEMA_VERSION only.
+The arrays, which say themselves what they are, are described by `arrays_text`, for the documentation.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from congeal.results.schema.atlas_arrays import ATLAS_GROUP
+from congeal.results.schema.feature_arrays import FEATURE_GROUP, POSITION_GROUP, TARGET_GROUP
 from congeal.results.schema.tables import COORDINATES, SCHEMA_VERSION, TABLES
 
+GROUPS = (ATLAS_GROUP, FEATURE_GROUP, POSITION_GROUP, TARGET_GROUP)
 # Which column of which table names a row of another: how the tables are joined.
 REFERENCES = (
     ("images", "cluster_id", "clusters", "cluster_id"),
@@ -48,6 +55,27 @@ def dictionary_text() -> str:
             for column in table["columns"]
         ]
     lines += ["", "## References", *(f"- {reference}" for reference in facts["references"])]
+    return "\n".join(lines) + "\n"
+
+
+def arrays_text() -> str:
+    """Every Zarr group, its arrays and its attributes, in Markdown: the page docs/arrays.md."""
+    lines = [
+        "# Arrays",
+        "The Zarr groups of a destination, from `congeal.results.schema`. The first dimension of an array of "
+        "images has the order of the attribute `image_ids`. Where units and axes are attributes of an array, "
+        "they say what is said here. [operations.md](operations.md) says where the groups are.",
+    ]
+    for group in GROUPS:
+        lines += ["", f"## `{group.name}`", group.about, ""]
+        lines += ["| array | type | dimensions | units | meaning |", "| --- | --- | --- | --- | --- |"]
+        lines += [
+            f"| `{array.path}` | {array.dtype} | {', '.join(array.dims)} | {array.units} | {array.about}"
+            f"{' (not in every group)' if array.optional else ''} |"
+            for array in group.arrays
+        ]
+        lines += ["", "| attribute | meaning |", "| --- | --- |"]
+        lines += [f"| `{name}` | {about} |" for name, about in group.attributes.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -6,13 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from sample_runs import units
 
+from congeal.results.schema.atlas_arrays import ATLAS_GROUP
 from infra.errors import DamagedError
 from infra.ledger.commits import Marker, find_marker, outputs_location
 from infra.storage.location import Location
 from infra.storage.zarr_groups import open_group
-from tasks.atlases.atlas_files import ABOUT, Stored, encode, facts, read
+from tasks.atlases.alignment_table import facts
+from tasks.atlases.atlas_files import encode, read
+from tasks.atlases.stored_atlas import Stored
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +71,7 @@ def test_parts_of_different_atlases_are_damage(
     fewer = replace(
         stored,
         members=stored.members[1:],
-        images={name: data[1:] for name, data in stored.images.items()},
+        images={array: data[1:] for array, data in stored.images.items()},
         figures={name: data[1:] for name, data in stored.figures.items()},
     )
     for path, data in encode(stored, "c", "weights", None).items():
@@ -89,9 +93,15 @@ def test_every_group_and_map_says_what_it_holds(found: tuple[Marker, Location, S
     for name in ("atlas", "atlas/exemplars"):
         assert "square [-1, 1]^2" in str(open_group(outputs / f"atlas.zarr/{name}").attrs["coordinates"])
     group: Any = open_group(outputs / "atlas.zarr")
-    for name, about in ABOUT.items():
-        array = group[name]
-        assert dict(array.attrs) == about
-        assert len(array.metadata.dimension_names) == array.ndim
-        assert about["axes"].split()[0].rstrip(",;") in array.metadata.dimension_names
+    for described in ATLAS_GROUP.arrays:
+        array = group[described.path]
+        assert array.dtype == described.dtype
+        assert array.metadata.dimension_names == described.dims
+        assert len(described.dims) == array.ndim
+        if described.axes is not None:
+            assert dict(array.attrs) == {"units": described.units, "axes": described.axes}
+            assert described.axes.split()[0].rstrip(",;") in described.dims
+    found_paths = {path for path, member in group.members(max_depth=None) if isinstance(member, zarr.Array)}
+    assert found_paths == {described.path for described in ATLAS_GROUP.arrays}
+    assert set(group.attrs) == set(ATLAS_GROUP.attributes)
     assert group["maps/forward"].attrs["units"] == "pixels of the original image"

@@ -11,13 +11,15 @@ from sample_runs import folder, photographs, run, tiny
 
 import congeal
 from congeal.geometry.frames import Frame
+from congeal.results.schema.atlas_arrays import BACKWARD
 from congeal.results.schema.parquet_files import dataset
 from congeal.results.schema.tables import ALIGNMENTS
 from infra.ledger.commits import Marker, find_marker, outputs_location
 from infra.storage.location import Location
 from infra.storage.zarr_groups import open_group
-from tasks.atlases.atlas_files import read, with_cycle_error
+from tasks.atlases.atlas_files import read
 from tasks.atlases.previews import columns_for
+from tasks.atlases.stored_atlas import with_cycle_error
 from tasks.catalog.image_reading import Unreadable
 
 
@@ -92,8 +94,8 @@ def test_a_disturbed_map_is_seen_in_what_is_stored(finished: Path) -> None:
     marker, outputs, _ = atlas(finished / "destination")
     stored = read(outputs, marker.record["margin"], marker.record["medoid_image_id"])
     before = stored.figures["cycle_error"]
-    images = {name: data.copy() for name, data in stored.images.items()}
-    images["maps/backward"][2] += np.float32([0.3, 0.0])
+    images = {array: data.copy() for array, data in stored.images.items()}
+    images[BACKWARD][2] += np.float32([0.3, 0.0])
     after = with_cycle_error(replace(stored, images=images)).figures["cycle_error"]
     assert after[2] == pytest.approx(before[2] + 0.3, abs=0.1)
     np.testing.assert_array_equal(np.delete(after, 2), np.delete(before, 2))

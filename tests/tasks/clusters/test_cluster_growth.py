@@ -17,10 +17,10 @@ from sample_runs import folder, photographs, picture, results, run
 import congeal
 from infra.ledger.commits import Marker, UnitAddress
 from infra.storage.location import Location
-from tasks.atlases import atlas_files
 from tasks.atlases import atlases_stage as atlases
-from tasks.atlases.atlas_files import Stored
+from tasks.atlases import stored_atlas
 from tasks.atlases.previews import Shown
+from tasks.atlases.stored_atlas import Stored
 from tasks.execution import stage_runner as stage
 from tasks.execution import stage_versions as versions
 from tasks.maintenance.prune import prune
@@ -281,7 +281,7 @@ def test_an_atlas_of_an_earlier_version_grows_and_its_cycle_errors_are_of_the_ma
         today = atlases.scope
         patch.setattr(atlases, "scope", lambda *given: today(*given[:2], version))
         patch.setattr(versions, "SAME_MAPS", ())
-        patch.setattr(atlas_files, "with_cycle_error", otherwise)
+        patch.setattr(stored_atlas, "with_cycle_error", otherwise)
         run(source, tmp_path / "out", grown(weights))
     before = congeal.open(tmp_path / "out")
     assert set(before.alignments["cycle_error"]) == {0.5}

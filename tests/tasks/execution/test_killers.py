@@ -72,7 +72,7 @@ class Deadly:
 
 
 def in_features(patch: pytest.MonkeyPatch) -> Deadly:
-    return Deadly(patch, tasks.features.features_stage, "make_shard", lambda unit: unit.payload["members"])
+    return Deadly(patch, tasks.features.features_stage, "make_shard", lambda unit: unit.payload.members)
 
 
 def in_catalog(patch: pytest.MonkeyPatch) -> Deadly:
@@ -87,8 +87,8 @@ def in_atlases(patch: pytest.MonkeyPatch, cluster: str | None = None) -> list[st
     made, tried = tasks.atlases.atlases_stage.make_atlas, []
 
     def deadly(unit: Unit, killers: Items = ()) -> Marker:
-        if cluster in (None, unit.payload["cluster_id"]):
-            tried.append(unit.payload["cluster_id"])
+        if cluster in (None, unit.payload.cluster_id):
+            tried.append(unit.payload.cluster_id)
             raise MemoryError
         return made(unit, killers)
 

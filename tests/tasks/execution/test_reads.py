@@ -97,7 +97,7 @@ def test_a_shard_keeps_the_squares_of_the_pictures(finished: Path, weights: Path
     }
     for record, group in shards(finished / "destination"):
         squares = group["preview"]
-        assert (squares.dtype, squares.shape[1:], record["preview"]) == (np.uint8, (32, 32, 3), 32)
+        assert (squares.dtype, squares.shape[1:], record["preview_size"]) == (np.uint8, (32, 32, 3), 32)
         assert squares.metadata.dimension_names == ("image", "preview_row", "preview_column", "rgb")
         for image_id, square in zip(record["image_ids"], squares[:], strict=True):
             expected = read_square(source, (image_id, names[image_id]), 32, tiny(weights))
@@ -148,7 +148,7 @@ def test_pictures_of_another_size_are_made_from_the_originals(
     reads.clear()
     run(source, tmp_path / "out", tiny(weights, "previews.size=24"))
     assert originals(reads) == {1}
-    assert all(record["preview"] == 32 for record, _ in shards(tmp_path / "out"))
+    assert all(record["preview_size"] == 32 for record, _ in shards(tmp_path / "out"))
     run(source, tmp_path / "anew", tiny(weights, "previews.size=24"))
     for unit in units(tmp_path / "anew", ["atlases"]):
         again = tmp_path / "out" / unit.relative_to(tmp_path / "anew")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from congeal.results.schema import tables
+from congeal.results.schema import parquet_files
 from congeal.results.schema.parquet_files import dataset, encode_table
 from congeal.results.schema.tables import ALIGNMENTS, CLUSTERS, CORRESPONDENCES, IMAGES
 from infra.errors import DamagedError, MissingError
@@ -88,7 +88,7 @@ def test_a_value_that_does_not_fit_is_refused() -> None:
 @given(st.lists(st.integers(0, 60), max_size=12))
 def test_how_rows_are_cut_does_not_show_in_the_bytes(cuts: list[int]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tables, "ROW_GROUP", 50)
+        patch.setattr(parquet_files, "ROW_GROUP", 50)
         whole = images(sum(cuts))
         pieces, start = [], 0
         for size in cuts:
