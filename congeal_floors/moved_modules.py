@@ -6,7 +6,6 @@ import importlib
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -199,20 +198,29 @@ NAMES = {
 }  # fmt: skip
 
 
-class _MovedFinder(MetaPathFinder):
-    """Finds modules by their old paths; what is imported is the module at its new place."""
+class _MovedFinder:
+    """Finds modules by their old paths; what is imported is the module at its new place.
+
+    Of no base class of importlib.abc, which takes as long to import as all the rest of `import congeal`.
+    """
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """A specification for an old path, None for any other."""
         new = _new_path(fullname)
-        return None if new is None else ModuleSpec(fullname, _MovedLoader(new))
+        if new is None:
+            return None
+        loader: Any = _MovedLoader(new)
+        return ModuleSpec(fullname, loader)
 
 
-class _MovedLoader(Loader):
+class _MovedLoader:
     def __init__(self, new: str) -> None:
         self._new = new
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """The module is made as any other."""
 
     def exec_module(self, module: ModuleType) -> None:
         """Put the module of the new path where the old one is looked for."""

@@ -74,7 +74,10 @@ def fingerprint(data: bytes) -> str:
 
 
 def fingerprint_tensors(state: Mapping[str, torch.Tensor]) -> str:
-    """Fingerprint of tensors by name, shape, dtype and content, for weights that came without a file."""
+    """Fingerprint of tensors by name, shape, dtype and content, for weights that came without a file.
+
+    state: tensors [...] of any shapes and dtypes, by name; their order does not matter.
+    """
     digest = hashlib.sha256()
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()
@@ -86,9 +89,10 @@ def fingerprint_tensors(state: Mapping[str, torch.Tensor]) -> str:
 def load_strict(model: torch.nn.Module, state: Mapping[str, torch.Tensor], name: str) -> None:
     """Fill every parameter and persistent buffer of `model`, in place and in the model's dtypes.
 
-    A position embedding of another (square) grid is resampled to the model's, the classifier's tensors are
-    left out if the model has none. Raises `BackboneError` naming the tensors that are missing, unexpected or
-    of another shape; `name` is the model's name in that sentence.
+    state: tensors by name, each of its model's shape. A position embedding [1, n, d] of another (square) grid
+    is resampled to the model's, the classifier's tensors are left out if the model has none. name: the
+    model's, in sentences. Raises `BackboneError` naming the tensors that are missing, unexpected or of
+    another shape.
     """
     own = model.state_dict()
     given = {key: tensor for key, tensor in state.items() if key in own or not _of_classifier(model, key)}

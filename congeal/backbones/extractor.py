@@ -242,13 +242,15 @@ def geometry(spec: BackboneSpec) -> Geometry:
     return Geometry(grid, grid * stride / size, taps, int(model.embed_dim), size, patch, stride, worked)
 
 
-def load_backbone(spec: BackboneSpec, weights: bytes | None, device: str = "auto") -> Backbone:
+def load_backbone(spec: BackboneSpec | str, weights: bytes | None = None, device: str = "auto") -> Backbone:
     """Load a backbone with the weights of a safetensors file (its bytes), or with timm's from its hub (None).
 
-    The embedded backbone brings its own weights: None is the package's file.
+    spec: a name alone stands for `BackboneSpec(name)`. The embedded backbone brings its own weights: None is
+    the package's file.
     Raises `BackboneError`: an unknown name, a spec that cannot be, weights that do not fit (naming the
     tensors), a hub that cannot be reached, a device that is not there.
     """
+    spec = BackboneSpec(spec) if isinstance(spec, str) else spec
     name = resolve_name(spec.name)
     shape = geometry(spec)
     where = resolve_device(device)

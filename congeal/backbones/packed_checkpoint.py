@@ -70,7 +70,7 @@ def pack(
 
 
 def is_matrix(name: str, tensor: Tensor) -> bool:
-    """Whether a tensor of a state dict is stored in whole numbers."""
+    """Whether a tensor [...] of a state dict is stored in whole numbers: [rows, ...] of at least 2 axes."""
     return tensor.ndim >= 2 and (name.endswith(".weight") or name == POSITIONS)
 
 
@@ -145,7 +145,11 @@ def checksum(data: bytes) -> str:
 
 
 def unpacked(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The float tensors of a packed file's stored ones. Raises `BackboneError` for numbers without scales."""
+    """The float tensors of a packed file's stored ones, by name.
+
+    tensors: whole numbers int8 [rows, ...] or packed bytes uint8 [m], each with scales float32 [rows]; the
+    rest as it is. Raises `BackboneError` for numbers without scales.
+    """
     state = {}
     for name, tensor in tensors.items():
         if name.endswith(SCALE) and name.removesuffix(SCALE) in tensors:

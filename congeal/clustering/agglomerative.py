@@ -87,7 +87,7 @@ def cluster(embeddings: Floats, *, smallest: int = 3, sample: int = 5_000, seed:
 
 
 def unit(rows: Floats) -> Doubles:
-    """The rows at unit length; ``CongealError`` if one is not finite."""
+    """The rows of [n, d] at unit length, float64; ``CongealError`` if one is not finite."""
     wide = np.asarray(rows, np.float64)
     if not np.isfinite(wide).all():
         raise CongealError("embeddings are finite numbers, and some of these are not")
@@ -127,6 +127,8 @@ def silhouette(points: Doubles, labels: npt.NDArray[np.integer]) -> float:
 
     For unit vectors the mean cosine with a group is the product with the group's mean, so that no n×n matrix
     is needed. A point alone in its group counts 0.
+
+    points: float64 [n, d], unit length. labels: int [n], from 0.
     """
     count = np.bincount(labels)
     if len(count) < 2:
@@ -166,7 +168,7 @@ def _split(
 
 
 def halves_of(points: Doubles, seed: int) -> tuple[npt.NDArray[np.int32], float]:
-    """The halves (0, 1) of a set in the metric of its own neighbourhoods, and their silhouette there."""
+    """The halves (0, 1), int32 [n], of a set [n, d] in its neighbourhoods' metric; their silhouette there."""
     from sklearn.cluster import KMeans
 
     here = points @ neighbour_metric(points)
@@ -262,7 +264,10 @@ def _result(embeddings: Floats, labels: Labels, smallest: int) -> Clustering:
 
 
 def around_centres(embeddings: Floats, labels: Labels, k: int) -> Clustering:
-    """Sets 0 to k−1 that are known, each with an image, and what follows: medoids, everybody's distance."""
+    """Sets 0 to k−1 that are known, each with an image, and what follows: medoids, everybody's distance.
+
+    embeddings: float [n, d]. labels: int32 [n], −1 for who belongs to none.
+    """
     distances = np.ones(len(labels), np.float32)
     if not k:
         return Clustering(labels, np.zeros(0, np.int32), distances)

@@ -140,7 +140,10 @@ class Training:
         return {name: value.cpu().contiguous().clone() for name, value in tensors.items()}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from a `state` of the same student and recipe; raises `CongealError` if it is of another."""
+        """Go on from a `state` (tensors [...] by name) of the same student and recipe.
+
+        Raises `CongealError` if it is of another.
+        """
         wanted = {f"{kind}/{name}" for kind in ("parameter", "average") for name in self._parameters}
         if "step" not in state or not wanted <= state.keys():
             raise CongealError("the training's state is of another student; delete it to start anew")

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from jaxtyping import Bool, Integer, Real
 
 from congeal.errors import CongealError
 from congeal.geometry.frames import Frame
+from congeal.geometry.shape_checks import check_fields, checked
 
 Doubles = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -40,9 +42,12 @@ class Annotated:
     """
 
     frame: Frame
-    points: Doubles
+    points: Real[Doubles, "k 2"]
     unit: float
     origin: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def visible(self) -> Flags:
@@ -63,10 +68,13 @@ class Renaming:
             as in the pairs of SPair-71k.
     """
 
-    mirrored: Flags
-    order: Integers
+    mirrored: Bool[Flags, " n"]
+    order: Integer[Integers, " k"]
     early: bool = False
     by_pair: bool = False
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -129,8 +137,9 @@ def joined(parts: Sequence[Outcomes]) -> Outcomes:
     return Outcomes(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
-def bounding_unit(points: Doubles) -> float:
-    """The longer side of the box around the visible points, the unit of PF-WILLOW."""
+@checked
+def bounding_unit(points: Real[Doubles, "k 2"]) -> float:
+    """The longer side of the box around the visible of points float64 [k, 2], the unit of PF-WILLOW."""
     seen = points[np.isfinite(points).all(1)]
     if len(seen) < 2:
         raise CongealError("a bounding box needs two visible keypoints at least")
@@ -225,7 +234,10 @@ def identity(images: Sequence[Annotated]) -> Transfer:
     return transfer
 
 
-def nearest_neighbour(images: Sequence[Annotated], features: Floats, extent: float = 1.0) -> Transfer:
+@checked
+def nearest_neighbour(
+    images: Sequence[Annotated], features: Real[Floats, "n g g c"], extent: float = 1.0
+) -> Transfer:
     """The baseline that matches each pair on its own: the most similar token of the target.
 
     Args:

@@ -11,21 +11,21 @@ from torch import Tensor
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
-    """a·b, complex64."""
+    """a·b of complex64 [...], which broadcast."""
     return torch.complex(a.real * b.real - a.imag * b.imag, a.real * b.imag + a.imag * b.real)
 
 
 def quotient(a: Tensor, by: Tensor) -> Tensor:
-    """a/by, complex64; ``by`` float32."""
+    """a/by of complex64 [...] by float32 [...], complex64."""
     return torch.complex(a.real / by, a.imag / by)
 
 
 def inverse(a: Tensor) -> Tensor:
-    """1/a, complex64."""
+    """1/a of complex64 [...]."""
     return quotient(a.conj(), a.real**2 + a.imag**2)
 
 
 def length(a: Tensor) -> Tensor:
-    """|a|, float32."""
+    """|a| of complex64 [...], float32."""
     found: Tensor = (a.real**2 + a.imag**2).sqrt()
     return found

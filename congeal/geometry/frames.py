@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -32,8 +32,8 @@ Coordinates = TypeVar("Coordinates", Array, "torch.Tensor")
 class Frame:
     """The square frame of one image of `width` x `height` pixels (after EXIF orientation).
 
-    The methods take numpy arrays or torch tensors of shape [..., 2], x before y, and give back the same kind
-    and shape in the same floating dtype (integers become float64).
+    The methods take numpy arrays or torch tensors of shape [..., 2], x before y. Those that convert give back
+    the same kind and shape in the same floating dtype (integers become float64).
     """
 
     width: int
@@ -70,7 +70,13 @@ class Frame:
         shift = _pair(self.pad[0] + 0.5, self.pad[1] + 0.5, uv)
         return (uv + 1) / self.pixel_size - shift
 
-    def inside(self, xy: Coordinates) -> Coordinates:
+    @overload
+    def inside(self, xy: torch.Tensor) -> torch.Tensor: ...
+
+    @overload
+    def inside(self, xy: npt.ArrayLike) -> npt.NDArray[np.bool_]: ...
+
+    def inside(self, xy: Any) -> Any:
         """Boolean mask [...] of the pixel positions [..., 2] that lie on the image, its outer edge included.
 
         Positions that are not numbers are outside.

@@ -35,7 +35,7 @@ def densified(outline: Doubles, step: float) -> Doubles:
 
 
 def simplified(outline: Doubles, tolerance: float) -> Doubles:
-    """Fewer points, the outline nowhere more than ``tolerance`` from them (Douglas and Peucker 1973).
+    """Fewer points, the outline [m, 2] nowhere more than ``tolerance`` from them (Douglas, Peucker 1973).
 
     An outline that would lose its inside, or cross itself, stays as it is.
     """

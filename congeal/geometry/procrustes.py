@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from jaxtyping import Real
 
 from congeal.errors import CongealError
+from congeal.geometry.shape_checks import checked
 
 Doubles = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -66,7 +68,8 @@ class ShapeSpace:
         return moved
 
 
-def procrustes(landmarks: npt.ArrayLike, *, mirror: bool = False) -> Shapes:
+@checked
+def procrustes(landmarks: Real[npt.ArrayLike, "shapes landmarks 2"], *, mirror: bool = False) -> Shapes:
     """Align shapes to their common mean by place, turn and size.
 
     Args:
@@ -78,8 +81,6 @@ def procrustes(landmarks: npt.ArrayLike, *, mirror: bool = False) -> Shapes:
             not a number, or landmarks that all lie on one point.
     """
     points = np.asarray(landmarks, np.float64)
-    if points.ndim != 3 or points.shape[2] != 2:
-        raise CongealError(f"landmarks have the shape [shapes, landmarks, 2], not {list(points.shape)}")
     if len(points) < 2 or points.shape[1] < 3:
         raise CongealError(
             f"{len(points)} shapes of {points.shape[1]} landmarks cannot be compared: 2 of 3 are the least"

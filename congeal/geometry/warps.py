@@ -10,11 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+from jaxtyping import Bool, Complex, Float, Integer
 from torch import Tensor
 
 from congeal.geometry.complex_math import inverse
 from congeal.geometry.frames import cell_centres
 from congeal.geometry.segments import sums
+from congeal.geometry.shape_checks import Numbers, check_fields, checked
 
 CLOSED = 1e-5  # atlas units: a gap that needs no further closing
 SHORTEST = 1e-3  # share of a Newton step below which a point is stuck
@@ -31,10 +33,13 @@ class Warps:
         mirrored: bool [n], whether the oriented frame is the mirrored frame.
     """
 
-    a: Tensor
-    b: Tensor
-    displacement: Tensor
-    mirrored: Tensor
+    a: Complex[Tensor, " n"]
+    b: Complex[Tensor, " n"]
+    displacement: Float[Tensor, "n r r 2"]
+    mirrored: Bool[Tensor, " n"]
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def resolution(self) -> int:
@@ -46,8 +51,11 @@ class Warps:
         return Warps(self.a[index], self.b[index], self.displacement[index], self.mirrored[index])
 
 
-def rigid(a: Tensor, b: Tensor, mirrored: Tensor, resolution: int) -> Warps:
-    """Warps without any flow."""
+@checked
+def rigid(
+    a: Complex[Tensor, " n"], b: Complex[Tensor, " n"], mirrored: Bool[Tensor, " n"], resolution: int
+) -> Warps:
+    """Warps without any flow. a, b: complex64 [n], the similarity; mirrored: bool [n]."""
     zero = torch.zeros((len(a), resolution, resolution, 2), device=a.device)
     return Warps(a, b, zero, mirrored)
 
@@ -57,7 +65,13 @@ def grid(resolution: int, extent: float, device: torch.device) -> Tensor:
     return torch.as_tensor(cell_centres(resolution, extent), device=device)
 
 
-def sample(field: Tensor, at: Tensor, extent: float = 1.0, padding: str = "border") -> Tensor:
+@checked
+def sample(
+    field: Float[Tensor, "n r r c"],
+    at: Float[Tensor, "n ... 2"],
+    extent: float = 1.0,
+    padding: str = "border",
+) -> Tensor:
     """Bilinear values of ``field`` [n, r, r, c] at ``at`` [n, ..., 2]; result [n, ..., c]."""
     shape = at.shape[1:-1]
     points = (at / extent).reshape(at.shape[0], 1, -1, 2)
@@ -79,25 +93,31 @@ def _shift(b: Tensor, ndim: int) -> Tensor:
     return torch.view_as_real(b).view(-1, *(1,) * (ndim - 2), 2)
 
 
-def flip(points: Tensor, mirrored: Tensor) -> Tensor:
-    """Oriented to plain frame coordinates, or back: x changes sign where the image is mirrored."""
+@checked
+def flip(points: Float[Tensor, "n ... 2"], mirrored: Bool[Tensor, " n"]) -> Tensor:
+    """Oriented to plain frame coordinates [n, ..., 2], or back: x changes sign where an image is mirrored."""
     sign = torch.where(mirrored, -1.0, 1.0).view(-1, *(1,) * (points.ndim - 2))
     return torch.stack([points[..., 0] * sign, points[..., 1]], -1)
 
 
-def to_oriented(warps: Warps, points: Tensor) -> Tensor:
+@checked
+def to_oriented(warps: Warps, points: Float[Tensor, "n ... 2"]) -> Tensor:
     """Atlas [n, ..., 2] to oriented frame [n, ..., 2]."""
     moved = points + sample(warps.displacement, points)
     return _rotate(warps.a, moved) + _shift(warps.b, points.ndim)
 
 
-def to_atlas(warps: Warps, oriented: Tensor) -> Tensor:
+@checked
+def to_atlas(warps: Warps, oriented: Float[Tensor, "n ... 2"]) -> Tensor:
     """Oriented frame [n, ..., 2] to atlas [n, ..., 2]."""
     moved = _rotate(inverse(warps.a), oriented - _shift(warps.b, oriented.ndim))
     return inverted(warps.displacement, moved)
 
 
-def inverted(displacement: Tensor, at: Tensor, rounds: int = 12) -> Tensor:
+@checked
+def inverted(
+    displacement: Float[Tensor, "n r r 2"], at: Float[Tensor, "n ... 2"], rounds: int = 12
+) -> Tensor:
     """The points u [n, ..., 2] of the atlas with u + d(u) = ``at`` [n, ..., 2], by Newton's method.
 
     A step that leads farther away is not taken, and the next is a quarter as long: so it converges however
@@ -144,7 +164,8 @@ def _newton(slopes: Tensor, off: Tensor) -> Tensor:
     return torch.where(sound, solved / determinant.clamp_min(UPRIGHT)[..., None], off / 2)
 
 
-def recentred(warps: Warps, weight: Tensor, owner: Tensor, sets: int) -> Warps:
+@checked
+def recentred(warps: Warps, weight: Numbers[Tensor, " n"], owner: Integer[Tensor, " n"], sets: int) -> Warps:
     """The same correspondences by way of atlases of which each has the mean shape of its images.
 
     What the flows of all images have in common says nothing of where points are, only of how the atlas is
@@ -163,7 +184,8 @@ def recentred(warps: Warps, weight: Tensor, owner: Tensor, sets: int) -> Warps:
     return with_flow(warps, before + sample(warps.displacement, before) - cells)
 
 
-def jacobian_determinants(places: Tensor) -> Tensor:
+@checked
+def jacobian_determinants(places: Float[Tensor, "n r r 2"]) -> Tensor:
     """Determinant of a map at its cells, float32 [n, r, r]; ≤ 0 is a fold. places: [n, r, r, 2], any unit.
 
     A single cell has no neighbours to change order with: 1.
@@ -176,8 +198,14 @@ def jacobian_determinants(places: Tensor) -> Tensor:
     return dx[..., 0] * dy[..., 1] - dx[..., 1] * dy[..., 0]
 
 
+@checked
 def smooth_fit(
-    displacement: Tensor, weight: Tensor, *, width: float, trust: float, affine_ridge: float = 0.3
+    displacement: Float[Tensor, "n r r 2"],
+    weight: Float[Tensor, "n r r"],
+    *,
+    width: float,
+    trust: float,
+    affine_ridge: float = 0.3,
 ) -> Tensor:
     """A smooth field through weighted displacements: an affine fit around every cell (moving least squares).
 
@@ -224,7 +252,8 @@ def smooth_fit(
     return fitted
 
 
-def blur(field: Tensor, width: float) -> Tensor:
+@checked
+def blur(field: Float[Tensor, "n c r r"], width: float) -> Tensor:
     """Separable Gaussian sums (not averages) of [n, c, r, r], zero outside; ``width`` in units of [-1, 1]."""
     r = field.shape[2]
     sigma = width * r / 2
@@ -234,5 +263,5 @@ def blur(field: Tensor, width: float) -> Tensor:
 
 
 def with_flow(warps: Warps, displacement: Tensor) -> Warps:
-    """The same similarities with another flow."""
+    """The same similarities with another flow, float32 [n, r, r, 2]."""
     return replace(warps, displacement=displacement)

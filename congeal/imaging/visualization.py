@@ -11,6 +11,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
+from jaxtyping import Real, UInt8
+
+from congeal.geometry.shape_checks import Numbers, checked
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating]
@@ -49,7 +52,8 @@ def _in_place(image: Pixels, forward: Floats, size: int) -> tuple[torch.Tensor, 
     return seen[0].permute(1, 2, 0), reaches
 
 
-def warped(image: Pixels, forward: Floats, size: int | None = None) -> Pixels:
+@checked
+def warped(image: UInt8[Pixels, "s s 3"], forward: Real[Floats, "r r 2"], size: int | None = None) -> Pixels:
     """One image moved to the atlas' place, on white where it does not reach.
 
     Args:
@@ -66,7 +70,13 @@ def _pixels(colours: torch.Tensor) -> Pixels:
     return colours.round().clamp(0, 255).byte().numpy()
 
 
-def average_image(images: Pixels, forward: Floats, weights: Floats, size: int | None = None) -> Pixels:
+@checked
+def average_image(
+    images: UInt8[Pixels, "n s s 3"],
+    forward: Real[Floats, "n r r 2"],
+    weights: Numbers[Floats, "n ..."],
+    size: int | None = None,
+) -> Pixels:
     """The average of a set in the atlas' place, of those who reach there; white where nobody does.
 
     Args:
@@ -87,7 +97,10 @@ def average_image(images: Pixels, forward: Floats, weights: Floats, size: int | 
     return _pixels(total / mass)
 
 
-def feature_colours(features: Floats, saliency: Floats | None = None, size: int = 192) -> Pixels:
+@checked
+def feature_colours(
+    features: Real[Floats, "r r c"], saliency: Real[Floats, "r r"] | None = None, size: int = 192
+) -> Pixels:
     """Features [r, r, c] as colours: the three leading principal components, dimmed where not salient."""
     flat = torch.as_tensor(np.asarray(features, np.float32)).flatten(0, 1)
     flat = torch.nn.functional.normalize(torch.nan_to_num(flat), dim=-1)
@@ -110,7 +123,8 @@ def feature_colours(features: Floats, saliency: Floats | None = None, size: int 
 def contact_sheet(pictures: Sequence[Pixels], columns: int, captions: Sequence[str] | None = None) -> Pixels:
     """Pictures of one size in rows on white, each with a caption under it if captions are given.
 
-    A caption that is too long for its picture is shortened in the middle: names differ at their ends.
+    pictures: uint8 [h, w, 3] each; the sheet is one, too. A caption that is too long for its picture is
+    shortened in the middle: names differ at their ends.
     """
     # torchvision's make_grid gives the same bytes, but for two things: a single picture gets no border, and
     # captions drawn on their pictures lose what reaches out to the left, as a first j does.

@@ -56,7 +56,10 @@ def spread(
     kind: Kind | None,
     fade: bool,
 ) -> Iterator[CarriedImage]:
-    """Each target in turn; nothing is computed before it is asked for. See `Collection.propagate`."""
+    """Each target in turn; nothing is computed before it is asked for. See `Collection.propagate`.
+
+    edits: layers uint8 [h, w, 4], masks bool [h, w] or labels int [h, w], of the size of the sources.
+    """
     from congeal.transfer.layers import Painting
 
     if bool(sources) == (atlas is not None):

@@ -113,7 +113,7 @@ def landmarks(
 ) -> pa.Table:
     """image, image_id, point, x, y, confidence, visible, origin: a row a point and image, by image.
 
-    See `Collection.landmarks`.
+    points: [k, 2] or, of several sources, [s, k, 2]. See `Collection.landmarks`.
     """
     from congeal.transfer.annotation_propagation import AtlasPoints, carry_points, points_to_atlas
 

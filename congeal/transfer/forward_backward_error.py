@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from jaxtyping import Real
 
 from congeal.geometry.frames import cell_centres
+from congeal.geometry.shape_checks import checked
 from congeal.transfer.points import interpolate
 
 Floats = npt.NDArray[np.floating]
 
 
+@checked
 def forward_backward_error(
-    forward: Floats, backward: Floats, saliency: Floats, salient: float
+    forward: Real[Floats, "n r r 2"],
+    backward: Real[Floats, "n m m 2"],
+    saliency: Real[Floats, "r r"],
+    salient: float,
 ) -> npt.NDArray[np.float32]:
     """How far the maps of n images are from being each other's inverse, float32 [n], atlas units.
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from jaxtyping import Real
+
+from congeal.geometry.shape_checks import checked
 
 Doubles = npt.NDArray[np.float64]
 
@@ -12,7 +15,10 @@ ROUNDS = 5
 LEAST = 1e-6  # weight of an answer without any confidence, so that nothing but such answers still has a mean
 
 
-def combine_points(xy: Doubles, confidence: Doubles, sides: Doubles) -> tuple[Doubles, Doubles]:
+@checked
+def combine_points(
+    xy: Real[Doubles, "s n k 2"], confidence: Real[Doubles, "s n k"], sides: Real[Doubles, " n"]
+) -> tuple[Doubles, Doubles]:
     """What s sources say about n x k points, as one place and one confidence each.
 
     Args:

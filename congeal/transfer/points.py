@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from jaxtyping import Real
 
 from congeal.errors import CongealError
 from congeal.geometry.frames import Frame, reach
+from congeal.geometry.shape_checks import check_fields, checked
 
 Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.floating]
@@ -30,10 +32,13 @@ class Maps:
     """
 
     frame: Frame
-    forward: Floats
-    forward_confidence: Floats
-    backward: Floats
-    backward_confidence: Floats
+    forward: Real[Floats, "r r 2"]
+    forward_confidence: Real[Floats, "r r"]
+    backward: Real[Floats, "m m 2"]
+    backward_confidence: Real[Floats, "m m"]
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,11 @@ class ForwardMaps:
     """
 
     frames: Sequence[Frame]
-    forward: Floats
-    confidence: Floats
+    forward: Real[Floats, "n r r 2"]
+    confidence: Real[Floats, "n r r"]
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @classmethod
     def of(cls, maps: Maps) -> ForwardMaps:
@@ -119,7 +127,8 @@ def from_atlas_to_many(places: Floats, maps: ForwardMaps) -> tuple[Doubles, Doub
     return xy, np.where((np.abs(at) > reach(side)).any(1), 0.0, confidence)
 
 
-def transfer(points: Floats, source: Maps, target: Maps) -> Transferred:
+@checked
+def transfer(points: Real[Floats, "k 2"], source: Maps, target: Maps) -> Transferred:
     """Where points of one image are in another.
 
     Args:
@@ -131,13 +140,14 @@ def transfer(points: Floats, source: Maps, target: Maps) -> Transferred:
         the two steps, and a point counts as visible if it lies on the target with confidence enough.
 
     Raises:
-        CongealError: if a point lies outside the source image, or is not a number.
+        CongealError: for points of another shape, or if one lies outside the source image or is not a number.
     """
     found = transfer_to_many(points, source, ForwardMaps.of(target))
     return Transferred(found.xy[0], found.confidence[0], found.visible[0])
 
 
-def transfer_to_many(points: Floats, source: Maps, targets: ForwardMaps) -> Transferred:
+@checked
+def transfer_to_many(points: Real[Floats, "k 2"], source: Maps, targets: ForwardMaps) -> Transferred:
     """`transfer` of points [k, 2] to n images at once: xy [n, k, 2], confidence and visible [n, k]."""
     points = checked_points(points, source.frame)
     places, there = to_atlas(points, source)
@@ -159,7 +169,7 @@ def checked_points(points: Floats, frame: Frame, where: str = "the source image"
     given: Doubles = np.asarray(points, np.float64)
     if given.ndim != 2 or given.shape[1] != 2:
         raise CongealError(f"points have the shape [k, 2], not {list(given.shape)}")
-    inside = np.asarray(frame.inside(given), bool)
+    inside = frame.inside(given)
     if not inside.all():
         first = int(np.flatnonzero(~inside)[0])
         x, y = given[first]
