@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -49,9 +48,6 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float16]
 
-SOLVERS = {
-    "synchronize": "congeal.alignment.solver"
-}  # by atlases.solver: modules with the functions align and fit
 SLAB = 64  # images whose features are in memory at once while they are fitted; seen at any angle, fewer
 SLAB_AT_ANY_ANGLE = 8
 VIEWS = [array for array in FEATURE_GROUP.arrays if array is not EMBEDDING]
@@ -165,14 +161,16 @@ def align_set(
         known = read_position(position)
         dense = read_features(destination, builders)
     with watch.phase("solver"):
-        first: Alignment = _solver(settings).align(
+        from congeal.alignment.solver import align
+
+        first = align(
             dense.features,
             dense.saliency,
             mirrored_features=dense.mirrored,
             mirrored_saliency=dense.mirrored_saliency,
             turned=dense.turned,
             position=known.directions,
-            blank=known.blank,
+            blank=known.blank.tolist(),
             parts=dense.taps or None,
             extent=dense.extent,
             resolution=settings.atlases.resolution,
@@ -195,6 +193,8 @@ def fit_set(
     watch: Stopwatch,
 ) -> Iterator[tuple[Sequence[Member], Alignment]]:
     """Images fitted to an atlas, a slab at a time."""
+    from congeal.alignment.solver import fit
+
     size = SLAB_AT_ANY_ANGLE if features.at_any_angle(settings) else SLAB
     for slab in batched(members, size):
         with watch.phase("read"):
@@ -202,7 +202,7 @@ def fit_set(
         with watch.phase("solver"):
             yield (
                 slab,
-                _solver(settings).fit(
+                fit(
                     atlas,
                     dense.features,
                     dense.saliency,
@@ -216,10 +216,6 @@ def fit_set(
                     device=device,
                 ),
             )
-
-
-def _solver(settings: Settings) -> Any:
-    return importlib.import_module(SOLVERS[settings.atlases.solver])
 
 
 def on_image(members: Sequence[Member], dense: Dense) -> npt.NDArray[np.float32]:
