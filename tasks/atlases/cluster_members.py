@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import zlib
 from collections import defaultdict
@@ -46,9 +45,6 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float16]
 
-SOLVERS = {
-    "synchronize": "congeal.alignment.solver"
-}  # by atlases.solver: modules with the functions align and fit
 SLAB = 64  # images whose features are in memory at once while they are fitted; seen at any angle, fewer
 SLAB_AT_ANY_ANGLE = 8
 VIEWS = [array for turned in (False, True) for side in (False, True) for array in dense_arrays(turned, side)]
@@ -170,14 +166,16 @@ def align_set(
         known = read_position(position)
         dense = read_features(destination, builders)
     with watch.phase("solver"):
-        first: Alignment = _solver(settings).align(
+        from congeal.alignment.solver import align
+
+        first = align(
             dense.features,
             dense.saliency,
             mirrored_features=dense.mirrored,
             mirrored_saliency=dense.mirrored_saliency,
             turned=dense.turned,
             position=known.directions,
-            blank=known.blank,
+            blank=known.blank.tolist(),
             parts=dense.taps or None,
             extent=dense.extent,
             resolution=settings.atlases.resolution,
@@ -200,6 +198,8 @@ def fit_set(
     watch: Stopwatch,
 ) -> Iterator[tuple[Sequence[Member], Alignment]]:
     """Images fitted to an atlas, a slab at a time."""
+    from congeal.alignment.solver import fit
+
     size = SLAB_AT_ANY_ANGLE if features.at_any_angle(settings) else SLAB
     for slab in batched(members, size):
         with watch.phase("read"):
@@ -207,7 +207,7 @@ def fit_set(
         with watch.phase("solver"):
             yield (
                 slab,
-                _solver(settings).fit(
+                fit(
                     atlas,
                     dense.features,
                     dense.saliency,
@@ -221,10 +221,6 @@ def fit_set(
                     device=device,
                 ),
             )
-
-
-def _solver(settings: Settings) -> Any:
-    return importlib.import_module(SOLVERS[settings.atlases.solver])
 
 
 def on_image(members: Sequence[Member], dense: Dense) -> npt.NDArray[np.float32]:
