@@ -1,4 +1,4 @@
-"""Requests to a store, many at a time, in order and within a bound of memory."""
+"""Work that waits for a store or decodes: many items at a time, in order, within a bound of memory."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ P = TypeVar("P")
 R = TypeVar("R")
 
 
-def in_threads(function: Callable[[P], R], items: Iterable[P], ahead: int = 8 * _THREADS) -> Iterator[R]:
+def in_threads(
+    function: Callable[[P], R], items: Iterable[P], ahead: int = 8 * _THREADS, threads: int = _THREADS
+) -> Iterator[R]:
     """``function`` of each item in order, computed in threads ahead of whoever takes the results.
 
-    For requests to a store. ahead: items that are under way or waiting to be taken; so many results are in
-    memory at once, and so far ``items`` are drawn. What was begun for a taker who stops is given up.
+    ahead: items that are under way or waiting to be taken; so many results are in memory at once, and so far
+    ``items`` are drawn. What was begun for a taker who stops is given up.
     """
     waiting: deque[Future[R]] = deque()
-    pool = ThreadPoolExecutor(min(_THREADS, ahead))
+    pool = ThreadPoolExecutor(min(threads, ahead))
     try:
         for item in items:
             waiting.append(pool.submit(function, item))
@@ -30,3 +32,9 @@ def in_threads(function: Callable[[P], R], items: Iterable[P], ahead: int = 8 * 
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def run_in_threads(function: Callable[[P], object], items: Iterable[P], threads: int = _THREADS) -> None:
+    """Call ``function`` with each item, in threads, and drop what comes back; the first fault is raised."""
+    for _ in in_threads(function, items, threads=threads):
+        pass

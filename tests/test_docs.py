@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from documented import PAGES, ROOT
 
+import congeal
+
 PICTURES = ROOT / "docs" / "pictures" / "method"
 MOST_BYTES = 100_000
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -74,6 +76,15 @@ def test_the_functions_that_a_page_names_are_there(page: Path) -> None:
         assert hasattr(importlib.import_module(module), name), f"{module}:{name}"
 
 
+def test_every_public_name_has_its_place_in_the_reference() -> None:
+    page = (ROOT / "docs" / "api" / "index.md").read_text()
+    assert [name for name in congeal.__all__ if name[0] != "_" and f"::: congeal.{name}\n" not in page] == []
+
+
+def test_the_script_of_the_pictures_finds_what_it_draws_with(scripts: None) -> None:
+    assert len(importlib.import_module("method_figures").FIGURES) >= 10
+
+
 @pytest.mark.parametrize("page", ["architecture.md", "contribute.md", "method.md", "release.md"])
 def test_the_files_that_a_page_names_are_there(page: str) -> None:
     named = re.findall(r"`([\w.]+(?:/[\w.]+)+/?)[` ]", prose(ROOT / "docs" / page))
@@ -108,7 +119,7 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The modules of scripts/ can be imported."""
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     yield
-    for name in ("architecture_drawings", "settings_tables"):
+    for name in ("architecture_drawings", "method_figures", "method_steps", "settings_tables"):
         sys.modules.pop(name, None)
 
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import scipy.linalg
 import torch
 from torch.nn.functional import normalize
+
+from congeal.geometry.eigenvectors import leading_eigenvectors
 
 if TYPE_CHECKING:
     from congeal.backbones.extractor import Backbone
@@ -58,9 +59,10 @@ def position_directions(backbone: Backbone, directions: int = DIRECTIONS) -> npt
         unit = torch.cat([normalize(part, dim=-1) for part in torch.split(features, sizes, -1)], -1)
         common += unit.sum(0) / len(probes)
     offset = (common - common.mean((0, 1))).flatten(0, 1).cpu()
-    found = [_leading(part, directions).numpy() for part in torch.split(offset, sizes, -1)]
-    signed: npt.NDArray[np.float32] = scipy.linalg.block_diag(*found)
-    return signed
+    parts = [part.double() for part in torch.split(offset, sizes, -1)]
+    found = [leading_eigenvectors(part.T @ part, directions)[1].T.float() for part in parts]
+    together: npt.NDArray[np.float32] = torch.block_diag(*found).numpy()  # type: ignore[no-untyped-call]
+    return together
 
 
 def blank_contrast(backbone: Backbone, directions: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -81,12 +83,3 @@ def blank_contrast(backbone: Backbone, directions: npt.NDArray[np.float32]) -> n
         offset = offset - (offset @ own.T) @ own
         found.append(float((offset**2).sum(-1).mean(1).max()))
     return np.array(found, np.float32)
-
-
-def _leading(offset: torch.Tensor, directions: int) -> torch.Tensor:
-    """The leading directions float32 [directions, c] of offsets [k, c], largest entries positive."""
-    _, vectors = torch.linalg.eigh(offset.T.double() @ offset.double())
-    leading = vectors.flip(1)[:, :directions].T
-    largest = leading.gather(1, leading.abs().argmax(1, keepdim=True))
-    signed: torch.Tensor = (leading * largest.sign()).float()
-    return signed

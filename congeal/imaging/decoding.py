@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,6 +123,27 @@ def square(image: Pixels, size: int) -> Pixels:
     return np.pad(np.asarray(picture), ((top, size - bottom), (left, size - right), (0, 0)), mode="edge")
 
 
+def squares(
+    data: bytes,
+    sizes: Sequence[int],
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    min_side: int = DEFAULT_MIN_SIDE,
+    value_range: Range | None = None,
+) -> Iterator[Pixels]:
+    """A file's square frame at several sizes, one after the other, each uint8 [size, size, 3].
+
+    Each is `square(decode(data, target=size), size)` to the bit; the file is decoded once for all sizes that
+    need it at the same scale. Raises `ImageError` as `decode` does.
+    """
+    name, image = open_image(data, max_pixels, min_side)
+    at_scale: dict[int, Pixels] = {}
+    for size in sizes:
+        scale = _reduction(image, size) if name == "JPEG" else 1
+        if scale not in at_scale:
+            at_scale[scale] = decode(data, max_pixels, min_side, target=size, value_range=value_range)
+        yield square(at_scale[scale], size)
+
+
 def _span(pad: float, length: int, side: int, size: int) -> tuple[int, int, float, float]:
     """The cells [first, last) wholly on the image along one axis, and the stretch of the image they show."""
     unit = side / size
@@ -141,11 +163,19 @@ def _depth(name: str, data: bytes, image: ImageFile.ImageFile) -> int:
 
 
 def _draft(image: ImageFile.ImageFile, target: int) -> None:
+    scale = _reduction(image, target)
+    if scale > 1:
+        width, height = image.size
+        image.draft(None, (width // scale, height // scale))
+
+
+def _reduction(image: ImageFile.ImageFile, target: int) -> int:
+    """By what a JPEG's sides are divided while it is decoded, so that the longer one has `target` pixels."""
     width, height = image.size
     for scale in (8, 4, 2):
         if width % scale == 0 and height % scale == 0 and max(width, height) // scale >= target:
-            image.draft(None, (width // scale, height // scale))
-            return
+            return scale
+    return 1
 
 
 def _rgb(image: ImageFile.ImageFile) -> Image.Image:

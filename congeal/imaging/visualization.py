@@ -15,6 +15,8 @@ from jaxtyping import Real, UInt8
 
 from congeal.geometry.shape_checks import Numbers, checked
 
+from congeal.geometry.eigenvectors import leading_eigenvectors
+
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating]
 
@@ -107,9 +109,7 @@ def feature_colours(
     weight = torch.ones(len(flat)) if saliency is None else torch.as_tensor(saliency).float().flatten() + 1e-3
     weight = weight / weight.sum()
     centred = flat - weight @ flat
-    _, vectors = torch.linalg.eigh((centred * weight[:, None]).T @ centred)
-    axes = vectors.flip(1)[:, :3]
-    axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
+    _, axes = leading_eigenvectors((centred * weight[:, None]).T @ centred, 3)
     score = centred @ axes
     spread = (weight[:, None] * score**2).sum(0).sqrt().clamp_min(1e-9)
     colours = torch.sigmoid(1.5 * score / spread)

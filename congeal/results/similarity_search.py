@@ -90,11 +90,28 @@ def _best(published: Published, queries: Floats, wanted: int) -> tuple[Any, Any,
         scanned += len(names)
         scores = queries @ embeddings.T
         scores[~np.isfinite(scores)] = -np.inf
-        values = np.concatenate([values, scores], 1)
-        ids = np.concatenate([ids, np.broadcast_to(names, scores.shape)], 1)
-        order = np.argsort(-values, axis=1, kind="stable")[:, :wanted]
+        here = _top(scores, wanted)
+        values = np.concatenate([values, np.take_along_axis(scores, here, 1)], 1)
+        ids = np.concatenate([ids, names[here]], 1)
+        order = _top(values, wanted)
         values, ids = np.take_along_axis(values, order, 1), np.take_along_axis(ids, order, 1)
     return ids, values, scanned
+
+
+def _top(values: Floats, count: int) -> npt.NDArray[np.intp]:
+    """Places [q, m] of the m ≤ count largest of each row [q, n], largest first, equal ones in their order."""
+    n = values.shape[1]
+    if count >= n:
+        return np.argsort(-values, axis=1, kind="stable")
+    least = np.partition(values, n - count, axis=1)[:, n - count, None]
+    # torch.topk and argpartition choose freely among equals; here the first ones stay.
+    above = values > least
+    equal = values == least
+    lacking = count - above.sum(1, keepdims=True)
+    chosen = above | (equal & (np.cumsum(equal, axis=1) <= lacking))
+    places = np.nonzero(chosen)[1].reshape(len(values), count)
+    order = np.argsort(-np.take_along_axis(values, places, 1), axis=1, kind="stable")
+    return np.take_along_axis(places, order, 1)
 
 
 def _units(published: Published) -> Iterator[tuple[Any, Floats]]:

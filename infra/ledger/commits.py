@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -18,11 +17,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from infra.errors import DamagedError, MissingError, UserError
 from infra.ledger.provenance import Provenance
 from infra.storage.location import Location
-from infra.threads import in_threads
+from infra.threads import in_threads, run_in_threads
 
 LAYOUT = 1
 MARKER = "_commit.json"
-_THREADS = 16
+_WRITERS = 16
 P = TypeVar("P")
 R = TypeVar("R")
 
@@ -115,15 +114,13 @@ def commit_unit(
         stage_version=address.stage_version,
         scope=address.scope,
         unit=address.unit,
-        content=_content(files),
+        content=content_of(files),
         outputs=files,
         record=dict(record),
         **vars(provenance),
     )
     folder = address.folder / marker.content
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for _ in pool.map(lambda path: (folder / path).write_bytes(outputs[path]), files):
-            pass
+    run_in_threads(lambda path: (folder / path).write_bytes(outputs[path]), files, threads=_WRITERS)
     text = _encoded(marker)
     place = address.folder / MARKER
     if place.put_if_absent(text):
@@ -193,9 +190,14 @@ def check_unit(destination: Location, marker: Marker, deep: bool = False) -> lis
         return None
 
     faults = [found for found in in_threads(fault, sorted(marker.outputs)) if found]
-    if marker.content != _content(marker.outputs):
+    if marker.content != content_of(marker.outputs):
         faults.append(f"{folder} is not named by the digest of its outputs.")
     return faults
+
+
+def content_of(files: Mapping[str, OutputFile]) -> str:
+    """The digest of outputs by path: the name of the folder that holds them."""
+    return digest(sorted((path, file.sha256) for path, file in files.items()), length=16)
 
 
 def newer(place: Location, layout: int) -> UserError:
@@ -205,10 +207,6 @@ def newer(place: Location, layout: int) -> UserError:
 
 def _unit_folder(destination: Location, stage: str, scope: str, unit: str) -> Location:
     return destination / f"stages/{stage}/{scope}/{unit}"
-
-
-def _content(files: Mapping[str, OutputFile]) -> str:
-    return digest(sorted((path, file.sha256) for path, file in files.items()), length=16)
 
 
 def _encoded(record: Frozen) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import duckdb
 
@@ -17,11 +17,10 @@ from infra.storage.location import Location
 from tasks.atlases.alignment_table import facts, failed
 from tasks.atlases.atlas_extension import anchor_of, extended, still_holds
 from tasks.atlases.atlas_files import encode, encode_rows, read
-from tasks.atlases.cluster_members import Member, align_set, read_members
-from tasks.atlases.previews import draw, square_of
+from tasks.atlases.cluster_members import Member, align_set, packed, unpacked
+from tasks.atlases.previews import Shown, draw, kept_squares, square_of
 from tasks.atlases.stored_atlas import Stored, as_stored
 from tasks.catalog.catalog_stage import CATALOG, Catalog
-from tasks.catalog.image_reading import Named
 from tasks.clusters.cluster_roles import MEMBER, NEWCOMER
 from tasks.clusters.clusters_stage import MEMBERS, SETS, Clusters
 from tasks.clusters.previous_versions import find_atlases
@@ -39,7 +38,7 @@ from tasks.execution.stage_runner import (
     worth_retrying,
 )
 from tasks.features import features_stage as features
-from tasks.features.features_stage import Features
+from tasks.features.features_stage import Features, Shard
 
 if TYPE_CHECKING:
     import torch
@@ -63,35 +62,24 @@ class AtlasPayload:
     """One cluster.
 
     Attributes:
-        members: the table of all clusters' members.
+        members: its images in order of rank, packed.
         position: outputs of the unit that knows the backbone alone.
         weights: fingerprint of the backbone's weights.
-        identity: digest of the images and where their features are.
+        identity: digest of the images and their features.
         base: the marker of the atlas that is extended; None: there is none.
-        shown: the images of the pictures, id and uri.
+        shown: the images of the pictures, position among the members and uri (None: not in the source).
     """
 
     source: Location
     destination: Location
     settings: Settings
-    members: Location
+    members: bytes
     position: Location
     weights: str
     cluster_id: str
     identity: str
     base: Marker | None
-    shown: tuple[Named, ...]
-
-
-class _Ranked(NamedTuple):
-    """An image of a cluster. unit, row: where its features lie; uri: None if the catalog has it no more."""
-
-    image_id: str
-    unit: str
-    row: int
-    role: str
-    rank: int
-    uri: str | None
+    shown: tuple[tuple[int, str | None], ...]
 
 
 def scope(settings: Settings, features_scope: str, version: int = VERSION) -> str:
@@ -115,7 +103,7 @@ def scope(settings: Settings, features_scope: str, version: int = VERSION) -> st
 def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atlases:
     """An atlas for every cluster: the one that is there already, that one grown, or a new one."""
     here = scope(run.settings, made.scope)
-    contents = {entry.unit: entry.content for entry in made.shards}
+    shards = {f"{made.scope}/{shard.unit}": shard for shard in made.shards}
     place = address(
         run.destination, features.STAGE, features.VERSION, made.position.scope, made.position.unit
     )
@@ -128,10 +116,10 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
         load(connection, "sets", [clusters.sets], SETS)
         same = (scope(run.settings, made.scope, version) for version in versions.SAME_MAPS)
         known = _known(run, clusters, (here, *same), connection)
-        for cluster_id, images in _by_cluster(connection):
+        for cluster_id, images in _by_cluster(connection, shards):
             parts = [
-                [one.image_id, one.unit, contents[one.unit.partition("/")[2]], one.row, one.role]
-                for one in images
+                [one.image_id, unit, shards[unit].identity, one.features_row, one.role]
+                for one, unit in ((image.member, image.member.features_unit) for image in images)
             ]
             identity = digest(here, made.position.content, parts)
             name, base = _grown(identity, known.get(cluster_id))
@@ -140,7 +128,7 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
                 source=run.source,
                 destination=run.destination,
                 settings=run.settings,
-                members=clusters.members,
+                members=packed([image.member for image in images]),
                 position=position,
                 weights=made.weights.fingerprint,
                 cluster_id=cluster_id,
@@ -157,16 +145,23 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
     return Atlases(run_units(plan, make_atlas, run, division=DIVISION), here, by_cluster)
 
 
-def _by_cluster(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, list[_Ranked]]]:
+def _by_cluster(
+    connection: duckdb.DuckDBPyConnection, shards: Mapping[str, Shard]
+) -> Iterator[tuple[str, list[Shown]]]:
     """Each cluster's images in order of rank; all clusters in one reading, however many there are."""
     found = rows(
         connection,
-        """SELECT cluster_id, image_id, features_unit, features_row, role, rank, uri
+        """SELECT cluster_id, uri, image_id, role, features_unit, features_row, width, height
         FROM members LEFT JOIN images USING (image_id)
         WHERE cluster_id IS NOT NULL ORDER BY cluster_id, rank""",
     )
     for cluster_id, group in groupby(found, key=itemgetter(0)):
-        yield cluster_id, [_Ranked(*values) for _, *values in group]
+        yield cluster_id, [_placed(shards, uri, Member(*values)) for _, uri, *values in group]
+
+
+def _placed(shards: Mapping[str, Shard], uri: str | None, member: Member) -> Shown:
+    shard = shards[member.features_unit]
+    return Shown(member._replace(content=shard.content, preview=shard.facts.preview), uri)
 
 
 def _known(
@@ -202,13 +197,17 @@ def _grown(identity: str, base: Marker | None) -> tuple[str, Marker | None]:
     return digest(identity, base.unit, base.content), base
 
 
-def _shown(images: Sequence[_Ranked], most: int) -> tuple[Named, ...]:
-    """The images of the pictures: half of them newcomers, if there are so many, then by rank."""
-    late = [one for one in images if one.role == NEWCOMER]
-    early = [one for one in images if one.role != NEWCOMER]
+def _shown(images: Sequence[Shown], most: int) -> tuple[tuple[int, str | None], ...]:
+    """Position and uri of the images of the pictures: half of them newcomers, if there are so many."""
+    late = [at for at, image in enumerate(images) if image.member.role == NEWCOMER]
+    early = [at for at, image in enumerate(images) if image.member.role != NEWCOMER]
     first = most // 2
     chosen = [*late[:first], *early, *late[first:]][:most]
-    return tuple((one.image_id, one.uri) for one in sorted(chosen, key=lambda one: one.rank))
+    return tuple((at, images[at].uri) for at in sorted(chosen))
+
+
+def _images_shown(asked: AtlasPayload, members: Sequence[Member]) -> list[Shown]:
+    return [Shown(members[at], uri) for at, uri in asked.shown]
 
 
 def make_atlas(unit: Unit[AtlasPayload], killers: Items = ()) -> Marker:
@@ -224,13 +223,13 @@ def make_atlas(unit: Unit[AtlasPayload], killers: Items = ()) -> Marker:
     settings = unit.payload.settings
     torch.set_num_threads(unit.threads)
     device = resolve_device(settings.features.device)
-    members = read_members(unit.payload.members, unit.payload.cluster_id)
+    members = unpacked(unit.payload.members)
     stored = _solved(unit.payload, members, device, work.watch)
-    shown = unit.payload.shown
-    killed = [shown[item][0] for item in killers]
+    shown = _images_shown(unit.payload, members)
+    killed = [shown[item].member.image_id for item in killers]
     with work.watch.phase("previews"):
-        rest = [image for image in shown if image[0] not in killed]
-        pictures = draw(unit.payload.source, rest, stored, settings)
+        rest = [image for image in shown if image.member.image_id not in killed]
+        pictures = draw(unit.payload.source, unit.payload.destination, rest, stored, settings)
     with work.watch.phase("encode"):
         outputs = encode(stored, unit.payload.cluster_id, unit.payload.weights, pictures.average)
     record = {
@@ -246,8 +245,13 @@ def make_atlas(unit: Unit[AtlasPayload], killers: Items = ()) -> Marker:
 
 def look_again(unit: Unit[AtlasPayload], items: Items) -> None:
     """Read some of the images of the pictures, by position, and keep nothing: do they kill?"""
-    for item in items:
-        square_of(unit.payload.source, unit.payload.shown[item], unit.payload.settings)
+    asked = unit.payload
+    every = _images_shown(asked, unpacked(asked.members))
+    shown = [every[item] for item in items]
+    kept = kept_squares(asked.destination, shown, asked.settings)
+    for at, image in enumerate(shown):
+        if at not in kept:
+            square_of(asked.source, image, asked.settings)
 
 
 def make_atlas_without(unit: Unit[AtlasPayload], _: Sequence[Items], killers: Items) -> Marker:
@@ -259,7 +263,7 @@ def give_up(unit: Unit[AtlasPayload]) -> Marker:
     """Commit that there is no atlas: the images' rows, and why."""
     work = Work(unit)
     cluster_id = unit.payload.cluster_id
-    members = read_members(unit.payload.members, cluster_id)
+    members = unpacked(unit.payload.members)
     rows_, record = failed(members, cluster_id, KILLED_CLUSTER)
     record |= {"identity": unit.payload.identity, "device": None, "not_shown": {}, "killed": [cluster_id]}
     return work.commit(encode_rows(rows_), record)

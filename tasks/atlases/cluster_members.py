@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
+import json
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,12 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.dataset as pads
 
 from congeal.results.schema.atlas_arrays import MAPS, POSES
 from congeal.results.schema.feature_arrays import (
-    EMBEDDING,
-    FEATURE_GROUP,
     FEATURES,
     FEATURES_MIRRORED,
     FEATURES_TURNED,
@@ -25,18 +23,16 @@ from congeal.results.schema.feature_arrays import (
     SALIENCY_TURNED,
     SALIENCY_TURNED_MIRRORED,
     FeatureAttributes,
+    dense_arrays,
 )
-from congeal.results.schema.parquet_files import dataset
 from congeal.results.schema.zarr_arrays import ZarrArray
 from congeal.settings import Settings
 from infra.errors import DamagedError
-from infra.ledger.commits import outputs_location
 from infra.ledger.provenance import Stopwatch
 from infra.storage.location import Location
-from infra.storage.zarr_groups import find_array, open_group, read_rows
+from infra.storage.zarr_groups import find_array, read_rows
 from infra.threads import in_threads
 from tasks.clusters.cluster_roles import MEMBER
-from tasks.clusters.clusters_stage import MEMBERS
 from tasks.execution.stage_runner import address, batched
 from tasks.features import features_stage as features
 from tasks.features.position_bias_unit import read_position
@@ -49,12 +45,9 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float16]
 
-SOLVERS = {
-    "synchronize": "congeal.alignment.solver"
-}  # by atlases.solver: modules with the functions align and fit
 SLAB = 64  # images whose features are in memory at once while they are fitted; seen at any angle, fewer
 SLAB_AT_ANY_ANGLE = 8
-VIEWS = [array for array in FEATURE_GROUP.arrays if array is not EMBEDDING]
+VIEWS = [array for turned in (False, True) for side in (False, True) for array in dense_arrays(turned, side)]
 # What an alignment holds of every image: the arrays that are stored, and these columns.
 COLUMNS = ("residual", "cycle_error", "fold_fraction", "coverage", "outlier")
 PER_IMAGE = (*(array.name for array in (*POSES, *MAPS)), *COLUMNS)
@@ -69,6 +62,8 @@ class Member(NamedTuple):
     features_row: int
     width: int
     height: int
+    content: str | None = None  # the folder of the unit's outputs; None: its marker tells
+    preview: int | None = None  # the side of the square that lies beside the features; None: there is none
 
 
 @dataclass(frozen=True)
@@ -88,12 +83,14 @@ class Dense:
     taps: dict[str, int]
 
 
-def read_members(table: Location, cluster_id: str) -> list[Member]:
-    """The members of a cluster in order of rank: those that build the atlas come first."""
-    columns = ["rank", *Member._fields]
-    wanted = pads.field("cluster_id") == cluster_id
-    read = dataset([table], MEMBERS).to_table(columns=columns, filter=wanted).sort_by("rank")
-    return [Member(**{name: row[name] for name in Member._fields}) for row in read.to_pylist()]
+def packed(members: Sequence[Member]) -> bytes:
+    """Members as they travel to a worker: the driver has those of all clusters in memory at once."""
+    return zlib.compress(json.dumps(members).encode(), level=1)
+
+
+def unpacked(data: bytes) -> list[Member]:
+    """The members that were packed, in their order."""
+    return [Member(*values) for values in json.loads(zlib.decompress(data))]
 
 
 def read_features(destination: Location, members: Sequence[Member]) -> Dense:
@@ -104,12 +101,8 @@ def read_features(destination: Location, members: Sequence[Member]) -> Dense:
 
     def read(item: tuple[str, list[int]]) -> tuple[list[int], dict[ZarrArray, Array], FeatureAttributes]:
         name, positions = item
-        scope, unit = name.split("/")
-        place = address(destination, features.STAGE, features.VERSION, scope, unit)
-        marker = place.marker()
-        if marker is None:
-            raise DamagedError(f"The features {place.folder.url} are gone: run again to make them anew.")
-        group = open_group(outputs_location(destination, marker) / FEATURE_GROUP.name)
+        content = members[positions[0]].content or _content(destination, name)
+        group = features.open_shard(destination, name, content)
         rows = [members[position].features_row for position in positions]
         stored = {array: find_array(group, array.path) for array in VIEWS}
         parts = {array: read_rows(data, rows) for array, data in stored.items() if data is not None}
@@ -146,6 +139,14 @@ def read_features(destination: Location, members: Sequence[Member]) -> Dense:
     )
 
 
+def _content(destination: Location, name: str) -> str:
+    place = address(destination, features.STAGE, features.VERSION, *name.split("/"))
+    marker = place.marker()
+    if marker is None:
+        raise DamagedError(f"The features {place.folder.url} are gone: run again to make them anew.")
+    return marker.content
+
+
 def align_set(
     destination: Location,
     members: Sequence[Member],
@@ -165,14 +166,16 @@ def align_set(
         known = read_position(position)
         dense = read_features(destination, builders)
     with watch.phase("solver"):
-        first: Alignment = _solver(settings).align(
+        from congeal.alignment.solver import align
+
+        first = align(
             dense.features,
             dense.saliency,
             mirrored_features=dense.mirrored,
             mirrored_saliency=dense.mirrored_saliency,
             turned=dense.turned,
             position=known.directions,
-            blank=known.blank,
+            blank=known.blank.tolist(),
             parts=dense.taps or None,
             extent=dense.extent,
             resolution=settings.atlases.resolution,
@@ -195,6 +198,8 @@ def fit_set(
     watch: Stopwatch,
 ) -> Iterator[tuple[Sequence[Member], Alignment]]:
     """Images fitted to an atlas, a slab at a time."""
+    from congeal.alignment.solver import fit
+
     size = SLAB_AT_ANY_ANGLE if features.at_any_angle(settings) else SLAB
     for slab in batched(members, size):
         with watch.phase("read"):
@@ -202,7 +207,7 @@ def fit_set(
         with watch.phase("solver"):
             yield (
                 slab,
-                _solver(settings).fit(
+                fit(
                     atlas,
                     dense.features,
                     dense.saliency,
@@ -216,10 +221,6 @@ def fit_set(
                     device=device,
                 ),
             )
-
-
-def _solver(settings: Settings) -> Any:
-    return importlib.import_module(SOLVERS[settings.atlases.solver])
 
 
 def on_image(members: Sequence[Member], dense: Dense) -> npt.NDArray[np.float32]:

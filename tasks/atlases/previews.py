@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from congeal.results.schema.atlas_arrays import FORWARD
+from congeal.results.schema.feature_arrays import PREVIEW
 from congeal.settings import Settings
 from infra.storage.location import Location
+from infra.storage.zarr_groups import array_in, read_rows
+from infra.threads import in_threads
+from tasks.atlases.cluster_members import Member
 from tasks.atlases.stored_atlas import Stored
-from tasks.catalog.image_reading import Named, Unreadable, read_square
+from tasks.catalog.image_reading import Unreadable, read_square
+from tasks.features.features_stage import open_shard
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -28,13 +34,17 @@ class Pictures:
     not_shown: dict[str, str]
 
 
+class Shown(NamedTuple):
+    """An image of the pictures. uri: None if the catalog has it no more."""
+
+    member: Member
+    uri: str | None
+
+
 def draw(
-    source: Location,
-    shown: Sequence[tuple[str, str | None]],
-    stored: Stored,
-    settings: Settings,
+    source: Location, destination: Location, shown: Sequence[Shown], stored: Stored, settings: Settings
 ) -> Pictures:
-    """The previews of one cluster, from at most `previews.members` of its images, read again at a small size.
+    """The previews of one cluster, from at most `previews.members` of its images.
 
     An image that cannot be read any more is left out of the pictures, and the atlas is there all the same.
     """
@@ -46,8 +56,9 @@ def draw(
     rows: list[int] = []
     names: list[str] = []
     not_shown: dict[str, str] = {}
-    for image_id, uri in shown:
-        image = square_of(source, (image_id, uri), settings)
+    kept = kept_squares(destination, shown, settings)
+    for at, ((image_id, *_), uri) in enumerate(shown):
+        image = kept[at] if at in kept else square_of(source, shown[at], settings)
         if isinstance(image, Unreadable):
             not_shown[image_id] = image.reason
         else:
@@ -80,9 +91,33 @@ def draw(
     return Pictures(files, average, not_shown)
 
 
-def square_of(source: Location, image: Named, settings: Settings) -> Pixels | Unreadable:
-    """An image as the previews show it, or why they cannot."""
-    return read_square(source, image, settings.previews.size, settings)
+def kept_squares(destination: Location, shown: Sequence[Shown], settings: Settings) -> dict[int, Pixels]:
+    """By position, the squares that were kept when the images were read for their features.
+
+    There is none of an image that the source has no more, of one whose features were made before squares
+    were kept, or where the pictures had another size then.
+    """
+    by_shard: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for at, (member, uri) in enumerate(shown):
+        if uri is not None and member.content is not None and member.preview == settings.previews.size:
+            by_shard[member.features_unit, member.content].append(at)
+
+    def read(item: tuple[tuple[str, str], list[int]]) -> Iterator[tuple[int, Pixels]]:
+        (name, content), positions = item
+        group = open_shard(destination, name, content)
+        squares = read_rows(
+            array_in(group, PREVIEW.path), [shown[at].member.features_row for at in positions]
+        )
+        return zip(positions, squares, strict=True)
+
+    found = in_threads(read, sorted(by_shard.items()))
+    # Zeros are what stands where no square could be made.
+    return {at: square for part in found for at, square in part if square.any()}
+
+
+def square_of(source: Location, image: Shown, settings: Settings) -> Pixels | Unreadable:
+    """An image as the previews show it, from the original, or why they cannot."""
+    return read_square(source, (image.member.image_id, image.uri), settings.previews.size, settings)
 
 
 def columns_for(count: int) -> int:

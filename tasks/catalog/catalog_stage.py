@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,7 +21,7 @@ from congeal.settings import CatalogSettings, Settings
 from infra.errors import StorageError, UserError
 from infra.ledger.commits import Marker, UnitAddress, digest, outputs_location
 from infra.storage.location import Location
-from infra.threads import in_threads
+from infra.threads import in_threads, run_in_threads
 from tasks.catalog.deep_image_table import DEPTHS, DEPTHS_FILE, ToRemake, depths_table
 from tasks.catalog.image_reading import readers_of
 from tasks.catalog.source_listing import Entry, Survey, listing_table
@@ -172,8 +171,7 @@ def _make_slices(run: Run, survey: Survey) -> StageResult:
             _listing(unit).write_bytes(_plain_parquet(listing_table(entries)))
     made = run_units(plan, make_slice, run, division=DIVISION)
     # If another run made a slice before its listing was written here, nobody has read it and cleared it away.
-    for _ in in_threads(lambda unit: _listing(unit).delete(), list(missing.values())):
-        pass
+    run_in_threads(lambda unit: _listing(unit).delete(), missing.values())
     return made
 
 
@@ -237,8 +235,10 @@ def _findings(work: Work[SlicePayload], entries: Sequence[Entry]) -> list[Findin
     source, settings = work.unit.payload.source, work.unit.payload.catalog
     with work.watch.phase("start"):
         import congeal.imaging.decoding  # noqa: F401 - the first unit of a process pays for the import
-    with work.watch.phase("decode"), ThreadPoolExecutor(readers_of(source)) as pool:
-        return list(pool.map(lambda entry: examine(source, entry, settings), entries))
+    with work.watch.phase("decode"):
+        return list(
+            in_threads(lambda entry: examine(source, entry, settings), entries, threads=readers_of(source))
+        )
 
 
 def _rows(findings: Sequence[Finding], schema: pa.Schema = CATALOG) -> pa.Table:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +13,7 @@ from congeal.errors import ImageError, ReaderMissingError
 from congeal.settings import Settings
 from infra.errors import UserError
 from infra.storage.location import Location
+from infra.threads import in_threads
 
 LOCAL_READERS = 2
 REMOTE_READERS = 16
@@ -30,46 +29,66 @@ class Unreadable(NamedTuple):
     unread: bool
 
 
+class Squares(NamedTuple):
+    """An image as uint8 [size, size, 3], for the backbone and, where it was asked for, for the pictures."""
+
+    pixels: Pixels
+    preview: Pixels | None
+
+
 def decoded(
-    source: Location, members: Sequence[Named], size: int, settings: Settings, failed: dict[str, Unreadable]
-) -> Iterator[tuple[int, Pixels]]:
-    """Position and square pixels of every readable member, in order, read ahead by a bounded number."""
+    source: Location,
+    members: Sequence[Named],
+    size: int,
+    preview: int | None,
+    settings: Settings,
+    failed: dict[str, Unreadable],
+) -> Iterator[tuple[int, Squares]]:
+    """Position and squares of every readable member, in order, read ahead by a bounded number."""
     readers = readers_of(source)
-    ahead = 2 * settings.features.batch_size + readers
-    waiting: deque[tuple[int, Future[Pixels | Unreadable]]] = deque()
-    with ThreadPoolExecutor(readers) as pool:
-        for position, member in enumerate(members):
-            waiting.append((position, pool.submit(read_square, source, member, size, settings)))
-            if len(waiting) > ahead:
-                yield from _taken(waiting.popleft(), members, failed)
-        while waiting:
-            yield from _taken(waiting.popleft(), members, failed)
-
-
-def _taken(
-    entry: tuple[int, Future[Pixels | Unreadable]], members: Sequence[Named], failed: dict[str, Unreadable]
-) -> Iterator[tuple[int, Pixels]]:
-    position, future = entry
-    image = future.result()
-    if isinstance(image, Unreadable):
-        failed[members[position][0]] = image
-    else:
-        yield position, image
+    ahead = 2 * settings.features.batch_size + readers + 1
+    images = in_threads(
+        lambda member: read_squares(source, member, size, preview, settings),
+        members,
+        ahead=ahead,
+        threads=readers,
+    )
+    for position, image in enumerate(images):
+        if isinstance(image, Unreadable):
+            failed[members[position][0]] = image
+        else:
+            yield position, image
 
 
 def read_square(source: Location, member: Named, size: int, settings: Settings) -> Pixels | Unreadable:
     """One image as uint8 [size, size, 3], or why there is none; never raises for the image's sake."""
-    from congeal.imaging.decoding import decode, square
+    found = read_squares(source, member, size, None, settings)
+    return found if isinstance(found, Unreadable) else found.pixels
+
+
+def read_squares(
+    source: Location, member: Named, size: int, preview: int | None, settings: Settings
+) -> Squares | Unreadable:
+    """One image at both sizes, from one reading of its bytes; preview None: at the first alone.
+
+    An image that can be squared at the first size alone has no preview.
+    """
+    from congeal.imaging.decoding import squares
 
     data = read_same(source, member)
     if isinstance(data, Unreadable):
         return data
     limits = settings.catalog
+    sizes = [size] if preview is None else [size, preview]
+    made = squares(data, sizes, limits.max_pixels, limits.min_side, limits.range)
     try:
-        pixels = decode(data, limits.max_pixels, limits.min_side, target=size, value_range=limits.range)
-        return square(pixels, size)
+        pixels = next(made)
     except ImageError as error:
         return Unreadable(error.reason, unread=isinstance(error, ReaderMissingError))
+    try:
+        return Squares(pixels, next(made, None))
+    except ImageError:
+        return Squares(pixels, None)
 
 
 def read_same(source: Location, member: Named) -> bytes | Unreadable:

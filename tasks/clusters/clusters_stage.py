@@ -6,19 +6,22 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
-from congeal.results.schema.feature_arrays import EMBEDDING, FEATURE_GROUP
+from congeal.results.schema.feature_arrays import EMBEDDING
 from congeal.results.schema.parquet_files import encode_table
 from congeal.settings import Settings
 from infra.errors import UserError
 from infra.ledger.commits import Marker, digest
 from infra.storage.location import Location
-from infra.storage.zarr_groups import array_in, open_group
+from infra.storage.zarr_groups import array_in
+from infra.threads import in_threads
 from tasks.catalog.catalog_stage import CATALOG, Catalog
 from tasks.clusters.cluster_growth import Regrade, grow
 from tasks.clusters.cluster_roles import Floats, Rows, names_of, sort
@@ -26,6 +29,7 @@ from tasks.clusters.drift import to_regrade
 from tasks.clusters.previous_versions import Base, base_atlases, find_base
 from tasks.execution import stage_versions as versions
 from tasks.execution.duckdb_workspace import insert, load, scalar, workspace
+from tasks.execution.duckdb_workspace import rows as stream_rows
 from tasks.execution.stage_runner import (
     Run,
     StageResult,
@@ -34,14 +38,14 @@ from tasks.execution.stage_runner import (
     address,
     committed_marker,
     plan_units,
-    read_markers,
     run_units,
 )
 from tasks.features import features_stage as features
-from tasks.features.features_stage import Features
+from tasks.features.features_stage import Features, Shard
 
 STAGE = versions.CLUSTERS
 VERSION = versions.VERSIONS[STAGE]
+SHARDS_AHEAD = 32  # whose embeddings are read ahead
 IN_MEMORY_BYTES = 268_435_456  # embeddings beyond this lie in a temporary file
 
 MEMBERS = pa.schema(
@@ -76,7 +80,7 @@ class ClustersPayload:
 
     Attributes:
         catalog: the table of images.
-        destination, scope, shards: where the features are, and the names of their units.
+        destination, scope, shards: where the features are.
         inputs: digest of all of it.
         base: the members of the earlier version that is extended; None: there is none.
         regrade: which of its clusters are ordered anew.
@@ -86,7 +90,7 @@ class ClustersPayload:
     catalog: Location
     destination: Location
     scope: str
-    shards: tuple[str, ...]
+    shards: tuple[Shard, ...]
     inputs: str
     base: Location | None
     regrade: Regrade
@@ -127,7 +131,7 @@ def scope(run_settings: Settings, features_scope: str) -> str:
 def stage(run: Run, catalog: Catalog, made: Features) -> Clusters:
     """Split the images that have features, or extend the clusters of the last version that was split so."""
     here = scope(run.settings, made.scope)
-    inputs = digest(here, catalog.identity, [[entry.unit, entry.content] for entry in made.shards])
+    inputs = digest(here, catalog.identity, [[entry.unit, entry.identity] for entry in made.shards])
     base = find_base(run, here) if run.settings.clusters.growth == "extend" else None
     regrade = Regrade() if base is None else to_regrade(run.settings, base_atlases(run, base))
     name = inputs
@@ -142,7 +146,7 @@ def stage(run: Run, catalog: Catalog, made: Features) -> Clusters:
             catalog=catalog.images,
             destination=run.destination,
             scope=made.scope,
-            shards=tuple(entry.unit for entry in made.shards),
+            shards=made.shards,
             inputs=inputs,
             base=None if base is None else base.members,
             regrade=regrade,
@@ -219,15 +223,12 @@ def _gather(connection: duckdb.DuckDBPyConnection, unit: Unit[ClustersPayload]) 
     """Table `usable`: every image with features, numbered by image id, and where its features lie."""
     load(connection, "catalog", [unit.payload.catalog], CATALOG, "image_id, width, height, status")
     connection.execute("CREATE TABLE covered (image_id VARCHAR, unit VARCHAR, features_row INTEGER)")
-    for marker in _shard_markers(unit):
-        failed = marker.record["failed"]
-        kept = [
-            (i, image_id) for i, image_id in enumerate(marker.record["image_ids"]) if image_id not in failed
-        ]
+    for shard in unit.payload.shards:
+        kept = list(shard.facts.rows)
         table = {
             "image_id": pa.array([image_id for _, image_id in kept], pa.string()),
-            "unit": pa.array([marker.unit] * len(kept), pa.string()),
-            "features_row": pa.array([i for i, _ in kept], pa.int32()),
+            "unit": pa.array([shard.unit] * len(kept), pa.string()),
+            "features_row": pa.array([row for row, _ in kept], pa.int32()),
         }
         insert(connection, "covered", pa.table(table))
     # Two runs at once may have given an image to two units; the smaller name counts.
@@ -242,39 +243,40 @@ def _gather(connection: duckdb.DuckDBPyConnection, unit: Unit[ClustersPayload]) 
     return int(scalar(connection, "SELECT count(*) FROM usable"))
 
 
-def _shard_markers(unit: Unit[ClustersPayload]) -> Iterator[Marker]:
-    places = [
-        address(unit.payload.destination, features.STAGE, features.VERSION, unit.payload.scope, name)
-        for name in unit.payload.shards
-    ]
-    for place, marker in zip(places, read_markers(places), strict=True):
-        if marker is None:
-            raise UserError(f"The features in {place.folder.url} vanished while they were used: run again.")
-        yield marker
-
-
 @contextmanager
 def _embeddings(
     connection: duckdb.DuckDBPyConnection, unit: Unit[ClustersPayload], work: Work[ClustersPayload], n: int
 ) -> Iterator[tuple[Floats, pa.ChunkedArray]]:
     """float32 [n, d] in order of image id, in a temporary file if large, and the ids."""
+    asked = unit.payload
+    contents = {shard.unit: shard.content for shard in asked.shards}
+
+    def read(wanted: tuple[str, list[int], list[int]]) -> tuple[list[int], Floats]:
+        name, positions, places = wanted
+        group = features.open_shard(asked.destination, f"{asked.scope}/{name}", contents[name])
+        return positions, np.asarray(array_in(group, EMBEDDING.path)[:], np.float32)[places]
+
     with tempfile.TemporaryDirectory(prefix="congeal-") as folder:
         embeddings: Floats | None = None
-        for marker in _shard_markers(unit):
-            inside = f"FROM usable WHERE unit = '{marker.unit}' ORDER BY features_row"
-            wanted = connection.execute(f"SELECT position, features_row {inside}").fetchnumpy()
-            if not len(wanted["position"]):
-                continue
-            with work.watch.phase("read"):
-                place = unit.payload.destination / "stages" / features.STAGE / marker.scope / marker.unit
-                group = open_group(place / marker.content / FEATURE_GROUP.name)
-                part = np.asarray(array_in(group, EMBEDDING.path)[:], np.float32)
-            if embeddings is None:
-                embeddings = _room(Path(folder), n, part.shape[1])
-            embeddings[wanted["position"]] = part[wanted["features_row"]]
+        parts = in_threads(read, _by_shard(connection), ahead=SHARDS_AHEAD)
+        with work.watch.phase("read"):
+            for positions, part in parts:
+                if embeddings is None:
+                    embeddings = _room(Path(folder), n, part.shape[1])
+                embeddings[positions] = part
         assert embeddings is not None  # noqa: S101 - n > 0: some shard holds an image
         ids = connection.sql("SELECT image_id FROM usable ORDER BY position").to_arrow_table()["image_id"]
         yield embeddings, ids
+
+
+def _by_shard(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, list[int], list[int]]]:
+    """Each shard that holds usable images, their positions and their rows; all shards in one reading."""
+    found = stream_rows(
+        connection, "SELECT unit, position, features_row FROM usable ORDER BY unit, features_row"
+    )
+    for name, group in groupby(found, key=itemgetter(0)):
+        _, positions, places = zip(*group, strict=True)
+        yield name, list(positions), list(places)
 
 
 def _room(folder: Path, n: int, channels: int) -> Floats:

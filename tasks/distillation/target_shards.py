@@ -7,7 +7,6 @@ the same view, so that training reads nothing else and never asks the teacher ag
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +29,7 @@ from infra.errors import UserError
 from infra.ledger.commits import Marker, digest, outputs_location
 from infra.storage.location import Location
 from infra.storage.zarr_groups import ArraySpec, array_in, encode_group, open_group
+from infra.threads import in_threads
 from tasks.catalog.catalog_stage import CATALOG, Catalog
 from tasks.catalog.deep_image_table import load_depths
 from tasks.catalog.image_reading import Named, Unreadable, read_same, readers_of
@@ -220,10 +220,9 @@ def _views(asked: TargetsPayload) -> Iterator[tuple[npt.NDArray[np.uint8], npt.N
         view = _view(asked.kind, named[0], turn, asked.settings.seed)
         return view.render(image, sizes.teacher), view.render(image, sizes.student)
 
-    with ThreadPoolExecutor(readers_of(source)) as pool:
-        for pair in pool.map(cut, asked.members):
-            if pair is not None:
-                yield pair
+    for pair in in_threads(cut, asked.members, threads=readers_of(source)):
+        if pair is not None:
+            yield pair
 
 
 def _view(kind: str, image_id: str, turn: int, seed: int) -> View:

@@ -18,14 +18,15 @@ from infra.compute.engine import Engine
 from infra.compute.progress import Progress
 from infra.compute.worker_death import Killed
 from infra.errors import DamagedError, StorageError, UserError
-from infra.ledger.commits import MARKER, Marker, UnitAddress, commit_unit
+from infra.ledger.commits import MARKER, Marker, UnitAddress, commit_unit, content_of
 from infra.ledger.provenance import PeakMemory, Provenance, Stopwatch
 from infra.storage.location import Location
 from infra.threads import in_threads
 from tasks.execution.division import Division, begun, divide, forget, in_users_words
-from tasks.execution.units import P_co, StagePlan, StageResult, Unit, UnitReport
+from tasks.execution.units import Keep, P_co, StagePlan, StageResult, Unit, UnitReport
 
 __all__ = [
+    "APART",
     "Job",
     "Run",
     "StagePlan",
@@ -44,6 +45,8 @@ __all__ = [
     "take_back",
     "worth_retrying",
 ]
+
+APART = "apart"  # in a record: the outputs, by how their paths begin, that no later unit is computed from
 
 T = TypeVar("T")
 P = TypeVar("P")
@@ -66,12 +69,14 @@ class Run:
 class Job(Generic[P]):
     """A unit and the module-level function that makes it: what travels to a worker.
 
-    resumes: its work may have been divided by an earlier run, and is to be taken up there.
+    resumes: its work may have been divided by an earlier run, and is to be taken up there. keep: see
+    `StagePlan`.
     """
 
     make: Callable[[Unit[P]], Marker]
     unit: Unit[P]
     resumes: bool = False
+    keep: Keep | None = None
 
 
 def execute(job: Job[P]) -> UnitReport | Unit[P]:
@@ -82,23 +87,27 @@ def execute(job: Job[P]) -> UnitReport | Unit[P]:
     """
     marker = job.unit.address.marker()
     if marker is not None:
-        return report(marker)
+        return report(marker, job.keep)
     if job.resumes and begun(job.unit):
         return job.unit
-    return report(in_users_words(job.make, job.unit))
+    return report(in_users_words(job.make, job.unit), job.keep)
 
 
-def report(marker: Marker) -> UnitReport:
+def report(marker: Marker, keep: Keep | None = None) -> UnitReport:
     """The small record of a marker."""
+    apart = tuple(marker.record.get(APART, ()))
+    others = {path: file for path, file in marker.outputs.items() if not path.startswith(apart)}
     return UnitReport(
         scope=marker.scope,
         unit=marker.unit,
         content=marker.content,
+        identity=content_of(others) if apart else marker.content,
         items=int(marker.record.get("items", 1)),
         failed=marker.record.get("status") == FAILED,
         seconds=marker.seconds,
         timings=dict(marker.timings),
         peak_memory_bytes=marker.peak_memory_bytes,
+        kept=keep and keep(marker),
     )
 
 
@@ -155,6 +164,7 @@ def plan_units(
     *,
     gpu: bool = False,
     remake: Callable[[Marker], bool] = lambda _: False,
+    keep: Keep | None = None,
 ) -> StagePlan[P]:
     """Sort a stage's units into those committed before and those to make, both in the given order.
 
@@ -165,12 +175,12 @@ def plan_units(
     done, todo = [], []
     for unit, marker in zip(wanted, markers, strict=True):
         if marker is not None and not remake(marker):
-            done.append(report(marker))
+            done.append(report(marker, keep))
             continue
         if marker is not None:
             take_back(unit.address)
         todo.append(unit)
-    return StagePlan(stage, scope, tuple(done), tuple(todo), gpu)
+    return StagePlan(stage, scope, tuple(done), tuple(todo), gpu, keep)
 
 
 def committed_marker(place: UnitAddress) -> Marker:
@@ -211,7 +221,7 @@ def run_units(
     title = title or plan.stage
     threads = run.engine.threads(plan.total)
     resumes = division is not None and not run.settings.engine.retry_failed
-    jobs = [Job(make, replace(unit, threads=threads), resumes) for unit in plan.todo]
+    jobs = [Job(make, replace(unit, threads=threads), resumes, plan.keep) for unit in plan.todo]
     made: list[UnitReport] = []
     peak = 0
     if jobs:
@@ -231,7 +241,7 @@ def run_units(
                     made.append(outcome)
                     advance(outcome.items)
             for unit in sorted(killers, key=lambda unit: unit.address.unit):
-                made.append(_divided(unit, division, run, title, plan.gpu, bool(made)))
+                made.append(_divided(unit, division, run, title, plan, bool(made)))
                 advance(made[-1].items)
         peak = max(memory.bytes, *(entry.peak_memory_bytes for entry in made))
     timings: dict[str, float] = {}
@@ -253,7 +263,7 @@ def run_units(
 
 
 def _divided(
-    unit: Unit[P], division: Division[P] | None, run: Run, title: str, gpu: bool, hopeful: bool
+    unit: Unit[P], division: Division[P] | None, run: Run, title: str, plan: StagePlan[P], hopeful: bool
 ) -> UnitReport:
     if division is None:
         raise UserError(
@@ -266,4 +276,4 @@ def _divided(
         f"{title}: a worker died, or its memory ran out, each time it computed the same unit of "
         f"{unit.items:,}; the work is divided, to go on without what kills."
     )
-    return report(divide(unit, division, run.engine, gpu=gpu, hopeful=hopeful))
+    return report(divide(unit, division, run.engine, gpu=plan.gpu, hopeful=hopeful), plan.keep)

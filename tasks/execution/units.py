@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from infra.ledger.commits import UnitAddress
+from infra.ledger.commits import Marker, UnitAddress
+
+Keep = Callable[[Marker], object]  # a function of a module: what later stages need of a marker
 
 P_co = TypeVar("P_co", covariant=True)
 
@@ -30,27 +32,40 @@ class Unit(Generic[P_co]):
 
 @dataclass(frozen=True)
 class UnitReport:
-    """What the driver keeps of a committed unit. failed: it says no more than that it could not be made."""
+    """What the driver keeps of a committed unit.
+
+    Attributes:
+        content: the folder of its outputs.
+        identity: digest of those outputs that later units are computed from.
+        failed: it says no more than that it could not be made.
+        kept: what its stage hands to later stages, small; so they need not read the marker again.
+    """
 
     scope: str
     unit: str
     content: str
+    identity: str
     items: int
     failed: bool = False
     seconds: float = 0.0
     timings: Mapping[str, float] = field(default_factory=dict)
     peak_memory_bytes: int = 0
+    kept: object = None
 
 
 @dataclass(frozen=True)
 class StagePlan(Generic[P_co]):
-    """The units of a stage: those committed before (`done`) and those to make (`todo`)."""
+    """The units of a stage: those committed before (`done`) and those to make (`todo`).
+
+    keep: what later stages need of a marker, see `UnitReport`.
+    """
 
     stage: str
     scope: str
     done: tuple[UnitReport, ...]
     todo: tuple[Unit[P_co], ...]
     gpu: bool = False
+    keep: Keep | None = None
 
     @property
     def total(self) -> int:

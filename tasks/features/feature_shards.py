@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from congeal.results.schema.feature_arrays import (
     EMBEDDING,
     FEATURE_COORDINATES,
     FEATURE_GROUP,
+    PREVIEW,
     FeatureAttributes,
     dense_arrays,
 )
@@ -25,14 +26,17 @@ from congeal.settings import Settings
 from infra.ledger.commits import Marker
 from infra.storage.location import Location
 from infra.storage.zarr_groups import ArraySpec, encode_group
-from tasks.catalog.image_reading import Named, Pixels, Unreadable, decoded
+from tasks.catalog.image_reading import Named, Pixels, Squares, Unreadable, decoded
 from tasks.execution.division import KILLED, Division, Items, place_of
-from tasks.execution.stage_runner import Unit, Work
+from tasks.execution.stage_runner import APART, Unit, Work
 from tasks.features.run_backbone import Weights, load_weights
 
 if TYPE_CHECKING:
     from congeal.backbones.extractor import Backbone
 
+# A square of 192 pixels is 60 KB beside 1.5 MB of an image's features. Larger ones would soon be more than
+# those: above this side, pictures are made from the originals again.
+MOST_PREVIEW = 256
 Arrays = dict[ZarrArray, npt.NDArray[Any]]
 
 
@@ -53,6 +57,38 @@ FeaturesUnit = Unit[FeaturesPayload]
 def at_any_angle(settings: Settings) -> bool:
     """Whether images are looked at from eight angles."""
     return settings.alignment.rotation == "any"
+
+
+class ShardFacts(NamedTuple):
+    """What later stages need of a shard's marker.
+
+    images: the ids, in order of their rows, a line each: a third of the memory of so many texts. failed: why
+    an image has no features, by id. preview: the side of the squares that are kept; None if there are none.
+    """
+
+    images: str
+    failed: Mapping[str, str]
+    preview: int | None
+
+    @classmethod
+    def of(cls, marker: Marker) -> ShardFacts:
+        """From the marker of a shard."""
+        record = marker.record
+        return cls("\n".join(record["image_ids"]), record["failed"], record.get("preview_size"))
+
+    @property
+    def rows(self) -> Iterator[tuple[int, str]]:
+        """Row and id of every image that has features."""
+        return (
+            (row, image_id)
+            for row, image_id in enumerate(self.images.split("\n"))
+            if image_id not in self.failed
+        )
+
+
+def preview_side(settings: Settings) -> int | None:
+    """The side of the squares that are kept for the pictures; None if pictures are larger than is kept."""
+    return settings.previews.size if settings.previews.size <= MOST_PREVIEW else None
 
 
 def make_shard(unit: FeaturesUnit) -> Marker:
@@ -120,13 +156,19 @@ def _seen(
     members = [unit.payload.members[item] for item in items]
     failed: dict[str, Unreadable] = {}
     arrays = _empty(backbone, len(members), settings)
-    images = decoded(unit.payload.source, members, backbone.image_size, settings, failed)
+    images = decoded(
+        unit.payload.source, members, backbone.image_size, preview_side(settings), settings, failed
+    )
     # Cut by position in the unit, so that a piece is seen in the same batches as the whole.
     size = settings.features.batch_size
     for _, batch in groupby(_timed(images, work), key=lambda found: items[found[0]] // size):
         positions, squares = zip(*batch, strict=True)
+        for position, image in zip(positions, squares, strict=True):
+            if image.preview is not None:
+                arrays[PREVIEW][position] = image.preview
         with work.watch.phase("backbone"):
-            _store(arrays, list(positions), backbone, np.stack(squares), settings)
+            pixels = np.stack([image.pixels for image in squares])
+            _store(arrays, list(positions), backbone, pixels, settings)
     return arrays, failed
 
 
@@ -158,6 +200,9 @@ def _commit(
         **({"greys": greys.VERSION} if work.unit.payload.deep else {}),
         **({"killed": sorted(killed)} if killed else {}),
     }
+    if PREVIEW in arrays:
+        # What is computed from features is the same whether squares lie beside them or not, and of what size.
+        record |= {"preview_size": preview_side(settings), APART: [f"{FEATURE_GROUP.name}/{PREVIEW.path}/"]}
     return work.commit(outputs, record)
 
 
@@ -172,6 +217,9 @@ def _empty(backbone: Backbone, n: int, settings: Settings) -> Arrays:
             arrays[features] = np.full((*shape, backbone.channels), np.nan, features.dtype)
             arrays[saliency] = np.full(shape, np.nan, saliency.dtype)
     arrays[EMBEDDING] = np.full((n, backbone.embedding_channels), np.nan, EMBEDDING.dtype)
+    side = preview_side(settings)
+    if side is not None:
+        arrays[PREVIEW] = np.zeros((n, side, side, 3), PREVIEW.dtype)
     return arrays
 
 
@@ -221,7 +269,9 @@ def _attributes(
     }
 
 
-def _timed(images: Iterable[tuple[int, Pixels]], work: Work[FeaturesPayload]) -> Iterator[tuple[int, Pixels]]:
+def _timed(
+    images: Iterable[tuple[int, Squares]], work: Work[FeaturesPayload]
+) -> Iterator[tuple[int, Squares]]:
     # What is counted as decoding is how long the backbone waits for it.
     iterator = iter(images)
     while True:

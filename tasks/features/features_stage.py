@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, cast
 
 import pyarrow as pa
+import zarr
 
 from congeal.imaging import intensity_scaling as greys
+from congeal.results.schema.feature_arrays import FEATURE_GROUP
 from congeal.settings import Settings
+from infra.errors import MissingError, UserError
 from infra.ledger.commits import Marker, digest
+from infra.storage.location import Location
+from infra.storage.zarr_groups import open_group
 from tasks.catalog.catalog_stage import CATALOG, Catalog
 from tasks.catalog.deep_image_table import load_depths
 from tasks.execution import stage_versions as versions
@@ -28,13 +34,39 @@ from tasks.execution.stage_runner import (
     take_back,
 )
 from tasks.features import position_bias_unit as position
-from tasks.features.feature_shards import DIVISION, FeaturesPayload, FeaturesUnit, at_any_angle, make_shard
+from tasks.features.feature_shards import (
+    DIVISION,
+    FeaturesPayload,
+    FeaturesUnit,
+    ShardFacts,
+    at_any_angle,
+    make_shard,
+)
 from tasks.features.run_backbone import Weights, backbone_spec
 
 STAGE = versions.FEATURES
 VERSION = versions.VERSIONS[STAGE]
 MOST_IMAGES = 256  # in a unit
-__all__ = ["STAGE", "VERSION", "Features", "at_any_angle", "images_per_unit", "scope", "stage"]
+__all__ = [
+    "STAGE",
+    "VERSION",
+    "Features",
+    "Shard",
+    "at_any_angle",
+    "images_per_unit",
+    "open_shard",
+    "scope",
+    "stage",
+]
+
+
+class Shard(NamedTuple):
+    """A committed shard: its unit, the folder of its outputs, their identity (see `UnitReport`), facts."""
+
+    unit: str
+    content: str
+    identity: str
+    facts: ShardFacts
 
 
 @dataclass(frozen=True)
@@ -47,7 +79,7 @@ class Features:
     result: StageResult
     scope: str
     weights: Weights
-    shards: tuple[UnitReport, ...]
+    shards: tuple[Shard, ...]
     position: UnitReport
 
 
@@ -80,7 +112,21 @@ def stage(run: Run, catalog: Catalog, weights: Weights) -> Features:
     here = scope(run.settings, weights)
     place = position.stage(run, weights, here)
     shards = run_units(_plan(run, catalog, weights, here), make_shard, run, division=DIVISION)
-    return Features(place + shards, here, weights, shards.units, place.units[0])
+    found = tuple(
+        Shard(made.unit, made.content, made.identity, cast("ShardFacts", made.kept)) for made in shards.units
+    )
+    return Features(place + shards, here, weights, found, place.units[0])
+
+
+def open_shard(destination: Location, unit: str, content: str) -> zarr.Group:
+    """The Zarr group of a committed shard, called "scope/unit". Raises UserError if it is gone."""
+    place = address(destination, STAGE, VERSION, *unit.split("/"))
+    try:
+        return open_group(place.folder / content / FEATURE_GROUP.name)
+    except MissingError as error:
+        raise UserError(
+            f"The features in {place.folder.url} vanished while they were used: run again."
+        ) from error
 
 
 def images_per_unit(settings: Settings, weights: Weights) -> int:
@@ -117,7 +163,7 @@ def _plan(run: Run, catalog: Catalog, weights: Weights, here: str) -> StagePlan[
         )
         reports = {}
         for marker in _committed(run, here):
-            reports[marker.unit] = report(marker)
+            reports[marker.unit] = report(marker, ShardFacts.of)
             insert(connection, "covered", _covered(marker, run.settings.engine.retry_failed))
         # A unit that holds a deep image does not count if it was made when such images became other pixels.
         connection.execute(
@@ -145,7 +191,7 @@ def _plan(run: Run, catalog: Catalog, weights: Weights, here: str) -> StagePlan[
         )
         size = images_per_unit(run.settings, weights)
         todo.extend(unit(members) for members in batched(rows(connection, missing), size))
-    return StagePlan(STAGE, here, tuple(done), tuple(todo), gpu=True)
+    return StagePlan(STAGE, here, tuple(done), tuple(todo), gpu=True, keep=ShardFacts.of)
 
 
 def _committed(run: Run, here: str) -> Iterator[Marker]:

@@ -7,6 +7,7 @@ are counted from this table; `clusters.n_outliers` and `alignments.outlier` are 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import duckdb
@@ -21,8 +22,7 @@ from tasks.catalog.catalog_stage import CATALOG, Catalog
 from tasks.clusters.clusters_stage import MEMBERS, Clusters
 from tasks.execution import stage_versions as versions
 from tasks.execution.duckdb_workspace import insert, load, scalar, stream, workspace
-from tasks.execution.stage_runner import Run, StageResult, Unit, Work, address, read_markers
-from tasks.features import features_stage
+from tasks.execution.stage_runner import Run, StageResult, Unit, Work, address
 from tasks.features.features_stage import Features
 
 STAGE = versions.INDEX
@@ -35,14 +35,12 @@ class ImagesPayload:
 
     Attributes:
         catalog, members, alignments: Parquet files.
-        features, shards: scope and names of the units of features.
+        failed: why images of the catalog have no features, by id.
     """
 
-    destination: Location
     catalog: Location
     members: Location
-    features: str
-    shards: tuple[str, ...]
+    failed: Mapping[str, str]
     alignments: tuple[Location, ...]
 
 
@@ -51,17 +49,17 @@ def images_unit(
 ) -> Unit[ImagesPayload]:
     """The one unit that holds the table. tables: the units that hold the table of alignments."""
     here = digest(STAGE, "images", VERSION, length=16)
-    shards = [[entry.unit, entry.content] for entry in made.shards]
+    shards = [[entry.unit, entry.identity] for entry in made.shards]
     aligned = [[entry.scope, entry.unit, entry.content] for entry in tables.units]
     name = digest(here, catalog.identity, clusters.identity, shards, aligned)
     return Unit(
         address(run.destination, STAGE, VERSION, here, name),
         ImagesPayload(
-            destination=run.destination,
             catalog=catalog.images,
             members=clusters.members,
-            features=made.scope,
-            shards=tuple(unit for unit, _ in shards),
+            failed={
+                image_id: reason for shard in made.shards for image_id, reason in shard.facts.failed.items()
+            },
             alignments=tuple(
                 run.destination / f"stages/{STAGE}" / "/".join(part) / "alignments.parquet"
                 for part in aligned
@@ -111,20 +109,7 @@ def make_images(unit: Unit[ImagesPayload]) -> Marker:
 
 
 def _insert_faults(connection: duckdb.DuckDBPyConnection, unit: Unit[ImagesPayload]) -> None:
-    places = [
-        address(
-            unit.payload.destination,
-            features_stage.STAGE,
-            features_stage.VERSION,
-            unit.payload.features,
-            name,
-        )
-        for name in unit.payload.shards
-    ]
-    reasons: dict[str, str] = {}
-    for marker in read_markers(places):
-        if marker is not None:
-            reasons |= marker.record["failed"]
+    reasons = unit.payload.failed
     table = {
         "image_id": pa.array(list(reasons), pa.string()),
         "reason": pa.array(list(reasons.values()), pa.string()),

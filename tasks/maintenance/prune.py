@@ -19,7 +19,7 @@ from infra.ledger.publications import Publication, check_layout, current_name, p
 from infra.ledger.run_lock import PRUNE, Presence, present
 from infra.storage.folder_listing import NOT_FOLLOWED
 from infra.storage.location import Location, Skipped
-from infra.threads import in_threads
+from infra.threads import in_threads, run_in_threads
 from tasks.execution.stage_runner import batched
 from tasks.execution.stage_versions import VERSIONS
 from tasks.publication import current_iceberg_tables as iceberg_tables
@@ -150,8 +150,7 @@ def _carry_out(destination: Location, plan: _Plan, presence: Presence) -> None:
     iceberg_tables.leave(destination, plan.described, plan.names)
     for units in batched(plan.units, AT_ONCE):
         presence.require_heard()
-        for _ in in_threads(lambda unit: _remove(destination, unit), list(units)):
-            pass
+        run_in_threads(lambda unit: _remove(destination, unit), units)
     for unit, name in plan.leftovers:
         (_folder(destination, unit) / name).delete()
     for stage, scope in sorted({(unit.stage, unit.name.partition("/")[0]) for unit in plan.units}):

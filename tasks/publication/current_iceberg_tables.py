@@ -23,7 +23,7 @@ from infra.ledger.publications import Publication, current_name, versions
 from infra.ledger.run_lock import RUN, present
 from infra.storage.location import Location
 from infra.storage.read_only_files import Sized
-from infra.threads import in_threads
+from infra.threads import in_threads, run_in_threads
 from tasks.execution.stage_versions import INDEX
 
 if TYPE_CHECKING:
@@ -147,8 +147,7 @@ def _write(destination: Location, publication: Publication, name: str) -> None:
         found = TableVersion(publication.number, stem, created, files[table], TABLES[table])
         place.write(found, earlier)
 
-    for _ in in_threads(one, list(zip(TABLES, _tables(destination), strict=True))):
-        pass
+    run_in_threads(one, zip(TABLES, _tables(destination), strict=True))
 
 
 def _tables(destination: Location) -> list[Table]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from congeal.geometry.eigenvectors import signed
+
 NOTHING = 1e-6  # of the largest component's variance: what has less varies by rounding alone
 
 
@@ -87,5 +89,4 @@ def fit_basis(
     if within is not None:
         told = values.flip(0)[:channels] > NOTHING * values[-1]
         projection = projection * told * within[:, None]
-    largest = projection.gather(0, projection.abs().argmax(0, keepdim=True))
-    return Basis(mean, projection * largest.sign())
+    return Basis(mean, signed(projection))

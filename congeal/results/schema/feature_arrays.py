@@ -42,6 +42,12 @@ EMBEDDING = ZarrArray(
     "one vector of the whole image, of unit length", by_image=True,
 )  # fmt: skip
 
+PREVIEW = ZarrArray(
+    "preview", "uint8", ("image", "preview_row", "preview_column", "rgb"), "0 to 255, sRGB",
+    "the square frame around the image, as the pictures of its cluster show it; zeros: there is none",
+    by_image=True, optional=True,
+)  # fmt: skip
+
 
 class FeatureAttributes(TypedDict):
     """Attributes of `features.zarr`."""
@@ -71,7 +77,7 @@ FEATURE_GROUP = ZarrGroup(
     (
         FEATURES, SALIENCY, FEATURES_MIRRORED, SALIENCY_MIRRORED,
         FEATURES_TURNED, SALIENCY_TURNED, FEATURES_TURNED_MIRRORED, SALIENCY_TURNED_MIRRORED,
-        EMBEDDING,
+        EMBEDDING, PREVIEW,
     ),
     described(FeatureAttributes),
 )  # fmt: skip

@@ -15,7 +15,7 @@ from PIL import ExifTags, Image
 
 from congeal.errors import CongealError
 from congeal.geometry.frames import Frame
-from congeal.imaging.decoding import decode, inspect, square
+from congeal.imaging.decoding import decode, inspect, square, squares
 
 
 @pytest.mark.parametrize(("kind", "options"), FORMATS.items())
@@ -237,6 +237,30 @@ def test_square_of_any_shape_is_square_and_keeps_a_flat_colour(width: int, heigh
     framed = square(np.ascontiguousarray(image), size)
     assert framed.shape == (size, size, 3)
     assert (framed == [10, 120, 230]).all()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("sides", [(1600, 1200), (810, 1080), (333, 500)])
+def test_squares_of_one_reading_are_those_of_two(
+    kind: str, sides: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encode(smooth(*sides), kind)
+    limits = {"max_pixels": 10**7, "min_side": 8}
+    expected = [square(decode(data, **limits, target=size), size) for size in (448, 192, 160)]  # type: ignore[arg-type]
+    scales: list[int | None] = []
+
+    def counted(*args: object, target: int, **options: object) -> object:
+        scales.append(target)
+        return decode(*args, target=target, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("congeal.imaging.decoding.decode", counted)
+    for found, wanted in zip(squares(data, (448, 192, 160), **limits), expected, strict=True):  # type: ignore[arg-type]
+        np.testing.assert_array_equal(found, wanted)
+    # 1600 pixels come at a half for 448, at an eighth for both others; a PNG comes whole, once.
+    if kind == "PNG" or sides == (333, 500):
+        assert scales == [448]
+    elif sides == (1600, 1200):
+        assert scales == [448, 192]
 
 
 def test_mirroring_and_framing_commute() -> None:

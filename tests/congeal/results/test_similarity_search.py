@@ -5,9 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 from sample_runs import finished, folder, photographs, run, tiny, weights
 
 import congeal
+from congeal.results.similarity_search import _top
 from infra.errors import UserError
 from infra.ledger.commits import find_marker, outputs_location
 from infra.storage.zarr_groups import open_group
@@ -70,3 +74,17 @@ def test_who_has_no_neighbours(opened: Any) -> None:
         opened.nearest("broken.jpg")
     with pytest.raises(UserError, match="ask for 1 or more"):
         opened.nearest("a/0.png", 0)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    values=arrays(
+        np.float32,
+        array_shapes(min_dims=2, max_dims=2, max_side=20),
+        elements=st.sampled_from([-np.inf, -1, 0, 0.5]),
+    ),
+    count=st.integers(1, 25),
+)
+def test_the_best_come_first_and_equal_ones_in_their_order(values: np.ndarray, count: int) -> None:
+    expected = [sorted(range(len(row)), key=lambda place, row=row: -row[place])[:count] for row in values]
+    assert _top(values, count).tolist() == expected

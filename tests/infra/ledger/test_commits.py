@@ -22,7 +22,7 @@ from infra.ledger.commits import (
 )
 from infra.ledger.provenance import Provenance, Stopwatch
 from infra.storage.location import Location
-from infra.threads import in_threads
+from infra.threads import in_threads, run_in_threads
 
 OUTPUTS = {"table.parquet": b"rows", "zarr/c/0": b"chunk"}
 SCOPE = "0123456789abcdef"
@@ -255,3 +255,14 @@ class TestInThreads:
         next(results)
         results.close()  # type: ignore[attr-defined]
         assert len(seen) <= 4
+
+    def test_no_more_threads_than_asked_are_at_work(self) -> None:
+        names = in_threads(lambda _: threading.current_thread().name, range(40), threads=2)
+        assert len(set(names)) <= 2
+
+    def test_what_comes_back_is_dropped_and_a_fault_is_raised(self) -> None:
+        seen: list[int] = []
+        run_in_threads(seen.append, range(50))
+        assert sorted(seen) == list(range(50))
+        with pytest.raises(ZeroDivisionError):
+            run_in_threads(lambda number: 1 // number, [1, 0])

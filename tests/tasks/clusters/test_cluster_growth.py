@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from infra.ledger.commits import Marker, UnitAddress
 from infra.storage.location import Location
 from tasks.atlases import atlases_stage as atlases
 from tasks.atlases import stored_atlas
+from tasks.atlases.previews import Shown
 from tasks.atlases.stored_atlas import Stored
 from tasks.execution import stage_runner as stage
 from tasks.execution import stage_versions as versions
@@ -219,15 +220,18 @@ def test_a_cluster_whose_builders_have_all_gone_is_built_by_the_others_in_the_sa
 def test_the_pictures_show_newcomers_too(
     story: Story, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[list[tuple[str, str]]] = []
+    seen: list[list[str]] = []
     real = atlases.draw
-    monkeypatch.setattr(
-        atlases, "draw", lambda source, shown, *more: seen.append(shown) or real(source, shown, *more)
-    )
+
+    def draw(source: Location, destination: Location, shown: Sequence[Shown], *more: Any) -> Any:
+        seen.append([image.member.image_id for image in shown])
+        return real(source, destination, shown, *more)
+
+    monkeypatch.setattr(atlases, "draw", draw)
     shutil.copytree(story.first, tmp_path / "out")
     run(story.home / "source", tmp_path / "out", grown(weights))
     roles = story.after.alignments.set_index("image_id")["role"]
-    counts = [roles[[image for image, _ in shown]].value_counts().to_dict() for shown in seen]
+    counts = [roles[shown].value_counts().to_dict() for shown in seen]
     assert counts.count({"member": 2, "newcomer": 2}) == 2
 
 

@@ -8,12 +8,14 @@ import pytest
 from congeal.settings import Settings
 from infra.storage.location import Location
 from tasks.atlases.atlases_stage import AtlasPayload
+from tasks.atlases.cluster_members import Member, packed, unpacked
 from tasks.catalog.catalog_stage import MergePayload, SlicePayload
 from tasks.clusters.cluster_growth import Regrade
 from tasks.clusters.clusters_stage import ClustersPayload
 from tasks.distillation.target_shards import Sizes, TargetsPayload
 from tasks.execution.stage_runner import Unit, address
-from tasks.features.feature_shards import FeaturesPayload
+from tasks.features.feature_shards import FeaturesPayload, ShardFacts
+from tasks.features.features_stage import Shard
 from tasks.features.position_bias_unit import PositionPayload
 from tasks.features.run_backbone import Weights
 from tasks.index.images_table import ImagesPayload
@@ -24,15 +26,18 @@ PLACE = Location.parse("s3://bucket/destination")
 SETTINGS = Settings()
 WEIGHTS = Weights("embedded", None, "0" * 16)
 IMAGES = (("0" * 32, "a.png"), ("1" * 32, None))
+SHARD = Shard("unit", "content", "identity", ShardFacts("0\n1", {"1": "truncated"}, 192))
+MEMBERS = [Member("0" * 32, "member", "scope/unit", 0, 80, 60, "content", 192)]
+SHOWN = ((0, "a.png"),)
 PAYLOADS = (
     SlicePayload(PLACE, SETTINGS.catalog),
     MergePayload((PLACE,), (address(PLACE, "catalog", 1, "scope", "unit"),)),
     FeaturesPayload(PLACE, SETTINGS, WEIGHTS, IMAGES, deep=True),
     PositionPayload(SETTINGS, WEIGHTS),
-    ClustersPayload(SETTINGS, PLACE, PLACE, "scope", ("unit",), "inputs", None, Regrade()),
-    AtlasPayload(PLACE, PLACE, SETTINGS, PLACE, PLACE, "weights", "c1", "identity", None, IMAGES),
+    ClustersPayload(SETTINGS, PLACE, PLACE, "scope", (SHARD,), "inputs", None, Regrade()),
+    AtlasPayload(PLACE, PLACE, SETTINGS, packed(MEMBERS), PLACE, "weights", "c1", "identity", None, SHOWN),
     TablesPayload(PLACE, 16, "scope", "embedded", "weights", (Part("c1", "unit", 0, 3),)),
-    ImagesPayload(PLACE, PLACE, PLACE, "scope", ("unit",), (PLACE,)),
+    ImagesPayload(PLACE, PLACE, {"1" * 32: "truncated"}, (PLACE,)),
     TargetsPayload(PLACE, SETTINGS, WEIGHTS, "views", Sizes(4, 8, 4), ((IMAGES[0], 1),)),
 )
 
@@ -46,3 +51,13 @@ def test_a_payload_is_frozen_and_crosses_to_a_worker(payload: object) -> None:
     assert is_dataclass(payload)
     with pytest.raises(FrozenInstanceError):
         setattr(payload, fields(payload)[0].name, None)
+
+
+def test_packed_members_come_back_as_they_were() -> None:
+    several = [*MEMBERS, Member("é" * 3, "fitted", "scope/other", 3, 64, 84)]
+    assert unpacked(packed(several)) == several
+    assert unpacked(packed([])) == []
+
+
+def test_a_shard_tells_rows_and_ids_of_the_images_that_have_features() -> None:
+    assert list(SHARD.facts.rows) == [(0, "0")]

@@ -69,7 +69,7 @@ def test_no_mirrored_features_where_none_are_asked(tmp_path: Path, weights: Path
     source = folder(tmp_path / "source", photographs(2))
     run(source, tmp_path / "out", tiny(weights, "features.mirror=false"))
     for _, group in shards(tmp_path / "out"):
-        assert sorted(group.array_keys()) == ["embedding", "features", "saliency"]
+        assert sorted(group.array_keys()) == ["embedding", "features", "preview", "saliency"]
 
 
 def test_at_any_angle_images_are_seen_from_eight(tmp_path: Path, weights: Path) -> None:

@@ -116,16 +116,14 @@ def test_an_image_that_fails_in_the_features_has_failed(
     from tasks.catalog import image_reading as reading
     from tasks.catalog.image_reading import Unreadable
 
-    real = reading.read_square
+    real = reading.read_squares
 
-    def read(source: Any, member: Any, size: int, settings: Any) -> Any:
+    def read(source: Any, member: Any, *more: Any) -> Any:
         return (
-            Unreadable("truncated", unread=False)
-            if member[1] == "a/1.png"
-            else real(source, member, size, settings)
+            Unreadable("truncated", unread=False) if member[1] == "a/1.png" else real(source, member, *more)
         )
 
-    monkeypatch.setattr(reading, "read_square", read)
+    monkeypatch.setattr(reading, "read_squares", read)
     run(folder(tmp_path / "source", photographs(2)), tmp_path / "out", tiny(weights))
     images = congeal.open(tmp_path / "out").images.set_index("uri")
     assert (images.loc["a/1.png", "status"], images.loc["a/1.png", "error"]) == ("failed", "truncated")

@@ -1,0 +1,175 @@
+"""Settings of the steps in `congeal.alignment.maps`. Half the side of a frame, or of the atlas, is 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from congeal.alignment.config.setting import ATLAS, FRAME, Group, setting
+from congeal.errors import CongealError
+
+
+@dataclass(frozen=True)
+class Flow(Group):
+    """The flow from coarse to fine; of the tuples, one number a round."""
+
+    title: ClassVar[str] = "flow"
+    finest_cells: int = setting(
+        48, "cells along a side of the flow's grid, at most", unit="cells", at_least=1, at_most=1024
+    )
+    search_radius: tuple[float, ...] = setting(
+        (0.3, 0.2, 0.15, 0.1, 0.07, 0.07),
+        "standard deviation of the prior around the current map",
+        unit=FRAME,
+        at_least=1e-3,
+    )
+    smoothness: tuple[float, ...] = setting(
+        (1.5, 0.6, 0.3, 0.15, 0.1, 0.1),
+        "standard deviation of the smooth fit; the first round amounts to an affine map",
+        unit=ATLAS,
+        at_least=1e-3,
+        set_on="ducks: affine first, then tight, gains 3 points",
+    )
+    inlier_distance: tuple[float, ...] = setting(
+        (0.1, 0.1, 0.08, 0.08, 0.08, 0.08),
+        "scale of the Geman-McClure weight of matches off the fit, in its last reweighting",
+        unit=ATLAS,
+        at_least=1e-3,
+    )
+    cosine_weight: float = setting(20.0, "weight of the cosine against the log prior", at_least=0)
+    prior_floor: float = setting(0.05, "prior of a place far from the current map", at_least=1e-9, at_most=1)
+    subtoken_sharpness: float = setting(15.0, "of the softmax that puts a match between tokens", at_least=0)
+    return_distance: float = setting(
+        0.1, "scale of the weight of matches that do not lead back", unit=ATLAS, at_least=1e-6
+    )
+    rest_weight: float = setting(
+        0.001,
+        "weight of no displacement in the fit, against a neighbourhood full of matches",
+        at_least=0,
+        set_on="the annotated sets: 0.02 drags wings and tails back, 0.001 gains 1 to 4 points on what bends",
+    )
+    affine_ridge: float = setting(0.1, "the same for no local stretch or rotation", at_least=0)
+    reweightings: int = setting(3, "reweightings of a fit", unit="rounds", at_least=2)
+    widest_kernel: float = setting(
+        3.0, "kernel of the first reweighting", unit="inlier distances", at_least=1
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not len(self.search_radius) == len(self.smoothness) == len(self.inlier_distance):
+            raise CongealError(
+                "flow.search_radius, flow.smoothness and flow.inlier_distance have one number a round each, "
+                f"not {len(self.search_radius)}, {len(self.smoothness)} and {len(self.inlier_distance)}"
+            )
+
+    @property
+    def rounds(self) -> list[tuple[float, float, float]]:
+        """search_radius, smoothness and inlier_distance of every round."""
+        return list(zip(self.search_radius, self.smoothness, self.inlier_distance, strict=True))
+
+
+@dataclass(frozen=True)
+class GuidedMatching(Group):
+    """Cells matched with tokens near the place where the warp expects them."""
+
+    title: ClassVar[str] = "guided"
+    cosine_weight: float = setting(20.0, "weight of the cosine against the log prior", at_least=0)
+    salient: float = setting(0.15, "saliency from which a match counts in full", at_least=1e-6, at_most=1)
+    search_radius: float = setting(
+        0.25, "standard deviation of the prior around the warp", unit="frame or atlas units", at_least=1e-3
+    )
+    advantage: float = setting(
+        0.06,
+        "cosine by which a match must be more alike to take the warp's place",
+        unit="cosine",
+        at_least=-2,
+        at_most=2,
+        set_on="sets matched cell by cell (birds), on which it gains half a point to a point",
+    )
+    advantage_softness: float = setting(
+        0.1, "width of the step from the warp to the match", unit="cosine", at_least=1e-6
+    )
+    neighbours: int = setting(
+        2, "cells on every side that a match is compared with", unit="cells", at_least=0, at_most=16
+    )
+    neighbour_sigma: float = setting(1.0, "standard deviation of their weight", unit="cells", at_least=1e-3)
+    neighbour_distance: float = setting(
+        0.15,
+        "scale of the Geman-McClure weight on neighbouring offsets",
+        unit=ATLAS,
+        at_least=1e-6,
+        set_on="nine random draws of twenty birds, on which folds fall from 12 to 6.5 percent",
+    )
+    neighbour_background: float = setting(
+        0.05, "saliency that every neighbour has at least", at_least=1e-9, at_most=1
+    )
+    neighbour_rounds: int = setting(3, "reweightings among neighbours; 0: none", unit="rounds", at_least=0)
+
+
+@dataclass(frozen=True)
+class ErrorEstimation(Group):
+    """How far maps and free matches err, from 3-cycles of nearest-neighbour matches."""
+
+    title: ClassVar[str] = "errors"
+    triples: int = setting(120, "random triples of images of a set", at_least=1)
+    tokens: int = setting(400, "salient tokens of an image that are followed", unit="tokens", at_least=1)
+    salient: float = setting(0.4, "saliency above which a token counts", at_least=0, at_most=1)
+    error_distance: float = setting(
+        0.2,
+        "distance from which a match or a map is wrong",
+        unit=ATLAS,
+        at_least=1e-6,
+        set_on="wings against the sets that bend: at one tolerance alone any flow explains more",
+    )
+    close_distance: float = setting(
+        0.1,
+        "distance within which maps agree closely with matches",
+        unit=ATLAS,
+        at_least=1e-6,
+        set_on="wings against the sets that bend: at one tolerance alone any flow explains more",
+    )
+
+
+@dataclass(frozen=True)
+class Confidence(Group):
+    """The likeness of a cell, and the probability it stands for."""
+
+    title: ClassVar[str] = "confidence"
+    search_radius: float = setting(
+        0.2,
+        "standard deviation of the prior of matches that the map is compared with",
+        unit=FRAME,
+        at_least=1e-3,
+    )
+    agreement_distance: float = setting(
+        0.15, "distance of the match from the map at which agreement is one half", unit=ATLAS, at_least=1e-6
+    )
+    covered: float = setting(0.3, "likeness from which a cell is covered", at_least=0, at_most=1)
+    ceiling: float = setting(
+        0.92,
+        "highest confidence of a smooth map",
+        at_least=0,
+        at_most=1,
+        set_on="six candidates, with errors of the photographed sets in view; rendered samples alone: 0.90",
+        held_out=False,
+    )
+    steepness: float = setting(
+        8.0,
+        "of the curve ceiling * (1 - (1 - likeness) ** steepness)",
+        at_least=0,
+        set_on="six candidates, with errors of the photographed sets in view; rendered samples alone: 20",
+        held_out=False,
+    )
+    fold_factor: float = setting(
+        0.5,
+        "what a confidence is multiplied by where the map folds",
+        at_least=0,
+        at_most=1,
+        set_on="none: no cell that folds is then highly confident",
+    )
+    return_distance: float = setting(
+        0.1,
+        "distance from the start, there and back, at which the confidence of the way back is one half",
+        unit=FRAME,
+        at_least=1e-6,
+    )

@@ -1,0 +1,108 @@
+"""Settings of the steps in `congeal.alignment.selection`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from congeal.alignment.config.setting import Group, setting
+from congeal.errors import CongealError
+
+DEFORMATIONS = ("rigid", "flow", "guided")
+
+
+@dataclass(frozen=True)
+class FeatureSelection(Group):
+    """Which of several features a set is compared by (``features.beside``)."""
+
+    title: ClassVar[str] = "feature_selection"
+    images: int = setting(12, "images of a set that mixtures are tried on", unit="images", at_least=2)
+    gain: float = setting(
+        0.01,
+        "share of free matches that a mixture must explain beyond the first part alone",
+        at_least=-1,
+        at_most=1,
+    )
+
+
+@dataclass(frozen=True)
+class MirrorSelection(Group):
+    """Mirror states on which the pairs do not agree."""
+
+    title: ClassVar[str] = "mirror_selection"
+    gain: float = setting(
+        0.035,
+        "share of free matches that mirror states must explain beyond those explained without",
+        at_least=-1,
+        at_most=1,
+        set_on="random draws of butterflies, mugs seen from within 65 degrees, and two other kinds",
+        held_out=False,
+    )
+
+
+@dataclass(frozen=True)
+class DeformationSelection(Group):
+    """What a set's maps have beyond a pose: nothing, a smooth flow, or guided matching."""
+
+    title: ClassVar[str] = "deformation"
+    least: str = setting(
+        "rigid",
+        "what every set with free matches to judge by has at least",
+        choices=DEFORMATIONS,
+        set_on="switch of benchmarks/ablation.py",
+    )
+    most: str = setting(
+        "guided", "what a set has at most", choices=DEFORMATIONS, set_on="switch of benchmarks/ablation.py"
+    )
+    mean_shape: bool = setting(
+        True,
+        "whether what the flows of all images have in common goes into the atlas",
+        set_on="the annotated sets: within half a point on every one",
+    )
+    flow_gain: float = setting(
+        0.01,
+        "share of free matches that the flow must explain beyond those that the poses explain",
+        at_least=-1,
+        at_most=1,
+    )
+    guided_gain: float = setting(
+        0.15,
+        "by how much more often than matching the poses must be wrong for guided matching",
+        at_least=-1,
+        at_most=1,
+        set_on="30 random draws of birds (0.14 to 0.46) and 103 of other objects (0.09 at most)",
+        held_out=False,
+    )
+    few_matches: float = setting(
+        6.0,
+        "matches below which two images are matched cell by cell",
+        unit="tokens",
+        at_least=0,
+        set_on="random pairs of birds and other objects",
+        held_out=False,
+    )
+    symmetric_margin: float = setting(
+        0.15,
+        "margin below which a set looks the same in a mirror and is never matched cell by cell",
+        at_least=-1,
+        at_most=1,
+        set_on="the annotated sets",
+        held_out=False,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if DEFORMATIONS.index(self.least) > DEFORMATIONS.index(self.most):
+            raise CongealError(
+                f"deformation.least ({self.least}) is more than deformation.most ({self.most})"
+            )
+
+
+@dataclass(frozen=True)
+class CollapseCheck(Group):
+    """Whether what came out can be an alignment."""
+
+    title: ClassVar[str] = "collapse"
+    size_ratio: float = setting(
+        10.0, "ratio of an object's size in an image to the usual that is absurd", at_least=1
+    )

@@ -1,0 +1,159 @@
+"""The configuration of the solver: all groups, presets by name, changes by dotted name."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from congeal.alignment.config.inputs import Cosaliency, Features, Orientation, SalientTokens
+from congeal.alignment.config.maps import Confidence, ErrorEstimation, Flow, GuidedMatching
+from congeal.alignment.config.poses import (
+    AtlasFrame,
+    CommonObject,
+    ExemplarPoses,
+    Matching,
+    Outliers,
+    PoseSynchronization,
+)
+from congeal.alignment.config.selection import (
+    CollapseCheck,
+    DeformationSelection,
+    FeatureSelection,
+    MirrorSelection,
+)
+from congeal.alignment.config.setting import Group, Setting, settings_of
+from congeal.errors import CongealError
+
+# By name: what each changes. The sets that the defaults were chosen on are told with every field.
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "default": {},
+    "rigid": {"deformation.most": "rigid"},
+    "flow": {"deformation.least": "flow", "deformation.most": "flow"},
+    "guided": {"deformation.least": "guided"},
+    "no-mirroring": {"poses.mirror_prior": 1.0},
+}
+
+
+@dataclass(frozen=True)
+class SolverConfig:
+    """Every number that decides how a set is aligned, by step; frozen.
+
+    The defaults are those of `congeal.align`; every field says what it is, its unit and limits, how it was
+    set, on which sets, and whether figures are held out (`SolverConfig.settings`).
+
+    >>> SolverConfig().replace({"flow.finest_cells": 32}).differences()
+    {'flow.finest_cells': 32}
+    >>> SolverConfig.preset("guided").deformation.least
+    'guided'
+
+    Raises CongealError, naming the field, for a value that is not allowed.
+    """
+
+    features: Features = field(default_factory=Features)
+    cosaliency: Cosaliency = field(default_factory=Cosaliency)
+    tokens: SalientTokens = field(default_factory=SalientTokens)
+    orientation: Orientation = field(default_factory=Orientation)
+    matching: Matching = field(default_factory=Matching)
+    poses: PoseSynchronization = field(default_factory=PoseSynchronization)
+    outliers: Outliers = field(default_factory=Outliers)
+    atlas: AtlasFrame = field(default_factory=AtlasFrame)
+    common_object: CommonObject = field(default_factory=CommonObject)
+    flow: Flow = field(default_factory=Flow)
+    errors: ErrorEstimation = field(default_factory=ErrorEstimation)
+    feature_selection: FeatureSelection = field(default_factory=FeatureSelection)
+    mirror_selection: MirrorSelection = field(default_factory=MirrorSelection)
+    deformation: DeformationSelection = field(default_factory=DeformationSelection)
+    guided: GuidedMatching = field(default_factory=GuidedMatching)
+    confidence: Confidence = field(default_factory=Confidence)
+    collapse: CollapseCheck = field(default_factory=CollapseCheck)
+    exemplars: ExemplarPoses = field(default_factory=ExemplarPoses)
+
+    @staticmethod
+    def settings() -> list[Setting]:
+        """Every field with all that is known of it, in order of the steps."""
+        return [one for group in _GROUPS.values() for one in settings_of(group)]
+
+    @classmethod
+    def preset(cls, name: str) -> SolverConfig:
+        """A configuration by name: default, rigid, flow, guided, no-mirroring.
+
+        rigid: maps are poses. flow: every set with matches to judge by gets a flow, none is matched cell by
+        cell. guided: every such set is matched cell by cell. no-mirroring: no image counts as mirrored.
+        """
+        if name not in PRESETS:
+            near = difflib.get_close_matches(str(name), PRESETS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(PRESETS)}"
+            raise CongealError(f"{name!r} is no preset of the solver: {hint}")
+        return cls().replace(PRESETS[name])
+
+    def replace(self, changes: Mapping[str, Any]) -> SolverConfig:
+        """The same with other values, by dotted name (``{"flow.finest_cells": 32}``) or nested.
+
+        Values may be text, as from a command line; it is read as JSON.
+
+        Raises CongealError for a name that is none, with the nearest, and for a value that is not allowed.
+        """
+        by_group: dict[str, dict[str, Any]] = {}
+        for name, value in _flat(changes).items():
+            group, _, key = name.partition(".")
+            default = _DEFAULTS.get(name, _NONE)
+            if default is _NONE:
+                near = difflib.get_close_matches(name, _DEFAULTS, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"the groups are {', '.join(_GROUPS)}"
+                raise CongealError(f"{name} is no field of the solver's configuration: {hint}")
+            by_group.setdefault(group, {})[key] = _read(value, default)
+        changed = {group: dataclasses.replace(getattr(self, group), **new) for group, new in by_group.items()}
+        return dataclasses.replace(self, **changed)
+
+    def differences(self) -> dict[str, Any]:
+        """What differs from the default, by dotted name, as JSON values; empty for the default."""
+        return {
+            name: value for name, value in _flat(self.as_dict()).items() if value != _plain(_DEFAULTS[name])
+        }
+
+    def as_dict(self) -> dict[str, dict[str, Any]]:
+        """All values, nested by group, as JSON values."""
+        return {
+            group: {key: _plain(value) for key, value in vars(getattr(self, group)).items()}
+            for group in _GROUPS
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> SolverConfig:
+        """What `as_dict` or `differences` gave; what is absent has its default.
+
+        Raises CongealError as `replace` does.
+        """
+        return cls().replace(values)
+
+
+_NONE = object()
+_GROUPS: dict[str, type[Group]] = {type(group).title: type(group) for group in vars(SolverConfig()).values()}
+_DEFAULTS: dict[str, Any] = {one.name: one.default for one in SolverConfig.settings()}
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{above}{name}.")
+        else:
+            flat[f"{above}{name}"] = value
+    return flat
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _read(value: Any, default: Any) -> Any:
+    if not isinstance(value, str) or isinstance(default, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
