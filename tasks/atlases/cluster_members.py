@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,9 +33,6 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float16]
 
-SOLVERS = {
-    "synchronize": "congeal.alignment.solver"
-}  # by atlases.solver: modules with the functions align and fit
 SLAB = 64  # images whose features are in memory at once while they are fitted; seen at any angle, fewer
 SLAB_AT_ANY_ANGLE = 8
 DENSE = ("features", "saliency", "features_mirrored", "saliency_mirrored")
@@ -158,7 +154,9 @@ def align_set(
         known = read_position(position)
         dense = read_features(destination, builders)
     with watch.phase("solver"):
-        first: Alignment = _solver(settings).align(
+        from congeal.alignment.solver import align
+
+        first = align(
             dense.features,
             dense.saliency,
             mirrored_features=dense.mirrored,
@@ -174,6 +172,7 @@ def align_set(
             anchor=anchor,
             valid=on_image(builders, dense),
             device=device,
+            config=settings.atlases.solver_config,
         )
     rest = fit_set(first.atlas, destination, members[len(builders) :], settings, device, watch)
     return joined([first, *(aligned for _, aligned in rest)])
@@ -188,6 +187,8 @@ def fit_set(
     watch: Stopwatch,
 ) -> Iterator[tuple[Sequence[Member], Alignment]]:
     """Images fitted to an atlas, a slab at a time."""
+    from congeal.alignment.solver import fit
+
     size = SLAB_AT_ANY_ANGLE if features.at_any_angle(settings) else SLAB
     for slab in batched(members, size):
         with watch.phase("read"):
@@ -195,7 +196,7 @@ def fit_set(
         with watch.phase("solver"):
             yield (
                 slab,
-                _solver(settings).fit(
+                fit(
                     atlas,
                     dense.features,
                     dense.saliency,
@@ -207,12 +208,9 @@ def fit_set(
                     seed=settings.seed,
                     valid=on_image(slab, dense),
                     device=device,
+                    config=settings.atlases.solver_config,
                 ),
             )
-
-
-def _solver(settings: Settings) -> Any:
-    return importlib.import_module(SOLVERS[settings.atlases.solver])
 
 
 def on_image(members: Sequence[Member], dense: Dense) -> npt.NDArray[np.float32]:
