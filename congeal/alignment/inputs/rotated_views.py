@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from congeal.alignment.inputs.image_set import Arrays
+from congeal.alignment.inputs.image_set import ImageArrays
 from congeal.alignment.model import SALIENT, Alignment, Anchor
 from congeal.errors import CongealError
 from congeal.geometry.warps import grid, sample
@@ -63,13 +63,13 @@ class Turned:
                 f"features of turned images have the shape [n, {TURNS - 1}, g, g, c], not {list(shape)}"
             )
 
-    def check(self, upright: Arrays) -> None:
+    def check(self, upright: ImageArrays) -> None:
         """Raises CongealError if the arrays are not of the same images."""
         asked, given = np.shape(upright.features), np.shape(self.features)
         if asked[:1] != given[:1] or asked[1:] != given[2:]:
             raise CongealError(f"turned features {list(given)} do not go with features {list(asked)}")
 
-    def chosen(self, upright: Arrays, turns: Whole, extent: float) -> Arrays:
+    def chosen(self, upright: ImageArrays, turns: Whole, extent: float) -> ImageArrays:
         """The arrays of a set with each image turned by ``turns`` int [n].
 
         Raises:
@@ -77,7 +77,7 @@ class Turned:
         """
         self.check(upright)
         valid = np.ones(np.shape(upright.saliency)) if upright.valid is None else upright.valid
-        return Arrays(
+        return ImageArrays(
             _picked(upright.features, self.features, turns),
             _picked(upright.saliency, self.saliency, turns),
             _both(upright.mirrored_features, self.mirrored_features, turns),
@@ -118,7 +118,7 @@ def _sense(mirrored: npt.NDArray[np.bool_]) -> Array:
     return np.where(mirrored, -1.0, 1.0)
 
 
-def plain(aligned: Alignment, turns: Whole) -> Alignment:
+def to_upright(aligned: Alignment, turns: Whole) -> Alignment:
     """An alignment of turned images as one of the images as they are."""
     n, m = aligned.backward.shape[:2]
     backward, sure = torch.as_tensor(aligned.backward), torch.as_tensor(aligned.backward_confidence)
