@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from jaxtyping import Real
 from torch import Tensor
 
 from congeal.alignment.config import SolverConfig
@@ -23,20 +24,23 @@ from congeal.alignment.model import GUIDED, MEANINGLESS, OK, RIGID, Alignment, A
 from congeal.alignment.poses.exemplars import exemplar_tokens, pose_by_exemplars
 from congeal.alignment.poses.outliers import outlier_reasons
 from congeal.alignment.poses.pairwise_matching import Similarities
+from congeal.errors import CongealError
 from congeal.geometry.frames import check_cells
+from congeal.geometry.shape_checks import Numbers, checked
 from congeal.geometry.warps import grid, rigid, sample
 
 Array = npt.NDArray[np.floating]
 
 
+@checked
 def fit(
     atlas: Atlas,
-    features: Array,
-    saliency: Array,
+    features: Real[Array, "n g g c"],
+    saliency: Numbers[Array, "n g g"],
     *,
-    mirrored_features: Array | None = None,
-    mirrored_saliency: Array | None = None,
-    valid: Array | None = None,
+    mirrored_features: Real[Array, "n g g c"] | None = None,
+    mirrored_saliency: Numbers[Array, "n g g"] | None = None,
+    valid: Numbers[Array, "n g g"] | None = None,
     turned: Turned | None = None,
     extent: float = 1.0,
     map_resolution: int = 64,
@@ -48,8 +52,8 @@ def fit(
 
     Args:
         atlas: of an earlier `congeal.alignment.solver.align`.
-        features, saliency, mirrored_features, mirrored_saliency, valid, turned: as of
-            `congeal.alignment.solver.align`.
+        features: [n, g, g, c], of the backbone that the atlas is of.
+        saliency, mirrored_features, mirrored_saliency, valid, turned: as of `congeal.alignment.solver.align`.
         extent, map_resolution, device: as of `congeal.alignment.solver.align`.
         seed: fixes the drawing of hypotheses.
         config: of the solver; None: the default. The atlas should be of the same.
@@ -58,9 +62,17 @@ def fit(
         An alignment with the same atlas.
 
     Raises:
-        CongealError: if the arrays do not fit each other.
+        CongealError: if the arrays do not fit each other, or the atlas.
     """
     check_cells(map_resolution, "map_resolution")
+    if not issubclass(type(atlas), Atlas):
+        raise CongealError(f"atlas is {type(atlas).__name__}, not congeal.Atlas")
+    channels = np.shape(features)[-1]
+    if channels != len(atlas.mean):
+        raise CongealError(
+            f"the features have {channels} channels, and the atlas {len(atlas.mean)}: both must come "
+            "from one backbone"
+        )
     job = _Fit(atlas, config or SolverConfig(), extent, map_resolution, seed, device)
     arrays = ImageArrays(features, saliency, mirrored_features, mirrored_saliency, valid)
     if turned is not None:

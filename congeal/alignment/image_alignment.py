@@ -107,7 +107,6 @@ def align_images(
     order = order_by_medoid(seen.embedding)
     facts = backbone_facts(model)
     where = resolve_device(device) if isinstance(backbone, str) else model.device
-    more: dict[str, Any] = {} if config is None else {"config": config}
     builders, rest = order[:atlas_size], order[atlas_size:]
     arrays = _rows(seen.arrays, builders)
     first = align(
@@ -117,7 +116,7 @@ def align_images(
         mirrored_saliency=arrays.mirrored_saliency,
         turned=arrays.turned,
         position=facts.position,
-        blank=None if facts.blank is None else list(facts.blank),
+        blank=facts.blank,
         parts=facts.parts,
         valid=arrays.valid,
         extent=arrays.extent,
@@ -125,7 +124,7 @@ def align_images(
         map_resolution=map_resolution,
         seed=seed,
         device=where,
-        **more,
+        config=config,
     )
     parts = [first]
     slab = SLAB if seen.arrays.turned is None else SLAB_AT_ANY_ANGLE
@@ -144,7 +143,7 @@ def align_images(
                 map_resolution=map_resolution,
                 seed=seed,
                 device=where,
-                **more,
+                config=config,
             )
         )
     return ImageAlignment(

@@ -34,6 +34,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import torch
+from jaxtyping import Real
 from torch import Tensor
 
 from congeal.alignment.atlas_fitting import fit, usual_evidence
@@ -64,21 +65,23 @@ from congeal.alignment.selection.deformation_selection import select_deformation
 from congeal.alignment.selection.feature_selection import select_features
 from congeal.alignment.selection.mirror_selection import select_mirror_states
 from congeal.geometry.frames import check_cells
+from congeal.geometry.shape_checks import Numbers, checked
 from congeal.geometry.warps import Warps
 
 __all__ = ["SetArrays", "SolverConfig", "align", "align_many", "fit"]
 
 
+@checked
 def align(
-    features: Array,
-    saliency: Array,
+    features: Real[Array, "n g g c"],
+    saliency: Numbers[Array, "n g g"],
     *,
-    mirrored_features: Array | None = None,
-    mirrored_saliency: Array | None = None,
-    position: Array | None = None,
+    mirrored_features: Real[Array, "n g g c"] | None = None,
+    mirrored_saliency: Numbers[Array, "n g g"] | None = None,
+    position: Real[Array, "k c"] | None = None,
     parts: Parts | None = None,
     blank: Sequence[float] | Array | None = None,
-    valid: Array | None = None,
+    valid: Numbers[Array, "n g g"] | None = None,
     turned: Turned | None = None,
     extent: float = 1.0,
     resolution: int = 64,
@@ -140,10 +143,11 @@ def align(
     return _solved([one], facts, resolution, map_resolution, torch.device(device), asked)[0]
 
 
+@checked
 def align_many(
     sets: Sequence[SetArrays],
     *,
-    position: Array | None = None,
+    position: Real[Array, "k c"] | None = None,
     parts: Parts | None = None,
     blank: Sequence[float] | Array | None = None,
     resolution: int = 64,
@@ -158,7 +162,7 @@ def align_many(
 
     Args:
         sets: the arrays of each; features of all have the same channels, grids and extents may differ.
-        position, parts, blank, resolution, map_resolution, device, config: as of `align`.
+        position ([k, c]), parts, blank, resolution, map_resolution, device, config: as of `align`.
 
     Returns:
         An alignment a set, in order; none for no sets.

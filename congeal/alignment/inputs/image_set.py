@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from jaxtyping import Real
 from torch import Tensor
 
 from congeal.alignment.config.inputs import CosaliencyConfig, FeaturesConfig
@@ -15,6 +16,7 @@ from congeal.alignment.inputs.cosaliency import Discriminant, learn_saliency, sc
 from congeal.alignment.inputs.feature_basis import Basis, fit_basis
 from congeal.alignment.inputs.set_tensors import SetTensors
 from congeal.errors import CongealError
+from congeal.geometry.shape_checks import Numbers, require_fields
 
 Array = npt.NDArray[np.floating]
 
@@ -30,11 +32,11 @@ class ImageArrays:
         valid: [n, g, g], 1 where a token lies on the image, 0 on its padding, or None.
     """
 
-    features: Array
-    saliency: Array
-    mirrored_features: Array | None = None
-    mirrored_saliency: Array | None = None
-    valid: Array | None = None
+    features: Real[Array, "n g g c"]
+    saliency: Numbers[Array, "n g g"]
+    mirrored_features: Real[Array, "n g g c"] | None = None
+    mirrored_saliency: Numbers[Array, "n g g"] | None = None
+    valid: Numbers[Array, "n g g"] | None = None
 
 
 def some_of(arrays: ImageArrays, rows: slice) -> ImageArrays:
@@ -51,23 +53,13 @@ def check_arrays(arrays: ImageArrays) -> tuple[int, int, int, int]:
     Raises:
         CongealError: if it is none, or another array's does not fit it.
     """
-    shape = np.shape(arrays.features)
-    if len(shape) != 4 or shape[1] != shape[2] or not all(shape):
+    require_fields(arrays)
+    n, g, _, c = shape = np.shape(arrays.features)
+    if not all(shape):
         raise CongealError(
-            f"features have the shape [n, g, g, c] with n ≥ 1, g ≥ 1 and c ≥ 1, not {list(shape)}"
+            f"features has the shape {list(shape)}, not [n, g, g, c] with n ≥ 1, g ≥ 1 and c ≥ 1"
         )
-    expected = {
-        "saliency": (arrays.saliency, shape[:3]),
-        "mirrored_features": (arrays.mirrored_features, shape),
-        "mirrored_saliency": (arrays.mirrored_saliency, shape[:3]),
-        "valid": (arrays.valid, shape[:3]),
-    }
-    for name, (array, asked) in expected.items():
-        if array is not None and np.shape(array) != asked:
-            raise CongealError(
-                f"{name} has the shape {list(np.shape(array))}, the features ask for {list(asked)}"
-            )
-    return shape
+    return n, g, g, c
 
 
 def read_tensors(arrays: ImageArrays, extent: float, device: str | torch.device) -> SetTensors:
@@ -138,7 +130,7 @@ def prepare(
         read: as of `read_tensors`.
         features, cosaliency: how.
         basis, discriminant: known before; None: learned from the set.
-        position, within: as of `congeal.alignment.inputs.feature_basis.fit_basis`.
+        position, within: [k, c] and [c], as of `congeal.alignment.inputs.feature_basis.fit_basis`.
         least_contrast: of an image that is not blank.
     """
     if basis is None:

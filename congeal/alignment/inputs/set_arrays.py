@@ -50,6 +50,8 @@ class SetArrays(ImageArrays):
 def check_sets(sets: Sequence[SetArrays]) -> None:
     """Raises CongealError, with the place of the set, if one is not sound or does not go with the others."""
     for number, one in enumerate(sets):
+        if not issubclass(type(one), SetArrays):
+            raise CongealError(f"set {number} is {type(one).__name__}, not congeal.SetArrays")
         try:
             channels = one.check()[3]
         except CongealError as error:

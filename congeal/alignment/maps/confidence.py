@@ -85,7 +85,7 @@ def measure(
 
 
 def probability(likeness: Tensor, config: ConfidenceConfig, *, smooth: bool) -> Tensor:
-    """P(error ≤ 0.1 of the object), the confidence that users see, of any likeness; 0 stays 0.
+    """P(error ≤ 0.1 of the object), the confidence that users see, of likeness [...]; 0 stays 0.
 
     Where one smooth map explains a set, a cell's neighbours support it, and even a weak likeness is mostly
     right. Where cells are matched one by one, their likeness itself is about that probability.

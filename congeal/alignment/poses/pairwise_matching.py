@@ -160,7 +160,13 @@ def _polish(
 def weighted_similarity(
     first: Tensor, second: Tensor, weight: Tensor, fallback: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Closed-form weighted least-squares similarity second ≈ a·first + b along the last axis."""
+    """Closed-form weighted least-squares similarity second ≈ a·first + b along the last axis.
+
+    Args:
+        first, second: complex64 [..., k].
+        weight: float32 [..., k].
+        fallback: a and b, complex64 [...], where too little speaks for any.
+    """
     total = weight.sum(-1).clamp_min(1e-9)
     mean_first = quotient((weight * first).sum(-1), total)
     mean_second = quotient((weight * second).sum(-1), total)

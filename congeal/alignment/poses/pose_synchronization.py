@@ -41,7 +41,10 @@ def _contrasts(same: Tensor, opposite: Tensor, config: PosesConfig) -> Tensor:
 
 
 def consistency(same: Tensor, opposite: Tensor, mirrored: Tensor, config: PosesConfig) -> float:
-    """How far the pairs agree with mirror states, −1 to 1; chance can be made to fit at about 0.5."""
+    """How far the pairs agree with mirror states, −1 to 1; chance can be made to fit at about 0.5.
+
+    same, opposite: float32 [n, n], as of `synchronize_mirroring`. mirrored: bool [n].
+    """
     matrix, sign = _contrasts(same, opposite, config), torch.where(mirrored, -1.0, 1.0)
     return float(sign @ matrix @ sign / matrix.abs().sum().clamp_min(1e-9))
 

@@ -1,4 +1,4 @@
-"""Arrays of wrong shapes and dtypes, as a user hands them to the solver: one sentence that names the argument."""
+"""Arrays of wrong shapes and dtypes that a user hands to the solver: one sentence names the argument."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_truth_values_will_do_where_they_mean_something() -> None:
     ("arguments", "sentence"),
     [
         ({"features": None}, r"^features is NoneType, not numbers \[n, g, g, c\]"),
-        ({"saliency": None}, r"^saliency is NoneType, not numbers \[n, g, g\] with n = 3, g = 4 as in features"),
+        ({"saliency": None}, r"^saliency is NoneType, not numbers \[n, g, g\] with n = 3, g = 4 as in "),
         ({"position": np.zeros(C)}, r"^position has the shape \[6\], not \[k, c\] with c = 6 as in features"),
         ({"position": np.zeros((2, C + 1))}, r"^position has the shape \[2, 7\]"),
     ],
