@@ -162,7 +162,8 @@ def align_many(
 
     Args:
         sets: the arrays of each; features of all have the same channels, grids and extents may differ.
-        position ([k, c]), parts, blank, resolution, map_resolution, device, config: as of `align`.
+        position: float32 [k, c], as of `align`.
+        parts, blank, resolution, map_resolution, device, config: as of `align`.
 
     Returns:
         An alignment a set, in order; none for no sets.
