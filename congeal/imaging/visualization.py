@@ -13,9 +13,8 @@ import numpy.typing as npt
 import torch
 from jaxtyping import Real, UInt8
 
-from congeal.geometry.shape_checks import Numbers, checked
-
 from congeal.geometry.eigenvectors import leading_eigenvectors
+from congeal.geometry.shape_checks import Numbers, checked
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating]
