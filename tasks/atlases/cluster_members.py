@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
-import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -34,6 +32,7 @@ from infra.storage.location import Location
 from infra.storage.zarr_groups import find_array, read_rows
 from infra.threads import in_threads
 from tasks.clusters.cluster_roles import MEMBER
+from tasks.execution.packed_rows import pack_rows, unpack_rows
 from tasks.execution.stage_runner import address, batched
 from tasks.features import features_stage as features
 from tasks.features.position_bias_unit import read_position
@@ -88,13 +87,13 @@ class Dense:
 
 
 def packed(members: Sequence[Member]) -> bytes:
-    """Members as they travel to a worker: the driver has those of all clusters in memory at once."""
-    return zlib.compress(json.dumps(members).encode(), level=1)
+    """Members as they travel to a worker."""
+    return pack_rows(members)
 
 
 def unpacked(data: bytes) -> list[Member]:
     """The members that were packed, in their order."""
-    return [Member(*values) for values in json.loads(zlib.decompress(data))]
+    return [Member(*values) for values in unpack_rows(data)]
 
 
 def read_features(destination: Location, members: Sequence[Member]) -> Dense:

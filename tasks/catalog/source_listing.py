@@ -234,11 +234,6 @@ def check_places(source: Location, destination: Location) -> None:
         )
 
 
-def listing_table(entries: list[Entry]) -> pa.Table:
-    """A slice's entries as an Arrow table with the schema LISTING."""
-    return _table(entries)
-
-
 def _table(entries: list[Entry]) -> pa.Table:
     columns = list(zip(*entries, strict=True)) or [()] * len(LISTING)
     arrays = [pa.array(list(values), field.type) for values, field in zip(columns, LISTING, strict=True)]

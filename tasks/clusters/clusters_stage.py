@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from typing import Any, cast
 
 import duckdb
 import numpy as np
@@ -36,8 +37,8 @@ from tasks.execution.stage_runner import (
     Unit,
     Work,
     address,
-    committed_marker,
     plan_units,
+    record_of,
     run_units,
 )
 from tasks.features import features_stage as features
@@ -153,16 +154,17 @@ def stage(run: Run, catalog: Catalog, made: Features) -> Clusters:
         ),
         items=catalog.ok,
     )
-    result = run_units(plan_units(STAGE, here, [unit], run.progress), make_clusters, run)
-    marker = committed_marker(unit.address)
-    folder = unit.address.folder / marker.content
+    result = run_units(plan_units(STAGE, here, [unit], run.progress, keep=record_of), make_clusters, run)
+    (found,) = result.units
+    record = cast("Mapping[str, Any]", found.kept)
+    folder = unit.address.folder / found.content
     return Clusters(
         result=result,
         members=folder / "members.parquet",
         sets=folder / "clusters.parquet",
-        identity=f"{here}/{name}/{marker.content}",
-        clusters=marker.record["clusters"],
-        outliers=marker.record["outliers"],
+        identity=f"{here}/{name}/{found.content}",
+        clusters=record["clusters"],
+        outliers=record["outliers"],
         base=base,
     )
 

@@ -40,6 +40,7 @@ __all__ = [
     "execute",
     "plan_units",
     "read_markers",
+    "record_of",
     "report",
     "run_units",
     "take_back",
@@ -109,6 +110,11 @@ def report(marker: Marker, keep: Keep | None = None) -> UnitReport:
         peak_memory_bytes=marker.peak_memory_bytes,
         kept=keep and keep(marker),
     )
+
+
+def record_of(marker: Marker) -> Mapping[str, Any]:
+    """What a marker says for later stages, to be kept of a stage of one unit."""
+    return marker.record
 
 
 class Work(Generic[P_co]):

@@ -41,9 +41,9 @@ from tasks.execution.stage_runner import (
     Work,
     address,
     batched,
-    committed_marker,
     plan_units,
     read_markers,
+    record_of,
     run_units,
 )
 from tasks.features.features_stage import Features
@@ -141,12 +141,13 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters, atlase
     tables = run_units(plan_units(STAGE, here, units, run.progress), make_tables, run)
     last = images_unit(run, catalog, made, clusters, tables)
     final = run_units(
-        plan_units(STAGE, last.address.scope, [last], run.progress),
+        plan_units(STAGE, last.address.scope, [last], run.progress, keep=record_of),
         make_images,
         run,
         title="index, images",
     )
-    return Index(tables + final, committed_marker(last.address).record["counts"])
+    (found,) = final.units
+    return Index(tables + final, cast("Mapping[str, Any]", found.kept)["counts"])
 
 
 def make_tables(unit: Unit[TablesPayload]) -> Marker:

@@ -4,6 +4,8 @@ import pickle
 from dataclasses import FrozenInstanceError, fields, is_dataclass
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from congeal.settings import Settings
 from infra.storage.location import Location
@@ -13,6 +15,7 @@ from tasks.catalog.catalog_stage import MergePayload, SlicePayload
 from tasks.clusters.cluster_growth import Regrade
 from tasks.clusters.clusters_stage import ClustersPayload
 from tasks.distillation.target_shards import Sizes, TargetsPayload
+from tasks.execution.packed_rows import pack_rows, unpack_rows
 from tasks.execution.stage_runner import Unit, address
 from tasks.features.feature_shards import FeaturesPayload, ShardFacts
 from tasks.features.features_stage import Shard
@@ -30,8 +33,8 @@ SHARD = Shard("unit", "content", "identity", ShardFacts("0\n1", {"1": "truncated
 MEMBERS = [Member("0" * 32, "member", "scope/unit", 0, 80, 60, "content", 192)]
 SHOWN = ((0, "a.png"),)
 PAYLOADS = (
-    SlicePayload(PLACE, SETTINGS.catalog),
-    MergePayload((PLACE,), (address(PLACE, "catalog", 1, "scope", "unit"),)),
+    SlicePayload(PLACE, SETTINGS.catalog, pack_rows([("a.png", 9, "token", None, None)])),
+    MergePayload((PLACE,), (PLACE,)),
     FeaturesPayload(PLACE, SETTINGS, WEIGHTS, IMAGES, deep=True),
     PositionPayload(SETTINGS, WEIGHTS),
     ClustersPayload(SETTINGS, PLACE, PLACE, "scope", (SHARD,), "inputs", None, Regrade()),
@@ -57,6 +60,11 @@ def test_packed_members_come_back_as_they_were() -> None:
     several = [*MEMBERS, Member("é" * 3, "fitted", "scope/other", 3, 64, 84)]
     assert unpacked(packed(several)) == several
     assert unpacked(packed([])) == []
+
+
+@given(st.lists(st.tuples(st.text(), st.integers(), st.none() | st.text(st.characters()))))
+def test_packed_rows_come_back_as_they_were(rows: list[tuple[str, int, str | None]]) -> None:
+    assert [tuple(row) for row in unpack_rows(pack_rows(rows))] == rows
 
 
 def test_a_shard_tells_rows_and_ids_of_the_images_that_have_features() -> None:
