@@ -20,13 +20,13 @@ from tasks.atlases.atlas_files import encode, encode_rows, read
 from tasks.atlases.cluster_members import Member, align_set, packed, unpacked
 from tasks.atlases.previews import Shown, draw, kept_squares, square_of
 from tasks.atlases.stored_atlas import Stored, as_stored
-from tasks.catalog.catalog_stage import CATALOG, Catalog
+from tasks.catalog.catalog_stage import Catalog
 from tasks.clusters.cluster_roles import MEMBER, NEWCOMER
 from tasks.clusters.clusters_stage import MEMBERS, SETS, Clusters
 from tasks.clusters.previous_versions import find_atlases
 from tasks.execution import stage_versions as versions
 from tasks.execution.division import KILLED, KILLED_CLUSTER, Division, Items
-from tasks.execution.duckdb_workspace import load, rows, workspace
+from tasks.execution.duckdb_workspace import load, rows
 from tasks.execution.stage_runner import (
     Run,
     StageResult,
@@ -109,10 +109,8 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
     )
     position = place.folder / made.position.content
     units, by_cluster = [], {}
-    with workspace() as connection:
+    with catalog.planning() as connection:
         load(connection, "members", [clusters.members], MEMBERS)
-        load(connection, "images", [catalog.images], CATALOG, "image_id, uri, status")
-        connection.execute("DELETE FROM images WHERE status <> 'ok'")
         load(connection, "sets", [clusters.sets], SETS)
         same = (scope(run.settings, made.scope, version) for version in versions.SAME_MAPS)
         known = _known(run, clusters, (here, *same), connection)
@@ -152,7 +150,7 @@ def _by_cluster(
     found = rows(
         connection,
         """SELECT cluster_id, uri, image_id, role, features_unit, features_row, width, height
-        FROM members LEFT JOIN images USING (image_id)
+        FROM members LEFT JOIN wanted USING (image_id)
         WHERE cluster_id IS NOT NULL ORDER BY cluster_id, rank""",
     )
     for cluster_id, group in groupby(found, key=itemgetter(0)):

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -41,6 +43,7 @@ from tasks.execution.stage_runner import (
 )
 
 STAGE = versions.CATALOG
+WANTED = "wanted"
 VERSION = versions.VERSIONS[STAGE]
 BYTES_PER_PIXEL = 8  # the most that an uncompressed image needs: four channels of 16 bits
 HEADER_ALLOWANCE = 16_777_216
@@ -115,9 +118,11 @@ class _Facts(NamedTuple):
 class Catalog:
     """The finished stage: where the merged table lies, its identity, how many images it has of each kind.
 
-    depths: the table of images with samples of more than 8 bits; None if there are none.
+    survey: the listing that it was made from. depths: the table of images with samples of more than 8 bits;
+    None if there are none.
     """
 
+    survey: Survey
     result: StageResult
     images: Location
     identity: str  # "scope/unit/content" of the merge
@@ -127,6 +132,23 @@ class Catalog:
     unread: int
     first_error: str | None
     depths: Location | None = None
+
+    @contextmanager
+    def planning(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A workspace for who plans a stage, with the table `wanted`: image_id and uri of every sound image.
+
+        The images are loaded once a run; other tables are dropped at the end.
+        """
+        with self.survey.planning(keep=[WANTED]) as connection:
+            known = scalar(connection, "SELECT comment FROM duckdb_tables() WHERE table_name = 'wanted'")
+            if known != self.identity:
+                connection.execute("DROP TABLE IF EXISTS wanted")
+                load(connection, "catalog", [self.images], CATALOG, "image_id, uri, status")
+                connection.execute(
+                    "CREATE TABLE wanted AS SELECT image_id, uri FROM catalog WHERE status = 'ok'"
+                )
+                connection.execute(f"COMMENT ON TABLE wanted IS '{self.identity}'")
+            yield connection
 
 
 def scope(settings: Settings) -> str:
@@ -146,6 +168,7 @@ def stage(run: Run, survey: Survey) -> Catalog:
     folder = _folder(run, made)
     record, deep = cast("_Facts", made.kept)
     catalog = Catalog(
+        survey=survey,
         result=slices + merged,
         images=folder / "images.parquet",
         identity=f"{made.scope}/{made.unit}/{made.content}",

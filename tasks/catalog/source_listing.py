@@ -7,11 +7,12 @@ before anything else is started, that nothing has changed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+import duckdb
 import pyarrow as pa
 
 from congeal.settings import CatalogSettings
@@ -29,7 +30,7 @@ from tasks.catalog.skipped_files import (
     reason_by_name,
     worth_a_look,
 )
-from tasks.execution.duckdb_workspace import BATCH_ROWS, insert, rows, workspace
+from tasks.execution.duckdb_workspace import BATCH_ROWS, insert, rows, scratch, workspace
 
 MODULUS = 1 << 128
 MOST_NAMED = 100  # of what is passed over; the rest is only counted
@@ -207,6 +208,12 @@ class Survey:
                 entries = []
         if entries:
             yield entries
+
+    @contextmanager
+    def planning(self, keep: Collection[str]) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The temporary file, for tables of whoever plans a stage; only those to keep are left there."""
+        with scratch(self._connection, {"listing", "others", *keep}):
+            yield self._connection
 
     def close(self) -> None:
         """Remove the temporary file."""

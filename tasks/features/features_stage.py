@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple, cast
 
 import pyarrow as pa
@@ -16,10 +18,10 @@ from infra.errors import MissingError, UserError
 from infra.ledger.commits import Marker, digest
 from infra.storage.location import Location
 from infra.storage.zarr_groups import open_group
-from tasks.catalog.catalog_stage import CATALOG, Catalog
+from tasks.catalog.catalog_stage import Catalog
 from tasks.catalog.deep_image_table import load_depths
 from tasks.execution import stage_versions as versions
-from tasks.execution.duckdb_workspace import insert, load, rows, workspace
+from tasks.execution.duckdb_workspace import insert, rows
 from tasks.execution.stage_runner import (
     Run,
     StagePlan,
@@ -153,9 +155,7 @@ def _plan(run: Run, catalog: Catalog, weights: Weights, here: str) -> StagePlan[
         payload = FeaturesPayload(run.source, run.settings, weights, members, deep)
         return Unit(place, payload, items=len(members))
 
-    with workspace() as connection:
-        load(connection, "catalog", [catalog.images], CATALOG, "image_id, uri, status")
-        connection.execute("CREATE TABLE wanted AS SELECT image_id, uri FROM catalog WHERE status = 'ok'")
+    with catalog.planning() as connection:
         load_depths(connection, catalog.depths)
         connection.execute(
             "CREATE TABLE covered "
@@ -174,13 +174,12 @@ def _plan(run: Run, catalog: Catalog, weights: Weights, here: str) -> StagePlan[
         todo = []
         # An image that could not be read then, though the catalog says that it can, is worth another try; one
         # that killed its worker is, where that is asked for.
-        again = "SELECT DISTINCT unit FROM covered JOIN wanted USING (image_id) WHERE unread ORDER BY unit"
-        for (name,) in list(rows(connection, again)):
-            members = (
-                "SELECT image_id, uri, greys IS NOT NULL FROM covered LEFT JOIN wanted USING (image_id) "
-                "WHERE unit = "
-            )
-            todo.append(unit(list(rows(connection, f"{members} '{name}' ORDER BY position"))))
+        again = """SELECT unit, image_id, uri, greys IS NOT NULL
+            FROM covered LEFT JOIN wanted USING (image_id)
+            WHERE unit IN (SELECT unit FROM covered JOIN wanted USING (image_id) WHERE unread)
+            ORDER BY unit, position"""
+        for name, members in groupby(rows(connection, again), key=itemgetter(0)):
+            todo.append(unit([(image_id, uri, deep) for _, image_id, uri, deep in members]))
             take_back(todo[-1].address)
             del reports[name]
         used = "SELECT DISTINCT unit FROM covered JOIN wanted USING (image_id)"

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -17,7 +18,6 @@ from infra.storage.location import Location
 from tasks.atlases import atlases_stage as atlases
 from tasks.atlases.atlases_stage import AtlasPayload
 from tasks.atlases.cluster_members import Member, unpacked
-from tasks.catalog.catalog_stage import CATALOG
 from tasks.clusters.clusters_stage import MEMBERS, SETS
 from tasks.execution import duckdb_workspace
 from tasks.execution.stage_runner import Run, Unit
@@ -29,7 +29,7 @@ SHARDS = 7
 
 
 def planned(
-    home: Path, clusters: int, monkeypatch: pytest.MonkeyPatch
+    home: Path, clusters: int, monkeypatch: pytest.MonkeyPatch, gone: Sequence[str] = ()
 ) -> tuple[list[Unit[AtlasPayload]], Counter[str]]:
     """The units that are to be made of so many clusters, and how many queries and rows that took."""
     place = Location.parse(home / f"{clusters}")
@@ -44,16 +44,7 @@ def planned(
             "features_unit": f"scope/u{number % SHARDS}", "features_row": number // SHARDS,
             "width": 80, "height": 60,
         }  # fmt: skip
-    listed = [
-        {
-            "image_id": image["image_id"], "uri": f"{number}.png", "bytes": 9, "etag": None, "width": 80,
-            "height": 60, "format": "PNG", "status": "ok", "error": None, "unread": False,
-        }
-        for number, image in enumerate(images)
-    ]  # fmt: skip
-    tables = {
-        "members": (images, MEMBERS), "images": (listed, CATALOG), "sets": ([], SETS)
-    }  # fmt: skip
+    tables: dict[str, tuple[list[Any], pa.Schema]] = {"members": (images, MEMBERS), "sets": ([], SETS)}
     for name, (rows, schema) in tables.items():
         (place / f"{name}.parquet").write_bytes(encode_table(pa.Table.from_pylist(rows, schema), schema))
     shards = tuple(
@@ -77,6 +68,17 @@ def planned(
         counts["tables"] += 1
         real_load(*arguments)
 
+    @contextmanager
+    def planning() -> Iterator[Any]:
+        named = [image["image_id"] for image in images]
+        with duckdb_workspace.workspace() as connection:
+            connection.execute("CREATE TABLE wanted (image_id VARCHAR, uri VARCHAR)")
+            table = {"image_id": named, "uri": [f"{number}.png" for number in range(len(named))]}
+            duckdb_workspace.insert(connection, "wanted", pa.table(table))
+            for uri in gone:
+                connection.execute("DELETE FROM wanted WHERE uri = ?", [uri])
+            yield connection
+
     plans: list[Any] = []
     with monkeypatch.context() as patch:
         patch.setattr(atlases, "rows", rows_of)
@@ -85,7 +87,7 @@ def planned(
         run = Run(place / "source", place, Settings(), cast("Any", None), Progress(quiet=True))
         atlases.stage(
             run,
-            cast("Any", SimpleNamespace(images=place / "images.parquet")),
+            cast("Any", SimpleNamespace(planning=planning)),
             cast("Any", made),
             cast("Any", found),
         )
@@ -99,7 +101,7 @@ def test_planning_reads_each_member_once_however_many_clusters_there_are(
     few, of_few = planned(tmp_path, 20, monkeypatch)
     many, of_many = planned(tmp_path, 2_000, monkeypatch)
     assert (len(few), len(many)) == (20, 2_000)
-    assert (of_few["queries"], of_few["tables"]) == (of_many["queries"], of_many["tables"]) == (1, 3)
+    assert (of_few["queries"], of_few["tables"]) == (of_many["queries"], of_many["tables"]) == (1, 2)
     assert of_many["rows"] == 2_000 * EACH
     # The members of a cluster come with its unit, in order of rank, with the place of their features.
     first = many[0].payload
@@ -118,13 +120,5 @@ def test_planning_reads_each_member_once_however_many_clusters_there_are(
 def test_an_image_that_left_the_source_has_no_name_in_the_plan(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = duckdb_workspace.load
-
-    def load(connection: Any, name: str, *more: Any) -> None:
-        real(connection, name, *more)
-        if name == "images":
-            connection.execute("DELETE FROM images WHERE uri = '1.png'")
-
-    monkeypatch.setattr(duckdb_workspace, "load", load)
-    units, _ = planned(tmp_path, 2, monkeypatch)
+    units, _ = planned(tmp_path, 2, monkeypatch, gone=["1.png"])
     assert units[0].payload.shown == ((0, "0.png"), (1, None), (2, "2.png"))
