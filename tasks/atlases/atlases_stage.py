@@ -25,7 +25,7 @@ from tasks.catalog.image_reading import Named
 from tasks.clusters.cluster_roles import MEMBER, NEWCOMER
 from tasks.clusters.clusters_stage import MEMBERS, SETS, Clusters
 from tasks.clusters.previous_versions import find_atlases
-from tasks.execution import stage_versions as versions
+from tasks.execution import stage_versions
 from tasks.execution.division import KILLED, KILLED_CLUSTER, Division, Items
 from tasks.execution.duckdb_workspace import load, rows, workspace
 from tasks.execution.stage_runner import (
@@ -38,14 +38,14 @@ from tasks.execution.stage_runner import (
     run_units,
     worth_retrying,
 )
-from tasks.features import features_stage as features
+from tasks.features import features_stage
 from tasks.features.features_stage import Features
 
 if TYPE_CHECKING:
     import torch
 
-STAGE = versions.ATLASES
-VERSION = versions.VERSIONS[STAGE]
+STAGE = stage_versions.ATLASES
+VERSION = stage_versions.VERSIONS[STAGE]
 __all__ = ["STAGE", "VERSION", "Atlases", "make_atlas", "scope", "stage"]
 
 
@@ -117,7 +117,7 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
     here = scope(run.settings, made.scope)
     contents = {entry.unit: entry.content for entry in made.shards}
     place = address(
-        run.destination, features.STAGE, features.VERSION, made.position.scope, made.position.unit
+        run.destination, features_stage.STAGE, features_stage.VERSION, made.position.scope, made.position.unit
     )
     position = place.folder / made.position.content
     units, by_cluster = [], {}
@@ -126,7 +126,7 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
         load(connection, "images", [catalog.images], CATALOG, "image_id, uri, status")
         connection.execute("DELETE FROM images WHERE status <> 'ok'")
         load(connection, "sets", [clusters.sets], SETS)
-        same = (scope(run.settings, made.scope, version) for version in versions.SAME_MAPS)
+        same = (scope(run.settings, made.scope, version) for version in stage_versions.SAME_MAPS)
         known = _known(run, clusters, (here, *same), connection)
         for cluster_id, images in _by_cluster(connection):
             parts = [

@@ -37,7 +37,7 @@ from infra.threads import in_threads
 from tasks.clusters.cluster_roles import MEMBER
 from tasks.clusters.clusters_stage import MEMBERS
 from tasks.execution.stage_runner import address, batched
-from tasks.features import features_stage as features
+from tasks.features import features_stage
 from tasks.features.position_bias_unit import read_position
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def read_features(destination: Location, members: Sequence[Member]) -> Dense:
     def read(item: tuple[str, list[int]]) -> tuple[list[int], dict[ZarrArray, Array], FeatureAttributes]:
         name, positions = item
         scope, unit = name.split("/")
-        place = address(destination, features.STAGE, features.VERSION, scope, unit)
+        place = address(destination, features_stage.STAGE, features_stage.VERSION, scope, unit)
         marker = place.marker()
         if marker is None:
             raise DamagedError(f"The features {place.folder.url} are gone: run again to make them anew.")
@@ -195,7 +195,7 @@ def fit_set(
     """Images fitted to an atlas, a slab at a time."""
     from congeal.alignment.solver import fit
 
-    size = SLAB_AT_ANY_ANGLE if features.at_any_angle(settings) else SLAB
+    size = SLAB_AT_ANY_ANGLE if features_stage.at_any_angle(settings) else SLAB
     for slab in batched(members, size):
         with watch.phase("read"):
             dense = read_features(destination, slab)

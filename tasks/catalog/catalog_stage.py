@@ -26,7 +26,7 @@ from infra.threads import in_threads
 from tasks.catalog.deep_image_table import DEPTHS, DEPTHS_FILE, ToRemake, depths_table
 from tasks.catalog.image_reading import readers_of
 from tasks.catalog.source_listing import Entry, Survey, listing_table
-from tasks.execution import stage_versions as versions
+from tasks.execution import stage_versions
 from tasks.execution.division import KILLED, Division, Items, place_of
 from tasks.execution.duckdb_workspace import load, scalar, stream, workspace
 from tasks.execution.stage_runner import (
@@ -41,8 +41,8 @@ from tasks.execution.stage_runner import (
     run_units,
 )
 
-STAGE = versions.CATALOG
-VERSION = versions.VERSIONS[STAGE]
+STAGE = stage_versions.CATALOG
+VERSION = stage_versions.VERSIONS[STAGE]
 BYTES_PER_PIXEL = 8  # the most that an uncompressed image needs: four channels of 16 bits
 HEADER_ALLOWANCE = 16_777_216
 

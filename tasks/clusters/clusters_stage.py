@@ -24,7 +24,7 @@ from tasks.clusters.cluster_growth import Regrade, grow
 from tasks.clusters.cluster_roles import Floats, Rows, names_of, sort
 from tasks.clusters.drift import to_regrade
 from tasks.clusters.previous_versions import Base, base_atlases, find_base
-from tasks.execution import stage_versions as versions
+from tasks.execution import stage_versions
 from tasks.execution.duckdb_workspace import insert, load, scalar, workspace
 from tasks.execution.stage_runner import (
     Run,
@@ -37,11 +37,11 @@ from tasks.execution.stage_runner import (
     read_markers,
     run_units,
 )
-from tasks.features import features_stage as features
+from tasks.features import features_stage
 from tasks.features.features_stage import Features
 
-STAGE = versions.CLUSTERS
-VERSION = versions.VERSIONS[STAGE]
+STAGE = stage_versions.CLUSTERS
+VERSION = stage_versions.VERSIONS[STAGE]
 IN_MEMORY_BYTES = 268_435_456  # embeddings beyond this lie in a temporary file
 
 MEMBERS = pa.schema(
@@ -244,7 +244,9 @@ def _gather(connection: duckdb.DuckDBPyConnection, unit: Unit[ClustersPayload]) 
 
 def _shard_markers(unit: Unit[ClustersPayload]) -> Iterator[Marker]:
     places = [
-        address(unit.payload.destination, features.STAGE, features.VERSION, unit.payload.scope, name)
+        address(
+            unit.payload.destination, features_stage.STAGE, features_stage.VERSION, unit.payload.scope, name
+        )
         for name in unit.payload.shards
     ]
     for place, marker in zip(places, read_markers(places), strict=True):
@@ -266,7 +268,9 @@ def _embeddings(
             if not len(wanted["position"]):
                 continue
             with work.watch.phase("read"):
-                place = unit.payload.destination / "stages" / features.STAGE / marker.scope / marker.unit
+                place = (
+                    unit.payload.destination / "stages" / features_stage.STAGE / marker.scope / marker.unit
+                )
                 group = open_group(place / marker.content / FEATURE_GROUP.name)
                 part = np.asarray(array_in(group, EMBEDDING.path)[:], np.float32)
             if embeddings is None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from congeal.imaging import intensity_scaling as greys
+from congeal.imaging import intensity_scaling
 from congeal.settings import Settings
 from infra.ledger.commits import Marker, digest
 from tasks.catalog.catalog_stage import CATALOG, Catalog
 from tasks.catalog.deep_image_table import load_depths
-from tasks.execution import stage_versions as versions
+from tasks.execution import stage_versions
 from tasks.execution.duckdb_workspace import insert, load, rows, workspace
 from tasks.execution.stage_runner import (
     Run,
@@ -27,12 +27,12 @@ from tasks.execution.stage_runner import (
     run_units,
     take_back,
 )
-from tasks.features import position_bias_unit as position
+from tasks.features import position_bias_unit
 from tasks.features.feature_shards import DIVISION, FeaturesPayload, FeaturesUnit, at_any_angle, make_shard
 from tasks.features.run_backbone import Weights, backbone_spec
 
-STAGE = versions.FEATURES
-VERSION = versions.VERSIONS[STAGE]
+STAGE = stage_versions.FEATURES
+VERSION = stage_versions.VERSIONS[STAGE]
 MOST_IMAGES = 256  # in a unit
 __all__ = ["STAGE", "VERSION", "Features", "at_any_angle", "images_per_unit", "scope", "stage"]
 
@@ -78,7 +78,7 @@ def scope(settings: Settings, weights: Weights) -> str:
 def stage(run: Run, catalog: Catalog, weights: Weights) -> Features:
     """Features of every sound image of the catalog that has none yet."""
     here = scope(run.settings, weights)
-    place = position.stage(run, weights, here)
+    place = position_bias_unit.stage(run, weights, here)
     shards = run_units(_plan(run, catalog, weights, here), make_shard, run, division=DIVISION)
     return Features(place + shards, here, weights, shards.units, place.units[0])
 
@@ -101,7 +101,7 @@ def _plan(run: Run, catalog: Catalog, weights: Weights, here: str) -> StagePlan[
         members = tuple((image_id, uri) for image_id, uri, _ in found)
         # Units of 8-bit images do not depend on how deeper ones become pixels.
         deep = any(deep for _, _, deep in found)
-        made_by = ["greys", greys.VERSION] if deep else []
+        made_by = ["greys", intensity_scaling.VERSION] if deep else []
         name = digest(here, [image_id for image_id, _ in members], *made_by)
         place = address(run.destination, STAGE, VERSION, here, name)
         payload = FeaturesPayload(run.source, run.settings, weights, members, deep)
@@ -123,7 +123,7 @@ def _plan(run: Run, catalog: Catalog, weights: Weights, here: str) -> StagePlan[
         connection.execute(
             f"""DELETE FROM covered WHERE unit IN (
                 SELECT unit FROM covered JOIN depths USING (image_id)
-                WHERE greys IS DISTINCT FROM {greys.VERSION})"""  # noqa: S608 - a number of our own
+                WHERE greys IS DISTINCT FROM {intensity_scaling.VERSION})"""  # noqa: S608 - a number of our own
         )
         todo = []
         # An image that could not be read then, though the catalog says that it can, is worth another try; one

@@ -19,14 +19,14 @@ from infra.ledger.commits import Marker, digest
 from infra.storage.location import Location
 from tasks.catalog.catalog_stage import CATALOG, Catalog
 from tasks.clusters.clusters_stage import MEMBERS, Clusters
-from tasks.execution import stage_versions as versions
+from tasks.execution import stage_versions
 from tasks.execution.duckdb_workspace import insert, load, scalar, stream, workspace
 from tasks.execution.stage_runner import Run, StageResult, Unit, Work, address, read_markers
 from tasks.features import features_stage
 from tasks.features.features_stage import Features
 
-STAGE = versions.INDEX
-VERSION = versions.VERSIONS[STAGE]
+STAGE = stage_versions.INDEX
+VERSION = stage_versions.VERSIONS[STAGE]
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from tasks.atlases.atlas_files import TABLE
 from tasks.atlases.atlases_stage import Atlases
 from tasks.catalog.catalog_stage import Catalog
 from tasks.clusters.clusters_stage import Clusters
-from tasks.execution import stage_versions as versions
+from tasks.execution import stage_versions
 from tasks.execution.stage_runner import (
     Run,
     StageResult,
@@ -51,8 +51,8 @@ from tasks.index.atlas_lattice import Points, correspondences, lattice_points
 from tasks.index.images_table import images_unit, make_images
 from tasks.index.index_partition import Part, buckets
 
-STAGE = versions.INDEX
-VERSION = versions.VERSIONS[STAGE]
+STAGE = stage_versions.INDEX
+VERSION = stage_versions.VERSIONS[STAGE]
 BLOCK = 128  # images whose maps are read at once
 HEADS = 128  # atlases that are opened ahead
 AHEAD = 8  # blocks that are read ahead

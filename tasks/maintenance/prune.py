@@ -22,7 +22,7 @@ from infra.storage.location import Location, Skipped
 from infra.threads import in_threads
 from tasks.execution.stage_runner import batched
 from tasks.execution.stage_versions import VERSIONS
-from tasks.publication import current_iceberg_tables as iceberg_tables
+from tasks.publication import current_iceberg_tables
 
 AT_ONCE = 64  # units between two signs that the pruning goes on
 MOST_NAMED = 100  # of what is left out; the rest is only counted
@@ -55,7 +55,7 @@ class _Plan:
     young: list[_Unit]
     units: list[_Unit]
     leftovers: list[tuple[_Unit, str]]  # content folders that a needed unit's marker does not name
-    described: iceberg_tables.Described  # of the Iceberg tables
+    described: current_iceberg_tables.Described  # of the Iceberg tables
     left_out: list[Skipped]
     left_out_count: int
 
@@ -137,7 +137,7 @@ def _plan(destination: Location, keep: int, since: datetime) -> _Plan:
             young.append(unit)
         else:
             units.append(unit)
-    described = iceberg_tables.leaving(destination, {name.removesuffix(".json") for name in kept})
+    described = current_iceberg_tables.leaving(destination, {name.removesuffix(".json") for name in kept})
     return _Plan(
         kept[::-1], removed[::-1], young, units, leftovers, described, left_out.named, left_out.count
     )
@@ -147,7 +147,7 @@ def _carry_out(destination: Location, plan: _Plan, presence: Presence) -> None:
     presence.require_heard()
     for name in plan.removed:
         withdraw(destination, name)
-    iceberg_tables.leave(destination, plan.described, plan.names)
+    current_iceberg_tables.leave(destination, plan.described, plan.names)
     for units in batched(plan.units, AT_ONCE):
         presence.require_heard()
         for _ in in_threads(lambda unit: _remove(destination, unit), list(units)):

@@ -16,7 +16,7 @@ from infra.storage.zarr_groups import open_group
 from tasks.catalog.catalog_stage import CATALOG
 from tasks.clusters.clusters_stage import MEMBERS, SETS
 from tasks.execution.duckdb_workspace import load, rows, workspace
-from tasks.publication import current_iceberg_tables as iceberg_tables
+from tasks.publication import current_iceberg_tables
 from tasks.publication.manifest import NAME as TABLES_FILE
 from tasks.publication.manifest import described
 
@@ -96,9 +96,9 @@ def verify(destination: Location, *, deep: bool = True, version: str | None = No
         faults.append(
             f"{destination}/{TABLES_FILE} does not name the files of the current version: run again."
         )
-    moved = iceberg_tables.elsewhere(destination, publication)
-    if not faults and moved is None and iceberg_tables.begun(destination):
-        faults.extend(iceberg_tables.faults(destination, publication, current=version is None))
+    moved = current_iceberg_tables.elsewhere(destination, publication)
+    if not faults and moved is None and current_iceberg_tables.begun(destination):
+        faults.extend(current_iceberg_tables.faults(destination, publication, current=version is None))
     units = sum(len(found) for found in markers.values())
     notes = [moved] if moved else []
     return {

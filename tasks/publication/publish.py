@@ -19,7 +19,7 @@ from tasks.execution.published_units import published_markers
 from tasks.execution.stage_runner import Run, StageResult
 from tasks.execution.stage_versions import VERSIONS
 from tasks.features.run_backbone import HUB, Weights
-from tasks.publication import current_iceberg_tables as iceberg_tables
+from tasks.publication import current_iceberg_tables
 from tasks.publication.manifest import describe, described
 
 # These say how the work is done, not what comes out of it; what is listed through links is in the survey.
@@ -116,19 +116,19 @@ def stage(
     faults: list[str | None] = []
 
     def describe_tables(numbered: Publication, name: str) -> None:
-        faults.append(iceberg_tables.write(run.destination, numbered, name))
+        faults.append(current_iceberg_tables.write(run.destination, numbered, name))
 
     wanted = run.settings.publish.iceberg
     publish(run.destination, publication, before=describe_tables if wanted else None)
     written = published(run.destination) or publication
     if wanted and not any(faults):
-        faults.append(iceberg_tables.point(run.destination, written.number))
+        faults.append(current_iceberg_tables.point(run.destination, written.number))
     return Published(written, written=True, fault=next((one for one in faults if one), None))
 
 
 def refreshed(destination: Location, publication: Publication, settings: Settings) -> str | None:
     """Bring the Iceberg tables up to date with the current version; a sentence if that could not be done."""
-    return iceberg_tables.refresh(destination, publication) if settings.publish.iceberg else None
+    return current_iceberg_tables.refresh(destination, publication) if settings.publish.iceberg else None
 
 
 def _substance(publication: Publication) -> dict[str, object]:

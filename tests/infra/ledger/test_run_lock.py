@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra.errors import StorageError, UserError
-from infra.ledger import run_lock as presence
+from infra.ledger import run_lock
 from infra.ledger.run_lock import FOLDER, PRUNE, RUN, SILENCE, present
 from infra.storage.location import Location
 
@@ -228,15 +228,15 @@ class TestAlone:
 
 
 def test_signs_are_renewed(memory_location: Location, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(presence, "RENEWAL", 0.001)
+    monkeypatch.setattr(run_lock, "RENEWAL", 0.001)
     renewed = threading.Event()
-    real = presence.Presence.renew
+    real = run_lock.Presence.renew
 
-    def renew(self: presence.Presence) -> None:
+    def renew(self: run_lock.Presence) -> None:
         real(self)
         renewed.set()
 
-    monkeypatch.setattr(presence.Presence, "renew", renew)
+    monkeypatch.setattr(run_lock.Presence, "renew", renew)
     with present(memory_location, RUN):
         assert renewed.wait(20)
 
@@ -244,17 +244,17 @@ def test_signs_are_renewed(memory_location: Location, monkeypatch: pytest.Monkey
 def test_a_store_that_is_away_for_a_while_is_no_end(
     memory_location: Location, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence, "RENEWAL", 0.001)
+    monkeypatch.setattr(run_lock, "RENEWAL", 0.001)
     calls: list[int] = []
     twice = threading.Event()
 
-    def renew(_: presence.Presence) -> None:
+    def renew(_: run_lock.Presence) -> None:
         calls.append(1)
         if len(calls) == 2:
             twice.set()
         raise StorageError("away")
 
-    monkeypatch.setattr(presence.Presence, "renew", renew)
+    monkeypatch.setattr(run_lock.Presence, "renew", renew)
     with present(memory_location, RUN):
         assert twice.wait(20)
 
