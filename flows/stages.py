@@ -10,7 +10,7 @@ from flows.prepare import Job
 from flows.report import finished, nothing_to_do
 from infra.compute.engine import open_engine
 from infra.compute.progress import Progress
-from infra.ledger.run_lock import RUN, present
+from infra.ledger.run_lock import RUN, locked
 from tasks.atlases import atlases_stage
 from tasks.catalog import catalog_stage
 from tasks.catalog.skipped_files import keep
@@ -45,7 +45,7 @@ def everything(job: Job, progress: Progress, step: Step = plainly) -> dict[str, 
         return nothing_to_do(job)
     begin = time.perf_counter()
     with (
-        present(job.destination, RUN, alone=job.settings.storage.single_writer) as presence,
+        locked(job.destination, RUN, alone=job.settings.storage.single_writer) as lock,
         progress,
         open_engine(job.settings.engine, units_hint=job.survey.images) as engine,
     ):
@@ -65,7 +65,7 @@ def everything(job: Job, progress: Progress, step: Step = plainly) -> dict[str, 
         counts = indexed.counts | {"clusters": clustered.clusters}
         if failed := sum(unit.failed for unit in aligned.result.units):
             counts["failed_clusters"] = failed
-        presence.require_heard()
+        lock.require_held()
         keep(job.destination, job.survey.counted.facts())
         published = step("publish", publish.stage, run, job.key, weights, results, counts)
     return finished(job, published, results=results, workers=engine.workers, engine_start=started)

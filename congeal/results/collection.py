@@ -143,10 +143,10 @@ class Collection(TableMethods):
     def propagate_annotations(
         self, annotations: Sequence[Annotation], to: Targets = "all", *, marked: bool = True
     ) -> Iterator[Annotation]:
-        """Keypoints, outlines, boxes and masks of things on all images of their clusters, image by image.
+        """Keypoints, outlines, boxes and masks of instances on all images of their clusters, image by image.
 
-        The n-th thing of a category on one image is the n-th of that category on the others: things marked on
-        several images are combined by confidence. What was marked by hand comes back as it is; with
+        The n-th instance of a category on one image is the n-th of that category on the others: instances
+        marked on several images are combined by confidence. What was marked by hand comes back as it is; with
         marked=False it does not come.
         """
         from congeal.transfer.annotations import Annotation

@@ -265,7 +265,7 @@ def give_up(unit: Unit[AtlasPayload]) -> Marker:
     return work.commit(encode_rows(rows_), record)
 
 
-# The one thing in an atlas that depends on an image alone are the pictures.
+# Only the pictures of an atlas depend on single images.
 DIVISION = Division(
     items=lambda unit: len(unit.payload.shown), make=look_again, join=make_atlas_without, fail=give_up
 )

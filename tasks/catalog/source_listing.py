@@ -75,12 +75,12 @@ class Survey:
                 "(path VARCHAR, bytes BIGINT, token VARCHAR, etag VARCHAR, fault VARCHAR)"
             )
             self._connection.execute("CREATE TABLE others (path VARCHAR, reason VARCHAR)")
-            self._spool(settings)
+            self._read_listing(settings)
         except BaseException:
             self.close()
             raise
 
-    def _spool(self, settings: CatalogSettings) -> None:
+    def _read_listing(self, settings: CatalogSettings) -> None:
         endings = {ending.lower() for ending in settings.extensions}
         batch: list[Entry] = []
         others: list[tuple[str, str | None]] = []  # what looks like a picture, or may do
@@ -172,7 +172,7 @@ class Survey:
         if self.passed_over:
             first = self.passed_over[0]
             count = self.passed_over_count
-            counted = "1 thing was" if count == 1 else f"{count} things were"
+            counted = "1 object was" if count == 1 else f"{count} objects were"
             raise UserError(
                 f"The source {self.source.url} holds no image: {counted} passed over, the first {first.path} "
                 f"({first.reason})."
@@ -246,7 +246,7 @@ def _table(entries: list[Entry]) -> pa.Table:
 
 
 def _entry(item: ObjectInfo) -> Entry:
-    # The seam lists names that are no UTF-8 with escapes, and reads nothing by a name with a backslash.
+    # Names that are no UTF-8 are listed with escapes, and nothing is read by a name with a backslash.
     fault = "its name holds a backslash or is not valid UTF-8: rename it" if "\\" in item.path else None
     return Entry(item.path, item.bytes, item.token, item.etag, fault)
 

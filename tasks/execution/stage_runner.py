@@ -78,7 +78,7 @@ def execute(job: Job[P]) -> UnitReport | Unit[P]:
     """Make one unit where the engine says, and come back with a small record only.
 
     A unit that another run has made in the meantime is not made twice; one whose work has been divided comes
-    back itself. Raises UserError for everything that the user can cure, whichever floor found it.
+    back itself. Raises UserError for everything that the user can cure.
     """
     marker = job.unit.address.marker()
     if marker is not None:
@@ -253,7 +253,7 @@ def run_units(
 
 
 def _divided(
-    unit: Unit[P], division: Division[P] | None, run: Run, title: str, gpu: bool, hopeful: bool
+    unit: Unit[P], division: Division[P] | None, run: Run, title: str, gpu: bool, others_succeed: bool
 ) -> UnitReport:
     if division is None:
         raise UserError(
@@ -266,4 +266,4 @@ def _divided(
         f"{title}: a worker died, or its memory ran out, each time it computed the same unit of "
         f"{unit.items:,}; the work is divided, to go on without what kills."
     )
-    return report(divide(unit, division, run.engine, gpu=gpu, hopeful=hopeful))
+    return report(divide(unit, division, run.engine, gpu=gpu, others_succeed=others_succeed))

@@ -1,6 +1,6 @@
 """The table of all images: the catalog with each image's cluster and features, and what failed since.
 
-Here it is decided which images are outliers, once for everybody: those without a cluster, and those that do
+Here it is decided, once, which images are outliers: those without a cluster, and those that do
 not fit their cluster's atlas. The counts of a publication, and so what a run, `status` and a collection say,
 are counted from this table; `clusters.n_outliers` and `alignments.outlier` are its second kind.
 """

@@ -16,7 +16,7 @@ from typing import Any
 from infra.errors import DamagedError, MissingError, UserError
 from infra.ledger.commits import MARKER, find_marker
 from infra.ledger.publications import Publication, check_layout, current_name, published, versions, withdraw
-from infra.ledger.run_lock import PRUNE, Presence, present
+from infra.ledger.run_lock import PRUNE, RunLock, locked
 from infra.storage.folder_listing import NOT_FOLLOWED
 from infra.storage.location import Location, Skipped
 from infra.threads import in_threads
@@ -84,10 +84,10 @@ def prune(
         raise UserError(f"older-than {older_than} is no number of days: give 0 or more.")
     if not check_layout(destination) or published(destination) is None:
         raise UserError(f"Nothing is published in {destination}: there is nothing to prune.")
-    with nullcontext() if dry_run else present(destination, PRUNE) as presence:
+    with nullcontext() if dry_run else locked(destination, PRUNE) as lock:
         plan = _plan(destination, keep, datetime.now(UTC) - timedelta(days=older_than))
-        if presence is not None:
-            _carry_out(destination, plan, presence)
+        if lock is not None:
+            _carry_out(destination, plan, lock)
     by_stage = dict.fromkeys(VERSIONS, 0)
     for unit in plan.units:
         by_stage[unit.stage] += 1
@@ -143,13 +143,13 @@ def _plan(destination: Location, keep: int, since: datetime) -> _Plan:
     )
 
 
-def _carry_out(destination: Location, plan: _Plan, presence: Presence) -> None:
-    presence.require_heard()
+def _carry_out(destination: Location, plan: _Plan, lock: RunLock) -> None:
+    lock.require_held()
     for name in plan.removed:
         withdraw(destination, name)
     current_iceberg_tables.leave(destination, plan.described, plan.names)
     for units in batched(plan.units, AT_ONCE):
-        presence.require_heard()
+        lock.require_held()
         for _ in in_threads(lambda unit: _remove(destination, unit), list(units)):
             pass
     for unit, name in plan.leftovers:
@@ -180,7 +180,7 @@ class _LeftOut:
         self._stages: set[str] = set()
 
     def add(self, item: Skipped) -> None:
-        """Note one thing; of a stage that is not known, only the stage."""
+        """Note one path; of a stage that is not known, only the stage."""
         stage = item.path.partition("/")[0]
         if item.reason == UNKNOWN_STAGE:
             if stage in self._stages:

@@ -68,7 +68,7 @@ REFERENCES = (
 def verify(destination: Location, *, deep: bool = True, version: str | None = None) -> dict[str, Any]:
     """Walk a version, the current or an older one: markers, outputs (deep: bytes), schemas, references.
 
-    Returns {"version", "units", "files", "faults", "notes"}; each fault is a sentence that names the thing,
+    Returns {"version", "units", "files", "faults", "notes"}; each fault is a sentence that names the object,
     each note one that concerns other readers alone. Raises UserError if nothing is published there, or not
     this version.
     """
@@ -158,8 +158,8 @@ def _references(
             else:
                 load(connection, name, places, schema)
         for query, meaning in REFERENCES:
-            for (thing,) in list(rows(connection, f"{query} LIMIT {MOST_NAMED}")):
-                yield meaning.format(thing).capitalize() + "."
+            for (found,) in list(rows(connection, f"{query} LIMIT {MOST_NAMED}")):
+                yield meaning.format(found).capitalize() + "."
         units = {
             "features": "SELECT DISTINCT features_unit FROM images WHERE features_unit IS NOT NULL",
             "atlases": "SELECT atlas_unit FROM clusters",

@@ -1,4 +1,4 @@
-"""Where carried things are written to, and what must not be written over."""
+"""The folder that results are written to, and what must not be overwritten."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def nothing_lost(order: Order, names: Iterable[str]) -> None:
     for name in names:
         for given in order.inputs:
             if (order.out / name).contains(given):
-                raise UserError(f"The file {given} is what is carried from: write somewhere else.")
+                raise UserError(f"The file {given} is an input: write somewhere else.")
     if order.overwrite:
         return
     if len(names) == 1:

@@ -90,7 +90,7 @@ def test_a_source_of_other_formats_says_which(tmp_path: Path) -> None:
     folder(tmp_path, {"a.cr2": b"1", "b.cr2": b"1"})
     with (
         Survey(Location.parse(tmp_path), CatalogSettings()) as found,
-        pytest.raises(UserError, match=r"2 things were passed over, the first a\.cr2 \(a camera's"),
+        pytest.raises(UserError, match=r"2 objects were passed over, the first a\.cr2 \(a camera's"),
     ):
         found.require_images(CatalogSettings())
 
