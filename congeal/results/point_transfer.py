@@ -54,8 +54,8 @@ def sound(published: Published, rows: Sequence[MemberRow]) -> list[bool]:
     if not any(fits):
         reason = misfits[rows[0]["image_id"]]
         raise UserError(
-            f"The image {rows[0]['uri']!r} does not fit its atlas ({reason}): nothing can be transferred from "
-            "it."
+            f"The image {rows[0]['uri']!r} does not fit its atlas ({reason}): nothing can be transferred "
+            "from it."
         )
     return fits
 
