@@ -260,9 +260,15 @@ def give_up(unit: Unit[AtlasPayload]) -> Marker:
     work = Work(unit)
     cluster_id = unit.payload.cluster_id
     members = read_members(unit.payload.members, cluster_id)
-    rows_, record = failed(members, cluster_id, KILLED_CLUSTER)
-    record |= {"identity": unit.payload.identity, "device": None, "not_shown": {}, "killed": [cluster_id]}
-    return work.commit(encode_rows(rows_), record)
+    table, known = failed(members, cluster_id, KILLED_CLUSTER)
+    record = {
+        **known,
+        "identity": unit.payload.identity,
+        "device": None,
+        "not_shown": {},
+        "killed": [cluster_id],
+    }
+    return work.commit(encode_rows(table), record)
 
 
 # Only the pictures of an atlas depend on single images.
