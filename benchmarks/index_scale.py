@@ -35,7 +35,7 @@ from infra.storage.location import Location
 from tasks.execution import stage_versions
 from tasks.execution.stage_runner import Unit, Work, address
 from tasks.index.atlas_lattice import correspondences, lattice_points
-from tasks.index.index_partition import Part, buckets
+from tasks.index.index_partition import ClusterPart, buckets
 from tasks.index.index_stage import BLOCK, Sampled, commit_tables
 from tasks.publication.manifest import describe
 
@@ -59,7 +59,7 @@ def uri(cluster: str, number: int) -> str:
     return f"{name[:2]}/{name}.jpg"
 
 
-def generated(part: Part, lattice: int) -> Sampled:
+def generated(part: ClusterPart, lattice: int) -> Sampled:
     """One cluster: similarities with a smooth bend, what a solver would find on a good day."""
     random = np.random.default_rng(int(part.cluster_id[1:], 16))
     cells = cell_centres(RESOLUTION).astype(np.float64)

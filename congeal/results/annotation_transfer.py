@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from congeal.errors import CongealError
-from congeal.results.point_transfer import Targets, chosen, sound
+from congeal.results.point_transfer import TargetImages, chosen, sound
 from congeal.results.published_version import Published
 from congeal.results.schema.rows import MemberRow
 from congeal.transfer.annotations import Annotation, together
@@ -52,7 +52,7 @@ def spread(
     edits: Sequence[Pixels],
     sources: Sequence[str],
     atlas: str | None,
-    to: Targets,
+    to: TargetImages,
     kind: Kind | None,
     fade: bool,
 ) -> Iterator[CarriedImage]:
@@ -144,7 +144,7 @@ def _checked(painting: Painting, name: str) -> Painting:
 
 
 def spread_annotations(
-    published: Published, annotations: Sequence[Annotation], to: Targets, marked: bool = True
+    published: Published, annotations: Sequence[Annotation], to: TargetImages, marked: bool = True
 ) -> Iterator[Annotation]:
     """Every annotated instance on every target, target by target; what was marked on a target stays as it is.
 

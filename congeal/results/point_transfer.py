@@ -15,11 +15,11 @@ from congeal.results.schema.rows import MemberRow
 from infra.errors import UserError
 
 Doubles = npt.NDArray[np.float64]
-Targets = Literal["all"] | Sequence[str]
+TargetImages = Literal["all"] | Sequence[str]
 
 
 def chosen(
-    published: Published, cluster: str, to: Targets, sources: Sequence[MemberRow] = ()
+    published: Published, cluster: str, to: TargetImages, sources: Sequence[MemberRow] = ()
 ) -> list[MemberRow]:
     """The rows of the images that something is carried to.
 
@@ -110,7 +110,7 @@ def landmarks(
     source: str | Sequence[str] | None,
     atlas: str | None,
     names: Sequence[str] | Sequence[int] | None,
-    to: Targets,
+    to: TargetImages,
 ) -> pa.Table:
     """image, image_id, point, x, y, confidence, visible, origin: a row a point and image, by image.
 

@@ -25,7 +25,7 @@ from infra.storage.location import Location
 from infra.threads import in_threads
 from tasks.catalog.deep_image_table import DEPTHS, DEPTHS_FILE, ToRemake, depths_table
 from tasks.catalog.image_reading import readers_of
-from tasks.catalog.source_listing import Entry, Survey, listing_table
+from tasks.catalog.source_listing import ListingEntry, Survey, listing_table
 from tasks.execution import stage_versions
 from tasks.execution.division import KILLED, Division, Items, place_of
 from tasks.execution.duckdb_workspace import load, scalar, stream, workspace
@@ -182,7 +182,7 @@ def _listing(unit: Unit[SlicePayload]) -> Location:
     return unit.address.folder / "listing.parquet"
 
 
-def _slice_digest(source: Location, here: str, entries: Iterable[Entry]) -> str:
+def _slice_digest(source: Location, here: str, entries: Iterable[ListingEntry]) -> str:
     return digest(here, source.url, [[entry.path, entry.bytes, entry.token] for entry in entries])
 
 
@@ -229,11 +229,11 @@ def join_slice(unit: Unit[SlicePayload], pieces: Sequence[Items], killers: Items
 DIVISION = Division(items=lambda unit: unit.items, make=make_piece, join=join_slice)
 
 
-def _entries(unit: Unit[SlicePayload]) -> list[Entry]:
-    return [Entry(**row) for row in pq.read_table(io.BytesIO(_listing(unit).read_bytes())).to_pylist()]
+def _entries(unit: Unit[SlicePayload]) -> list[ListingEntry]:
+    return [ListingEntry(**row) for row in pq.read_table(io.BytesIO(_listing(unit).read_bytes())).to_pylist()]
 
 
-def _findings(work: Work[SlicePayload], entries: Sequence[Entry]) -> list[Finding]:
+def _findings(work: Work[SlicePayload], entries: Sequence[ListingEntry]) -> list[Finding]:
     source, settings = work.unit.payload.source, work.unit.payload.catalog
     with work.watch.phase("start"):
         import congeal.imaging.decoding  # noqa: F401 - the first unit of a process pays for the import
@@ -258,13 +258,13 @@ def _commit(work: Work[SlicePayload], findings: Sequence[Finding], killed: Seque
     return marker
 
 
-def _failed(entry: Entry, reason: str) -> Finding:
+def _failed(entry: ListingEntry, reason: str) -> Finding:
     return Finding(
         None, entry.path, entry.bytes, entry.etag, None, None, None, "failed", reason, unread=False
     )
 
 
-def examine(source: Location, entry: Entry, settings: CatalogSettings) -> Finding:
+def examine(source: Location, entry: ListingEntry, settings: CatalogSettings) -> Finding:
     """One object: identity and size if it is a sound image, else the reason why not. Never raises for it."""
     from congeal.errors import ImageError, ReaderMissingError
     from congeal.imaging.decoding import inspect

@@ -26,11 +26,11 @@ from tasks.execution.division import Division, begun, divide, forget, in_users_w
 from tasks.execution.units import P_co, StagePlan, StageResult, Unit, UnitReport
 
 __all__ = [
-    "Job",
     "Run",
     "StagePlan",
     "StageResult",
     "Unit",
+    "UnitJob",
     "UnitReport",
     "Work",
     "address",
@@ -63,7 +63,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Job(Generic[P]):
+class UnitJob(Generic[P]):
     """A unit and the module-level function that makes it: what travels to a worker.
 
     resumes: its work may have been divided by an earlier run, and is to be taken up there.
@@ -74,7 +74,7 @@ class Job(Generic[P]):
     resumes: bool = False
 
 
-def execute(job: Job[P]) -> UnitReport | Unit[P]:
+def execute(job: UnitJob[P]) -> UnitReport | Unit[P]:
     """Make one unit where the engine says, and come back with a small record only.
 
     A unit that another run has made in the meantime is not made twice; one whose work has been divided comes
@@ -211,7 +211,7 @@ def run_units(
     title = title or plan.stage
     threads = run.engine.threads(plan.total)
     resumes = division is not None and not run.settings.engine.retry_failed
-    jobs = [Job(make, replace(unit, threads=threads), resumes) for unit in plan.todo]
+    jobs = [UnitJob(make, replace(unit, threads=threads), resumes) for unit in plan.todo]
     made: list[UnitReport] = []
     peak = 0
     if jobs:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from congeal.results.collection import Collection
-from congeal.results.point_transfer import Targets
+from congeal.results.point_transfer import TargetImages
 from infra.errors import UserError
 from infra.storage.location import Location
 
@@ -22,7 +22,7 @@ class Order:
     """
 
     out: Location
-    to: Targets = "all"
+    to: TargetImages = "all"
     fade: bool = False
     composite: bool = False
     with_images: bool = False

@@ -32,7 +32,7 @@ WITHOUT_EFFECT = (
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishOutcome:
     """The publication that now counts, and whether this run had to write it.
 
     fault: why the Iceberg tables are not those of it, if they are not.
@@ -90,7 +90,7 @@ def up_to_date(destination: Location, key: str) -> Publication | None:
 
 def stage(
     run: Run, key: str, weights: Weights, results: Mapping[str, StageResult], counts: Mapping[str, int]
-) -> Published:
+) -> PublishOutcome:
     """Replace the pointer, unless what it names is the same."""
     settings = recorded(run.settings)
     settings["atlases"]["resolve"] = []
@@ -112,7 +112,7 @@ def stage(
     if not described(run.destination, publication):
         describe(run.destination, publication)
     if current is not None and _substance(current) == _substance(publication):
-        return Published(current, written=False, fault=refreshed(run.destination, current, run.settings))
+        return PublishOutcome(current, written=False, fault=refreshed(run.destination, current, run.settings))
     faults: list[str | None] = []
 
     def describe_tables(numbered: Publication, name: str) -> None:
@@ -123,7 +123,7 @@ def stage(
     written = published(run.destination) or publication
     if wanted and not any(faults):
         faults.append(current_iceberg_tables.point(run.destination, written.number))
-    return Published(written, written=True, fault=next((one for one in faults if one), None))
+    return PublishOutcome(written, written=True, fault=next((one for one in faults if one), None))
 
 
 def refreshed(destination: Location, publication: Publication, settings: Settings) -> str | None:

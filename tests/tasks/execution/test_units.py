@@ -17,7 +17,7 @@ from tasks.features.feature_shards import FeaturesPayload
 from tasks.features.position_bias_unit import PositionPayload
 from tasks.features.run_backbone import Weights
 from tasks.index.images_table import ImagesPayload
-from tasks.index.index_partition import Part
+from tasks.index.index_partition import ClusterPart
 from tasks.index.index_stage import TablesPayload
 
 PLACE = Location.parse("s3://bucket/destination")
@@ -31,7 +31,7 @@ PAYLOADS = (
     PositionPayload(SETTINGS, WEIGHTS),
     ClustersPayload(SETTINGS, PLACE, PLACE, "scope", ("unit",), "inputs", None, Regrade()),
     AtlasPayload(PLACE, PLACE, SETTINGS, PLACE, PLACE, "weights", "c1", "identity", None, IMAGES),
-    TablesPayload(PLACE, 16, "scope", "embedded", "weights", (Part("c1", "unit", 0, 3),)),
+    TablesPayload(PLACE, 16, "scope", "embedded", "weights", (ClusterPart("c1", "unit", 0, 3),)),
     ImagesPayload(PLACE, PLACE, PLACE, "scope", ("unit",), (PLACE,)),
     TargetsPayload(PLACE, SETTINGS, WEIGHTS, "views", Sizes(4, 8, 4), ((IMAGES[0], 1),)),
 )
