@@ -42,6 +42,7 @@ lint: setup
 
 types: setup
 	$(BIN)/mypy
+	$(BIN)/mypy tests/typed_answers.py
 
 contracts: setup
 	$(BIN)/lint-imports

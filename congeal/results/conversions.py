@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.dataset as pads
 
@@ -14,6 +14,8 @@ from infra.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import polars as pl
+    import xarray as xr
 
     from congeal.results.published_tables import PublishedTables
     from congeal.results.stored_maps import StoredAtlas
@@ -21,9 +23,10 @@ if TYPE_CHECKING:
 
 Form = Literal["pandas", "arrow", "polars"]
 FORMS = ("pandas", "arrow", "polars")
+Table: TypeAlias = "pd.DataFrame | pa.Table | pl.DataFrame"
 
 
-def answered(table: pa.Table, form: Form, can_be_missing: bool = False) -> Any:
+def answered(table: pa.Table, form: Form, can_be_missing: bool = False) -> Table:
     """An Arrow table as a pandas DataFrame, as it is, or as a Polars DataFrame (without a copy by pandas).
 
     In pandas, truth values and whole numbers of which some are missing have pandas' own nullable types, so
@@ -34,11 +37,15 @@ def answered(table: pa.Table, form: Form, can_be_missing: bool = False) -> Any:
     if form == "arrow":
         return table
     if form == "polars":
-        return _optional("polars").DataFrame(table)
+        try:
+            import polars as pl
+        except ModuleNotFoundError as error:
+            raise _not_installed("polars") from error
+        return pl.DataFrame(table)
     return _as_pandas(table, can_be_missing)
 
 
-def as_arrow(table: Any) -> pa.Table:
+def as_arrow(table: object) -> pa.Table:
     """A DataFrame of pandas or Polars, or an Arrow table, as an Arrow table; UserError for anything else."""
     if isinstance(table, pa.Table):
         return table
@@ -111,9 +118,12 @@ class ArrowTables:
         return self._tables.dataset("correspondences")
 
 
-def maps_as_xarray(maps: Maps) -> Any:
+def maps_as_xarray(maps: Maps) -> xr.Dataset:
     """An xarray.Dataset of an image's maps, with atlas and frame coordinates; UserError without xarray."""
-    xarray = _optional("xarray")
+    try:
+        import xarray
+    except ModuleNotFoundError as error:
+        raise _not_installed("xarray") from error
     atlas, frame = _centres(maps.forward.shape[0]), _centres(maps.backward.shape[0])
     return xarray.Dataset(
         {
@@ -134,9 +144,12 @@ def maps_as_xarray(maps: Maps) -> Any:
     )
 
 
-def atlas_as_xarray(atlas: StoredAtlas) -> Any:
+def atlas_as_xarray(atlas: StoredAtlas) -> xr.Dataset:
     """An xarray.Dataset of an atlas; UserError without xarray."""
-    xarray = _optional("xarray")
+    try:
+        import xarray
+    except ModuleNotFoundError as error:
+        raise _not_installed("xarray") from error
     centres = _centres(atlas.saliency.shape[0])
     variables = {
         "features": (("v", "u", "channel"), atlas.features),
@@ -152,14 +165,11 @@ def atlas_as_xarray(atlas: StoredAtlas) -> Any:
     )
 
 
-def _centres(side: int) -> Any:
+def _centres(side: int) -> npt.NDArray[np.float32]:
     from congeal.geometry.frames import cell_centres
 
     return cell_centres(side)[0, :, 0]
 
 
-def _optional(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise UserError(f"{name} is not installed: `pip install {name}`, or ask for another form.") from error
+def _not_installed(name: str) -> UserError:
+    return UserError(f"{name} is not installed: `pip install {name}`, or ask for another form.")

@@ -3,31 +3,48 @@
 from __future__ import annotations
 
 import html
+import inspect
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from infra.ledger.publications import Publication
 
-METHODS = (
-    (".images .clusters .alignments", "DataFrames"),
-    (".table(name, columns=, where=)", "one table, filtered at the store"),
-    (".correspondences(cluster=, image=)", "where the atlas' points are"),
-    (".transfer(source, points, target)", "points of one image in others"),
-    (".landmarks(points, source)", "points of one or more images in all of their cluster"),
-    (".propagate(edit, source)", "an edit, mask or label map on all others"),
-    (".nearest(image)", "images that look alike"),
-    (".atlas(cluster) .maps(image) .image(image)", "arrays"),
-    (".sql(query)", "DuckDB"),
-)
+
+class MethodSummary(NamedTuple):
+    """A public method or property of a class: its name, its call, the first line of its docstring."""
+
+    name: str
+    call: str
+    about: str
 
 
-def text(place: str, about: Publication, outliers: int | None = None) -> str:
-    """One line, as `repr` shows it. outliers: how many; absent, as the publication counts them."""
-    names = " ".join(name.split("(")[0].split(" ")[0] for name, _ in METHODS)
+def methods(of: type) -> Iterator[MethodSummary]:
+    """What a class offers, in the order in which it and its bases define it."""
+    for base in reversed(of.__mro__[:-1]):
+        for name, member in vars(base).items():
+            if not name.startswith("_") and (inspect.isfunction(member) or isinstance(member, property)):
+                about = (inspect.getdoc(member) or "").partition("\n")[0]
+                yield MethodSummary(name, f".{name}{_parameters(member)}", about)
+
+
+def _parameters(member: object) -> str:
+    """The parameters of a method: `(name, columns=)`; of a property nothing."""
+    if not inspect.isfunction(member):
+        return ""
+    _, *parameters = inspect.signature(member).parameters.values()
+    shown = [one.name if one.default is one.empty else f"{one.name}=" for one in parameters]
+    return f"({', '.join(shown)})"
+
+
+def text(of: type, place: str, about: Publication, outliers: int | None = None) -> str:
+    """One line, as `repr` shows it. of: the class. outliers: how many; None: as the publication counts."""
+    names = " ".join(f".{method.name}" for method in methods(of))
     holds = _counts(about, outliers)
     return f"<congeal collection {place}, version {about.number} of {about.source}: {holds}; {names}>"
 
 
-def page(place: str, about: Publication, outliers: int | None = None) -> str:
-    """A small HTML table, as a notebook shows it; everything in it is escaped. outliers: as of `text`."""
+def page(of: type, place: str, about: Publication, outliers: int | None = None) -> str:
+    """A small HTML table, as a notebook shows it; everything in it is escaped. See `text`."""
     facts = (
         ("source", about.source),
         ("version", f"{about.number}, {about.created}"),
@@ -36,7 +53,8 @@ def page(place: str, about: Publication, outliers: int | None = None) -> str:
     )
     rows = "".join(_row(name, html.escape(value)) for name, value in facts)
     rows += "".join(
-        _row(f"<code>{html.escape(name)}</code>", html.escape(what), raw=True) for name, what in METHODS
+        _row(f"<code>{html.escape(method.call)}</code>", html.escape(method.about), raw=True)
+        for method in methods(of)
     )
     return f"<table><caption><b>congeal</b> {html.escape(place)}</caption><tbody>{rows}</tbody></table>"
 

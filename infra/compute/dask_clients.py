@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import shutil
@@ -61,7 +60,8 @@ def cores() -> int:
 @contextmanager
 def remote_client(address: str) -> Iterator[Any]:
     """A client of the scheduler at ``address``, which must have workers."""
-    distributed: Any = importlib.import_module("distributed")
+    import distributed
+
     try:
         client = distributed.Client(address, timeout=_CONNECT, set_as_default=False)
     except (OSError, ValueError) as fault:
@@ -82,8 +82,10 @@ def local_client(workers: int, memory: str, gpu_slots: bool) -> Iterator[Any]:
     memory: limit of a worker, "auto" for its share of the machine's. gpu_slots: each GPU becomes the
     resource "GPU" of one worker.
     """
-    dask: Any = importlib.import_module("dask")
-    distributed: Any = importlib.import_module("distributed")
+    import dask
+    import distributed
+    from distributed.gc import disable_gc_diagnosis
+
     devices = _devices() if gpu_slots else []
     scratch = tempfile.mkdtemp(prefix="congeal-engine-")
     place = {"host": "127.0.0.1", "protocol": "tcp://", "dashboard": False}
@@ -114,7 +116,7 @@ def local_client(workers: int, memory: str, gpu_slots: bool) -> Iterator[Any]:
         ):
             # The scheduler, which runs in this process, times the garbage collector in a callback. A Ctrl-C
             # that comes just then would be printed and forgotten.
-            importlib.import_module("distributed.gc").disable_gc_diagnosis(force=True)
+            disable_gc_diagnosis(force=True)
             yield client
     finally:
         log.removeFilter(_worth_saying)
@@ -147,8 +149,9 @@ def require_congeal(client: Any, address: str) -> None:
 
 def _memory_limit(limit: str, workers: int) -> int:
     if limit == "auto":
-        system: Any = importlib.import_module("distributed.system")
-        return int(system.MEMORY_LIMIT) // workers
+        from distributed.system import MEMORY_LIMIT
+
+        return int(MEMORY_LIMIT) // workers
     from dask.utils import parse_bytes
 
     try:

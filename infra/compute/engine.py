@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ R = TypeVar("R")
 
 _RETRIES = 2
 TRIES = 2  # a worker may die for reasons of its own
-_TICK = 0.25  # seconds for which nothing but a result is heeded
+_TICK = 0.25  # seconds between two looks at interrupts and workers
 
 
 class Engine(Protocol):
@@ -109,7 +108,8 @@ class DaskEngine:
         self, function: Callable[[P], R], payloads: Sequence[P], *, gpu: bool = False, tries: int = TRIES
     ) -> Iterator[R | Killed[P]]:
         """See ``Engine.map``. A death counts for whatever was on its way to that worker, too."""
-        killed: Any = importlib.import_module("distributed.scheduler").KilledWorker
+        from distributed.scheduler import KilledWorker
+
         waiting = iter(payloads)
         pending: dict[Any, tuple[P, int]] = {}  # future: its payload, and how often that has killed before
         done: SimpleQueue[Any] = SimpleQueue()
@@ -129,7 +129,7 @@ class DaskEngine:
                 future = self._next(done)
                 try:
                     outcome = future.result()
-                except killed as fault:
+                except KilledWorker as fault:
                     outcome = _Exhausted(deaths=fault.allowed_failures + 1)
                 payload, deaths = pending.pop(future)
                 if isinstance(outcome, _Refusal):

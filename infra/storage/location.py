@@ -1,9 +1,8 @@
-"""The storage seam: one ``Location`` for local paths, S3 and every other fsspec URL."""
+"""Storage: one ``Location`` for local paths, S3 and every other fsspec URL."""
 
 from __future__ import annotations
 
 import difflib
-import importlib
 import json
 import os
 import threading
@@ -13,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+import fsspec
 from pydantic import SecretStr
 
 from infra.errors import StorageError
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from infra.settings import StorageSettings
 
 __all__ = ["Location", "ObjectInfo", "Skipped"]
-
-# Untyped: what is used of it is small and stays in this module.
-fsspec: Any = importlib.import_module("fsspec")
 
 # Bytes of the most that is written only if absent. Beyond 100 MiB the S3 client sends parts, and stores that
 # keep the condition for a whole object (Ceph, for one) ignore it when parts are put together.
@@ -212,9 +209,10 @@ class Location:
 
     def arrow_filesystem(self) -> tuple[Any, str]:
         """A ``pyarrow.fs.FileSystem`` and the path of this place in it."""
-        arrow: Any = importlib.import_module("pyarrow.fs")
         if self.protocol == "file":
-            return arrow.LocalFileSystem(), self._path
+            from pyarrow.fs import LocalFileSystem
+
+            return LocalFileSystem(), self._path
         with translated("read", self.url):
             return arrow_filesystem(_filesystem(self.protocol, self.options)), self._path
 
@@ -272,7 +270,7 @@ _filesystems_lock = threading.Lock()
 def _filesystem(protocol: str, options: Mapping[str, Any]) -> Any:
     """One file system a process for the same options; fsspec's own cache makes one a thread.
 
-    Faults come out at the first failure: the seam repeats.
+    Faults come out at the first failure: the caller repeats.
     """
     known = {name: _revealed(value) for name, value in options.items()}
     key = json.dumps([os.getpid(), protocol, known], sort_keys=True, default=repr)

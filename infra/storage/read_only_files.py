@@ -6,7 +6,6 @@ A query engine needs no path of a destination: it gets these names, and no way t
 from __future__ import annotations
 
 import errno
-import importlib
 import io
 import os
 import threading
@@ -14,10 +13,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from fsspec import AbstractFileSystem
+
 from infra.storage.location import Location
 from infra.storage.storage_errors import attempt, translated
-
-fsspec: Any = importlib.import_module("fsspec")
 
 PROTOCOL = "published"
 # Published objects never change; an engine's cache asks when they did.
@@ -31,7 +30,7 @@ class Sized(NamedTuple):
     bytes: int
 
 
-class PublishedFiles(fsspec.AbstractFileSystem):  # type: ignore[misc]
+class PublishedFiles(AbstractFileSystem):  # type: ignore[misc]
     """fsspec's view of some objects, each under its key. Everything that would change one is refused."""
 
     protocol = PROTOCOL

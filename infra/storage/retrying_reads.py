@@ -1,4 +1,4 @@
-"""What reads past the seam, given the seam's attempts: files, and the file systems of Zarr and Arrow.
+"""Retries for what reads without ``Location``: files, and the file systems of Zarr and Arrow.
 
 The S3 client's own attempts are switched off, since layers of attempts multiply.
 """
@@ -6,17 +6,16 @@ The S3 client's own attempts are switched off, since layers of attempts multiply
 from __future__ import annotations
 
 import functools
-import importlib
 import io
 from collections.abc import Callable
 from typing import IO, Any, ParamSpec, TypeVar, cast
+
+from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper, async_wrapper
 
 from infra.storage.storage_errors import attempt
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_wrapping: Any = importlib.import_module("fsspec.implementations.asyn_wrapper")
 
 
 class _RetryingFile(io.RawIOBase):
@@ -64,20 +63,20 @@ def retrying_file(file: Any) -> IO[bytes]:
 def asynchronous(filesystem: Any) -> Any:
     """``filesystem`` as Zarr wants it: its methods as coroutines, each with attempts."""
     # s3fs's own asynchronous form belongs to one event loop and is never closed; this one is.
-    wrapper = _wrapping.AsyncFileSystemWrapper(filesystem, asynchronous=True)
+    wrapper = AsyncFileSystemWrapper(filesystem, asynchronous=True)
     for name, method in list(vars(wrapper).items()):
         plain = getattr(method, "__wrapped__", None)
         if plain is not None:
-            setattr(wrapper, name, _wrapping.async_wrapper(_again(plain), obj=wrapper))
+            setattr(wrapper, name, async_wrapper(_again(plain), obj=wrapper))
     return wrapper
 
 
 def arrow_filesystem(filesystem: Any) -> Any:
     """``filesystem`` as a ``pyarrow.fs.FileSystem``, with attempts at looking, opening and reading."""
-    arrow: Any = importlib.import_module("pyarrow.fs")
-    native: Any = importlib.import_module("pyarrow")
+    import pyarrow as pa
+    from pyarrow.fs import FSSpecHandler, PyFileSystem
 
-    class Handler(arrow.FSSpecHandler):  # type: ignore[misc]
+    class Handler(FSSpecHandler):  # type: ignore[misc]
         def get_file_info(self, paths: Any) -> Any:
             return _again(super().get_file_info)(paths)
 
@@ -86,12 +85,12 @@ def arrow_filesystem(filesystem: Any) -> Any:
 
         def open_input_file(self, path: str) -> Any:
             file = _again(self.fs.open)(path, mode="rb")
-            return native.PythonFile(_RetryingFile(file), mode="r")
+            return pa.PythonFile(_RetryingFile(file), mode="r")
 
         def open_input_stream(self, path: str) -> Any:
             return self.open_input_file(path)
 
-    return arrow.PyFileSystem(Handler(filesystem))
+    return PyFileSystem(Handler(filesystem))
 
 
 def _again(function: Callable[P, R]) -> Callable[P, R]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import errno
-import importlib
 from collections.abc import Callable
 from http.client import IncompleteRead
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import tenacity
 
@@ -136,7 +135,8 @@ def _about_the_account(fault: BaseException) -> str | None:
         return "The bucket of {url} does not exist: create it or correct its name."
     if isinstance(fault, OSError) and not isinstance(fault, ConnectionRefusedError):
         return None
-    boto: Any = importlib.import_module("botocore.exceptions")
+    from botocore import exceptions as boto
+
     if isinstance(fault, boto.NoCredentialsError | boto.PartialCredentialsError):
         return "There are no credentials for {url}: " + _CREDENTIALS + " (storage.anonymous if it is public)."
     if isinstance(fault, boto.ProfileNotFound):
@@ -170,20 +170,23 @@ def _is_storage_fault(fault: BaseException) -> bool:
     if isinstance(fault, ValueError):
         # botocore's answer to an endpoint that is no URL.
         return "Invalid endpoint" in str(fault)
-    boto: Any = importlib.import_module("botocore.exceptions")
-    return isinstance(fault, (boto.BotoCoreError, *_transport_faults()))
+    from botocore.exceptions import BotoCoreError
+
+    return isinstance(fault, (BotoCoreError, *_transport_faults()))
 
 
 def _transport_faults() -> tuple[type[BaseException], ...]:
     # Imported only when something has failed: local runs never pay for the S3 client.
     import aiohttp
+    from botocore import exceptions as boto
+    from botocore.parsers import ResponseParserError
+    from fsspec.exceptions import FSTimeoutError
 
-    boto: Any = importlib.import_module("botocore.exceptions")
     return (
         aiohttp.ClientError,
         boto.ConnectionError,
         boto.HTTPClientError,
         boto.ResponseStreamingError,
-        importlib.import_module("botocore.parsers").ResponseParserError,
-        importlib.import_module("fsspec.exceptions").FSTimeoutError,
+        ResponseParserError,
+        FSTimeoutError,
     )

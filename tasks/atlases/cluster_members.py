@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -34,7 +33,7 @@ from infra.threads import in_threads
 from tasks.clusters.cluster_roles import MEMBER
 from tasks.execution.packed_rows import pack_rows, unpack_rows
 from tasks.execution.stage_runner import address, batched
-from tasks.features import features_stage as features
+from tasks.features import features_stage
 from tasks.features.position_bias_unit import read_position
 
 if TYPE_CHECKING:
@@ -45,9 +44,6 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float16]
 
-SOLVERS = {
-    "synchronize": "congeal.alignment.solver"
-}  # by atlases.solver: modules with the functions align and fit
 SLAB = 64  # images whose features are in memory at once while they are fitted; seen at any angle, fewer
 SLAB_AT_ANY_ANGLE = 8
 VIEWS = [array for turned in (False, True) for side in (False, True) for array in dense_arrays(turned, side)]
@@ -105,7 +101,7 @@ def read_features(destination: Location, members: Sequence[Member]) -> Dense:
     def read(item: tuple[str, list[int]]) -> tuple[list[int], dict[ZarrArray, Array], FeatureAttributes]:
         name, positions = item
         content = members[positions[0]].content or _content(destination, name)
-        group = features.open_shard(destination, name, content)
+        group = features_stage.open_shard(destination, name, content)
         rows = [members[position].features_row for position in positions]
         stored = {array: find_array(group, array.path) for array in VIEWS}
         parts = {array: read_rows(data, rows) for array, data in stored.items() if data is not None}
@@ -143,7 +139,7 @@ def read_features(destination: Location, members: Sequence[Member]) -> Dense:
 
 
 def _content(destination: Location, name: str) -> str:
-    place = address(destination, features.STAGE, features.VERSION, *name.split("/"))
+    place = address(destination, features_stage.STAGE, features_stage.VERSION, *name.split("/"))
     marker = place.marker()
     if marker is None:
         raise DamagedError(f"The features {place.folder.url} are gone: run again to make them anew.")
@@ -169,14 +165,16 @@ def align_set(
         known = read_position(position)
         dense = read_features(destination, builders)
     with watch.phase("solver"):
-        first: Alignment = _solver(settings).align(
+        from congeal.alignment.solver import align
+
+        first = align(
             dense.features,
             dense.saliency,
             mirrored_features=dense.mirrored,
             mirrored_saliency=dense.mirrored_saliency,
             turned=dense.turned,
             position=known.directions,
-            blank=known.blank,
+            blank=known.blank.tolist(),
             parts=dense.taps or None,
             extent=dense.extent,
             resolution=settings.atlases.resolution,
@@ -199,14 +197,16 @@ def fit_set(
     watch: Stopwatch,
 ) -> Iterator[tuple[Sequence[Member], Alignment]]:
     """Images fitted to an atlas, a slab at a time."""
-    size = SLAB_AT_ANY_ANGLE if features.at_any_angle(settings) else SLAB
+    from congeal.alignment.solver import fit
+
+    size = SLAB_AT_ANY_ANGLE if features_stage.at_any_angle(settings) else SLAB
     for slab in batched(members, size):
         with watch.phase("read"):
             dense = read_features(destination, slab)
         with watch.phase("solver"):
             yield (
                 slab,
-                _solver(settings).fit(
+                fit(
                     atlas,
                     dense.features,
                     dense.saliency,
@@ -220,10 +220,6 @@ def fit_set(
                     device=device,
                 ),
             )
-
-
-def _solver(settings: Settings) -> Any:
-    return importlib.import_module(SOLVERS[settings.atlases.solver])
 
 
 def on_image(members: Sequence[Member], dense: Dense) -> npt.NDArray[np.float32]:

@@ -26,8 +26,8 @@ from infra.storage.location import Location
 from infra.threads import in_threads
 from tasks.catalog.deep_image_table import DEPTHS, DEPTHS_FILE, ToRemake, depths_table
 from tasks.catalog.image_reading import readers_of
-from tasks.catalog.source_listing import Entry, Survey
-from tasks.execution import stage_versions as versions
+from tasks.catalog.source_listing import ListingEntry, Survey
+from tasks.execution import stage_versions
 from tasks.execution.division import KILLED, Division, Items, place_of
 from tasks.execution.duckdb_workspace import load, scalar, stream, workspace
 from tasks.execution.packed_rows import pack_rows, unpack_rows
@@ -42,9 +42,9 @@ from tasks.execution.stage_runner import (
     run_units,
 )
 
-STAGE = versions.CATALOG
+STAGE = stage_versions.CATALOG
 WANTED = "wanted"
-VERSION = versions.VERSIONS[STAGE]
+VERSION = stage_versions.VERSIONS[STAGE]
 BYTES_PER_PIXEL = 8  # the most that an uncompressed image needs: four channels of 16 bits
 HEADER_ALLOWANCE = 16_777_216
 
@@ -206,7 +206,7 @@ def _folder(run: Run, made: UnitReport) -> Location:
     return address(run.destination, STAGE, VERSION, made.scope, made.unit).folder / made.content
 
 
-def _slice_digest(source: Location, here: str, entries: Iterable[Entry]) -> str:
+def _slice_digest(source: Location, here: str, entries: Iterable[ListingEntry]) -> str:
     return digest(here, source.url, [[entry.path, entry.bytes, entry.token] for entry in entries])
 
 
@@ -239,11 +239,11 @@ def join_slice(unit: Unit[SlicePayload], pieces: Sequence[Items], killers: Items
 DIVISION = Division(items=lambda unit: unit.items, make=make_piece, join=join_slice)
 
 
-def _entries(unit: Unit[SlicePayload]) -> list[Entry]:
-    return [Entry(*row) for row in unpack_rows(unit.payload.entries)]
+def _entries(unit: Unit[SlicePayload]) -> list[ListingEntry]:
+    return [ListingEntry(*row) for row in unpack_rows(unit.payload.entries)]
 
 
-def _findings(work: Work[SlicePayload], entries: Sequence[Entry]) -> list[Finding]:
+def _findings(work: Work[SlicePayload], entries: Sequence[ListingEntry]) -> list[Finding]:
     source, settings = work.unit.payload.source, work.unit.payload.catalog
     with work.watch.phase("start"):
         import congeal.imaging.decoding  # noqa: F401 - the first unit of a process pays for the import
@@ -268,13 +268,13 @@ def _commit(work: Work[SlicePayload], findings: Sequence[Finding], killed: Seque
     return work.commit(outputs, record | ({"killed": list(killed)} if killed else {}))
 
 
-def _failed(entry: Entry, reason: str) -> Finding:
+def _failed(entry: ListingEntry, reason: str) -> Finding:
     return Finding(
         None, entry.path, entry.bytes, entry.etag, None, None, None, "failed", reason, unread=False
     )
 
 
-def examine(source: Location, entry: Entry, settings: CatalogSettings) -> Finding:
+def examine(source: Location, entry: ListingEntry, settings: CatalogSettings) -> Finding:
     """One object: identity and size if it is a sound image, else the reason why not. Never raises for it."""
     from congeal.errors import ImageError, ReaderMissingError
     from congeal.imaging.decoding import inspect

@@ -28,7 +28,7 @@ from tasks.clusters.cluster_growth import Regrade, grow
 from tasks.clusters.cluster_roles import Floats, Rows, names_of, sort
 from tasks.clusters.drift import to_regrade
 from tasks.clusters.previous_versions import Base, base_atlases, find_base
-from tasks.execution import stage_versions as versions
+from tasks.execution import stage_versions
 from tasks.execution.duckdb_workspace import insert, load, scalar, workspace
 from tasks.execution.duckdb_workspace import rows as stream_rows
 from tasks.execution.stage_runner import (
@@ -41,11 +41,11 @@ from tasks.execution.stage_runner import (
     record_of,
     run_units,
 )
-from tasks.features import features_stage as features
+from tasks.features import features_stage
 from tasks.features.features_stage import Features, Shard
 
-STAGE = versions.CLUSTERS
-VERSION = versions.VERSIONS[STAGE]
+STAGE = stage_versions.CLUSTERS
+VERSION = stage_versions.VERSIONS[STAGE]
 SHARDS_AHEAD = 32  # whose embeddings are read ahead
 IN_MEMORY_BYTES = 268_435_456  # embeddings beyond this lie in a temporary file
 
@@ -255,7 +255,7 @@ def _embeddings(
 
     def read(wanted: tuple[str, list[int], list[int]]) -> tuple[list[int], Floats]:
         name, positions, places = wanted
-        group = features.open_shard(asked.destination, f"{asked.scope}/{name}", contents[name])
+        group = features_stage.open_shard(asked.destination, f"{asked.scope}/{name}", contents[name])
         return positions, np.asarray(array_in(group, EMBEDDING.path)[:], np.float32)[places]
 
     with tempfile.TemporaryDirectory(prefix="congeal-") as folder:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import typed_answers
 from known_collection import BIRDS, known
 
 import congeal
@@ -31,6 +32,24 @@ def test_every_table_can_stay_arrow(opened: Any) -> None:
     assert isinstance(opened.sql("SELECT 1 AS one", as_="arrow"), pa.Table)
     with pytest.raises(UserError, match="no form 'cudf': use pandas, arrow, polars"):
         opened.table("images", as_="cudf")
+
+
+def test_answers_have_the_types_that_a_type_checker_is_told(opened: Any) -> None:
+    """The whole of tests/typed_answers.py, which `make types` checks, holds when it runs."""
+    places = (BIRDS, "a/0.png", "a/1.png")
+    frames = list(typed_answers.frames(opened, *places))
+    assert len(frames) == 11
+    assert all(isinstance(frame, pd.DataFrame) for frame in frames)
+    tables = list(typed_answers.arrow_tables(opened, *places))
+    assert len(tables) == 7
+    assert all(isinstance(table, pa.Table) for table in tables)
+    found = [
+        type(table)
+        for form in ("pandas", "arrow")
+        for table in typed_answers.tables_of_any_form(opened, *places[:2], form)
+    ]
+    assert found == [pd.DataFrame] * 6 + [pa.Table] * 6
+    typed_answers.others(opened, *places[:2], "numpy")
 
 
 def test_what_is_missing_has_a_type_that_says_so(opened: Any) -> None:

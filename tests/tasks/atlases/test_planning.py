@@ -15,7 +15,7 @@ from congeal.settings import Settings
 from infra.compute.progress import Progress
 from infra.ledger.commits import digest
 from infra.storage.location import Location
-from tasks.atlases import atlases_stage as atlases
+from tasks.atlases import atlases_stage
 from tasks.atlases.atlases_stage import AtlasPayload
 from tasks.atlases.cluster_members import Member, unpacked
 from tasks.clusters.clusters_stage import MEMBERS, SETS
@@ -81,11 +81,11 @@ def planned(
 
     plans: list[Any] = []
     with monkeypatch.context() as patch:
-        patch.setattr(atlases, "rows", rows_of)
-        patch.setattr(atlases, "load", load)
-        patch.setattr(atlases, "run_units", lambda plan, *_, **__: plans.append(plan))
+        patch.setattr(atlases_stage, "rows", rows_of)
+        patch.setattr(atlases_stage, "load", load)
+        patch.setattr(atlases_stage, "run_units", lambda plan, *_, **__: plans.append(plan))
         run = Run(place / "source", place, Settings(), cast("Any", None), Progress(quiet=True))
-        atlases.stage(
+        atlases_stage.stage(
             run,
             cast("Any", SimpleNamespace(planning=planning)),
             cast("Any", made),

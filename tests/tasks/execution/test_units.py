@@ -22,7 +22,7 @@ from tasks.features.features_stage import Shard
 from tasks.features.position_bias_unit import PositionPayload
 from tasks.features.run_backbone import Weights
 from tasks.index.images_table import ImagesPayload
-from tasks.index.index_partition import Part
+from tasks.index.index_partition import ClusterPart
 from tasks.index.index_stage import TablesPayload
 
 PLACE = Location.parse("s3://bucket/destination")
@@ -39,7 +39,7 @@ PAYLOADS = (
     PositionPayload(SETTINGS, WEIGHTS),
     ClustersPayload(SETTINGS, PLACE, PLACE, "scope", (SHARD,), "inputs", None, Regrade()),
     AtlasPayload(PLACE, PLACE, SETTINGS, packed(MEMBERS), PLACE, "weights", "c1", "identity", None, SHOWN),
-    TablesPayload(PLACE, 16, "scope", "embedded", "weights", (Part("c1", "unit", 0, 3),)),
+    TablesPayload(PLACE, 16, "scope", "embedded", "weights", (ClusterPart("c1", "unit", 0, 3),)),
     ImagesPayload(PLACE, PLACE, {"1" * 32: "truncated"}, (PLACE,)),
     TargetsPayload(PLACE, SETTINGS, WEIGHTS, "views", Sizes(4, 8, 4), ((IMAGES[0], 1),)),
 )
