@@ -32,13 +32,13 @@ def propagate_pictures(
 
     files: name to content of as many edits, masks or label maps as there are sources, or of one for an atlas.
     """
-    from congeal.imaging import layer_files as picture_files
+    from congeal.imaging import layer_files
     from congeal.transfer.layers import over
 
     readers: dict[Kind, Callable[[bytes], Any]] = {
-        "layer": picture_files.read_edit,
-        "mask": picture_files.read_mask,
-        "labels": picture_files.read_labels,
+        "layer": layer_files.read_edit,
+        "mask": layer_files.read_mask,
+        "labels": layer_files.read_labels,
     }
     out = outside(collection, order.out)
     edits = [_read(name, data, readers[kind]) for name, data in files.items()]

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from congeal.backbones import embedded
-from congeal.backbones import packed_checkpoint as packing
+from congeal.backbones import embedded, packed_checkpoint
 from congeal.backbones.extractor import (
     Backbone,
     BackboneSpec,
@@ -37,7 +36,7 @@ def scene(left: int, top: int) -> np.ndarray:
 
 def test_it_is_small_and_its_card_belongs_to_it() -> None:
     data, card = embedded.weights(), embedded.card()
-    said = packing.about(data)
+    said = packed_checkpoint.about(data)
     assert len(data) <= 8_000_000
     assert said is not None
     assert said.backbone == card["student"]["backbone"] == embedded.ARCHITECTURE
