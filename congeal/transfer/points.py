@@ -95,12 +95,6 @@ def to_atlas(points: Floats, maps: Maps) -> tuple[Doubles, Doubles]:
     return interpolate(maps.backward, at), confidence
 
 
-def from_atlas(places: Floats, maps: Maps) -> tuple[Doubles, Doubles]:
-    """Atlas positions [k, 2] to pixels [k, 2] of an image and their confidence [k]."""
-    xy, confidence = from_atlas_to_many(places, ForwardMaps.of(maps))
-    return xy[0], confidence[0]
-
-
 def from_atlas_to_many(places: Floats, maps: ForwardMaps) -> tuple[Doubles, Doubles]:
     """Atlas positions [k, 2] to pixels [n, k, 2] of n images and their confidence [n, k].
 
