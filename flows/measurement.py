@@ -16,7 +16,6 @@ from congeal.evaluation.datasets.files import other_size
 from congeal.evaluation.pck import (
     Annotated,
     Assured,
-    Doubles,
     Outcomes,
     Renaming,
     carry,
@@ -26,6 +25,7 @@ from congeal.evaluation.pck import (
 )
 from congeal.evaluation.protocols import Protocol, View, pairs_of
 from congeal.evaluation.saliency_iou import saliency_iou
+from congeal.geometry.arrays import Doubles
 from congeal.geometry.frames import Frame
 from congeal.imaging.decoding import decode
 from congeal.results.collection import Collection

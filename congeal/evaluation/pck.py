@@ -15,11 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from congeal.errors import CongealError
+from congeal.geometry.arrays import Doubles, Flags
 from congeal.geometry.frames import Frame
 
-Doubles = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.floating]
 
 Transfer = Callable[[int, int, Doubles], Doubles]

@@ -12,9 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from congeal.errors import CongealError
-
-Doubles = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
+from congeal.geometry.arrays import Doubles, Flags
 
 ROUNDS = 100
 STILL = 1e-12  # variance, of shapes of unit size, that is none

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from congeal.geometry.arrays import Doubles
 from congeal.results.published_version import Published, Row
 from infra.errors import UserError
 
-Doubles = npt.NDArray[np.float64]
 Targets = Literal["all"] | Sequence[str]
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Doubles = npt.NDArray[np.float64]
+from congeal.geometry.arrays import Doubles
 
 AGREEMENT = 0.03  # of the image's side: how far apart two answers may be and still say the same
 ROUNDS = 5

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from congeal.errors import CongealError
+from congeal.geometry.arrays import Doubles
 from congeal.geometry.frames import Frame, reach
 
-Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.floating]
 
 VISIBLE = 0.5  # confidence from which a counterpart counts as seen: rather right than not

@@ -3,6 +3,9 @@
 Whoever works leaves a small object and renews it from time to time; who has been silent for long is gone.
 Each announces itself first and looks for the others second, so that of two that begin at once at least one
 sees the other; it takes its own announcement back and stops.
+
+Not by filelock: many runs may be at work at once, on several machines, in a bucket as on a disk. A lock is
+for one of them, on one file system.
 """
 
 from __future__ import annotations

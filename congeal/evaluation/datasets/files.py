@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from congeal.errors import CongealError, ImageError
-from congeal.evaluation.datasets.types import AnnotatedImage, Doubles
+from congeal.evaluation.datasets.types import AnnotatedImage
+from congeal.geometry.arrays import Doubles
 from congeal.geometry.frames import Frame
 from congeal.imaging.decoding import DEFAULT_MAX_PIXELS, DEFAULT_MIN_SIDE
 from congeal.imaging.pillow_io import open_image, orientation

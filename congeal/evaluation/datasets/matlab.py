@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from congeal.errors import CongealError
-from congeal.evaluation.datasets.types import Doubles
+from congeal.geometry.arrays import Doubles
 
 HEADER = 128
 MATRIX, COMPRESSED = 14, 15

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from congeal.errors import CongealError
 from congeal.transfer.annotations import Annotation
@@ -20,8 +19,6 @@ from congeal.transfer.formats.csv_text import Record, joined, line_end, quoted, 
 from congeal.transfer.formats.frame_names import FrameNames, parts_of
 from congeal.transfer.formats.labels import Entry, Size, encoded, with_lines
 from congeal.transfer.formats.tps import decoded
-
-Doubles = npt.NDArray[np.float64]
 
 CATEGORY = "animal"  # where the file names no individuals
 HEADER = ("scorer", "individuals", "bodyparts", "coords")

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from congeal.errors import CongealError
+from congeal.geometry.arrays import Doubles
 from congeal.transfer.annotations import Annotation
 from congeal.transfer.formats.labels import Entry, Size, encoded, placed, with_lines
 from congeal.transfer.formats.tps import (
@@ -25,8 +25,6 @@ from congeal.transfer.formats.tps import (
     points_of,
     split,
 )
-
-Doubles = npt.NDArray[np.float64]
 
 CATEGORY = "specimen"
 NUMBER = re.compile(r"[0-9]{1,18}")
