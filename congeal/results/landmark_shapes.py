@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from congeal.geometry.arrays import Doubles
 from infra.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from congeal.geometry.procrustes import Shapes, ShapeSpace
 
-Doubles = npt.NDArray[np.float64]
 
 SAME = 1e-5  # of their size: shapes that differ by less differ by the rounding of maps
 

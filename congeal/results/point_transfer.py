@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from congeal.geometry.arrays import Doubles
 from congeal.results.published_version import Published
 from congeal.results.schema.rows import MemberRow
 from infra.errors import UserError
 
-Doubles = npt.NDArray[np.float64]
 TargetImages = Literal["all"] | Sequence[str]
 
 

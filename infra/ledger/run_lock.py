@@ -3,6 +3,9 @@
 A process writes a small object, its heartbeat, and renews it; one whose heartbeat is old has ended. Each
 writes its own first and looks for others second, so that of two that begin at once at least one sees the
 other; it removes its own heartbeat and stops.
+
+Not by filelock: many runs may be at work at once, on several machines, in a bucket as on a disk. A lock is
+for one of them, on one file system.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 STUDENT = "student.safetensors"
 CARD = "card.json"
-VERSION = 1
+VERSION = 2
 SAVE_EVERY = 120.0  # seconds between two states of the training
 FEW_UNITS, FEW_VIEWS = 8, 128  # what the student's channels are fitted on
 ROUND_VIEWS = 48  # that its matrices are rounded by

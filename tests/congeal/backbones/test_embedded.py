@@ -8,7 +8,6 @@ from congeal.backbones import embedded, packed_checkpoint
 from congeal.backbones.extractor import (
     Backbone,
     BackboneSpec,
-    default_image_size,
     geometry,
     load_backbone,
     resolve_name,
@@ -49,7 +48,6 @@ def test_it_is_small_and_its_card_belongs_to_it() -> None:
 
 def test_it_is_loaded_by_its_name_alone(backbone: Backbone) -> None:
     assert resolve_name("embedded") == backbone.name == "embedded"
-    assert default_image_size("embedded") == 448
     shape = geometry(BackboneSpec(embedded.NAME))
     assert shape.worked < shape.grid == backbone.grid == 32
     assert backbone.fingerprint.startswith("sha256:")

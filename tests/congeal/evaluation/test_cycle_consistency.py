@@ -6,7 +6,8 @@ import pytest
 from congeal.errors import CongealError
 from congeal.evaluation import cycle_consistency
 from congeal.evaluation.cycle_consistency import cycle_pck
-from congeal.evaluation.pck import Annotated, Doubles, identity
+from congeal.evaluation.pck import Annotated, identity
+from congeal.geometry.arrays import Doubles
 from congeal.geometry.frames import Frame
 
 

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 from known_collection import BIRDS, known, maps_of
+from placed_maps import from_atlas
 from sample_runs import aligned, weights
 
 import congeal
 from congeal.errors import CongealError
-from congeal.transfer.points import from_atlas
 from infra.errors import UserError
 
 __all__ = ["aligned", "known", "weights"]
