@@ -44,7 +44,8 @@ from congeal.alignment.config.maps import ConfidenceConfig
 from congeal.alignment.maps import confidence as quality
 from congeal.alignment.model import GUIDED
 from congeal.evaluation.calibration import calibration
-from congeal.evaluation.pck import Assured, Doubles, Flags, carry
+from congeal.evaluation.pck import Assured, carry
+from congeal.geometry.arrays import Doubles, Flags
 from congeal.transfer.points import ForwardMaps, Maps, seen_from_atlas, to_atlas
 
 RESULTS = ROOT / "benchmarks" / "results" / "calibration.md"

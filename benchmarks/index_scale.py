@@ -32,10 +32,10 @@ from congeal.settings import Settings, recorded
 from infra.ledger.commits import digest
 from infra.ledger.publications import Publication, claim, publish
 from infra.storage.location import Location
-from tasks.execution import stage_versions as versions
+from tasks.execution import stage_versions
 from tasks.execution.stage_runner import Unit, Work, address
 from tasks.index.atlas_lattice import correspondences, lattice_points
-from tasks.index.index_partition import Part, buckets
+from tasks.index.index_partition import ClusterPart, buckets
 from tasks.index.index_stage import BLOCK, Sampled, commit_tables
 from tasks.publication.manifest import describe
 
@@ -59,7 +59,7 @@ def uri(cluster: str, number: int) -> str:
     return f"{name[:2]}/{name}.jpg"
 
 
-def generated(part: Part, lattice: int) -> Sampled:
+def generated(part: ClusterPart, lattice: int) -> Sampled:
     """One cluster: similarities with a smooth bend, what a solver would find on a good day."""
     random = np.random.default_rng(int(part.cluster_id[1:], 16))
     cells = cell_centres(RESOLUTION).astype(np.float64)
@@ -103,19 +103,19 @@ def build(destination: Location, clusters: int, settings: Settings) -> None:
     begin = time.perf_counter()
     claim(destination)
     names = sorted(cluster_name(number) for number in range(clusters))
-    version = versions.VERSIONS[versions.INDEX]
+    version = stage_versions.VERSIONS[stage_versions.INDEX]
     lattice = settings.index.lattice
     units, rows, sizes = [], 0, []
     sized = ((name, "none", EACH) for name in names)
     for bucket in buckets(sized, settings.index.rows_per_unit // lattice**2):
-        place = address(destination, versions.INDEX, version, "generated", digest("bucket", bucket[0]))
+        place = address(destination, stage_versions.INDEX, version, "generated", digest("bucket", bucket[0]))
         work = Work(Unit(place, {}, items=len(bucket)))
         made = {part.cluster_id: {"seconds": 1.0, "device": "cpu"} for part in bucket}
         marker = commit_tables(work, (generated(part, lattice) for part in bucket), made)
         units.append(f"{marker.scope}/{marker.unit}")
         sizes.append(marker.outputs["correspondences.parquet"].bytes)
         rows += marker.record["rows"]["correspondences"]
-    place = address(destination, versions.INDEX, version, "generated", digest("images"))
+    place = address(destination, stage_versions.INDEX, version, "generated", digest("images"))
     work = Work(Unit(place, {}, items=clusters * EACH))
     marker = work.commit(
         {"images.parquet": encode_table(images(names), IMAGES)}, {"rows": {"images": clusters * EACH}}
@@ -127,7 +127,7 @@ def build(destination: Location, clusters: int, settings: Settings) -> None:
         settings=recorded(settings),
         backbone="none",
         weights_fingerprint="none",
-        units={versions.INDEX: units},
+        units={stage_versions.INDEX: units},
         counts={"ok": clusters * EACH, "failed": 0, "duplicate": 0, "clusters": clusters, "outliers": 0},
         created="2000-01-01T00:00:00+00:00",
         code_version="generated",

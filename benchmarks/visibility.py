@@ -21,7 +21,7 @@ from set_features import Extractor, in_processes, maps_of, on_frame, place_of, s
 from sklearn.metrics import roc_auc_score
 
 from congeal.evaluation.datasets import load
-from congeal.evaluation.pck import Doubles, Flags
+from congeal.geometry.arrays import Doubles, Flags
 from congeal.transfer.points import transfer
 
 RESULTS = ROOT / "benchmarks" / "results" / "visibility.md"

@@ -11,11 +11,11 @@ from infra.compute.engine import open_engine
 from infra.compute.progress import Progress
 from infra.errors import UserError
 from infra.ledger.publications import check_layout, claim
-from infra.ledger.run_lock import RUN, present
+from infra.ledger.run_lock import RUN, locked
 from infra.storage.location import Location
-from tasks.catalog import catalog_stage as catalog
+from tasks.catalog import catalog_stage
 from tasks.catalog.source_listing import Survey, check_places
-from tasks.distillation import target_shards as targets
+from tasks.distillation import target_shards
 from tasks.distillation.student_setup import Learner, fitting
 from tasks.distillation.student_training import CARD, STUDENT, train
 from tasks.execution.stage_runner import Run
@@ -71,12 +71,12 @@ def distill(lesson: Lesson, progress: Progress) -> dict[str, Any]:
     """
     begin = time.perf_counter()
     alone = lesson.settings.storage.single_writer
-    with lesson.survey, present(lesson.out, RUN, alone=alone), progress:
+    with lesson.survey, locked(lesson.out, RUN, alone=alone), progress:
         progress.note(lesson.line or f"backbone: {lesson.weights.backbone} is the teacher")
         with open_engine(lesson.settings.engine, units_hint=lesson.survey.images) as engine:
             run = Run(lesson.source, lesson.out, lesson.settings, engine, progress)
-            catalogued = catalog.stage(run, lesson.survey)
-            taught = targets.stage(run, catalogued, lesson.weights, lesson.learner.sizes)
+            catalogued = catalog_stage.stage(run, lesson.survey)
+            taught = target_shards.stage(run, catalogued, lesson.weights, lesson.learner.sizes)
         card = train(run, lesson.learner, lesson.weights, taught)
     return {
         "out": lesson.out.url,

@@ -11,14 +11,14 @@ from flows.prepare import Job
 from infra.ledger.publications import Publication
 from tasks.clusters.drift import drifting, published_clusters
 from tasks.execution.stage_runner import StageResult
-from tasks.publication.publish import Published, refreshed
+from tasks.publication.publish import PublishOutcome, refreshed
 
 WORK = ("decode", "backbone", "solver")  # what a run is for; all else is overhead
 
 
 def finished(
     job: Job,
-    published: Published,
+    published: PublishOutcome,
     *,
     results: Mapping[str, StageResult],
     workers: int,

@@ -10,14 +10,14 @@ from flows.prepare import Job
 from flows.report import finished, nothing_to_do
 from infra.compute.engine import open_engine
 from infra.compute.progress import Progress
-from infra.ledger.run_lock import RUN, present
-from tasks.atlases import atlases_stage as atlases
-from tasks.catalog import catalog_stage as catalog
+from infra.ledger.run_lock import RUN, locked
+from tasks.atlases import atlases_stage
+from tasks.catalog import catalog_stage
 from tasks.catalog.skipped_files import keep
-from tasks.clusters import clusters_stage as clusters
+from tasks.clusters import clusters_stage
 from tasks.execution.stage_runner import Run
-from tasks.features import features_stage as features
-from tasks.index import index_stage as index
+from tasks.features import features_stage
+from tasks.index import index_stage
 from tasks.publication import publish
 
 P = ParamSpec("P")
@@ -45,7 +45,7 @@ def everything(job: Job, progress: Progress, step: Step = plainly) -> dict[str, 
         return nothing_to_do(job)
     begin = time.perf_counter()
     with (
-        present(job.destination, RUN, alone=job.settings.storage.single_writer) as presence,
+        locked(job.destination, RUN, alone=job.settings.storage.single_writer) as lock,
         progress,
         open_engine(job.settings.engine, units_hint=job.survey.images) as engine,
     ):
@@ -54,18 +54,18 @@ def everything(job: Job, progress: Progress, step: Step = plainly) -> dict[str, 
             progress.note(job.line)
         run = Run(job.source, job.destination, job.settings, engine, progress)
 
-        catalogued = step("catalog", catalog.stage, run, job.survey)
-        featured = step("features", features.stage, run, catalogued, weights)
-        clustered = step("clusters", clusters.stage, run, catalogued, featured)
-        aligned = step("atlases", atlases.stage, run, catalogued, featured, clustered)
-        indexed = step("index", index.stage, run, catalogued, featured, clustered, aligned)
+        catalogued = step("catalog", catalog_stage.stage, run, job.survey)
+        featured = step("features", features_stage.stage, run, catalogued, weights)
+        clustered = step("clusters", clusters_stage.stage, run, catalogued, featured)
+        aligned = step("atlases", atlases_stage.stage, run, catalogued, featured, clustered)
+        indexed = step("index", index_stage.stage, run, catalogued, featured, clustered, aligned)
 
         outcomes = (catalogued, featured, clustered, aligned, indexed)
         results = {outcome.result.stage: outcome.result for outcome in outcomes}
         counts = indexed.counts | {"clusters": clustered.clusters}
         if failed := sum(unit.failed for unit in aligned.result.units):
             counts["failed_clusters"] = failed
-        presence.require_heard()
+        lock.require_held()
         keep(job.destination, job.survey.counted.facts())
         published = step("publish", publish.stage, run, job.key, weights, results, counts)
     return finished(job, published, results=results, workers=engine.workers, engine_start=started)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class UserError(Exception):
-    """``str(error)`` is one sentence that names the thing and the cure; it is shown without a traceback."""
+    """``str(error)`` is one sentence that names the object and the cure; it is shown without a traceback."""
 
 
 class StorageError(UserError):

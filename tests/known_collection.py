@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from placed_maps import placed
+from placed_maps import from_atlas, placed
 from sample_runs import folder, picture
 
 from congeal.geometry.frames import Frame, cell_centres
@@ -24,7 +24,7 @@ from congeal.results.schema.feature_arrays import EMBEDDING, FEATURE_GROUP
 from congeal.results.schema.parquet_files import encode_table
 from congeal.results.schema.tables import ALIGNMENTS, CLUSTERS, CORRESPONDENCES, IMAGES
 from congeal.settings import Settings, recorded
-from congeal.transfer.points import Maps, from_atlas
+from congeal.transfer.points import Maps
 from infra.ledger.commits import UnitAddress, commit_unit, digest
 from infra.ledger.provenance import Provenance, Stopwatch
 from infra.ledger.publications import Publication, claim, publish

@@ -14,7 +14,7 @@ from congeal.settings import Settings, recorded
 from infra.ledger.commits import digest
 from infra.ledger.publications import Publication, claim, publish
 from infra.storage.location import Location
-from tasks.execution import stage_versions as versions
+from tasks.execution import stage_versions
 from tasks.execution.stage_runner import Unit, Work, address
 from tasks.index.atlas_lattice import correspondences, lattice_points
 from tasks.index.index_stage import Sampled, commit_tables
@@ -69,11 +69,11 @@ def sampled(cluster: str, numbers: Sequence[int], salient: float = 0.7) -> Sampl
 def known_index(destination: Location, images: int = 4) -> Publication:
     """Publish two clusters, one file each, of the same affine pictures under different names."""
     claim(destination)
-    version = versions.VERSIONS[versions.INDEX]
+    version = stage_versions.VERSIONS[stage_versions.INDEX]
     units = []
     rows = []
     for cluster in CLUSTERS_THERE:
-        work = Work(Unit(address(destination, versions.INDEX, version, "known", digest(cluster)), {}))
+        work = Work(Unit(address(destination, stage_versions.INDEX, version, "known", digest(cluster)), {}))
         made = {cluster: {"seconds": 1.5, "device": "cpu"}}
         marker = commit_tables(work, [sampled(cluster, range(images))], made)
         units.append(f"{marker.scope}/{marker.unit}")
@@ -87,7 +87,7 @@ def known_index(destination: Location, images: int = 4) -> Publication:
             row |= {"image_id": image_id(cluster, number), "width": width, "height": height, "status": "ok"}
             rows += [row, row | {"uri": f"z/copy of {uri(cluster, number)}", "status": "duplicate"}]
     table = pa.Table.from_pylist(sorted(rows, key=lambda row: str(row["uri"])), schema=IMAGES)
-    work = Work(Unit(address(destination, versions.INDEX, version, "known", digest("images")), {}))
+    work = Work(Unit(address(destination, stage_versions.INDEX, version, "known", digest("images")), {}))
     marker = work.commit({"images.parquet": encode_table(table, IMAGES)}, {"rows": {"images": len(rows)}})
     units.append(f"{marker.scope}/{marker.unit}")
     settings = Settings()
@@ -97,7 +97,7 @@ def known_index(destination: Location, images: int = 4) -> Publication:
         settings=recorded(settings),
         backbone="none",
         weights_fingerprint="none",
-        units={versions.INDEX: units},
+        units={stage_versions.INDEX: units},
         counts={"ok": len(rows) // 2, "failed": 0, "duplicate": len(rows) // 2, "clusters": 2, "outliers": 0},
         created="2026-01-01T00:00:00+00:00",
         code_version="0.1.0",

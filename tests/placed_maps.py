@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from congeal.geometry.frames import Frame, cell_centres
-from congeal.transfer.points import Maps
+from congeal.transfer.points import ForwardMaps, Maps, from_atlas_to_many
 
 
 def placed(
@@ -24,6 +24,12 @@ def placed(
     forward = frame.to_pixels(grid @ matrix.T + shift)
     backward = (grid - shift) @ np.linalg.inv(matrix).T
     return Maps(frame, forward, full, backward, full)
+
+
+def from_atlas(places: np.ndarray, maps: Maps) -> tuple[np.ndarray, np.ndarray]:
+    """Atlas positions [k, 2] to pixels [k, 2] of an image and their confidence [k]."""
+    xy, confidence = from_atlas_to_many(places, ForwardMaps.of(maps))
+    return xy[0], confidence[0]
 
 
 def identity(width: int, height: int, confidence: float = 1.0) -> Maps:

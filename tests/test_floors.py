@@ -13,7 +13,7 @@ from installed import call, installed, python, wheel
 from sample_runs import chosen, finished, folder, photographs, weights
 
 from congeal.results.schema.dictionary import dictionary
-from infra.compute import dask_clients as cluster
+from infra.compute import dask_clients
 from infra.errors import UserError
 
 __all__ = ["finished", "installed", "python", "weights", "wheel"]
@@ -192,7 +192,7 @@ def test_a_dask_cluster_without_congeal_is_named() -> None:
     other = Exception("AttributeError(\"module 'congeal_floors' has no attribute 'own'\")")
     for fault in (missing, other):
         with pytest.raises(UserError, match=r"at tcp://there:1 .* cannot import Congeal .*: install there"):
-            cluster.require_congeal(_Cluster(fault), "tcp://there:1")
+            dask_clients.require_congeal(_Cluster(fault), "tcp://there:1")
     foreign = ImportError("Congeal needs its own package 'tasks', and …")
     with pytest.raises(UserError, match="at tcp://there:1 cannot be used: Congeal needs its own package"):
-        cluster.require_congeal(_Cluster(foreign), "tcp://there:1")
+        dask_clients.require_congeal(_Cluster(foreign), "tcp://there:1")

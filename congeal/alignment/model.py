@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from congeal.errors import CongealError
+from congeal.geometry.arrays import Flags
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float32]
 Halves = npt.NDArray[np.float16]
 Bytes = npt.NDArray[np.uint8]
-Flags = npt.NDArray[np.bool_]
 
 Mixture = tuple[str, ...]  # parts of the features that are compared together, by name
 

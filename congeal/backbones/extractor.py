@@ -38,7 +38,6 @@ __all__ = [
     "Facet",
     "Geometry",
     "available",
-    "default_image_size",
     "geometry",
     "load_backbone",
     "resolve_device",
@@ -203,11 +202,6 @@ class Backbone:
             embedding=torch.nn.functional.normalize(model.fc_norm(pooled).float(), dim=-1),
             saliency=saliency.reshape(shape),
         )
-
-
-def default_image_size(name: str) -> int:
-    """The side, in pixels, of the square a backbone looks at unless told otherwise: 32 patches a side."""
-    return SHOWN_CELLS * patch_size(skeleton(resolve_name(name)))
 
 
 def geometry(spec: BackboneSpec) -> Geometry:

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from congeal.errors import CongealError
+from congeal.geometry.arrays import Doubles
 
 Floats = npt.NDArray[np.floating[Any]]
-Doubles = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int32]
 
 APART = 0.3  # silhouette from which a collection counts as more than one set

@@ -31,11 +31,10 @@ from congeal.clustering.agglomerative import (
     unit,
 )
 from congeal.errors import CongealError
+from congeal.geometry.arrays import Doubles, Flags
 
 Floats = npt.NDArray[np.floating[Any]]
-Doubles = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int32]
-Flags = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.intp]
 
 TOGETHER = 5  # newcomers who may leave a set

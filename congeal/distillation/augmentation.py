@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torchvision.transforms import v2
 
 from congeal.imaging.decoding import Pixels, square
 
@@ -42,6 +43,8 @@ def draw_view(generator: np.random.Generator, smallest: float) -> View:
 
     `smallest` 1 gives the whole image, as it is or mirrored.
     """
+    # Not by torchvision's RandomResizedCrop: it stretches crops to squares, and it draws from torch's global
+    # generator. Views are drawn in threads: of 2000 draws with seeds of their own, 219 came out otherwise.
     scale = float(np.exp(generator.uniform(np.log(smallest), 0)))
     stretch = float(np.exp(generator.uniform(-1, 1) * np.log(STRETCH) / 2))
     wide, high = (1.0, 1.0) if smallest >= 1 else (min(scale * stretch, 1), min(scale / stretch, 1))
@@ -52,21 +55,13 @@ def draw_view(generator: np.random.Generator, smallest: float) -> View:
 def recolour(images: Tensor, generator: torch.Generator, strength: float = 0.4) -> Tensor:
     """Images uint8 [b, s, s, 3] in another light: float32 [b, 3, s, s] in [0, 1].
 
-    Each image gets a brightness, a contrast, a saturation and a tint of its own, each a factor within
-    exp(±strength) (the tint: half of that); every tenth becomes grey.
+    Each image gets a brightness, a contrast and a saturation of its own, each a factor within 1 ± strength;
+    every tenth becomes grey. ``generator``, on the CPU, fixes all.
     """
-    pixels = images.permute(0, 3, 1, 2).float() / 255
-    count = len(pixels)
-
-    def factor(channels: int, power: float) -> Tensor:
-        drawn = torch.rand((count, channels, 1, 1), generator=generator) * 2 - 1
-        return (drawn * power).exp().to(pixels.device)
-
-    pixels = pixels * factor(1, strength) * factor(3, strength / 2)
-    mean = pixels.mean((1, 2, 3), keepdim=True)
-    pixels = mean + (pixels - mean) * factor(1, strength)
-    grey = pixels.mean(1, keepdim=True)
-    saturation = factor(1, strength)
-    bleached = (torch.rand((count, 1, 1, 1), generator=generator) < 0.1).to(pixels.device)
-    pixels = grey + (pixels - grey) * torch.where(bleached, torch.zeros_like(saturation), saturation)
-    return pixels.clamp(0, 1)
+    # No hue: with it, 8 x 448 x 448 pixels take 0.98 s instead of 0.11 s on one core.
+    light = v2.Compose([v2.ColorJitter(strength, strength, strength), v2.RandomGrayscale(0.1)])
+    seed = int(torch.randint(2**62, (), generator=generator))
+    # torchvision draws from torch's global generators, of which those of the devices are not touched.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return torch.stack([light(image) for image in images.permute(0, 3, 1, 2).float() / 255])

@@ -8,7 +8,6 @@ class token looks. Its input is recoloured, the teacher's was not.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -52,11 +51,6 @@ class Recipe:
     related: int = 1024
     precision: str = "auto"
     seed: int = 0
-
-    def rate(self, step: int) -> float:
-        """The learning rate of a step."""
-        rise = min((step + 1) / max(self.warmup, 1), 1.0)
-        return self.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * step / max(self.steps, 1)))
 
 
 @dataclass(frozen=True)

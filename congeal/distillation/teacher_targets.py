@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+from scipy.linalg import orthogonal_procrustes
 from torch import Tensor
 from torch.nn.functional import normalize, pad
+
+from congeal.geometry.eigenvectors import leading_eigenvectors
 
 
 @dataclass(frozen=True)
@@ -116,14 +119,11 @@ def shared_basis(examples: Examples) -> TargetBasis:
 
 def _leading(scatter: Tensor, channels: int) -> tuple[Tensor, float]:
     """The leading eigenvectors [c, channels], zeros beyond c, and their share of the trace."""
-    values, vectors = torch.linalg.eigh(scatter.double())
-    leading = vectors.flip(1)[:, :channels]
-    leading = leading * leading.gather(0, leading.abs().argmax(0, keepdim=True)).sign()
-    share = float(values.flip(0)[:channels].sum() / values.sum().clamp_min(1e-12))
-    return pad(leading.float(), (0, max(channels - leading.shape[1], 0))), min(share, 1.0)
+    values, vectors = leading_eigenvectors(scatter.double(), channels)
+    share = float(values.sum() / scatter.double().trace().clamp_min(1e-12))
+    return pad(vectors.float(), (0, max(channels - vectors.shape[1], 0))), min(share, 1.0)
 
 
 def _nearest_rotation(wanted: Tensor, said: Tensor) -> Tensor:
-    left, _, right = torch.linalg.svd(wanted.T.double() @ normalize(said, dim=-1).double())
-    turn: Tensor = left @ right
-    return turn.float()
+    turn, _ = orthogonal_procrustes(wanted.double().numpy(), normalize(said, dim=-1).double().numpy())
+    return torch.from_numpy(turn).float()

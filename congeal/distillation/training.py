@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import torch
+from timm.scheduler.cosine_lr import CosineLRScheduler
 from torch import Tensor
 from torch.func import functional_call
+from torch.optim.swa_utils import AveragedModel
 
 from congeal.backbones.devices import PRECISIONS, resolve_precision
 from congeal.backbones.packed_checkpoint import SCALE
@@ -50,14 +52,16 @@ class Training:
             scale = torch.nn.Parameter(step.to(self.device, copy=True))
             self._whole[name] = (self._parameters.pop(name).detach() / scale.detach()[:, None]).round()
             self._parameters[name + SCALE] = scale
-        self._average = {name: value.detach().clone() for name, value in self._parameters.items()}
+        self._moving = AveragedModel(self._learning(), avg_fn=self._blend)
         self._optimiser = torch.optim.AdamW(
             [
-                {"params": list(values), "weight_decay": decay, "pace": pace}
+                {"params": values, "weight_decay": decay, "lr": recipe.learning_rate * pace}
                 for values, decay, pace in self._paces()
             ],
-            lr=recipe.learning_rate,
             betas=(0.9, 0.98),
+        )
+        self._schedule = CosineLRScheduler(
+            self._optimiser, recipe.steps + 1, warmup_t=recipe.warmup, t_in_epochs=False
         )
 
     def _paces(self) -> Iterator[tuple[list[Tensor], float, float]]:
@@ -85,8 +89,7 @@ class Training:
     def _learn(self, examples: Examples) -> Loss:
         examples = Examples(*(part.to(self.device) for part in vars(examples).values()))
         draw = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + self.step)
-        for group in self._optimiser.param_groups:
-            group["lr"] = self.recipe.rate(self.step) * group["pace"]
+        self._schedule.step_update(self.step + 1)  # at step 0 of the schedule nothing would be learned
         pixels = recolour(examples.pixels, draw)
         with torch.autocast(self.device.type, dtype=self._half, enabled=self._half != torch.float32):
             seen = functional_call(self.student, self._rounded(), (pixels,))
@@ -101,12 +104,21 @@ class Training:
         torch.nn.utils.clip_grad_norm_(list(self._parameters.values()), CLIP)
         self._optimiser.step()
         self.step += 1
-        # A young average would remember the start for too long.
-        keep = min(self.recipe.averaging, self.step / (self.step + 10))
-        with torch.no_grad():
-            for name, value in self._parameters.items():
-                self._average[name].lerp_(value, 1 - keep)
+        self._moving.update_parameters(self._learning())
         return losses
+
+    def _learning(self) -> torch.nn.ParameterList:
+        return torch.nn.ParameterList(self._parameters.values())
+
+    def _blend(self, average: Tensor, value: Tensor, count: Tensor | int) -> Tensor:
+        # A young average would remember the start for too long.
+        keep = min(self.recipe.averaging, (float(count) + 1) / (float(count) + 11))
+        return average.lerp(value, 1 - keep)
+
+    @property
+    def _average(self) -> dict[str, Tensor]:
+        """The moving average of the parameters by name."""
+        return dict(zip(self._parameters, self._moving.module.parameters(), strict=True))
 
     def _rounded(self) -> dict[str, Tensor]:
         """The rounded matrices, by name in the student."""
@@ -117,24 +129,25 @@ class Training:
 
     def averaged(self) -> dict[str, Tensor]:
         """The student's state dict with the parameters' moving average: float32, on the CPU."""
-        steps = self.steps()
+        steps, average = self.steps(), self._average
         return {
             name: (self._whole[name].cpu() * steps[name][:, None])
             if name in steps
-            else self._average.get(name, value).detach().float().cpu().clone()
+            else average.get(name, value).detach().float().cpu().clone()
             for name, value in self.student.model.state_dict().items()
         }
 
     def steps(self) -> dict[str, Tensor]:
         """The learned steps of the rounded matrices' rows, by matrix; as half precision keeps them."""
-        return {name: self._average[name + SCALE].detach().cpu().half().float() for name in self._whole}
+        average = self._average
+        return {name: average[name + SCALE].detach().cpu().half().float() for name in self._whole}
 
     def state(self) -> dict[str, Tensor]:
         """Everything to go on from, as tensors by name."""
-        tensors = {"step": torch.tensor(self.step)}
+        tensors, average = {"step": torch.tensor(self.step)}, self._average
         for name, value in self._parameters.items():
             tensors[f"parameter/{name}"] = value.detach()
-            tensors[f"average/{name}"] = self._average[name]
+            tensors[f"average/{name}"] = average[name].detach()
             for key, moment in self._optimiser.state.get(value, {}).items():
                 tensors[f"{key}/{name}"] = moment
         return {name: value.cpu().contiguous().clone() for name, value in tensors.items()}
@@ -147,11 +160,12 @@ class Training:
         wanted = {f"{kind}/{name}" for kind in ("parameter", "average") for name in self._parameters}
         if "step" not in state or not wanted <= state.keys():
             raise CongealError("the training's state is of another student; delete it to start anew")
-        self.step = int(state["step"])
+        self.step, average = int(state["step"]), self._average
         with torch.no_grad():
+            self._moving.n_averaged.fill_(self.step)
             for name, value in self._parameters.items():
                 value.copy_(state[f"parameter/{name}"])
-                self._average[name].copy_(state[f"average/{name}"])
+                average[name].copy_(state[f"average/{name}"])
                 if self.step:
                     self._optimiser.state[value] = {
                         key: state[f"{key}/{name}"].clone().to("cpu" if key == "step" else self.device)

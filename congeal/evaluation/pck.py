@@ -16,12 +16,11 @@ import numpy.typing as npt
 from jaxtyping import Bool, Integer, Real
 
 from congeal.errors import CongealError
+from congeal.geometry.arrays import Doubles, Flags
 from congeal.geometry.frames import Frame
 from congeal.geometry.shape_checks import check_fields, checked
 
-Doubles = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.floating]
 
 Transfer = Callable[[int, int, Doubles], Doubles]

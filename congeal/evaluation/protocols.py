@@ -25,7 +25,8 @@ import numpy.typing as npt
 
 from congeal.errors import CongealError
 from congeal.evaluation.datasets.types import AnnotatedImage, AnnotatedSet
-from congeal.evaluation.pck import Annotated, Doubles, bounding_unit
+from congeal.evaluation.pck import Annotated, bounding_unit
+from congeal.geometry.arrays import Doubles
 from congeal.geometry.frames import Frame
 
 Pixels = npt.NDArray[np.uint8]

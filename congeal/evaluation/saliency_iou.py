@@ -7,7 +7,8 @@ import numpy.typing as npt
 
 from congeal.alignment.model import SALIENT
 from congeal.errors import CongealError
-from congeal.transfer.points import Doubles, Floats, Maps, interpolate
+from congeal.geometry.arrays import Doubles
+from congeal.transfer.points import Floats, Maps, interpolate
 
 Bytes = npt.NDArray[np.uint8]
 

@@ -110,12 +110,6 @@ def cell_centres(g: int, extent: float = 1.0) -> npt.NDArray[np.float32]:
     return np.stack([u, v], axis=-1).astype(np.float32)
 
 
-def mirror(uv: Coordinates) -> Coordinates:
-    """Frame coordinates [..., 2] of the same content in the left-right mirrored image."""
-    uv = _floating(uv)
-    return uv * _pair(-1.0, 1.0, uv)
-
-
 def _floating(values: Coordinates) -> Coordinates:
     floating: Any
     if _is_tensor(values):

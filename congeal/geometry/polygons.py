@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
-Doubles = npt.NDArray[np.float64]
+from congeal.geometry.arrays import Doubles
+
 Box = tuple[float, float, float, float]
 
 FAR = 1e9  # pixels: beyond, the products within shapely overflow from 1e154 on

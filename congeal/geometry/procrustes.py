@@ -13,10 +13,8 @@ import numpy.typing as npt
 from jaxtyping import Real
 
 from congeal.errors import CongealError
+from congeal.geometry.arrays import Doubles, Flags
 from congeal.geometry.shape_checks import checked
-
-Doubles = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
 ROUNDS = 100
 STILL = 1e-12  # variance, of shapes of unit size, that is none

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from congeal.errors import CongealError
-from congeal.results.point_transfer import Targets, chosen, sound
+from congeal.results.point_transfer import TargetImages, chosen, sound
 from congeal.results.published_version import Published
 from congeal.results.schema.rows import MemberRow
 from congeal.transfer.annotations import Annotation, together
@@ -52,7 +52,7 @@ def spread(
     edits: Sequence[Pixels],
     sources: Sequence[str],
     atlas: str | None,
-    to: Targets,
+    to: TargetImages,
     kind: Kind | None,
     fade: bool,
 ) -> Iterator[CarriedImage]:
@@ -76,7 +76,7 @@ def spread(
     ]
     kinds = {_kind(edit, kind, name) for edit, name in zip(edits, names, strict=True)}
     if len(kinds) > 1:
-        raise UserError(f"The edits are {' and '.join(sorted(kinds))}: carry each kind alone.")
+        raise UserError(f"The edits are {' and '.join(sorted(kinds))}: transfer each kind by itself.")
     pairs = list(zip(rows, edits, strict=bool(rows)))
     own = {row["image_id"]: (row["uri"], edit) for row, edit in reversed(pairs)}
     own |= {row["uri"]: (row["uri"], edit) for row, edit in pairs}
@@ -147,16 +147,16 @@ def _checked(painting: Painting, name: str) -> Painting:
 
 
 def spread_annotations(
-    published: Published, annotations: Sequence[Annotation], to: Targets, marked: bool = True
+    published: Published, annotations: Sequence[Annotation], to: TargetImages, marked: bool = True
 ) -> Iterator[Annotation]:
-    """Every thing on every target, target by target; what was marked on a target stays as it was marked.
+    """Every annotated instance on every target, target by target; what was marked on a target stays as it is.
 
     marked: whether what was marked on a target is among the answers.
 
     See `Collection.propagate_annotations`.
     """
     if not annotations:
-        raise UserError("There are no annotations to carry.")
+        raise UserError("There are no annotations to transfer.")
     to = [to] if isinstance(to, str) and to != "all" else to
     rows = published.aligned_all([one.image for one in annotations])
     clusters: dict[str, list[tuple[Annotation, MemberRow]]] = {}
@@ -189,8 +189,8 @@ def spread_annotations(
 
 
 @dataclass(frozen=True)
-class _Thing:
-    """One thing on some images of a cluster: what can be carried, and what is known already.
+class _Instance:
+    """One instance on some images of a cluster: what can be transferred, and what is known already.
 
     known: by path; copies: by image id, for other names of the same bytes.
     """
@@ -213,19 +213,19 @@ class _Thing:
         return replace(copy, image=name, keypoint_confidence=sure, origin=(copy.image,))
 
 
-def _marked(published: Published, pairs: Sequence[tuple[Annotation, MemberRow]]) -> list[_Thing]:
+def _marked(published: Published, pairs: Sequence[tuple[Annotation, MemberRow]]) -> list[_Instance]:
     from congeal.transfer.annotation_propagation import mark
 
     rows = {row["uri"]: row for _, row in pairs}
     fits = dict(zip(rows, sound(published, list(rows.values())), strict=True))
     maps = {name: published.maps(row) for name, row in rows.items()}
-    things = []
+    instances = []
     for group in together([annotation for annotation, _ in pairs]):
         marks = [mark(one, maps[one.image]) for one in group if fits[one.image] and not one.empty]
         known = {one.image: one for one in group}
         copies = {rows[one.image]["image_id"]: one for one in reversed(group) if not one.empty}
-        things.append(_Thing(marks, known, copies))
-    return things
+        instances.append(_Instance(marks, known, copies))
+    return instances
 
 
 def _maps_of(stored: StoredMaps, positions: Sequence[int], row: int) -> Maps:
@@ -235,14 +235,14 @@ def _maps_of(stored: StoredMaps, positions: Sequence[int], row: int) -> Maps:
 def _each_annotation(
     published: Published,
     cluster: str,
-    things: Sequence[_Thing],
+    instances: Sequence[_Instance],
     targets: Sequence[MemberRow],
     *,
     everything: bool,
 ) -> Iterator[tuple[Annotation, bool]]:
     """Each annotation, and whether it was marked there by hand.
 
-    everything: nobody has named the targets; those that do not fit get nothing but what is marked on them.
+    everything: the targets were not named; those that do not fit get only what is marked on them.
     """
     from congeal.transfer.annotation_propagation import carry_marks
 
@@ -250,7 +250,7 @@ def _each_annotation(
     stored = published.stored(cluster)
     positions = [stored.position[row["image_id"]] for row in targets]
     # Masks are as large as their images: few are held at once.
-    masks = any(one.annotation.mask is not None for thing in things for one in thing.marks)
+    masks = any(one.annotation.mask is not None for instance in instances for one in instance.marks)
     done = 0
     for some, maps in stored.slabs(positions, MASKS if masks else None):
         here = targets[done : done + len(some)]
@@ -258,16 +258,16 @@ def _each_annotation(
         whole = functools.partial(_maps_of, stored, some)
         names = [str(row["uri"]) for row in here]
         found = [
-            carry_marks(thing.marks, names, maps, whole) if thing.marks else [None] * len(here)
-            for thing in things
+            carry_marks(instance.marks, names, maps, whole) if instance.marks else [None] * len(here)
+            for instance in instances
         ]
         for number, row in enumerate(here):
-            for thing, carried in zip(things, found, strict=True):
-                known = thing.on(row)
+            for instance, carried in zip(instances, found, strict=True):
+                known = instance.on(row)
                 fits = row["image_id"] not in misfits
                 one = known
                 by_maps = carried[number]
                 if known is None and fits and by_maps is not None:
                     one = replace(by_maps, deformation=stored.deformation)
                 if one is not None:
-                    yield one, known is not None and names[number] in thing.known
+                    yield one, known is not None and names[number] in instance.known

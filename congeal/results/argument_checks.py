@@ -1,4 +1,4 @@
-"""What callers of the reader hand over, checked at the door: one sentence, not another library's error."""
+"""Arguments of the reader, checked on entry: a wrong one is a sentence, not another library's error."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def points_of(value: Any, several: bool = False) -> npt.NDArray[np.float64]:
     if columns is not None and {"x", "y"} <= {str(name) for name in columns}:
         value = value[["x", "y"]]
     try:
-        # None is a number to NumPy (NaN), but not to whoever wrote it.
+        # NumPy reads None as NaN; a caller who passes it has no points.
         found = np.asarray(value, np.float64) if value is not None else np.array(np.nan)
     except (ValueError, TypeError) as error:
         raise UserError(

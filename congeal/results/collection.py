@@ -15,7 +15,7 @@ from congeal.results import display
 from congeal.results.annotation_transfer import CarriedImage, Kind, spread, spread_annotations
 from congeal.results.argument_checks import count_of, name_of, names_of, one_of, targets_of
 from congeal.results.conversions import as_arrow, atlas_as_xarray, maps_as_xarray
-from congeal.results.point_transfer import Targets
+from congeal.results.point_transfer import TargetImages
 from congeal.results.published_version import Published
 from congeal.results.schema.rows import MemberRow
 from congeal.results.stored_maps import StoredAtlas
@@ -117,7 +117,7 @@ class Collection(TableMethods):
         source: str | Sequence[str] | None = None,
         *,
         atlas: str | None = None,
-        to: Targets = "all",
+        to: TargetImages = "all",
         kind: Kind | None = None,
         fade: bool = False,
     ) -> Iterator[CarriedImage]:
@@ -141,12 +141,12 @@ class Collection(TableMethods):
         return spread(self._published, list(edits), sources, place, targets, kind, fade)
 
     def propagate_annotations(
-        self, annotations: Sequence[Annotation], to: Targets = "all", *, marked: bool = True
+        self, annotations: Sequence[Annotation], to: TargetImages = "all", *, marked: bool = True
     ) -> Iterator[Annotation]:
-        """Keypoints, outlines, boxes and masks of things on all images of their clusters, image by image.
+        """Keypoints, outlines, boxes and masks of instances on all images of their clusters, image by image.
 
-        The n-th thing of a category on one image is the n-th of that category on the others: things marked on
-        several images are combined by confidence. What was marked by hand comes back as it is; with
+        The n-th instance of a category on one image is the n-th of that category on the others: instances
+        marked on several images are combined by confidence. What was marked by hand comes back as it is; with
         marked=False it does not come.
         """
         from congeal.transfer.annotations import Annotation

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from infra.ledger.publications import Publication
 
 
-class Method(NamedTuple):
+class MethodSummary(NamedTuple):
     """A public method or property of a class: its name, its call, the first line of its docstring."""
 
     name: str
@@ -18,13 +18,13 @@ class Method(NamedTuple):
     about: str
 
 
-def methods(of: type) -> Iterator[Method]:
+def methods(of: type) -> Iterator[MethodSummary]:
     """What a class offers, in the order in which it and its bases define it."""
     for base in reversed(of.__mro__[:-1]):
         for name, member in vars(base).items():
             if not name.startswith("_") and (inspect.isfunction(member) or isinstance(member, property)):
                 about = (inspect.getdoc(member) or "").partition("\n")[0]
-                yield Method(name, f".{name}{_parameters(member)}", about)
+                yield MethodSummary(name, f".{name}{_parameters(member)}", about)
 
 
 def _parameters(member: object) -> str:

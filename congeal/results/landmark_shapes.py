@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from congeal.geometry.arrays import Doubles
 from infra.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from congeal.geometry.procrustes import Shapes, ShapeSpace
 
-Doubles = npt.NDArray[np.float64]
 
 SAME = 1e-5  # of their size: shapes that differ by less differ by the rounding of maps
 
@@ -72,7 +72,7 @@ def measured(table: pa.Table, components: int | None, rigid: Collection[str] = f
     whole = [number for number, count in enumerate(unknown) if not count]
     if len(whole) < 2 and components != 0 and copied.any():
         raise UserError(
-            f"The landmarks of {int(copied.any(1).sum())} of {len(images)} images were carried by rigid "
+            f"The landmarks of {int(copied.any(1).sum())} of {len(images)} images were transferred by rigid "
             "maps, which move, turn and scale: they are copies of one shape, in which nothing varies; mark "
             "them by hand on two images or more, or ask for sizes alone (components=0)."
         )
@@ -95,7 +95,7 @@ def measured(table: pa.Table, components: int | None, rigid: Collection[str] = f
 
 
 def _copied(table: pa.Table, rigid: Collection[str]) -> npt.NDArray[np.bool_]:
-    """Which landmarks were carried by rigid maps, bool [images, points], in the order of `as_array`."""
+    """Which landmarks were transferred by rigid maps, bool [images, points], in the order of `as_array`."""
     image, point = (table[name].cast(pa.string()).combine_chunks() for name in ("image", "point"))
     row, column = image.dictionary_encode(), point.dictionary_encode()
     theirs = pc.is_in(image, value_set=pa.array(sorted(rigid), pa.string()))

@@ -10,16 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from congeal.geometry.arrays import Doubles
 from congeal.results.published_version import Published
 from congeal.results.schema.rows import MemberRow
 from infra.errors import UserError
 
-Doubles = npt.NDArray[np.float64]
-Targets = Literal["all"] | Sequence[str]
+TargetImages = Literal["all"] | Sequence[str]
 
 
 def chosen(
-    published: Published, cluster: str, to: Targets, sources: Sequence[MemberRow] = ()
+    published: Published, cluster: str, to: TargetImages, sources: Sequence[MemberRow] = ()
 ) -> list[MemberRow]:
     """The rows of the images that something is carried to.
 
@@ -54,7 +54,8 @@ def sound(published: Published, rows: Sequence[MemberRow]) -> list[bool]:
     if not any(fits):
         reason = misfits[rows[0]["image_id"]]
         raise UserError(
-            f"The image {rows[0]['uri']!r} does not fit its atlas ({reason}): nothing can be carried from it."
+            f"The image {rows[0]['uri']!r} does not fit its atlas ({reason}): nothing can be transferred "
+            "from it."
         )
     return fits
 
@@ -109,7 +110,7 @@ def landmarks(
     source: str | Sequence[str] | None,
     atlas: str | None,
     names: Sequence[str] | Sequence[int] | None,
-    to: Targets,
+    to: TargetImages,
 ) -> pa.Table:
     """image, image_id, point, x, y, confidence, visible, origin: a row a point and image, by image.
 

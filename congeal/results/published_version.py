@@ -145,7 +145,7 @@ class Published:
         if row["status"] in NOT_ALIGNED:
             why = row["error"] or NOT_ALIGNED[row["status"]]
             raise UserError(
-                f"Nothing can be carried within the cluster {cluster}: {why} (status {row['status']})."
+                f"Nothing can be transferred within the cluster {cluster}: {why} (status {row['status']})."
             )
         return row
 

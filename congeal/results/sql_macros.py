@@ -143,7 +143,7 @@ CREATE MACRO where_is(image, x, y, target) AS TABLE
     SELECT w.* FROM everywhere(image, x, y) w WHERE w.image_id = (SELECT t.image_id FROM there t)
     UNION ALL
     SELECT error('The images ' || image || ' and ' || target || ' are in different clusters (' || h.cluster_id
-        || ' and ' || t.cluster_id || '): points are carried within one cluster only.'),
+        || ' and ' || t.cluster_id || '): points are transferred within one cluster only.'),
         NULL, NULL, NULL, NULL, NULL
     FROM here h, there t WHERE h.cluster_id <> t.cluster_id;
 """

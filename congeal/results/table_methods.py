@@ -23,7 +23,7 @@ from congeal.results.argument_checks import (
     targets_of,
 )
 from congeal.results.conversions import FORMS, ArrowTables, Form, Table, answered
-from congeal.results.point_transfer import Targets
+from congeal.results.point_transfer import TargetImages
 from congeal.results.published_version import Published
 from congeal.results.schema.rows import ImageRow
 from congeal.results.schema.tables import TABLES
@@ -243,7 +243,7 @@ class TableMethods:
         *,
         atlas: str | None = None,
         names: Sequence[str] | None = None,
-        to: Targets = "all",
+        to: TargetImages = "all",
         as_: Literal["pandas"] = "pandas",
     ) -> pd.DataFrame: ...
 
@@ -255,7 +255,7 @@ class TableMethods:
         *,
         atlas: str | None = None,
         names: Sequence[str] | None = None,
-        to: Targets = "all",
+        to: TargetImages = "all",
         as_: Literal["arrow"],
     ) -> pa.Table: ...
 
@@ -267,7 +267,7 @@ class TableMethods:
         *,
         atlas: str | None = None,
         names: Sequence[str] | None = None,
-        to: Targets = "all",
+        to: TargetImages = "all",
         as_: Literal["polars"],
     ) -> pl.DataFrame: ...
 
@@ -279,7 +279,7 @@ class TableMethods:
         *,
         atlas: str | None = None,
         names: Sequence[str] | None = None,
-        to: Targets = "all",
+        to: TargetImages = "all",
         as_: Form,
     ) -> Table: ...
 
@@ -290,7 +290,7 @@ class TableMethods:
         *,
         atlas: str | None = None,
         names: Sequence[str] | None = None,
-        to: Targets = "all",
+        to: TargetImages = "all",
         as_: Form = "pandas",
     ) -> Table:
         """Landmarks of all images of a cluster, from one image, from several, or from the atlas.

@@ -10,16 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from congeal.errors import CongealError
+from congeal.geometry.arrays import Doubles, Flags
 from congeal.geometry.polygons import bounds, clipped, densified, of_box, simplified
 from congeal.transfer.annotations import Annotation
 from congeal.transfer.fusion import combine_points
 from congeal.transfer.points import VISIBLE, ForwardMaps, Maps, checked_points, seen_from_atlas, to_atlas
-
-Doubles = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
 EDGE_STEP = 0.01  # of the source's side: how closely an outline is followed
 TOLERANCE = 0.25  # pixels by which a carried outline may be simplified

@@ -9,13 +9,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from congeal.errors import CongealError
-
-Doubles = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
+from congeal.geometry.arrays import Doubles, Flags
 
 
 @dataclass(frozen=True)

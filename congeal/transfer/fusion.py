@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from jaxtyping import Real
 
+from congeal.geometry.arrays import Doubles
 from congeal.geometry.shape_checks import checked
-
-Doubles = npt.NDArray[np.float64]
 
 AGREEMENT = 0.03  # of the image's side: how far apart two answers may be and still say the same
 ROUNDS = 5

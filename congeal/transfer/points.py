@@ -10,10 +10,10 @@ import numpy.typing as npt
 from jaxtyping import Real
 
 from congeal.errors import CongealError
+from congeal.geometry.arrays import Doubles
 from congeal.geometry.frames import Frame, reach
 from congeal.geometry.shape_checks import check_fields, checked
 
-Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.floating]
 
 VISIBLE = 0.5  # confidence from which a counterpart counts as seen: rather right than not
@@ -101,12 +101,6 @@ def to_atlas(points: Floats, maps: Maps) -> tuple[Doubles, Doubles]:
     at = np.asarray(maps.frame.to_frame(np.asarray(points, np.float64)))
     confidence = np.clip(interpolate(maps.backward_confidence, at), 0, 1)
     return interpolate(maps.backward, at), confidence
-
-
-def from_atlas(places: Floats, maps: Maps) -> tuple[Doubles, Doubles]:
-    """Atlas positions [k, 2] to pixels [k, 2] of an image and their confidence [k]."""
-    xy, confidence = from_atlas_to_many(places, ForwardMaps.of(maps))
-    return xy[0], confidence[0]
 
 
 def from_atlas_to_many(places: Floats, maps: ForwardMaps) -> tuple[Doubles, Doubles]:

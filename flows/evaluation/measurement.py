@@ -12,10 +12,10 @@ import pandas as pd
 from congeal.errors import CongealError
 from congeal.evaluation.cycle_consistency import cycle_pck
 from congeal.evaluation.datasets import AnnotatedSet
+from congeal.evaluation.datasets.files import other_size
 from congeal.evaluation.pck import (
     Annotated,
     Assured,
-    Doubles,
     Outcomes,
     Renaming,
     carry,
@@ -25,6 +25,8 @@ from congeal.evaluation.pck import (
 )
 from congeal.evaluation.protocols import Protocol, View, pairs_of
 from congeal.evaluation.saliency_iou import saliency_iou
+from congeal.geometry.arrays import Doubles
+from congeal.geometry.frames import Frame
 from congeal.imaging.decoding import decode
 from congeal.results.collection import Collection
 from congeal.transfer.points import Maps, transfer
@@ -146,10 +148,7 @@ def _usable(shown: Sequence[View], collection: Collection, left_out: dict[str, s
         if row["status"] == "failed" or pd.isna(row["cluster_id"]):
             left_out[name] = "it has no cluster" if pd.isna(row["error"]) else str(row["error"])
         elif (row["width"], row["height"]) != (frame.width, frame.height):
-            left_out[name] = (
-                f"it has {row['width']} x {row['height']} pixels, and its annotations are for "
-                f"{frame.width} x {frame.height}"
-            )
+            left_out[name] = other_size(Frame(int(row["width"]), int(row["height"])), frame)
         else:
             positions.append(position)
     return positions

@@ -23,7 +23,7 @@ R = TypeVar("R")
 
 _RETRIES = 2
 TRIES = 2  # a worker may die for reasons of its own
-_TICK = 0.25  # seconds for which nothing but a result is heeded
+_TICK = 0.25  # seconds between two looks at interrupts and workers
 
 
 class Engine(Protocol):

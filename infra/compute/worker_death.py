@@ -1,4 +1,4 @@
-"""Work that the machine could not bear: its worker died, or memory ran out."""
+"""Work that failed for want of memory: its worker died, or memory ran out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""pyiceberg's view of a destination: every byte that it reads or writes goes through the storage seam."""
+"""pyiceberg's view of a destination: every byte that it reads or writes goes through `infra.storage`."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -147,30 +147,6 @@ def find_marker(destination: Location, stage: str, unit_path: str) -> Marker | N
     """The marker of ``"scope/unit"``; None if it is not done."""
     scope, _, unit = unit_path.partition("/")
     return _read_marker(_unit_folder(destination, stage, scope, unit) / MARKER, stage, scope, unit)
-
-
-def committed(
-    destination: Location,
-    stage: str,
-    scope: str,
-    on_damage: Callable[[DamagedError], None] | None = None,
-) -> Iterator[Marker]:
-    """All markers of a scope, sorted by unit. A damaged one goes to ``on_damage``, else it is raised."""
-    folder = destination / f"stages/{stage}/{scope}"
-
-    def read(unit: str) -> Marker | DamagedError | None:
-        try:
-            return _read_marker(folder / unit / MARKER, stage, scope, unit)
-        except DamagedError as damage:
-            return damage
-
-    for found in in_threads(read, folder.children()):
-        if isinstance(found, Marker):
-            yield found
-        elif found is not None:
-            if on_damage is None:
-                raise found
-            on_damage(found)
 
 
 def check_unit(destination: Location, marker: Marker, deep: bool = False) -> list[str]:

@@ -1,4 +1,8 @@
-"""Local and network file systems, with the atomic operations that the commits stand on."""
+"""Local and network file systems, with the atomic operations that the commits stand on.
+
+fsspec's own local files do not flush to the disk, and its `pipe_file(mode="create")` looks first and writes
+then (2026.9): two writers may both be told that theirs is the object.
+"""
 
 from __future__ import annotations
 

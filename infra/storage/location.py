@@ -1,4 +1,4 @@
-"""The storage seam: one ``Location`` for local paths, S3 and every other fsspec URL."""
+"""Storage: one ``Location`` for local paths, S3 and every other fsspec URL."""
 
 from __future__ import annotations
 
@@ -270,7 +270,7 @@ _filesystems_lock = threading.Lock()
 def _filesystem(protocol: str, options: Mapping[str, Any]) -> Any:
     """One file system a process for the same options; fsspec's own cache makes one a thread.
 
-    Faults come out at the first failure: the seam repeats.
+    Faults come out at the first failure: the caller repeats.
     """
     known = {name: _revealed(value) for name, value in options.items()}
     key = json.dumps([os.getpid(), protocol, known], sort_keys=True, default=repr)

@@ -1,4 +1,4 @@
-"""What reads past the seam, given the seam's attempts: files, and the file systems of Zarr and Arrow.
+"""Retries for what reads without ``Location``: files, and the file systems of Zarr and Arrow.
 
 The S3 client's own attempts are switched off, since layers of attempts multiply.
 """

@@ -11,10 +11,24 @@ import pyarrow as pa
 
 from congeal.alignment.model import FAILED
 from congeal.results.schema.atlas_arrays import FORWARD_CONFIDENCE, MIRRORED, ROTATION, SCALE, TRANSLATION
+from congeal.results.schema.rows import ClusterFacts
 from congeal.results.schema.tables import ALIGNMENTS
 from tasks.atlases.cluster_members import Member
 from tasks.atlases.stored_atlas import FIGURES, Stored
 from tasks.clusters.cluster_roles import MEMBER, NEWCOMER
+
+
+class AlignedFacts(ClusterFacts):
+    """Of a cluster with an atlas."""
+
+    deformation: str
+
+
+class FailedFacts(ClusterFacts):
+    """Of a cluster whose atlas could not be made."""
+
+    cluster_id: str
+    error: str
 
 
 def alignment_rows(stored: Stored, cluster_id: str) -> pa.Table:
@@ -40,7 +54,7 @@ def alignment_rows(stored: Stored, cluster_id: str) -> pa.Table:
     return pa.Table.from_arrays(arrays, names=list(columns)).sort_by("image_id")
 
 
-def failed(members: Sequence[Member], cluster_id: str, reason: str) -> tuple[pa.Table, dict[str, Any]]:
+def failed(members: Sequence[Member], cluster_id: str, reason: str) -> tuple[pa.Table, FailedFacts]:
     """The rows of a cluster whose atlas could not be made, and its facts for the table clusters."""
     n, roles = len(members), [member.role for member in members]
     columns: dict[str, Any] = {
@@ -52,8 +66,7 @@ def failed(members: Sequence[Member], cluster_id: str, reason: str) -> tuple[pa.
     }
     arrays = [pa.array(columns.get(field.name, [None] * n), field.type) for field in ALIGNMENTS]
     table = pa.Table.from_arrays(arrays, names=ALIGNMENTS.names).sort_by("image_id")
-    figures = ("drift", "residual", "cycle_error", "fold_fraction", "coverage", "confidence", "margin")
-    record = {
+    return table, {
         "cluster_id": cluster_id,
         "status": FAILED,
         "error": reason,
@@ -62,12 +75,17 @@ def failed(members: Sequence[Member], cluster_id: str, reason: str) -> tuple[pa.
         "n_outliers": n,
         "n_new": roles.count(NEWCOMER),
         "medoid_image_id": members[0].image_id,
-        **dict.fromkeys(figures),
+        "residual": None,
+        "cycle_error": None,
+        "fold_fraction": None,
+        "coverage": None,
+        "confidence": None,
+        "margin": None,
+        "drift": None,
     }
-    return table, record
 
 
-def facts(stored: Stored) -> dict[str, Any]:
+def facts(stored: Stored) -> AlignedFacts:
     """A cluster's row of the table clusters, as far as its atlas knows it."""
     good, roles = stored.good, np.array([member.role for member in stored.members])
     sure = stored.images[FORWARD_CONFIDENCE]
@@ -79,10 +97,10 @@ def facts(stored: Stored) -> dict[str, Any]:
         "n_new": int((roles == NEWCOMER).sum()),
         "drift": _drift(stored, roles),
         "medoid_image_id": stored.medoid,
-        **{
-            name: _median(stored.figures[name], good)
-            for name in ("residual", "cycle_error", "fold_fraction", "coverage")
-        },
+        "residual": _median(stored.figures["residual"], good),
+        "cycle_error": _median(stored.figures["cycle_error"], good),
+        "fold_fraction": _median(stored.figures["fold_fraction"], good),
+        "coverage": _median(stored.figures["coverage"], good),
         "confidence": _median(sure.reshape(len(roles), -1).mean(axis=1, dtype=np.float64), good),
         "margin": _number(stored.margin),
         "deformation": stored.atlas.deformation,
@@ -99,12 +117,12 @@ def _drift(stored: Stored, roles: npt.NDArray[np.str_]) -> float | None:
     return None if theirs is None or not usual else _number(theirs / usual)
 
 
-def _median(values: Any, chosen: Any) -> float | None:
+def _median(values: npt.NDArray[Any], chosen: npt.NDArray[np.bool_]) -> float | None:
     found = np.asarray(values, np.float64)[chosen]
     found = found[np.isfinite(found)]
     return _number(np.median(found)) if found.size else None
 
 
-def _number(value: Any) -> float | None:
+def _number(value: float | np.floating[Any]) -> float | None:
     # What is not finite has no place in JSON: it is not known.
     return float(np.float32(value)) if np.isfinite(value) else None

@@ -20,13 +20,13 @@ from tasks.atlases.atlas_files import encode, encode_rows, read
 from tasks.atlases.cluster_members import Member, align_set, packed, unpacked
 from tasks.atlases.previews import Shown, draw, kept_squares, square_of
 from tasks.atlases.stored_atlas import Stored, as_stored
-from tasks.catalog.catalog_stage import CATALOG, Catalog
+from tasks.catalog.catalog_stage import Catalog
 from tasks.clusters.cluster_roles import MEMBER, NEWCOMER
 from tasks.clusters.clusters_stage import MEMBERS, SETS, Clusters
 from tasks.clusters.previous_versions import find_atlases
-from tasks.execution import stage_versions as versions
+from tasks.execution import stage_versions
 from tasks.execution.division import KILLED, KILLED_CLUSTER, Division, Items
-from tasks.execution.duckdb_workspace import load, rows, workspace
+from tasks.execution.duckdb_workspace import load, rows
 from tasks.execution.stage_runner import (
     Run,
     StageResult,
@@ -37,14 +37,14 @@ from tasks.execution.stage_runner import (
     run_units,
     worth_retrying,
 )
-from tasks.features import features_stage as features
+from tasks.features import features_stage
 from tasks.features.features_stage import Features, Shard
 
 if TYPE_CHECKING:
     import torch
 
-STAGE = versions.ATLASES
-VERSION = versions.VERSIONS[STAGE]
+STAGE = stage_versions.ATLASES
+VERSION = stage_versions.VERSIONS[STAGE]
 __all__ = ["STAGE", "VERSION", "Atlases", "make_atlas", "scope", "stage"]
 
 
@@ -108,16 +108,14 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
     here = scope(run.settings, made.scope)
     shards = {f"{made.scope}/{shard.unit}": shard for shard in made.shards}
     place = address(
-        run.destination, features.STAGE, features.VERSION, made.position.scope, made.position.unit
+        run.destination, features_stage.STAGE, features_stage.VERSION, made.position.scope, made.position.unit
     )
     position = place.folder / made.position.content
     units, by_cluster = [], {}
-    with workspace() as connection:
+    with catalog.planning() as connection:
         load(connection, "members", [clusters.members], MEMBERS)
-        load(connection, "images", [catalog.images], CATALOG, "image_id, uri, status")
-        connection.execute("DELETE FROM images WHERE status <> 'ok'")
         load(connection, "sets", [clusters.sets], SETS)
-        same = (scope(run.settings, made.scope, version) for version in versions.SAME_MAPS)
+        same = (scope(run.settings, made.scope, version) for version in stage_versions.SAME_MAPS)
         known = _known(run, clusters, (here, *same), connection)
         for cluster_id, images in _by_cluster(connection, shards):
             parts = [
@@ -155,7 +153,7 @@ def _by_cluster(
     found = rows(
         connection,
         """SELECT cluster_id, uri, image_id, role, features_unit, features_row, width, height
-        FROM members LEFT JOIN images USING (image_id)
+        FROM members LEFT JOIN wanted USING (image_id)
         WHERE cluster_id IS NOT NULL ORDER BY cluster_id, rank""",
     )
     for cluster_id, group in groupby(found, key=itemgetter(0)):
@@ -268,12 +266,18 @@ def give_up(unit: Unit[AtlasPayload]) -> Marker:
     work = Work(unit)
     cluster_id = unit.payload.cluster_id
     members = unpacked(unit.payload.members)
-    rows_, record = failed(members, cluster_id, KILLED_CLUSTER)
-    record |= {"identity": unit.payload.identity, "device": None, "not_shown": {}, "killed": [cluster_id]}
-    return work.commit(encode_rows(rows_), record)
+    table, known = failed(members, cluster_id, KILLED_CLUSTER)
+    record = {
+        **known,
+        "identity": unit.payload.identity,
+        "device": None,
+        "not_shown": {},
+        "killed": [cluster_id],
+    }
+    return work.commit(encode_rows(table), record)
 
 
-# The one thing in an atlas that depends on an image alone are the pictures.
+# Only the pictures of an atlas depend on single images.
 DIVISION = Division(
     items=lambda unit: len(unit.payload.shown), make=look_again, join=make_atlas_without, fail=give_up
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -33,8 +31,9 @@ from infra.storage.location import Location
 from infra.storage.zarr_groups import find_array, read_rows
 from infra.threads import in_threads
 from tasks.clusters.cluster_roles import MEMBER
+from tasks.execution.packed_rows import pack_rows, unpack_rows
 from tasks.execution.stage_runner import address, batched
-from tasks.features import features_stage as features
+from tasks.features import features_stage
 from tasks.features.position_bias_unit import read_position
 
 if TYPE_CHECKING:
@@ -84,13 +83,13 @@ class Dense:
 
 
 def packed(members: Sequence[Member]) -> bytes:
-    """Members as they travel to a worker: the driver has those of all clusters in memory at once."""
-    return zlib.compress(json.dumps(members).encode(), level=1)
+    """Members as they travel to a worker."""
+    return pack_rows(members)
 
 
 def unpacked(data: bytes) -> list[Member]:
     """The members that were packed, in their order."""
-    return [Member(*values) for values in json.loads(zlib.decompress(data))]
+    return [Member(*values) for values in unpack_rows(data)]
 
 
 def read_features(destination: Location, members: Sequence[Member]) -> Dense:
@@ -102,7 +101,7 @@ def read_features(destination: Location, members: Sequence[Member]) -> Dense:
     def read(item: tuple[str, list[int]]) -> tuple[list[int], dict[ZarrArray, Array], FeatureAttributes]:
         name, positions = item
         content = members[positions[0]].content or _content(destination, name)
-        group = features.open_shard(destination, name, content)
+        group = features_stage.open_shard(destination, name, content)
         rows = [members[position].features_row for position in positions]
         stored = {array: find_array(group, array.path) for array in VIEWS}
         parts = {array: read_rows(data, rows) for array, data in stored.items() if data is not None}
@@ -140,7 +139,7 @@ def read_features(destination: Location, members: Sequence[Member]) -> Dense:
 
 
 def _content(destination: Location, name: str) -> str:
-    place = address(destination, features.STAGE, features.VERSION, *name.split("/"))
+    place = address(destination, features_stage.STAGE, features_stage.VERSION, *name.split("/"))
     marker = place.marker()
     if marker is None:
         raise DamagedError(f"The features {place.folder.url} are gone: run again to make them anew.")
@@ -201,7 +200,7 @@ def fit_set(
     """Images fitted to an atlas, a slab at a time."""
     from congeal.alignment.solver import fit
 
-    size = SLAB_AT_ANY_ANGLE if features.at_any_angle(settings) else SLAB
+    size = SLAB_AT_ANY_ANGLE if features_stage.at_any_angle(settings) else SLAB
     for slab in batched(members, size):
         with watch.phase("read"):
             dense = read_features(destination, slab)

@@ -9,39 +9,42 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from congeal.results.schema.parquet_files import encode_table
 from congeal.settings import CatalogSettings, Settings
-from infra.errors import StorageError, UserError
-from infra.ledger.commits import Marker, UnitAddress, digest, outputs_location
+from infra.errors import UserError
+from infra.ledger.commits import Marker, digest
 from infra.storage.location import Location
-from infra.threads import in_threads, run_in_threads
+from infra.threads import in_threads
 from tasks.catalog.deep_image_table import DEPTHS, DEPTHS_FILE, ToRemake, depths_table
 from tasks.catalog.image_reading import readers_of
-from tasks.catalog.source_listing import Entry, Survey, listing_table
-from tasks.execution import stage_versions as versions
+from tasks.catalog.source_listing import ListingEntry, Survey
+from tasks.execution import stage_versions
 from tasks.execution.division import KILLED, Division, Items, place_of
 from tasks.execution.duckdb_workspace import load, scalar, stream, workspace
+from tasks.execution.packed_rows import pack_rows, unpack_rows
 from tasks.execution.stage_runner import (
     Run,
     StageResult,
     Unit,
+    UnitReport,
     Work,
     address,
-    committed_marker,
     plan_units,
-    read_markers,
     run_units,
 )
 
-STAGE = versions.CATALOG
-VERSION = versions.VERSIONS[STAGE]
+STAGE = stage_versions.CATALOG
+WANTED = "wanted"
+VERSION = stage_versions.VERSIONS[STAGE]
 BYTES_PER_PIXEL = 8  # the most that an uncompressed image needs: four channels of 16 bits
 HEADER_ALLOWANCE = 16_777_216
 
@@ -85,27 +88,41 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SlicePayload:
-    """A slice of the listing; which objects it holds is in a file beside it."""
+    """A slice of the listing. entries: its objects, packed."""
 
     source: Location
     catalog: CatalogSettings
+    entries: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class MergePayload:
-    """The slices' tables, and where their markers are."""
+    """The tables of the slices, and those of their images with samples of more than 8 bits."""
 
     tables: tuple[Location, ...]
-    slices: tuple[UnitAddress, ...]
+    depths: tuple[Location, ...]
+
+
+class _Facts(NamedTuple):
+    """What is needed of a marker: its record, and whether it has a table of deep images."""
+
+    record: Mapping[str, Any]
+    deep: bool
+
+    @classmethod
+    def of(cls, marker: Marker) -> _Facts:
+        return cls(marker.record, DEPTHS_FILE in marker.outputs)
 
 
 @dataclass(frozen=True)
 class Catalog:
     """The finished stage: where the merged table lies, its identity, how many images it has of each kind.
 
-    depths: the table of images with samples of more than 8 bits; None if there are none.
+    survey: the listing that it was made from. depths: the table of images with samples of more than 8 bits;
+    None if there are none.
     """
 
+    survey: Survey
     result: StageResult
     images: Location
     identity: str  # "scope/unit/content" of the merge
@@ -115,6 +132,23 @@ class Catalog:
     unread: int
     first_error: str | None
     depths: Location | None = None
+
+    @contextmanager
+    def planning(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A workspace for who plans a stage, with the table `wanted`: image_id and uri of every sound image.
+
+        The images are loaded once a run; other tables are dropped at the end.
+        """
+        with self.survey.planning(keep=[WANTED]) as connection:
+            known = scalar(connection, "SELECT comment FROM duckdb_tables() WHERE table_name = 'wanted'")
+            if known != self.identity:
+                connection.execute("DROP TABLE IF EXISTS wanted")
+                load(connection, "catalog", [self.images], CATALOG, "image_id, uri, status")
+                connection.execute(
+                    "CREATE TABLE wanted AS SELECT image_id, uri FROM catalog WHERE status = 'ok'"
+                )
+                connection.execute(f"COMMENT ON TABLE wanted IS '{self.identity}'")
+            yield connection
 
 
 def scope(settings: Settings) -> str:
@@ -130,19 +164,20 @@ def stage(run: Run, survey: Survey) -> Catalog:
     survey.require_images(run.settings.catalog)
     slices = _make_slices(run, survey)
     merged = _merge(run, slices)
-    place = address(run.destination, STAGE, VERSION, merged.units[0].scope, merged.units[0].unit)
-    marker = committed_marker(place)
-    record = marker.record
+    (made,) = merged.units
+    folder = _folder(run, made)
+    record, deep = cast("_Facts", made.kept)
     catalog = Catalog(
+        survey=survey,
         result=slices + merged,
-        images=place.folder / marker.content / "images.parquet",
-        identity=f"{place.scope}/{place.unit}/{marker.content}",
+        images=folder / "images.parquet",
+        identity=f"{made.scope}/{made.unit}/{made.content}",
         ok=record["ok"],
         failed=record["failed"],
         duplicate=record["duplicate"],
         unread=record["unread"],
         first_error=record["first_error"],
-        depths=place.folder / marker.content / DEPTHS_FILE if DEPTHS_FILE in marker.outputs else None,
+        depths=folder / DEPTHS_FILE if deep else None,
     )
     if catalog.ok == 0:
         counted = "The only image" if catalog.failed == 1 else f"None of the {catalog.failed} images"
@@ -153,55 +188,32 @@ def stage(run: Run, survey: Survey) -> Catalog:
 def _make_slices(run: Run, survey: Survey) -> StageResult:
     settings = run.settings.catalog
     here = scope(run.settings)
-    payload = SlicePayload(run.source, settings)
     units = [
         Unit(
             address(run.destination, STAGE, VERSION, here, _slice_digest(run.source, here, entries)),
-            payload,
+            SlicePayload(run.source, settings, pack_rows(entries)),
             items=len(entries),
         )
         for entries in survey.slices(settings.slice_size)
     ]
     remake = ToRemake([unit.address for unit in units], run.settings.engine.retry_failed)
-    plan = plan_units(STAGE, here, units, run.progress, remake=remake)
-    missing = {unit.address.unit: unit for unit in plan.todo}
-    for entries in survey.slices(settings.slice_size) if missing else ():
-        unit = missing.get(_slice_digest(run.source, here, entries))
-        if unit is not None:
-            _listing(unit).write_bytes(_plain_parquet(listing_table(entries)))
-    made = run_units(plan, make_slice, run, division=DIVISION)
-    # If another run made a slice before its listing was written here, nobody has read it and cleared it away.
-    run_in_threads(lambda unit: _listing(unit).delete(), missing.values())
-    return made
+    plan = plan_units(STAGE, here, units, run.progress, remake=remake, keep=_Facts.of)
+    return run_units(plan, make_slice, run, division=DIVISION)
 
 
-def _listing(unit: Unit[SlicePayload]) -> Location:
-    """What a slice is made from; it goes when the slice is made."""
-    return unit.address.folder / "listing.parquet"
+def _folder(run: Run, made: UnitReport) -> Location:
+    """The outputs of a unit of the catalog."""
+    return address(run.destination, STAGE, VERSION, made.scope, made.unit).folder / made.content
 
 
-def _slice_digest(source: Location, here: str, entries: Iterable[Entry]) -> str:
+def _slice_digest(source: Location, here: str, entries: Iterable[ListingEntry]) -> str:
     return digest(here, source.url, [[entry.path, entry.bytes, entry.token] for entry in entries])
-
-
-def _plain_parquet(table: pa.Table) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()
 
 
 def make_slice(unit: Unit[SlicePayload]) -> Marker:
     """Read, hash and check every object of one slice; commit its rows as catalog.parquet."""
     work = Work(unit)
-    try:
-        entries = _entries(unit)
-    except StorageError:
-        # Another run has made the slice in the meantime and cleared its listing away.
-        marker = unit.address.marker()
-        if marker is None:
-            raise
-        return marker
-    return _commit(work, _findings(work, entries))
+    return _commit(work, _findings(work, _entries(unit)))
 
 
 def make_piece(unit: Unit[SlicePayload], items: Items) -> None:
@@ -227,11 +239,11 @@ def join_slice(unit: Unit[SlicePayload], pieces: Sequence[Items], killers: Items
 DIVISION = Division(items=lambda unit: unit.items, make=make_piece, join=join_slice)
 
 
-def _entries(unit: Unit[SlicePayload]) -> list[Entry]:
-    return [Entry(**row) for row in pq.read_table(io.BytesIO(_listing(unit).read_bytes())).to_pylist()]
+def _entries(unit: Unit[SlicePayload]) -> list[ListingEntry]:
+    return [ListingEntry(*row) for row in unpack_rows(unit.payload.entries)]
 
 
-def _findings(work: Work[SlicePayload], entries: Sequence[Entry]) -> list[Finding]:
+def _findings(work: Work[SlicePayload], entries: Sequence[ListingEntry]) -> list[Finding]:
     source, settings = work.unit.payload.source, work.unit.payload.catalog
     with work.watch.phase("start"):
         import congeal.imaging.decoding  # noqa: F401 - the first unit of a process pays for the import
@@ -253,18 +265,16 @@ def _commit(work: Work[SlicePayload], findings: Sequence[Finding], killed: Seque
     if deep:
         outputs[DEPTHS_FILE] = encode_table(depths_table(deep), DEPTHS)
     record = {"unread": sum(finding.unread for finding in findings), "deep": len(deep)}
-    marker = work.commit(outputs, record | ({"killed": list(killed)} if killed else {}))
-    _listing(work.unit).delete()
-    return marker
+    return work.commit(outputs, record | ({"killed": list(killed)} if killed else {}))
 
 
-def _failed(entry: Entry, reason: str) -> Finding:
+def _failed(entry: ListingEntry, reason: str) -> Finding:
     return Finding(
         None, entry.path, entry.bytes, entry.etag, None, None, None, "failed", reason, unread=False
     )
 
 
-def examine(source: Location, entry: Entry, settings: CatalogSettings) -> Finding:
+def examine(source: Location, entry: ListingEntry, settings: CatalogSettings) -> Finding:
     """One object: identity and size if it is a sound image, else the reason why not. Never raises for it."""
     from congeal.errors import ImageError, ReaderMissingError
     from congeal.imaging.decoding import inspect
@@ -302,15 +312,18 @@ def examine(source: Location, entry: Entry, settings: CatalogSettings) -> Findin
 def _merge(run: Run, slices: StageResult) -> StageResult:
     here = digest(STAGE, "merge", VERSION, length=16)
     parts = [[entry.scope, entry.unit, entry.content] for entry in slices.units]
-    base = run.destination / "stages" / STAGE
-    folders = [base / scope_ / unit / content for scope_, unit, content in parts]
-    slices_at = tuple(address(run.destination, STAGE, VERSION, scope_, unit) for scope_, unit, _ in parts)
+    folders = [(_folder(run, made), cast("_Facts", made.kept)) for made in slices.units]
+    payload = MergePayload(
+        tuple(folder / "catalog.parquet" for folder, _ in folders),
+        tuple(folder / DEPTHS_FILE for folder, facts in folders if facts.deep),
+    )
     unit = Unit(
         address(run.destination, STAGE, VERSION, here, digest(here, parts)),
-        MergePayload(tuple(folder / "catalog.parquet" for folder in folders), slices_at),
+        payload,
         items=slices.items_made + slices.items_skipped,
     )
-    return run_units(plan_units(STAGE, here, [unit], run.progress), make_merge, run, title="catalog, merged")
+    plan = plan_units(STAGE, here, [unit], run.progress, keep=_Facts.of)
+    return run_units(plan, make_merge, run, title="catalog, merged")
 
 
 def make_merge(unit: Unit[MergePayload]) -> Marker:
@@ -343,14 +356,8 @@ def make_merge(unit: Unit[MergePayload]) -> Marker:
         outputs = {
             "images.parquet": encode_table(stream(connection, "SELECT * FROM images ORDER BY uri"), CATALOG)
         }
-        markers = read_markers(unit.payload.slices)
-        deep = [
-            outputs_location(unit.address, marker) / DEPTHS_FILE
-            for marker in markers
-            if marker is not None and DEPTHS_FILE in marker.outputs
-        ]
-        if deep:
-            load(connection, "depths", deep, DEPTHS)
+        if unit.payload.depths:
+            load(connection, "depths", unit.payload.depths, DEPTHS)
             named = stream(connection, "SELECT DISTINCT image_id, bits FROM depths ORDER BY image_id")
             outputs[DEPTHS_FILE] = encode_table(named, DEPTHS)
     return work.commit(outputs, record)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TypedDict
 
 from congeal.imaging.formats import HEIF_EXTRA, MAGIC_BYTES, format_of, unread_format
 from infra.errors import MissingError, UserError
@@ -62,6 +62,21 @@ _NO_PICTURES = {f".{ending}" for ending in _OTHER_FILES.split()}
 _CACHES = {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "picasa.ini"}
 
 
+class SkippedReason(TypedDict):
+    """Files that are skipped for one reason. first: the names of some of them."""
+
+    reason: str
+    count: int
+    first: list[str]
+
+
+class SkippedFacts(TypedDict):
+    """The files of a source that are skipped, the most frequent reason first."""
+
+    total: int
+    reasons: list[SkippedReason]
+
+
 class PassedOver:
     """Counts what is passed over, by reason, and keeps the first names of each."""
 
@@ -80,7 +95,7 @@ class PassedOver:
         if len(first) < MOST_NAMED:
             first.append(path)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> SkippedFacts:
         """`total` and `reasons`, each with `reason`, `count` and `first` (names), the most frequent first."""
         reasons = sorted(self._counts.items(), key=lambda entry: (-entry[1], entry[0]))
         return {
@@ -92,7 +107,7 @@ class PassedOver:
         }
 
 
-NOTHING: dict[str, Any] = PassedOver().facts()
+NOTHING: SkippedFacts = PassedOver().facts()
 
 
 def reason_by_name(path: str) -> str | None:
@@ -152,21 +167,21 @@ def _by_content(source: Location, path: str) -> str | None:
     return f"a {name} image by its content; {_NOT_AMONG}" if name not in (None, "BMP") else None
 
 
-def keep(destination: Location, facts: dict[str, Any]) -> None:
+def keep(destination: Location, facts: SkippedFacts) -> None:
     """Write what a run has passed over, unless that is what is there; nothing need not be said."""
     before = kept(destination)
     if before != facts and (before is not None or facts["total"]):
         (destination / NAME).write_bytes(json.dumps(facts, indent=1).encode() + b"\n")
 
 
-def kept(destination: Location) -> dict[str, Any] | None:
+def kept(destination: Location) -> SkippedFacts | None:
     """What the last run has passed over; None for a destination of an earlier version, or a damaged file."""
     try:
-        facts = json.loads((destination / NAME).read_bytes())
+        facts: SkippedFacts = json.loads((destination / NAME).read_bytes())
         sound = isinstance(facts["total"], int) and all(
             isinstance(entry["reason"], str) and isinstance(entry["count"], int) and list(entry["first"])
             for entry in facts["reasons"]
         )
     except (MissingError, ValueError, KeyError, TypeError):
         return None
-    return dict(facts) if sound else None
+    return facts if sound else None

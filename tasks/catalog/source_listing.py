@@ -7,11 +7,12 @@ before anything else is started, that nothing has changed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+import duckdb
 import pyarrow as pa
 
 from congeal.settings import CatalogSettings
@@ -29,7 +30,7 @@ from tasks.catalog.skipped_files import (
     reason_by_name,
     worth_a_look,
 )
-from tasks.execution.duckdb_workspace import BATCH_ROWS, insert, rows, workspace
+from tasks.execution.duckdb_workspace import BATCH_ROWS, insert, rows, scratch, workspace
 
 MODULUS = 1 << 128
 MOST_NAMED = 100  # of what is passed over; the rest is only counted
@@ -46,7 +47,7 @@ LISTING = pa.schema(
 )
 
 
-class Entry(NamedTuple):
+class ListingEntry(NamedTuple):
     """One object of the source whose name ends like an image's. `fault`: why it cannot be read at all."""
 
     path: str
@@ -75,14 +76,14 @@ class Survey:
                 "(path VARCHAR, bytes BIGINT, token VARCHAR, etag VARCHAR, fault VARCHAR)"
             )
             self._connection.execute("CREATE TABLE others (path VARCHAR, reason VARCHAR)")
-            self._spool(settings)
+            self._read_listing(settings)
         except BaseException:
             self.close()
             raise
 
-    def _spool(self, settings: CatalogSettings) -> None:
+    def _read_listing(self, settings: CatalogSettings) -> None:
         endings = {ending.lower() for ending in settings.extensions}
-        batch: list[Entry] = []
+        batch: list[ListingEntry] = []
         others: list[tuple[str, str | None]] = []  # what looks like a picture, or may do
         marked: list[str] = []  # folders that may be destinations
         for item in self.source.objects(self.pass_over, settings.follow_links):
@@ -146,9 +147,9 @@ class Survey:
             self._connection.execute(f"DELETE FROM {table} WHERE starts_with(path, ?)", [folder + "/"])  # noqa: S608
         self.images = self._sum = 0
         for row in rows(self._connection, "SELECT path, bytes, token, etag, fault FROM listing"):
-            self._count(Entry(*row))
+            self._count(ListingEntry(*row))
 
-    def _count(self, entry: Entry) -> None:
+    def _count(self, entry: ListingEntry) -> None:
         self.images += 1
         self._sum = (self._sum + _number(f"{entry.path}\0{entry.bytes}\0{entry.token}", 16)) % MODULUS
 
@@ -172,7 +173,7 @@ class Survey:
         if self.passed_over:
             first = self.passed_over[0]
             count = self.passed_over_count
-            counted = "1 thing was" if count == 1 else f"{count} things were"
+            counted = "1 object was" if count == 1 else f"{count} objects were"
             raise UserError(
                 f"The source {self.source.url} holds no image: {counted} passed over, the first {first.path} "
                 f"({first.reason})."
@@ -190,23 +191,29 @@ class Survey:
             f"set catalog.extensions if the images are called differently."
         )
 
-    def slices(self, slice_size: int) -> Iterator[list[Entry]]:
+    def slices(self, slice_size: int) -> Iterator[list[ListingEntry]]:
         """The listing in order of path, cut where the paths themselves say so.
 
         A slice ends after a path whose digest is a multiple of `slice_size` (so about that many entries), or
         at four times that: an image that comes or goes changes one slice, and no other.
         """
-        entries: list[Entry] = []
+        entries: list[ListingEntry] = []
         for row in rows(
             self._connection, "SELECT path, bytes, token, etag, fault FROM listing ORDER BY path"
         ):
-            entry = Entry(*row)
+            entry = ListingEntry(*row)
             entries.append(entry)
             if _number(entry.path, 8) % slice_size == 0 or len(entries) == SLICE_STRETCH * slice_size:
                 yield entries
                 entries = []
         if entries:
             yield entries
+
+    @contextmanager
+    def planning(self, keep: Collection[str]) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The temporary file, for tables of whoever plans a stage; only those to keep are left there."""
+        with scratch(self._connection, {"listing", "others", *keep}):
+            yield self._connection
 
     def close(self) -> None:
         """Remove the temporary file."""
@@ -234,21 +241,16 @@ def check_places(source: Location, destination: Location) -> None:
         )
 
 
-def listing_table(entries: list[Entry]) -> pa.Table:
-    """A slice's entries as an Arrow table with the schema LISTING."""
-    return _table(entries)
-
-
-def _table(entries: list[Entry]) -> pa.Table:
+def _table(entries: list[ListingEntry]) -> pa.Table:
     columns = list(zip(*entries, strict=True)) or [()] * len(LISTING)
     arrays = [pa.array(list(values), field.type) for values, field in zip(columns, LISTING, strict=True)]
     return pa.Table.from_arrays(arrays, schema=LISTING)
 
 
-def _entry(item: ObjectInfo) -> Entry:
-    # The seam lists names that are no UTF-8 with escapes, and reads nothing by a name with a backslash.
+def _entry(item: ObjectInfo) -> ListingEntry:
+    # Names that are no UTF-8 are listed with escapes, and nothing is read by a name with a backslash.
     fault = "its name holds a backslash or is not valid UTF-8: rename it" if "\\" in item.path else None
-    return Entry(item.path, item.bytes, item.token, item.etag, fault)
+    return ListingEntry(item.path, item.bytes, item.token, item.etag, fault)
 
 
 def _number(text: str, size: int) -> int:

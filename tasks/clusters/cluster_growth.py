@@ -23,7 +23,7 @@ class Regrade(NamedTuple):
 
 
 class Grown(NamedTuple):
-    """Everybody's place. joined: images that came to a cluster there was. founded: new clusters."""
+    """Every image's row. joined: images that came to a cluster there was. founded: new clusters."""
 
     rows: Rows
     joined: int
@@ -77,7 +77,7 @@ def _as_they_were(earlier: pa.Table) -> Rows:
 def _joined(
     embeddings: Floats, labels: Labels, rows: Rows, known: npt.NDArray[np.bool_], settings: Settings
 ) -> tuple[Labels, Floats]:
-    """The label of everybody now, and the distances of newcomers."""
+    """The label of every image now, and the distances of newcomers."""
     if settings.clusters.method == SINGLE:
         first = min((rank, at) for at, rank in enumerate(rows.ranks) if rank is not None)[1]
         return np.zeros(len(labels), np.int32), (1 - embeddings @ embeddings[first]).astype(np.float32)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from typing import Any, cast
 
 import duckdb
 import numpy as np
@@ -27,7 +28,7 @@ from tasks.clusters.cluster_growth import Regrade, grow
 from tasks.clusters.cluster_roles import Floats, Rows, names_of, sort
 from tasks.clusters.drift import to_regrade
 from tasks.clusters.previous_versions import Base, base_atlases, find_base
-from tasks.execution import stage_versions as versions
+from tasks.execution import stage_versions
 from tasks.execution.duckdb_workspace import insert, load, scalar, workspace
 from tasks.execution.duckdb_workspace import rows as stream_rows
 from tasks.execution.stage_runner import (
@@ -36,15 +37,15 @@ from tasks.execution.stage_runner import (
     Unit,
     Work,
     address,
-    committed_marker,
     plan_units,
+    record_of,
     run_units,
 )
-from tasks.features import features_stage as features
+from tasks.features import features_stage
 from tasks.features.features_stage import Features, Shard
 
-STAGE = versions.CLUSTERS
-VERSION = versions.VERSIONS[STAGE]
+STAGE = stage_versions.CLUSTERS
+VERSION = stage_versions.VERSIONS[STAGE]
 SHARDS_AHEAD = 32  # whose embeddings are read ahead
 IN_MEMORY_BYTES = 268_435_456  # embeddings beyond this lie in a temporary file
 
@@ -153,16 +154,17 @@ def stage(run: Run, catalog: Catalog, made: Features) -> Clusters:
         ),
         items=catalog.ok,
     )
-    result = run_units(plan_units(STAGE, here, [unit], run.progress), make_clusters, run)
-    marker = committed_marker(unit.address)
-    folder = unit.address.folder / marker.content
+    result = run_units(plan_units(STAGE, here, [unit], run.progress, keep=record_of), make_clusters, run)
+    (found,) = result.units
+    record = cast("Mapping[str, Any]", found.kept)
+    folder = unit.address.folder / found.content
     return Clusters(
         result=result,
         members=folder / "members.parquet",
         sets=folder / "clusters.parquet",
-        identity=f"{here}/{name}/{marker.content}",
-        clusters=marker.record["clusters"],
-        outliers=marker.record["outliers"],
+        identity=f"{here}/{name}/{found.content}",
+        clusters=record["clusters"],
+        outliers=record["outliers"],
         base=base,
     )
 
@@ -253,7 +255,7 @@ def _embeddings(
 
     def read(wanted: tuple[str, list[int], list[int]]) -> tuple[list[int], Floats]:
         name, positions, places = wanted
-        group = features.open_shard(asked.destination, f"{asked.scope}/{name}", contents[name])
+        group = features_stage.open_shard(asked.destination, f"{asked.scope}/{name}", contents[name])
         return positions, np.asarray(array_in(group, EMBEDDING.path)[:], np.float32)[places]
 
     with tempfile.TemporaryDirectory(prefix="congeal-") as folder:

@@ -15,7 +15,7 @@ from infra.ledger.commits import Marker, outputs_location
 from infra.ledger.publications import Publication, published
 from infra.storage.location import Location
 from tasks.clusters.cluster_growth import Regrade
-from tasks.execution import stage_versions as versions
+from tasks.execution import stage_versions
 from tasks.execution.published_units import published_markers
 from tasks.execution.stage_runner import worth_retrying
 
@@ -44,7 +44,7 @@ def published_clusters(destination: Location, publication: Publication) -> list[
     """What there is to say of the clusters of a version: a row each, of the table clusters, with COLUMNS."""
     tables = [
         outputs_location(destination, marker) / "clusters.parquet"
-        for _, marker in published_markers(destination, publication, [versions.INDEX])
+        for _, marker in published_markers(destination, publication, [stage_versions.INDEX])
         if marker is not None and "clusters.parquet" in marker.outputs
     ]
     found = dataset(tables, CLUSTERS).to_table(columns=list(COLUMNS))
@@ -82,7 +82,7 @@ def something_to_resolve(settings: Settings, destination: Location) -> bool:
     if publication is None:
         _asked(asked, [])
         return False
-    markers = published_markers(destination, publication, [versions.ATLASES])
+    markers = published_markers(destination, publication, [stage_versions.ATLASES])
     return bool(to_regrade(settings, (marker for _, marker in markers if marker is not None)).always)
 
 
@@ -96,7 +96,7 @@ def something_to_retry(settings: Settings, destination: Location) -> bool:
         publication = None  # the run publishes it anew
     if publication is None:
         return False
-    stages = (versions.CATALOG, versions.FEATURES, versions.ATLASES, versions.INDEX)
+    stages = (stage_versions.CATALOG, stage_versions.FEATURES, stage_versions.ATLASES, stage_versions.INDEX)
     markers = published_markers(destination, publication, stages)
     return any(marker is not None and worth_retrying(marker) for _, marker in markers)
 

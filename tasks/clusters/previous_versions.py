@@ -11,7 +11,7 @@ from infra.ledger.commits import Marker, find_marker, outputs_location
 from infra.ledger.publications import Publication, published, versions
 from infra.storage.location import Location
 from infra.threads import in_threads
-from tasks.execution import stage_versions as stages
+from tasks.execution import stage_versions
 from tasks.execution.stage_runner import Run, address, take_back
 
 
@@ -34,7 +34,7 @@ def find_base(run: Run, scope: str) -> Base | None:
     """The newest clusters of this source in a scope that a version names and that are still there."""
     known = tuple(_versions_of(run))
     for at, publication in enumerate(known):
-        for marker in _markers(run, publication, stages.CLUSTERS, [scope]):
+        for marker in _markers(run, publication, stage_versions.CLUSTERS, [scope]):
             folder = outputs_location(run.destination, marker)
             return Base(marker, folder / "members.parquet", folder / "clusters.parquet", known[at:])
     return None
@@ -51,7 +51,7 @@ def find_atlases(
     for publication in base.versions:
         if len(found) == len(clusters):
             break
-        for marker in _markers(run, publication, stages.ATLASES, scopes):
+        for marker in _markers(run, publication, stage_versions.ATLASES, scopes):
             name = marker.record["cluster_id"]
             if name in clusters and marker.record["status"] != FAILED:
                 found.setdefault(name, marker)
@@ -60,7 +60,7 @@ def find_atlases(
 
 def base_atlases(run: Run, base: Base) -> Iterator[Marker]:
     """The atlases that the base's version names, whatever their scope."""
-    yield from _markers(run, base.versions[0], stages.ATLASES, None)
+    yield from _markers(run, base.versions[0], stage_versions.ATLASES, None)
 
 
 def _versions_of(run: Run) -> Iterator[Publication]:
@@ -89,7 +89,7 @@ def _markers(
         except DamagedError as error:
             run.progress.note(f"{error} The unit is made again.")
             scope, _, unit = name.partition("/")
-            take_back(address(run.destination, stage, stages.VERSIONS[stage], scope, unit))
+            take_back(address(run.destination, stage, stage_versions.VERSIONS[stage], scope, unit))
             return None
 
     named = publication.units.get(stage, ())

@@ -80,7 +80,7 @@ def _faster(teacher: str) -> str:
 def _start(
     settings: Settings, weights: Weights, student: str
 ) -> tuple[str, bool, Mapping[str, torch.Tensor] | None]:
-    """What a student starts from, and whether it speaks as its teacher is heard: see `Learner`.
+    """What a student starts from, and whether its features are of the teacher's kind: see `Learner`.
 
     The weights named, else its teacher's if it is a part of it.
     """

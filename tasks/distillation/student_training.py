@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 
     from congeal.distillation.lessons import Lessons
     from congeal.distillation.losses import Recipe
+    from congeal.distillation.student import Student
     from congeal.distillation.teacher_targets import Examples, TargetBasis
+    from congeal.distillation.training import Training
 
 STUDENT = "student.safetensors"
 CARD = "card.json"
-VERSION = 1
+VERSION = 2
 SAVE_EVERY = 120.0  # seconds between two states of the training
 FEW_UNITS, FEW_VIEWS = 8, 128  # what the student's channels are fitted on
 ROUND_VIEWS = 48  # that its matrices are rounded by
@@ -145,7 +147,7 @@ def _floats(pixels: torch.Tensor) -> torch.Tensor:
     return pixels.permute(0, 3, 1, 2).float() / 255
 
 
-def _basis(few: Examples, student: Any, shared: bool) -> TargetBasis:
+def _basis(few: Examples, student: Student, shared: bool) -> TargetBasis:
     """The student's channels in the teacher's: the same, or fitted on some examples."""
     import torch
 
@@ -159,7 +161,7 @@ def _basis(few: Examples, student: Any, shared: bool) -> TargetBasis:
     return fit_basis(few, student.channels).turned_to(few, tokens, embedding)
 
 
-def _resume(training: Any, place: Location) -> None:
+def _resume(training: Training, place: Location) -> None:
     from congeal.backbones.checkpoints import state_dict
 
     try:
@@ -172,7 +174,7 @@ def _resume(training: Any, place: Location) -> None:
         ) from error
 
 
-def _save(training: Any, place: Location) -> None:
+def _save(training: Training, place: Location) -> None:
     import safetensors.torch
 
     place.write_bytes(safetensors.torch.save(training.state()))

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from congeal.errors import ImageError
-from congeal.imaging import intensity_scaling as greys
+from congeal.imaging import intensity_scaling
 from congeal.results.schema.feature_arrays import (
     TARGET_GROUP,
     VIEW_EMBEDDING,
@@ -117,7 +117,9 @@ def stage(run: Run, catalog: Catalog, weights: Weights, sizes: Sizes) -> Targets
         here = _scope(run.settings, weights, sizes, kind)
         units = []
         for members in batched(wanted[kind], _views_per_unit(run.settings, sizes)):
-            made_by = ["greys", greys.VERSION] if any(named[0] in deep for named, _ in members) else []
+            made_by = (
+                ["greys", intensity_scaling.VERSION] if any(named[0] in deep for named, _ in members) else []
+            )
             name = digest(here, seed, [[image_id, turn] for (image_id, _), turn in members], *made_by)
             place = address(run.destination, STAGE, VERSION, here, name)
             payload = TargetsPayload(run.source, run.settings, weights, kind, sizes, members)

@@ -1,8 +1,8 @@
-"""The work of a unit that kills its worker, divided: pieces done apart, joined under the unit's own key.
+"""The work of a unit that kills its worker, divided: pieces done one by one, joined under the unit's key.
 
 The pieces lie in the unit's folder until the unit is committed, beside a list of what has killed a worker, so
-that a run that is taken up goes on from there. Pieces are worked on one after the other, with nothing beside
-them: who dies then has killed its worker alone.
+that a resumed run goes on from there. Pieces are worked on one after the other, with no other work at the
+same time: a piece during which a worker dies is the one that killed it.
 """
 
 from __future__ import annotations
@@ -122,13 +122,15 @@ def in_users_words(function: Callable[Q, R], *arguments: Q.args, **named: Q.kwar
         raise UserError(str(error)) from error
 
 
-def divide(unit: Unit[P], division: Division[P], engine: Engine, *, gpu: bool, hopeful: bool) -> Marker:
+def divide(
+    unit: Unit[P], division: Division[P], engine: Engine, *, gpu: bool, others_succeed: bool
+) -> Marker:
     """Make a unit in pieces; items that kill alone are left out, and recorded.
 
     A range that kills is halved; an item is given up after killing alone twice. One such item among n costs
-    about log2(n) + 1 deaths beside the two before. hopeful: something of the stage has come through. Raises
-    UserError where nothing does, so that it cannot be the items, and where the whole cannot be joined or,
-    having failed, be recorded.
+    about log2(n) + 1 deaths beside the two before. others_succeed: some other unit of the stage could be
+    made. Raises UserError where nothing gets through, so that it cannot be the items, and where the whole
+    cannot be joined or, having failed, be recorded.
     """
     deaths = Deaths(unit)
     if not deaths.of(WHOLE):
@@ -136,7 +138,7 @@ def divide(unit: Unit[P], division: Division[P], engine: Engine, *, gpu: bool, h
         deaths.add(WHOLE, TRIES)
     worker = _Worker(unit, division, engine, gpu, deaths)
     items = division.items(unit)
-    if not hopeful and division.fail is None and items > PROBES:
+    if not others_succeed and division.fail is None and items > PROBES:
         _probe(worker, unit, items)
     pieces, killers = _sorted_out(worker, items, division.grain(unit) if division.grain else 1)
     marker = worker.join(pieces, killers) or worker.fail()
@@ -151,7 +153,7 @@ def divide(unit: Unit[P], division: Division[P], engine: Engine, *, gpu: bool, h
 
 
 class _Worker(Generic[P]):
-    """Does one thing of a unit at a time, with nothing beside it."""
+    """Does one task of a unit at a time, with no other work at the same time."""
 
     def __init__(
         self, unit: Unit[P], division: Division[P], engine: Engine, gpu: bool, deaths: Deaths

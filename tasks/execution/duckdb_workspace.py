@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,14 +33,39 @@ def workspace(memory_limit: str = MEMORY_LIMIT) -> Iterator[duckdb.DuckDBPyConne
         connection = duckdb.connect(str(Path(folder) / "work.duckdb"), config=options)
         try:
             connection.execute("SET enable_progress_bar = false")
-            yield connection
-        except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-            raise UserError(
-                f"The temporary tables in {folder} cannot be kept ({error}): free some space there, "
-                "or set TMPDIR to a larger place."
-            ) from error
+            with _in_users_words(folder):
+                yield connection
         finally:
             connection.close()
+
+
+@contextmanager
+def scratch(connection: duckdb.DuckDBPyConnection, keep: Collection[str]) -> Iterator[None]:
+    """Tables that are made meanwhile are dropped at the end, those of a stage that failed at the beginning.
+
+    keep: tables that stay. Raises UserError if there is no room.
+    """
+    with _in_users_words(str(scalar(connection, "SELECT current_setting('temp_directory')"))):
+        _drop_all_but(connection, keep)
+        yield
+        _drop_all_but(connection, keep)
+
+
+def _drop_all_but(connection: duckdb.DuckDBPyConnection, keep: Collection[str]) -> None:
+    for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
+        if name not in keep:
+            connection.execute(f'DROP TABLE "{name}"')
+
+
+@contextmanager
+def _in_users_words(folder: str) -> Iterator[None]:
+    try:
+        yield
+    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+        raise UserError(
+            f"The temporary tables in {folder} cannot be kept ({error}): free some space there, "
+            "or set TMPDIR to a larger place."
+        ) from error
 
 
 def load(

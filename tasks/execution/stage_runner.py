@@ -27,11 +27,11 @@ from tasks.execution.units import Keep, P_co, StagePlan, StageResult, Unit, Unit
 
 __all__ = [
     "APART",
-    "Job",
     "Run",
     "StagePlan",
     "StageResult",
     "Unit",
+    "UnitJob",
     "UnitReport",
     "Work",
     "address",
@@ -40,6 +40,7 @@ __all__ = [
     "execute",
     "plan_units",
     "read_markers",
+    "record_of",
     "report",
     "run_units",
     "take_back",
@@ -66,7 +67,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Job(Generic[P]):
+class UnitJob(Generic[P]):
     """A unit and the module-level function that makes it: what travels to a worker.
 
     resumes: its work may have been divided by an earlier run, and is to be taken up there. keep: see
@@ -79,11 +80,11 @@ class Job(Generic[P]):
     keep: Keep | None = None
 
 
-def execute(job: Job[P]) -> UnitReport | Unit[P]:
+def execute(job: UnitJob[P]) -> UnitReport | Unit[P]:
     """Make one unit where the engine says, and come back with a small record only.
 
     A unit that another run has made in the meantime is not made twice; one whose work has been divided comes
-    back itself. Raises UserError for everything that the user can cure, whichever floor found it.
+    back itself. Raises UserError for everything that the user can cure.
     """
     marker = job.unit.address.marker()
     if marker is not None:
@@ -109,6 +110,11 @@ def report(marker: Marker, keep: Keep | None = None) -> UnitReport:
         peak_memory_bytes=marker.peak_memory_bytes,
         kept=keep and keep(marker),
     )
+
+
+def record_of(marker: Marker) -> Mapping[str, Any]:
+    """What a marker says for later stages, to be kept of a stage of one unit."""
+    return marker.record
 
 
 class Work(Generic[P_co]):
@@ -221,7 +227,7 @@ def run_units(
     title = title or plan.stage
     threads = run.engine.threads(plan.total)
     resumes = division is not None and not run.settings.engine.retry_failed
-    jobs = [Job(make, replace(unit, threads=threads), resumes, plan.keep) for unit in plan.todo]
+    jobs = [UnitJob(make, replace(unit, threads=threads), resumes, plan.keep) for unit in plan.todo]
     made: list[UnitReport] = []
     peak = 0
     if jobs:
@@ -263,7 +269,12 @@ def run_units(
 
 
 def _divided(
-    unit: Unit[P], division: Division[P] | None, run: Run, title: str, plan: StagePlan[P], hopeful: bool
+    unit: Unit[P],
+    division: Division[P] | None,
+    run: Run,
+    title: str,
+    plan: StagePlan[P],
+    others_succeed: bool,
 ) -> UnitReport:
     if division is None:
         raise UserError(
@@ -276,4 +287,5 @@ def _divided(
         f"{title}: a worker died, or its memory ran out, each time it computed the same unit of "
         f"{unit.items:,}; the work is divided, to go on without what kills."
     )
-    return report(divide(unit, division, run.engine, gpu=plan.gpu, hopeful=hopeful), plan.keep)
+    made = divide(unit, division, run.engine, gpu=plan.gpu, others_succeed=others_succeed)
+    return report(made, plan.keep)

@@ -24,14 +24,14 @@ _FILE = "model.safetensors"
 
 
 @dataclass(frozen=True)
-class Choice:
+class BackboneChoice:
     """A run's settings with the backbone named, and, where congeal chose, one line that says so."""
 
     settings: Settings
     line: str | None
 
 
-def choose(settings: Settings, destination: Location) -> Choice:
+def choose(settings: Settings, destination: Location) -> BackboneChoice:
     """Name the backbone if the settings do not; asks the hub at most once, for a few seconds.
 
     Raises UserError where a destination was made with weights of the user's own, which nobody names now, and
@@ -39,19 +39,21 @@ def choose(settings: Settings, destination: Location) -> Choice:
     """
     features = settings.features
     if features.backbone is not None:
-        return Choice(settings, None)
+        return BackboneChoice(settings, None)
     if features.weights is not None:
         place = Location.parse(features.weights, settings.storage)
-        return Choice(_with(settings, _named_by(place.read_bytes()) or HUB_BACKBONE), None)
+        return BackboneChoice(_with(settings, _named_by(place.read_bytes()) or HUB_BACKBONE), None)
     begun = _begun(destination)
     if begun is not None:
-        return Choice(_with(settings, begun), _line(begun, "as this destination was begun with it"))
+        return BackboneChoice(_with(settings, begun), _line(begun, "as this destination was begun with it"))
     if hub_answers(HUB_BACKBONE):
-        return Choice(_with(settings, HUB_BACKBONE), _line(HUB_BACKBONE, "from timm's hub"))
-    return Choice(_with(settings, embedded.NAME), _line(embedded.NAME, "as timm's hub cannot be reached"))
+        return BackboneChoice(_with(settings, HUB_BACKBONE), _line(HUB_BACKBONE, "from timm's hub"))
+    return BackboneChoice(
+        _with(settings, embedded.NAME), _line(embedded.NAME, "as timm's hub cannot be reached")
+    )
 
 
-def remember(choice: Choice, destination: Location) -> None:
+def remember(choice: BackboneChoice, destination: Location) -> None:
     """Let later runs that name no backbone find what this one chose; the first to say so counts."""
     if choice.line is not None:
         content = json.dumps({"backbone": choice.settings.features.backbone})

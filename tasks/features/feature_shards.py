@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from congeal.imaging import intensity_scaling as greys
+from congeal.imaging import intensity_scaling
 from congeal.results.schema.feature_arrays import (
     EMBEDDING,
     FEATURE_COORDINATES,
@@ -197,7 +197,7 @@ def _commit(
         "grid": backbone.grid,
         "extent": backbone.extent,
         "channels": backbone.channels,
-        **({"greys": greys.VERSION} if work.unit.payload.deep else {}),
+        **({"greys": intensity_scaling.VERSION} if work.unit.payload.deep else {}),
         **({"killed": sorted(killed)} if killed else {}),
     }
     if PREVIEW in arrays:

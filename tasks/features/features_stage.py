@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple, cast
 
 import pyarrow as pa
 import zarr
 
-from congeal.imaging import intensity_scaling as greys
+from congeal.imaging import intensity_scaling
 from congeal.results.schema.feature_arrays import FEATURE_GROUP
 from congeal.settings import Settings
 from infra.errors import MissingError, UserError
 from infra.ledger.commits import Marker, digest
 from infra.storage.location import Location
 from infra.storage.zarr_groups import open_group
-from tasks.catalog.catalog_stage import CATALOG, Catalog
+from tasks.catalog.catalog_stage import Catalog
 from tasks.catalog.deep_image_table import load_depths
-from tasks.execution import stage_versions as versions
-from tasks.execution.duckdb_workspace import insert, load, rows, workspace
+from tasks.execution import stage_versions
+from tasks.execution.duckdb_workspace import insert, rows
 from tasks.execution.stage_runner import (
     Run,
     StagePlan,
@@ -33,7 +35,7 @@ from tasks.execution.stage_runner import (
     run_units,
     take_back,
 )
-from tasks.features import position_bias_unit as position
+from tasks.features import position_bias_unit
 from tasks.features.feature_shards import (
     DIVISION,
     FeaturesPayload,
@@ -44,8 +46,8 @@ from tasks.features.feature_shards import (
 )
 from tasks.features.run_backbone import Weights, backbone_spec
 
-STAGE = versions.FEATURES
-VERSION = versions.VERSIONS[STAGE]
+STAGE = stage_versions.FEATURES
+VERSION = stage_versions.VERSIONS[STAGE]
 MOST_IMAGES = 256  # in a unit
 __all__ = [
     "STAGE",
@@ -110,7 +112,7 @@ def scope(settings: Settings, weights: Weights) -> str:
 def stage(run: Run, catalog: Catalog, weights: Weights) -> Features:
     """Features of every sound image of the catalog that has none yet."""
     here = scope(run.settings, weights)
-    place = position.stage(run, weights, here)
+    place = position_bias_unit.stage(run, weights, here)
     shards = run_units(_plan(run, catalog, weights, here), make_shard, run, division=DIVISION)
     found = tuple(
         Shard(made.unit, made.content, made.identity, cast("ShardFacts", made.kept)) for made in shards.units
@@ -147,15 +149,13 @@ def _plan(run: Run, catalog: Catalog, weights: Weights, here: str) -> StagePlan[
         members = tuple((image_id, uri) for image_id, uri, _ in found)
         # Units of 8-bit images do not depend on how deeper ones become pixels.
         deep = any(deep for _, _, deep in found)
-        made_by = ["greys", greys.VERSION] if deep else []
+        made_by = ["greys", intensity_scaling.VERSION] if deep else []
         name = digest(here, [image_id for image_id, _ in members], *made_by)
         place = address(run.destination, STAGE, VERSION, here, name)
         payload = FeaturesPayload(run.source, run.settings, weights, members, deep)
         return Unit(place, payload, items=len(members))
 
-    with workspace() as connection:
-        load(connection, "catalog", [catalog.images], CATALOG, "image_id, uri, status")
-        connection.execute("CREATE TABLE wanted AS SELECT image_id, uri FROM catalog WHERE status = 'ok'")
+    with catalog.planning() as connection:
         load_depths(connection, catalog.depths)
         connection.execute(
             "CREATE TABLE covered "
@@ -169,18 +169,17 @@ def _plan(run: Run, catalog: Catalog, weights: Weights, here: str) -> StagePlan[
         connection.execute(
             f"""DELETE FROM covered WHERE unit IN (
                 SELECT unit FROM covered JOIN depths USING (image_id)
-                WHERE greys IS DISTINCT FROM {greys.VERSION})"""  # noqa: S608 - a number of our own
+                WHERE greys IS DISTINCT FROM {intensity_scaling.VERSION})"""  # noqa: S608 - a number of our own
         )
         todo = []
         # An image that could not be read then, though the catalog says that it can, is worth another try; one
         # that killed its worker is, where that is asked for.
-        again = "SELECT DISTINCT unit FROM covered JOIN wanted USING (image_id) WHERE unread ORDER BY unit"
-        for (name,) in list(rows(connection, again)):
-            members = (
-                "SELECT image_id, uri, greys IS NOT NULL FROM covered LEFT JOIN wanted USING (image_id) "
-                "WHERE unit = "
-            )
-            todo.append(unit(list(rows(connection, f"{members} '{name}' ORDER BY position"))))
+        again = """SELECT unit, image_id, uri, greys IS NOT NULL
+            FROM covered LEFT JOIN wanted USING (image_id)
+            WHERE unit IN (SELECT unit FROM covered JOIN wanted USING (image_id) WHERE unread)
+            ORDER BY unit, position"""
+        for name, members in groupby(rows(connection, again), key=itemgetter(0)):
+            todo.append(unit([(image_id, uri, deep) for _, image_id, uri, deep in members]))
             take_back(todo[-1].address)
             del reports[name]
         used = "SELECT DISTINCT unit FROM covered JOIN wanted USING (image_id)"

@@ -16,14 +16,14 @@ SALIENT = 0.25  # a lattice point of less saliency lies on the background: it co
 Floats = npt.NDArray[np.floating[Any]]
 
 
-class Points(NamedTuple):
+class LatticePoints(NamedTuple):
     """The lattice points of an atlas that lie on what its images show. uv: float64 [k, 2]."""
 
     ids: npt.NDArray[np.int32]
     uv: npt.NDArray[np.float64]
 
 
-def lattice_points(saliency: Floats, lattice: int) -> Points:
+def lattice_points(saliency: Floats, lattice: int) -> LatticePoints:
     """The centres of lattice x lattice cells over the atlas that lie on something salient.
 
     saliency: [a, a] over [-1, 1]^2. A point's id is row * lattice + column, whichever others are there. Where
@@ -36,7 +36,7 @@ def lattice_points(saliency: Floats, lattice: int) -> Points:
     at = interpolate(saliency, uv)
     kept = at >= SALIENT * max(float(np.nanmax(at, initial=0)), 1e-30)
     ids = np.arange(lattice * lattice, dtype=np.int32)
-    return Points(ids[kept], uv[kept]) if kept.any() else Points(ids, uv)
+    return LatticePoints(ids[kept], uv[kept]) if kept.any() else LatticePoints(ids, uv)
 
 
 def correspondences(
@@ -45,7 +45,7 @@ def correspondences(
     sizes: Sequence[tuple[int, int]],
     forward: Floats,
     confidence: Floats,
-    points: Points,
+    points: LatticePoints,
 ) -> pa.RecordBatch:
     """The rows of n images and k points, image after image, in the order they are given.
 

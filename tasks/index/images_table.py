@@ -1,6 +1,6 @@
 """The table of all images: the catalog with each image's cluster and features, and what failed since.
 
-Here it is decided which images are outliers, once for everybody: those without a cluster, and those that do
+Here it is decided, once, which images are outliers: those without a cluster, and those that do
 not fit their cluster's atlas. The counts of a publication, and so what a run, `status` and a collection say,
 are counted from this table; `clusters.n_outliers` and `alignments.outlier` are its second kind.
 """
@@ -20,13 +20,13 @@ from infra.ledger.commits import Marker, digest
 from infra.storage.location import Location
 from tasks.catalog.catalog_stage import CATALOG, Catalog
 from tasks.clusters.clusters_stage import MEMBERS, Clusters
-from tasks.execution import stage_versions as versions
+from tasks.execution import stage_versions
 from tasks.execution.duckdb_workspace import insert, load, scalar, stream, workspace
 from tasks.execution.stage_runner import Run, StageResult, Unit, Work, address
 from tasks.features.features_stage import Features
 
-STAGE = versions.INDEX
-VERSION = versions.VERSIONS[STAGE]
+STAGE = stage_versions.INDEX
+VERSION = stage_versions.VERSIONS[STAGE]
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from tasks.atlases.atlas_files import TABLE
 from tasks.atlases.atlases_stage import Atlases
 from tasks.catalog.catalog_stage import Catalog
 from tasks.clusters.clusters_stage import Clusters
-from tasks.execution import stage_versions as versions
+from tasks.execution import stage_versions
 from tasks.execution.stage_runner import (
     Run,
     StageResult,
@@ -41,18 +41,18 @@ from tasks.execution.stage_runner import (
     Work,
     address,
     batched,
-    committed_marker,
     plan_units,
     read_markers,
+    record_of,
     run_units,
 )
 from tasks.features.features_stage import Features
-from tasks.index.atlas_lattice import Points, correspondences, lattice_points
+from tasks.index.atlas_lattice import LatticePoints, correspondences, lattice_points
 from tasks.index.images_table import images_unit, make_images
-from tasks.index.index_partition import Part, buckets
+from tasks.index.index_partition import ClusterPart, buckets
 
-STAGE = versions.INDEX
-VERSION = versions.VERSIONS[STAGE]
+STAGE = stage_versions.INDEX
+VERSION = stage_versions.VERSIONS[STAGE]
 BLOCK = 128  # images whose maps are read at once
 HEADS = 128  # atlases that are opened ahead
 AHEAD = 8  # blocks that are read ahead
@@ -78,7 +78,7 @@ class TablesPayload:
     atlases: str
     backbone: str
     weights: str
-    parts: tuple[Part, ...]
+    parts: tuple[ClusterPart, ...]
 
 
 class Sampled(NamedTuple):
@@ -99,10 +99,10 @@ class _Head(NamedTuple):
     group, points: None if there is no atlas.
     """
 
-    part: Part
+    part: ClusterPart
     marker: Marker
     group: zarr.Group | None
-    points: Points | None
+    points: LatticePoints | None
     order: list[int]
     alignments: pa.Table
 
@@ -141,12 +141,13 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters, atlase
     tables = run_units(plan_units(STAGE, here, units, run.progress), make_tables, run)
     last = images_unit(run, catalog, made, clusters, tables)
     final = run_units(
-        plan_units(STAGE, last.address.scope, [last], run.progress),
+        plan_units(STAGE, last.address.scope, [last], run.progress, keep=record_of),
         make_images,
         run,
         title="index, images",
     )
-    return Index(tables + final, committed_marker(last.address).record["counts"])
+    (found,) = final.units
+    return Index(tables + final, cast("Mapping[str, Any]", found.kept)["counts"])
 
 
 def make_tables(unit: Unit[TablesPayload]) -> Marker:
@@ -200,7 +201,9 @@ def commit_tables(work: Work[object], sampled: Iterable[Sampled], made: Mapping[
     return work.commit(outputs, {"made": dict(made), "rows": rows_of, "first": first})
 
 
-def _sampled(heads: Sequence[tuple[Part, Location, Marker]], asked: TablesPayload) -> Iterator[Sampled]:
+def _sampled(
+    heads: Sequence[tuple[ClusterPart, Location, Marker]], asked: TablesPayload
+) -> Iterator[Sampled]:
     for some in batched(heads, HEADS):
         opened = list(in_threads(lambda head: _open(*head, asked.lattice), list(some)))
         blocks = [
@@ -215,7 +218,7 @@ def _sampled(heads: Sequence[tuple[Part, Location, Marker]], asked: TablesPayloa
             yield Sampled(_facts(head, asked), head.alignments, (next(batches) for _ in range(count)))
 
 
-def _open(part: Part, folder: Location, marker: Marker, lattice: int) -> _Head:
+def _open(part: ClusterPart, folder: Location, marker: Marker, lattice: int) -> _Head:
     alignments = dataset([folder / TABLE], ALIGNMENTS).to_table()
     alignments = alignments.slice(part.start, part.stop - part.start)
     if marker.record["status"] == FAILED:

@@ -16,13 +16,13 @@ from typing import Any
 from infra.errors import DamagedError, MissingError, UserError
 from infra.ledger.commits import MARKER, find_marker
 from infra.ledger.publications import Publication, check_layout, current_name, published, versions, withdraw
-from infra.ledger.run_lock import PRUNE, Presence, present
+from infra.ledger.run_lock import PRUNE, RunLock, locked
 from infra.storage.folder_listing import NOT_FOLLOWED
 from infra.storage.location import Location, Skipped
 from infra.threads import in_threads, run_in_threads
 from tasks.execution.stage_runner import batched
 from tasks.execution.stage_versions import VERSIONS
-from tasks.publication import current_iceberg_tables as iceberg_tables
+from tasks.publication import current_iceberg_tables
 
 AT_ONCE = 64  # units between two signs that the pruning goes on
 MOST_NAMED = 100  # of what is left out; the rest is only counted
@@ -55,7 +55,7 @@ class _Plan:
     young: list[_Unit]
     units: list[_Unit]
     leftovers: list[tuple[_Unit, str]]  # content folders that a needed unit's marker does not name
-    described: iceberg_tables.Described  # of the Iceberg tables
+    described: current_iceberg_tables.Described  # of the Iceberg tables
     left_out: list[Skipped]
     left_out_count: int
 
@@ -84,10 +84,10 @@ def prune(
         raise UserError(f"older-than {older_than} is no number of days: give 0 or more.")
     if not check_layout(destination) or published(destination) is None:
         raise UserError(f"Nothing is published in {destination}: there is nothing to prune.")
-    with nullcontext() if dry_run else present(destination, PRUNE) as presence:
+    with nullcontext() if dry_run else locked(destination, PRUNE) as lock:
         plan = _plan(destination, keep, datetime.now(UTC) - timedelta(days=older_than))
-        if presence is not None:
-            _carry_out(destination, plan, presence)
+        if lock is not None:
+            _carry_out(destination, plan, lock)
     by_stage = dict.fromkeys(VERSIONS, 0)
     for unit in plan.units:
         by_stage[unit.stage] += 1
@@ -137,19 +137,19 @@ def _plan(destination: Location, keep: int, since: datetime) -> _Plan:
             young.append(unit)
         else:
             units.append(unit)
-    described = iceberg_tables.leaving(destination, {name.removesuffix(".json") for name in kept})
+    described = current_iceberg_tables.leaving(destination, {name.removesuffix(".json") for name in kept})
     return _Plan(
         kept[::-1], removed[::-1], young, units, leftovers, described, left_out.named, left_out.count
     )
 
 
-def _carry_out(destination: Location, plan: _Plan, presence: Presence) -> None:
-    presence.require_heard()
+def _carry_out(destination: Location, plan: _Plan, lock: RunLock) -> None:
+    lock.require_held()
     for name in plan.removed:
         withdraw(destination, name)
-    iceberg_tables.leave(destination, plan.described, plan.names)
+    current_iceberg_tables.leave(destination, plan.described, plan.names)
     for units in batched(plan.units, AT_ONCE):
-        presence.require_heard()
+        lock.require_held()
         run_in_threads(lambda unit: _remove(destination, unit), units)
     for unit, name in plan.leftovers:
         (_folder(destination, unit) / name).delete()
@@ -179,7 +179,7 @@ class _LeftOut:
         self._stages: set[str] = set()
 
     def add(self, item: Skipped) -> None:
-        """Note one thing; of a stage that is not known, only the stage."""
+        """Note one path; of a stage that is not known, only the stage."""
         stage = item.path.partition("/")[0]
         if item.reason == UNKNOWN_STAGE:
             if stage in self._stages:

@@ -16,7 +16,7 @@ from infra.storage.zarr_groups import open_group
 from tasks.catalog.catalog_stage import CATALOG
 from tasks.clusters.clusters_stage import MEMBERS, SETS
 from tasks.execution.duckdb_workspace import load, rows, workspace
-from tasks.publication import current_iceberg_tables as iceberg_tables
+from tasks.publication import current_iceberg_tables
 from tasks.publication.manifest import NAME as TABLES_FILE
 from tasks.publication.manifest import described
 
@@ -68,7 +68,7 @@ REFERENCES = (
 def verify(destination: Location, *, deep: bool = True, version: str | None = None) -> dict[str, Any]:
     """Walk a version, the current or an older one: markers, outputs (deep: bytes), schemas, references.
 
-    Returns {"version", "units", "files", "faults", "notes"}; each fault is a sentence that names the thing,
+    Returns {"version", "units", "files", "faults", "notes"}; each fault is a sentence that names the object,
     each note one that concerns other readers alone. Raises UserError if nothing is published there, or not
     this version.
     """
@@ -96,9 +96,9 @@ def verify(destination: Location, *, deep: bool = True, version: str | None = No
         faults.append(
             f"{destination}/{TABLES_FILE} does not name the files of the current version: run again."
         )
-    moved = iceberg_tables.elsewhere(destination, publication)
-    if not faults and moved is None and iceberg_tables.begun(destination):
-        faults.extend(iceberg_tables.faults(destination, publication, current=version is None))
+    moved = current_iceberg_tables.elsewhere(destination, publication)
+    if not faults and moved is None and current_iceberg_tables.begun(destination):
+        faults.extend(current_iceberg_tables.faults(destination, publication, current=version is None))
     units = sum(len(found) for found in markers.values())
     notes = [moved] if moved else []
     return {
@@ -158,8 +158,8 @@ def _references(
             else:
                 load(connection, name, places, schema)
         for query, meaning in REFERENCES:
-            for (thing,) in list(rows(connection, f"{query} LIMIT {MOST_NAMED}")):
-                yield meaning.format(thing).capitalize() + "."
+            for (found,) in list(rows(connection, f"{query} LIMIT {MOST_NAMED}")):
+                yield meaning.format(found).capitalize() + "."
         units = {
             "features": "SELECT DISTINCT features_unit FROM images WHERE features_unit IS NOT NULL",
             "atlases": "SELECT atlas_unit FROM clusters",

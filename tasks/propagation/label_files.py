@@ -108,7 +108,7 @@ def _propagate(
         text = file.written(_noted(carried, noted), marks.found, sizes)
         more = {name: write(file, carried, marks.found) for name, write in beside.items()}
     except CongealError as error:
-        raise UserError(f"The file {name} cannot be carried: {error}.") from error
+        raise UserError(f"The file {name} cannot be transferred: {error}.") from error
     images = _copies(marks.found, {one.image for one in noted}) if order.with_images else {}
     if images:
         nothing_lost(order, images)
@@ -184,15 +184,17 @@ def _marks(collection: Collection, name: str, file: LabelFile) -> _Marks:
 
 def _refuse(name: str, problems: Sequence[Mapping[str, str]]) -> None:
     if not problems:
-        raise UserError(f"The file {name} marks nothing: there are no annotations to carry.")
+        raise UserError(f"The file {name} marks nothing: there are no annotations to transfer.")
     first = problems[0]
     where = f" on {first['image']}" if first["image"] else ""
     more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
-    raise UserError(f"The file {name} cannot be carried: {first['name']}{where}: {first['reason']}{more}.")
+    raise UserError(
+        f"The file {name} cannot be transferred: {first['name']}{where}: {first['reason']}{more}."
+    )
 
 
 def _unusable(rows: Mapping[str, ImageRow], said: Mapping[str, Size | None]) -> dict[str, str]:
-    """Image to why nothing can be carried from what is marked on it."""
+    """Image to why nothing can be transferred from what is marked on it."""
     reasons: dict[str, str] = {}
     for image, row in rows.items():
         size = said.get(image)

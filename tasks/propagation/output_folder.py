@@ -1,4 +1,4 @@
-"""Where carried things are written to, and what must not be written over."""
+"""The folder that results are written to, and what must not be overwritten."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from congeal.results.collection import Collection
-from congeal.results.point_transfer import Targets
+from congeal.results.point_transfer import TargetImages
 from infra.errors import UserError
 from infra.storage.location import Location
 
@@ -22,7 +22,7 @@ class Order:
     """
 
     out: Location
-    to: Targets = "all"
+    to: TargetImages = "all"
     fade: bool = False
     composite: bool = False
     with_images: bool = False
@@ -45,7 +45,7 @@ def nothing_lost(order: Order, names: Iterable[str]) -> None:
     for name in names:
         for given in order.inputs:
             if (order.out / name).contains(given):
-                raise UserError(f"The file {given} is what is carried from: write somewhere else.")
+                raise UserError(f"The file {given} is an input: write somewhere else.")
     if order.overwrite:
         return
     if len(names) == 1:

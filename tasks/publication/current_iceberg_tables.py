@@ -3,7 +3,7 @@
 What describes a version is written before the version is published, and the pointers are moved after it. So
 `published/current.json` remains the one pointer that changes all four tables at once: whoever takes the
 number from there finds `tables/<name>/metadata/v<number>.metadata.json` of each. Whoever goes by the tables'
-own pointers may, for the moment in which they are moved, see one table a version ahead of another.
+own pointers may, while they are being moved, see one table a version ahead of another.
 
 pyiceberg is imported when something is written or checked; a run with nothing to do only looks.
 """
@@ -20,7 +20,7 @@ from congeal.results.schema.tables import TABLES
 from infra.errors import DamagedError, MissingError, UserError
 from infra.ledger.commits import Marker, find_marker, outputs_location
 from infra.ledger.publications import Publication, current_name, versions
-from infra.ledger.run_lock import RUN, present
+from infra.ledger.run_lock import RUN, locked
 from infra.storage.location import Location
 from infra.storage.read_only_files import Sized
 from infra.threads import in_threads, run_in_threads
@@ -71,7 +71,7 @@ def refresh(destination: Location, publication: Publication) -> str | None:
     name = current_name(destination)
     if name is None or _describes(destination, publication.number, name):
         return None
-    with present(destination, RUN):
+    with locked(destination, RUN):
         return write(destination, publication, name) or point(destination, publication.number)
 
 

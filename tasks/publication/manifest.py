@@ -15,7 +15,7 @@ from infra.ledger.commits import Marker, find_marker, outputs_location
 from infra.ledger.publications import Publication
 from infra.storage.location import Location
 from infra.threads import in_threads
-from tasks.execution import stage_versions as versions
+from tasks.execution import stage_versions
 
 NAME = "published/tables.json"
 
@@ -25,8 +25,8 @@ def manifest(destination: Location, publication: Publication) -> bytes:
 
     Raises UserError if a unit of the index is gone.
     """
-    named = publication.units[versions.INDEX]
-    markers = list(in_threads(lambda unit: find_marker(destination, versions.INDEX, unit), named))
+    named = publication.units[stage_versions.INDEX]
+    markers = list(in_threads(lambda unit: find_marker(destination, stage_versions.INDEX, unit), named))
     facts = dictionary()
     for name, table in facts["tables"].items():
         table["files"] = sorted(

@@ -19,7 +19,7 @@ from tasks.execution.published_units import published_markers
 from tasks.execution.stage_runner import Run, StageResult
 from tasks.execution.stage_versions import VERSIONS
 from tasks.features.run_backbone import HUB, Weights
-from tasks.publication import current_iceberg_tables as iceberg_tables
+from tasks.publication import current_iceberg_tables
 from tasks.publication.manifest import describe, described
 
 # These say how the work is done, not what comes out of it; what is listed through links is in the survey.
@@ -32,7 +32,7 @@ WITHOUT_EFFECT = (
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishOutcome:
     """The publication that now counts, and whether this run had to write it.
 
     fault: why the Iceberg tables are not those of it, if they are not.
@@ -90,7 +90,7 @@ def up_to_date(destination: Location, key: str) -> Publication | None:
 
 def stage(
     run: Run, key: str, weights: Weights, results: Mapping[str, StageResult], counts: Mapping[str, int]
-) -> Published:
+) -> PublishOutcome:
     """Replace the pointer, unless what it names is the same."""
     settings = recorded(run.settings)
     settings["atlases"]["resolve"] = []
@@ -112,23 +112,23 @@ def stage(
     if not described(run.destination, publication):
         describe(run.destination, publication)
     if current is not None and _substance(current) == _substance(publication):
-        return Published(current, written=False, fault=refreshed(run.destination, current, run.settings))
+        return PublishOutcome(current, written=False, fault=refreshed(run.destination, current, run.settings))
     faults: list[str | None] = []
 
     def describe_tables(numbered: Publication, name: str) -> None:
-        faults.append(iceberg_tables.write(run.destination, numbered, name))
+        faults.append(current_iceberg_tables.write(run.destination, numbered, name))
 
     wanted = run.settings.publish.iceberg
     publish(run.destination, publication, before=describe_tables if wanted else None)
     written = published(run.destination) or publication
     if wanted and not any(faults):
-        faults.append(iceberg_tables.point(run.destination, written.number))
-    return Published(written, written=True, fault=next((one for one in faults if one), None))
+        faults.append(current_iceberg_tables.point(run.destination, written.number))
+    return PublishOutcome(written, written=True, fault=next((one for one in faults if one), None))
 
 
 def refreshed(destination: Location, publication: Publication, settings: Settings) -> str | None:
     """Bring the Iceberg tables up to date with the current version; a sentence if that could not be done."""
-    return iceberg_tables.refresh(destination, publication) if settings.publish.iceberg else None
+    return current_iceberg_tables.refresh(destination, publication) if settings.publish.iceberg else None
 
 
 def _substance(publication: Publication) -> dict[str, object]:

@@ -99,7 +99,7 @@ def test_labels_of_deeplabcut(known: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "CollectedData_me.csv").read_text().startswith(given.read_text())
     assert (tmp_path / "out" / "likelihood_CollectedData_me.csv").exists()
     # Into its own folder it would be replaced.
-    assert "is what is carried from" in call(*common, tmp_path, "--overwrite").stderr
+    assert "is an input" in call(*common, tmp_path, "--overwrite").stderr
 
 
 def test_points_on_several_images_and_on_all(known: Path, tmp_path: Path) -> None:

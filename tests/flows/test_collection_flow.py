@@ -54,7 +54,7 @@ def test_what_the_user_has_to_cure_is_not_tried_again(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flows.collection import collection
-    from tasks.clusters import clusters_stage as clusters
+    from tasks.clusters import clusters_stage
 
     calls = []
 
@@ -62,7 +62,7 @@ def test_what_the_user_has_to_cure_is_not_tried_again(
         calls.append(1)
         raise UserError("There is no space left: free some.")
 
-    monkeypatch.setattr(clusters, "sort", fail)
+    monkeypatch.setattr(clusters_stage, "sort", fail)
     source = folder(tmp_path / "source", photographs(2))
     with pytest.raises(UserError, match="no space left"):
         collection(str(source), str(tmp_path / "out"), parameters(weights))
@@ -73,9 +73,9 @@ def test_a_fault_of_the_machinery_is_tried_again(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flows import collection as module
-    from tasks.clusters import clusters_stage as clusters
+    from tasks.clusters import clusters_stage
 
-    real, calls = clusters.sort, []
+    real, calls = clusters_stage.sort, []
 
     def once(*arguments: Any) -> Any:
         calls.append(1)
@@ -83,7 +83,7 @@ def test_a_fault_of_the_machinery_is_tried_again(
             raise ConnectionResetError("the other side went away")
         return real(*arguments)
 
-    monkeypatch.setattr(clusters, "sort", once)
+    monkeypatch.setattr(clusters_stage, "sort", once)
     monkeypatch.setattr(module, "RETRY_DELAYS", [0, 0])
     source = folder(tmp_path / "source", photographs(2))
     facts = module.collection(str(source), str(tmp_path / "out"), parameters(weights))

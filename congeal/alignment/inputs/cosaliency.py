@@ -112,6 +112,8 @@ def learn_from(
 
 def _threshold(values: Tensor, config: CosaliencyConfig) -> tuple[Tensor, Tensor]:
     """The best two-class threshold of values [k] (Otsu 1979), and the span they cover."""
+    # skimage.filters.threshold_otsu gave the same 14 thresholds of four real sets, and 3,000 random ones. It
+    # would bring four packages and 29 MB, a quarter of a second of imports, and take 1.7 times as long.
     values = values[:: 1 + len(values) // QUANTILE_SAMPLE]
     tail, bins = config.threshold_tail, config.threshold_bins
     low, high = values.quantile(tail), values.quantile(1 - tail)

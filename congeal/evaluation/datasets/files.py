@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from congeal.errors import CongealError, ImageError
-from congeal.evaluation.datasets.types import Doubles
+from congeal.evaluation.datasets.types import AnnotatedImage
+from congeal.geometry.arrays import Doubles
 from congeal.geometry.frames import Frame
 from congeal.imaging.decoding import DEFAULT_MAX_PIXELS, DEFAULT_MIN_SIDE
 from congeal.imaging.pillow_io import open_image, orientation
@@ -74,6 +75,23 @@ def frame_of(path: Path) -> Frame:
     _, image = open_image(data, DEFAULT_MAX_PIXELS, DEFAULT_MIN_SIDE)
     width, height = image.size
     return Frame(height, width) if orientation(image) >= 5 else Frame(width, height)
+
+
+def unusable(image: AnnotatedImage) -> str | None:
+    """Why an image cannot be compared with annotations that were made for its `frame`; None if it can."""
+    try:
+        found = frame_of(image.path)
+    except ImageError as error:
+        return error.reason
+    return None if found == image.frame else other_size(found, image.frame)
+
+
+def other_size(found: Frame, annotated: Frame) -> str:
+    """What is said of an image whose annotations were made for another size."""
+    return (
+        f"it has {found.width} x {found.height} pixels, and its annotations are for "
+        f"{annotated.width} x {annotated.height}"
+    )
 
 
 def folders(place: Path) -> list[str]:

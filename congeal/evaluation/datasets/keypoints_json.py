@@ -14,8 +14,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from congeal.errors import CongealError, ImageError
-from congeal.evaluation.datasets.files import below, frame_of, numbers, points, read_json
+from congeal.errors import CongealError
+from congeal.evaluation.datasets.files import below, numbers, points, read_json, unusable
 from congeal.evaluation.datasets.types import AnnotatedImage, AnnotatedSet, mirrored_by_name, numbered_pairs
 from congeal.geometry.frames import Frame
 
@@ -40,18 +40,11 @@ def load(folder: Path) -> AnnotatedSet:
     images, unreadable = [], {}
     for name in sorted(entries):
         image = _image(folder, name, entries[name], shift, f"{path}, {name}")
-        try:
-            actual = frame_of(image.path)
-        except ImageError as error:
-            unreadable[name] = error.reason
-            continue
-        if actual != image.frame:
-            unreadable[name] = (
-                f"it has {actual.width} x {actual.height} pixels, and its annotations are for "
-                f"{image.frame.width} x {image.frame.height}"
-            )
-            continue
-        images.append(image)
+        fault = unusable(image)
+        if fault is None:
+            images.append(image)
+        else:
+            unreadable[name] = fault
     return AnnotatedSet(
         name=folder.resolve().name,
         form=FORM,

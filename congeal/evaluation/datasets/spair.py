@@ -10,14 +10,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-from congeal.errors import CongealError, ImageError
-from congeal.evaluation.datasets.files import below, chosen, folders, frame_of, numbers, points, read_json
+from congeal.errors import CongealError
+from congeal.evaluation.datasets.files import below, chosen, folders, numbers, points, read_json, unusable
 from congeal.evaluation.datasets.types import AnnotatedImage, AnnotatedSet, exchanged, numbered_pairs
 from congeal.geometry.frames import Frame
 
 FORM = "SPair-71k"
 PARTS = ("JPEGImages", "ImageAnnotation", "PairAnnotation")
-SPLITS = ("test", "val", "trn")
 
 # Which numbers change places when an image is mirrored: the right one's first, as the annotators counted.
 _LIMBS = ((0, 1), (2, 3), (4, 5), (6, 7), (9, 10), (11, 12))
@@ -67,18 +66,11 @@ def load(folder: Path, category: str | None = None, split: str = "test") -> Anno
     images, unreadable = [], {}
     for name, entry in read.items():
         image = _image(folder, kind, name, entry, count)
-        try:
-            actual = frame_of(image.path)
-        except ImageError as error:
-            unreadable[name] = error.reason
-            continue
-        if actual != image.frame:
-            unreadable[name] = (
-                f"it has {actual.width} x {actual.height} pixels, and its annotations are for "
-                f"{image.frame.width} x {image.frame.height}"
-            )
-            continue
-        images.append(image)
+        fault = unusable(image)
+        if fault is None:
+            images.append(image)
+        else:
+            unreadable[name] = fault
     return AnnotatedSet(
         name=f"SPair-71k {kind} ({split})",
         form=FORM,

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from congeal.errors import CongealError
+from congeal.geometry.arrays import Doubles
 from congeal.geometry.frames import Frame
 
-Doubles = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Box = tuple[float, float, float, float]
 

@@ -12,7 +12,8 @@ import numpy as np
 from congeal.errors import CongealError, ImageError
 from congeal.evaluation.datasets.files import chosen, folders, frame_of
 from congeal.evaluation.datasets.matlab import matrix
-from congeal.evaluation.datasets.types import AnnotatedImage, AnnotatedSet, Doubles
+from congeal.evaluation.datasets.types import AnnotatedImage, AnnotatedSet
+from congeal.geometry.arrays import Doubles
 
 FORM = "PF-WILLOW"
 LARGEST = 2**20  # bytes of a *.mat file; those of the download have some hundred

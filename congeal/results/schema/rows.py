@@ -46,18 +46,15 @@ class ImageRow(TypedDict):
     features_row: int | None
 
 
-class ClusterRow(TypedDict):
-    """A row of the table clusters."""
+class ClusterFacts(TypedDict):
+    """What an atlas knows of its cluster: most columns of the table clusters."""
 
-    cluster_id: str
     status: str
-    error: str | None
     n_images: int
     n_members: int
     n_outliers: int
     n_new: int
     medoid_image_id: str
-    deformation: str | None
     residual: float | None
     cycle_error: float | None
     fold_fraction: float | None
@@ -65,6 +62,14 @@ class ClusterRow(TypedDict):
     confidence: float | None
     margin: float | None
     drift: float | None
+
+
+class ClusterRow(ClusterFacts):
+    """A row of the table clusters."""
+
+    cluster_id: str
+    error: str | None
+    deformation: str | None
     backbone: str
     weights_fingerprint: str
     atlas_unit: str | None

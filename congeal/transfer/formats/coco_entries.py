@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from congeal.errors import CongealError
+from congeal.geometry.arrays import Doubles
 from congeal.geometry.polygons import area, bounds
 from congeal.transfer.annotations import Annotation
 from congeal.transfer.formats import rle
 from congeal.transfer.points import VISIBLE
 
-Doubles = npt.NDArray[np.float64]
 Box = tuple[float, float, float, float]
 T = TypeVar("T")
 

@@ -12,16 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from congeal.errors import CongealError
 from congeal.transfer.annotations import Annotation
 from congeal.transfer.formats.csv_text import Record, joined, line_end, quoted, records
 from congeal.transfer.formats.frame_names import FrameNames, parts_of
-from congeal.transfer.formats.labels import Entry, Size
+from congeal.transfer.formats.labels import Entry, Size, encoded, with_lines
 from congeal.transfer.formats.tps import decoded
-
-Doubles = npt.NDArray[np.float64]
 
 CATEGORY = "animal"  # where the file names no individuals
 HEADER = ("scorer", "individuals", "bodyparts", "coords")
@@ -111,15 +108,7 @@ class DeepLabCutFile:
             joined([*map(quoted, names.cells(uri, self.header.index)), *self._cells(ones)])
             for uri, ones in added.items()
         ]
-        if rows:
-            text += ("" if text.endswith(("\n", "\r")) else end) + end.join(rows) + end
-        try:
-            return text.encode(self.encoding)
-        except UnicodeEncodeError as error:
-            raise CongealError(
-                f"its encoding, {self.encoding}, has no {text[error.start]!r}, which is in the name of a "
-                "frame: save it as UTF-8"
-            ) from error
+        return encoded(with_lines(text, rows, end), self.encoding, "a frame")
 
     def likelihoods(self, carried: Iterable[Annotation], found: Mapping[str, str]) -> bytes:
         """The same rows with a likelihood beside every x and y, as DeepLabCut writes its own predictions.

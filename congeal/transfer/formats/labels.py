@@ -61,6 +61,24 @@ class LabelFile(Protocol):
         """
 
 
+def with_lines(text: str, lines: Sequence[str], end: str) -> str:
+    """A file's text with lines after it; end: how its lines end."""
+    if not lines:
+        return text
+    return text + ("" if text.endswith(("\n", "\r")) else end) + end.join(lines) + end
+
+
+def encoded(text: str, encoding: str, what: str) -> bytes:
+    """A file's text in its own encoding. CongealError if that has no letter for the name of a new `what`."""
+    try:
+        return text.encode(encoding)
+    except UnicodeEncodeError as error:
+        raise CongealError(
+            f"its encoding, {encoding}, has no {text[error.start]!r}, which is in the name of {what}: "
+            "save it as UTF-8"
+        ) from error
+
+
 def carriable(entry: Entry, size: Size) -> Entry:
     """The entry without what cannot be carried on an image of that size, and why; the others stay.
 

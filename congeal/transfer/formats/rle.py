@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from congeal.errors import CongealError
-
-Flags = npt.NDArray[np.bool_]
+from congeal.geometry.arrays import Flags
 
 MOST_PIXELS = 178_956_970
 OFFSET = 48  # a packed character stands for its code less this

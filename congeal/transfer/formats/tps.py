@@ -13,11 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from congeal.errors import CongealError
-
-Doubles = npt.NDArray[np.float64]
+from congeal.geometry.arrays import Doubles
 
 MISSING = "NA"
 MARK = "\ufeff"  # of UTF-8, before the first line

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from congeal.errors import CongealError
+from congeal.geometry.arrays import Doubles
 from congeal.transfer.annotations import Annotation
-from congeal.transfer.formats.labels import Entry, Size, placed
+from congeal.transfer.formats.labels import Entry, Size, encoded, placed, with_lines
 from congeal.transfer.formats.tps import (
     MISSING,
     Block,
@@ -25,8 +25,6 @@ from congeal.transfer.formats.tps import (
     points_of,
     split,
 )
-
-Doubles = npt.NDArray[np.float64]
 
 CATEGORY = "specimen"
 NUMBER = re.compile(r"[0-9]{1,18}")
@@ -114,16 +112,7 @@ class TpsFile:
             else:
                 added += [*points_of(specimen), *facts_of(specimen, str(following))]
                 following += 1
-        text = self._with(filled, end)
-        if added:
-            text += ("" if text.endswith(("\n", "\r")) else end) + end.join(added) + end
-        try:
-            return text.encode(self.encoding)
-        except UnicodeEncodeError as error:
-            raise CongealError(
-                f"its encoding, {self.encoding}, has no {text[error.start]!r}, which is in the name of an "
-                "image: save it as UTF-8"
-            ) from error
+        return encoded(with_lines(self._with(filled, end), added, end), self.encoding, "an image")
 
     def _waiting(self, found: Mapping[str, str]) -> dict[tuple[str, int], int]:
         """Path of an image and which of its specimens, to the number of the block that waits for that one."""

@@ -122,7 +122,9 @@ def test_both_maps_are_each_others_inverse(mirrored_found: Alignment) -> None:
     at = np.array([[-0.4, 0.1], [0.3, -0.2], [0.0, 0.0]], np.float64)
     for image in range(8):
         one = maps(mirrored_found, image)
-        from congeal.transfer.points import from_atlas, to_atlas
+        from placed_maps import from_atlas
+
+        from congeal.transfer.points import to_atlas
 
         pixels, _ = from_atlas(at, one)
         back, _ = to_atlas(pixels, one)

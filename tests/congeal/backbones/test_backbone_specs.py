@@ -15,7 +15,6 @@ from models import TINY, load, pictures, random_weights
 
 from congeal.backbones.extractor import (
     BackboneSpec,
-    default_image_size,
     geometry,
     load_backbone,
 )
@@ -26,7 +25,7 @@ from congeal.imaging.decoding import decode, square
 
 def test_default_sizes_are_32_patches_a_side() -> None:
     names = ("dino_vits8", "dinov2_vitb14", "dinov3_vits16", TINY)
-    assert [default_image_size(name) for name in names] == [256, 448, 512, 512]
+    assert [geometry(BackboneSpec(name)).image_size for name in names] == [256, 448, 512, 512]
     shape = geometry(BackboneSpec("dinov2_vits14"))
     assert (shape.grid, shape.extent, shape.channels, shape.embedding_channels) == (32, 1.0, 384, 384)
 

@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from congeal.backbones import embedded
-from congeal.backbones import packed_checkpoint as packing
+from congeal.backbones import embedded, packed_checkpoint
 from congeal.backbones.extractor import (
     Backbone,
     BackboneSpec,
-    default_image_size,
     geometry,
     load_backbone,
     resolve_name,
@@ -37,7 +35,7 @@ def scene(left: int, top: int) -> np.ndarray:
 
 def test_it_is_small_and_its_card_belongs_to_it() -> None:
     data, card = embedded.weights(), embedded.card()
-    said = packing.about(data)
+    said = packed_checkpoint.about(data)
     assert len(data) <= 8_000_000
     assert said is not None
     assert said.backbone == card["student"]["backbone"] == embedded.ARCHITECTURE
@@ -50,7 +48,6 @@ def test_it_is_small_and_its_card_belongs_to_it() -> None:
 
 def test_it_is_loaded_by_its_name_alone(backbone: Backbone) -> None:
     assert resolve_name("embedded") == backbone.name == "embedded"
-    assert default_image_size("embedded") == 448
     shape = geometry(BackboneSpec(embedded.NAME))
     assert shape.worked < shape.grid == backbone.grid == 32
     assert backbone.fingerprint.startswith("sha256:")

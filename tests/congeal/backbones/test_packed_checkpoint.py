@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from congeal.backbones import packed_checkpoint as packing
+from congeal.backbones import packed_checkpoint
 from congeal.backbones.checkpoints import state_dict
 from congeal.backbones.extractor import BackboneSpec, load_backbone
 from congeal.errors import BackboneError
@@ -25,7 +25,7 @@ def state() -> dict[str, torch.Tensor]:
 
 
 def test_a_packed_file_is_a_quarter_as_large_and_tells_the_same(state: dict[str, torch.Tensor]) -> None:
-    data = packing.pack(state, NAME, {"made": "here"})
+    data = packed_checkpoint.pack(state, NAME, {"made": "here"})
     assert len(data) < 0.45 * len(safetensors.torch.save(state))
     back = state_dict(data)
     assert back.keys() == state.keys()
@@ -37,30 +37,30 @@ def test_a_packed_file_is_a_quarter_as_large_and_tells_the_same(state: dict[str,
 
 
 def test_half_precision_is_kept_to_the_bit(state: dict[str, torch.Tensor]) -> None:
-    back = state_dict(packing.pack(state, NAME, {}, half=True))
+    back = state_dict(packed_checkpoint.pack(state, NAME, {}, half=True))
     assert all(torch.equal(back[name], tensor.half()) for name, tensor in state.items())
 
 
 @given(st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=40), st.integers(1, 4))
 def test_no_value_moves_by_more_than_half_a_step_of_its_row(values: list[float], count: int) -> None:
     rows = torch.tensor([values] * count) * torch.arange(1, count + 1)[:, None]
-    back = state_dict(packing.pack({"x.weight": rows}, NAME, {}))["x.weight"]
+    back = state_dict(packed_checkpoint.pack({"x.weight": rows}, NAME, {}))["x.weight"]
     # The scale is rounded to float16, 11 bits, hence up to a hundredth of the largest value's place.
     step = rows.abs().amax(1, keepdim=True) / 127
     assert ((back - rows).abs() <= 0.57 * step + 1e-5).all()
 
 
 def test_the_same_content_gives_the_same_bytes_and_says_what_it_is(state: dict[str, torch.Tensor]) -> None:
-    data = packing.pack(state, NAME, {"b": 1, "a": [2]})
-    assert data == packing.pack(state, NAME, {"a": [2], "b": 1})
-    said = packing.about(data)
+    data = packed_checkpoint.pack(state, NAME, {"b": 1, "a": [2]})
+    assert data == packed_checkpoint.pack(state, NAME, {"a": [2], "b": 1})
+    said = packed_checkpoint.about(data)
     assert said is not None
     assert (said.backbone, dict(said.card)) == (NAME, {"a": [2], "b": 1})
 
 
 def test_a_damaged_file_is_named_by_its_checksum(state: dict[str, torch.Tensor]) -> None:
-    data = packing.pack(state, NAME, {})
-    said = packing.about(data)
+    data = packed_checkpoint.pack(state, NAME, {})
+    said = packed_checkpoint.about(data)
     assert said is not None
     for broken in (data[:-7], data[:-1] + bytes([data[-1] ^ 1]), data[:-40000] + b"\0" + data[-39999:]):
         with pytest.raises(BackboneError, match=f"of {NAME} are damaged: .* should be {said.sha256}"):
@@ -74,15 +74,15 @@ def test_other_files_say_nothing_of_themselves(state: dict[str, torch.Tensor]) -
         safetensors.torch.save(state),
         safetensors.torch.save(state, {"congeal": "{"}),
     ):
-        assert packing.about(data) is None
+        assert packed_checkpoint.about(data) is None
     others = safetensors.torch.save(state, {"congeal": json.dumps({"backbone": NAME})})
-    assert packing.about(others) is None
+    assert packed_checkpoint.about(others) is None
 
 
 def test_positions_have_a_scale_each(state: dict[str, torch.Tensor]) -> None:
     draw = torch.Generator().manual_seed(0)
     positions = torch.randn(1, 5, 8, generator=draw) * torch.tensor([0.05, 1, 1, 1, 1])[None, :, None]
-    back = state_dict(packing.pack({"pos_embed": positions}, NAME, {}))["pos_embed"]
+    back = state_dict(packed_checkpoint.pack({"pos_embed": positions}, NAME, {}))["pos_embed"]
     assert back.shape == positions.shape
     assert ((back - positions).abs() <= positions.abs().amax(-1, keepdim=True) / 200).all()
 
@@ -95,24 +95,26 @@ def rounded() -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_what_is_rounded_comes_back_to_the_bit_and_takes_as_many_bits_as_it_needs() -> None:
     matrix, step = rounded()
-    plain = packing.pack({"x.weight": matrix}, NAME, {})
-    data = packing.pack({"x.weight": matrix}, NAME, {}, steps={"x.weight": step})
+    plain = packed_checkpoint.pack({"x.weight": matrix}, NAME, {})
+    data = packed_checkpoint.pack({"x.weight": matrix}, NAME, {}, steps={"x.weight": step})
     assert len(plain) - len(data) > 0.55 * matrix.numel()
     assert torch.equal(state_dict(data)["x.weight"], matrix)
-    assert data == packing.pack({"x.weight": matrix}, NAME, {}, steps={"x.weight": step})
+    assert data == packed_checkpoint.pack({"x.weight": matrix}, NAME, {}, steps={"x.weight": step})
 
 
 def test_damaged_streams_of_numbers_are_refused() -> None:
     matrix, step = rounded()
-    stored = safetensors.torch.load(packing.pack({"x.weight": matrix}, NAME, {}, steps={"x.weight": step}))
+    stored = safetensors.torch.load(
+        packed_checkpoint.pack({"x.weight": matrix}, NAME, {}, steps={"x.weight": step})
+    )
     with pytest.raises(BackboneError, match=r"numbers of x\.weight are not 96 rows"):
-        packing.unpacked(stored | {"x.weight": stored["x.weight"][:-40]})
+        packed_checkpoint.unpacked(stored | {"x.weight": stored["x.weight"][:-40]})
     with pytest.raises(BackboneError, match=r"numbers of x\.weight are not 95 rows"):
-        packing.unpacked(stored | {"x.weight.scale": stored["x.weight.scale"][:-1]})
+        packed_checkpoint.unpacked(stored | {"x.weight.scale": stored["x.weight.scale"][:-1]})
     with pytest.raises(BackboneError, match=r"numbers of x\.weight are"):
-        packing.unpacked(stored | {"x.weight": stored["x.weight"].flip(0)})
+        packed_checkpoint.unpacked(stored | {"x.weight": stored["x.weight"].flip(0)})
 
 
 def test_numbers_without_their_scales_are_refused() -> None:
     with pytest.raises(BackboneError, match=r"lack the scales of x\.weight"):
-        packing.unpacked({"x.weight": torch.zeros(2, 3, dtype=torch.int8)})
+        packed_checkpoint.unpacked({"x.weight": torch.zeros(2, 3, dtype=torch.int8)})

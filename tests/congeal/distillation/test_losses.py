@@ -52,13 +52,3 @@ def test_each_part_of_the_loss_tells_its_own_fault() -> None:
     turned = wrong["tokens"]
     found = loss(turned, shown, fit_basis(shown, 10), RECIPE, torch.Generator().manual_seed(0))
     assert float(found.relation) > 0.05
-
-
-def test_the_rate_rises_then_falls_to_nothing() -> None:
-    recipe = Recipe(steps=200, warmup=20, learning_rate=1e-3)
-    rates = [recipe.rate(step) for step in range(201)]
-    assert rates[0] < 1e-4
-    assert max(rates) > 9e-4
-    assert rates[:20] == sorted(rates[:20])
-    assert rates[20:] == sorted(rates[20:], reverse=True)
-    assert rates[200] < 1e-9

@@ -137,6 +137,36 @@ def test_an_interrupted_training_ends_with_the_same_bits(shown_views: Examples) 
         assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_the_rate_rises_then_falls_to_nothing(shown_views: Examples) -> None:
+    recipe = replace(RECIPE, steps=40, warmup=4, batch=2)
+    learner = training(shown_views, recipe)
+    groups = learner._optimiser.param_groups
+    rates = [[group["lr"] for group in groups] for _ in learner.run(lessons(shown_views))]
+    whole, single, start = zip(*rates, strict=True)
+    assert whole == single
+    assert start == pytest.approx([0.1 * rate for rate in whole])
+    assert whole[0] == pytest.approx(recipe.learning_rate / 4)
+    assert list(whole[:3]) == sorted(whole[:3])
+    assert list(whole[3:]) == sorted(whole[3:], reverse=True)
+    assert max(whole) > 0.95 * recipe.learning_rate
+    assert 0 < whole[-1] < 0.01 * recipe.learning_rate
+
+
+def test_what_is_kept_is_an_average_that_soon_forgets_the_start(shown_views: Examples) -> None:
+    learner = training(shown_views, replace(RECIPE, averaging=0.9))
+    name = "patch_embed.proj.weight"
+    start = learner.averaged()[name]
+    steps = islice(learner.run(lessons(shown_views)), 30)
+    seen = [learner.student.model.state_dict()[name].clone() for _ in steps]
+    expected = seen[0]
+    for count, value in enumerate(seen[1:], 1):
+        expected = torch.lerp(expected, value, 1 - min(0.9, (count + 1) / (count + 11)))
+    found = learner.averaged()[name]
+    torch.testing.assert_close(found, expected)
+    assert not torch.equal(found, seen[-1])
+    assert not torch.equal(found, start)
+
+
 def test_a_state_of_another_student_is_refused(shown_views: Examples) -> None:
     other = Training(Student("test_vit:2", 4), fit_basis(shown_views, 64), RECIPE)
     with pytest.raises(CongealError, match="of another student"):

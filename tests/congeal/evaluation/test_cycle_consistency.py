@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from congeal.errors import CongealError
-from congeal.evaluation import cycle_consistency as cycles
+from congeal.evaluation import cycle_consistency
 from congeal.evaluation.cycle_consistency import cycle_pck
-from congeal.evaluation.pck import Annotated, Doubles, identity
+from congeal.evaluation.pck import Annotated, identity
+from congeal.geometry.arrays import Doubles
 from congeal.geometry.frames import Frame
 
 
@@ -59,7 +60,7 @@ def test_points_that_an_image_hides_do_not_count() -> None:
 
 
 def test_many_cycles_are_drawn_by_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cycles, "MOST_CYCLES", 20)
+    monkeypatch.setattr(cycle_consistency, "MOST_CYCLES", 20)
 
     def followed(seed: int) -> list[tuple[int, int]]:
         steps: list[tuple[int, int]] = []

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from congeal.errors import CongealError
-from congeal.geometry.frames import Frame, cell_centres, mirror
+from congeal.geometry.frames import Frame, cell_centres
 
 sides = st.integers(1, 20_000)
 frames = st.builds(Frame, sides, sides)
@@ -40,13 +40,6 @@ def test_torch_and_numpy_agree(frame: Frame, xy: np.ndarray) -> None:
     np.testing.assert_allclose(frame.to_frame(tensor).numpy(), frame.to_frame(xy))
     np.testing.assert_allclose(frame.to_pixels(tensor).numpy(), frame.to_pixels(xy))
     np.testing.assert_array_equal(frame.inside(tensor).numpy(), frame.inside(xy))
-    np.testing.assert_array_equal(mirror(tensor).numpy(), mirror(xy))
-
-
-@given(frames, positions)
-def test_a_mirrored_frame_position_is_that_of_the_mirrored_pixel(frame: Frame, xy: np.ndarray) -> None:
-    mirrored_pixels = np.stack([frame.width - 1 - xy[:, 0], xy[:, 1]], axis=-1)
-    np.testing.assert_allclose(mirror(frame.to_frame(xy)), frame.to_frame(mirrored_pixels), atol=1e-6)
 
 
 @given(frames, positions)

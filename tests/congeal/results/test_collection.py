@@ -80,12 +80,12 @@ def test_an_image_has_an_id_and_any_of_its_names(opened: Any) -> None:
 def test_images_without_maps_get_a_sentence(
     finished: Path, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks.clusters import clusters_stage as clusters
+    from tasks.clusters import clusters_stage
     from tasks.clusters.cluster_roles import Sorting
 
     labels = np.array([0, 0, 0, 0, 1, 1, 1, 1, -1, -1], np.int32)
     split = Sorting(labels, np.array([0, 4], np.int32), np.zeros(10, np.float32))
-    monkeypatch.setattr(clusters, "sort", lambda *_: split)
+    monkeypatch.setattr(clusters_stage, "sort", lambda *_: split)
     run(finished / "source", tmp_path / "out", tiny(weights, LITTLE_IN_COMMON))
     opened = congeal.open(tmp_path / "out")
     images = opened.images

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 from known_collection import BIRDS, known, maps_of
+from placed_maps import from_atlas
 from sample_runs import aligned, weights
 
 import congeal
 from congeal.errors import CongealError
-from congeal.transfer.points import from_atlas
 from infra.errors import UserError
 
 __all__ = ["aligned", "known", "weights"]
@@ -174,7 +174,7 @@ def test_of_what_rigid_maps_carry_there_are_no_components(opened: Any, component
         opened.shapes(table, components)
     assert "\n" not in str(caught.value)
     # Nor of what comes from the atlas, or where nobody says where it comes from.
-    with pytest.raises(UserError, match="of 4 of 4 images were carried by rigid maps"):
+    with pytest.raises(UserError, match="of 4 of 4 images were transferred by rigid maps"):
         opened.shapes(opened.landmarks([[-0.3, -0.3], [0.3, -0.3], [0.0, 0.4]], atlas=BIRDS), components)
     with pytest.raises(UserError, match="the same but for place, turn and size: nothing varies"):
         opened.shapes(table.drop(columns="origin"), components)

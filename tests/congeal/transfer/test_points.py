@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from placed_maps import from_atlas
 
 from congeal.errors import CongealError
 from congeal.geometry.frames import Frame, cell_centres
-from congeal.transfer.points import Maps, from_atlas, interpolate, transfer
+from congeal.transfer.points import Maps, interpolate, transfer
 
 
 def placed(frame: Frame, scale: float = 0.8, shift: float = 0.0, confidence: float = 1.0) -> Maps:

@@ -15,7 +15,6 @@ from infra.ledger.commits import (
     UnitAddress,
     check_unit,
     commit_unit,
-    committed,
     digest,
     find_marker,
     outputs_location,
@@ -159,27 +158,6 @@ def test_a_damaged_marker_is_replaced(address: UnitAddress) -> None:
     (address.folder / "_commit.json").write_bytes(b"{")
     marker = commit(address)
     assert address.marker() == marker
-
-
-def test_all_markers_of_a_scope(location: Location) -> None:
-    units = [f"{number:032x}" for number in range(20)]
-    for unit in units:
-        commit(UnitAddress(location, "features", 1, SCOPE, unit))
-    commit(UnitAddress(location, "features", 1, "f" * 16, "e" * 32))
-    (location / f"stages/features/{SCOPE}/{'d' * 32}/half/x").write_bytes(b"")
-    assert [marker.unit for marker in committed(location, "features", SCOPE)] == units
-    assert list(committed(location, "features", "0" * 16)) == []
-
-
-def test_a_damaged_marker_among_others(address: UnitAddress) -> None:
-    commit(address)
-    (dataclasses.replace(address, unit="b" * 32).folder / "_commit.json").write_bytes(b"?")
-    with pytest.raises(DamagedError):
-        list(committed(address.destination, "features", SCOPE))
-    seen: list[DamagedError] = []
-    found = list(committed(address.destination, "features", SCOPE, seen.append))
-    assert [marker.unit for marker in found] == ["a" * 32]
-    assert len(seen) == 1
 
 
 def test_check_unit_names_each_fault(address: UnitAddress) -> None:

@@ -8,39 +8,44 @@ from pathlib import Path
 import pytest
 
 from infra.errors import StorageError, UserError
-from infra.ledger import run_lock as presence
-from infra.ledger.run_lock import FOLDER, PRUNE, RUN, SILENCE, present
+from infra.ledger import run_lock
+from infra.ledger.run_lock import FOLDER, PRUNE, RUN, SILENCE, locked
 from infra.storage.location import Location
 
 
-def leave_sign(place: Location, kind: str, ago: timedelta) -> Location:
-    sign = {"kind": kind, "host": "far.away", "process": 7, "seen": (datetime.now(UTC) - ago).isoformat()}
+def leave_heartbeat(place: Location, kind: str, ago: timedelta) -> Location:
+    heartbeat = {
+        "kind": kind,
+        "host": "far.away",
+        "process": 7,
+        "seen": (datetime.now(UTC) - ago).isoformat(),
+    }
     left = place / FOLDER / f"{kind}-left.json"
-    left.write_bytes(json.dumps(sign | {"of a newer congeal": 1}).encode())
+    left.write_bytes(json.dumps(heartbeat | {"of a newer congeal": 1}).encode())
     return left
 
 
 def test_who_is_present_is_seen_and_then_gone(location: Location) -> None:
-    with present(location, RUN):
+    with locked(location, RUN):
         (name,) = (location / FOLDER).children()
         assert name.startswith("run-")
         assert json.loads((location / FOLDER / name).read_bytes())["process"] > 0
     assert (location / FOLDER).children() == []
 
 
-def test_runs_do_not_mind_each_other(memory_location: Location) -> None:
-    with present(memory_location, RUN), present(memory_location, RUN):
+def test_runs_do_not_exclude_each_other(memory_location: Location) -> None:
+    with locked(memory_location, RUN), locked(memory_location, RUN):
         assert len((memory_location / FOLDER).children()) == 2
 
 
 @pytest.mark.parametrize(("first", "second"), [(RUN, PRUNE), (PRUNE, RUN), (PRUNE, PRUNE)])
 def test_a_pruning_is_alone(memory_location: Location, first: str, second: str) -> None:
-    leave_sign(memory_location, first, SILENCE / 2)
+    leave_heartbeat(memory_location, first, SILENCE / 2)
     with (
         pytest.raises(
-            UserError, match=rf"A {first} is at work in .*process 7 on far.away.*last sign 1[45]\d s ago"
+            UserError, match=rf"A {first} is at work in .*process 7 on far.away.*last heartbeat 1[45]\d s ago"
         ),
-        present(memory_location, second),
+        locked(memory_location, second),
     ):
         pytest.fail("it began")
     # It took its own announcement back, and left the other's.
@@ -49,8 +54,8 @@ def test_a_pruning_is_alone(memory_location: Location, first: str, second: str) 
 
 @pytest.mark.parametrize("kind", [RUN, PRUNE])
 def test_who_has_been_silent_for_long_is_gone(memory_location: Location, kind: str) -> None:
-    left = leave_sign(memory_location, kind, SILENCE * 1.1)
-    with present(memory_location, PRUNE):
+    left = leave_heartbeat(memory_location, kind, SILENCE * 1.1)
+    with locked(memory_location, PRUNE):
         assert not left.exists()
 
 
@@ -84,28 +89,28 @@ class TestBroken:
     """Everything in a bucket is untrusted: nothing that lies there may stop a run, or mislead a pruning."""
 
     @pytest.mark.parametrize("what", WRONG)
-    def test_what_is_no_sign_stops_no_run(self, location: Location, what: str) -> None:
+    def test_what_is_no_heartbeat_stops_no_run(self, location: Location, what: str) -> None:
         left = leave(location, WRONG[what])
-        with present(location, RUN):
+        with locked(location, RUN):
             assert left.exists()
 
     @pytest.mark.parametrize("what", WRONG)
-    def test_a_pruning_waits_until_what_is_no_sign_is_old(
+    def test_a_pruning_waits_until_what_is_no_heartbeat_is_old(
         self, memory_location: Location, what: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         left = leave(memory_location, WRONG[what])
         with (
             pytest.raises(
-                UserError, match=r"run-x\.json may be the sign of a run and cannot be read: delete"
+                UserError, match=r"run-x\.json may be the heartbeat of a run and cannot be read: delete"
             ),
-            present(memory_location, PRUNE),
+            locked(memory_location, PRUNE),
         ):
             pytest.fail("it began")
         written(monkeypatch, SILENCE * 1.1)
-        with present(memory_location, PRUNE):
+        with locked(memory_location, PRUNE):
             assert not left.exists()
 
-    def test_every_store_knows_when_a_sign_was_written(self, location: Location) -> None:
+    def test_every_store_knows_when_a_heartbeat_was_written(self, location: Location) -> None:
         changed = leave(location, b"nothing").modified()
         assert changed is not None
         assert abs(datetime.now(UTC) - changed) < timedelta(minutes=1)
@@ -115,7 +120,7 @@ class TestBroken:
     ) -> None:
         left = leave(memory_location, b"nothing")
         written(monkeypatch, None)
-        with pytest.raises(UserError, match="cannot be read"), present(memory_location, PRUNE):
+        with pytest.raises(UserError, match="cannot be read"), locked(memory_location, PRUNE):
             pytest.fail("it began")
         assert left.exists()
 
@@ -124,12 +129,12 @@ class TestBroken:
             (datetime.now(UTC) - SILENCE * share).replace(tzinfo=None).isoformat() for share in (0.5, 1.1)
         )
         left = leave(memory_location, seen(PRUNE, old))
-        with present(memory_location, RUN):
+        with locked(memory_location, RUN):
             assert not left.exists()
         leave(memory_location, seen(RUN, recent))
-        with present(memory_location, RUN):
+        with locked(memory_location, RUN):
             pass
-        with pytest.raises(UserError, match="A run is at work"), present(memory_location, PRUNE):
+        with pytest.raises(UserError, match="A run is at work"), locked(memory_location, PRUNE):
             pytest.fail("it began")
 
     @pytest.mark.parametrize("kind", [RUN, PRUNE, "something"])
@@ -141,26 +146,26 @@ class TestBroken:
         self, location: Location, kind: str, time: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         leave(location, seen(kind, time))
-        with present(location, RUN):
+        with locked(location, RUN):
             pass
         left = leave(location, seen(kind, time))
         written(monkeypatch, SILENCE / 2)
         if kind in (RUN, PRUNE):
             with (
-                pytest.raises(UserError, match=rf"A {kind} is at work .*last sign 1\d\d s ago"),
-                present(location, PRUNE),
+                pytest.raises(UserError, match=rf"A {kind} is at work .*last heartbeat 1\d\d s ago"),
+                locked(location, PRUNE),
             ):
                 pytest.fail("it began")
         written(monkeypatch, SILENCE * 1.1)
-        with present(location, PRUNE):
+        with locked(location, PRUNE):
             assert not left.exists()
 
     def test_a_pruning_with_a_wrong_clock_notices_that_a_run_went_on(self, memory_location: Location) -> None:
-        with present(memory_location, PRUNE) as pruning:
+        with locked(memory_location, PRUNE) as pruning:
             (name,) = (memory_location / FOLDER).children()
             leave(memory_location, seen(PRUNE, "2999-01-01T00:00:00+00:00"), name)
-            with present(memory_location, RUN), pytest.raises(UserError, match="gave no sign"):
-                pruning.require_heard()
+            with locked(memory_location, RUN), pytest.raises(UserError, match="wrote no heartbeat"):
+                pruning.require_held()
 
     def test_a_folder_and_strangers_are_left_alone(self, tmp_path: Path) -> None:
         place = Location.parse(tmp_path)
@@ -168,13 +173,13 @@ class TestBroken:
         (place / FOLDER / "notes.txt").write_bytes(b"1")
         (tmp_path / FOLDER / "run-\\.json").write_bytes(b"1")
         for kind in (RUN, PRUNE):
-            with present(place, kind):
+            with locked(place, kind):
                 pass
         assert (place / FOLDER / "run-folder.json/x").exists()
         assert (place / FOLDER / "notes.txt").exists()
 
     @pytest.mark.parametrize("kind", [RUN, PRUNE])
-    def test_a_sign_that_may_not_be_read(
+    def test_a_heartbeat_that_may_not_be_read(
         self, memory_location: Location, kind: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         left = leave(memory_location, seen(RUN, datetime.now(UTC).isoformat()))
@@ -184,22 +189,22 @@ class TestBroken:
 
         monkeypatch.setattr(Location, "read_bytes", refuse)
         if kind == RUN:
-            with present(memory_location, kind):
+            with locked(memory_location, kind):
                 assert left.exists()
             return
-        with pytest.raises(UserError, match="cannot be read"), present(memory_location, kind):
+        with pytest.raises(UserError, match="cannot be read"), locked(memory_location, kind):
             pytest.fail("it began")
 
-    def test_an_old_sign_that_cannot_be_removed_is_not_minded(
+    def test_an_old_heartbeat_that_cannot_be_removed_is_ignored(
         self, memory_location: Location, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        leave_sign(memory_location, PRUNE, SILENCE * 2)
+        leave_heartbeat(memory_location, PRUNE, SILENCE * 2)
 
         def refuse(place: Location) -> None:
             raise StorageError(f"No permission to delete {place}: grant it.")
 
         monkeypatch.setattr(Location, "delete", refuse)
-        with present(memory_location, RUN):
+        with locked(memory_location, RUN):
             pass
 
 
@@ -209,80 +214,80 @@ class TestAlone:
         self, location: Location, first: bool, second: bool
     ) -> None:
         with (
-            present(location, RUN, alone=first),
-            pytest.raises(UserError, match=r"A run is at work in .*process \d+ on .*last sign \d s ago"),
-            present(location, RUN, alone=second),
+            locked(location, RUN, alone=first),
+            pytest.raises(UserError, match=r"A run is at work in .*process \d+ on .*last heartbeat \d s ago"),
+            locked(location, RUN, alone=second),
         ):
             pytest.fail("it began")
-        with present(location, RUN, alone=second):
+        with locked(location, RUN, alone=second):
             pass
 
     def test_whose_writer_was_killed_is_free_after_five_minutes(self, memory_location: Location) -> None:
-        left = leave_sign(memory_location, RUN, SILENCE / 2)
-        with pytest.raises(UserError, match="A run is at work"), present(memory_location, RUN, alone=True):
+        left = leave_heartbeat(memory_location, RUN, SILENCE / 2)
+        with pytest.raises(UserError, match="A run is at work"), locked(memory_location, RUN, alone=True):
             pytest.fail("it began")
         left.delete()
-        leave_sign(memory_location, RUN, SILENCE * 1.1)
-        with present(memory_location, RUN, alone=True):
+        leave_heartbeat(memory_location, RUN, SILENCE * 1.1)
+        with locked(memory_location, RUN, alone=True):
             pass
 
 
-def test_signs_are_renewed(memory_location: Location, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(presence, "RENEWAL", 0.001)
+def test_heartbeats_are_renewed(memory_location: Location, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_lock, "RENEWAL", 0.001)
     renewed = threading.Event()
-    real = presence.Presence.renew
+    real = run_lock.RunLock.renew
 
-    def renew(self: presence.Presence) -> None:
+    def renew(self: run_lock.RunLock) -> None:
         real(self)
         renewed.set()
 
-    monkeypatch.setattr(presence.Presence, "renew", renew)
-    with present(memory_location, RUN):
+    monkeypatch.setattr(run_lock.RunLock, "renew", renew)
+    with locked(memory_location, RUN):
         assert renewed.wait(20)
 
 
 def test_a_store_that_is_away_for_a_while_is_no_end(
     memory_location: Location, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence, "RENEWAL", 0.001)
+    monkeypatch.setattr(run_lock, "RENEWAL", 0.001)
     calls: list[int] = []
     twice = threading.Event()
 
-    def renew(_: presence.Presence) -> None:
+    def renew(_: run_lock.RunLock) -> None:
         calls.append(1)
         if len(calls) == 2:
             twice.set()
         raise StorageError("away")
 
-    monkeypatch.setattr(presence.Presence, "renew", renew)
-    with present(memory_location, RUN):
+    monkeypatch.setattr(run_lock.RunLock, "renew", renew)
+    with locked(memory_location, RUN):
         assert twice.wait(20)
 
 
-def test_a_sign_that_cannot_be_taken_back_spoils_nothing(
+def test_a_heartbeat_that_cannot_be_taken_back_spoils_nothing(
     memory_location: Location, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def delete(_: Location) -> None:
         raise StorageError("away")
 
-    with present(memory_location, RUN):
+    with locked(memory_location, RUN):
         monkeypatch.setattr(Location, "delete", delete)
     assert len((memory_location / FOLDER).children()) == 1
     monkeypatch.undo()
 
 
 def test_who_was_taken_for_gone_notices(memory_location: Location) -> None:
-    with present(memory_location, RUN) as mine:
-        mine.require_heard()
+    with locked(memory_location, RUN) as mine:
+        mine.require_held()
         (name,) = (memory_location / FOLDER).children()
         (memory_location / FOLDER / name).delete()
         for _ in range(2):
-            with pytest.raises(UserError, match=r"This run gave no sign for 5 minutes.*start it again"):
-                mine.require_heard()
+            with pytest.raises(UserError, match=r"This run wrote no heartbeat for 5 minutes.*start it again"):
+                mine.require_held()
 
 
 def test_who_slept_notices(tmp_path: Path) -> None:
-    with present(Location.parse(tmp_path), RUN) as mine:
+    with locked(Location.parse(tmp_path), RUN) as mine:
         mine._last -= SILENCE * 1.1
-        with pytest.raises(UserError, match="This run gave no sign"):
-            mine.require_heard()
+        with pytest.raises(UserError, match="This run wrote no heartbeat"):
+            mine.require_held()

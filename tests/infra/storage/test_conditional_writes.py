@@ -14,7 +14,6 @@ from s3_stub import s3_stub, url_of
 from infra.errors import StorageError
 from infra.ledger.publications import check_layout, claim
 from infra.settings import StorageSettings
-from infra.storage import location as storage
 from infra.storage.conditional_writes import FOLDER, NOTE, require_conditional_puts
 from infra.storage.location import LARGEST_CONDITIONAL, Location
 
@@ -176,7 +175,7 @@ class TestOtherProtocols:
         assert check_layout(place)
 
     def test_only_what_was_tested_keeps_them(self) -> None:
-        known = set(storage.fsspec.available_protocols())
+        known = set(fsspec.available_protocols())
         for protocol in sorted(known - {"file", "local", "memory", "s3", "s3a"}):
             with pytest.raises(StorageError, match="single_writer"):
                 require_conditional_puts(Location(f"{protocol}://bucket/dest"))

@@ -20,8 +20,8 @@ from flows.report import sentence
 from flows.summary import show_run, show_status
 from infra.errors import UserError
 from infra.storage.location import Location
-from tasks.atlases import atlases_stage as atlases
-from tasks.clusters import clusters_stage as clusters
+from tasks.atlases import atlases_stage
+from tasks.clusters import clusters_stage
 from tasks.clusters.cluster_roles import Sorting
 from tasks.maintenance.status import status
 from tasks.maintenance.verify import verify
@@ -86,8 +86,8 @@ def told(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Told:
     files |= {"broken.png": b"", "copy.png": files["a/0.png"]}
     source = folder(home / "source", files)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clusters, "sort", by_kind(kinds))
-        patch.setattr(atlases, "align_set", misled(atlases.align_set, kinds))
+        patch.setattr(clusters_stage, "sort", by_kind(kinds))
+        patch.setattr(atlases_stage, "align_set", misled(atlases_stage.align_set, kinds))
         facts = run(source, home / "out", tiny(weights, "clusters.method=auto", "atlases.atlas_size=24"))
     return Told(home, facts)
 

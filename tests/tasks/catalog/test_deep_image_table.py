@@ -14,7 +14,7 @@ from PIL import Image
 from sample_runs import encoded, folder, picture, results, run, tiny, units
 
 import congeal
-from congeal.imaging import intensity_scaling as greys
+from congeal.imaging import intensity_scaling
 from infra.ledger.commits import MARKER
 from tasks.catalog.deep_image_table import DEPTHS_FILE
 
@@ -68,7 +68,7 @@ def test_only_units_with_a_deep_image_are_made_anew(
     assert sum("greys" in record for record in records(tmp_path / "out", "features")) == 1
     assert sum(record.get("deep", 0) for record in records(tmp_path / "out", "catalog")) == 1
     named = {unit.name for unit in units(tmp_path / "out", ["features"])}
-    monkeypatch.setattr(greys, "VERSION", greys.VERSION + 1)
+    monkeypatch.setattr(intensity_scaling, "VERSION", intensity_scaling.VERSION + 1)
     (tmp_path / "out/published/current.json").unlink()
     facts = run(source, tmp_path / "out", chosen)
     assert stages(facts)["catalog"] == 0

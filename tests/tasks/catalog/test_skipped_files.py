@@ -12,7 +12,7 @@ from congeal.settings import CatalogSettings
 from flows.summary import show_run, show_status
 from infra.errors import UserError
 from infra.storage.location import Location
-from tasks.catalog import skipped_files as passed_over
+from tasks.catalog import skipped_files
 from tasks.catalog.skipped_files import kept
 from tasks.catalog.source_listing import Survey
 from tasks.maintenance.status import status
@@ -73,7 +73,7 @@ def test_many_unknown_files_are_not_all_looked_into(tmp_path: Path, monkeypatch:
 def test_heic_is_read_only_with_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder(tmp_path, {"a.png": picture(0, 1), "b.HEIC": b"1"})
     assert survey(tmp_path)[0] == 2
-    monkeypatch.setattr(passed_over, "heif_is_read", lambda: False)
+    monkeypatch.setattr(skipped_files, "heif_is_read", lambda: False)
     images, facts = survey(tmp_path)
     assert (images, facts["total"]) == (1, 1)
     assert "congeal[heif]" in facts["reasons"][0]["reason"]
@@ -90,7 +90,7 @@ def test_a_source_of_other_formats_says_which(tmp_path: Path) -> None:
     folder(tmp_path, {"a.cr2": b"1", "b.cr2": b"1"})
     with (
         Survey(Location.parse(tmp_path), CatalogSettings()) as found,
-        pytest.raises(UserError, match=r"2 things were passed over, the first a\.cr2 \(a camera's"),
+        pytest.raises(UserError, match=r"2 objects were passed over, the first a\.cr2 \(a camera's"),
     ):
         found.require_images(CatalogSettings())
 
@@ -130,5 +130,5 @@ def test_a_destination_from_before_has_nothing_to_tell(finished: Path) -> None:
 )
 def test_a_damaged_count_is_none(tmp_path: Path, data: bytes) -> None:
     place = Location.parse(tmp_path)
-    (place / passed_over.NAME).write_bytes(data)
+    (place / skipped_files.NAME).write_bytes(data)
     assert kept(place) is None

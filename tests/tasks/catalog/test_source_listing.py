@@ -134,7 +134,7 @@ class TestPassedOver:
         with (
             survey(tmp_path) as found,
             pytest.raises(
-                UserError, match=r"holds no image: 1 thing was .* a\.png \(a link that leads nowhere"
+                UserError, match=r"holds no image: 1 object was .* a\.png \(a link that leads nowhere"
             ),
         ):
             found.require_images(CatalogSettings())
@@ -149,7 +149,7 @@ class TestPassedOver:
             assert (found.images, found.passed_over_count) == (2, 0)
         with survey(tmp_path / "source", CatalogSettings(follow_links=False)) as found:
             assert (found.images, found.passed_over_count) == (0, 2)
-            with pytest.raises(UserError, match=r"2 things were .*catalog\.follow_links"):
+            with pytest.raises(UserError, match=r"2 objects were .*catalog\.follow_links"):
                 found.require_images(CatalogSettings(follow_links=False))
 
 

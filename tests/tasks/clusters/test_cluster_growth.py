@@ -17,12 +17,10 @@ from sample_runs import folder, photographs, picture, results, run
 import congeal
 from infra.ledger.commits import Marker, UnitAddress
 from infra.storage.location import Location
-from tasks.atlases import atlases_stage as atlases
-from tasks.atlases import stored_atlas
+from tasks.atlases import atlases_stage, stored_atlas
 from tasks.atlases.previews import Shown
 from tasks.atlases.stored_atlas import Stored
-from tasks.execution import stage_runner as stage
-from tasks.execution import stage_versions as versions
+from tasks.execution import stage_runner, stage_versions
 from tasks.maintenance.prune import prune
 from tasks.maintenance.verify import verify
 
@@ -129,7 +127,7 @@ def test_killed_while_an_atlas_grows(
 ) -> None:
     destination = tmp_path / "out"
     shutil.copytree(story.first, destination)
-    commit = stage.commit_unit
+    commit = stage_runner.commit_unit
 
     def half(address: UnitAddress, outputs: Mapping[str, bytes], *more: Any) -> Marker:
         if address.stage != "atlases":
@@ -138,7 +136,7 @@ def test_killed_while_an_atlas_grows(
         (address.folder / "0123456789abcdef" / name).write_bytes(data[: len(data) // 2])
         raise Killed
 
-    monkeypatch.setattr(stage, "commit_unit", half)
+    monkeypatch.setattr(stage_runner, "commit_unit", half)
     with pytest.raises(Killed):
         run(story.home / "source", destination, grown(weights))
     monkeypatch.undo()
@@ -221,13 +219,13 @@ def test_the_pictures_show_newcomers_too(
     story: Story, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[list[str]] = []
-    real = atlases.draw
+    real = atlases_stage.draw
 
     def draw(source: Location, destination: Location, shown: Sequence[Shown], *more: Any) -> Any:
         seen.append([image.member.image_id for image in shown])
         return real(source, destination, shown, *more)
 
-    monkeypatch.setattr(atlases, "draw", draw)
+    monkeypatch.setattr(atlases_stage, "draw", draw)
     shutil.copytree(story.first, tmp_path / "out")
     run(story.home / "source", tmp_path / "out", grown(weights))
     roles = story.after.alignments.set_index("image_id")["role"]
@@ -270,17 +268,17 @@ def test_an_atlas_of_an_earlier_version_grows_and_its_cycle_errors_are_of_the_ma
 ) -> None:
     """Its maps stay as they are to the last bit, and so does the version that it belongs to."""
     source = folder(tmp_path / "source", photographs(8))
-    (version,) = versions.SAME_MAPS
+    (version,) = stage_versions.SAME_MAPS
 
     def otherwise(stored: Stored) -> Stored:
         return replace(stored, figures={**stored.figures, "cycle_error": np.full(len(stored.members), 0.5)})
 
     with monkeypatch.context() as patch:
-        patch.setitem(versions.VERSIONS, versions.ATLASES, version)
-        patch.setattr(atlases, "VERSION", version)
-        today = atlases.scope
-        patch.setattr(atlases, "scope", lambda *given: today(*given[:2], version))
-        patch.setattr(versions, "SAME_MAPS", ())
+        patch.setitem(stage_versions.VERSIONS, stage_versions.ATLASES, version)
+        patch.setattr(atlases_stage, "VERSION", version)
+        today = atlases_stage.scope
+        patch.setattr(atlases_stage, "scope", lambda *given: today(*given[:2], version))
+        patch.setattr(stage_versions, "SAME_MAPS", ())
         patch.setattr(stored_atlas, "with_cycle_error", otherwise)
         run(source, tmp_path / "out", grown(weights))
     before = congeal.open(tmp_path / "out")

@@ -9,7 +9,7 @@ from sample_runs import folder, photographs, run, tiny
 
 from congeal.results.schema.parquet_files import dataset
 from infra.storage.location import Location
-from tasks.clusters import clusters_stage as clusters
+from tasks.clusters import clusters_stage
 from tasks.clusters.cluster_roles import Sorting, sort
 from tasks.clusters.clusters_stage import MEMBERS, SETS
 
@@ -59,7 +59,7 @@ def test_outliers_belong_to_nothing(
         labels = np.array([0, 0, 0, 1, 1, 1, -1, -1, 1, 0], np.int32)
         return Sorting(labels, np.array([2, 4], np.int32), np.linspace(0, 1, 10, dtype=np.float32))
 
-    monkeypatch.setattr(clusters, "sort", split)
+    monkeypatch.setattr(clusters_stage, "sort", split)
     facts = run(finished / "source", tmp_path / "out", tiny(weights))
     # Two belong to no set; the eight others' sets have nothing in common for a backbone that knows nothing.
     assert (facts["clusters"], facts["outliers"]) == (2, 10)
@@ -75,7 +75,7 @@ def test_no_cluster_at_all_is_an_answer(
     finished: Path, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nothing = Sorting(np.full(10, -1, np.int32), np.zeros(0, np.int32), np.ones(10, np.float32))
-    monkeypatch.setattr(clusters, "sort", lambda *_: nothing)
+    monkeypatch.setattr(clusters_stage, "sort", lambda *_: nothing)
     facts = run(finished / "source", tmp_path / "out", tiny(weights))
     assert (facts["clusters"], facts["outliers"]) == (0, 10)
     assert facts["published"]
@@ -94,11 +94,11 @@ def test_single_takes_everything(weights: Path) -> None:
 def test_large_collections_keep_their_embeddings_in_a_file(
     finished: Path, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clusters, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(clusters_stage, "IN_MEMORY_BYTES", 0)
     kinds = []
-    real = clusters.sort
+    real = clusters_stage.sort
     monkeypatch.setattr(
-        clusters, "sort", lambda embeddings, s: kinds.append(type(embeddings)) or real(embeddings, s)
+        clusters_stage, "sort", lambda embeddings, s: kinds.append(type(embeddings)) or real(embeddings, s)
     )
     run(finished / "source", tmp_path / "out", tiny(weights))
     assert kinds == [np.memmap]

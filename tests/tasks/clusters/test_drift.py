@@ -17,7 +17,7 @@ from congeal.alignment.model import Anchor
 from flows.summary import show_run, show_status
 from infra.errors import UserError
 from infra.storage.location import Location
-from tasks.clusters import drift as resolving
+from tasks.clusters.drift import drifting
 from tasks.maintenance.status import status
 
 
@@ -57,7 +57,7 @@ def test_drift_is_flagged_with_its_cure(
     show_status(status(Location.parse(story.then)), console)
     assert "drifting" not in console.export_text()
     drift = story.after.clusters.set_index("cluster_id")["drift"]
-    monkeypatch.setattr(resolving, "limit", lambda _: drift.max())
+    monkeypatch.setattr("tasks.clusters.drift.limit", lambda _: drift.max())
     (flagged,) = drift.index[drift == drift.max()]
     destination = tmp_path / "out"
     shutil.copytree(story.then, destination)
@@ -78,7 +78,7 @@ def test_drift_is_flagged_with_its_cure(
 )
 def test_a_few_have_to_differ_more_than_many(n_new: int, drift: float | None, flagged: bool) -> None:
     row = {"cluster_id": "c", "n_new": n_new, "drift": drift}
-    assert bool(resolving.drifting([row])) == flagged
+    assert bool(drifting([row])) == flagged
 
 
 @pytest.mark.parametrize(

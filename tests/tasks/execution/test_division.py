@@ -119,7 +119,7 @@ def test_what_kills_is_found_and_the_rest_is_joined(data: st.DataObject) -> None
     most = data.draw(st.sampled_from([1, grain, 2 * grain, LIMIT]))
     place = Location.parse(f"memory://division-{data.draw(st.uuids())}")
     toy = Toy(sorted(killers), most, grain)
-    divide(a_unit(place, count), toy.division, LoopEngine(), gpu=False, hopeful=True)
+    divide(a_unit(place, count), toy.division, LoopEngine(), gpu=False, others_succeed=True)
     place.delete()
     assert toy.joined is not None
     pieces, found = toy.joined
@@ -136,7 +136,9 @@ def test_what_kills_is_found_and_the_rest_is_joined(data: st.DataObject) -> None
 def test_one_killer_costs_few_deaths(tmp_path: Path, count: int, most_deaths: int) -> None:
     for killer in {0, count // 3, count - 1}:
         toy = Toy([killer])
-        divide(a_unit(tmp_path / str(killer), count), toy.division, LoopEngine(), gpu=False, hopeful=True)
+        divide(
+            a_unit(tmp_path / str(killer), count), toy.division, LoopEngine(), gpu=False, others_succeed=True
+        )
         deaths = [items for items in toy.tried if killer in items]
         assert len(deaths) <= most_deaths
         assert deaths.count((killer,)) == 2
@@ -154,7 +156,7 @@ def test_who_dies_alone_once_has_not_killed(tmp_path: Path) -> None:
         Toy.piece(toy, unit, items)
 
     division = Division(items=lambda _: 8, make=unlucky, join=toy.join)
-    divide(a_unit(tmp_path, 8), division, LoopEngine(), gpu=False, hopeful=True)
+    divide(a_unit(tmp_path, 8), division, LoopEngine(), gpu=False, others_succeed=True)
     assert seen.count((3,)) == 2
     assert toy.joined is not None
     assert toy.joined[1] == ()

@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 from sample_runs import folder, photographs, picture, results, run, tiny, units
@@ -65,12 +66,22 @@ def without_squares(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_run_reads_an_original_twice_and_a_shards_marker_at_most_once(
-    tmp_path: Path, weights: Path, reads: Counter[str]
+    tmp_path: Path, weights: Path, reads: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, out = folder(tmp_path / "source", photographs()), tmp_path / "out"
+    databases: list[None] = []
+    connect = duckdb.connect
+
+    def counted(*arguments: Any, **options: Any) -> duckdb.DuckDBPyConnection:
+        databases.append(None)
+        return connect(*arguments, **options)
+
+    monkeypatch.setattr(duckdb, "connect", counted)
     run(source, out, tiny(weights))
     assert originals(reads) == {2}
     assert shard_markers(reads) == []  # who makes a shard hands on what later stages need
+    # The driver has one temporary database; a worker has one for the catalog, the clusters, the images each.
+    assert databases == [None] * 4
     # A run that was ended after the features.
     for stage in ("clusters", "atlases", "index"):
         shutil.rmtree(out / "stages" / stage)

@@ -13,10 +13,10 @@ from infra.errors import UserError
 from infra.ledger.commits import Marker
 from infra.storage.location import Location
 from tasks.execution.stage_runner import (
-    Job,
     Run,
     StageResult,
     Unit,
+    UnitJob,
     Work,
     address,
     batched,
@@ -91,7 +91,7 @@ def test_a_unit_that_somebody_else_made_meanwhile_is_not_made_twice(tmp_path: Pa
     plan = plan_units("toys", "5" * 16, [unit], Progress(quiet=True))
     assert len(plan.todo) == 1
     marker = make(unit)
-    report = execute(Job(lambda _: pytest.fail("made twice"), plan.todo[0]))
+    report = execute(UnitJob(lambda _: pytest.fail("made twice"), plan.todo[0]))
     assert report.content == marker.content
 
 
@@ -111,7 +111,7 @@ def test_the_errors_of_the_science_are_the_users(tmp_path: Path) -> None:
         raise CongealError("the weights do not fit")
 
     with pytest.raises(UserError, match="the weights do not fit"):
-        execute(Job(refuse, units(tmp_path, 1)[0]))
+        execute(UnitJob(refuse, units(tmp_path, 1)[0]))
 
 
 def test_rounds_of_a_stage_add_up() -> None:

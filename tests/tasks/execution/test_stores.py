@@ -10,7 +10,7 @@ from s3_stub import s3_stub, url_of
 from sample_runs import folder, photographs, picture, results, run, tiny
 
 from infra.errors import StorageError, UserError
-from infra.ledger.run_lock import RUN, present
+from infra.ledger.run_lock import RUN, locked
 from infra.settings import StorageSettings
 from infra.storage.location import Location
 from tasks.maintenance.verify import verify
@@ -67,7 +67,7 @@ def test_the_second_writer_of_such_a_store_is_refused(tmp_path: Path, weights: P
         storage = StorageSettings(endpoint_url=url_of(server), single_writer=True)
         place = Location.parse("s3://bucket/dest", storage)
         with (
-            present(place, RUN, alone=True),
+            locked(place, RUN, alone=True),
             pytest.raises(UserError, match=r"A run is at work in s3://bucket/dest, .*storage\.single_writer"),
         ):
             run(source, place, tiny(weights, storage=storage))

@@ -4,6 +4,8 @@ import pickle
 from dataclasses import FrozenInstanceError, fields, is_dataclass
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from congeal.settings import Settings
 from infra.storage.location import Location
@@ -13,13 +15,14 @@ from tasks.catalog.catalog_stage import MergePayload, SlicePayload
 from tasks.clusters.cluster_growth import Regrade
 from tasks.clusters.clusters_stage import ClustersPayload
 from tasks.distillation.target_shards import Sizes, TargetsPayload
+from tasks.execution.packed_rows import pack_rows, unpack_rows
 from tasks.execution.stage_runner import Unit, address
 from tasks.features.feature_shards import FeaturesPayload, ShardFacts
 from tasks.features.features_stage import Shard
 from tasks.features.position_bias_unit import PositionPayload
 from tasks.features.run_backbone import Weights
 from tasks.index.images_table import ImagesPayload
-from tasks.index.index_partition import Part
+from tasks.index.index_partition import ClusterPart
 from tasks.index.index_stage import TablesPayload
 
 PLACE = Location.parse("s3://bucket/destination")
@@ -30,13 +33,13 @@ SHARD = Shard("unit", "content", "identity", ShardFacts("0\n1", {"1": "truncated
 MEMBERS = [Member("0" * 32, "member", "scope/unit", 0, 80, 60, "content", 192)]
 SHOWN = ((0, "a.png"),)
 PAYLOADS = (
-    SlicePayload(PLACE, SETTINGS.catalog),
-    MergePayload((PLACE,), (address(PLACE, "catalog", 1, "scope", "unit"),)),
+    SlicePayload(PLACE, SETTINGS.catalog, pack_rows([("a.png", 9, "token", None, None)])),
+    MergePayload((PLACE,), (PLACE,)),
     FeaturesPayload(PLACE, SETTINGS, WEIGHTS, IMAGES, deep=True),
     PositionPayload(SETTINGS, WEIGHTS),
     ClustersPayload(SETTINGS, PLACE, PLACE, "scope", (SHARD,), "inputs", None, Regrade()),
     AtlasPayload(PLACE, PLACE, SETTINGS, packed(MEMBERS), PLACE, "weights", "c1", "identity", None, SHOWN),
-    TablesPayload(PLACE, 16, "scope", "embedded", "weights", (Part("c1", "unit", 0, 3),)),
+    TablesPayload(PLACE, 16, "scope", "embedded", "weights", (ClusterPart("c1", "unit", 0, 3),)),
     ImagesPayload(PLACE, PLACE, {"1" * 32: "truncated"}, (PLACE,)),
     TargetsPayload(PLACE, SETTINGS, WEIGHTS, "views", Sizes(4, 8, 4), ((IMAGES[0], 1),)),
 )
@@ -57,6 +60,11 @@ def test_packed_members_come_back_as_they_were() -> None:
     several = [*MEMBERS, Member("é" * 3, "fitted", "scope/other", 3, 64, 84)]
     assert unpacked(packed(several)) == several
     assert unpacked(packed([])) == []
+
+
+@given(st.lists(st.tuples(st.text(), st.integers(), st.none() | st.text(st.characters()))))
+def test_packed_rows_come_back_as_they_were(rows: list[tuple[str, int, str | None]]) -> None:
+    assert [tuple(row) for row in unpack_rows(pack_rows(rows))] == rows
 
 
 def test_a_shard_tells_rows_and_ids_of_the_images_that_have_features() -> None:

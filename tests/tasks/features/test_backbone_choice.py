@@ -14,7 +14,7 @@ from congeal.distillation.student import Student
 from congeal.settings import Settings, load_settings
 from infra.errors import DamagedError, UserError
 from infra.storage.location import Location
-from tasks.features import backbone_choice as choice
+from tasks.features import backbone_choice
 from tasks.features.backbone_choice import BEGUN, choose, hub_answers, remember
 from tasks.features.run_backbone import HUB_BACKBONE, locate
 from tasks.publication.publish import weights_key
@@ -32,7 +32,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     def answer(_name: str) -> bool:
         return answers.pop(0)
 
-    monkeypatch.setattr(choice, "hub_answers", answer)
+    monkeypatch.setattr(backbone_choice, "hub_answers", answer)
     return answers
 
 

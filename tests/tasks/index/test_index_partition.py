@@ -4,12 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.ledger.commits import digest
-from tasks.index.index_partition import STRETCH, Part, buckets
+from tasks.index.index_partition import STRETCH, ClusterPart, buckets
 
 Sizes = list[tuple[str, int]]
 
 
-def cut(sizes: Sizes, images: int) -> list[list[Part]]:
+def cut(sizes: Sizes, images: int) -> list[list[ClusterPart]]:
     return list(buckets([(name, f"unit of {name}", size) for name, size in sorted(sizes)], images))
 
 

@@ -10,7 +10,7 @@ from sample_runs import folder, photographs, run, tiny, units
 import congeal
 from infra.ledger.commits import find_marker
 from infra.storage.location import Location
-from tasks.index import index_partition as buckets
+from tasks.index import index_partition
 
 
 @pytest.fixture(scope="module")
@@ -79,14 +79,13 @@ def test_buckets_of_clusters_add_up(
     finished: Path, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, rows: int, files: int
 ) -> None:
     """Room for all clusters in one file, or for two images in each: then every cluster is cut."""
-    from tasks.clusters import clusters_stage as clusters
     from tasks.clusters.cluster_roles import Sorting
 
     labels = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2, 2], np.int32)
     split = Sorting(labels, np.array([0, 3, 6], np.int32), np.arange(10, dtype=np.float32))
-    monkeypatch.setattr(clusters, "sort", lambda *_: split)
-    monkeypatch.setattr(buckets, "STRETCH", 100)
-    monkeypatch.setattr(buckets, "digest", lambda *_, length: "f" * length)
+    monkeypatch.setattr("tasks.clusters.clusters_stage.sort", lambda *_: split)
+    monkeypatch.setattr(index_partition, "STRETCH", 100)
+    monkeypatch.setattr(index_partition, "digest", lambda *_, length: "f" * length)
     monkeypatch.setattr("tasks.index.index_stage.BLOCK", 3)
     run(finished / "source", tmp_path / "out", tiny(weights, f"index.rows_per_unit={rows}"))
     opened = congeal.open(tmp_path / "out")
@@ -113,17 +112,17 @@ def test_buckets_of_clusters_add_up(
 def test_an_image_that_fails_in_the_features_has_failed(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks.catalog import image_reading as reading
+    from tasks.catalog import image_reading
     from tasks.catalog.image_reading import Unreadable
 
-    real = reading.read_squares
+    real = image_reading.read_squares
 
     def read(source: Any, member: Any, *more: Any) -> Any:
         return (
             Unreadable("truncated", unread=False) if member[1] == "a/1.png" else real(source, member, *more)
         )
 
-    monkeypatch.setattr(reading, "read_squares", read)
+    monkeypatch.setattr(image_reading, "read_squares", read)
     run(folder(tmp_path / "source", photographs(2)), tmp_path / "out", tiny(weights))
     images = congeal.open(tmp_path / "out").images.set_index("uri")
     assert (images.loc["a/1.png", "status"], images.loc["a/1.png", "error"]) == ("failed", "truncated")

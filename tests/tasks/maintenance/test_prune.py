@@ -14,7 +14,7 @@ from infra.errors import DamagedError, UserError
 from infra.ledger.commits import UnitAddress, check_unit, commit_unit, find_marker
 from infra.ledger.provenance import Provenance
 from infra.ledger.publications import Publication, claim, publish, published, versions
-from infra.ledger.run_lock import RUN, present
+from infra.ledger.run_lock import RUN, locked
 from infra.storage.location import Location
 from tasks.maintenance.prune import prune
 from tasks.maintenance.verify import verify
@@ -230,7 +230,7 @@ def test_runs_and_pruning_keep_apart(memory_location: Location) -> None:
     place = three_versions(memory_location)
     before = paths(place)
     with (
-        present(place, RUN),
+        locked(place, RUN),
         pytest.raises(UserError, match=r"A run is at work in .* try again when it has ended"),
     ):
         prune(place)
@@ -288,7 +288,7 @@ def test_after_pruning_everything_is_sound(tmp_path: Path, weights: Path) -> Non
 def test_a_run_does_not_start_while_a_pruning_is_at_work(tmp_path: Path, weights: Path) -> None:
     source = folder(tmp_path / "source", photographs(2))
     with (
-        present(Location.parse(tmp_path / "out"), "prune"),
+        locked(Location.parse(tmp_path / "out"), "prune"),
         pytest.raises(UserError, match="A prune is at work in"),
     ):
         run(source, tmp_path / "out", tiny(weights))

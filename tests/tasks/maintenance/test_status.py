@@ -8,7 +8,7 @@ from sample_runs import run, tiny, units
 
 from infra.errors import StorageError, UserError
 from infra.storage.location import Location
-from tasks.clusters import clusters_stage as clusters
+from tasks.clusters import clusters_stage
 from tasks.maintenance.status import status
 
 
@@ -40,7 +40,7 @@ def test_a_run_that_did_not_come_to_its_end(
     def full(*_: object) -> None:
         raise StorageError("There is no space left.")
 
-    monkeypatch.setattr(clusters, "sort", full)
+    monkeypatch.setattr(clusters_stage, "sort", full)
     with pytest.raises(StorageError):
         run(finished / "source", tmp_path / "out", tiny(weights))
     facts = status(Location.parse(tmp_path / "out"))

@@ -182,7 +182,7 @@ def test_what_comes_out_goes_in_again(opened: Any, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"holds labels.json already: .*--overwrite"):
         propagate_coco(opened, "labels.json", once, Order(out))
     again = Order(out, overwrite=True, inputs=[out / "labels.json"])
-    with pytest.raises(UserError, match="is what is carried from"):
+    with pytest.raises(UserError, match="is an input"):
         propagate_coco(opened, "labels.json", once, again)
     # What was carried is carried on as it was marked, with its doubt.
     carried = json.loads(once)
@@ -248,7 +248,7 @@ def test_tps_files_that_cannot_be_carried(opened: Any, tmp_path: Path) -> None:
     for data, words in (
         (
             b"LM=1\n500 1\nIMAGE=a/0.png\n",
-            "b.tps cannot be carried: .* on a/0.png: point 0 at .* lies outside",
+            "b.tps cannot be transferred: .* on a/0.png: point 0 at .* lies outside",
         ),
         (b"LM=1\n1 1\nIMAGE=a/0.png\nLM=2\n1 1\n2 2\nIMAGE=a/1.png\n", "have 1 to 2 points"),
         (b"nothing", "b.tps cannot be used: line 1"),

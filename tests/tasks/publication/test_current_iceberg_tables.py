@@ -31,7 +31,7 @@ from infra.storage.location import Location
 from infra.storage.read_only_files import Sized
 from tasks.maintenance.prune import prune
 from tasks.maintenance.verify import verify
-from tasks.publication import current_iceberg_tables as iceberg_tables
+from tasks.publication import current_iceberg_tables
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:pyiceberg")
 
@@ -88,7 +88,7 @@ def same(found: pa.Table, expected: pa.Table) -> None:
 def faults_of(place: Location) -> list[str]:
     current = published(place)
     assert current is not None
-    return list(iceberg_tables.faults(place, current, current=True))
+    return list(current_iceberg_tables.faults(place, current, current=True))
 
 
 def tables_of(place: Any, version: str | None = None, **storage: Any) -> dict[str, pa.Table]:
@@ -147,17 +147,19 @@ def republished(place: Location, units_: list[str], created: str) -> Publication
     assert before is not None
     publication = before.model_copy(update={"units": {"index": units_}, "created": created})
     faults: list[str | None] = []
-    publish(place, publication, lambda one, name: faults.append(iceberg_tables.write(place, one, name)))
+    publish(
+        place, publication, lambda one, name: faults.append(current_iceberg_tables.write(place, one, name))
+    )
     then = published(place)
     assert then is not None
     assert faults == [None]
-    assert iceberg_tables.point(place, then.number) is None
+    assert current_iceberg_tables.point(place, then.number) is None
     return then
 
 
 def test_in_every_store(location: Location) -> None:
     first = known_index(location)
-    assert iceberg_tables.refresh(location, published(location) or first) is None
+    assert current_iceberg_tables.refresh(location, published(location) or first) is None
     second = republished(
         location, [first.units["index"][0], first.units["index"][2]], "2026-01-02T00:00:00+00:00"
     )
@@ -188,7 +190,7 @@ def test_in_every_store(location: Location) -> None:
 def test_a_version_says_what_came_stayed_and_went(memory_location: Location) -> None:
     first = known_index(memory_location)
     one, other, images = first.units["index"]
-    iceberg_tables.refresh(memory_location, published(memory_location) or first)
+    current_iceberg_tables.refresh(memory_location, published(memory_location) or first)
     republished(memory_location, [one, images], "2026-01-02T00:00:00+00:00")
     table = through(memory_location, "clusters", 2)
     (manifest,) = table.current_snapshot().manifests(table.io)  # type: ignore[union-attr]
@@ -328,7 +330,7 @@ def test_the_pointers_move_after_the_version_is_there(
 def known(tmp_path: Path) -> Iterator[Location]:
     place = Location.parse(tmp_path / "known")
     first = known_index(place)
-    iceberg_tables.refresh(place, published(place) or first)
+    current_iceberg_tables.refresh(place, published(place) or first)
     return place
 
 
@@ -356,7 +358,7 @@ def test_verify_names_what_is_broken(known: Location, file: str, content: bytes 
         (known / "tables").delete()
     current = published(known)
     assert current is not None
-    assert iceberg_tables.refresh(known, current) is None
+    assert current_iceberg_tables.refresh(known, current) is None
     assert faults_of(known) == []
 
 
@@ -399,7 +401,7 @@ def test_on_s3_by_an_engine_of_its_own(
 ) -> None:
     """pyiceberg's own S3 client, given the folder and nothing else."""
     first = known_index(s3_location)
-    iceberg_tables.refresh(s3_location, published(s3_location) or first)
+    current_iceberg_tables.refresh(s3_location, published(s3_location) or first)
     properties = {
         "py-io-impl": "pyiceberg.io.fsspec.FsspecFileIO",
         "s3.endpoint": s3_endpoint,

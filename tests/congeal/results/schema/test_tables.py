@@ -257,3 +257,11 @@ def test_a_table_of_version_3_needs_the_columns_of_version_3(memory_location: Lo
 def test_a_file_that_is_missing(memory_location: Location) -> None:
     with pytest.raises(MissingError, match=r"x\.parquet does not exist"):
         dataset([memory_location / "x.parquet"], IMAGES)
+
+
+def test_rows_in_python_have_the_columns_of_their_tables() -> None:
+    from congeal.results.schema import rows
+
+    assert set(rows.ImageRow.__annotations__) == set(IMAGES.names)
+    assert set(rows.AlignedRow.__annotations__) == set(IMAGES.names)
+    assert set(rows.ClusterRow.__annotations__) == set(CLUSTERS.names)
