@@ -165,13 +165,18 @@ def carry(
         renaming: None: a keypoint is compared with its namesake.
 
     Raises:
-        CongealError: if no pair shares a visible keypoint.
+        CongealError: if no pair shares a visible keypoint, or the method gives points of another shape.
     """
     rows = []
     for source, target in pairs:
         keypoints, start, truth = _compared(images, source, target, renaming)
         if len(keypoints):
             found, confidence = transfer(source, target, start)
+            if np.shape(found) != truth.shape or np.shape(confidence) != truth.shape[:1]:
+                raise CongealError(
+                    f"the method gives points {list(np.shape(found))} and confidence "
+                    f"{list(np.shape(confidence))} for {len(truth)} points, not [m, 2] and [m]"
+                )
             error = np.linalg.norm(found - truth, axis=1)
             here = np.full(len(keypoints), source), np.full(len(keypoints), target)
             unit = np.full(len(keypoints), images[target].unit)

@@ -117,6 +117,8 @@ def _floating(values: Coordinates) -> Coordinates:
         floating = tensor if tensor.is_floating_point() else tensor.double()
     else:
         array = np.asarray(values)
+        if array.dtype.kind not in "biuf":
+            raise CongealError(f"coordinates are numbers [..., 2], not {array.dtype}")
         floating = array if np.issubdtype(array.dtype, np.floating) else array.astype(np.float64)
     if floating.ndim == 0 or floating.shape[-1] != 2:
         raise CongealError(f"coordinates have the shape [..., 2], not {list(floating.shape)}")

@@ -78,6 +78,17 @@ def test_nothing_in_common_is_said() -> None:
         bounding_unit(np.array([[1.0, 1.0]]))
 
 
+def test_a_method_that_gives_points_of_another_shape_is_named() -> None:
+    images = [annotated([[10, 10], [50, 60]]), annotated([[20, 15], [70, 65]])]
+    # One point for all, which NumPy would hold against each.
+    with pytest.raises(
+        CongealError, match=r"gives points \[2\] and confidence \[2\] for 2 points, not \[m, 2\]"
+    ):
+        pck(images, lambda a, b, p: p[0], 0.1)
+    with pytest.raises(CongealError, match=r"gives points \[2, 2\] and confidence \[\] for 2 points"):
+        carry(images, lambda a, b, p: (p, 1.0), all_pairs(2))  # type: ignore[arg-type, return-value]
+
+
 def test_shares_by_keypoint_image_and_pair() -> None:
     hidden = [np.nan, np.nan]
     images = [

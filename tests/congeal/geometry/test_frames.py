@@ -69,6 +69,16 @@ def test_what_are_no_coordinates_is_refused() -> None:
         Frame(0, 4)
     with pytest.raises(CongealError, match="at least one cell"):
         cell_centres(0)
+    with pytest.raises(CongealError, match=r"coordinates are numbers \[\.\.\., 2\], not <U1"):
+        Frame(10, 10).to_pixels(np.array([["a", "b"]]))
+
+
+def test_inside_is_a_mask_whatever_the_coordinates_are() -> None:
+    frame = Frame(10, 6)
+    assert frame.inside([[0, 0], [9.5, 5.5], [9.6, 0]]).tolist() == [True, True, False]
+    mask = frame.inside(torch.tensor([[[0.0, 0.0]], [[0.0, 6.0]]]))
+    assert (mask.dtype, mask.tolist()) == (torch.bool, [[True], [False]])
+    assert frame.inside(np.zeros((4, 3, 2), np.float32)).shape == (4, 3)
 
 
 @given(st.integers(1, 200))
