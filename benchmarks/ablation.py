@@ -2,17 +2,17 @@
 
     python benchmarks/ablation.py [SET …] [--only TITLE …] [--cache FOLDER] [--record]
 
-Constants and functions of the solver are replaced from outside, for the time of a call; everything else,
-the seed among it, stays the same. Each set by its usual protocol. With --record, results go to
+A part is changed by fields of the solver's configuration, or by what it is given; everything else, the seed
+among it, stays the same. Each set by its usual protocol. With --record, results go to
 benchmarks/results/ablation.md.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -25,104 +25,45 @@ from recording import command_line
 from set_features import Extractor, FeaturedSet, Given, carried, in_processes, solve
 from torch import Tensor
 
-import congeal.alignment.atlas_fitting
-import congeal.alignment.inputs.cosaliency
-import congeal.alignment.inputs.image_set
-import congeal.alignment.maps.guided_matching
-import congeal.alignment.poses.pose_estimation
-import congeal.alignment.selection.deformation_selection
-import congeal.alignment.solver
-from congeal.alignment.inputs.image_set import ImageSet
-from congeal.alignment.inputs.set_batch import Company
+import congeal.alignment.poses.pose_estimation as posing
+from congeal.alignment.config import SolverConfig
+from congeal.alignment.config.poses import PosesConfig
 from congeal.alignment.model import FLOW, GUIDED, RIGID, Alignment
-from congeal.alignment.poses.common_object import Standing
 from congeal.evaluation.pck import carry, nearest_neighbour, unsure
 
 RESULTS = ROOT / "benchmarks" / "results" / "ablation.md"
-NEVER, ALWAYS = 9.0, -9.0  # as a gain that must be reached
-
-Change = Callable[[ExitStack, Given], Given]
-"""Replaces parts until the stack is closed, and gives back the inputs."""
 
 
-def _gains(flow: float, guided: float) -> Change:
-    def change(stack: ExitStack, given: Given) -> Given:
-        stack.enter_context(
-            patch.object(congeal.alignment.selection.deformation_selection, "FLOW_GAIN", flow)
-        )
-        stack.enter_context(
-            patch.object(congeal.alignment.selection.deformation_selection, "GUIDED_GAIN", guided)
-        )
-        if guided == ALWAYS:
-            stack.enter_context(
-                patch.object(congeal.alignment.selection.deformation_selection, "SYMMETRIC", ALWAYS)
-            )
-        return given
+@dataclass(frozen=True)
+class Change:
+    """What is changed: fields of the configuration, and arguments of the solver that are left out."""
 
-    return change
+    config: Mapping[str, Any] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
 
 
-def _any_match(stack: ExitStack, given: Given) -> Given:
-    """Guided maps follow the matches, whatever they gain."""
-    stack.enter_context(patch.object(congeal.alignment.maps.guided_matching, "ADVANTAGE", ALWAYS))
-    return given
+CHANGES: dict[str, Change] = {
+    "poses only": Change(dict(SolverConfig.preset("rigid").differences())),
+    "flow always": Change(dict(SolverConfig.preset("flow").differences())),
+    "guided always": Change(dict(SolverConfig.preset("guided").differences())),
+    "any match is followed": Change({"guided.advantage": -2.0}),
+    "atlas without mean shape": Change({"deformation.mean_shape": False}),
+    "nothing is beside": Change({"common_object.relearn": False}),
+    "no mirror features": Change(without=("mirrored", "mirrored_saliency")),
+    "no mirroring": Change(dict(SolverConfig.preset("no-mirroring").differences())),
+    "no position directions": Change(without=("position",)),
+    "attention as saliency": Change({"cosaliency.learned": False, "common_object.relearn": False}),
+    "one reference": Change(),
+}
 
 
-def _drifting_atlas(stack: ExitStack, given: Given) -> Given:
-    """What all flows have in common stays in them."""
-    stack.enter_context(
-        patch.object(congeal.alignment.selection.deformation_selection, "recentred", lambda warps, *_: warps)
-    )
-    return given
+@contextmanager
+def one_reference() -> Iterator[None]:
+    """Mirror states and poses from the pairs with one image alone: the one that shares most with all others.
 
-
-def _no_sharing(stack: ExitStack, given: Given) -> Given:
-    """What draws attention beside the thing counts as part of it."""
-
-    def learn_nothing(images: Company, _: Standing) -> list[None]:
-        return [None] * len(images.members.sizes)
-
-    stack.enter_context(patch.object(congeal.alignment.solver, "learn_shared", learn_nothing))
-    return given
-
-
-def _no_mirror_features(_: ExitStack, given: Given) -> Given:
-    return replace(given, mirrored=None, mirrored_saliency=None)
-
-
-def _no_mirroring(stack: ExitStack, given: Given) -> Given:
-    """All images count as they are, newcomers too: no mirror image can fit well enough."""
-    stack.enter_context(patch.object(congeal.alignment.poses.pose_estimation, "FACING_PRIOR", 1.0))
-    stack.enter_context(patch.object(congeal.alignment.atlas_fitting, "FACING_PRIOR", 1.0))
-    return given
-
-
-def _no_position(_: ExitStack, given: Given) -> Given:
-    return replace(given, position=None)
-
-
-def _attention(stack: ExitStack, given: Given) -> Given:
-    """The class token's attention, smoothed and scaled as the seed of co-saliency is, and nothing learned."""
-
-    def prepare(*arguments: Any, **options: Any) -> ImageSet:
-        images = congeal.alignment.inputs.image_set.prepare(*arguments, **options)
-        inputs, seed = images.inputs, congeal.alignment.inputs.cosaliency._seed
-        turned = inputs.valid.flip(2)
-        plain = seed(inputs.saliency.clamp_min(0), inputs.valid) * inputs.valid
-        mirrored = seed(inputs.mirrored_saliency.clamp_min(0), turned) * turned
-        return replace(images, saliency=plain, mirrored_saliency=mirrored)
-
-    for module in (congeal.alignment.solver, congeal.alignment.atlas_fitting):
-        stack.enter_context(patch.object(module, "prepare", prepare))
-    return _no_sharing(stack, given)
-
-
-def _one_reference(stack: ExitStack, given: Given) -> Given:
-    """Facings and poses from the pairs with one image alone: the one that shares most with all others."""
-    facings, poses = (
-        congeal.alignment.poses.pose_estimation.synchronize_facings,
-        congeal.alignment.poses.pose_estimation.synchronize_poses,
-    )
+    No option of the solver: it replaces the synchronisation.
+    """
+    mirroring, poses = posing.synchronize_mirroring, posing.synchronize_poses
 
     def star(weight: Tensor) -> Tensor:
         kept = torch.zeros_like(weight)
@@ -130,43 +71,34 @@ def _one_reference(stack: ExitStack, given: Given) -> Given:
         kept[reference], kept[:, reference] = 1.0, 1.0
         return kept
 
-    def one_facing(same: Tensor, opposite: Tensor) -> Any:
+    def by_one(same: Tensor, opposite: Tensor, config: PosesConfig) -> Tensor:
         kept = star(same + opposite)
-        return facings(same * kept, opposite * kept)
+        return mirroring(same * kept, opposite * kept, config)
 
-    def one_pose(a: Tensor, b: Tensor, weight: Tensor, **options: Any) -> Any:
-        return poses(a, b, weight * star(weight), **options)
+    def posed_by_one(a: Tensor, b: Tensor, weight: Tensor, config: PosesConfig) -> Any:
+        return poses(a, b, weight * star(weight), config)
 
-    stack.enter_context(
-        patch.object(congeal.alignment.poses.pose_estimation, "synchronize_facings", one_facing)
-    )
-    stack.enter_context(patch.object(congeal.alignment.poses.pose_estimation, "synchronize_poses", one_pose))
-    return given
+    with (
+        patch.object(posing, "synchronize_mirroring", by_one),
+        patch.object(posing, "synchronize_poses", posed_by_one),
+    ):
+        yield
 
 
-CHANGES: dict[str, Change] = {
-    "poses only": _gains(NEVER, NEVER),
-    "flow always": _gains(ALWAYS, NEVER),
-    "guided always": _gains(congeal.alignment.selection.deformation_selection.FLOW_GAIN, ALWAYS),
-    "any match is followed": _any_match,
-    "atlas without mean shape": _drifting_atlas,
-    "nothing is beside": _no_sharing,
-    "no mirror features": _no_mirror_features,
-    "no mirroring": _no_mirroring,
-    "no position directions": _no_position,
-    "attention as saliency": _attention,
-    "one reference": _one_reference,
-}
 NEIGHBOUR = "nearest neighbour"
 FULL = "full"
 TITLES = (FULL, *CHANGES, NEIGHBOUR)
 
 
-@contextmanager
-def changed(title: str, given: Given) -> Iterator[Given]:
-    """The inputs of a solver with one of CHANGES in it."""
-    with ExitStack() as stack:
-        yield CHANGES[title](stack, given)
+def changed(title: str, given: Given) -> Alignment:
+    """The alignment with one of CHANGES."""
+    change = CHANGES[title]
+    config = SolverConfig().replace(change.config)
+    arguments = replace(given, **dict.fromkeys(change.without))
+    if title == "one reference":
+        with one_reference():
+            return solve(arguments, config=config)  # type: ignore[no-any-return]
+    return solve(arguments, config=config)  # type: ignore[no-any-return]
 
 
 def measure(title: str, featured: FeaturedSet) -> float:
@@ -174,8 +106,7 @@ def measure(title: str, featured: FeaturedSet) -> float:
     if title == NEIGHBOUR:
         way = unsure(nearest_neighbour(featured.images, featured.given.features, featured.given.extent))
         return carry(featured.images, way, featured.pairs).pck(featured.alpha)
-    with changed(title, featured.given) as given:
-        return carried(featured, solve(given)).pck(featured.alpha)
+    return carried(featured, changed(title, featured.given)).pck(featured.alpha)
 
 
 def no_change(whole: Alignment) -> dict[str, bool]:

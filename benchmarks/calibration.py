@@ -40,6 +40,7 @@ from set_features import (
 from sklearn.metrics import roc_auc_score
 
 import congeal.alignment.maps.postprocess
+from congeal.alignment.config.maps import ConfidenceConfig
 from congeal.alignment.maps import confidence as quality
 from congeal.alignment.model import GUIDED
 from congeal.evaluation.calibration import calibration
@@ -77,15 +78,15 @@ def curved(likeness: Floats) -> Floats:
     """What each of CURVES makes of likenesses [...]: [curves, ...]."""
     fields = []
     for ceiling, steepness in CURVES:
-        with patch.object(quality, "CEILING", ceiling), patch.object(quality, "STEEPNESS", steepness):
-            fields.append(quality.probability(torch.as_tensor(likeness), smooth=True).numpy())
+        curve = ConfidenceConfig(ceiling=ceiling, steepness=steepness)
+        fields.append(quality.probability(torch.as_tensor(likeness), curve, smooth=True).numpy())
     return np.stack(fields)
 
 
 def likenesses(featured: FeaturedSet) -> Any:
     """The alignment with the bare likeness of every cell in the place of its confidence."""
 
-    def bare(likeness: torch.Tensor, *, smooth: bool) -> torch.Tensor:
+    def bare(likeness: torch.Tensor, _: ConfidenceConfig, *, smooth: bool) -> torch.Tensor:
         return likeness.clamp(0, 1)
 
     with patch.object(congeal.alignment.maps.postprocess, "probability", bare):
@@ -96,7 +97,9 @@ def assured(alignment: Any) -> Any:
     """The product's alignment, of one with bare likenesses: its curve is the last thing to touch a cell."""
     smooth = alignment.atlas.deformation != GUIDED
     fields = {
-        name: quality.probability(torch.as_tensor(getattr(alignment, name)), smooth=smooth).numpy()
+        name: quality.probability(
+            torch.as_tensor(getattr(alignment, name)), ConfidenceConfig(), smooth=smooth
+        ).numpy()
         for name in ("forward_confidence", "backward_confidence")
     }
     return replace(alignment, **fields)
@@ -181,11 +184,11 @@ def rows(found: dict[str, Carried]) -> list[str]:
     if after:
         every = [error(one.confidence, one.right) for one in found.values()]
         best = int(np.mean(list(score.values()), 0).argmax())
-        chosen = "{:.2f} and {}".format(*CURVES[best])
+        chosen, usual = "{:.2f} and {}".format(*CURVES[best]), ConfidenceConfig()
         lines += [
             "",
             f"Mean error of all {len(every)} sets {np.mean(every):.3f}; of the {len(after)} with a curve "
-            f"{np.mean(before):.3f} with the product's ({quality.CEILING:g} and {quality.STEEPNESS:g}), "
+            f"{np.mean(before):.3f} with the product's ({usual.ceiling:g} and {usual.steepness:g}), "
             f"{np.mean(after):.3f} held out, {np.mean(constant):.3f} with one number. Chosen on all of them "
             f"together it would be {chosen}.",
         ]

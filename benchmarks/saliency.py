@@ -23,9 +23,10 @@ from destinations import heading
 from recording import command_line
 from set_features import Extractor, FeaturedSet, in_processes, maps_of, solve
 
+from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.cosaliency import Discriminant
 from congeal.alignment.inputs.feature_basis import Basis
-from congeal.alignment.inputs.image_set import Arrays, prepare, read_inputs
+from congeal.alignment.inputs.image_set import ImageArrays, prepare, read_tensors
 from congeal.alignment.model import Atlas
 from congeal.evaluation.saliency_iou import IGNORED, OBJECT, saliency_iou
 from congeal.geometry.frames import Frame
@@ -71,10 +72,12 @@ def learned(featured: FeaturedSet, atlas: Atlas) -> Floats:
     """float32 [n, g, g], the images' saliency as the atlas' discriminant sees it."""
     arrays = featured.given.for_fit
     extent = arrays.pop("extent")
-    inputs = read_inputs(Arrays(**arrays), extent, "cpu")
+    read, config = read_tensors(ImageArrays(**arrays), extent, "cpu"), SolverConfig()
     basis = Basis(torch.as_tensor(atlas.mean), torch.as_tensor(atlas.projection))
     direction = torch.as_tensor(atlas.discriminant)
-    return prepare(inputs, basis, Discriminant(direction[:-1], direction[-1])).saliency.numpy()
+    found = Discriminant(direction[:-1], direction[-1])
+    prepared = prepare(read, config.features, config.cosaliency, basis=basis, discriminant=found)
+    return prepared.saliency.numpy()
 
 
 def on_pixels(field: Floats, frame: Frame, extent: float) -> Floats:

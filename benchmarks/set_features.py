@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 from annotated_sets import ROOT, SETS, WEIGHTS, folder_of, shared
 
+from congeal.alignment.config import SolverConfig
 from congeal.evaluation.datasets import load
 from congeal.evaluation.pck import Annotated, Assured, Doubles, Outcomes, carry
 from congeal.evaluation.protocols import Crop, Protocol, cut, named, pairs_of, views
@@ -240,18 +241,20 @@ class Extractor:
             return dict(stored)
 
 
-def solve(given: Given, seed: int = 0, atlas_size: int | None = None) -> Any:
+def solve(
+    given: Given, seed: int = 0, atlas_size: int | None = None, config: SolverConfig | None = None
+) -> Any:
     """An alignment as a run makes it: the first images build the atlas, those beyond its size are fitted.
 
-    atlas_size: another number than the settings' atlases.atlas_size.
+    atlas_size: another number than the settings' atlases.atlas_size. config: None: the solver's default.
     """
     from congeal.alignment.solver import align, fit
 
     builders = atlas_size or Settings().atlases.atlas_size
-    first = align(**given[:builders].for_align, seed=seed)
+    first = align(**given[:builders].for_align, seed=seed, config=config)
     if len(given) <= builders:
         return first
-    return joined([first, fit(first.atlas, **given[builders:].for_fit, seed=seed)])
+    return joined([first, fit(first.atlas, **given[builders:].for_fit, seed=seed, config=config)])
 
 
 def maps_of(alignment: Any, images: Sequence[Annotated]) -> list[Any]:

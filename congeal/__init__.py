@@ -14,6 +14,7 @@ from congeal_floors import moved_modules
 
 if TYPE_CHECKING:
     from congeal.alignment.atlas_fitting import fit
+    from congeal.alignment.config import SolverConfig
     from congeal.alignment.image_alignment import align_images
     from congeal.alignment.image_result import ImageAlignment
     from congeal.alignment.inputs.set_arrays import SetArrays
@@ -46,6 +47,7 @@ __all__ = [
     "ReaderMissingError",
     "SetArrays",
     "SettingsError",
+    "SolverConfig",
     "StorageError",
     "Transferred",
     "UserError",
@@ -78,6 +80,7 @@ _HOMES = {
     "ReaderMissingError": "congeal.errors",
     "SetArrays": "congeal.alignment.inputs.set_arrays",
     "SettingsError": "infra.errors",
+    "SolverConfig": "congeal.alignment.config",
     "StorageError": "infra.errors",
     "Transferred": "congeal.transfer.points",
     "UserError": "infra.errors",

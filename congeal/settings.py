@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt
 from pydantic_settings import NoDecode
 
+from congeal.alignment.config import SolverConfig
 from infra.settings import Section, ServiceSettings, load
 
 _PILLOW_LIMIT = 178_956_970
@@ -52,6 +53,30 @@ def _rising(value: tuple[float, float]) -> tuple[float, float]:
 
 _Rising = Annotated[tuple[float, float], AfterValidator(_rising)]
 ValueRange = Annotated[_Rising | None, NoDecode, BeforeValidator(_limits)]
+
+
+# The default configuration of the solver; under this name it is recorded, and is part of the atlases' keys.
+SYNCHRONIZE = "synchronize"
+
+
+def _solver(value: Any) -> Any:
+    """What differs from the solver's default, by dotted name; SYNCHRONIZE if nothing does.
+
+    value: the name of a preset, or a table of fields, nested or dotted, with a ``preset`` to begin with.
+    """
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        value = json.loads(value)
+    if isinstance(value, str):
+        value = {"preset": value}
+    if not isinstance(value, Mapping):
+        raise ValueError("give the name of a preset or a table of fields")
+    fields = dict(value)
+    preset = fields.pop("preset", SYNCHRONIZE)
+    config = SolverConfig() if preset == SYNCHRONIZE else SolverConfig.preset(preset)
+    return config.replace(fields).differences() or SYNCHRONIZE
+
+
+SolverChanges = Annotated[str | dict[str, Any], NoDecode, BeforeValidator(_solver)]
 
 
 class CatalogSettings(Section):
@@ -121,14 +146,26 @@ class AlignmentSettings(Section):
 class AtlasesSettings(Section):
     """atlas_size: most images that build an atlas; the rest are fitted to it. resolution: cells a side.
 
+    solver: what differs from the default of `congeal.alignment.config.SolverConfig`, by dotted name;
+    "synchronize": nothing. A preset's name, and a table of fields with or without a preset, are taken, too.
     resolve: clusters that have grown, to be solved anew from all their images: their ids, "drifted" or "all".
     """
 
     atlas_size: PositiveInt = 24
     resolution: Cells = 64
     map_resolution: Cells = 64
-    solver: Literal["synchronize"] = "synchronize"
+    solver: SolverChanges = SYNCHRONIZE
     resolve: Names = ()
+
+    @property
+    def solver_config(self) -> SolverConfig:
+        """The solver's configuration."""
+        return SolverConfig() if isinstance(self.solver, str) else SolverConfig().replace(self.solver)
+
+    @classmethod
+    def inner_keys(cls) -> Mapping[str, Sequence[str]]:
+        """The fields of the solver's configuration."""
+        return {"solver": ["preset", *(one.name for one in SolverConfig.settings())]}
 
 
 class PreviewsSettings(Section):

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import importlib
 import os
-import pickle
 import sys
 import threading
 from collections.abc import Iterable, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -23,11 +21,14 @@ __all__ = ["FLOORS", "call", "claim", "main", "own"]
 
 FLOORS = ("flows", "infra", "tasks")
 
-_HERE = Path(__file__).parent
+# `import congeal` waits for this module, so it does without pathlib and pickle.
+_HERE = os.path.dirname(__file__)  # noqa: PTH120
 # Where each package lies. The floors: inside this one in the wheel, beside it in a checkout.
-_HOMES = {name: _HERE if (_HERE / name).is_dir() else _HERE.parent for name in FLOORS} | {
-    "congeal": _HERE.parent
-}
+_BESIDE = os.path.dirname(_HERE)  # noqa: PTH120
+_HOMES = {
+    name: _HERE if os.path.isdir(os.path.join(_HERE, name)) else _BESIDE  # noqa: PTH112, PTH118
+    for name in FLOORS
+} | {"congeal": _BESIDE}
 _lock = threading.RLock()
 
 
@@ -41,7 +42,7 @@ class _Finder:
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """See ``importlib.abc.MetaPathFinder``."""
-        return PathFinder.find_spec(name, [str(_HOMES[name])]) if name in self.names else None
+        return PathFinder.find_spec(name, [_HOMES[name]]) if name in self.names else None
 
 
 _everywhere = _Finder(_HOMES)
@@ -86,6 +87,8 @@ def call(task: bytes) -> Any:
     Dask's scheduler unpickles what it is given, and workers may be started by others, anywhere: so all that
     they have to find by its name is this module.
     """
+    import pickle
+
     own()
     function, *arguments = pickle.loads(task)  # noqa: S301  made by this run's own client
     return function(*arguments)
@@ -113,7 +116,7 @@ def _refuse_foreign(name: str) -> None:
     if module is None:
         return
     places = [module.__file__] if getattr(module, "__file__", None) else list(getattr(module, "__path__", ()))
-    home = os.path.realpath(_HOMES[name] / name)
+    home = os.path.realpath(os.path.join(_HOMES[name], name))  # noqa: PTH118
     if any(os.path.realpath(place).startswith(home + os.sep) for place in places if place):
         return
     place = str(places[0]).removesuffix(f"{os.sep}__init__.py") if places else "another module"

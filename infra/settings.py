@@ -38,6 +38,11 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @classmethod
+    def inner_keys(cls) -> Mapping[str, Sequence[str]]:
+        """The dotted keys within settings that are tables, by setting."""
+        return {}
+
 
 class EngineSettings(Section):
     """address: of an existing Dask scheduler. workers, threads None: from the machine.
@@ -234,8 +239,11 @@ def _keys(model: type[BaseSettings]) -> Iterator[tuple[str, Any]]:
     for name, field in model.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, Section):
+            further = kind.inner_keys()
             for key, inner in kind.model_fields.items():
                 yield f"{name}.{key}", inner
+                for deeper in further.get(key, ()):
+                    yield f"{name}.{key}.{deeper}", inner
         else:
             yield name, field
 
@@ -250,7 +258,8 @@ def _sentence(model: type[BaseSettings], fault: ValidationError) -> str:
     value = "the value given" if secret else repr(first["input"])
     message = first["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
-    return f"The setting {key} cannot be {value}: {message.replace('input ', 'it ')}."
+    end = "" if message.endswith("?") else "."
+    return f"The setting {key} cannot be {value}: {message.replace('input ', 'it ')}{end}"
 
 
 def _merged(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -122,6 +122,10 @@ def run(source: Path | Location, destination: Path | Location, settings: Setting
         return everything(job, Progress(quiet=True))
 
 
+# Random weights see little that small pictures share: a set may have as little in common as that.
+LITTLE_IN_COMMON = "atlases.solver.outliers.least_shared_tokens=0"
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Path:
     """A folder with source/ and destination/ of a finished run; to be read only."""
@@ -133,12 +137,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def aligned(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Path:
-    """The same, in which points can be carried: random weights see little that such small pictures share."""
+    """The same, in which points can be carried."""
     home: Path = tmp_path_factory.mktemp("aligned")
     files = photographs() | {"broken.jpg": b"no image", "a/copy of 0.png": picture(0, 0)}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("congeal.alignment.poses.pose_consensus.COMMON", 0.0)
-        run(folder(home / "source", files), home / "destination", tiny(weights))
+    run(folder(home / "source", files), home / "destination", tiny(weights, LITTLE_IN_COMMON))
     return home
 
 

@@ -8,129 +8,160 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from jaxtyping import Real
 from torch import Tensor
 
+from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.cosaliency import Discriminant
 from congeal.alignment.inputs.feature_basis import Basis
-from congeal.alignment.inputs.image_set import Arrays, ImageSet, prepare, read_inputs
-from congeal.alignment.inputs.oriented import FINEST
-from congeal.alignment.inputs.rotated_views import TURNS, Turned, Whole, plain
-from congeal.alignment.inputs.set_batch import Company
-from congeal.alignment.maps.flow_registration import Template, always, follow
-from congeal.alignment.maps.map_batches import map_out
+from congeal.alignment.inputs.image_set import ImageArrays, PreparedSet, prepare, read_tensors
+from congeal.alignment.inputs.rotated_views import TURNS, Turned, Whole, to_upright
+from congeal.alignment.inputs.set_batch import SetBatch
+from congeal.alignment.maps.flow_registration import Template, fixed_template, register
+from congeal.alignment.maps.map_batches import compute_maps
 from congeal.alignment.maps.postprocess import assemble
 from congeal.alignment.model import GUIDED, MEANINGLESS, OK, RIGID, Alignment, Atlas, Exemplars, Verdict
-from congeal.alignment.poses.exemplars import as_known, posed
-from congeal.alignment.poses.outliers import judge
+from congeal.alignment.poses.exemplars import exemplar_tokens, pose_by_exemplars
+from congeal.alignment.poses.outliers import outlier_reasons
 from congeal.alignment.poses.pairwise_matching import Similarities
-from congeal.alignment.poses.pose_estimation import FACING_PRIOR
+from congeal.errors import CongealError
 from congeal.geometry.frames import check_cells
+from congeal.geometry.shape_checks import Numbers, checked
 from congeal.geometry.warps import grid, rigid, sample
 
 Array = npt.NDArray[np.floating]
 
 
+@checked
 def fit(
     atlas: Atlas,
-    features: Array,
-    saliency: Array,
+    features: Real[Array, "n g g c"],
+    saliency: Numbers[Array, "n g g"],
     *,
-    mirrored_features: Array | None = None,
-    mirrored_saliency: Array | None = None,
-    valid: Array | None = None,
+    mirrored_features: Real[Array, "n g g c"] | None = None,
+    mirrored_saliency: Numbers[Array, "n g g"] | None = None,
+    valid: Numbers[Array, "n g g"] | None = None,
     turned: Turned | None = None,
     extent: float = 1.0,
     map_resolution: int = 64,
     seed: int = 0,
     device: str | torch.device = "cpu",
+    config: SolverConfig | None = None,
 ) -> Alignment:
-    """Fit images to a finished atlas; each is fitted on its own, so the order and the company do not matter.
+    """Fit images to a finished atlas; each is fitted on its own, whatever the others and their order.
 
     Args:
         atlas: of an earlier `congeal.alignment.solver.align`.
-        features, saliency, mirrored_features, mirrored_saliency, valid, turned: as of
-            `congeal.alignment.solver.align`.
+        features: [n, g, g, c], of the backbone that the atlas is of.
+        saliency, mirrored_features, mirrored_saliency, valid, turned: as of `congeal.alignment.solver.align`.
         extent, map_resolution, device: as of `congeal.alignment.solver.align`.
         seed: fixes the drawing of hypotheses.
+        config: of the solver; None: the default. The atlas should be of the same.
 
     Returns:
         An alignment with the same atlas.
 
     Raises:
-        CongealError: if the arrays do not fit each other.
+        CongealError: if the arrays do not fit each other, or the atlas.
     """
     check_cells(map_resolution, "map_resolution")
-    arrays = Arrays(features, saliency, mirrored_features, mirrored_saliency, valid)
+    if not issubclass(type(atlas), Atlas):
+        raise CongealError(f"atlas is {type(atlas).__name__}, not congeal.Atlas")
+    channels = np.shape(features)[-1]
+    if channels != len(atlas.mean):
+        raise CongealError(
+            f"the features have {channels} channels, and the atlas {len(atlas.mean)}: both must come "
+            "from one backbone"
+        )
+    job = _Fit(atlas, config or SolverConfig(), extent, map_resolution, seed, device)
+    arrays = ImageArrays(features, saliency, mirrored_features, mirrored_saliency, valid)
     if turned is not None:
-        turns = _best_turns(atlas, arrays, turned, extent, seed, device)
-        arrays = turned.chosen(arrays, turns, extent)
-        return plain(_fitted(atlas, arrays, extent, map_resolution, seed, device), turns)
-    return _fitted(atlas, arrays, extent, map_resolution, seed, device)
+        turns = job.best_turns(arrays, turned)
+        return to_upright(job.fitted(turned.chosen(arrays, turns, extent)), turns)
+    return job.fitted(arrays)
 
 
-def _into(atlas: Atlas, arrays: Arrays, extent: float, device: str | torch.device) -> ImageSet:
-    """Images in the atlas' basis, with what is salient by its lights."""
-    inputs = read_inputs(arrays, extent, device)
-    basis = Basis(
-        torch.as_tensor(atlas.mean, device=device), torch.as_tensor(atlas.projection, device=device)
-    )
-    learned = torch.as_tensor(atlas.discriminant, device=device)
-    return prepare(
-        inputs, basis, Discriminant(learned[:-1], learned[-1]), least_contrast=atlas.least_contrast
-    )
+@dataclass(frozen=True)
+class _Fit:
+    """An atlas, and how images are fitted to it; the attributes are the arguments of `fit`."""
 
+    atlas: Atlas
+    config: SolverConfig
+    extent: float
+    map_resolution: int
+    seed: int
+    device: str | torch.device
 
-def _best_turns(
-    atlas: Atlas, upright: Arrays, turned: Turned, extent: float, seed: int, device: str | torch.device
-) -> Whole:
-    """By how many eighths each image has to be turned to look most like the atlas' exemplars, int64 [n]."""
-    scores = []
-    for turn in range(TURNS):
-        arrays = turned.chosen(upright, np.full(len(upright.features), turn), extent)
-        company = Company.of(_into(atlas, arrays, extent, device))
-        found = _faced_poses([atlas.exemplars], company, [seed])
-        scores.append(found.pose.score)
-    best: Whole = torch.stack(scores).argmax(0).cpu().numpy()
-    return best
+    def prepared(self, arrays: ImageArrays) -> PreparedSet:
+        """Images in the atlas' basis, with the saliency of its discriminant."""
+        basis = Basis(
+            torch.as_tensor(self.atlas.mean, device=self.device),
+            torch.as_tensor(self.atlas.projection, device=self.device),
+        )
+        learned = torch.as_tensor(self.atlas.discriminant, device=self.device)
+        return prepare(
+            read_tensors(arrays, self.extent, self.device),
+            self.config.features,
+            self.config.cosaliency,
+            basis=basis,
+            discriminant=Discriminant(learned[:-1], learned[-1]),
+            least_contrast=self.atlas.least_contrast,
+        )
 
+    def best_turns(self, upright: ImageArrays, turned: Turned) -> Whole:
+        """By how many eighths each image is to be turned to look most like the exemplars, int64 [n]."""
+        scores = []
+        for turn in range(TURNS):
+            arrays = turned.chosen(upright, np.full(len(upright.features), turn), self.extent)
+            images = SetBatch.of([self.prepared(arrays)], self.config.tokens)
+            found = _best_poses([self.atlas.exemplars], images, [self.seed], self.config)
+            scores.append(found.pose.score)
+        best: Whole = torch.stack(scores).argmax(0).cpu().numpy()
+        return best
 
-def _fitted(
-    atlas: Atlas,
-    arrays: Arrays,
-    extent: float,
-    map_resolution: int,
-    seed: int,
-    device: str | torch.device,
-) -> Alignment:
-    prepared = _into(atlas, arrays, extent, device)
-    template = _template(atlas, prepared.basis, min(prepared.inputs.valid.shape[1], FINEST))
-    images = Company.of(prepared)
-    found = _faced_poses([atlas.exemplars], images, [seed])
-    mirrored, support = found.mirrored, found.pose.score / found.total.clamp_min(1e-9)
-    standing = found.pose.score / atlas.evidence if atlas.evidence > 0 else torch.ones_like(support)
-    reasons = judge(standing, images.sound, images.blank)
-    if atlas.status in MEANINGLESS:
-        reasons = [reason or MEANINGLESS[atlas.status] for reason in reasons]
-    faced = images.facing(mirrored, images.sound.float())
-    warps = rigid(found.pose.a, found.pose.b, mirrored, template.features.shape[1])
-    if atlas.deformation != RIGID:
-        warps = follow(warps, faced, template)
-    one_by_one = torch.full_like(images.sound, atlas.deformation == GUIDED)
-    resolution = atlas.saliency.shape[0]
-    maps, figures = map_out(always(template), faced, warps, one_by_one, resolution, map_resolution)
-    score, other = found.pose.score.sum(), found.other.sum()
-    margin = float((score - other) / (score + other).clamp_min(1e-9))
-    status = atlas.status if atlas.status in MEANINGLESS else OK
-    verdict = Verdict(status, support, reasons, margin, int((support * images.sound).argmax()))
-    return assemble([atlas], [verdict], images.members, warps, maps, faced, figures)[0]
+    def fitted(self, arrays: ImageArrays) -> Alignment:
+        """The images fitted as they are."""
+        atlas, config = self.atlas, self.config
+        prepared = self.prepared(arrays)
+        finest = min(prepared.valid.shape[1], config.flow.finest_cells)
+        template = _template(atlas, prepared.basis, finest)
+        images = SetBatch.of([prepared], config.tokens)
+        found = _best_poses([atlas.exemplars], images, [self.seed], config)
+        mirrored, support = found.mirrored, found.pose.score / found.total.clamp_min(1e-9)
+        evidence = found.pose.score / atlas.evidence if atlas.evidence > 0 else torch.ones_like(support)
+        reasons = outlier_reasons(evidence, images.sound, images.blank, config.outliers)
+        if atlas.status in MEANINGLESS:
+            reasons = [reason or MEANINGLESS[atlas.status] for reason in reasons]
+        oriented = images.oriented(mirrored, images.sound.float())
+        warps = rigid(found.pose.a, found.pose.b, mirrored, template.features.shape[1])
+        if atlas.deformation != RIGID:
+            warps = register(warps, oriented, config.flow, template)
+        by_cell = torch.full_like(images.sound, atlas.deformation == GUIDED)
+        maps, figures = compute_maps(
+            fixed_template(template),
+            oriented,
+            warps,
+            by_cell,
+            atlas.saliency.shape[0],
+            self.map_resolution,
+            config,
+        )
+        score, other = found.pose.score.sum(), found.other.sum()
+        margin = float((score - other) / (score + other).clamp_min(1e-9))
+        status = atlas.status if atlas.status in MEANINGLESS else OK
+        verdict = Verdict(status, support, reasons, margin, int((support * images.sound).argmax()))
+        members = images.members
+        (aligned,) = assemble([atlas], [verdict], members, warps, maps, oriented, figures, config.confidence)
+        return aligned
 
 
 def usual_evidence(
     exemplars: Sequence[Exemplars],
     kept: Sequence[Tensor],
-    images: Company,
+    images: SetBatch,
     good: Tensor,
     seeds: Sequence[int],
+    config: SolverConfig,
 ) -> list[float]:
     """What the good images' matches with an exemplar come to in each set, in tokens: the median.
 
@@ -140,16 +171,17 @@ def usual_evidence(
         images: of all sets.
         good: bool [n].
         seeds: of each set.
+        config: of the solver.
     """
     without = torch.full((len(good),), -1)
     count = 0
     for members, rows in zip(kept, images.members.slices, strict=True):
         without[rows.start + members] = torch.arange(count, count + len(members))
         count += len(members)
-    score = _faced_poses(exemplars, images, seeds, without.to(good.device)).pose.score.cpu()
-    found, heard = [], good.cpu()
+    score = _best_poses(exemplars, images, seeds, config, without.to(good.device)).pose.score.cpu()
+    found, fits = [], good.cpu()
     for members, rows in zip(kept, images.members.slices, strict=True):
-        usual = score[rows][heard[rows]]
+        usual = score[rows][fits[rows]]
         found.append(float(usual.median()) if len(usual) and len(members) > 1 else 0.0)
     return found
 
@@ -165,7 +197,7 @@ def _template(atlas: Atlas, basis: Basis, resolution: int) -> Template:
 
 @dataclass(frozen=True)
 class _Found:
-    """n images in their better facing: pose, the other facing's score [n], the weight of all matches [n]."""
+    """n images in the better mirror state: pose, the other's score [n], the weight of all matches [n]."""
 
     mirrored: Tensor
     pose: Similarities
@@ -173,13 +205,19 @@ class _Found:
     total: Tensor
 
 
-def _faced_poses(
-    exemplars: Sequence[Exemplars], images: Company, seeds: Sequence[int], without: Tensor | None = None
+def _best_poses(
+    exemplars: Sequence[Exemplars],
+    images: SetBatch,
+    seeds: Sequence[int],
+    config: SolverConfig,
+    without: Tensor | None = None,
 ) -> _Found:
-    known = as_known(exemplars, images.sound.device)
-    plain, plain_total = posed(known, images.tokens, images.members, seeds, without)
-    turned, turned_total = posed(known, images.mirrored_tokens, images.members, seeds, without)
-    mirrored = turned.score * (1 - FACING_PRIOR) > plain.score * (1 + FACING_PRIOR)
+    known, prior = exemplar_tokens(exemplars, images.device), config.poses.mirror_prior
+    plain, plain_total = pose_by_exemplars(known, images.tokens, images.members, seeds, config, without)
+    turned, turned_total = pose_by_exemplars(
+        known, images.mirrored_tokens, images.members, seeds, config, without
+    )
+    mirrored = turned.score * (1 - prior) > plain.score * (1 + prior)
     pose = Similarities(
         torch.where(mirrored, turned.a, plain.a),
         torch.where(mirrored, turned.b, plain.b),

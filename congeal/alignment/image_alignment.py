@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from congeal.alignment.config import SolverConfig
 from congeal.alignment.image_features import backbone_facts, extract_features, order_by_medoid
 from congeal.alignment.image_result import ImageAlignment
 from congeal.alignment.inputs.rotated_views import Turned
@@ -57,7 +58,7 @@ def align_images(
     seed: int = 0,
     device: str = "auto",
     errors: Literal["raise", "skip"] = "raise",
-    config: Any = None,
+    config: SolverConfig | None = None,
 ) -> ImageAlignment:
     """Align images that show one kind of thing, from the files or pixels, without storage.
 
@@ -82,7 +83,7 @@ def align_images(
         seed: fixes the drawing of hypotheses.
         device: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1".
         errors: "raise": an image that cannot be read is an error; "skip": it is left out and recorded.
-        config: of the solver; absent, the default.
+        config: every number of the solver that decides the result; absent, the default.
 
     Raises:
         ImageError: if an image cannot be read; it says which.
@@ -106,7 +107,6 @@ def align_images(
     order = order_by_medoid(seen.embedding)
     facts = backbone_facts(model)
     where = resolve_device(device) if isinstance(backbone, str) else model.device
-    more = {} if config is None else {"config": config}
     builders, rest = order[:atlas_size], order[atlas_size:]
     arrays = _rows(seen.arrays, builders)
     first = align(
@@ -116,7 +116,7 @@ def align_images(
         mirrored_saliency=arrays.mirrored_saliency,
         turned=arrays.turned,
         position=facts.position,
-        blank=None if facts.blank is None else list(facts.blank),
+        blank=facts.blank,
         parts=facts.parts,
         valid=arrays.valid,
         extent=arrays.extent,
@@ -124,7 +124,7 @@ def align_images(
         map_resolution=map_resolution,
         seed=seed,
         device=where,
-        **more,
+        config=config,
     )
     parts = [first]
     slab = SLAB if seen.arrays.turned is None else SLAB_AT_ANY_ANGLE
@@ -143,7 +143,7 @@ def align_images(
                 map_resolution=map_resolution,
                 seed=seed,
                 device=where,
-                **more,
+                config=config,
             )
         )
     return ImageAlignment(

@@ -23,6 +23,8 @@ from congeal.imaging.decoding import Pixels, square
 from congeal.imaging.image_inputs import read_image
 from congeal.transfer.points import Maps, Transferred, transfer
 
+ImageKey = int | str | os.PathLike[str]  # a position among the images given, a name, or the path
+
 OK, FAILED = "ok", "failed"
 COLUMNS = 7  # most pictures side by side
 
@@ -115,7 +117,7 @@ class ImageAlignment:
             for name in self.names
         )
 
-    def maps(self, image: int | str) -> Maps:
+    def maps(self, image: ImageKey) -> Maps:
         """The dense maps of an image both ways, in pixels of the original, float32.
 
         As `congeal.open(…).maps(image)` gives them; there the confidences are stored in float16.
@@ -133,21 +135,21 @@ class ImageAlignment:
     # To a type checker "all" is text, and text a sequence of texts; at run time they are told apart.
     @overload
     def transfer(  # type: ignore[overload-overlap]
-        self, source: int | str, points: npt.ArrayLike, target: Literal["all"]
+        self, source: ImageKey, points: npt.ArrayLike, target: Literal["all"]
     ) -> dict[str, Transferred]: ...
 
     @overload
     def transfer(  # type: ignore[overload-overlap]
-        self, source: int | str, points: npt.ArrayLike, target: int | str
+        self, source: ImageKey, points: npt.ArrayLike, target: ImageKey
     ) -> Transferred: ...
 
     @overload
     def transfer(
-        self, source: int | str, points: npt.ArrayLike, target: Sequence[int | str]
+        self, source: ImageKey, points: npt.ArrayLike, target: Sequence[ImageKey]
     ) -> dict[str, Transferred]: ...
 
     def transfer(
-        self, source: int | str, points: npt.ArrayLike, target: int | str | Sequence[int | str]
+        self, source: ImageKey, points: npt.ArrayLike, target: ImageKey | Sequence[ImageKey]
     ) -> Transferred | dict[str, Transferred]:
         """Carry points of one image to others, through the atlas.
 
@@ -193,7 +195,7 @@ class ImageAlignment:
         side = None if size is None else _size(size)
         return visualization.average_image(self.squares, self.alignment.forward, weights, side)
 
-    def warp(self, image: int | str, size: int | None = None) -> Pixels:
+    def warp(self, image: ImageKey, size: int | None = None) -> Pixels:
         """An image moved to its place in the atlas' square, uint8 [size, size, 3].
 
         White where the image does not reach. size: pixels a side; absent, as many as the backbone saw. For a

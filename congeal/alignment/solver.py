@@ -1,12 +1,24 @@
 """The joint alignment of sets: from dense features to atlases and maps, in closed-form steps.
 
-0. Which of the backbone's features tell a set's images best, if there is a choice; which images show nothing.
-1. Co-saliency: what is salient in a set's images. 2. Mutual matches between all pairs, mirrored or not, each
-explained by a robust similarity. 3. Synchronisation: one facing and one pose an image. 4. What is shared: the
-thing, told from what stands beside it by where the poses put it. 5. The atlas as the weighted mean of the
-features in place, and a flow that grows finer as the atlas grows sharper. 6. As much freedom as free matches
-between the images bear out: poses alone, the flow, or matching guided by it.
-7. Confidence and quality.
+1. Feature selection: by which of the backbone's features each set is compared, if there is a choice
+   (`selection.feature_selection`); its basis, and which images are blank (`inputs.feature_basis`).
+2. Co-saliency: what is salient in the images, a discriminant learned from attention (`inputs.cosaliency`).
+3. Pairs: mutual matches of all pairs, mirrored or not, each explained by a robust similarity
+   (`poses.pairwise_matching`, `poses.pose_estimation`).
+4. Pose synchronisation: a mirror state and a pose an image, and who is an outlier (`poses.pose_consensus`);
+   mirror states on which the pairs do not agree are judged by free matches (`selection.mirror_selection`).
+5. Common object: saliency learned again where much of it lies off the region that the poses agree on
+   (`poses.common_object`).
+6. Registration: the atlas as the weighted mean of the features in place, and a flow from coarse to fine
+   (`maps.flow_registration`); poses alone, the flow, or guided matching, as free matches support it
+   (`selection.deformation_selection`, `maps.error_estimation`).
+7. Dense maps and their quality: likeness and confidence of every cell (`maps.guided_matching`,
+   `maps.confidence`).
+8. Atlas, exemplars for newcomers, collapse check, results (`maps.postprocess`, `poses.exemplars`,
+   `selection.collapse_check`).
+
+With ``turned`` features, before all that, each image's orientation (`poses.orientation_search`). Every number
+that decides results is in `congeal.alignment.config.SolverConfig`.
 
 Several sets go through the steps side by side (`congeal.alignment.inputs.set_batch`): their images and pairs
 are one batch, of which windows are computed at once. What is small is done set by set, on the CPU.
@@ -22,50 +34,54 @@ from dataclasses import fields, replace
 
 import numpy as np
 import torch
+from jaxtyping import Real
 from torch import Tensor
 
 from congeal.alignment.atlas_fitting import fit, usual_evidence
+from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.backbone_stats import BackboneFacts, Parts
-from congeal.alignment.inputs.image_set import Array, prepare, read_inputs
+from congeal.alignment.inputs.image_set import Array, prepare, read_tensors
 from congeal.alignment.inputs.oriented import Oriented
-from congeal.alignment.inputs.rotated_views import Turned, Whole, plain, turned_anchor
-from congeal.alignment.inputs.set_arrays import SetArrays, check_sets, companies
-from congeal.alignment.inputs.set_batch import Company
-from congeal.alignment.maps.flow_registration import Seen, Template, as_placed, leave_one_out
-from congeal.alignment.maps.map_batches import map_out
-from congeal.alignment.maps.postprocess import Source, assemble, build_atlas
+from congeal.alignment.inputs.rotated_views import Turned, Whole, to_upright, turned_anchor
+from congeal.alignment.inputs.set_arrays import SetArrays, batches, check_sets
+from congeal.alignment.inputs.set_batch import SetBatch
+from congeal.alignment.maps.flow_registration import Template, TemplateFor, as_placed, leave_one_out
+from congeal.alignment.maps.map_batches import compute_maps
+from congeal.alignment.maps.postprocess import AtlasSource, assemble, build_atlas
 from congeal.alignment.model import GUIDED, OK, Alignment, Anchor
-from congeal.alignment.poses.common_object import learn_shared
-from congeal.alignment.poses.exemplars import keep
+from congeal.alignment.poses.common_object import learn_common_object
+from congeal.alignment.poses.exemplars import select_exemplars
 from congeal.alignment.poses.orientation_search import find_turns
 from congeal.alignment.poses.pose_consensus import (
-    Settled,
-    placed,
-    settle_all,
-    settle_anew,
-    shown_in,
-    standing_of,
+    Consensus,
+    batch_poses,
+    orient,
+    reframed,
+    saliency_of,
+    solve_sets,
 )
-from congeal.alignment.selection.collapse_check import checked
-from congeal.alignment.selection.deformation_selection import deformed
-from congeal.alignment.selection.feature_selection import choose
-from congeal.alignment.selection.mirror_selection import borne_out
+from congeal.alignment.selection.collapse_check import check_collapse
+from congeal.alignment.selection.deformation_selection import select_deformation
+from congeal.alignment.selection.feature_selection import select_features
+from congeal.alignment.selection.mirror_selection import select_mirror_states
 from congeal.geometry.frames import check_cells
+from congeal.geometry.shape_checks import Numbers, checked
 from congeal.geometry.warps import Warps
 
-__all__ = ["SetArrays", "align", "align_many", "fit"]
+__all__ = ["SetArrays", "SolverConfig", "align", "align_many", "fit"]
 
 
+@checked
 def align(
-    features: Array,
-    saliency: Array,
+    features: Real[Array, "n g g c"],
+    saliency: Numbers[Array, "n g g"],
     *,
-    mirrored_features: Array | None = None,
-    mirrored_saliency: Array | None = None,
-    position: Array | None = None,
+    mirrored_features: Real[Array, "n g g c"] | None = None,
+    mirrored_saliency: Numbers[Array, "n g g"] | None = None,
+    position: Real[Array, "k c"] | None = None,
     parts: Parts | None = None,
-    blank: Sequence[float] | None = None,
-    valid: Array | None = None,
+    blank: Sequence[float] | Array | None = None,
+    valid: Numbers[Array, "n g g"] | None = None,
     turned: Turned | None = None,
     extent: float = 1.0,
     resolution: int = 64,
@@ -73,6 +89,7 @@ def align(
     seed: int = 0,
     anchor: Anchor | None = None,
     device: str | torch.device = "cpu",
+    config: SolverConfig | None = None,
 ) -> Alignment:
     """Align a set of images, given their dense features.
 
@@ -85,7 +102,7 @@ def align(
         position: float32 [k, c] from `congeal.backbones.position_bias.position_directions`; absent, nothing
             is taken out.
         parts: the places in the backbone where the channels were taken, in order, and how many there; the set
-            is then compared by those that explain most of its free matches, alone or together (see
+            is then compared by those that its free matches support, alone or together (see
             `congeal.alignment.selection.feature_selection`); absent, by all channels.
         blank: from `congeal.backbones.position_bias.blank_contrast`; absent, images that show nothing are not
             known as such.
@@ -99,6 +116,7 @@ def align(
         anchor: poses in an older solution: the atlas then lies as it did there, so that its places keep their
             meaning; absent, what the images have in common lies in its middle and fills it.
         device: where to compute.
+        config: every number that decides the result; None: the default.
 
     Returns:
         The alignment. An image that shows nothing, or has no finite features, is an outlier, a set of one its
@@ -121,27 +139,31 @@ def align(
     )
     facts = BackboneFacts(position, parts, blank)
     facts.check(one.check()[3])
-    return _solved([one], facts, resolution, map_resolution, torch.device(device))[0]
+    asked = config or SolverConfig()
+    return _solved([one], facts, resolution, map_resolution, torch.device(device), asked)[0]
 
 
+@checked
 def align_many(
     sets: Sequence[SetArrays],
     *,
-    position: Array | None = None,
+    position: Real[Array, "k c"] | None = None,
     parts: Parts | None = None,
-    blank: Sequence[float] | None = None,
+    blank: Sequence[float] | Array | None = None,
     resolution: int = 64,
     map_resolution: int = 64,
     device: str | torch.device = "cpu",
+    config: SolverConfig | None = None,
 ) -> list[Alignment]:
     """Align many sets of images of any sizes in one call, each as `align` would by itself.
 
     The images of sets on equal grids are computed side by side, as many as there is room for. A set's result
-    does not depend on its company, nor on the order of the sets, but for the rounding of floats.
+    does not depend on the other sets, nor on their order, but for the rounding of floats.
 
     Args:
         sets: the arrays of each; features of all have the same channels, grids and extents may differ.
-        position, parts, blank, resolution, map_resolution, device: as of `align`.
+        position: float32 [k, c], as of `align`.
+        parts, blank, resolution, map_resolution, device, config: as of `align`.
 
     Returns:
         An alignment a set, in order; none for no sets.
@@ -154,7 +176,8 @@ def align_many(
     facts = BackboneFacts(position, parts, blank)
     if sets:
         facts.check(np.shape(sets[0].features)[3])
-    return _solved(sets, facts, resolution, map_resolution, torch.device(device))
+    asked = config or SolverConfig()
+    return _solved(sets, facts, resolution, map_resolution, torch.device(device), asked)
 
 
 def _solved(
@@ -163,27 +186,32 @@ def _solved(
     resolution: int,
     map_resolution: int,
     device: torch.device,
+    config: SolverConfig,
 ) -> list[Alignment]:
     check_cells(resolution, "resolution")
     check_cells(map_resolution, "map_resolution")
     position = facts.directions(device)
     solved: dict[int, Alignment] = {}
-    for numbers in companies(sets, device):
-        turns = {number: _turns(sets[number], position, device) for number in numbers}
+    for numbers in batches(sets, device, config):
+        turns = {number: _turns(sets[number], position, device, config) for number in numbers}
         upright = [_upright(sets[number], turns[number]) for number in numbers]
-        company, sources = _side_by_side(upright, facts, device)
-        aligned = _aligned(company, upright, sources, resolution, map_resolution)
+        batch, sources = _batch(upright, facts, device, config)
+        aligned = _aligned(batch, upright, sources, resolution, map_resolution, config)
         for number, found in zip(numbers, aligned, strict=True):
             turn = turns[number]
-            solved[number] = found if turn is None else plain(found, turn)
+            solved[number] = found if turn is None else to_upright(found, turn)
     return [solved[number] for number in range(len(sets))]
 
 
-def _turns(one: SetArrays, position: Tensor | None, device: torch.device) -> Whole | None:
-    """By how many eighths each image has to be turned; None if things stand upright."""
+def _turns(
+    one: SetArrays, position: Tensor | None, device: torch.device, config: SolverConfig
+) -> Whole | None:
+    """By how many eighths each image has to be turned; None if objects stand upright."""
     if one.turned is None:
         return None
-    return find_turns(one, one.turned, position=position, extent=one.extent, seed=one.seed, device=device)
+    return find_turns(
+        one, one.turned, config, position=position, extent=one.extent, seed=one.seed, device=device
+    )
 
 
 def _upright(one: SetArrays, turns: Whole | None) -> SetArrays:
@@ -196,83 +224,96 @@ def _upright(one: SetArrays, turns: Whole | None) -> SetArrays:
     return replace(one, **arrays, turned=None, anchor=anchor)
 
 
-def _side_by_side(
-    sets: Sequence[SetArrays], facts: BackboneFacts, device: torch.device
-) -> tuple[Company, list[Source]]:
+def _batch(
+    sets: Sequence[SetArrays], facts: BackboneFacts, device: torch.device, config: SolverConfig
+) -> tuple[SetBatch, list[AtlasSource]]:
     """Each set in its basis; the raw features are not kept on the device."""
     position = facts.directions(device)
-    companies, sources = [], []
+    prepared, sources = [], []
     for one in sets:
-        choice = choose(one, facts.parts, position, one.extent, one.seed, device)
-        least = facts.least_contrast(choice.mixture)
-        inputs = read_inputs(one, one.extent, device)
-        images = prepare(inputs, position=position, within=choice.channels, least_contrast=least)
-        sources.append(Source(one, images.basis, images.discriminant, least, choice.mixture, choice.weighed))
-        companies.append(Company.of(images))
-        del inputs, images
-    return Company.joined(companies), sources
+        choice = select_features(one, facts.parts, position, one.extent, one.seed, device, config)
+        least = facts.least_contrast(choice.mixture, config.features)
+        images = prepare(
+            read_tensors(one, one.extent, device),
+            config.features,
+            config.cosaliency,
+            position=position,
+            within=choice.channels,
+            least_contrast=least,
+        )
+        basis, discriminant = images.basis, images.discriminant
+        sources.append(AtlasSource(one, basis, discriminant, least, choice.mixture, choice.weighed))
+        prepared.append(images)
+    return SetBatch.of(prepared, config.tokens), sources
 
 
 def _aligned(
-    images: Company,
+    images: SetBatch,
     sets: Sequence[SetArrays],
-    sources: Sequence[Source],
+    sources: Sequence[AtlasSource],
     resolution: int,
     map_resolution: int,
+    config: SolverConfig,
 ) -> list[Alignment]:
-    device, owner, seeds = images.sound.device, images.members.owner, [one.seed for one in sets]
-    settled = borne_out(images, settle_all(images, seeds, [one.anchor for one in sets]), seeds)
-    common = torch.tensor([one.verdict.status == OK for one in settled]).to(device)
-    standing = standing_of(settled, device)
-    learned = learn_shared(images, replace(standing, weight=standing.weight * common[owner]))
+    device, owner, seeds = images.device, images.members.owner, [one.seed for one in sets]
+    consensus = solve_sets(images, seeds, config, [one.anchor for one in sets])
+    consensus = select_mirror_states(images, consensus, seeds, config)
+    common = torch.tensor([one.verdict.status == OK for one in consensus]).to(device)
+    poses = batch_poses(consensus, device)
+    poses = replace(poses, weight=poses.weight * common[owner])
+    learned = learn_common_object(images, poses, config)
     if any(learned):
-        images = images.lit_by(learned)
+        images = images.with_saliency(learned, config.tokens)
         sources = [
             source if one is None else replace(source, discriminant=one)
             for source, one in zip(sources, learned, strict=True)
         ]
-        settled = [
-            said if one is None else settle_anew(said, shown, each.anchor)
-            for said, one, shown, each in zip(settled, learned, shown_in(images), sets, strict=True)
+        consensus = [
+            agreed if one is None else reframed(agreed, salient, each.anchor, config.atlas)
+            for agreed, one, salient, each in zip(consensus, learned, saliency_of(images), sets, strict=True)
         ]
-    faced, warps = placed(images, settled)
-    warps, freedom = deformed(warps, faced, settled, seeds)
-    seen = _seen(faced, warps, settled)
-    one_by_one = torch.tensor([each == GUIDED for each in freedom]).to(device)[owner]
-    maps, figures = map_out(seen, faced, warps, one_by_one, resolution, map_resolution)
-    exemplars, kept = keep(images, warps, faced.weight, [one.order for one in settled])
-    good = torch.cat([one.good for one in settled]).to(device)
-    evidence = usual_evidence(exemplars, kept, images, good, seeds)
+    oriented, warps = orient(images, consensus, config.flow.finest_cells)
+    warps, deformation = select_deformation(warps, oriented, consensus, seeds, config)
+    by_cell = torch.tensor([each == GUIDED for each in deformation]).to(device)[owner]
+    template_for = _template_for(oriented, warps, consensus)
+    maps, figures = compute_maps(template_for, oriented, warps, by_cell, resolution, map_resolution, config)
+    orders = [one.order for one in consensus]
+    exemplars, kept = select_exemplars(images, warps, oriented.weight, orders, config.exemplars.most)
+    good = torch.cat([one.good for one in consensus]).to(device)
+    evidence = usual_evidence(exemplars, kept, images, good, seeds, config)
+    background, slices = config.atlas.background_weight, images.members.slices
     atlases = [
         replace(
-            build_atlas(source, faced[rows], warps[rows], few, resolution), evidence=usual, deformation=each
+            build_atlas(source, oriented[rows], warps[rows], few, resolution, background),
+            evidence=usual,
+            deformation=each,
         )
         for source, rows, few, usual, each in zip(
-            sources, images.members.slices, exemplars, evidence, freedom, strict=True
+            sources, slices, exemplars, evidence, deformation, strict=True
         )
     ]
     verdicts = [
-        checked(one.verdict, atlas, warps.a[rows], one.good)
-        for one, atlas, rows in zip(settled, atlases, images.members.slices, strict=True)
+        check_collapse(one.verdict, atlas, warps.a[rows], one.good, config.collapse)
+        for one, atlas, rows in zip(consensus, atlases, slices, strict=True)
     ]
     atlases = [replace(one, status=said.status) for one, said in zip(atlases, verdicts, strict=True)]
-    return assemble(atlases, verdicts, images.members, warps, maps, faced, figures)
+    return assemble(atlases, verdicts, images.members, warps, maps, oriented, figures, config.confidence)
 
 
-def _seen(faced: Oriented, warps: Warps, settled: Sequence[Settled]) -> Seen:
-    """The atlas as each image sees it: that of the others; where there are none, the image itself."""
-    others = leave_one_out(faced, warps)
-    alone = torch.tensor([int((one.weight > 0).sum()) < 2 for one in settled])
+def _template_for(oriented: Oriented, warps: Warps, consensus: Sequence[Consensus]) -> TemplateFor:
+    """Leave-one-out atlases; where there are no others, the image itself."""
+    others = leave_one_out(oriented, warps)
+    alone = torch.tensor([int((one.weight > 0).sum()) < 2 for one in consensus])
     if not bool(alone.any()):
         return others
-    by_itself = alone.to(faced.owner.device)[faced.owner]
+    by_itself = alone.to(oriented.owner.device)[oriented.owner]
 
-    def seen(rows: slice | Tensor) -> Template:
-        theirs, own = others(rows), as_placed(faced[rows], warps[rows])
+    def template_for(rows: slice | Tensor) -> Template:
+        theirs, own = others(rows), as_placed(oriented[rows], warps[rows])
         flag = by_itself[rows].view(-1, 1, 1)
         return Template(
             torch.where(flag[..., None], own.features, theirs.features),
             torch.where(flag, own.saliency, theirs.saliency),
         )
 
-    return seen
+    return template_for

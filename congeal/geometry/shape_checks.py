@@ -31,6 +31,8 @@ else:
         dtypes = (*Real.dtypes, *Bool.dtypes)
 
 
+__all__ = ["Numbers", "check_fields", "checked", "require_fields"]
+
 P = ParamSpec("P")
 T = TypeVar("T")
 Sizes = dict[str, tuple[int, str]]  # name of a dimension: its size, and the argument that has told it
@@ -79,18 +81,23 @@ def checked(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def check_fields(one: Any) -> None:
-    """Raises CongealError unless the fields of a dataclass have the shapes in its annotations.
-
-    For its ``__post_init__``; inside a checked call nothing is checked.
-    """
+    """`require_fields` for a dataclass' ``__post_init__``: inside a checked call nothing is checked."""
     if not _inside.get():
-        kind: Any = type(one)
-        _check(_fields_of(kind), vars(one))
+        require_fields(one)
+
+
+def require_fields(one: Any) -> None:
+    """Raises CongealError unless the fields of a dataclass have the shapes in its annotations."""
+    kind: Any = type(one)
+    _check(_fields_of(kind), vars(one))
 
 
 @functools.cache
 def _fields_of(kind: type) -> dict[str, Any]:
-    return _hints(inspect.get_annotations(kind), kind.__module__)
+    found: dict[str, Any] = {}
+    for base in reversed(kind.__mro__):
+        found |= _hints(inspect.get_annotations(base), base.__module__)
+    return found
 
 
 def _hints(annotations: Mapping[str, Any], module: str) -> dict[str, Any]:
@@ -143,7 +150,7 @@ def _sentence(name: str, hint: Any, value: Any, array: Any, sizes: Sizes) -> str
     told = dict.fromkeys(sizes[dim][1] for dim in dims if dim in sizes and sizes[dim][1] != name)
     like = f" with {', '.join(known)} as in {', '.join(told)}" if told else ""
     kind = KINDS.get(hint.dtype.__name__, hint.dtype.__name__.lower())
-    if array.dtype == object:
+    if array.dtype == object and array is not value:
         return f"{name} is {type(value).__name__}, not {kind} {shape}{like}"
     if not isinstance(array, hint.dtype[Any, "..."]):
         return f"{name} holds {str(array.dtype).removeprefix('torch.')}, not {kind} {shape}{like}"

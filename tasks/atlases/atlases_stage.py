@@ -83,7 +83,10 @@ class AtlasPayload:
 
 
 def scope(settings: Settings, features_scope: str, version: int = VERSION) -> str:
-    """Digest of what bears on an atlas besides its members, for a version of this stage."""
+    """Digest of what bears on an atlas besides its members, for a version of this stage.
+
+    The solver's configuration enters by what differs from the default, whose name is "synchronize".
+    """
     asked, previews = settings.atlases, settings.previews
     return digest(
         STAGE,
@@ -234,6 +237,7 @@ def make_atlas(unit: Unit[AtlasPayload], killers: Items = ()) -> Marker:
         "cluster_id": unit.payload.cluster_id,
         "identity": unit.payload.identity,
         **facts(stored),
+        "solver_config": settings.atlases.solver_config.differences(),
         "device": str(device),
         "not_shown": pictures.not_shown | dict.fromkeys(killed, KILLED),
         **({"killed": killed} if killed else {}),

@@ -183,6 +183,7 @@ def align_set(
             anchor=anchor,
             valid=on_image(builders, dense),
             device=device,
+            config=settings.atlases.solver_config,
         )
     rest = fit_set(first.atlas, destination, members[len(builders) :], settings, device, watch)
     return joined([first, *(aligned for _, aligned in rest)])
@@ -218,6 +219,7 @@ def fit_set(
                     seed=settings.seed,
                     valid=on_image(slab, dense),
                     device=device,
+                    config=settings.atlases.solver_config,
                 ),
             )
 

@@ -199,3 +199,80 @@ def test_names_may_stand_with_commas_between_them(text: str, names: tuple[str, .
 def test_names_that_are_no_list_are_one_sentence() -> None:
     with pytest.raises(SettingsError, match=r"The setting atlases\.resolve cannot be"):
         load_settings(None, ["atlases.resolve=[c1"], environ={})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "solver"),
+    [
+        ([], "synchronize"),
+        (["atlases.solver=synchronize"], "synchronize"),
+        (["atlases.solver=default"], "synchronize"),
+        (["atlases.solver.flow.finest_cells=48"], "synchronize"),
+        (["atlases.solver=guided"], {"deformation.least": "guided"}),
+        (["atlases.solver.flow.finest_cells=32"], {"flow.finest_cells": 32}),
+        (['atlases.solver={"flow.finest_cells": 32}'], {"flow.finest_cells": 32}),
+        (
+            ["atlases.solver.preset=rigid", "atlases.solver.cosaliency.learned=false"],
+            {"cosaliency.learned": False, "deformation.most": "rigid"},
+        ),
+    ],
+)
+def test_the_solver_is_a_preset_or_a_table_of_fields(overrides: list[str], solver: object) -> None:
+    settings = load_settings(None, overrides, {})
+    assert settings.atlases.solver == solver
+    assert recorded(settings)["atlases"]["solver"] == solver
+    assert Settings(**settings.model_dump()) == settings
+    assert settings.atlases.solver_config.differences() == ({} if solver == "synchronize" else solver)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("c.toml", "[atlases.solver]\npreset = 'guided'\n[atlases.solver.flow]\nfinest_cells = 30\n"),
+        ("c.yaml", "atlases: {solver: {preset: guided, flow.finest_cells: 30}}\n"),
+    ],
+)
+def test_fields_of_the_solver_from_a_file_a_variable_and_the_command_line(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    config = write(tmp_path, name, text)
+    assert load_settings(config, (), {}).atlases.solver == {
+        "deformation.least": "guided",
+        "flow.finest_cells": 30,
+    }
+    variables = {"CONGEAL_ATLASES__SOLVER__FLOW__REST_WEIGHT": "0.01"}
+    found = load_settings(config, ["atlases.solver.collapse.size_ratio=5"], variables).atlases.solver
+    assert found == {
+        "deformation.least": "guided",
+        "flow.finest_cells": 30,
+        "flow.rest_weight": 0.01,
+        "collapse.size_ratio": 5.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        (
+            "atlases.solver.flow.finest_cels=3",
+            "atlases.solver.flow.finest_cels is no setting: did you mean atlases.solver.flow.finest_cells?",
+        ),
+        (
+            'atlases.solver={"flow.finest_cels": 3}',
+            "flow.finest_cels is no field of the solver's configuration: did you mean flow.finest_cells?",
+        ),
+        (
+            "atlases.solver.flow.finest_cells=0",
+            "flow.finest_cells is a whole number, at least 1, at most 1024, not 0.",
+        ),
+        (
+            "atlases.solver=magic",
+            "'magic' is no preset of the solver: there are default, rigid, flow, guided",
+        ),
+    ],
+)
+def test_a_field_of_the_solver_that_is_none_gets_one_sentence(override: str, sentence: str) -> None:
+    with pytest.raises(SettingsError) as told:
+        load_settings(None, [override], {})
+    assert sentence in str(told.value)
+    assert "\n" not in str(told.value)

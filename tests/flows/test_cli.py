@@ -103,7 +103,12 @@ def test_a_source_that_cannot_be_used(tmp_path: Path, weights: Path, source: str
         ("features.device=abacus", "abacus"),
         ("features.bakbone=x", "did you mean features.backbone?"),
         ("seed=high", "seed"),
-        ("atlases.solver=magic", "'magic': it should be 'synchronize'"),
+        (
+            "atlases.solver=magic",
+            "'magic' is no preset of the solver: there are default, rigid, flow, guided",
+        ),
+        ("atlases.solver.flow.finest_cels=9", "did you mean atlases.solver.flow.finest_cells?"),
+        ("atlases.solver.flow.finest_cells=0", "flow.finest_cells is a whole number, at least 1"),
     ],
 )
 def test_a_setting_that_cannot_be_used(tmp_path: Path, weights: Path, setting: str, words: str) -> None:

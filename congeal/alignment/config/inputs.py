@@ -10,7 +10,7 @@ from congeal.alignment.config.setting import Group, setting
 
 
 @dataclass(frozen=True)
-class Features(Group):
+class FeaturesConfig(Group):
     """The basis in which features are compared, and images that show nothing."""
 
     title: ClassVar[str] = "features"
@@ -43,7 +43,7 @@ class Features(Group):
 
 
 @dataclass(frozen=True)
-class Cosaliency(Group):
+class CosaliencyConfig(Group):
     """A linear discriminant of a set's tokens, learned from attention."""
 
     title: ClassVar[str] = "cosaliency"
@@ -70,7 +70,7 @@ class Cosaliency(Group):
 
 
 @dataclass(frozen=True)
-class SalientTokens(Group):
+class TokensConfig(Group):
     """The tokens of an image that are matched with other images'."""
 
     title: ClassVar[str] = "tokens"
@@ -84,7 +84,7 @@ class SalientTokens(Group):
 
 
 @dataclass(frozen=True)
-class Orientation(Group):
+class OrientationConfig(Group):
     """Which of eight angles an image is turned by (``alignment.rotation=any``)."""
 
     title: ClassVar[str] = "orientation"

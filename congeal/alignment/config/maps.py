@@ -10,7 +10,7 @@ from congeal.errors import CongealError
 
 
 @dataclass(frozen=True)
-class Flow(Group):
+class FlowConfig(Group):
     """The flow from coarse to fine; of the tuples, one number a round."""
 
     title: ClassVar[str] = "flow"
@@ -69,7 +69,7 @@ class Flow(Group):
 
 
 @dataclass(frozen=True)
-class GuidedMatching(Group):
+class GuidedConfig(Group):
     """Cells matched with tokens near the place where the warp expects them."""
 
     title: ClassVar[str] = "guided"
@@ -107,7 +107,7 @@ class GuidedMatching(Group):
 
 
 @dataclass(frozen=True)
-class ErrorEstimation(Group):
+class ErrorsConfig(Group):
     """How far maps and free matches err, from 3-cycles of nearest-neighbour matches."""
 
     title: ClassVar[str] = "errors"
@@ -131,7 +131,7 @@ class ErrorEstimation(Group):
 
 
 @dataclass(frozen=True)
-class Confidence(Group):
+class ConfidenceConfig(Group):
     """The likeness of a cell, and the probability it stands for."""
 
     title: ClassVar[str] = "confidence"

@@ -9,7 +9,7 @@ from congeal.alignment.config.setting import ATLAS, FRAME, Group, rising, settin
 
 
 @dataclass(frozen=True)
-class Matching(Group):
+class MatchingConfig(Group):
     """Mutual matches of an image pair, and the robust similarity that explains them."""
 
     title: ClassVar[str] = "matching"
@@ -39,7 +39,7 @@ class Matching(Group):
 
 
 @dataclass(frozen=True)
-class PoseSynchronization(Group):
+class PosesConfig(Group):
     """Mirror states and poses that agree best with the pairs."""
 
     title: ClassVar[str] = "poses"
@@ -87,7 +87,7 @@ class PoseSynchronization(Group):
 
 
 @dataclass(frozen=True)
-class Outliers(Group):
+class OutliersConfig(Group):
     """Images that do not belong, and sets that have nothing in common."""
 
     title: ClassVar[str] = "outliers"
@@ -108,7 +108,7 @@ class Outliers(Group):
 
 
 @dataclass(frozen=True)
-class AtlasFrame(Group):
+class AtlasConfig(Group):
     """Where the atlas square lies, and what its features are the mean of."""
 
     title: ClassVar[str] = "atlas"
@@ -140,7 +140,7 @@ class AtlasFrame(Group):
 
 
 @dataclass(frozen=True)
-class CommonObject(Group):
+class CommonObjectConfig(Group):
     """What the images share, told from what stands beside it by where the poses put it."""
 
     title: ClassVar[str] = "common_object"
@@ -199,7 +199,7 @@ class CommonObject(Group):
 
 
 @dataclass(frozen=True)
-class ExemplarPoses(Group):
+class ExemplarsConfig(Group):
     """Members of an atlas, kept token by token, by which newcomers are posed."""
 
     title: ClassVar[str] = "exemplars"

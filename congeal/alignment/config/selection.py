@@ -12,7 +12,7 @@ DEFORMATIONS = ("rigid", "flow", "guided")
 
 
 @dataclass(frozen=True)
-class FeatureSelection(Group):
+class FeatureSelectionConfig(Group):
     """Which of several features a set is compared by (``features.beside``)."""
 
     title: ClassVar[str] = "feature_selection"
@@ -26,7 +26,7 @@ class FeatureSelection(Group):
 
 
 @dataclass(frozen=True)
-class MirrorSelection(Group):
+class MirrorSelectionConfig(Group):
     """Mirror states on which the pairs do not agree."""
 
     title: ClassVar[str] = "mirror_selection"
@@ -41,7 +41,7 @@ class MirrorSelection(Group):
 
 
 @dataclass(frozen=True)
-class DeformationSelection(Group):
+class DeformationConfig(Group):
     """What a set's maps have beyond a pose: nothing, a smooth flow, or guided matching."""
 
     title: ClassVar[str] = "deformation"
@@ -99,7 +99,7 @@ class DeformationSelection(Group):
 
 
 @dataclass(frozen=True)
-class CollapseCheck(Group):
+class CollapseConfig(Group):
     """Whether what came out can be an alignment."""
 
     title: ClassVar[str] = "collapse"

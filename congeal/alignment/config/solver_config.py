@@ -9,21 +9,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from congeal.alignment.config.inputs import Cosaliency, Features, Orientation, SalientTokens
-from congeal.alignment.config.maps import Confidence, ErrorEstimation, Flow, GuidedMatching
+from congeal.alignment.config.inputs import CosaliencyConfig, FeaturesConfig, OrientationConfig, TokensConfig
+from congeal.alignment.config.maps import ConfidenceConfig, ErrorsConfig, FlowConfig, GuidedConfig
 from congeal.alignment.config.poses import (
-    AtlasFrame,
-    CommonObject,
-    ExemplarPoses,
-    Matching,
-    Outliers,
-    PoseSynchronization,
+    AtlasConfig,
+    CommonObjectConfig,
+    ExemplarsConfig,
+    MatchingConfig,
+    OutliersConfig,
+    PosesConfig,
 )
 from congeal.alignment.config.selection import (
-    CollapseCheck,
-    DeformationSelection,
-    FeatureSelection,
-    MirrorSelection,
+    CollapseConfig,
+    DeformationConfig,
+    FeatureSelectionConfig,
+    MirrorSelectionConfig,
 )
 from congeal.alignment.config.setting import Group, Setting, settings_of
 from congeal.errors import CongealError
@@ -53,24 +53,24 @@ class SolverConfig:
     Raises CongealError, naming the field, for a value that is not allowed.
     """
 
-    features: Features = field(default_factory=Features)
-    cosaliency: Cosaliency = field(default_factory=Cosaliency)
-    tokens: SalientTokens = field(default_factory=SalientTokens)
-    orientation: Orientation = field(default_factory=Orientation)
-    matching: Matching = field(default_factory=Matching)
-    poses: PoseSynchronization = field(default_factory=PoseSynchronization)
-    outliers: Outliers = field(default_factory=Outliers)
-    atlas: AtlasFrame = field(default_factory=AtlasFrame)
-    common_object: CommonObject = field(default_factory=CommonObject)
-    flow: Flow = field(default_factory=Flow)
-    errors: ErrorEstimation = field(default_factory=ErrorEstimation)
-    feature_selection: FeatureSelection = field(default_factory=FeatureSelection)
-    mirror_selection: MirrorSelection = field(default_factory=MirrorSelection)
-    deformation: DeformationSelection = field(default_factory=DeformationSelection)
-    guided: GuidedMatching = field(default_factory=GuidedMatching)
-    confidence: Confidence = field(default_factory=Confidence)
-    collapse: CollapseCheck = field(default_factory=CollapseCheck)
-    exemplars: ExemplarPoses = field(default_factory=ExemplarPoses)
+    features: FeaturesConfig = field(default_factory=FeaturesConfig)
+    cosaliency: CosaliencyConfig = field(default_factory=CosaliencyConfig)
+    tokens: TokensConfig = field(default_factory=TokensConfig)
+    orientation: OrientationConfig = field(default_factory=OrientationConfig)
+    matching: MatchingConfig = field(default_factory=MatchingConfig)
+    poses: PosesConfig = field(default_factory=PosesConfig)
+    outliers: OutliersConfig = field(default_factory=OutliersConfig)
+    atlas: AtlasConfig = field(default_factory=AtlasConfig)
+    common_object: CommonObjectConfig = field(default_factory=CommonObjectConfig)
+    flow: FlowConfig = field(default_factory=FlowConfig)
+    errors: ErrorsConfig = field(default_factory=ErrorsConfig)
+    feature_selection: FeatureSelectionConfig = field(default_factory=FeatureSelectionConfig)
+    mirror_selection: MirrorSelectionConfig = field(default_factory=MirrorSelectionConfig)
+    deformation: DeformationConfig = field(default_factory=DeformationConfig)
+    guided: GuidedConfig = field(default_factory=GuidedConfig)
+    confidence: ConfidenceConfig = field(default_factory=ConfidenceConfig)
+    collapse: CollapseConfig = field(default_factory=CollapseConfig)
+    exemplars: ExemplarsConfig = field(default_factory=ExemplarsConfig)
 
     @staticmethod
     def settings() -> list[Setting]:
@@ -84,7 +84,7 @@ class SolverConfig:
         rigid: maps are poses. flow: every set with matches to judge by gets a flow, none is matched cell by
         cell. guided: every such set is matched cell by cell. no-mirroring: no image counts as mirrored.
         """
-        if name not in PRESETS:
+        if not isinstance(name, str) or name not in PRESETS:
             near = difflib.get_close_matches(str(name), PRESETS, n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(PRESETS)}"
             raise CongealError(f"{name!r} is no preset of the solver: {hint}")

@@ -10,15 +10,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from congeal.alignment.config.inputs import FeaturesConfig
 from congeal.alignment.model import Mixture
 from congeal.errors import CongealError
 
 Parts = Mapping[str, int]  # where in the backbone channels were taken, in order, and how many there
-# An image shows something if it has so many times the contrast of one without content, or ENOUGH: a backbone
-# may see much in nothing. With the DINOv2 weights noise, grey, gradients and coloured squares have 0.10 at
-# most and photographs 0.15 at least, with the embedded backbone 0.08 and 0.15.
-SHOWS = 1.2
-ENOUGH = 0.1
 
 
 @dataclass(frozen=True)
@@ -51,7 +47,7 @@ class BackboneFacts:
         """The position directions on a device."""
         return None if self.position is None else torch.as_tensor(self.position, device=device).float()
 
-    def least_contrast(self, mixture: Mixture) -> float:
+    def least_contrast(self, mixture: Mixture, config: FeaturesConfig) -> float:
         """The contrast that an image must have to show anything; 0 if that is not known.
 
         mixture: the parts that are compared; empty: all.
@@ -59,4 +55,6 @@ class BackboneFacts:
         if self.blank is None:
             return 0.0
         used = [not mixture or name in mixture for name in self.parts or ("",)]
-        return min(SHOWS * float(np.mean(np.asarray(self.blank, np.float64)[used])), ENOUGH)
+        usual = float(np.mean(np.asarray(self.blank, np.float64)[used]))
+        # Enough in any case: a backbone may see much in nothing.
+        return min(config.blank_contrast_factor * usual, config.blank_contrast_limit)

@@ -12,20 +12,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from congeal.alignment.config.inputs import CosaliencyConfig
 from congeal.alignment.inputs.feature_basis import flatten_grid
 
-SOFTNESS = 0.1  # of the step from not salient to salient, as a share of the scores' span
-RIDGE = 1e-2
 QUANTILE_SAMPLE = 2**22  # torch.quantile takes no more
 
 
-def _seed(attention: Tensor, valid: Tensor) -> Tensor:
+def scaled_attention(attention: Tensor, valid: Tensor, config: CosaliencyConfig) -> Tensor:
     """Attention [n, g, g] as a soft object indicator in [0, 1]: smoothed, scaled by each image's own peak."""
     smooth = torch.nn.functional.avg_pool2d(
         attention[:, None], kernel_size=3, stride=1, padding=1, count_include_pad=False
     )[:, 0]
     flat = (smooth * valid).flatten(1)
-    peak = flat.quantile(0.95, dim=1, keepdim=True).clamp_min(1e-9)
+    peak = flat.quantile(config.attention_peak, dim=1, keepdim=True).clamp_min(1e-9)
     return (flat / peak).clamp(0, 1).view_as(attention)
 
 
@@ -47,7 +46,7 @@ class Discriminant:
 
 
 def learn_saliency(
-    features: Tensor, attention: Tensor, valid: Tensor, *, ridge: float = RIDGE, rounds: int = 3
+    features: Tensor, attention: Tensor, valid: Tensor, config: CosaliencyConfig
 ) -> Discriminant:
     """Learn what is salient in a set from the attention of its images.
 
@@ -55,30 +54,31 @@ def learn_saliency(
         features: float32 [n, g, g, d], one set's compared features.
         attention: float32 [n, g, g], class-token attention or any other non-negative prior.
         valid: float32 [n, g, g], 1 where a token lies on the image, 0 on its padding.
-        ridge: strength of the regulariser relative to the mean feature variance.
-        rounds: how often the discriminant is refitted to its own answer.
+        config: how.
 
     Returns:
         The discriminant. Where the attention says nothing (a constant map) or there is nothing to learn from,
         everything valid is salient.
     """
-    return learn_from(features, _seed(attention.clamp_min(0), valid), valid, ridge=ridge, rounds=rounds)
+    target = scaled_attention(attention.clamp_min(0), valid, config)
+    return learn_from(features, target, valid, config, rounds=config.rounds)
 
 
 def learn_from(
     features: Tensor,
     target: Tensor,
     valid: Tensor,
+    config: CosaliencyConfig,
     *,
-    ridge: float = RIDGE,
     rounds: int,
     within: Tensor | None = None,
 ) -> Discriminant:
     """Learn what is salient in a set from a first guess at it.
 
     Args:
-        features, valid, ridge, rounds: as of `learn_saliency`.
+        features, valid, config: as of `learn_saliency`.
         target: float32 [n, g, g], the guess, 0 to 1.
+        rounds: how often the discriminant is refitted to its own answer.
         within: float32 [n, g, g], 0 to 1: how far the answer may count in its refitting; absent, everywhere.
 
     Returns:
@@ -98,27 +98,28 @@ def learn_from(
     scale = float(gram.diagonal().mean())
     if scale < 1e-12:
         return everything
-    gram = gram + ridge * scale * torch.eye(len(gram), device=gram.device)
+    gram = gram + config.ridge * scale * torch.eye(len(gram), device=gram.device)
     found = everything
     for _ in range(rounds):
         bias = (share * target).sum()
         slope = torch.linalg.solve(gram, torch.einsum("nk,nkc,nk->c", share, centred, target - bias))
-        threshold, span = _threshold((centred @ slope)[on_image])
-        steepness = 1 / (SOFTNESS * span)
+        threshold, span = _threshold((centred @ slope)[on_image], config)
+        steepness = 1 / (config.softness * span)
         found = Discriminant(slope * steepness, -(mean @ slope + threshold) * steepness)
         target = torch.sigmoid(tokens @ found.direction + found.offset) * allowed
     return found
 
 
-def _threshold(values: Tensor) -> tuple[Tensor, Tensor]:
+def _threshold(values: Tensor, config: CosaliencyConfig) -> tuple[Tensor, Tensor]:
     """The best two-class threshold of values [k] (Otsu 1979), and the span they cover."""
     # skimage.filters.threshold_otsu gave the same 14 thresholds of four real sets, and 3,000 random ones. It
     # would bring four packages and 29 MB, a quarter of a second of imports, and take 1.7 times as long.
     values = values[:: 1 + len(values) // QUANTILE_SAMPLE]
-    low, high = values.quantile(0.02), values.quantile(0.98)
+    tail, bins = config.threshold_tail, config.threshold_bins
+    low, high = values.quantile(tail), values.quantile(1 - tail)
     span = (high - low).clamp_min(1e-9)
-    histogram = torch.histc(values, bins=64, min=float(low), max=float(high))
-    centres = torch.linspace(0.5, 63.5, 64, device=values.device) / 64
+    histogram = torch.histc(values, bins=bins, min=float(low), max=float(high))
+    centres = torch.linspace(0.5, bins - 0.5, bins, device=values.device) / bins
     mass = histogram.cumsum(0)
     first = (histogram * centres).cumsum(0)
     total, moment = mass[-1], first[-1]

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from congeal.alignment.config.inputs import FeaturesConfig
 from congeal.geometry.eigenvectors import signed
-
-NOTHING = 1e-6  # of the largest component's variance: what has less varies by rounding alone
 
 
 def flatten_grid(features: Tensor) -> Tensor:
@@ -31,7 +30,10 @@ class Basis:
 
     def __call__(self, features: Tensor) -> Tensor:
         """Raw [..., c] to compared float32 [..., d], unit length."""
-        unit = torch.nn.functional.normalize(features.float(), dim=-1)
+        return self.compared(torch.nn.functional.normalize(features.float(), dim=-1))
+
+    def compared(self, unit: Tensor) -> Tensor:
+        """The same of features float32 [..., c] that have unit length already."""
         return torch.nn.functional.normalize((unit - self.mean) @ self.projection, dim=-1)
 
     def contrast(self, features: Tensor, valid: Tensor) -> Tensor:
@@ -41,10 +43,10 @@ class Basis:
         projection.
 
         Args:
-            features: [n, g, g, c] raw features.
+            features: float32 [n, g, g, c], unit length.
             valid: [n, g, g], 1 on the image, 0 on its padding.
         """
-        unit = torch.nn.functional.normalize(features.float(), dim=-1).flatten(1, 2)
+        unit = features.flatten(1, 2)
         weight = valid.flatten(1)
         weight = (weight / weight.sum(1, keepdim=True).clamp_min(1))[..., None]
         compared = unit @ self.projection
@@ -56,16 +58,16 @@ class Basis:
 def fit_basis(
     features: Tensor,
     valid: Tensor,
-    channels: int,
+    config: FeaturesConfig,
     position: Tensor | None = None,
     within: Tensor | None = None,
 ) -> Basis:
     """Principal components of a set's features.
 
     Args:
-        features: [n, g, g, c] raw features.
+        features: float32 [n, g, g, c], unit length.
         valid: [n, g, g], 1 on the image, 0 on its padding.
-        channels: how many components to keep at most.
+        config: how many components to keep at most.
         position: float32 [k, c], orthonormal directions that tell where a token lies rather than what it
             shows (see `congeal.backbones.position_bias`); they are taken out first. None: nothing is.
         within: bool [c], the channels that are compared; None: all are. There are as many components either
@@ -74,9 +76,9 @@ def fit_basis(
     Returns:
         The basis; deterministic, with each component's largest entry positive.
     """
-    unit = torch.nn.functional.normalize(features.float(), dim=-1)
+    channels = config.channels
     weight = (valid / valid.sum().clamp_min(1)).flatten()
-    flat = unit.flatten(0, 2)
+    flat = features.flatten(0, 2)
     mean = weight @ flat
     centred = (flat - mean) * weight.sqrt()[:, None]
     if position is not None:
@@ -87,6 +89,6 @@ def fit_basis(
     values, vectors = torch.linalg.eigh(centred.T @ centred)
     projection = vectors.flip(1)[:, :channels]
     if within is not None:
-        told = values.flip(0)[:channels] > NOTHING * values[-1]
+        told = values.flip(0)[:channels] > config.least_variance * values[-1]
         projection = projection * told * within[:, None]
     return Basis(mean, signed(projection))

@@ -1,4 +1,4 @@
-"""One set's dense features, checked and made ready: what every step of the solver works on."""
+"""One set's dense features, checked, compared in a basis of their own, with what is salient in them."""
 
 from __future__ import annotations
 
@@ -8,129 +8,91 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from jaxtyping import Real
 from torch import Tensor
 
-from congeal.alignment.inputs.cosaliency import Discriminant, learn_saliency
+from congeal.alignment.config.inputs import CosaliencyConfig, FeaturesConfig
+from congeal.alignment.inputs.cosaliency import Discriminant, learn_saliency, scaled_attention
 from congeal.alignment.inputs.feature_basis import Basis, fit_basis
+from congeal.alignment.inputs.set_tensors import SetTensors
 from congeal.errors import CongealError
+from congeal.geometry.shape_checks import Numbers, require_fields
 
 Array = npt.NDArray[np.floating]
-CHANNELS = 128
 
 
 @dataclass(frozen=True)
-class Arrays:
-    """What `congeal.alignment.solver.align` takes of n images; see there."""
-
-    features: Array
-    saliency: Array
-    mirrored_features: Array | None = None
-    mirrored_saliency: Array | None = None
-    valid: Array | None = None
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The arrays of n images as they come, on one device; float32.
+class ImageArrays:
+    """The arrays of n images as `congeal.align` takes them.
 
     Attributes:
-        features, mirrored: [n, g, g, c], of the images and of their mirror images; zero where not finite.
-        saliency, mirrored_saliency, valid: [n, g, g]; ``valid`` is 0 on padding and on images that are not
-            finite.
-        finite: bool [n].
-        blank: bool [n], images in which no place differs from another by more than its position; known once
-            there is a basis.
-        extent: half the side of the token grid in frame units.
+        features: float16 or float32 [n, g, g, c], of any length.
+        saliency: [n, g, g], non-negative.
+        mirrored_features, mirrored_saliency: of the images mirrored left to right, or None.
+        valid: [n, g, g], 1 where a token lies on the image, 0 on its padding, or None.
     """
 
-    features: Tensor
-    mirrored: Tensor
-    saliency: Tensor
-    mirrored_saliency: Tensor
-    valid: Tensor
-    finite: Tensor
-    blank: Tensor
-    extent: float
-
-    @property
-    def sound(self) -> Tensor:
-        """bool [n]: the images that can be used."""
-        return self.finite & ~self.blank
-
-    def told_by(self, basis: Basis, least_contrast: float) -> Inputs:
-        """The same with the blank ones among them known; no token of those is valid.
-
-        least_contrast: of an image that is not blank, see
-        `congeal.alignment.inputs.feature_basis.Basis.contrast`.
-        """
-        blank = self.finite & (basis.contrast(self.features, self.valid) < least_contrast)
-        if not bool(blank.any()):
-            return self
-        return replace(self, blank=blank, valid=torch.where(blank.view(-1, 1, 1), 0.0, self.valid))
+    features: Real[Array, "n g g c"]
+    saliency: Numbers[Array, "n g g"]
+    mirrored_features: Real[Array, "n g g c"] | None = None
+    mirrored_saliency: Numbers[Array, "n g g"] | None = None
+    valid: Numbers[Array, "n g g"] | None = None
 
 
-def some_of(arrays: Arrays, rows: slice) -> Arrays:
+def some_of(arrays: ImageArrays, rows: slice) -> ImageArrays:
     """Some of the images."""
-    named: dict[str, Any] = {field.name: getattr(arrays, field.name) for field in fields(Arrays)}
+    named: dict[str, Any] = {field.name: getattr(arrays, field.name) for field in fields(ImageArrays)}
     for name, array in named.items():
         named[name] = None if array is None else array[rows]
-    return Arrays(**named)
+    return ImageArrays(**named)
 
 
-def check_arrays(arrays: Arrays) -> tuple[int, int, int, int]:
+def check_arrays(arrays: ImageArrays) -> tuple[int, int, int, int]:
     """The shape n, g, g, c of the features.
 
     Raises:
         CongealError: if it is none, or another array's does not fit it.
     """
-    shape = np.shape(arrays.features)
-    if len(shape) != 4 or shape[1] != shape[2] or not all(shape):
+    require_fields(arrays)
+    n, g, _, c = shape = np.shape(arrays.features)
+    if not all(shape):
         raise CongealError(
-            f"features have the shape [n, g, g, c] with n ≥ 1, g ≥ 1 and c ≥ 1, not {list(shape)}"
+            f"features has the shape {list(shape)}, not [n, g, g, c] with n ≥ 1, g ≥ 1 and c ≥ 1"
         )
-    expected = {
-        "saliency": (arrays.saliency, shape[:3]),
-        "mirrored_features": (arrays.mirrored_features, shape),
-        "mirrored_saliency": (arrays.mirrored_saliency, shape[:3]),
-        "valid": (arrays.valid, shape[:3]),
-    }
-    for name, (array, asked) in expected.items():
-        if array is not None and np.shape(array) != asked:
-            raise CongealError(
-                f"{name} has the shape {list(np.shape(array))}, the features ask for {list(asked)}"
-            )
-    return shape
+    return n, g, g, c
 
 
-def read_inputs(arrays: Arrays, extent: float, device: str | torch.device) -> Inputs:
-    """Check the arrays against each other and take them to the device.
+def read_tensors(arrays: ImageArrays, extent: float, device: str | torch.device) -> SetTensors:
+    """Check the arrays against each other, take them to the device and scale features to unit length.
+
+    No image is known to be blank yet: that takes a basis.
 
     Raises:
         CongealError: if a shape does not fit.
     """
     check_arrays(arrays)
-    mirrored_features, mirrored_saliency = arrays.mirrored_features, arrays.mirrored_saliency
 
     def tensor(array: Array) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(array), device=device).float()
 
     plain, attention = tensor(arrays.features), tensor(arrays.saliency)
-    turned = plain.flip(2) if mirrored_features is None else tensor(mirrored_features)
-    turned_attention = attention.flip(2) if mirrored_saliency is None else tensor(mirrored_saliency)
+    mirrored, mirrored_attention = arrays.mirrored_features, arrays.mirrored_saliency
+    turned = plain.flip(2) if mirrored is None else tensor(mirrored)
+    turned_attention = attention.flip(2) if mirrored_attention is None else tensor(mirrored_attention)
     on_image = torch.ones_like(attention) if arrays.valid is None else tensor(arrays.valid)
-    read = (plain, attention, turned, turned_attention, on_image)
+    read = (plain, turned, attention, turned_attention, on_image)
     finite = torch.stack([torch.isfinite(array).flatten(1).all(1) for array in read]).all(0)
     if not bool(finite.all()):
-        plain, attention, turned, turned_attention, on_image = (
+        plain, turned, attention, turned_attention, on_image = (
             torch.where(finite.view(-1, *(1,) * (array.ndim - 1)), array, torch.zeros_like(array))
             for array in read
         )
-    return Inputs(
-        plain, turned, attention, turned_attention, on_image, finite, torch.zeros_like(finite), extent
-    )
+    unit, mirrored_unit = (torch.nn.functional.normalize(each, dim=-1) for each in (plain, turned))
+    blank = torch.zeros_like(finite)
+    return SetTensors(unit, mirrored_unit, attention, turned_attention, on_image, finite, blank, extent)
 
 
-def raw_facing(arrays: Arrays, rows: slice, mirrored: Tensor) -> Tensor:
+def raw_oriented(arrays: ImageArrays, rows: slice, mirrored: Tensor) -> Tensor:
     """Unit-length features in the backbone's own space [w, g, g, c] of some images, the flagged mirrored.
 
     mirrored: bool [w]. An image that is not finite is zero.
@@ -144,52 +106,73 @@ def raw_facing(arrays: Arrays, rows: slice, mirrored: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class ImageSet:
-    """Features in the basis they are compared in, and co-saliency; float32, both facings."""
+class PreparedSet(SetTensors):
+    """One set: features in the basis in which they are compared, co-saliency instead of attention."""
 
-    inputs: Inputs
     basis: Basis
     discriminant: Discriminant
-    features: Tensor
-    mirrored: Tensor
-    saliency: Tensor
-    mirrored_saliency: Tensor
-
-    def __len__(self) -> int:
-        return len(self.features)
 
 
 def prepare(
-    inputs: Inputs,
+    read: SetTensors,
+    features: FeaturesConfig,
+    cosaliency: CosaliencyConfig,
+    *,
     basis: Basis | None = None,
     discriminant: Discriminant | None = None,
     position: Tensor | None = None,
     within: Tensor | None = None,
     least_contrast: float = 0.0,
-) -> ImageSet:
-    """Bring a set into its basis and find its co-saliency; both are learned from it unless they are given.
+) -> PreparedSet:
+    """Bring a set into its basis and find its co-saliency.
 
-    position, within: as of `congeal.alignment.inputs.feature_basis.fit_basis`. least_contrast: of an image
-    that is not blank.
+    Args:
+        read: as of `read_tensors`.
+        features, cosaliency: how.
+        basis, discriminant: known before; None: learned from the set.
+        position, within: [k, c] and [c], as of `congeal.alignment.inputs.feature_basis.fit_basis`.
+        least_contrast: of an image that is not blank.
     """
     if basis is None:
-        basis = fit_basis(inputs.features, inputs.valid, CHANNELS, position, within)
+        basis = fit_basis(read.features, read.valid, features, position, within)
     if least_contrast > 0:
-        inputs = inputs.told_by(basis, least_contrast)
-    features, mirrored = basis(inputs.features), basis(inputs.mirrored)
-    turned = inputs.valid.flip(2)
+        read = _with_blanks(read, basis, least_contrast)
+    compared, mirrored = basis.compared(read.features), basis.compared(read.mirrored_features)
+    turned = read.valid.flip(2)
     if discriminant is None:
         discriminant = learn_saliency(
-            torch.cat([features, mirrored]),
-            torch.cat([inputs.saliency, inputs.mirrored_saliency]),
-            torch.cat([inputs.valid, turned]),
+            torch.cat([compared, mirrored]),
+            torch.cat([read.saliency, read.mirrored_saliency]),
+            torch.cat([read.valid, turned]),
+            cosaliency,
         )
-    return ImageSet(
-        inputs,
+    if cosaliency.learned:
+        saliency, turned_saliency = discriminant(compared, read.valid), discriminant(mirrored, turned)
+    else:
+        saliency = scaled_attention(read.saliency.clamp_min(0), read.valid, cosaliency) * read.valid
+        turned_saliency = scaled_attention(read.mirrored_saliency.clamp_min(0), turned, cosaliency) * turned
+    return PreparedSet(
+        compared,
+        mirrored,
+        saliency,
+        turned_saliency,
+        read.valid,
+        read.sound,
+        read.blank,
+        read.extent,
         basis,
         discriminant,
-        features,
-        mirrored,
-        discriminant(features, inputs.valid),
-        discriminant(mirrored, turned),
     )
+
+
+def _with_blanks(read: SetTensors, basis: Basis, least_contrast: float) -> SetTensors:
+    """The same with the blank ones among them known; no token of those is valid.
+
+    least_contrast: of an image that is not blank, see
+    `congeal.alignment.inputs.feature_basis.Basis.contrast`.
+    """
+    blank = read.sound & (basis.contrast(read.features, read.valid) < least_contrast)
+    if not bool(blank.any()):
+        return read
+    valid = torch.where(blank.view(-1, 1, 1), 0.0, read.valid)
+    return replace(read, blank=blank, sound=read.sound & ~blank, valid=valid)

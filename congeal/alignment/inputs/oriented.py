@@ -6,19 +6,17 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-FINEST = 48  # cells along a side of the flow's grid at most
-
 
 @dataclass(frozen=True)
 class Oriented:
-    """n images of s sets in their chosen facings.
+    """n images of s sets, those that are mirrored mirrored.
 
     Attributes:
         features: float32 [n, g, g, c], unit length.
         saliency: float32 [n, g, g].
         valid: float32 [n, g, g], 1 where a token lies on the image, 0 on its padding.
         extent: half the side of the token grid in frame units.
-        weight: float32 [n], an image's say in the atlas, 0 for outliers.
+        weight: float32 [n], of an image in the atlas, 0 for outliers.
         owner: int64 [n], which set each image is of.
         sets: how many sets there are.
     """
@@ -30,6 +28,9 @@ class Oriented:
     weight: Tensor
     owner: Tensor
     sets: int
+
+    def __len__(self) -> int:
+        return len(self.weight)
 
     def __getitem__(self, rows: slice | Tensor) -> Oriented:
         """Some of the images."""

@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import torch
+from jaxtyping import Real
 from PIL import Image
 from torch import Tensor
 
-from congeal.alignment.inputs.image_set import Arrays
+from congeal.alignment.inputs.image_set import ImageArrays
 from congeal.alignment.model import SALIENT, Alignment, Anchor
 from congeal.errors import CongealError
+from congeal.geometry.shape_checks import Numbers, check_fields
 from congeal.geometry.warps import grid, sample
 from congeal.imaging.decoding import Pixels
 from congeal.transfer.forward_backward_error import forward_backward_error
@@ -51,10 +53,10 @@ class Turned:
             right, or None.
     """
 
-    features: Array
-    saliency: Array
-    mirrored_features: Array | None = None
-    mirrored_saliency: Array | None = None
+    features: Real[Array, "n 7 g g c"]
+    saliency: Numbers[Array, "n 7 g g"]
+    mirrored_features: Real[Array, "n 7 g g c"] | None = None
+    mirrored_saliency: Numbers[Array, "n 7 g g"] | None = None
 
     def __post_init__(self) -> None:
         shape = np.shape(self.features)
@@ -62,14 +64,15 @@ class Turned:
             raise CongealError(
                 f"features of turned images have the shape [n, {TURNS - 1}, g, g, c], not {list(shape)}"
             )
+        check_fields(self)
 
-    def check(self, upright: Arrays) -> None:
+    def check(self, upright: ImageArrays) -> None:
         """Raises CongealError if the arrays are not of the same images."""
         asked, given = np.shape(upright.features), np.shape(self.features)
         if asked[:1] != given[:1] or asked[1:] != given[2:]:
             raise CongealError(f"turned features {list(given)} do not go with features {list(asked)}")
 
-    def chosen(self, upright: Arrays, turns: Whole, extent: float) -> Arrays:
+    def chosen(self, upright: ImageArrays, turns: Whole, extent: float) -> ImageArrays:
         """The arrays of a set with each image turned by ``turns`` int [n].
 
         Raises:
@@ -77,7 +80,7 @@ class Turned:
         """
         self.check(upright)
         valid = np.ones(np.shape(upright.saliency)) if upright.valid is None else upright.valid
-        return Arrays(
+        return ImageArrays(
             _picked(upright.features, self.features, turns),
             _picked(upright.saliency, self.saliency, turns),
             _both(upright.mirrored_features, self.mirrored_features, turns),
@@ -118,8 +121,8 @@ def _sense(mirrored: npt.NDArray[np.bool_]) -> Array:
     return np.where(mirrored, -1.0, 1.0)
 
 
-def plain(aligned: Alignment, turns: Whole) -> Alignment:
-    """An alignment of turned images as one of the images as they are."""
+def to_upright(aligned: Alignment, turns: Whole) -> Alignment:
+    """An alignment of turned images as one of the images as they are. turns: int [n], eighths."""
     n, m = aligned.backward.shape[:2]
     backward, sure = torch.as_tensor(aligned.backward), torch.as_tensor(aligned.backward_confidence)
     there = _spun(grid(m, 1.0, backward.device).expand(n, -1, -1, -1), turns, -1.0)
@@ -137,7 +140,7 @@ def plain(aligned: Alignment, turns: Whole) -> Alignment:
 
 
 def turned_anchor(anchor: Anchor, turns: Whole) -> Anchor:
-    """Poses of images as they are as poses of the turned ones."""
+    """Poses of images as they are as poses of the turned ones. turns: int [n], eighths."""
     translation = _spun(torch.as_tensor(np.asarray(anchor.translation, np.float32)), turns, -1.0)
     return replace(
         anchor,

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from congeal.alignment.inputs.image_set import CHANNELS, Arrays, check_arrays
+from congeal.alignment.config import SolverConfig
+from congeal.alignment.inputs.image_set import ImageArrays, check_arrays
 from congeal.alignment.inputs.rotated_views import Turned
-from congeal.alignment.inputs.tokens import TOKENS
 from congeal.alignment.model import Anchor
 from congeal.errors import CongealError
 
-SIDE_BY_SIDE = {"cpu": 2**27, "cuda": 2**31}  # bytes that the images of a company take, by kind of device
+SIDE_BY_SIDE = {"cpu": 2**27, "cuda": 2**31}  # bytes that the images of a batch take, by kind of device
 
 
 @dataclass(frozen=True)
-class SetArrays(Arrays):
+class SetArrays(ImageArrays):
     """A set of n images; the arrays are those of `congeal.align`.
 
     Attributes:
@@ -50,6 +50,8 @@ class SetArrays(Arrays):
 def check_sets(sets: Sequence[SetArrays]) -> None:
     """Raises CongealError, with the place of the set, if one is not sound or does not go with the others."""
     for number, one in enumerate(sets):
+        if not issubclass(type(one), SetArrays):
+            raise CongealError(f"set {number} is {type(one).__name__}, not congeal.SetArrays")
         try:
             channels = one.check()[3]
         except CongealError as error:
@@ -62,26 +64,27 @@ def check_sets(sets: Sequence[SetArrays]) -> None:
             )
 
 
-def companies(sets: Sequence[SetArrays], device: torch.device) -> list[list[int]]:
+def batches(sets: Sequence[SetArrays], device: torch.device, config: SolverConfig) -> list[list[int]]:
     """Which sets are aligned side by side: those on equal grids, as many as there is room for."""
     room = SIDE_BY_SIDE.get(device.type, SIDE_BY_SIDE["cpu"])
     open_ones: dict[tuple[int, float], tuple[list[int], int]] = {}
     found = []
     for number, one in enumerate(sets):
         n, g, _, c = np.shape(one.features)
-        kind, need = (g, one.extent), n * image_bytes(g, c)
-        company, taken = open_ones.get(kind, ([], 0))
-        if not company or taken + need > room:
-            company, taken = [], 0
-            found.append(company)
-        company.append(number)
-        open_ones[kind] = (company, taken + need)
+        kind, need = (g, one.extent), n * image_bytes(g, c, config)
+        batch, taken = open_ones.get(kind, ([], 0))
+        if not batch or taken + need > room:
+            batch, taken = [], 0
+            found.append(batch)
+        batch.append(number)
+        open_ones[kind] = (batch, taken + need)
     return found
 
 
-def image_bytes(g: int, c: int) -> int:
-    """What an image takes for as long as its company is aligned.
+def image_bytes(g: int, c: int, config: SolverConfig) -> int:
+    """What an image takes for as long as its batch is aligned.
 
-    Three times its features in the set's basis (as it is, mirrored, in its chosen facing), and its tokens.
+    Three times its features in the set's basis (as it is, mirrored, in its chosen mirror state), and its
+    tokens.
     """
-    return 4 * min(c, CHANNELS) * (3 * g * g + 2 * min(TOKENS, g * g))
+    return 4 * min(c, config.features.channels) * (3 * g * g + 2 * min(config.tokens.most, g * g))

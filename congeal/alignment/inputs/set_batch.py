@@ -1,4 +1,4 @@
-"""Several sets side by side: their images in one batch, in which every image knows its set."""
+"""Ragged batch of image sets; `members.owner[i]` is the set of image i."""
 
 from __future__ import annotations
 
@@ -8,112 +8,88 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from congeal.alignment.config.inputs import TokensConfig
 from congeal.alignment.inputs.cosaliency import Discriminant
-from congeal.alignment.inputs.image_set import ImageSet
 from congeal.alignment.inputs.oriented import Oriented
-from congeal.alignment.inputs.tokens import TOKENS, Tokens, select_tokens
+from congeal.alignment.inputs.set_tensors import SetTensors
+from congeal.alignment.inputs.tokens import Tokens, select_tokens
 from congeal.geometry.segments import Membership
 
 
 @dataclass(frozen=True)
-class Company:
-    """n images of s sets on grids of one size and extent, each in the basis of its own set; float32.
+class SetBatch(SetTensors):
+    """The images of s sets, each in the basis of its own set.
 
     Attributes:
         members: which set each image is of.
-        features, mirrored: [n, g, g, d], unit length, of the images and of their mirror images.
-        saliency, mirrored_saliency, valid: [n, g, g].
-        sound: bool [n], the images that can be used.
-        blank: bool [n], of the others those that show nothing.
-        extent: half the side of the token grid in frame units.
         tokens, mirrored_tokens: the most salient tokens of the images and of their mirror images.
     """
 
     members: Membership
-    features: Tensor
-    mirrored: Tensor
-    saliency: Tensor
-    mirrored_saliency: Tensor
-    valid: Tensor
-    sound: Tensor
-    blank: Tensor
-    extent: float
     tokens: Tokens
     mirrored_tokens: Tokens
 
     @classmethod
-    def of(cls, images: ImageSet) -> Company:
-        """One set without company."""
-        inputs = images.inputs
+    def of(cls, sets: Sequence[SetTensors], config: TokensConfig) -> SetBatch:
+        """The batch of some sets, in order, on grids of one size and extent."""
+        joined = SetTensors.joined(sets) if len(sets) > 1 else sets[0]
+        members = Membership.of([len(one) for one in sets], joined.device)
+        # Set by set: an image's tokens then do not depend on the other sets.
+        tokens = [select_tokens(one.features, one.saliency, one.extent, config) for one in sets]
+        mirrored = [
+            select_tokens(one.mirrored_features, one.mirrored_saliency, one.extent, config) for one in sets
+        ]
         return cls(
-            Membership.of([len(images)], images.features.device),
-            images.features,
-            images.mirrored,
-            images.saliency,
-            images.mirrored_saliency,
-            inputs.valid,
-            inputs.sound,
-            inputs.blank,
-            inputs.extent,
-            select_tokens(images.features, images.saliency, inputs.extent, TOKENS),
-            select_tokens(images.mirrored, images.mirrored_saliency, inputs.extent, TOKENS),
+            joined.features,
+            joined.mirrored_features,
+            joined.saliency,
+            joined.mirrored_saliency,
+            joined.valid,
+            joined.sound,
+            joined.blank,
+            joined.extent,
+            members,
+            Tokens.joined(tokens),
+            Tokens.joined(mirrored),
         )
 
-    @classmethod
-    def joined(cls, parts: Sequence[Company]) -> Company:
-        """The sets of all parts, in order."""
-        if len(parts) == 1:
-            return parts[0]
-        sizes = [size for part in parts for size in part.members.sizes]
-        return cls(
-            Membership.of(sizes, parts[0].sound.device),
-            torch.cat([part.features for part in parts]),
-            torch.cat([part.mirrored for part in parts]),
-            torch.cat([part.saliency for part in parts]),
-            torch.cat([part.mirrored_saliency for part in parts]),
-            torch.cat([part.valid for part in parts]),
-            torch.cat([part.sound for part in parts]),
-            torch.cat([part.blank for part in parts]),
-            parts[0].extent,
-            Tokens.joined([part.tokens for part in parts]),
-            Tokens.joined([part.mirrored_tokens for part in parts]),
-        )
+    @property
+    def count(self) -> int:
+        """How many sets there are."""
+        return len(self.members.sizes)
 
-    def facing(self, mirrored: Tensor, weight: Tensor) -> Oriented:
-        """The images with the flagged ones mirrored, each with its say in the atlas of its set.
-
-        mirrored: bool [n]. weight: float32 [n].
-        """
+    def oriented(self, mirrored: Tensor, weight: Tensor) -> Oriented:
+        """The images, the flagged ones mirrored: bool [n]; weight: in the atlas, float32 [n]."""
         flag = mirrored.view(-1, 1, 1)
         return Oriented(
-            torch.where(flag[..., None], self.mirrored, self.features),
+            torch.where(flag[..., None], self.mirrored_features, self.features),
             torch.where(flag, self.mirrored_saliency, self.saliency),
             torch.where(flag, self.valid.flip(2), self.valid),
             self.extent,
             weight,
             self.members.owner,
-            len(self.members.sizes),
+            self.count,
         )
 
-    def lit_by(self, learned: Sequence[Discriminant | None]) -> Company:
-        """The same with what each set's discriminant finds salient; None: as before."""
-        if not any(learned):
+    def with_saliency(self, discriminants: Sequence[Discriminant | None], config: TokensConfig) -> SetBatch:
+        """The same with the saliency of each set's discriminant; None: as before."""
+        if not any(discriminants):
             return self
         saliency, mirrored = self.saliency.clone(), self.mirrored_saliency.clone()
-        for rows, discriminant in zip(self.members.slices, learned, strict=True):
+        for rows, discriminant in zip(self.members.slices, discriminants, strict=True):
             if discriminant is not None:
                 saliency[rows] = discriminant(self.features[rows], self.valid[rows])
-                mirrored[rows] = discriminant(self.mirrored[rows], self.valid[rows].flip(2))
+                mirrored[rows] = discriminant(self.mirrored_features[rows], self.valid[rows].flip(2))
         return replace(
             self,
             saliency=saliency,
             mirrored_saliency=mirrored,
-            tokens=select_tokens(self.features, saliency, self.extent, TOKENS),
-            mirrored_tokens=select_tokens(self.mirrored, mirrored, self.extent, TOKENS),
+            tokens=select_tokens(self.features, saliency, self.extent, config),
+            mirrored_tokens=select_tokens(self.mirrored_features, mirrored, self.extent, config),
         )
 
-    def tokens_facing(self, mirrored: Tensor, rows: Tensor) -> Tokens:
-        """The tokens of some images, int64 [k]; mirrored: bool [n], of all."""
+    def oriented_tokens(self, mirrored: Tensor, rows: Tensor) -> Tokens:
+        """The tokens of some images, int64 [k], those flagged mirrored; mirrored: bool [n], of all."""
         flag, plain, turned = mirrored[rows][:, None], self.tokens[rows], self.mirrored_tokens[rows]
         return Tokens(
             torch.where(flag, turned.index, plain.index),

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from congeal.alignment.config.inputs import TokensConfig
 from congeal.geometry.frames import cell_centres
-
-TOKENS = 400  # salient tokens of an image that take part
 
 
 @dataclass(frozen=True)
@@ -46,12 +45,12 @@ def grid_positions(g: int, extent: float, device: torch.device) -> Tensor:
     return torch.complex(centres[:, 0], centres[:, 1])
 
 
-def select_tokens(features: Tensor, saliency: Tensor, extent: float, most: int) -> Tokens:
-    """The ``most`` most salient tokens of each image ([n, g, g, c] and [n, g, g])."""
+def select_tokens(features: Tensor, saliency: Tensor, extent: float, config: TokensConfig) -> Tokens:
+    """The most salient tokens of each image (float32 [n, g, g, c] and [n, g, g])."""
     g = saliency.shape[1]
     flat = saliency.flatten(1)
-    k = min(most, g * g)
+    k = min(config.most, g * g)
     weight, index = flat.topk(k, dim=1, sorted=True)
-    weight = weight * (weight > 0.1 * weight.amax(1, keepdim=True).clamp_min(1e-6))
+    weight = weight * (weight > config.least_saliency * weight.amax(1, keepdim=True).clamp_min(1e-6))
     chosen = features.flatten(1, 2).gather(1, index[..., None].expand(-1, -1, features.shape[-1]))
     return Tokens(index, grid_positions(g, extent, features.device)[index], weight, chosen)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from congeal.alignment.config import SolverConfig
+from congeal.alignment.config.maps import ConfidenceConfig
 from congeal.alignment.inputs.oriented import Oriented
 from congeal.alignment.maps.flow_registration import Template, match_field
 from congeal.alignment.maps.guided_matching import DenseMaps
@@ -14,14 +16,6 @@ from congeal.alignment.model import SALIENT
 from congeal.geometry.complex_math import length
 from congeal.geometry.frames import reach
 from congeal.geometry.warps import Warps, grid, jacobian_determinants, sample, to_oriented
-
-SURE = 0.3  # likeness from which a cell counts as covered
-# See `probability`. Not a blind fit: the rendered samples alone ask for 0.90 and 20; this gentler curve was
-# chosen with the errors of the photographed sets in view.
-CEILING = 0.92
-STEEPNESS = 8
-FOLDED = 0.5  # what a confidence is worth where the map folds: it is then no longer high, whatever it was
-HOME = 0.1  # frame units within which the way there and back leads home
 
 
 @dataclass(frozen=True)
@@ -43,20 +37,25 @@ def measure(
     template: Template,
     images: Oriented,
     warps: Warps,
+    config: SolverConfig,
     places: Tensor | None = None,
     matched: Tensor | None = None,
+    cosine: Tensor | None = None,
 ) -> Figures:
     """Judge warps by the atlas of the other images.
 
-    Likeness is how well image and atlas agree around a cell, times how far both show the thing there.
+    Likeness is how well image and atlas agree around a cell, times how far both show the object there.
 
     Args:
         template: the atlas as each image sees it, at the warps' resolution.
-        images: the set in its facings.
+        images: the set in its mirror states.
         warps: the maps to judge.
+        config: of the solver.
         places: float32 [n, r, r, 2], where the atlas' cells lie in the oriented frames; absent, where the
             warps put them.
-        matched: the same before neighbours were heard, which matching is asked to agree with; absent, places.
+        matched: the same before they were averaged with neighbours', which matching is asked to agree with;
+            absent, places.
+        cosine: `congeal.alignment.maps.flow_registration.cosines` of template and images, if they are known.
     """
     n, r = len(images.features), template.features.shape[1]
     if places is None:
@@ -64,38 +63,39 @@ def measure(
     inputs = torch.stack([_rimmed(images.saliency), images.valid], -1)
     shown, valid = sample(inputs, places, images.extent, "zeros").unbind(-1)
     there = torch.nn.functional.normalize(sample(images.features, places, images.extent), dim=-1)
-    cosine = (there * template.features).sum(-1).clamp_min(0)
-    nearby = match_field(template, images, places, 0.2)
+    alike = (there * template.features).sum(-1).clamp_min(0)
+    asked = config.confidence
+    nearby = match_field(template, images, places, asked.search_radius, config.flow, cosine)
     off = nearby.target - (places if matched is None else matched)
     drift = off.norm(dim=-1) / length(warps.a).view(-1, 1, 1).clamp_min(1e-6)
-    agreement = 1 / (1 + (drift / 0.15) ** 2)
+    agreement = 1 / (1 + (drift / asked.agreement_distance) ** 2)
     salient = template.saliency.expand(n, -1, -1)
     seen = (_rimmed(salient) / SALIENT).clamp(0, 1) * (shown / SALIENT).clamp(0, 1) * valid
-    likeness = _smooth(cosine.sqrt() * agreement) * _smooth(seen)
+    likeness = _smooth(alike.sqrt() * agreement) * _smooth(seen)
     weight = salient * (salient > SALIENT) * valid
     total = weight.sum((1, 2)).clamp_min(1e-6)
     folds = where_it_folds(places).float()
     return Figures(
         likeness=likeness,
-        residual=((1 - cosine) * weight).sum((1, 2)) / total,
+        residual=((1 - alike) * weight).sum((1, 2)) / total,
         fold_fraction=(folds * weight).sum((1, 2)) / total,
-        coverage=(weight * (likeness > SURE)).sum((1, 2))
+        coverage=(weight * (likeness > asked.covered)).sum((1, 2))
         / (salient * (salient > SALIENT)).sum((1, 2)).clamp_min(1e-6),
     )
 
 
-def probability(likeness: Tensor, *, smooth: bool) -> Tensor:
-    """P(error ≤ 0.1 of the thing), the confidence that users see, of any likeness; 0 stays 0.
+def probability(likeness: Tensor, config: ConfidenceConfig, *, smooth: bool) -> Tensor:
+    """P(error ≤ 0.1 of the object), the confidence that users see, of likeness [...]; 0 stays 0.
 
-    Where one smooth map explains a set, a cell is vouched for by its neighbours, and even a weak likeness is
-    mostly right. Where cells are matched one by one, their likeness itself is about that probability.
+    Where one smooth map explains a set, a cell's neighbours support it, and even a weak likeness is mostly
+    right. Where cells are matched one by one, their likeness itself is about that probability.
     """
     sure: Tensor = likeness.clamp(0, 1)
-    return CEILING * (1 - (1 - sure) ** STEEPNESS) if smooth else sure
+    return config.ceiling * (1 - (1 - sure) ** config.steepness) if smooth else sure
 
 
 def _rimmed(saliency: Tensor) -> Tensor:
-    """Saliency [n, s, s] that reaches a cell beyond the thing: its tips and edges fill none."""
+    """Saliency [n, s, s] that reaches a cell beyond the object: its tips and edges fill none."""
     return torch.nn.functional.max_pool2d(saliency[:, None], 3, 1, 1)[:, 0]
 
 
@@ -111,20 +111,23 @@ def where_it_folds(places: Tensor) -> Tensor:
     return jacobian_determinants(places) <= 0
 
 
-def doubted(confidence: Tensor, places: Tensor) -> Tensor:
+def lower_where_it_folds(confidence: Tensor, places: Tensor, factor: float) -> Tensor:
     """Confidence [n, r, r] of a map over its places [n, r, r, 2] in oriented frames, less where it folds."""
-    return torch.where(where_it_folds(places), FOLDED * confidence, confidence)
+    return torch.where(where_it_folds(places), factor * confidence, confidence)
 
 
-def backward_likeness(maps: DenseMaps, likeness: Tensor, saliency: Tensor, extent: float) -> Tensor:
+def backward_likeness(
+    maps: DenseMaps, likeness: Tensor, saliency: Tensor, extent: float, config: ConfidenceConfig
+) -> Tensor:
     """Likeness float32 [n, m, m] of the maps from oriented frames to the atlas.
 
-    It is that of the place in the atlas, if the thing shows in the image and the way back leads home.
+    It is that of the place in the atlas, if the object shows in the image and the way back leads there.
 
     Args:
         maps: dense maps; backward over the whole frame.
         likeness: float32 [n, r, r] over the atlas.
         saliency: float32 [n, g, g] of the oriented frames, over ±extent.
+        config: how near the way back must lead.
     """
     n, m = maps.backward.shape[:2]
     cells = grid(m, 1.0, likeness.device).expand(n, -1, -1, -1)
@@ -132,5 +135,5 @@ def backward_likeness(maps: DenseMaps, likeness: Tensor, saliency: Tensor, exten
     off = (sample(maps.forward, maps.backward) - cells).norm(dim=-1)
     shown = sample(_rimmed(saliency)[..., None], cells, extent, "zeros")[..., 0]
     inside = (maps.backward.abs() <= reach(likeness.shape[1])).all(-1)
-    found: Tensor = lands * (shown / SALIENT).clamp(0, 1) * inside / (1 + (off / HOME) ** 2)
+    found: Tensor = lands * (shown / SALIENT).clamp(0, 1) * inside / (1 + (off / config.return_distance) ** 2)
     return found

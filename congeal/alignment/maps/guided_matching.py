@@ -1,7 +1,7 @@
 """Dense maps in both directions: those of smooth warps, and matching that is guided by the warps.
 
-Where things bend and fold, one smooth map an image does not follow them; the atlas' cells are then matched to
-the image's tokens one by one, and back, near the place where the warp expects them.
+Where objects bend and fold, one smooth map an image does not follow them; the atlas' cells are then matched
+to the image's tokens one by one, and back, near the place where the warp expects them.
 """
 
 from __future__ import annotations
@@ -11,22 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from congeal.alignment.config import SolverConfig
+from congeal.alignment.config.maps import GuidedConfig
 from congeal.alignment.inputs.oriented import Oriented
-from congeal.alignment.maps.flow_registration import Template, nearness
+from congeal.alignment.maps.flow_registration import Template, cosines, log_prior
 from congeal.geometry.argmax import row_peaks
 from congeal.geometry.complex_math import length
 from congeal.geometry.warps import Warps, grid, sample, to_atlas, to_oriented
-
-SHARPNESS = 20.0  # how much a difference in cosine weighs against distance from where the warp points
-SALIENT = 0.15  # saliency from which a match counts in full; on the background the warp is kept
-SOFTNESS = 0.1  # in cosine, of the step from where the warp points to the match
-ADVANTAGE = 0.06  # in cosine, that a match needs to take the warp's place
-REACH = 0.25  # frame units, atlas units on the way back: how far from there a match is usually looked for
-AROUND = 2  # cells on every side that a match is compared with
-NEAR = 1.0  # cells: standard deviation of their say
-LIKE_MINDED = 0.15  # atlas units: how far neighbours may lie off a match and still have a say
-BACKGROUND = 0.05  # saliency that everything has when neighbours are heard
-AGREEMENTS = 3
 
 
 @dataclass(frozen=True)
@@ -49,7 +40,9 @@ def warped(warps: Warps, resolution: int, map_resolution: int) -> DenseMaps:
     return DenseMaps(forward, to_atlas(warps, grid(map_resolution, 1.0, device).expand(n, -1, -1, -1)))
 
 
-def guided(template: Template, images: Oriented, warps: Warps) -> DenseMaps:
+def guided(
+    template: Template, images: Oriented, warps: Warps, config: SolverConfig, cosine: Tensor | None = None
+) -> DenseMaps:
     """Matches near the warps: a target for each atlas cell, and an atlas position for each token.
 
     A match takes the warp's place where it is clearly more alike than what the warp finds. The less salient a
@@ -57,7 +50,8 @@ def guided(template: Template, images: Oriented, warps: Warps) -> DenseMaps:
     match.
 
     template: the atlas as each image sees it. The maps have the resolutions of the template and the tokens.
-    The tables of all cells and tokens are large: many images are for the caller to divide.
+    cosine: `cosines` of both [n, …], if they are known. The tables of all cells and tokens are large: many
+    images are for the caller to divide.
     """
     n, g = images.saliency.shape[:2]
     r = template.features.shape[1]
@@ -65,59 +59,76 @@ def guided(template: Template, images: Oriented, warps: Warps) -> DenseMaps:
     tokens, cells = grid(g, images.extent, device), grid(r, 1.0, device)
     expected = to_oriented(warps, cells.expand(n, -1, -1, -1))
     origin = to_atlas(warps, tokens.expand(n, -1, -1, -1))
-    score = template.features.flatten(1, 2) @ images.features.flatten(1, 2).transpose(1, 2) * SHARPNESS
-    padding = (images.valid.flatten(1) <= 0).float() * -SHARPNESS
-    backward = _located(score.transpose(1, 2), origin.flatten(1, 2), cells).view(n, g, g, 2)
-    forward = _located(score + padding[:, None], expected.flatten(1, 2), tokens).view(n, r, r, 2)
-    shows, shown = _gate(template.saliency.expand(n, -1, -1)), _gate(images.saliency)
+    asked, floor = config.guided, config.flow.prior_floor
+    score = (cosines(template, images) if cosine is None else cosine) * asked.cosine_weight
+    padding = (images.valid.flatten(1) <= 0).float() * -asked.cosine_weight
+    near, radius = origin.flatten(1, 2), asked.search_radius
+    backward = _located(score.transpose(1, 2), near, cells, radius, floor).view(n, g, g, 2)
+    near = expected.flatten(1, 2)
+    forward = _located(score + padding[:, None], near, tokens, radius, floor).view(n, r, r, 2)
+    shows = _gate(template.saliency.expand(n, -1, -1), asked.salient)
+    shown = _gate(images.saliency, asked.salient)
     forward = torch.lerp(expected, forward, torch.minimum(shows, sample(shown, forward, images.extent)))
     backward = torch.lerp(origin, backward, torch.minimum(shown, sample(shows, backward)))
-    better = _better(template.features, images.features, images.extent, expected, forward)
-    fitter = _better(images.features, template.features, 1.0, origin, backward)
-    return DenseMaps(torch.lerp(expected, forward, better), torch.lerp(origin, backward, fitter))
+    there = _advantage(template.features, images.features, images.extent, expected, forward, asked)
+    back = _advantage(images.features, template.features, 1.0, origin, backward, asked)
+    return DenseMaps(torch.lerp(expected, forward, there), torch.lerp(origin, backward, back))
 
 
-def neighbourly(maps: DenseMaps, template: Template, images: Oriented, warps: Warps) -> DenseMaps:
-    """Matched maps with each match `agreed` with its neighbours; of the same resolutions."""
+def regularised(
+    maps: DenseMaps, template: Template, images: Oriented, warps: Warps, config: GuidedConfig
+) -> DenseMaps:
+    """Matched maps with each offset averaged with its neighbours' (`averaged`); of the same resolutions."""
     n, device, size = len(maps.forward), images.features.device, length(warps.a)
     cells = grid(maps.forward.shape[1], 1.0, device).expand(n, -1, -1, -1)
     tokens = grid(maps.backward.shape[1], images.extent, device).expand(n, -1, -1, -1)
     expected, origin = to_oriented(warps, cells), to_atlas(warps, tokens)
-    shows = template.saliency.expand(n, -1, -1)
+    shows, distance = template.saliency.expand(n, -1, -1), config.neighbour_distance
+    everywhere = torch.full_like(size, distance)
     return DenseMaps(
-        expected + agreed(maps.forward - expected, shows, LIKE_MINDED * size),
-        origin + agreed(maps.backward - origin, images.saliency, torch.full_like(size, LIKE_MINDED)),
+        expected + averaged(maps.forward - expected, shows, distance * size, config),
+        origin + averaged(maps.backward - origin, images.saliency, everywhere, config),
     )
 
 
-def agreed(offset: Tensor, saliency: Tensor, tolerance: Tensor) -> Tensor:
-    """Offsets from a warp, each with its neighbours' that are of much the same mind.
+def averaged(offset: Tensor, saliency: Tensor, distance: Tensor, config: GuidedConfig) -> Tensor:
+    """Offsets from a warp, each averaged with its neighbours' that are much the same.
 
     Matches snap to tokens, so that neighbouring cells change places. Averages over neighbours that agree
     (Geman-McClure, reweighted) undo that, and leave the seams between parts that move by themselves.
 
     Args:
         offset: float32 [n, s, s, 2].
-        saliency: float32 [n, s, s], whose neighbours are heard how much.
-        tolerance: float32 [n], distance between offsets at which a neighbour has a quarter of its say left.
+        saliency: float32 [n, s, s], by which neighbours are weighted.
+        distance: float32 [n], between offsets, at which a neighbour has a quarter of its weight left.
+        config: how far neighbours reach, and how often they are reweighted.
     """
     n, s = saliency.shape[:2]
-    step = torch.arange(-AROUND, AROUND + 1, device=offset.device)
+    side = config.neighbours
+    step = torch.arange(-side, side + 1, device=offset.device)
     down, right = torch.meshgrid(step, step, indexing="ij")
-    say = torch.exp(-(down**2 + right**2) / (2 * NEAR**2)).flatten()
-    inputs = torch.cat([offset, saliency[..., None] + BACKGROUND], -1).permute(0, 3, 1, 2)
-    padded = torch.nn.functional.pad(inputs, (AROUND,) * 4, mode="replicate")
-    around = torch.nn.functional.unfold(padded, len(step)).view(n, 3, len(say), s, s)
-    offsets, say = around[:, :2], around[:, 2] * say.view(-1, 1, 1)
+    near = torch.exp(-(down**2 + right**2) / (2 * config.neighbour_sigma**2)).flatten()
+    weight = saliency[..., None] + config.neighbour_background
+    inputs = torch.cat([offset, weight], -1).permute(0, 3, 1, 2)
+    padded = torch.nn.functional.pad(inputs, (side,) * 4, mode="replicate")
+    around = torch.nn.functional.unfold(padded, len(step)).view(n, 3, len(near), s, s)
+    offsets, weights = around[:, :2], around[:, 2] * near.view(-1, 1, 1)
     found = offset.permute(0, 3, 1, 2)
-    for _ in range(AGREEMENTS):
-        off = ((offsets - found[:, :, None]) ** 2).sum(1) / tolerance.view(-1, 1, 1, 1) ** 2
-        heard = say / (1 + off) ** 2
-        found = (heard[:, None] * offsets).sum(2) / heard.sum(1).clamp_min(1e-9)[:, None]
+    for _ in range(config.neighbour_rounds):
+        off = ((offsets - found[:, :, None]) ** 2).sum(1) / distance.view(-1, 1, 1, 1) ** 2
+        agreeing = weights / (1 + off) ** 2
+        found = (agreeing[:, None] * offsets).sum(2) / agreeing.sum(1).clamp_min(1e-9)[:, None]
     return found.permute(0, 2, 3, 1)
 
 
-def _better(asking: Tensor, asked: Tensor, extent: float, expected: Tensor, found: Tensor) -> Tensor:
+def _advantage(
+    asking: Tensor,
+    asked: Tensor,
+    extent: float,
+    expected: Tensor,
+    found: Tensor,
+    config: GuidedConfig,
+) -> Tensor:
     """How far the places found are more alike than those expected, 0 to 1, float32 [n, s, s, 1].
 
     asking: float32 [n or 1, s, s, c]. asked: float32 [n or 1, t, t, c], over ±extent. expected, found: places
@@ -133,23 +144,23 @@ def _better(asking: Tensor, asked: Tensor, extent: float, expected: Tensor, foun
     gain = torch.nn.functional.avg_pool2d(
         (alike(found) - alike(expected))[:, None], 3, 1, 1, count_include_pad=False
     )[:, 0]
-    return ((gain - ADVANTAGE) / SOFTNESS + 0.5).clamp(0, 1)[..., None]
+    return ((gain - config.advantage) / config.advantage_softness + 0.5).clamp(0, 1)[..., None]
 
 
-def _gate(saliency: Tensor) -> Tensor:
-    """Saliency [n, s, s] as the say of matches [n, s, s, 1], softened by its neighbours."""
-    gate = (saliency / SALIENT).clamp(0, 1)[:, None]
+def _gate(saliency: Tensor, salient: float) -> Tensor:
+    """Saliency [n, s, s] as the weight of matches [n, s, s, 1], softened by its neighbours."""
+    gate = (saliency / salient).clamp(0, 1)[:, None]
     return torch.nn.functional.avg_pool2d(gate, 3, 1, 1, count_include_pad=False)[:, 0, ..., None]
 
 
-def _located(score: Tensor, expected: Tensor, places: Tensor) -> Tensor:
+def _located(score: Tensor, expected: Tensor, places: Tensor, radius: float, floor: float) -> Tensor:
     """Where each row of ``score`` [n, k, s*s] is best near its expected place [n, k, 2], [n, k, 2].
 
     It lies between cells of ``places`` [s, s, 2].
     """
     side = places.shape[0]
     flat = places.view(-1, 2)
-    score = nearness(expected, places[0, :, 0], REACH).add_(score)
+    score = log_prior(expected, places[0, :, 0], radius, floor).add_(score)
     best = row_peaks(score)
     step = torch.arange(-1, 2, device=score.device)
     down, right = torch.meshgrid(step, step, indexing="ij")

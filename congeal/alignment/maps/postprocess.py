@@ -11,11 +11,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from congeal.alignment.config.maps import ConfidenceConfig
 from congeal.alignment.inputs.cosaliency import Discriminant
 from congeal.alignment.inputs.feature_basis import Basis
-from congeal.alignment.inputs.image_set import Arrays, raw_facing
+from congeal.alignment.inputs.image_set import ImageArrays, raw_oriented
 from congeal.alignment.inputs.oriented import Oriented
-from congeal.alignment.maps.confidence import Figures, backward_likeness, doubted, probability
+from congeal.alignment.maps.confidence import (
+    Figures,
+    backward_likeness,
+    lower_where_it_folds,
+    probability,
+)
 from congeal.alignment.maps.guided_matching import DenseMaps
 from congeal.alignment.model import (
     GUIDED,
@@ -35,7 +41,7 @@ from congeal.transfer.forward_backward_error import forward_backward_error
 
 
 @dataclass(frozen=True)
-class Source:
+class AtlasSource:
     """What an atlas is made of: a set's arrays, and what was learned on them.
 
     Attributes:
@@ -43,7 +49,7 @@ class Source:
         least_contrast: of an image that is not blank.
     """
 
-    arrays: Arrays
+    arrays: ImageArrays
     basis: Basis
     discriminant: Discriminant
     least_contrast: float = 0.0
@@ -52,27 +58,32 @@ class Source:
 
 
 def build_atlas(
-    source: Source, faced: Oriented, warps: Warps, exemplars: Exemplars, resolution: int
+    source: AtlasSource,
+    oriented: Oriented,
+    warps: Warps,
+    exemplars: Exemplars,
+    resolution: int,
+    background_weight: float,
 ) -> Atlas:
     """The weighted mean of a set's features in place, in the backbone's space, and of its saliency."""
-    n, g = faced.saliency.shape[:2]
-    device, c = faced.saliency.device, len(source.basis.mean)
+    n, g = oriented.saliency.shape[:2]
+    device, c = oriented.saliency.device, len(source.basis.mean)
     total = torch.zeros((resolution, resolution, c), device=device)
     saliency = torch.zeros((resolution, resolution), device=device)
     cells = grid(resolution, 1.0, device)
     # Raw features are wide, and in memory only for as long as they are looked at.
     for window in windows(n, 4 * 4 * c * (resolution**2 + g**2), device):
-        some = faced[window]
+        some = oriented[window]
         places = to_oriented(warps[window], cells.expand(len(some.weight), -1, -1, -1))
-        say = some.weight.view(-1, 1, 1, 1)
-        shown = sample(some.saliency[..., None], places, some.extent, "zeros") * say
-        raw = raw_facing(source.arrays, window, warps.mirrored[window])
-        total += (sample(raw, places, some.extent) * (shown + 1e-3 * say)).sum(0)
+        weight = some.weight.view(-1, 1, 1, 1)
+        shown = sample(some.saliency[..., None], places, some.extent, "zeros") * weight
+        raw = raw_oriented(source.arrays, window, warps.mirrored[window])
+        total += (sample(raw, places, some.extent) * (shown + background_weight * weight)).sum(0)
         saliency += shown.sum(0)[..., 0]
     learned = source.discriminant
     return Atlas(
         features=torch.nn.functional.normalize(total, dim=-1).half().cpu().numpy(),
-        saliency=(saliency / faced.weight.sum().clamp_min(1e-6)).cpu().numpy(),
+        saliency=(saliency / oriented.weight.sum().clamp_min(1e-6)).cpu().numpy(),
         mean=source.basis.mean.cpu().numpy(),
         projection=source.basis.projection.cpu().numpy(),
         discriminant=torch.cat([learned.direction, learned.offset[None]]).cpu().numpy(),
@@ -89,22 +100,25 @@ def assemble(
     members: Membership,
     warps: Warps,
     maps: DenseMaps,
-    faced: Oriented,
+    oriented: Oriented,
     figures: Figures,
+    config: ConfidenceConfig,
 ) -> list[Alignment]:
     """Maps in plain frames, at the resolutions they have, with everything as numpy; a result a set."""
     likeness, owner = figures.likeness, members.owner
     nothing = torch.tensor([verdict.status in MEANINGLESS for verdict in verdicts])
     likeness = torch.where(nothing.to(owner.device)[owner].view(-1, 1, 1), 0.0, likeness)
-    one_by_one = torch.tensor([atlas.deformation == GUIDED for atlas in atlases]).to(owner.device)[owner]
+    by_cell = torch.tensor([atlas.deformation == GUIDED for atlas in atlases]).to(owner.device)[owner]
 
     def confidence(of: Tensor) -> Tensor:
-        by_cell = probability(of, smooth=False)
-        return torch.where(one_by_one.view(-1, 1, 1), by_cell, probability(of, smooth=True))
+        itself = probability(of, config, smooth=False)
+        return torch.where(by_cell.view(-1, 1, 1), itself, probability(of, config, smooth=True))
 
-    sure = confidence(backward_likeness(maps, likeness, faced.saliency, faced.extent))
+    cells = grid(maps.forward.shape[1], 1.0, owner.device).expand(len(maps.forward), -1, -1, -1)
+    back = backward_likeness(maps, likeness, oriented.saliency, oriented.extent, config)
+    sure = confidence(back)
+    onward = confidence(sample(likeness[..., None], cells)[..., 0])
     forward = flip(maps.forward, warps.mirrored)
-    cells = grid(forward.shape[1], 1.0, forward.device).expand(len(forward), -1, -1, -1)
     # A mirrored image's rows run the other way in its oriented frame.
     turned = warps.mirrored.view(-1, 1, 1)
     sign = torch.where(warps.mirrored, -1.0, 1.0)
@@ -114,7 +128,7 @@ def assemble(
         "scale": length(warps.a),
         "translation": torch.stack([warps.b.real * sign, warps.b.imag], -1),
         "forward": forward,
-        "forward_confidence": doubted(confidence(sample(likeness[..., None], cells)[..., 0]), maps.forward),
+        "forward_confidence": lower_where_it_folds(onward, maps.forward, config.fold_factor),
         "backward": torch.where(turned[..., None], maps.backward.flip(2), maps.backward),
         "backward_confidence": torch.where(turned, sure.flip(2), sure),
         "residual": figures.residual,

@@ -14,17 +14,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from congeal.alignment.config.poses import AtlasConfig
 from congeal.alignment.model import Anchor
 from congeal.alignment.poses.pose_synchronization import Poses
 from congeal.errors import CongealError
 
 Floats = npt.NDArray[np.floating]
 
-ROUNDS = 50
-HALF = 0.5  # a difference of s counts as what it does half way from the atlas' centre to its edge
 
-
-def hold(poses: Poses, anchor: Anchor, weight: Tensor) -> Poses | None:
+def anchored(poses: Poses, anchor: Anchor, weight: Tensor, config: AtlasConfig) -> Poses | None:
     """The same solution in the frame of the anchor; None if no image ties the one to the other.
 
     The similarity is a geometric median over the images (Weiszfeld 1937), so that a minority of images with
@@ -33,7 +31,8 @@ def hold(poses: Poses, anchor: Anchor, weight: Tensor) -> Poses | None:
     Args:
         poses: of n images.
         anchor: of the same images.
-        weight: float32 [n], trust in each of the poses; 0 for images that must not have a say.
+        weight: float32 [n], trust in each of the poses; 0 for images that do not count.
+        config: of the geometric median.
 
     Raises:
         CongealError: if the anchor has another number of images.
@@ -58,7 +57,7 @@ def hold(poses: Poses, anchor: Anchor, weight: Tensor) -> Poses | None:
     tied = (facing == mirrored) & (say > 0)
     if not bool(tied.any()):
         return None
-    s, t = _similarity(old_a[tied] / new_a[tied], (old_b - new_b)[tied] / new_a[tied], say[tied])
+    s, t = _similarity(old_a[tied] / new_a[tied], (old_b - new_b)[tied] / new_a[tied], say[tied], config)
     device, kind = poses.a.device, poses.a.dtype
     return replace(
         poses,
@@ -68,14 +67,15 @@ def hold(poses: Poses, anchor: Anchor, weight: Tensor) -> Poses | None:
     )
 
 
-def _similarity(s: Tensor, t: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+def _similarity(s: Tensor, t: Tensor, weight: Tensor, config: AtlasConfig) -> tuple[Tensor, Tensor]:
     """The weighted geometric median of similarities complex128 [m], [m]."""
-    points = torch.cat([HALF * torch.view_as_real(s), torch.view_as_real(t)], -1)
+    radius = config.anchor_radius
+    points = torch.cat([radius * torch.view_as_real(s), torch.view_as_real(t)], -1)
     middle = torch.stack([_median(column, weight) for column in points.T])
-    for _ in range(ROUNDS):
+    for _ in range(config.anchor_rounds):
         pull = weight / (points - middle).norm(dim=1).clamp_min(1e-6)
         middle = (pull[:, None] * points).sum(0) / pull.sum()
-    return torch.complex(middle[0], middle[1]) / HALF, torch.complex(middle[2], middle[3])
+    return torch.complex(middle[0], middle[1]) / radius, torch.complex(middle[2], middle[3])
 
 
 def _median(values: Tensor, weight: Tensor) -> Tensor:

@@ -8,25 +8,23 @@ remains of the angle is a pose like any other.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from congeal.alignment.inputs.image_set import Arrays, prepare, read_inputs
+from congeal.alignment.config import SolverConfig
+from congeal.alignment.inputs.image_set import ImageArrays, prepare, read_tensors
 from congeal.alignment.inputs.rotated_views import TURNS, Turned, Whole
-from congeal.alignment.inputs.tokens import TOKENS, Tokens, select_tokens
+from congeal.alignment.inputs.tokens import Tokens, select_tokens
 from congeal.alignment.poses.pose_estimation import pair_support
 
 VIEWS = 2 * TURNS  # the turns, then the same mirrored
-WITHIN = math.pi / 4  # a view that has to be turned further than this is not the right one
-SWEEPS = 50
 
 
 def find_turns(
-    upright: Arrays,
+    upright: ImageArrays,
     turned: Turned,
+    config: SolverConfig,
     *,
     position: Tensor | None,
     extent: float,
@@ -38,6 +36,7 @@ def find_turns(
     Args:
         upright: of the images as they are.
         turned: of the images turned.
+        config: of the solver.
         position: as of `congeal.alignment.inputs.image_set.prepare`.
         extent: half the side of the token grid in frame units.
         seed: fixes the drawing of hypotheses.
@@ -49,23 +48,37 @@ def find_turns(
     views, basis, discriminant = [], None, None
     for turn in range(TURNS):
         arrays = turned.chosen(upright, np.full(len(upright.features), turn), extent)
-        inputs = read_inputs(arrays, extent, device)
-        images = prepare(inputs, basis, discriminant, position)
+        images = prepare(
+            read_tensors(arrays, extent, device),
+            config.features,
+            config.cosaliency,
+            basis=basis,
+            discriminant=discriminant,
+            position=position,
+        )
         basis, discriminant = images.basis, images.discriminant
-        views.append(select_tokens(images.features, images.saliency, extent, TOKENS))
-        views.append(select_tokens(images.mirrored, images.mirrored_saliency, extent, TOKENS))
-    evidence = _evidence(views[::2] + views[1::2], torch.Generator().manual_seed(seed))
-    turns: Whole = _upright(_agreed(evidence.cpu())).numpy()
+        views.append(select_tokens(images.features, images.saliency, extent, config.tokens))
+        views.append(select_tokens(images.mirrored_features, images.mirrored_saliency, extent, config.tokens))
+    evidence = _evidence(views[::2] + views[1::2], torch.Generator().manual_seed(seed), config)
+    turns: Whole = _upright(_agreed(evidence.cpu(), config.orientation.sweeps)).numpy()
     return turns
 
 
-def _evidence(views: list[Tokens], generator: torch.Generator) -> Tensor:
+def _evidence(views: list[Tokens], generator: torch.Generator, config: SolverConfig) -> Tensor:
     """Support float32 [n, n, VIEWS] for: the first image, as it is, looks like that view of the second."""
     n, device = len(views[0].weight), views[0].weight.device
     first, second = torch.triu_indices(n, n, 1, device=device)
     support = torch.zeros((n, n, VIEWS), device=device)
     for view, tokens in enumerate(views):
-        score = pair_support(views[0], tokens, first, second, generator, max_angle=WITHIN)
+        score = pair_support(
+            views[0],
+            tokens,
+            first,
+            second,
+            generator,
+            config.matching,
+            max_angle=config.orientation.largest_rotation,
+        )
         support[first, second, view] = score
         # Seen from the other side the turn is undone, unless the mirror has turned it round already.
         support[second, first, view if view >= TURNS else -view % TURNS] = score
@@ -75,14 +88,14 @@ def _evidence(views: list[Tokens], generator: torch.Generator) -> Tensor:
 def _relation(own: Tensor, other: Tensor) -> Tensor:
     """The view of another image that looks like one's own image as it is, if the two views look alike.
 
-    A view turns and then mirrors. Between equal facings the turns undo each other; else they add up.
+    A view turns and then mirrors. Between equal mirror states the turns undo each other; else they add up.
     """
     crossed = (own >= TURNS) != (other >= TURNS)
     turn = torch.where(crossed, other + own, other - own) % TURNS
     return turn + TURNS * crossed
 
 
-def _agreed(support: Tensor) -> Tensor:
+def _agreed(support: Tensor, sweeps: int) -> Tensor:
     """The views int64 [n] that agree best with the evidence [n, n, VIEWS].
 
     Each image is a start, from which all others are viewed as it sees them; then every image takes the view
@@ -91,7 +104,7 @@ def _agreed(support: Tensor) -> Tensor:
     n, device = len(support), support.device
     everyone, options = torch.arange(n, device=device), torch.arange(VIEWS, device=device)
     views = support.argmax(2).fill_diagonal_(0)  # [starts, n]
-    for _ in range(SWEEPS):
+    for _ in range(sweeps):
         before = views.clone()
         for image in range(n):
             asked = support[image][everyone, _relation(options[:, None], views[:, None])]

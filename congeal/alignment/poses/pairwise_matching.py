@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from congeal.alignment.config.poses import MatchingConfig
 from congeal.alignment.inputs.tokens import Tokens
 from congeal.geometry.complex_math import length, product, quotient
 
@@ -91,21 +92,19 @@ class Similarities:
 def robust_similarities(
     matches: Matches,
     draws: Tensor,
+    config: MatchingConfig,
     *,
     tolerance: float,
     max_angle: float | None = None,
-    max_log_scale: float = 1.1,
-    rounds: int = 8,
 ) -> Similarities:
     """Two-point hypotheses scored by a Geman–McClure kernel, the best polished by reweighted least squares.
 
     Args:
         matches: the evidence of p pairs.
         draws: float32 [p, h, 2], uniform in [0, 1): which two matches each of h hypotheses is made of.
+        config: of the hypotheses and their polishing.
         tolerance: the kernel's width in frame units.
         max_angle: hypotheses turned by more than this many radians are not considered; None allows all.
-        max_log_scale: the same for |log scale|.
-        rounds: reweighting rounds.
     """
     p, m = matches.weight.shape
     hypotheses = draws.shape[1]
@@ -114,52 +113,60 @@ def robust_similarities(
     i, j = pick.view(p, hypotheses, 2).unbind(-1)
     base = matches.first.gather(1, j) - matches.first.gather(1, i)
     image = matches.second.gather(1, j) - matches.second.gather(1, i)
-    far = base.abs() > 2 * tolerance
+    far = base.abs() > config.shortest_baseline * tolerance
     a = torch.where(far, image, torch.ones_like(image)) / torch.where(far, base, torch.ones_like(base))
     b = matches.second.gather(1, i) - a * matches.first.gather(1, i)
-    allowed = far & (a.abs().clamp_min(1e-6).log().abs() <= max_log_scale)
+    allowed = far & (a.abs().clamp_min(1e-6).log().abs() <= config.largest_log_scale)
     if max_angle is not None:
         allowed &= a.angle().abs() <= max_angle
-    score = _support(matches, a, b, tolerance).masked_fill(~allowed, -1.0)
+    score = _support(matches, a, b, tolerance, config).masked_fill(~allowed, -1.0)
     found, best = score.max(1, keepdim=True)
     a = torch.where(found >= 0, a.gather(1, best), torch.ones_like(a[:, :1]))
     b = torch.where(found >= 0, b.gather(1, best), torch.zeros_like(b[:, :1]))
     drawn_a, drawn_b = a, b
-    for step in range(rounds):
-        width = tolerance * max(1.0, 2.0 - step / 2)
-        a, b = _polish(matches, a, b, width)
+    for step in range(config.reweightings):
+        width = tolerance * max(1.0, config.widest_kernel - step * config.kernel_step)
+        a, b = _polish(matches, a, b, width, config)
     # Matches that fit nothing are fitted best by drawing them all together in one point.
-    sound = length(a).clamp_min(1e-6).log().abs() <= max_log_scale
+    sound = length(a).clamp_min(1e-6).log().abs() <= config.largest_log_scale
     a, b = torch.where(sound, a, drawn_a), torch.where(sound, b, drawn_b)
-    return Similarities(a[:, 0], b[:, 0], _support(matches, a, b, tolerance)[:, 0])
+    return Similarities(a[:, 0], b[:, 0], _support(matches, a, b, tolerance, config)[:, 0])
 
 
-def _kernel(matches: Matches, a: Tensor, b: Tensor, tolerance: float) -> Tensor:
+def _kernel(matches: Matches, a: Tensor, b: Tensor, tolerance: float, config: MatchingConfig) -> Tensor:
     """Squared residual over tolerance², measured half in either image, [p, h, m]."""
     residual = a[..., None] * matches.first[:, None] + b[..., None] - matches.second[:, None]
     squared = residual.real**2 + residual.imag**2
     # An error of the same size on the object, whichever of the two images shows it larger.
-    return squared / (tolerance**2 * length(a)[..., None].clamp(0.3, 3.0))
+    return squared / (tolerance**2 * length(a)[..., None].clamp(*config.size_range))
 
 
-def agreeing(matches: Matches, a: Tensor, b: Tensor, tolerance: float) -> Tensor:
+def agreeing(matches: Matches, a: Tensor, b: Tensor, tolerance: float, config: MatchingConfig) -> Tensor:
     """The weight of each match as far as the similarities a, b (complex64 [p, h]) explain it: [p, h, m]."""
-    return matches.weight[:, None] / (1 + _kernel(matches, a, b, tolerance)) ** 2
+    return matches.weight[:, None] / (1 + _kernel(matches, a, b, tolerance, config)) ** 2
 
 
-def _support(matches: Matches, a: Tensor, b: Tensor, tolerance: float) -> Tensor:
-    return agreeing(matches, a, b, tolerance).sum(-1)
+def _support(matches: Matches, a: Tensor, b: Tensor, tolerance: float, config: MatchingConfig) -> Tensor:
+    return agreeing(matches, a, b, tolerance, config).sum(-1)
 
 
-def _polish(matches: Matches, a: Tensor, b: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
-    w = agreeing(matches, a, b, tolerance)
+def _polish(
+    matches: Matches, a: Tensor, b: Tensor, tolerance: float, config: MatchingConfig
+) -> tuple[Tensor, Tensor]:
+    w = agreeing(matches, a, b, tolerance, config)
     return weighted_similarity(matches.first[:, None], matches.second[:, None], w, fallback=(a, b))
 
 
 def weighted_similarity(
     first: Tensor, second: Tensor, weight: Tensor, fallback: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Closed-form weighted least-squares similarity second ≈ a·first + b along the last axis."""
+    """Closed-form weighted least-squares similarity second ≈ a·first + b along the last axis.
+
+    Args:
+        first, second: complex64 [..., k].
+        weight: float32 [..., k].
+        fallback: a and b, complex64 [...], where too little speaks for any.
+    """
     total = weight.sum(-1).clamp_min(1e-9)
     mean_first = quotient((weight * first).sum(-1), total)
     mean_second = quotient((weight * second).sum(-1), total)

@@ -1,4 +1,4 @@
-"""What the pairs of one set's images settle: who belongs, and where everybody stands; on the CPU."""
+"""Pose synchronisation and outlier decision for one set (CPU)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from congeal.alignment.inputs.oriented import FINEST, Oriented
-from congeal.alignment.inputs.set_batch import Company
+from congeal.alignment.config import SolverConfig
+from congeal.alignment.config.poses import AtlasConfig
+from congeal.alignment.inputs.oriented import Oriented
+from congeal.alignment.inputs.set_batch import SetBatch
 from congeal.alignment.inputs.tokens import grid_positions
 from congeal.alignment.model import MEANINGLESS, NOTHING_IN_COMMON, OK, SINGLE, Anchor, Verdict
-from congeal.alignment.poses.common_object import Standing
-from congeal.alignment.poses.frame_anchoring import hold
-from congeal.alignment.poses.outliers import judge
+from congeal.alignment.poses.common_object import BatchPoses
+from congeal.alignment.poses.frame_anchoring import anchored
+from congeal.alignment.poses.outliers import outlier_reasons
 from congeal.alignment.poses.pose_estimation import (
     PairEvidence,
     centre_atlas,
@@ -25,12 +27,9 @@ from congeal.alignment.poses.pose_estimation import (
 from congeal.alignment.poses.pose_synchronization import Poses
 from congeal.geometry.warps import Warps, rigid
 
-SURELY = 0.5  # saliency from which a token bears on where the atlas lies
-COMMON = 3.0  # matched tokens that two images of a set share at least; unrelated images come to about 1
-
 
 @dataclass(frozen=True)
-class Shown:
+class SetSaliency:
     """What is salient in a set's images; on the CPU.
 
     Attributes:
@@ -48,76 +47,89 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Settled:
-    """What is settled about a set of n images; on the CPU.
+class Consensus:
+    """What the pairs of a set of n images agree on; on the CPU.
 
     Attributes:
         poses: in the frame of the atlas.
-        weight: float32 [n], each image's say in the atlas.
-        standing: float32 [n], matches that agree with the image's pose, as a share of the set's usual.
+        weight: float32 [n], of each image in the atlas.
+        evidence: float32 [n], matches that agree with the image's pose, as a share of the set's usual.
         good: bool [n], who is no outlier by itself.
-        usual: tokens' worth of matches that two of its images share.
+        shared: matches, in tokens, that two of its images usually share.
         verdict: what users are told.
-        otherwise: the same with facings on which pairs do not agree
+        alternative: the same with mirror states on which the pairs do not agree
             (`congeal.alignment.selection.mirror_selection`); None: they agree.
     """
 
     poses: Poses
     weight: Tensor
-    standing: Tensor
+    evidence: Tensor
     good: Tensor
-    usual: float
+    shared: float
     verdict: Verdict
-    otherwise: Settled | None = None
+    alternative: Consensus | None = None
 
     @property
     def order(self) -> Tensor:
-        """The images, best standing first, int64 [n]."""
-        return self.standing.argsort(descending=True, stable=True)
+        """The images, most evidence first, int64 [n]."""
+        return self.evidence.argsort(descending=True, stable=True)
 
 
-def settle_all(
-    images: Company, seeds: Sequence[int], anchors: Sequence[Anchor | None] | None = None
-) -> list[Settled]:
-    """What the pairs of every set settle.
+def solve_sets(
+    images: SetBatch,
+    seeds: Sequence[int],
+    config: SolverConfig,
+    anchors: Sequence[Anchor | None] | None = None,
+) -> list[Consensus]:
+    """What the pairs of every set agree on.
 
     seeds: of each set, for the drawing of hypotheses. anchors: of each; None: none has one.
     """
-    evidence = gather_evidence(images.tokens, images.mirrored_tokens, images.members, seeds)
+    evidence = gather_evidence(images.tokens, images.mirrored_tokens, images.members, seeds, config.matching)
     held = anchors or [None] * len(seeds)
-    return [settle(*given) for given in zip(evidence, shown_in(images), held, strict=True)]
+    return [solve_set(*one, config) for one in zip(evidence, saliency_of(images), held, strict=True)]
 
 
-def shown_in(images: Company) -> list[Shown]:
+def saliency_of(images: SetBatch) -> list[SetSaliency]:
     """What is salient in each set."""
     saliency, mirrored = images.saliency.cpu(), images.mirrored_saliency.cpu()
     sound, blank = images.sound.cpu(), images.blank.cpu()
     return [
-        Shown(saliency[rows], mirrored[rows], sound[rows], blank[rows], images.extent)
+        SetSaliency(saliency[rows], mirrored[rows], sound[rows], blank[rows], images.extent)
         for rows in images.members.slices
     ]
 
 
-def settle(evidence: PairEvidence, shown: Shown, anchor: Anchor | None) -> Settled:
+def solve_set(
+    evidence: PairEvidence, salient: SetSaliency, anchor: Anchor | None, config: SolverConfig
+) -> Consensus:
     """Poses from the evidence of all pairs, and who is an outlier."""
-    n = len(shown.sound)
-    if int(shown.sound.sum()) < 2:
-        return _alone(shown, anchor)
+    n = len(salient.sound)
+    if int(salient.sound.sum()) < 2:
+        return _single(salient, anchor, config)
     shared = matched_tokens(n, evidence)
     first, *others = (
-        _judged(poses, margin, shared, shown, anchor) for poses, margin in solve_poses(n, evidence)
+        _judged(poses, margin, shared, salient, anchor, config)
+        for poses, margin in solve_poses(n, evidence, config.poses)
     )
-    return replace(first, otherwise=next(iter(others), None))
+    return replace(first, alternative=next(iter(others), None))
 
 
-def _judged(poses: Poses, margin: float, shared: Tensor, shown: Shown, anchor: Anchor | None) -> Settled:
-    """Who belongs, by these poses; shared: float32 [n], the matched tokens of each image."""
-    sound = shown.sound
-    usual = float(shared[sound].median())
-    standing = shared * poses.support / max(usual, 1e-6)
-    reasons = judge(standing, sound, shown.blank)
+def _judged(
+    poses: Poses,
+    margin: float,
+    matches: Tensor,
+    salient: SetSaliency,
+    anchor: Anchor | None,
+    config: SolverConfig,
+) -> Consensus:
+    """Who belongs, by these poses; matches: float32 [n], the matched tokens of each image."""
+    sound = salient.sound
+    shared = float(matches[sound].median())
+    evidence = matches * poses.support / max(shared, 1e-6)
+    reasons = outlier_reasons(evidence, sound, salient.blank, config.outliers)
     status = OK
-    if usual < COMMON or sum(reason is None for reason in reasons) < 2:
+    if shared < config.outliers.least_shared_tokens or sum(reason is None for reason in reasons) < 2:
         status = NOTHING_IN_COMMON
         reasons = [
             MEANINGLESS[status] if used else reason
@@ -125,60 +137,71 @@ def _judged(poses: Poses, margin: float, shared: Tensor, shown: Shown, anchor: A
         ]
     good = torch.tensor([reason is None for reason in reasons])
     weight = (good if status == OK else sound).float()
-    medoid = int((standing * (good + 1e-3)).argmax())
+    medoid = int((evidence * (good + 1e-3)).argmax())
     verdict = Verdict(status, poses.support, reasons, margin, medoid)
-    return Settled(_placed(poses, shown, weight, anchor), weight, standing, good, usual, verdict)
+    framed = _framed(poses, salient, weight, anchor, config.atlas)
+    return Consensus(framed, weight, evidence, good, shared, verdict)
 
 
-def settle_anew(settled: Settled, shown: Shown, anchor: Anchor | None) -> Settled:
-    """The same when less is found salient: the atlas lies about that.
+def reframed(
+    consensus: Consensus, salient: SetSaliency, anchor: Anchor | None, config: AtlasConfig
+) -> Consensus:
+    """The same with the atlas about what is found salient now.
 
-    Where the thing is small, faint traces of saliency all over the images would outweigh it: they do not
-    count.
+    Where the common object is small, faint traces of saliency all over the images would outweigh it: they do
+    not count.
     """
-    saliency, mirrored = (part * (part > SURELY) for part in (shown.saliency, shown.mirrored))
-    sure = replace(shown, saliency=saliency, mirrored=mirrored)
-    return replace(settled, poses=_placed(settled.poses, sure, settled.weight, anchor))
+    saliency, mirrored = (
+        part * (part > config.core_saliency) for part in (salient.saliency, salient.mirrored)
+    )
+    core = replace(salient, saliency=saliency, mirrored=mirrored)
+    return replace(consensus, poses=_framed(consensus.poses, core, consensus.weight, anchor, config))
 
 
-def standing_of(settled: Sequence[Settled], device: torch.device) -> Standing:
-    """Where the images of all sets stand."""
-    poses = [one.poses for one in settled]
-    return Standing(
+def batch_poses(consensus: Sequence[Consensus], device: torch.device) -> BatchPoses:
+    """The poses of the images of all sets."""
+    poses = [one.poses for one in consensus]
+    return BatchPoses(
         torch.cat([pose.mirrored for pose in poses]).to(device),
         torch.cat([pose.a for pose in poses]).to(device),
         torch.cat([pose.b for pose in poses]).to(device),
-        torch.cat([one.weight for one in settled]).to(device),
+        torch.cat([one.weight for one in consensus]).to(device),
     )
 
 
-def placed(images: Company, settled: Sequence[Settled]) -> tuple[Oriented, Warps]:
-    """The images in their facings, and warps that amount to their poses."""
-    standing = standing_of(settled, images.sound.device)
-    faced = images.facing(standing.mirrored, standing.weight)
-    resolution = min(faced.saliency.shape[1], FINEST)
-    return faced, rigid(standing.a, standing.b, standing.mirrored, resolution)
+def orient(images: SetBatch, consensus: Sequence[Consensus], finest_cells: int) -> tuple[Oriented, Warps]:
+    """The images in their mirror states, and warps that amount to their poses.
+
+    finest_cells: of the warps' grid, at most.
+    """
+    poses = batch_poses(consensus, images.device)
+    oriented = images.oriented(poses.mirrored, poses.weight)
+    resolution = min(oriented.saliency.shape[1], finest_cells)
+    return oriented, rigid(poses.a, poses.b, poses.mirrored, resolution)
 
 
-def _alone(shown: Shown, anchor: Anchor | None) -> Settled:
+def _single(salient: SetSaliency, anchor: Anchor | None, config: SolverConfig) -> Consensus:
     """The answer for a set in which at most one image can be used: it is its own atlas."""
-    sound, n = shown.sound, len(shown.sound)
+    sound, n = salient.sound, len(salient.sound)
     one, support = torch.ones(n, dtype=torch.complex64), torch.ones(n)
-    still = torch.zeros(n, dtype=torch.bool)
-    poses = Poses(still, one, torch.zeros_like(one), support)
+    poses = Poses(torch.zeros(n, dtype=torch.bool), one, torch.zeros_like(one), support)
     weight = sound.float()
     status = SINGLE if bool(sound.any()) else NOTHING_IN_COMMON
-    verdict = Verdict(status, support, judge(support, sound, shown.blank), 0.0, int(weight.argmax()))
-    return Settled(_placed(poses, shown, weight, anchor), weight, weight, sound, 0.0, verdict)
+    reasons = outlier_reasons(support, sound, salient.blank, config.outliers)
+    verdict = Verdict(status, support, reasons, 0.0, int(weight.argmax()))
+    framed = _framed(poses, salient, weight, anchor, config.atlas)
+    return Consensus(framed, weight, weight, sound, 0.0, verdict)
 
 
-def _placed(poses: Poses, shown: Shown, weight: Tensor, anchor: Anchor | None) -> Poses:
+def _framed(
+    poses: Poses, salient: SetSaliency, weight: Tensor, anchor: Anchor | None, config: AtlasConfig
+) -> Poses:
     """Poses for an atlas that lies as the anchor says, or else about what the images have in common."""
-    held = None if anchor is None else hold(poses, anchor, weight * poses.support)
+    held = None if anchor is None else anchored(poses, anchor, weight * poses.support, config)
     if held is not None:
         return held
     flag = poses.mirrored.view(-1, 1, 1)
-    saliency = torch.where(flag, shown.mirrored, shown.saliency)
-    cells = grid_positions(saliency.shape[1], shown.extent, saliency.device)
-    a, b = centre_atlas(poses.a, poses.b, saliency.flatten(1), cells, weight)
+    saliency = torch.where(flag, salient.mirrored, salient.saliency)
+    cells = grid_positions(saliency.shape[1], salient.extent, saliency.device)
+    a, b = centre_atlas(poses.a, poses.b, saliency.flatten(1), cells, weight, config)
     return replace(poses, a=a, b=b)

@@ -1,4 +1,4 @@
-"""Poses of a set from all-pairs evidence: which images face the other way, and one similarity for each."""
+"""Poses of a set from all-pairs evidence: which images are mirrored, and one similarity for each."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from congeal.alignment.config.poses import AtlasConfig, MatchingConfig, PosesConfig
 from congeal.alignment.inputs.tokens import Tokens
 from congeal.alignment.poses.pairwise_matching import (
+    Matches,
     Similarities,
     mutual_matches,
     robust_similarities,
@@ -19,18 +21,11 @@ from congeal.alignment.poses.pairwise_matching import (
 from congeal.alignment.poses.pose_synchronization import (
     Poses,
     consistency,
-    synchronize_facings,
+    synchronize_mirroring,
     synchronize_poses,
 )
 from congeal.geometry.chunking import in_windows
 from congeal.geometry.segments import Membership
-
-MATCHES = 128  # mutual matches of a pair that take part
-HYPOTHESES = 128
-TOLERANCE = 0.08  # frame units: a little more than a token at 32 tokens a side
-FACING_PRIOR = 0.1  # an image counts as it is unless the evidence for its mirror image is a fifth stronger
-LONE_FACING_PRIOR = 0.25  # or two thirds stronger, if a single pair says so
-CONSISTENT = 0.85  # agreement of the pairs on facings, from which they need no further proof
 
 
 @dataclass(frozen=True)
@@ -67,27 +62,36 @@ def pair_bytes(tokens: Tokens) -> int:
     return 4 * (2 * k * d + 2 * k * k)
 
 
-def fit_bytes(matches: int) -> int:
+def fit_bytes(matches: int, config: MatchingConfig) -> int:
     """What the hypotheses for one pair take: a few complex numbers for each and each match."""
-    return 32 * HYPOTHESES * matches
+    return 32 * config.hypotheses * matches
 
 
 def pair_support(
-    a: Tokens, b: Tokens, rows: Tensor, columns: Tensor, generator: torch.Generator, *, max_angle: float
+    a: Tokens,
+    b: Tokens,
+    rows: Tensor,
+    columns: Tensor,
+    generator: torch.Generator,
+    config: MatchingConfig,
+    *,
+    max_angle: float,
 ) -> Tensor:
     """What the best similarity of the pairs (a[rows], b[columns]) explains, in tokens, float32 [p].
 
     max_angle: radians that it may turn by.
     """
     device = rows.device
-    draws = torch.rand((len(rows), HYPOTHESES, 2), generator=generator)
+    draws = torch.rand((len(rows), config.hypotheses, 2), generator=generator)
 
     def supported(window: slice) -> tuple[Tensor]:
-        matches = mutual_matches(a, b, rows[window], columns[window], MATCHES)
+        matches = mutual_matches(a, b, rows[window], columns[window], config.most)
         drawn = draws[window].to(device)
-        return (robust_similarities(matches, drawn, tolerance=TOLERANCE, max_angle=max_angle).score,)
+        found = robust_similarities(matches, drawn, config, tolerance=config.tolerance, max_angle=max_angle)
+        return (found.score,)
 
-    return in_windows(len(rows), pair_bytes(a) + fit_bytes(MATCHES), device, supported)[0]
+    each = pair_bytes(a) + fit_bytes(config.most, config)
+    return in_windows(len(rows), each, device, supported)[0]
 
 
 @dataclass(frozen=True)
@@ -105,41 +109,47 @@ class _Draws:
     shuffled: Tensor
 
 
-def _drawn(pairs: Membership, seeds: Sequence[int], matches: int) -> _Draws:
-    """Each set's by its own seed: they do not depend on its company."""
+def _drawn(pairs: Membership, seeds: Sequence[int], matches: int, hypotheses: int) -> _Draws:
+    """Each set's by its own seed: they do not depend on the other sets."""
     parts = []
     for count, seed in zip(pairs.sizes, seeds, strict=True):
         generator = torch.Generator().manual_seed(seed)
         order = torch.rand((count, matches), generator=generator)
-        parts.append((order, *(torch.rand((count, HYPOTHESES, 2), generator=generator) for _ in range(3))))
+        parts.append((order, *(torch.rand((count, hypotheses, 2), generator=generator) for _ in range(3))))
     return _Draws(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def gather_evidence(
-    tokens: Tokens, mirrored: Tokens, images: Membership, seeds: Sequence[int]
+    tokens: Tokens, mirrored: Tokens, images: Membership, seeds: Sequence[int], config: MatchingConfig
 ) -> list[PairEvidence]:
     """Match all pairs of images within every set; the evidence of each set, on the CPU.
 
     tokens, mirrored: of all images, as they are and mirrored.
     images: which set each is of.
     seeds: of each set, for the drawing of hypotheses.
+    config: of the matches and similarities.
     """
     device = tokens.weight.device
     first, second, pairs = images.pairs()
-    most = min(MATCHES, tokens.weight.shape[1])
-    draws = _drawn(pairs, seeds, most)
+    most = min(config.most, tokens.weight.shape[1])
+    draws = _drawn(pairs, seeds, most, config.hypotheses)
+
+    def fitted(matches: Matches, drawn: Tensor) -> Similarities:
+        return robust_similarities(matches, drawn.to(device), config, tolerance=config.tolerance)
 
     def found(window: slice) -> tuple[Tensor, ...]:
         rows, columns = first[window], second[window]
         same = mutual_matches(tokens, tokens, rows, columns, most)
         opposite = mutual_matches(tokens, mirrored, rows, columns, most)
         strangers = shuffled(same, draws.order[window].to(device))
-        alike = robust_similarities(same, draws.same[window].to(device), tolerance=TOLERANCE)
-        facing = robust_similarities(opposite, draws.opposite[window].to(device), tolerance=TOLERANCE)
-        by_chance = robust_similarities(strangers, draws.shuffled[window].to(device), tolerance=TOLERANCE)
-        return *alike.parts, *facing.parts, by_chance.score
+        by_chance = fitted(strangers, draws.shuffled[window]).score
+        return (
+            *fitted(same, draws.same[window]).parts,
+            *fitted(opposite, draws.opposite[window]).parts,
+            by_chance,
+        )
 
-    values = in_windows(len(first), pair_bytes(tokens) + fit_bytes(most), device, found)
+    values = in_windows(len(first), pair_bytes(tokens) + fit_bytes(most, config), device, found)
     evidence = PairEvidence(first, second, Similarities(*values[:3]), Similarities(*values[3:6]), values[6])
     return evidence.divided(images, pairs)
 
@@ -153,32 +163,34 @@ def square_matrix(n: int, evidence: PairEvidence, values: Tensor) -> Tensor:
 
 
 def _relation(evidence: PairEvidence, mirrored: Tensor) -> tuple[Tensor, Tensor]:
-    """Pairs that face opposite ways, and pairs measured in the mirror image of the frames chosen."""
+    """Pairs in opposite mirror states, and pairs measured in the mirror image of the frames chosen."""
     first, second = mirrored[evidence.first], mirrored[evidence.second]
     crossed = first != second
     return crossed, torch.where(crossed, ~second, first)
 
 
-def solve_poses(n: int, evidence: PairEvidence) -> list[tuple[Poses, float]]:
-    """Facings, then poses, and the margin of the facings over their opposites (−1 to 1).
+def solve_poses(n: int, evidence: PairEvidence, config: PosesConfig) -> list[tuple[Poses, float]]:
+    """Mirror states, then poses, and the margin of the mirror states over their opposites (−1 to 1).
 
-    Two solutions if the pairs do not agree on who faces which way: that in which all images are as they are,
-    then that with the facings that fit them best. A symmetric thing, seen a little from either side, fits its
-    mirror image now better and now worse; but a cup whose handle is hidden in some images does so, too.
+    Two solutions if the pairs do not agree on the mirror states: that in which all images are as they are,
+    then that with the mirror states that fit them best. A symmetric object, seen a little from either side,
+    fits its mirror image now better and now worse; but a cup whose handle is hidden in some images does so,
+    too.
     """
     same = square_matrix(n, evidence, evidence.same.score)
     opposite = square_matrix(n, evidence, evidence.opposite.score)
-    # A pair of symmetric things prefers one facing by chance; more pairs are less easily wrong together.
-    prior = max(FACING_PRIOR, LONE_FACING_PRIOR / math.sqrt(max(n - 1, 1)))
-    mirrored, _ = synchronize_facings(same * (1 + prior), opposite * (1 - prior))
-    solved = [_posed(n, evidence, mirrored)]
-    if bool(mirrored.any()) and consistency(same, opposite, mirrored) < CONSISTENT:
-        solved.insert(0, _posed(n, evidence, torch.zeros_like(mirrored)))
+    # A pair of symmetric objects prefers a mirror state by chance; more pairs are less easily wrong together.
+    prior = max(config.mirror_prior, config.mirror_prior_single_pair / math.sqrt(max(n - 1, 1)))
+    mirrored = synchronize_mirroring(same * (1 + prior), opposite * (1 - prior), config)
+    solved = [_posed(n, evidence, mirrored, config)]
+    doubtful = bool(mirrored.any())
+    if doubtful and consistency(same, opposite, mirrored, config) < config.mirror_consistency:
+        solved.insert(0, _posed(n, evidence, torch.zeros_like(mirrored), config))
     return solved
 
 
-def _posed(n: int, evidence: PairEvidence, mirrored: Tensor) -> tuple[Poses, float]:
-    """Poses of images that face as they are said to, and the margin of that."""
+def _posed(n: int, evidence: PairEvidence, mirrored: Tensor, config: PosesConfig) -> tuple[Poses, float]:
+    """Poses of images in these mirror states, and the margin of these."""
     crossed, turned = _relation(evidence, mirrored)
     a = torch.where(crossed, evidence.opposite.a, evidence.same.a)
     b = torch.where(crossed, evidence.opposite.b, evidence.same.b)
@@ -189,41 +201,49 @@ def _posed(n: int, evidence: PairEvidence, mirrored: Tensor) -> tuple[Poses, flo
     pair_b = torch.zeros_like(pair_a)
     pair_a[evidence.first, evidence.second], pair_a[evidence.second, evidence.first] = a, 1 / a
     pair_b[evidence.first, evidence.second], pair_b[evidence.second, evidence.first] = b, -b / a
-    weight = square_matrix(n, evidence, (score - evidence.chance).clamp_min(0) + 1e-3 * score)
+    beyond = (score - evidence.chance).clamp_min(0)
+    weight = square_matrix(n, evidence, beyond + config.chance_share * score)
     weight = weight / weight.mean().clamp_min(1e-9)
-    pose_a, pose_b, support = synchronize_poses(pair_a, pair_b, weight, tolerance=0.2)
+    pose_a, pose_b, support = synchronize_poses(pair_a, pair_b, weight, config)
     margin = float((score - other).sum() / (score + other).sum().clamp_min(1e-9))
     return Poses(mirrored, pose_a, pose_b, support), margin
 
 
 def matched_tokens(n: int, evidence: PairEvidence) -> Tensor:
-    """Tokens' worth of matches that an image shares with another on average, in the better facing: [n]."""
+    """Matches, in tokens, that an image shares with another on average, in the better mirror state: [n]."""
     best = torch.maximum(evidence.same.score, evidence.opposite.score)
     return square_matrix(n, evidence, best).sum(1) / max(n - 1, 1)
 
 
 def centre_atlas(
-    a: Tensor, b: Tensor, saliency: Tensor, positions: Tensor, weight: Tensor, fill: float = 0.85
+    a: Tensor,
+    b: Tensor,
+    saliency: Tensor,
+    positions: Tensor,
+    weight: Tensor,
+    config: AtlasConfig,
+    fill: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Poses for an atlas square in whose middle the common object lies, filling ``fill`` of it.
 
     Args:
         a, b: complex64 [n], poses in any common gauge.
         saliency: float32 [n, k] of the tokens at ``positions`` complex64 [k] in the oriented frames.
-        weight: float32 [n], 0 for images that must not have a say.
-        fill: share of the square's side that the object's bounding box takes.
+        weight: float32 [n], 0 for images that do not count.
+        config: of the object's bounding box.
+        fill: share of the square's side that it takes; None: as configured.
     """
     places = (positions[None] - b[:, None]) / a[:, None]
     share = saliency / saliency.sum(1, keepdim=True).clamp_min(1e-6) * weight[:, None]
-    low_x, high_x = _quantiles(places.real, share)
-    low_y, high_y = _quantiles(places.imag, share)
+    low_x, high_x = _quantiles(places.real, share, config.tail)
+    low_y, high_y = _quantiles(places.imag, share, config.tail)
     centre = torch.complex((low_x + high_x) / 2, (low_y + high_y) / 2)
-    half = torch.maximum(high_x - low_x, high_y - low_y) / 2 / fill
+    half = torch.maximum(high_x - low_x, high_y - low_y) / 2 / (config.fill if fill is None else fill)
     half = half if math.isfinite(float(half)) and float(half) > 1e-3 else torch.ones_like(half)
     return a * half, a * centre + b
 
 
-def _quantiles(values: Tensor, weight: Tensor, tail: float = 0.02) -> tuple[Tensor, Tensor]:
+def _quantiles(values: Tensor, weight: Tensor, tail: float) -> tuple[Tensor, Tensor]:
     """Weighted quantiles ``tail`` and 1 − ``tail``."""
     flat, order = values.flatten().sort()
     mass = weight.flatten()[order].cumsum(0)

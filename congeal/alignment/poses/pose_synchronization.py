@@ -1,7 +1,7 @@
 """From pairwise similarities to one consistent pose an image.
 
-Every image i has a facing m_i (mirrored or not) and a pose x_i = a_i·u + b_i from the atlas square to its
-(possibly mirrored) frame. A pair says x_j ≈ a_ij·x_i + b_ij for equal or for opposite facings. Facings are
+Every image i has a mirror state m_i and a pose x_i = a_i·u + b_i from the atlas square to its (possibly
+mirrored) frame. A pair says x_j ≈ a_ij·x_i + b_ij for equal or for opposite mirror states. These are
 synchronised first (signs, by the leading eigenvector), then rotation and scale (complex numbers, likewise),
 then translations (least squares), each with weights that fall off where a pair contradicts the consensus.
 """
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from congeal.alignment.config.poses import PosesConfig
 
 
 @dataclass(frozen=True)
@@ -30,21 +32,24 @@ class Poses:
     support: Tensor
 
 
-def _contrasts(same: Tensor, opposite: Tensor) -> Tensor:
-    """What each pair says for equal facings (positive) or opposite ones, by the weight of its evidence."""
+def _contrasts(same: Tensor, opposite: Tensor, config: PosesConfig) -> Tensor:
+    """Each pair's evidence for equal mirror states (positive) or opposite ones (negative), [n, n]."""
     contrast = (same - opposite) / (same + opposite).clamp_min(1e-9)
     strength = (same + opposite) / (same + opposite).mean().clamp_min(1e-9)
-    matrix = contrast * strength.clamp_max(3.0)
+    matrix = contrast * strength.clamp_max(config.strongest_pair)
     return matrix.fill_diagonal_(0)
 
 
-def consistency(same: Tensor, opposite: Tensor, mirrored: Tensor) -> float:
-    """How far the pairs agree with a choice of facings, −1 to 1; chance can be made to fit at about 0.5."""
-    matrix, sign = _contrasts(same, opposite), torch.where(mirrored, -1.0, 1.0)
+def consistency(same: Tensor, opposite: Tensor, mirrored: Tensor, config: PosesConfig) -> float:
+    """How far the pairs agree with mirror states, −1 to 1; chance can be made to fit at about 0.5.
+
+    same, opposite: float32 [n, n], as of `synchronize_mirroring`. mirrored: bool [n].
+    """
+    matrix, sign = _contrasts(same, opposite, config), torch.where(mirrored, -1.0, 1.0)
     return float(sign @ matrix @ sign / matrix.abs().sum().clamp_min(1e-9))
 
 
-def synchronize_facings(same: Tensor, opposite: Tensor) -> tuple[Tensor, Tensor]:
+def synchronize_mirroring(same: Tensor, opposite: Tensor, config: PosesConfig) -> Tensor:
     """Which images are mirrored with respect to the others.
 
     Args:
@@ -52,10 +57,10 @@ def synchronize_facings(same: Tensor, opposite: Tensor) -> tuple[Tensor, Tensor]
             they are, and with one of them mirrored.
 
     Returns:
-        mirrored bool [n] (the minority is mirrored) and each image's margin float32 [n].
+        mirrored bool [n]: the minority is mirrored.
     """
     n = same.shape[0]
-    matrix = _contrasts(same, opposite)
+    matrix = _contrasts(same, opposite, config)
     _, vectors = torch.linalg.eigh(matrix)
     sign = torch.where(vectors[:, -1] >= 0, 1.0, -1.0)
     for _ in range(10 * n):  # greedy: flip the image that gains most, until none gains
@@ -66,20 +71,18 @@ def synchronize_facings(same: Tensor, opposite: Tensor) -> tuple[Tensor, Tensor]
         sign[worst] = -sign[worst]
     if int((sign < 0).sum()) * 2 > n:
         sign = -sign
-    margin = sign * (matrix @ sign) / matrix.abs().sum(1).clamp_min(1e-9)
-    return sign < 0, margin
+    return sign < 0
 
 
 def synchronize_poses(
-    a: Tensor, b: Tensor, weight: Tensor, *, tolerance: float, rounds: int = 12
+    a: Tensor, b: Tensor, weight: Tensor, config: PosesConfig
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Poses that agree best with pairwise similarities.
 
     Args:
         a, b: complex64 [n, n], x_j ≈ a[i, j]·x_i + b[i, j].
         weight: float32 [n, n], trust in each pair; 0 on the diagonal.
-        tolerance: a pair that puts the frame's centre further than this from the consensus loses its say.
-        rounds: reweighting rounds.
+        config: of the reweighting.
 
     Returns:
         a, b complex64 [n] and the agreement of each image's pairs float32 [n].
@@ -89,14 +92,15 @@ def synchronize_poses(
     pose_a = torch.ones(n, dtype=a.dtype, device=a.device)
     pose_b = torch.zeros_like(pose_a)
     agreement = torch.ones_like(weight)
-    for _ in range(rounds):
+    for _ in range(config.reweightings):
         pose_a = _rotations_and_scales(a, trust)
         pose_b = _translations(a, b, pose_a, trust)
         predicted_a = pose_a[None, :] / pose_a[:, None]
         predicted_b = pose_b[None, :] - predicted_a * pose_b[:, None]
-        # How far apart the two similarities put points half a frame from the centre.
-        apart = ((predicted_a - a).abs() * 0.5 + (predicted_b - b).abs()) / predicted_a.abs().clamp(0.3, 3)
-        agreement = 1 / (1 + (apart / tolerance) ** 2)
+        # How far apart the two similarities put points off the centre.
+        apart = (predicted_a - a).abs() * config.compared_at + (predicted_b - b).abs()
+        apart = apart / predicted_a.abs().clamp(*config.size_range)
+        agreement = 1 / (1 + (apart / config.tolerance) ** 2)
         trust = weight * agreement**2
     support = (weight * agreement).sum(1) / weight.sum(1).clamp_min(1e-9)
     return pose_a, pose_b, support

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from congeal.alignment.config.selection import CollapseConfig
 from congeal.alignment.model import COLLAPSED, OK, SALIENT, Atlas, Verdict
 from congeal.geometry.complex_math import length
 
-APART = 10.0  # by how much a thing may be larger or smaller in an image than is usual in the set
 
-
-def checked(verdict: Verdict, atlas: Atlas, poses: Tensor, good: Tensor) -> Verdict:
+def check_collapse(
+    verdict: Verdict, atlas: Atlas, poses: Tensor, good: Tensor, config: CollapseConfig
+) -> Verdict:
     """The verdict, or COLLAPSED with the reason for every image that was thought to fit.
 
     Args:
@@ -20,8 +21,9 @@ def checked(verdict: Verdict, atlas: Atlas, poses: Tensor, good: Tensor) -> Verd
         atlas: that they came to.
         poses: complex64 [n], their scales and rotations.
         good: bool [n], who is no outlier.
+        config: what is absurd.
     """
-    fault = _fault(atlas, length(poses).cpu()[good]) if verdict.status == OK else None
+    fault = _fault(atlas, length(poses).cpu()[good], config) if verdict.status == OK else None
     if fault is None:
         return verdict
     return replace(
@@ -29,12 +31,12 @@ def checked(verdict: Verdict, atlas: Atlas, poses: Tensor, good: Tensor) -> Verd
     )
 
 
-def _fault(atlas: Atlas, scales: Tensor) -> str | None:
+def _fault(atlas: Atlas, scales: Tensor, config: CollapseConfig) -> str | None:
     most = float(atlas.saliency.max())
     if not most >= SALIENT:
         return f"the atlas of its set collapsed: nothing shows in it (saliency {most:.2f} at most)"
     usual = scales.median()
-    apart = float((scales / usual).log().abs().max().exp())
-    if not apart <= APART:
-        return f"the poses of its set blew up: sizes are {apart:.3g} times apart from the usual"
+    ratio = float((scales / usual).log().abs().max().exp())
+    if not ratio <= config.size_ratio:
+        return f"the poses of its set blew up: sizes are {ratio:.3g} times apart from the usual"
     return None

@@ -1,8 +1,9 @@
 """Which of its features a set is compared by, where they were taken at several places in the backbone.
 
-Backbones differ in which block knows best what is where, and so do things: keys of a late block help with
-rigid, upright things and ruin others. Each mixture of parts is tried on some of the set's images, up to the
-flow. Free matches then say how well its maps explain them: they took no part in the maps (`reliability.py`).
+Backbones differ in which block knows best what is where, and so do objects: keys of a late block help with
+rigid, upright ones and ruin others. Each mixture of parts is tried on some of the set's images, up to the
+flow. Free matches then say how well its maps explain them: they took no part in the maps
+(`congeal.alignment.maps.error_estimation`).
 """
 
 from __future__ import annotations
@@ -13,22 +14,20 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.backbone_stats import Parts
-from congeal.alignment.inputs.image_set import Arrays, prepare, read_inputs, some_of
-from congeal.alignment.inputs.set_batch import Company
-from congeal.alignment.maps.error_estimation import explained, travel
-from congeal.alignment.maps.flow_registration import follow
+from congeal.alignment.inputs.image_set import ImageArrays, prepare, read_tensors, some_of
+from congeal.alignment.inputs.set_batch import SetBatch
+from congeal.alignment.maps.error_estimation import match_cycles, share_explained
+from congeal.alignment.maps.flow_registration import register
 from congeal.alignment.model import OK, Mixture
-from congeal.alignment.poses.pose_consensus import placed, settle_all
-from congeal.alignment.selection.mirror_selection import borne_out
+from congeal.alignment.poses.pose_consensus import orient, solve_sets
+from congeal.alignment.selection.mirror_selection import select_mirror_states
 from congeal.geometry.warps import recentred
-
-ASKED = 12  # images at most that a mixture is tried on
-GAIN = 0.01  # share of free matches that a mixture must explain beyond what the first part does
 
 
 @dataclass(frozen=True)
-class Choice:
+class FeatureChoice:
     """What a set is compared by.
 
     Attributes:
@@ -48,14 +47,15 @@ def mixtures(names: Sequence[str]) -> list[Mixture]:
     return list(dict.fromkeys([*((name,) for name in names), tuple(names)]))
 
 
-def choose(
-    arrays: Arrays,
+def select_features(
+    arrays: ImageArrays,
     parts: Parts | None,
     position: Tensor | None,
     extent: float,
     seed: int,
     device: torch.device,
-) -> Choice:
+    config: SolverConfig,
+) -> FeatureChoice:
     """The mixture with the most evidence, if it has clearly more than the first part alone.
 
     Args:
@@ -65,34 +65,38 @@ def choose(
         extent: half the side of the token grid in frame units.
         seed: fixes the drawing of hypotheses and matches.
         device: where to compute.
+        config: of the solver.
     """
     if parts is None or len(parts) < 2:
-        return Choice()
+        return FeatureChoice()
     tried = {
         one: torch.cat([torch.full((size,), name in one) for name, size in parts.items()]).to(device)
         for one in mixtures(list(parts))
     }
-    inputs = read_inputs(some_of(arrays, slice(ASKED)), extent, device)
-    companies = [
-        Company.of(prepare(inputs, position=position, within=channels)) for channels in tried.values()
+    asked = config.feature_selection
+    read = read_tensors(some_of(arrays, slice(asked.images)), extent, device)
+    prepared = [
+        prepare(read, config.features, config.cosaliency, position=position, within=channels)
+        for channels in tried.values()
     ]
-    shares = _explained(Company.joined(companies), seed)
+    shares = _explained(SetBatch.of(prepared, config.tokens), seed, config)
     weighed = dict(zip(tried, shares, strict=True))
     first, best = next(iter(weighed)), max(weighed, key=weighed.__getitem__)
-    chosen = best if weighed[best] >= weighed[first] + GAIN else first
-    return Choice(chosen, tried[chosen], weighed)
+    chosen = best if weighed[best] >= weighed[first] + asked.gain else first
+    return FeatureChoice(chosen, tried[chosen], weighed)
 
 
-def _explained(images: Company, seed: int) -> list[float]:
+def _explained(images: SetBatch, seed: int, config: SolverConfig) -> list[float]:
     """Share of each set's free matches that its poses, or the flow on top of them, explain."""
-    count = len(images.members.sizes)
-    seeds = [seed] * count
-    settled = borne_out(images, settle_all(images, seeds), seeds)
-    faced, warps = placed(images, settled)
-    common = torch.tensor([one.verdict.status == OK for one in settled]).to(faced.owner.device)
-    journeys = travel(replace(faced, weight=faced.weight * common[faced.owner]), seeds)
-    if journeys is None:
-        return [0.0] * count
-    bent = recentred(follow(warps, faced), faced.weight, faced.owner, count)
-    shares: list[float] = torch.maximum(explained(warps, journeys), explained(bent, journeys)).tolist()
+    seeds = [seed] * images.count
+    consensus = select_mirror_states(images, solve_sets(images, seeds, config), seeds, config)
+    oriented, warps = orient(images, consensus, config.flow.finest_cells)
+    owner = oriented.owner
+    common = torch.tensor([one.verdict.status == OK for one in consensus]).to(owner.device)
+    cycles = match_cycles(replace(oriented, weight=oriented.weight * common[owner]), seeds, config.errors)
+    if cycles is None:
+        return [0.0] * images.count
+    bent = recentred(register(warps, oriented, config.flow), oriented.weight, owner, images.count)
+    by_poses, by_flow = (share_explained(each, cycles, config.errors) for each in (warps, bent))
+    shares: list[float] = torch.maximum(by_poses, by_flow).tolist()
     return shares

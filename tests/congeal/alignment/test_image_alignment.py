@@ -217,7 +217,7 @@ def test_where_nothing_is_in_common_nothing_is_carried(aligned: ImageAlignment) 
 @pytest.mark.parametrize(
     ("source", "points", "target", "sentence"),
     [
-        (0, [[1, 2, 3]], 1, r"points have the shape \[k, 2\], not \[1, 3\]"),
+        (0, [[1, 2, 3]], 1, r"^points has the shape \[1, 3\], not \[k, 2\]"),
         (0, None, 1, r"\[k, 2\]"),
         (0, "here", 1, "no array of numbers"),
         (0, [[5000, 2]], 1, r"point 0 at \(5000, 2\) lies outside the source image"),

@@ -8,7 +8,8 @@ import torch
 from synthetic import Scene, Thing, beside_patches, lit, scene, varied_poses
 
 import congeal
-from congeal.alignment.inputs.set_arrays import SIDE_BY_SIDE, SetArrays, companies
+from congeal.alignment.config import SolverConfig
+from congeal.alignment.inputs.set_arrays import SIDE_BY_SIDE, SetArrays, batches
 from congeal.alignment.model import GUIDED, Alignment, Anchor
 from congeal.alignment.solver import align, align_many
 from congeal.errors import CongealError
@@ -131,7 +132,7 @@ def test_some_sets_are_guided_and_others_not(
     chosen = [sets["mirrored"], sets["strangers"]]
     monkeypatch.setattr(
         "congeal.alignment.selection.deformation_selection.error_of_warps",
-        lambda _, journeys: torch.tensor([0.0, 1.0])[-journeys.sets :],
+        lambda _, cycles, *__: torch.tensor([0.0, 1.0])[-cycles.sets :],
     )
     found = align_many(chosen)
     assert [one.atlas.deformation == GUIDED for one in found] == [False, True]
@@ -177,10 +178,10 @@ def test_what_does_not_fit_is_named_with_its_set(sets: dict[str, SetArrays]) -> 
         align_many([good], position=np.zeros((2, 12), np.float32))
 
 
-def test_companies_are_of_one_grid_and_no_larger_than_there_is_room_for(
+def test_batches_are_of_one_grid_and_no_larger_than_there_is_room_for(
     sets: dict[str, SetArrays], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many = [sets["bent"], sets["another grid"], sets["two images"], sets["one image"]]
-    assert companies(many, CPU) == [[0, 2, 3], [1]]
+    assert batches(many, CPU, SolverConfig()) == [[0, 2, 3], [1]]
     monkeypatch.setitem(SIDE_BY_SIDE, "cpu", 1)
-    assert companies(many, CPU) == [[0], [1], [2], [3]]
+    assert batches(many, CPU, SolverConfig()) == [[0], [1], [2], [3]]

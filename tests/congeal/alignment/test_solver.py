@@ -9,11 +9,9 @@ from synthetic import Pose, Scene, Thing, scene, varied_poses
 from transfer_errors import LANDMARKS, SIDE, TOKEN, errors, maps
 
 from congeal.alignment.atlas_fitting import fit
-from congeal.alignment.maps import map_batches as mapping
+from congeal.alignment.config import SolverConfig
 from congeal.alignment.maps.confidence import where_it_folds
 from congeal.alignment.model import GUIDED, Alignment
-from congeal.alignment.selection import deformation_selection as freedom
-from congeal.alignment.selection.deformation_selection import SYMMETRIC
 from congeal.alignment.solver import align
 from congeal.errors import CongealError
 from congeal.geometry.frames import Frame
@@ -78,13 +76,12 @@ def folds_of(found: Alignment) -> np.ndarray:
     return where_it_folds(oriented).numpy()
 
 
-def test_cells_matched_one_by_one_hear_their_neighbours_and_are_never_sure_where_they_fold(
-    mirrored_scene: Scene, monkeypatch: pytest.MonkeyPatch
+def test_guided_maps_are_averaged_among_neighbours_and_never_sure_where_they_fold(
+    mirrored_scene: Scene,
 ) -> None:
-    monkeypatch.setattr(freedom, "GUIDED_GAIN", -9.0)
-    usual = solved(mirrored_scene)
-    monkeypatch.setattr(mapping, "neighbourly", lambda maps, *_: maps)
-    snapped = solved(mirrored_scene)
+    config = SolverConfig.preset("guided")
+    usual = solved(mirrored_scene, config=config)
+    snapped = solved(mirrored_scene, config=config.replace({"guided.neighbour_rounds": 0}))
     for found in (usual, snapped):
         assert found.atlas.deformation == GUIDED
         folds = folds_of(found)
@@ -164,17 +161,15 @@ def test_one_or_two_images_get_an_honest_answer(count: int) -> None:
         assert np.median(errors(found, made.poses, [0, 1])) < 0.5
 
 
-def test_two_images_are_matched_one_by_one_if_few_matches_bear_out_their_poses(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_two_images_are_matched_one_by_one_if_few_matches_support_their_poses() -> None:
     made = scene([Thing(0)] * 3, varied_poses(3))
     pair = made.select([0, 1])
     assert solved(pair).atlas.deformation != GUIDED
-    monkeypatch.setattr("congeal.alignment.selection.deformation_selection.FEW", 1000.0)
-    found = solved(pair)
+    many = SolverConfig().replace({"deformation.few_matches": 1000})
+    found = solved(pair, config=many)
     assert found.atlas.deformation == GUIDED
     assert np.median(errors(found, made.poses, [0, 1])) < 1.0
-    assert solved(made).atlas.deformation != GUIDED  # three can be asked otherwise
+    assert solved(made, config=many).atlas.deformation != GUIDED  # three can be asked otherwise
 
 
 def test_identical_images_lie_on_each_other() -> None:
@@ -193,15 +188,14 @@ def test_a_mirror_symmetric_thing_stays_unmirrored_with_no_margin() -> None:
 
 def test_matches_that_change_sides_do_not_take_over_on_a_symmetric_thing() -> None:
     found = solved(scene([Thing(0, symmetric=True)] * 6, varied_poses(6)))
-    assert found.margin < SYMMETRIC
+    assert found.margin < SolverConfig().deformation.symmetric_margin
     assert found.atlas.deformation != GUIDED
 
 
 def test_where_smooth_maps_go_astray_cells_are_matched_near_them(
-    mirrored_scene: Scene, monkeypatch: pytest.MonkeyPatch
+    mirrored_scene: Scene,
 ) -> None:
-    monkeypatch.setattr("congeal.alignment.selection.deformation_selection.error_of_warps", lambda *_: 1.0)
-    found = solved(mirrored_scene)
+    found = solved(mirrored_scene, config=SolverConfig().replace({"deformation.guided_gain": -1}))
     assert found.atlas.deformation == GUIDED
     assert np.median(errors(found, mirrored_scene.poses, [0, 1, 2, 3])) < 1.0
 
@@ -307,3 +301,42 @@ def test_newcomers_fit_a_frozen_atlas_each_on_its_own() -> None:
     alone = new.select([1]).arguments()
     one = fit(members.atlas, alone.pop("features"), alone.pop("saliency"), **alone)
     assert np.allclose(one.forward[0], fitted.forward[1], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("preset", "deformation"), [("rigid", "rigid"), ("flow", "flow"), ("guided", "guided")]
+)
+def test_a_preset_says_what_maps_may_be(mirrored_scene: Scene, preset: str, deformation: str) -> None:
+    config = SolverConfig.preset(preset)
+    found = solved(mirrored_scene, config=config)
+    assert found.atlas.deformation == deformation
+    assert np.median(errors(found, mirrored_scene.poses, list(range(8)))) < 1.0
+    late = mirrored_scene.select([0, 3])
+    fitted = fit(found.atlas, late.features, late.saliency, config=config)
+    assert fitted.atlas.deformation == deformation
+
+
+def test_without_mirroring_no_image_is_mirrored(mirrored_scene: Scene) -> None:
+    found = solved(mirrored_scene, config=SolverConfig.preset("no-mirroring"))
+    assert not found.mirrored.any()
+
+
+def test_what_is_not_configured_is_what_it_was(mirrored_scene: Scene, mirrored_found: Alignment) -> None:
+    found = solved(mirrored_scene, config=SolverConfig())
+    assert found.forward.tobytes() == mirrored_found.forward.tobytes()
+    assert found.backward_confidence.tobytes() == mirrored_found.backward_confidence.tobytes()
+
+
+def test_a_bent_object_goes_into_the_atlas_only_with_the_mean_shape() -> None:
+    made = scene([Thing(1)] * 6, varied_poses(6, bend=0.35))
+    config = SolverConfig().replace({"deformation.mean_shape": False})
+    usual, drawn = solved(made), solved(made, config=config)
+    assert drawn.atlas.deformation == usual.atlas.deformation == "flow"
+    assert np.abs(drawn.forward - usual.forward).max() > 0.01
+
+
+def test_attention_as_it_is_instead_of_learned_saliency(mirrored_scene: Scene) -> None:
+    config = SolverConfig().replace({"cosaliency.learned": False, "common_object.relearn": False})
+    found = solved(mirrored_scene, config=config)
+    assert found.status == "ok"
+    assert np.median(errors(found, mirrored_scene.poses, list(range(8)))) < 0.4

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sample_runs import aligned, finished, folder, photographs, run, tiny, weights
+from sample_runs import LITTLE_IN_COMMON, aligned, finished, folder, photographs, run, tiny, weights
 
 import congeal
 from congeal.errors import CongealError
@@ -86,8 +86,7 @@ def test_images_without_maps_get_a_sentence(
     labels = np.array([0, 0, 0, 0, 1, 1, 1, 1, -1, -1], np.int32)
     split = Sorting(labels, np.array([0, 4], np.int32), np.zeros(10, np.float32))
     monkeypatch.setattr(clusters_stage, "sort", lambda *_: split)
-    monkeypatch.setattr("congeal.alignment.poses.pose_consensus.COMMON", 0.0)
-    run(finished / "source", tmp_path / "out", tiny(weights))
+    run(finished / "source", tmp_path / "out", tiny(weights, LITTLE_IN_COMMON))
     opened = congeal.open(tmp_path / "out")
     images = opened.images
     outlier = images[(images["status"] == "ok") & images["cluster_id"].isna()]["uri"].iloc[0]
@@ -163,11 +162,9 @@ def test_a_destination_on_s3(
     s3_location: Location,
     s3_settings: StorageSettings,
     s3_endpoint: str,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("congeal.alignment.poses.pose_consensus.COMMON", 0.0)
     source = folder(tmp_path / "source", photographs(2))
-    run(source, s3_location, tiny(weights, storage=s3_settings))
+    run(source, s3_location, tiny(weights, LITTLE_IN_COMMON, storage=s3_settings))
     opened = congeal.open(s3_location.url, endpoint_url=s3_endpoint)
     assert len(opened.images) == 4
     assert len(opened.correspondences(image="a/0.png")) > 0

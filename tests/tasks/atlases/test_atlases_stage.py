@@ -7,17 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from sample_runs import folder, photographs, run, tiny
+from sample_runs import LITTLE_IN_COMMON, folder, photographs, run, tiny
 
 import congeal
 from congeal.geometry.frames import Frame
 from congeal.results.schema.atlas_arrays import BACKWARD
 from congeal.results.schema.parquet_files import dataset
 from congeal.results.schema.tables import ALIGNMENTS
+from congeal.settings import Settings, load_settings
 from infra.ledger.commits import Marker, find_marker, outputs_location
 from infra.storage.location import Location
 from infra.storage.zarr_groups import open_group
 from tasks.atlases.atlas_files import read
+from tasks.atlases.atlases_stage import scope
 from tasks.atlases.previews import columns_for
 from tasks.atlases.stored_atlas import with_cycle_error
 from tasks.catalog.image_reading import Unreadable
@@ -169,3 +171,33 @@ def test_an_atlas_says_which_features_its_images_chose(finished: Path, tmp_path:
 @pytest.mark.parametrize(("count", "columns"), [(1, 2), (4, 3), (24, 6)])
 def test_a_sheet_is_a_little_wider_than_high(count: int, columns: int) -> None:
     assert columns_for(count) == columns
+
+
+@pytest.mark.parametrize("overrides", [(), ("atlases.solver=synchronize",), ("atlases.solver=default",)])
+def test_the_default_configuration_has_the_keys_of_before_there_was_one(overrides: tuple[str, ...]) -> None:
+    settings = load_settings(None, overrides, {})
+    assert scope(settings, "0123456789abcdef", 1) == "2e0df79709c618f5"
+    assert scope(settings, "0123456789abcdef", 7) == "6cf4b5f30009b40b"
+
+
+def test_every_other_configuration_has_a_key_of_its_own() -> None:
+    ways = ("flow", "guided", "{}", '{"flow.finest_cells": 32}', '{"flow.finest_cells": 31}')
+    keys = [scope(load_settings(None, [f"atlases.solver={way}"], {}), "0123456789abcdef", 1) for way in ways]
+    assert keys[2] == scope(Settings(), "0123456789abcdef", 1)
+    assert len(set(keys)) == len(keys)
+    again = load_settings(None, ["atlases.solver.flow.finest_cells=32"], {})
+    assert scope(again, "0123456789abcdef", 1) == keys[3]
+
+
+def test_what_differs_from_the_default_is_recorded_and_can_be_read(finished: Path, aligned: Path) -> None:
+    field, value = LITTLE_IN_COMMON.removeprefix("atlases.solver.").split("=")
+    usual, _, _ = atlas(finished / "destination")
+    other, _, _ = atlas(aligned / "destination")
+    assert usual.record["solver_config"] == {}
+    assert other.record["solver_config"] == {field: float(value)}
+    assert usual.scope != other.scope
+    told = {
+        home: congeal.open(home / "destination").publication.settings["atlases"]["solver"]
+        for home in (finished, aligned)
+    }
+    assert told == {finished: "synchronize", aligned: {field: float(value)}}

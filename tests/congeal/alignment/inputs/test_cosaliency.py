@@ -3,30 +3,33 @@ from __future__ import annotations
 import torch
 from synthetic import Thing, scene, varied_poses
 
+from congeal.alignment.config.inputs import CosaliencyConfig, FeaturesConfig
 from congeal.alignment.inputs.cosaliency import learn_saliency
 from congeal.alignment.inputs.feature_basis import fit_basis
+
+CONFIG = CosaliencyConfig()
 
 
 def test_the_common_object_is_found_from_a_few_bright_spots() -> None:
     made = scene([Thing(0)] * 6, varied_poses(6))
-    features = torch.tensor(made.features)
+    features = torch.nn.functional.normalize(torch.tensor(made.features), dim=-1)
     valid = torch.ones(features.shape[:3])
-    compared = fit_basis(features, valid, 16)(features)
+    compared = fit_basis(features, valid, FeaturesConfig(channels=16)).compared(features)
     truth = torch.tensor(made.saliency) > 0.5
     generator = torch.Generator().manual_seed(0)
     spots = truth & (torch.rand(truth.shape, generator=generator) < 0.4)  # a thin, patchy attention
-    found = learn_saliency(compared, spots.float(), valid)(compared, valid) > 0.5
+    found = learn_saliency(compared, spots.float(), valid, CONFIG)(compared, valid) > 0.5
     overlap = (found & truth).sum() / (found | truth).sum()
     assert float(overlap) > 0.85
 
 
 def test_padding_is_never_salient() -> None:
     made = scene([Thing(0)] * 3, varied_poses(3))
-    features = torch.tensor(made.features)
+    features = torch.nn.functional.normalize(torch.tensor(made.features), dim=-1)
     valid = torch.ones(features.shape[:3])
     valid[:, :10] = 0
-    compared = fit_basis(features, valid, 16)(features)
-    found = learn_saliency(compared, torch.tensor(made.saliency), valid)(compared, valid)
+    compared = fit_basis(features, valid, FeaturesConfig(channels=16)).compared(features)
+    found = learn_saliency(compared, torch.tensor(made.saliency), valid, CONFIG)(compared, valid)
     assert float(found[:, :10].max()) == 0
 
 
@@ -34,7 +37,7 @@ def test_attention_that_says_nothing_leaves_everything_salient() -> None:
     features = torch.randn((2, 6, 6, 8), generator=torch.Generator().manual_seed(0))
     valid = torch.ones((2, 6, 6))
     for attention in (torch.zeros(2, 6, 6), torch.ones(2, 6, 6)):
-        assert float(learn_saliency(features, attention, valid)(features, valid).min()) > 0.99
+        assert float(learn_saliency(features, attention, valid, CONFIG)(features, valid).min()) > 0.99
 
 
 def test_the_basis_is_deterministic_and_takes_given_directions_out() -> None:
@@ -42,7 +45,7 @@ def test_the_basis_is_deterministic_and_takes_given_directions_out() -> None:
     valid = torch.ones((2, 6, 6))
     direction = torch.nn.functional.normalize(torch.randn((2, 8)), dim=1)
     direction = torch.linalg.qr(direction.T).Q.T.contiguous()
-    basis = fit_basis(features, valid, 8, direction)
+    basis = fit_basis(features, valid, FeaturesConfig(channels=8), direction)
     assert float((direction @ basis.projection).abs().max()) < 1e-5
-    again = fit_basis(features, valid, 8, direction)
+    again = fit_basis(features, valid, FeaturesConfig(channels=8), direction)
     assert torch.equal(basis.projection, again.projection)

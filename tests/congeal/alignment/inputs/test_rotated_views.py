@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from congeal.alignment.inputs.image_set import Arrays
+from congeal.alignment.inputs.image_set import ImageArrays
 from congeal.alignment.inputs.rotated_views import EIGHTH, TURNS, Turned, turned_pixels
 from congeal.geometry.frames import cell_centres
 
@@ -52,7 +52,7 @@ def test_padding_is_turned_with_the_image(turn: int) -> None:
     valid = np.repeat((np.abs(cell_centres(g)[None, ..., 1]) < 0.5), 1, 0).astype(np.float32)
     blank = np.zeros((1, g, g, 2), np.float32)
     seven = Turned(np.zeros((1, TURNS - 1, g, g, 2)), np.zeros((1, TURNS - 1, g, g)))
-    masks = seven.chosen(Arrays(blank, blank[..., 0], valid=valid), np.array([turn]), 1.0).valid
+    masks = seven.chosen(ImageArrays(blank, blank[..., 0], valid=valid), np.array([turn]), 1.0).valid
     assert masks is not None
     for x, y in ((0.0, 0.3), (0.3, 0.0), (0.0, 0.7), (0.7, 0.0), (0.45, 0.45)):
         place = complex(x, y) * np.exp(-1j * turn * EIGHTH)

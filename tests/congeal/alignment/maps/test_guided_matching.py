@@ -2,17 +2,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
 import torch
 from synthetic import GRID, Pose, Thing, scene
 
+from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.oriented import Oriented
-from congeal.alignment.maps import guided_matching as dense
 from congeal.alignment.maps.confidence import where_it_folds
 from congeal.alignment.maps.flow_registration import Template
-from congeal.alignment.maps.guided_matching import LIKE_MINDED, agreed, guided, resampled, warped
+from congeal.alignment.maps.guided_matching import averaged, guided, resampled, warped
 from congeal.geometry.warps import Warps, grid, rigid
 
+CONFIG = SolverConfig()
+DISTANCE = CONFIG.guided.neighbour_distance
 SHIFT = 0.5  # frame units by which the second image's thing lies elsewhere than its warp says
 
 
@@ -28,10 +29,10 @@ def _pair(shift: float) -> tuple[Template, Oriented, Warps]:
     return template, image, rigid(one, torch.zeros_like(one), still, GRID)
 
 
-def _moved(shift: float) -> float:
+def _moved(shift: float, config: SolverConfig = CONFIG) -> float:
     """How far the thing's cells go from where the warp puts them, in the direction of the shift."""
     template, image, warps = _pair(shift)
-    found = guided(template, image, warps)
+    found = guided(template, image, warps, config)
     cells = grid(GRID, 1.0, torch.device("cpu"))
     thing = template.saliency[0] > 0.9
     return float((found.forward[0] - cells)[thing][:, 0].median())
@@ -41,22 +42,23 @@ def test_a_match_that_is_much_more_alike_takes_the_place_of_the_warp() -> None:
     assert 0.8 * SHIFT < _moved(SHIFT) < 1.1 * SHIFT
 
 
-def test_without_enough_advantage_the_warp_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_enough_advantage_the_warp_stays() -> None:
     assert abs(_moved(0.0)) < 0.01
-    monkeypatch.setattr(dense, "ADVANTAGE", 2.0)  # no cosine is larger by so much
-    assert _moved(SHIFT) == 0.0
+    # No cosine is larger by so much.
+    assert _moved(SHIFT, CONFIG.replace({"guided.advantage": 2})) == 0.0
 
 
 def test_nothing_is_matched_with_what_does_not_show_the_thing() -> None:
     template, image, warps = _pair(SHIFT)
     dark = replace(image, saliency=torch.zeros_like(image.saliency))
-    found, still = guided(template, dark, warps), warped(warps, GRID, GRID)
+    found, still = guided(template, dark, warps, CONFIG), warped(warps, GRID, GRID)
     torch.testing.assert_close(found.forward, still.forward)
     torch.testing.assert_close(found.backward, still.backward)
 
 
-def _agreed(offset: torch.Tensor) -> torch.Tensor:
-    return agreed(offset, torch.ones_like(offset[..., 0]), torch.full((len(offset),), LIKE_MINDED))
+def _averaged(offset: torch.Tensor) -> torch.Tensor:
+    distance = torch.full((len(offset),), DISTANCE)
+    return averaged(offset, torch.ones_like(offset[..., 0]), distance, CONFIG.guided)
 
 
 def test_neighbours_that_agree_undo_the_snapping_of_matches_to_tokens() -> None:
@@ -65,15 +67,15 @@ def test_neighbours_that_agree_undo_the_snapping_of_matches_to_tokens() -> None:
     snapped = (cells / token).round() * token
     assert float(where_it_folds(snapped).float().mean()) > 0.3
     inner = (slice(None), slice(3, -3), slice(3, -3))
-    smooth = cells + _agreed(snapped - cells)
+    smooth = cells + _averaged(snapped - cells)
     assert not bool(where_it_folds(smooth)[inner].any())
     assert float((smooth - cells)[inner].abs().max()) < 0.5 * float((snapped - cells)[inner].abs().max())
 
 
 def test_a_seam_between_parts_that_move_by_themselves_stays() -> None:
     offset = torch.zeros((1, GRID, GRID, 2))
-    offset[:, :, GRID // 2 :, 0] = 6 * LIKE_MINDED
-    assert float((_agreed(offset) - offset).abs().max()) < 0.05 * LIKE_MINDED
+    offset[:, :, GRID // 2 :, 0] = 6 * DISTANCE
+    assert float((_averaged(offset) - offset).abs().max()) < 0.05 * DISTANCE
 
 
 def test_at_other_resolutions_matched_maps_are_exact_where_they_follow_the_warps() -> None:

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import Scene, Thing, scene, varied_poses
 
+from congeal.alignment.config.poses import AtlasConfig
 from congeal.alignment.model import Alignment, Anchor
-from congeal.alignment.poses.frame_anchoring import hold
+from congeal.alignment.poses.frame_anchoring import anchored
 from congeal.alignment.poses.pose_synchronization import Poses
 from congeal.alignment.solver import align
 from congeal.errors import CongealError
@@ -63,7 +64,7 @@ def test_whatever_the_new_frame_is_the_old_one_comes_back(
     # Two images have another pose than before, and one was not there.
     other.a[0] *= 1.5
     other.b[1] += 0.4
-    found = hold(other, anchor_at(known, np.array([1, 1, 0, 1, 1, 1, 1.0])), torch.ones(7))
+    found = anchored(other, anchor_at(known, np.array([1, 1, 0, 1, 1, 1, 1.0])), torch.ones(7), AtlasConfig())
     assert found is not None
     assert torch.equal(found.mirrored, known.mirrored)
     rest = [2, 3, 4, 5, 6]
@@ -75,7 +76,7 @@ def test_images_that_face_the_other_way_now_have_no_say() -> None:
     known = poses(6, 0)
     other = moved(known, 0.7, 0.2, False)
     other.mirrored[:2] = ~other.mirrored[:2]
-    found = hold(other, anchor_at(known), torch.ones(6))
+    found = anchored(other, anchor_at(known), torch.ones(6), AtlasConfig())
     assert found is not None
     torch.testing.assert_close(found.a[2:], known.a[2:], atol=1e-4, rtol=0)
     assert torch.equal(found.mirrored, other.mirrored)
@@ -83,13 +84,13 @@ def test_images_that_face_the_other_way_now_have_no_say() -> None:
 
 def test_without_a_tie_there_is_no_frame_to_hold() -> None:
     known = poses(4, 1)
-    assert hold(known, anchor_at(known, np.zeros(4)), torch.ones(4)) is None
-    assert hold(known, anchor_at(known), torch.zeros(4)) is None
+    assert anchored(known, anchor_at(known, np.zeros(4)), torch.ones(4), AtlasConfig()) is None
+    assert anchored(known, anchor_at(known), torch.zeros(4), AtlasConfig()) is None
 
 
 def test_an_anchor_of_other_images_is_refused() -> None:
     with pytest.raises(CongealError, match="the anchor has 4 images, and the set 5"):
-        hold(poses(5, 0), anchor_at(poses(4, 0)), torch.ones(5))
+        anchored(poses(5, 0), anchor_at(poses(4, 0)), torch.ones(5), AtlasConfig())
     with pytest.raises(CongealError, match="weight of the anchor"):
         anchor_at(poses(4, 0), np.ones(3))
 

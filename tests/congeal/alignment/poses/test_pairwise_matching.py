@@ -6,6 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from congeal.alignment.config.inputs import TokensConfig
+from congeal.alignment.config.poses import MatchingConfig
 from congeal.alignment.inputs.tokens import grid_positions, select_tokens
 from congeal.alignment.poses.pairwise_matching import (
     Matches,
@@ -16,6 +18,7 @@ from congeal.alignment.poses.pairwise_matching import (
 )
 
 CPU = torch.device("cpu")
+CONFIG = MatchingConfig()
 
 
 def matched(a: complex, b: complex, outliers: float, seed: int = 0) -> Matches:
@@ -36,14 +39,16 @@ def draws(seed: int, hypotheses: int) -> torch.Tensor:
 def test_a_similarity_is_found_among_outliers(angle: float, scale: float, outliers: float) -> None:
     a = scale * complex(math.cos(angle), math.sin(angle))
     made = matched(a, 0.1 - 0.2j, outliers)
-    found = robust_similarities(made, draws(1, 256), tolerance=0.05)
+    found = robust_similarities(made, draws(1, 256), CONFIG, tolerance=0.05)
     assert abs(complex(found.a[0]) - a) < 0.05 * scale
     assert abs(complex(found.b[0]) - (0.1 - 0.2j)) < 0.03
 
 
 def test_an_angle_limit_is_kept() -> None:
     made = matched(-1 + 0j, 0j, 0.0)
-    limited = robust_similarities(made, draws(0, 64), tolerance=0.05, max_angle=0.5, rounds=0)
+    limited = robust_similarities(
+        made, draws(0, 64), MatchingConfig(reweightings=0), tolerance=0.05, max_angle=0.5
+    )
     assert abs(float(limited.a[0].angle())) <= 0.5 + 1e-6
 
 
@@ -52,7 +57,7 @@ def test_an_angle_limit_is_kept() -> None:
 def test_matches_that_fit_nothing_are_not_drawn_together_in_a_point(seed: int, spread: float) -> None:
     made = matched(1 + 0j, 0j, 1.0, seed)
     crowded = Matches(made.first, made.second * spread, made.weight)
-    found = robust_similarities(crowded, draws(seed, 64), tolerance=0.05, max_log_scale=1.1)
+    found = robust_similarities(crowded, draws(seed, 64), CONFIG, tolerance=0.05)
     assert math.exp(-1.1) - 1e-4 <= float(found.a[0].abs()) <= math.exp(1.1) + 1e-4
 
 
@@ -71,7 +76,7 @@ def test_shuffling_exchanges_partners_and_leaves_padding_out(count: int, seed: i
 def test_matches_without_weight_are_no_crash_and_no_support() -> None:
     made = matched(1 + 0j, 0j, 0.0)
     empty = Matches(made.first, made.second, torch.zeros_like(made.weight))
-    found = robust_similarities(empty, draws(0, 8), tolerance=0.05)
+    found = robust_similarities(empty, draws(0, 8), CONFIG, tolerance=0.05)
     assert float(found.score[0]) == 0
     assert bool(torch.isfinite(torch.view_as_real(found.a)).all())
 
@@ -94,8 +99,8 @@ def test_mutual_matches_find_the_same_tokens_moved() -> None:
         torch.randn((1, 8, 8, 16), generator=torch.Generator().manual_seed(0)), dim=-1
     )
     saliency = torch.ones((1, 8, 8))
-    tokens = select_tokens(features, saliency, 1.0, 64)
-    moved = select_tokens(features.roll(1, dims=2), saliency, 1.0, 64)
+    tokens = select_tokens(features, saliency, 1.0, TokensConfig(most=64))
+    moved = select_tokens(features.roll(1, dims=2), saliency, 1.0, TokensConfig(most=64))
     zero = torch.zeros(1, dtype=torch.long)
     matches = mutual_matches(tokens, moved, zero, zero, 64)
     step = matches.second - matches.first
@@ -108,7 +113,7 @@ def test_only_salient_tokens_are_matched() -> None:
     features = torch.nn.functional.normalize(torch.rand((1, 6, 6, 8)) + 0.1, dim=-1)
     saliency = torch.zeros((1, 6, 6))
     saliency[:, 2:4, 2:4] = 1
-    tokens = select_tokens(features, saliency, 1.0, 30)
+    tokens = select_tokens(features, saliency, 1.0, TokensConfig(most=30))
     assert int((tokens.weight > 0).sum()) == 4
     zero = torch.zeros(1, dtype=torch.long)
     matches = mutual_matches(tokens, tokens, zero, zero, 30)

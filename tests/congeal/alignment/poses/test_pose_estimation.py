@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from congeal.alignment.config.poses import PosesConfig
 from congeal.alignment.poses.pairwise_matching import Similarities
 from congeal.alignment.poses.pose_estimation import PairEvidence, solve_poses
 
@@ -31,7 +32,7 @@ def odd_one_out(n: int, ratio: float) -> PairEvidence:
 def test_the_fewer_pairs_the_clearer_they_must_say_that_an_image_faces_the_other_way(
     images: int, ratio: float, mirrored: bool
 ) -> None:
-    [(poses, _)] = solve_poses(images, odd_one_out(images, ratio))
+    [(poses, _)] = solve_poses(images, odd_one_out(images, ratio), PosesConfig())
     assert bool(poses.mirrored.any()) == mirrored
     if mirrored and images > 2:
         assert poses.mirrored.nonzero().tolist() == [[0]]

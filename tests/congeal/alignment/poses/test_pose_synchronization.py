@@ -7,7 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from congeal.alignment.poses.pose_synchronization import consistency, synchronize_facings, synchronize_poses
+from congeal.alignment.config.poses import PosesConfig
+from congeal.alignment.poses.pose_synchronization import consistency, synchronize_mirroring, synchronize_poses
+
+CONFIG = PosesConfig()
 
 
 def pairs(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -28,7 +31,7 @@ def test_exact_pairs_give_the_poses_back(seed: int, n: int) -> None:
     a, b = poses(n, seed)
     pair_a, pair_b = pairs(a, b)
     weight = 1 - torch.eye(n)
-    found_a, found_b, support = synchronize_poses(pair_a, pair_b, weight, tolerance=0.2)
+    found_a, found_b, support = synchronize_poses(pair_a, pair_b, weight, CONFIG)
     again_a, again_b = pairs(found_a, found_b)
     assert torch.allclose(again_a, pair_a, atol=1e-3)
     assert torch.allclose(again_b, pair_b, atol=1e-3)
@@ -44,7 +47,7 @@ def test_a_third_of_wrong_pairs_does_not_matter() -> None:
         wrong_b = complex(random.normal(), random.normal())
         pair_a[i, j], pair_b[i, j] = wrong_a, wrong_b
         pair_a[j, i], pair_b[j, i] = 1 / wrong_a, -wrong_b / wrong_a
-    found_a, found_b, _ = synchronize_poses(pair_a, pair_b, 1 - torch.eye(12), tolerance=0.2)
+    found_a, found_b, _ = synchronize_poses(pair_a, pair_b, 1 - torch.eye(12), CONFIG)
     true_a, true_b = pairs(a, b)
     again_a, again_b = pairs(found_a, found_b)
     assert float((again_a - true_a).abs().median()) < 0.03
@@ -59,7 +62,7 @@ def test_an_image_whose_pairs_disagree_has_little_support() -> None:
         pair_a[0, j] = complex(random.normal(), random.normal())
         pair_b[0, j] = complex(random.normal(), random.normal())
         pair_a[j, 0], pair_b[j, 0] = 1 / pair_a[0, j], -pair_b[0, j] / pair_a[0, j]
-    _, _, support = synchronize_poses(pair_a, pair_b, 1 - torch.eye(8), tolerance=0.2)
+    _, _, support = synchronize_poses(pair_a, pair_b, 1 - torch.eye(8), CONFIG)
     assert int(support.argmin()) == 0
     assert float(support[0]) < 0.6 * float(support[1:].min())
 
@@ -73,37 +76,36 @@ def test_an_image_without_evidence_stays_finite(n: int, alone: int, seed: int) -
     weight = (weight + weight.T).fill_diagonal_(0)
     alone %= n
     weight[alone] = weight[:, alone] = 0
-    found_a, found_b, _ = synchronize_poses(pair_a, pair_b, weight, tolerance=0.2)
+    found_a, found_b, _ = synchronize_poses(pair_a, pair_b, weight, CONFIG)
     assert bool(torch.isfinite(torch.view_as_real(found_a)).all())
     assert bool(torch.isfinite(torch.view_as_real(found_b)).all())
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.booleans(), min_size=3, max_size=15), st.integers(0, 100))
-def test_facings_are_found_up_to_the_whole(truth: list[bool], seed: int) -> None:
+def test_mirror_states_are_found_up_to_the_whole(truth: list[bool], seed: int) -> None:
     mirrored = torch.tensor(truth)
     equal = mirrored[:, None] == mirrored[None]
     noise = torch.rand((len(truth), len(truth)), generator=torch.Generator().manual_seed(seed))
     noise = (noise + noise.T) / 2
     same = torch.where(equal, 10.0, 4.0) + noise
     opposite = torch.where(equal, 4.0, 10.0) + noise
-    found, margin = synchronize_facings(same, opposite)
+    found = synchronize_mirroring(same, opposite, CONFIG)
     assert torch.equal(found, mirrored) or torch.equal(found, ~mirrored)
     assert int(found.sum()) * 2 <= len(truth)  # the minority is mirrored
-    assert float(margin.min()) > 0
 
 
-def test_pairs_that_agree_on_facings_are_told_from_pairs_that_contradict_each_other() -> None:
+def test_pairs_that_agree_on_mirror_states_are_told_from_pairs_that_contradict_each_other() -> None:
     n = 12
     truth = torch.arange(n) % 3 == 0
     crossed = truth[:, None] != truth[None]
     # Weak evidence, but all pairs say the same.
     same, opposite = torch.where(crossed, 1.0, 1.3), torch.where(crossed, 1.3, 1.0)
-    mirrored, _ = synchronize_facings(same, opposite)
-    assert consistency(same, opposite, mirrored) > 0.99
+    mirrored = synchronize_mirroring(same, opposite, CONFIG)
+    assert consistency(same, opposite, mirrored, CONFIG) > 0.99
     # The same strength of evidence, every pair for itself.
     noise = torch.rand((n, n), generator=torch.Generator().manual_seed(0)) < 0.5
     noise = noise.triu(1) | noise.triu(1).T
     same, opposite = torch.where(noise, 1.0, 1.3), torch.where(noise, 1.3, 1.0)
-    mirrored, _ = synchronize_facings(same, opposite)
-    assert 0.2 < consistency(same, opposite, mirrored) < 0.75
+    mirrored = synchronize_mirroring(same, opposite, CONFIG)
+    assert 0.2 < consistency(same, opposite, mirrored, CONFIG) < 0.75

@@ -9,8 +9,9 @@ import torch
 from synthetic import Scene, Thing, scene, varied_poses
 
 from congeal.alignment import solver
+from congeal.alignment.config.selection import CollapseConfig
 from congeal.alignment.model import COLLAPSED, NOTHING_IN_COMMON, OK, Alignment, Verdict
-from congeal.alignment.selection.collapse_check import checked
+from congeal.alignment.selection.collapse_check import check_collapse
 from congeal.alignment.solver import align
 
 COUNT = 5
@@ -61,7 +62,7 @@ def verdict(status: str = OK) -> Verdict:
 def test_images_that_came_to_absurd_sizes(made: Scene, scales: list[float], status: str) -> None:
     poses = torch.complex(torch.tensor(scales), torch.zeros(3))
     good = torch.tensor([True, True, False])
-    found = checked(verdict(), solved(made).atlas, poses, good)
+    found = check_collapse(verdict(), solved(made).atlas, poses, good, CollapseConfig())
     assert found.status == status
     assert found.reasons[2] == "it has nothing"
     blown = [reason is not None and "blew up" in reason for reason in found.reasons[:2]]
@@ -71,4 +72,5 @@ def test_images_that_came_to_absurd_sizes(made: Scene, scales: list[float], stat
 def test_a_set_without_anything_in_common_stays_that(made: Scene) -> None:
     poses = torch.zeros(3, dtype=torch.complex64)
     given = verdict(NOTHING_IN_COMMON)
-    assert checked(given, solved(made).atlas, poses, torch.ones(3, dtype=torch.bool)) is given
+    good = torch.ones(3, dtype=torch.bool)
+    assert check_collapse(given, solved(made).atlas, poses, good, CollapseConfig()) is given

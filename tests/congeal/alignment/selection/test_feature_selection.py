@@ -8,13 +8,16 @@ import pytest
 from synthetic import CHANNELS, GRID, Scene, Thing, scene, varied_poses
 
 from congeal.alignment.atlas_fitting import fit
-from congeal.alignment.inputs.backbone_stats import ENOUGH, SHOWS, BackboneFacts
+from congeal.alignment.config import SolverConfig
+from congeal.alignment.inputs.backbone_stats import BackboneFacts
 from congeal.alignment.inputs.set_arrays import SetArrays
 from congeal.alignment.selection.feature_selection import mixtures
 from congeal.alignment.solver import align, align_many
 from congeal.errors import CongealError
 
 COUNT = 6
+FEATURES = SolverConfig().features
+FACTOR = FEATURES.blank_contrast_factor
 PARTS = {"9.key": CHANNELS, "11.token": CHANNELS}
 BLIND_FIRST, BLIND_LAST = {"blind": CHANNELS, "telling": CHANNELS}, {"telling": CHANNELS, "blind": CHANNELS}
 
@@ -133,10 +136,10 @@ def test_there_is_a_contrast_for_each_part(telling: Scene) -> None:
     with pytest.raises(CongealError, match="blank has 1 numbers, and the features 2 parts"):
         align_many([given], parts=BLIND_LAST, blank=[0.1])
     facts = BackboneFacts(None, BLIND_LAST, [0.01, 0.05])
-    assert facts.least_contrast(("blind",)) == pytest.approx(SHOWS * 0.05)
-    assert facts.least_contrast(("telling", "blind")) == pytest.approx(SHOWS * 0.03)
-    assert BackboneFacts(None, None, [5.0]).least_contrast(()) == ENOUGH
-    assert BackboneFacts().least_contrast(()) == 0
+    assert facts.least_contrast(("blind",), FEATURES) == pytest.approx(FACTOR * 0.05)
+    assert facts.least_contrast(("telling", "blind"), FEATURES) == pytest.approx(FACTOR * 0.03)
+    assert BackboneFacts(None, None, [5.0]).least_contrast((), FEATURES) == FEATURES.blank_contrast_limit
+    assert BackboneFacts().least_contrast((), FEATURES) == 0
     (found,) = align_many([given], parts=BLIND_LAST, blank=[0.01, 9.0])
-    assert found.atlas.least_contrast == pytest.approx(SHOWS * 0.01)
+    assert found.atlas.least_contrast == pytest.approx(FACTOR * 0.01)
     assert not found.outlier.any()

@@ -1,4 +1,4 @@
-"""Facings that the pairs do not agree on; here they never do."""
+"""Mirror states that the pairs do not agree on; here they never do."""
 
 from __future__ import annotations
 
@@ -8,23 +8,22 @@ import numpy as np
 import pytest
 from synthetic import Scene, Thing, scene, varied_poses
 
+from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.set_arrays import SetArrays
 from congeal.alignment.model import Alignment
-from congeal.alignment.poses.pose_consensus import settle
+from congeal.alignment.poses.pose_consensus import solve_set
 from congeal.alignment.solver import align, align_many
 
-
-@pytest.fixture(autouse=True)
-def no_agreement(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("congeal.alignment.poses.pose_estimation.CONSISTENT", 2.0)
+# No pairs agree so well.
+NO_AGREEMENT = SolverConfig().replace({"poses.mirror_consistency": 2})
 
 
 def inputs(made: Scene) -> dict[str, Any]:
     return dict(made.arguments())
 
 
-def solved(made: Scene) -> Alignment:
-    return align(**inputs(made))
+def solved(made: Scene, config: SolverConfig = NO_AGREEMENT) -> Alignment:
+    return align(**inputs(made), config=config)
 
 
 def turned(made: Scene, found: Alignment) -> bool:
@@ -33,34 +32,33 @@ def turned(made: Scene, found: Alignment) -> bool:
     return bool((found.mirrored == truth).all() or (found.mirrored != truth).all())
 
 
-def test_facings_that_free_matches_bear_out_are_taken() -> None:
+def test_mirror_states_that_free_matches_support_are_taken() -> None:
     made = scene([Thing(0)] * 8, varied_poses(8, mirrored=True))
     assert turned(made, solved(made))
 
 
-def test_facings_that_explain_no_more_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("congeal.alignment.poses.pose_estimation.FACING_PRIOR", 0.0)
-    monkeypatch.setattr("congeal.alignment.poses.pose_estimation.LONE_FACING_PRIOR", 0.0)
+def test_mirror_states_that_explain_no_more_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = NO_AGREEMENT.replace({"poses.mirror_prior": 0, "poses.mirror_prior_single_pair": 0})
     made = scene([Thing(3, symmetric=True)] * 6, varied_poses(6))
     asked: list[bool] = []
 
     def watched(*arguments: Any) -> Any:
-        found = settle(*arguments)
-        asked.append(found.otherwise is not None)
+        found = solve_set(*arguments)
+        asked.append(found.alternative is not None)
         return found
 
-    monkeypatch.setattr("congeal.alignment.poses.pose_consensus.settle", watched)
-    assert not solved(made).mirrored.any()
+    monkeypatch.setattr("congeal.alignment.poses.pose_consensus.solve_set", watched)
+    assert not solved(made, config).mirrored.any()
     assert asked == [True]
 
 
-def test_doubtful_sets_decide_alike_in_company() -> None:
+def test_doubtful_sets_decide_alike_beside_others() -> None:
     scenes = [
         scene([Thing(0)] * 6, varied_poses(6, mirrored=True)),
         scene([Thing(3, symmetric=True)] * 4, varied_poses(4)),
         scene([Thing(1)] * 5, varied_poses(5)),
     ]
-    together = align_many([SetArrays(**inputs(made)) for made in scenes])
+    together = align_many([SetArrays(**inputs(made)) for made in scenes], config=NO_AGREEMENT)
     for made, found in zip(scenes, together, strict=True):
         alone = solved(made)
         assert (found.mirrored == alone.mirrored).all()

@@ -1,0 +1,115 @@
+"""Arrays of wrong shapes and dtypes that a user hands to the solver: one sentence names the argument."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import congeal
+from congeal.alignment.inputs.rotated_views import Turned
+from congeal.errors import CongealError
+
+N, G, C = 3, 4, 6
+SHAPES = {
+    "features": (N, G, G, C),
+    "saliency": (N, G, G),
+    "mirrored_features": (N, G, G, C),
+    "mirrored_saliency": (N, G, G),
+    "valid": (N, G, G),
+}
+few = {"resolution": 4, "map_resolution": 4}
+
+
+def arrays(**other: Any) -> dict[str, Any]:
+    random = np.random.default_rng(0)
+    return {name: random.random(shape).astype(np.float32) for name, shape in SHAPES.items()} | other
+
+
+@pytest.fixture(scope="module")
+def atlas() -> congeal.Atlas:
+    return congeal.align(**arrays(), **few).atlas
+
+
+other_shapes = st.lists(st.integers(0, 5), max_size=5).map(tuple)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(sorted(SHAPES)), other_shapes)
+def test_an_array_of_another_shape_is_named(atlas: congeal.Atlas, name: str, shape: tuple[int, ...]) -> None:
+    if shape == SHAPES[name]:
+        return
+    wrong = arrays(**{name: np.zeros(shape, np.float32)})
+    for call in (
+        lambda: congeal.align(**wrong, **few),
+        lambda: congeal.fit(atlas, **wrong, map_resolution=4),
+        lambda: congeal.align_many([congeal.SetArrays(**arrays()), congeal.SetArrays(**wrong)], **few),
+    ):
+        with pytest.raises(CongealError) as raised:
+            call()
+        said = str(raised.value)
+        # Where all others fit a wrong first array, they are what does not fit.
+        named = "|".join(SHAPES) if name == "features" else name
+        assert any(one in said for one in named.split("|")), said
+        assert "\n" not in said
+        assert str(list(shape)) in said or name == "features"
+
+
+@pytest.mark.parametrize("name", sorted(SHAPES))
+@pytest.mark.parametrize("kind", [np.complex64, "U3", object])
+def test_an_array_of_another_dtype_is_named(atlas: congeal.Atlas, name: str, kind: Any) -> None:
+    wrong = arrays(**{name: np.ones(SHAPES[name]).astype(kind)})
+    for lead, call in (
+        ("", lambda: congeal.align(**wrong, **few)),
+        ("", lambda: congeal.fit(atlas, **wrong, map_resolution=4)),
+        ("set 0: ", lambda: congeal.align_many([congeal.SetArrays(**wrong)], **few)),
+    ):
+        with pytest.raises(CongealError, match=f"^{lead}{name} (holds|is) .*, not numbers"):
+            call()
+
+
+def test_truth_values_will_do_where_they_mean_something() -> None:
+    masks = {name: np.ones(SHAPES[name], bool) for name in ("saliency", "mirrored_saliency", "valid")}
+    ones = {name: mask.astype(np.float32) for name, mask in masks.items()}
+    one, other = (congeal.align(**arrays(**some), **few) for some in (masks, ones))
+    np.testing.assert_array_equal(one.forward, other.forward)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"features": None}, r"^features is NoneType, not numbers \[n, g, g, c\]"),
+        ({"saliency": None}, r"^saliency is NoneType, not numbers \[n, g, g\] with n = 3, g = 4 as in "),
+        ({"position": np.zeros(C)}, r"^position has the shape \[6\], not \[k, c\] with c = 6 as in features"),
+        ({"position": np.zeros((2, C + 1))}, r"^position has the shape \[2, 7\]"),
+    ],
+)
+def test_what_align_is_given_wrong_is_a_sentence(arguments: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(CongealError, match=sentence):
+        congeal.align(**arrays(**arguments), **few)
+
+
+def test_what_is_no_set_is_named() -> None:
+    with pytest.raises(CongealError, match=r"^set 1 is dict, not congeal\.SetArrays"):
+        congeal.align_many([congeal.SetArrays(**arrays()), arrays()], **few)  # type: ignore[list-item]
+
+
+def test_an_atlas_and_features_of_different_backbones_do_not_go_together(atlas: congeal.Atlas) -> None:
+    wide = arrays(features=np.ones((N, G, G, 9)), mirrored_features=np.ones((N, G, G, 9)))
+    with pytest.raises(CongealError, match="the features have 9 channels, and the atlas 6"):
+        congeal.fit(atlas, **wide, map_resolution=4)
+    with pytest.raises(CongealError, match=r"^atlas is Alignment, not congeal\.Atlas"):
+        congeal.fit(congeal.align(**arrays(), **few), **arrays())  # type: ignore[arg-type]
+
+
+def test_turned_features_of_another_shape_are_named() -> None:
+    sound = Turned(np.ones((N, 7, G, G, C)), np.ones((N, 7, G, G)))
+    for name, shape in (("saliency", (N, 7, G)), ("mirrored_features", (N, 6, G, G, C))):
+        with pytest.raises(CongealError, match=f"^{name} has the shape"):
+            replace(sound, **{name: np.ones(shape)})
+    with pytest.raises(CongealError, match="turned features"):
+        congeal.align(**arrays(), turned=Turned(np.ones((2, 7, G, G, C)), np.ones((2, 7, G, G))), **few)
