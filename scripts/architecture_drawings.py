@@ -159,6 +159,7 @@ PARTS = {  # outputs of a unit, by the start of their path: stage, what it is, p
         ("features.zarr/features", "features, as it is and mirrored", "image"),
         ("features.zarr/saliency", "attention, likewise", "image"),
         ("features.zarr/embedding", "embedding", "image"),
+        ("features.zarr/preview", "preview squares, 192 pixels a side", "image"),
         ("features.zarr/", "other", "image"),
         ("position.zarr", "position directions of the backbone", "run"),
     ),
@@ -206,10 +207,10 @@ def amount(count: float) -> str:
 
 
 READS = {
-    "catalog": "each object of the source, once: SHA-256, header, decoded as far as needed",
-    "features": "images, a shard's worth (64 MiB of features)",
+    "catalog": "every image file (first reading): SHA-256, header, decoded as far as needed",
+    "features": "image files (second and last reading), a shard's worth: 64 MiB of features",
     "clusters": "embeddings of all images",
-    "atlases": "features of a cluster's images",
+    "atlases": "features and preview squares of a cluster's images",
     "index": "maps and poses of a group of clusters; the catalog",
 }
 
