@@ -25,7 +25,7 @@ from xml.sax.saxutils import escape
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "docs" / "pictures" / "architecture"
 SIZES = OUT / "sizes.json"
-WIDTH, PAD, ROW, TALL, GAP = 1000, 14, 27, 54, 5
+WIDTH, PAD, ROW, TALL, GAP, STRIP = 1000, 14, 27, 54, 5, 158
 INK, PALE, LINE = "#1f2937", "#f8fafc", "#94a3b8"
 TINTS = {"flows": "#fde68a", "tasks": "#bfdbfe", "congeal": "#bbf7d0", "infra": "#e5e7eb"}
 FONT = "font-family='DejaVu Sans, Verdana, Arial, sans-serif'"
@@ -95,9 +95,9 @@ def packages() -> str:
             for layer in layers.get(floor, [])
         ]
         rows = [row for row in rows if row]
-        inner = layers.get("congeal.alignment", []) if floor == "congeal" else []
+        inner = strip_lines(layers.get("congeal.alignment", [])) if floor == "congeal" else []
         tall = sum(TALL - ROW for row in rows if len(row) > 1)
-        height = 30 + len(rows) * (ROW + GAP) + tall + (ROW + GAP if inner else 0)
+        height = 30 + len(rows) * (ROW + GAP) + tall + len(inner) * (ROW + GAP)
         parts.append(box(PAD, y, WIDTH - 2 * PAD, height, TINTS[floor]))
         parts.append(text(PAD + 10, y + 19, f"{floor}/", 14, font_weight="bold"))
         parts.append(text(PAD + 95, y + 19, about(floor), 11))
@@ -122,17 +122,35 @@ def packages() -> str:
     return drawing(parts, y, "The packages of congeal, from top to bottom")
 
 
-def strip(parts: list[str], y: float, names: Sequence[str]) -> float:
-    """The packages inside alignment, from left to right."""
+def strip_lines(names: Sequence[str]) -> list[list[str]]:
+    """The packages inside alignment, in as many lines as they need."""
+    lines: list[list[str]] = [[]]
+    room = WIDTH - 2 * PAD - STRIP
+    for name in names:
+        if sum(map(chip, lines[-1])) + chip(name) > room:
+            lines.append([])
+        lines[-1].append(name)
+    return lines
+
+
+def chip(name: str) -> float:
+    """How much room a name takes, with the arrow behind it."""
+    return 41 + 7.2 * len(name)
+
+
+def strip(parts: list[str], y: float, lines: Sequence[Sequence[str]]) -> float:
+    """Draw the packages inside alignment, from left to right."""
     parts.append(text(2 * PAD + 8, y + 17, "alignment, inside:", 11))
-    x = 2 * PAD + 130.0
-    for place, name in enumerate(names):
-        width = 22 + 7.4 * len(name)
-        parts += [box(x, y, width, ROW - 4, "white"), text(x + 10, y + 16, name, 11)]
-        if place + 1 < len(names):
-            parts.append(arrow(x + width + 2, y + ROW / 2 - 2, x + width + 16, y + ROW / 2 - 2))
-        x += width + 19
-    return y + ROW + GAP
+    for number, names in enumerate(lines):
+        x = float(STRIP)
+        for place, name in enumerate(names):
+            width = chip(name) - 19
+            parts += [box(x, y, width, ROW - 4, "white"), text(x + 10, y + 16, name, 11)]
+            if (number, place + 1) != (len(lines) - 1, len(names)):
+                parts.append(arrow(x + width + 2, y + ROW / 2 - 2, x + width + 16, y + ROW / 2 - 2))
+            x += chip(name)
+        y += ROW + GAP
+    return y
 
 
 PARTS = {  # outputs of a unit, by the start of their path: stage, what it is, per
@@ -141,6 +159,7 @@ PARTS = {  # outputs of a unit, by the start of their path: stage, what it is, p
         ("features.zarr/features", "features, as it is and mirrored", "image"),
         ("features.zarr/saliency", "attention, likewise", "image"),
         ("features.zarr/embedding", "embedding", "image"),
+        ("features.zarr/preview", "preview squares, 192 pixels a side", "image"),
         ("features.zarr/", "other", "image"),
         ("position.zarr", "position directions of the backbone", "run"),
     ),
@@ -188,10 +207,10 @@ def amount(count: float) -> str:
 
 
 READS = {
-    "catalog": "each object of the source, once: SHA-256, header, decoded as far as needed",
-    "features": "images, a shard's worth (64 MiB of features)",
+    "catalog": "every image file (first reading): SHA-256, header, decoded as far as needed",
+    "features": "image files (second and last reading), a shard's worth: 64 MiB of features",
     "clusters": "embeddings of all images",
-    "atlases": "features of a cluster's images",
+    "atlases": "features and preview squares of a cluster's images",
     "index": "maps and poses of a group of clusters; the catalog",
 }
 

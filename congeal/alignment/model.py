@@ -64,8 +64,8 @@ class Atlas:
         discriminant: float32 [d + 1], direction and offset of
             `congeal.alignment.inputs.cosaliency.Discriminant`.
         exemplars: members, token by token.
-        evidence: tokens' worth of matches that a member usually shares with an exemplar; what newcomers are
-            held against.
+        evidence: matches, in tokens, that a member usually shares with an exemplar; newcomers are measured
+            against it.
         least_contrast: of an image that is not blank, see
             `congeal.alignment.inputs.feature_basis.Basis.contrast`; 0: any will do.
         deformation: what the members' maps have beyond a pose, and newcomers get: RIGID, FLOW or GUIDED.
@@ -106,12 +106,12 @@ class Alignment:
             confidence is 0.
         atlas: the template.
         mirrored: bool [n].
-        rotation: float32 [n], radians, positive is clockwise on a screen (y points down).
+        rotation: float32 [n], radians, positive = clockwise on screen (y down).
         scale: float32 [n], frame units per atlas unit.
         translation: float32 [n, 2], frame position of the atlas' centre.
         forward: float32 [n, r, r, 2], for each atlas cell its place in the image's frame.
         forward_confidence: float32 [n, r, r] in [0, 1], the probability of an error of at most a tenth of the
-            thing (see `congeal.alignment.maps.confidence.probability`), low where the thing does not show.
+            object (see `congeal.alignment.maps.confidence.probability`), low where the object does not show.
         backward: float32 [n, m, m, 2], for each cell of the image's frame its place in the atlas; beyond
             [-1, 1] (and of no confidence) where the atlas does not reach.
         backward_confidence: float32 [n, m, m] in [0, 1].
@@ -123,8 +123,8 @@ class Alignment:
         coverage: float32 [n], share of the salient atlas that the image shows with confidence.
         support: float32 [n], share of the evidence from other images that agrees with the image's pose.
         outlier: bool [n] and outlier_reason, one sentence or None for each.
-        margin: how far the chosen facings are ahead of the opposite ones, −1 to 1; near 0 for things that
-            look alike in a mirror.
+        margin: how far the chosen mirror states are ahead of the opposite ones, −1 to 1; near 0 for objects
+            that look alike in a mirror.
         medoid: position of the image nearest to all others.
     """
 

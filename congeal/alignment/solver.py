@@ -60,6 +60,7 @@ from congeal.alignment.poses.pose_consensus import (
     saliency_of,
     solve_sets,
 )
+from congeal.alignment.poses.pose_estimation import match_pairs
 from congeal.alignment.selection.collapse_check import check_collapse
 from congeal.alignment.selection.deformation_selection import select_deformation
 from congeal.alignment.selection.feature_selection import select_features
@@ -256,14 +257,19 @@ def _aligned(
     config: SolverConfig,
 ) -> list[Alignment]:
     device, owner, seeds = images.device, images.members.owner, [one.seed for one in sets]
-    consensus = solve_sets(images, seeds, config, [one.anchor for one in sets])
-    consensus = select_mirror_states(images, consensus, seeds, config)
+    matches = match_pairs(images.tokens, images.mirrored_tokens, images.members, config.matching)
+    consensus = solve_sets(images, matches, seeds, config, [one.anchor for one in sets])
+    consensus, flows = select_mirror_states(images, consensus, seeds, config)
     common = torch.tensor([one.verdict.status == OK for one in consensus]).to(device)
     poses = batch_poses(consensus, device)
     poses = replace(poses, weight=poses.weight * common[owner])
-    learned = learn_common_object(images, poses, config)
+    learned = learn_common_object(images, matches, poses, config)
+    del matches
     if any(learned):
         images = images.with_saliency(learned, config.tokens)
+        if flows is not None:
+            same = torch.tensor([one is None for one in learned]).to(device)
+            flows = flows.of(same, owner)
         sources = [
             source if one is None else replace(source, discriminant=one)
             for source, one in zip(sources, learned, strict=True)
@@ -273,7 +279,7 @@ def _aligned(
             for agreed, one, salient, each in zip(consensus, learned, saliency_of(images), sets, strict=True)
         ]
     oriented, warps = orient(images, consensus, config.flow.finest_cells)
-    warps, deformation = select_deformation(warps, oriented, consensus, seeds, config)
+    warps, deformation = select_deformation(warps, oriented, consensus, seeds, config, flows)
     by_cell = torch.tensor([each == GUIDED for each in deformation]).to(device)[owner]
     template_for = _template_for(oriented, warps, consensus)
     maps, figures = compute_maps(template_for, oriented, warps, by_cell, resolution, map_resolution, config)

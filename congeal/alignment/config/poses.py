@@ -45,7 +45,7 @@ class PosesConfig(Group):
     title: ClassVar[str] = "poses"
     mirror_prior: float = setting(
         0.1,
-        "how far the evidence for equal facings is favoured; 1: no image is mirrored",
+        "how far the evidence for equal mirror states is favoured; 1: no image is mirrored",
         at_least=0,
         at_most=1,
         set_on="near-symmetric objects (bottles)",
@@ -63,7 +63,7 @@ class PosesConfig(Group):
         "agreement of the pairs on mirror states (-1 to 1) below which free matches decide",
         at_least=-1,
         at_most=2,
-        set_on="annotated sets: 0.89 to 1.0 on nine with facings, 0.76 on butterflies",
+        set_on="annotated sets: 0.89 to 1.0 on nine that are mirrored, 0.76 on butterflies",
         held_out=False,
     )
     strongest_pair: float = setting(

@@ -38,8 +38,8 @@ class BackboneFacts:
             raise CongealError(f"position has the shape {shape}, the features ask for [k, {channels}]")
         sizes = [channels] if self.parts is None else list(self.parts.values())
         if sum(sizes) != channels or min(sizes) < 1:
-            told = ", ".join(f"{name} {size}" for name, size in (self.parts or {}).items())
-            raise CongealError(f"parts ({told}) do not make up features of {channels} channels")
+            listed = ", ".join(f"{name} {size}" for name, size in (self.parts or {}).items())
+            raise CongealError(f"parts ({listed}) do not make up features of {channels} channels")
         if self.blank is not None and len(self.blank) != len(sizes):
             raise CongealError(f"blank has {len(self.blank)} numbers, and the features {len(sizes)} parts")
 

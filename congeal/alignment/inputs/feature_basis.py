@@ -89,6 +89,6 @@ def fit_basis(
     values, vectors = torch.linalg.eigh(centred.T @ centred)
     projection = vectors.flip(1)[:, :channels]
     if within is not None:
-        told = values.flip(0)[:channels] > config.least_variance * values[-1]
-        projection = projection * told * within[:, None]
+        left = values.flip(0)[:channels] > config.least_variance * values[-1]
+        projection = projection * left * within[:, None]
     return Basis(mean, signed(projection))

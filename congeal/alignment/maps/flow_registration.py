@@ -138,11 +138,11 @@ def match_field(
     score = prior.add_(cosine, alpha=config.cosine_weight)
     forward = row_peaks(score)
     lead_back = column_peaks(score, r).gather(1, forward)
-    astray = (cells[lead_back] - cells).norm(dim=-1)
+    off = (cells[lead_back] - cells).norm(dim=-1)
     target = _subtoken(cosine, forward, tokens, g, config.subtoken_sharpness)
     best = cosine.gather(2, forward[..., None])[..., 0].clamp_min(0)
     shown = images.saliency.flatten(1).gather(1, forward)
-    trust = template.saliency.flatten(1) * shown * best / (1 + (astray / config.return_distance) ** 2) ** 2
+    trust = template.saliency.flatten(1) * shown * best / (1 + (off / config.return_distance) ** 2) ** 2
     return Field(target.view(n, r, r, 2), trust.view(n, r, r), best.view(n, r, r))
 
 

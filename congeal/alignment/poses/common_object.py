@@ -24,8 +24,8 @@ from congeal.alignment.inputs.cosaliency import Discriminant, learn_from
 from congeal.alignment.inputs.oriented import Oriented
 from congeal.alignment.inputs.set_batch import SetBatch
 from congeal.alignment.inputs.tokens import grid_positions
-from congeal.alignment.poses.pairwise_matching import agreeing, mutual_matches
-from congeal.alignment.poses.pose_estimation import centre_atlas, fit_bytes, pair_bytes
+from congeal.alignment.poses.pairwise_matching import Matches, agreeing, mutual_matches
+from congeal.alignment.poses.pose_estimation import PairMatches, centre_atlas, fit_bytes, pair_bytes
 from congeal.geometry.argmax import column_peaks, row_peaks
 from congeal.geometry.chunking import in_windows, windows
 from congeal.geometry.complex_math import inverse, product
@@ -50,12 +50,13 @@ class BatchPoses:
 
 
 def learn_common_object(
-    images: SetBatch, poses: BatchPoses, config: SolverConfig
+    images: SetBatch, matches: PairMatches, poses: BatchPoses, config: SolverConfig
 ) -> list[Discriminant | None]:
     """For every set, the discriminant of what its images share; None where it is known already.
 
     Args:
         images: of s sets.
+        matches: of their pairs.
         poses: theirs.
         config: of the solver.
     """
@@ -63,7 +64,7 @@ def learn_common_object(
         return [None] * images.count
     asked = config.common_object
     oriented = images.oriented(poses.mirrored, poses.weight)
-    mass = agreeing_mass(images, poses, config.matching)
+    mass = agreeing_mass(images, matches, poses, config.matching)
     region = common_region(mass, oriented, poses, images.members.slices, asked, config.atlas)
     weight = oriented.weight.view(-1, 1, 1)
     salient = oriented.saliency * weight
@@ -103,27 +104,44 @@ def learn_common_object(
     return found
 
 
-def agreeing_mass(images: SetBatch, poses: BatchPoses, config: MatchingConfig) -> Tensor:
+def agreeing_mass(
+    images: SetBatch, matches: PairMatches, poses: BatchPoses, config: MatchingConfig
+) -> Tensor:
     """Each token's matches with the other images of its set that agree with the poses: float32 [n, g, g].
 
     They are in the oriented frames, and those of an image add up to one, or to nothing.
     """
     g, n, device = images.saliency.shape[1], len(images), images.device
     weight = poses.weight
-    first, second, _ = images.members.pairs()
-    both = (weight[first] > 0) & (weight[second] > 0)
-    first, second = first[both], second[both]
+    both = (weight[matches.first] > 0) & (weight[matches.second] > 0)
+    pairs = torch.nonzero(both)[:, 0]
+    first, second = matches.first[pairs], matches.second[pairs]
     everyone = torch.arange(n, device=device)
     tokens = images.oriented_tokens(poses.mirrored, everyone)
-    most = min(config.most, tokens.weight.shape[1])
+    most = matches.same.weight.shape[1]
+
+    def oriented(window: slice) -> Matches:
+        """Matches of the images in their mirror states: known where the first is as it is."""
+        rows, columns, known = first[window], second[window], pairs[window]
+        flag = poses.mirrored[columns][:, None]
+        same, opposite = matches.same[known], matches.opposite[known]
+        found = Matches(
+            torch.where(flag, opposite.first, same.first),
+            torch.where(flag, opposite.second, same.second),
+            torch.where(flag, opposite.weight, same.weight),
+        )
+        new = torch.nonzero(poses.mirrored[rows])[:, 0]
+        if len(new):
+            more = mutual_matches(tokens, tokens, rows[new], columns[new], most)
+            found.first[new], found.second[new], found.weight[new] = more.first, more.second, more.weight
+        return found
 
     def matched(window: slice) -> tuple[Tensor, Tensor, Tensor]:
-        rows, columns = first[window], second[window]
-        matches = mutual_matches(tokens, tokens, rows, columns, most)
+        rows, columns, found = first[window], second[window], oriented(window)
         a = product(poses.a[columns], inverse(poses.a[rows]))
         b = poses.b[columns] - product(a, poses.b[rows])
-        agreed = agreeing(matches, a[:, None], b[:, None], config.tolerance, config)[:, 0]
-        return _cell(matches.first, g, images.extent), _cell(matches.second, g, images.extent), agreed
+        agreed = agreeing(found, a[:, None], b[:, None], config.tolerance, config)[:, 0]
+        return _cell(found.first, g, images.extent), _cell(found.second, g, images.extent), agreed
 
     each = pair_bytes(tokens) + fit_bytes(most, config)
     at, partner, agreed = in_windows(len(first), each, device, matched)

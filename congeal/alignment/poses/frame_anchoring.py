@@ -26,7 +26,7 @@ def anchored(poses: Poses, anchor: Anchor, weight: Tensor, config: AtlasConfig) 
     """The same solution in the frame of the anchor; None if no image ties the one to the other.
 
     The similarity is a geometric median over the images (Weiszfeld 1937), so that a minority of images with
-    another pose than before has no say.
+    another pose than before does not count.
 
     Args:
         poses: of n images.
@@ -46,22 +46,22 @@ def anchored(poses: Poses, anchor: Anchor, weight: Tensor, config: AtlasConfig) 
     # The translation is that of the image as it is, not of the mirrored one.
     old_b = torch.complex(torch.where(mirrored, -shift[:, 0], shift[:, 0]), shift[:, 1])
     new_a, new_b = poses.a.cpu().to(torch.complex128), poses.b.cpu().to(torch.complex128)
-    say = weight.cpu().double() * torch.as_tensor(np.asarray(anchor.weight, np.float64))
+    trust = weight.cpu().double() * torch.as_tensor(np.asarray(anchor.weight, np.float64))
     sound = torch.isfinite(torch.view_as_real(old_a)).all(-1) & torch.isfinite(torch.view_as_real(old_b)).all(
         -1
     )
-    say = torch.where(sound & (old_a.abs() > 0) & (new_a.abs() > 0), say, torch.zeros_like(say))
-    facing = poses.mirrored.cpu()
-    if float(say[facing != mirrored].sum()) > float(say[facing == mirrored].sum()):
-        facing, new_a, new_b = ~facing, new_a.conj(), -new_b.conj()
-    tied = (facing == mirrored) & (say > 0)
+    trust = torch.where(sound & (old_a.abs() > 0) & (new_a.abs() > 0), trust, torch.zeros_like(trust))
+    state = poses.mirrored.cpu()
+    if float(trust[state != mirrored].sum()) > float(trust[state == mirrored].sum()):
+        state, new_a, new_b = ~state, new_a.conj(), -new_b.conj()
+    tied = (state == mirrored) & (trust > 0)
     if not bool(tied.any()):
         return None
-    s, t = _similarity(old_a[tied] / new_a[tied], (old_b - new_b)[tied] / new_a[tied], say[tied], config)
+    s, t = _similarity(old_a[tied] / new_a[tied], (old_b - new_b)[tied] / new_a[tied], trust[tied], config)
     device, kind = poses.a.device, poses.a.dtype
     return replace(
         poses,
-        mirrored=facing.to(device),
+        mirrored=state.to(device),
         a=(new_a * s).to(device, kind),
         b=(new_a * t + new_b).to(device, kind),
     )

@@ -1,6 +1,6 @@
-"""Which way up each image is, for things that are photographed at any angle.
+"""Which way up each image is, for objects that are photographed at any angle.
 
-A backbone knows things best that stand as in most photographs. So the features of every image are needed at
+A backbone knows objects best that stand as in most photographs. So the features of every image are needed at
 eight angles, each as it is and mirrored: some view of it is then within a sixteenth of a turn of any posture.
 All pairs say which view of the one looks like the other; one choice an image agrees with them best. What
 remains of the angle is a pose like any other.

@@ -28,6 +28,10 @@ class Matches:
     second: Tensor
     weight: Tensor
 
+    def __getitem__(self, rows: slice | Tensor) -> Matches:
+        """Those of some of the pairs."""
+        return Matches(self.first[rows], self.second[rows], self.weight[rows])
+
 
 def mutual_matches(a: Tokens, b: Tokens, rows: Tensor, columns: Tensor, most: int) -> Matches:
     """The ``most`` best mutual nearest neighbours of the pairs (a[rows], b[columns]).

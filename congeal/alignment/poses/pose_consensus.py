@@ -19,6 +19,7 @@ from congeal.alignment.poses.frame_anchoring import anchored
 from congeal.alignment.poses.outliers import outlier_reasons
 from congeal.alignment.poses.pose_estimation import (
     PairEvidence,
+    PairMatches,
     centre_atlas,
     gather_evidence,
     matched_tokens,
@@ -56,7 +57,7 @@ class Consensus:
         evidence: float32 [n], matches that agree with the image's pose, as a share of the set's usual.
         good: bool [n], who is no outlier by itself.
         shared: matches, in tokens, that two of its images usually share.
-        verdict: what users are told.
+        verdict: the set's status and margin, each image's support and fault.
         alternative: the same with mirror states on which the pairs do not agree
             (`congeal.alignment.selection.mirror_selection`); None: they agree.
     """
@@ -77,15 +78,17 @@ class Consensus:
 
 def solve_sets(
     images: SetBatch,
+    matches: PairMatches,
     seeds: Sequence[int],
     config: SolverConfig,
     anchors: Sequence[Anchor | None] | None = None,
 ) -> list[Consensus]:
     """What the pairs of every set agree on.
 
-    seeds: of each set, for the drawing of hypotheses. anchors: of each; None: none has one.
+    matches: of the images' pairs. seeds: of each set, for the drawing of hypotheses. anchors: of each set;
+    None: none has one.
     """
-    evidence = gather_evidence(images.tokens, images.mirrored_tokens, images.members, seeds, config.matching)
+    evidence = gather_evidence(matches, images.members, seeds, config.matching)
     held = anchors or [None] * len(seeds)
     return [solve_set(*one, config) for one in zip(evidence, saliency_of(images), held, strict=True)]
 

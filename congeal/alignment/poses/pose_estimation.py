@@ -95,6 +95,44 @@ def pair_support(
 
 
 @dataclass(frozen=True)
+class PairMatches:
+    """The mutual matches of all pairs of images of every set, found once and kept; p pairs.
+
+    They take about as much as the draws for the same pairs: 40 bytes a match.
+
+    Attributes:
+        first, second: int64 [p], the images of each pair, first < second.
+        pairs: which set each pair is of.
+        same, opposite: the matches of the pair as it is, and with the second image mirrored.
+    """
+
+    first: Tensor
+    second: Tensor
+    pairs: Membership
+    same: Matches
+    opposite: Matches
+
+
+def match_pairs(tokens: Tokens, mirrored: Tokens, images: Membership, config: MatchingConfig) -> PairMatches:
+    """Match all pairs of images within every set.
+
+    tokens, mirrored: of all images, as they are and mirrored.
+    images: which set each is of.
+    """
+    first, second, pairs = images.pairs()
+    most = min(config.most, tokens.weight.shape[1])
+
+    def matched(window: slice) -> tuple[Tensor, ...]:
+        rows, columns = first[window], second[window]
+        same = mutual_matches(tokens, tokens, rows, columns, most)
+        opposite = mutual_matches(tokens, mirrored, rows, columns, most)
+        return same.first, same.second, same.weight, opposite.first, opposite.second, opposite.weight
+
+    values = in_windows(len(first), pair_bytes(tokens), tokens.weight.device, matched)
+    return PairMatches(first, second, pairs, Matches(*values[:3]), Matches(*values[3:]))
+
+
+@dataclass(frozen=True)
 class _Draws:
     """Chance for p pairs, on the CPU, so that every device draws the same.
 
@@ -120,38 +158,33 @@ def _drawn(pairs: Membership, seeds: Sequence[int], matches: int, hypotheses: in
 
 
 def gather_evidence(
-    tokens: Tokens, mirrored: Tokens, images: Membership, seeds: Sequence[int], config: MatchingConfig
+    matches: PairMatches, images: Membership, seeds: Sequence[int], config: MatchingConfig
 ) -> list[PairEvidence]:
-    """Match all pairs of images within every set; the evidence of each set, on the CPU.
+    """The similarities that explain the matches of all pairs; the evidence of each set, on the CPU.
 
-    tokens, mirrored: of all images, as they are and mirrored.
     images: which set each is of.
     seeds: of each set, for the drawing of hypotheses.
-    config: of the matches and similarities.
+    config: of the similarities.
     """
-    device = tokens.weight.device
-    first, second, pairs = images.pairs()
-    most = min(config.most, tokens.weight.shape[1])
-    draws = _drawn(pairs, seeds, most, config.hypotheses)
+    device, most = matches.first.device, matches.same.weight.shape[1]
+    draws = _drawn(matches.pairs, seeds, most, config.hypotheses)
 
-    def fitted(matches: Matches, drawn: Tensor) -> Similarities:
-        return robust_similarities(matches, drawn.to(device), config, tolerance=config.tolerance)
+    def fitted(some: Matches, drawn: Tensor) -> Similarities:
+        return robust_similarities(some, drawn.to(device), config, tolerance=config.tolerance)
 
     def found(window: slice) -> tuple[Tensor, ...]:
-        rows, columns = first[window], second[window]
-        same = mutual_matches(tokens, tokens, rows, columns, most)
-        opposite = mutual_matches(tokens, mirrored, rows, columns, most)
-        strangers = shuffled(same, draws.order[window].to(device))
-        by_chance = fitted(strangers, draws.shuffled[window]).score
+        same, opposite = matches.same[window], matches.opposite[window]
+        by_chance = fitted(shuffled(same, draws.order[window].to(device)), draws.shuffled[window]).score
         return (
             *fitted(same, draws.same[window]).parts,
             *fitted(opposite, draws.opposite[window]).parts,
             by_chance,
         )
 
-    values = in_windows(len(first), pair_bytes(tokens) + fit_bytes(most, config), device, found)
-    evidence = PairEvidence(first, second, Similarities(*values[:3]), Similarities(*values[3:6]), values[6])
-    return evidence.divided(images, pairs)
+    values = in_windows(len(matches.first), fit_bytes(most, config), device, found)
+    same, opposite = Similarities(*values[:3]), Similarities(*values[3:6])
+    evidence = PairEvidence(matches.first, matches.second, same, opposite, values[6])
+    return evidence.divided(images, matches.pairs)
 
 
 def square_matrix(n: int, evidence: PairEvidence, values: Tensor) -> Tensor:

@@ -6,21 +6,15 @@ Free matches between the images decide: they took no part in the poses.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 
 from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.oriented import Oriented
-from congeal.alignment.maps.error_estimation import (
-    error_of_matching,
-    error_of_warps,
-    match_cycles,
-    share_explained,
-)
-from congeal.alignment.maps.flow_registration import register
+from congeal.alignment.maps.error_estimation import error_of_matching, error_of_warps, share_explained
 from congeal.alignment.model import FLOW, GUIDED, OK, RIGID
 from congeal.alignment.poses.pose_consensus import Consensus
+from congeal.alignment.selection.flow_trial import FlowTrial, try_flow
 from congeal.geometry.segments import sums
 from congeal.geometry.warps import Warps, recentred, with_flow
 
@@ -31,12 +25,16 @@ def select_deformation(
     consensus: Sequence[Consensus],
     seeds: Sequence[int],
     config: SolverConfig,
+    known: FlowTrial | None = None,
 ) -> tuple[Warps, list[str]]:
     """The warps, with a flow where free matches support one, and each set's RIGID, FLOW or GUIDED.
 
     On mirror-symmetric objects cycle consistency is uninformative: half of left/right swaps cancel. So these
     are never matched cell by cell. Where two images have next to nothing in common, their poses mean little,
     and matches are all there is.
+
+    known: flows of some of the sets on top of these warps, from
+    `congeal.alignment.selection.mirror_selection`.
     """
     asked, sets = config.deformation, len(consensus)
     few = [_few_matches(one, asked.few_matches) for one in consensus]
@@ -45,10 +43,10 @@ def select_deformation(
     device, owner = oriented.owner.device, oriented.owner
     common = torch.tensor([one.verdict.status == OK for one in consensus]).to(device)
     symmetric = torch.tensor([one.verdict.margin < asked.symmetric_margin for one in consensus]).to(device)
-    cycles = match_cycles(replace(oriented, weight=oriented.weight * common[owner]), seeds, config.errors)
-    if cycles is None:
+    trial = try_flow(oriented, warps, common, seeds, config, known)
+    if trial is None:
         return warps, [GUIDED if lost and asked.most == GUIDED else RIGID for lost in few]
-    bent = register(warps, oriented, config.flow)
+    cycles, bent = trial.cycles, with_flow(warps, trial.displacement)
     if asked.mean_shape:
         bent = recentred(bent, oriented.weight, owner, sets)
     judged = sums(cycles.weight, cycles.owner, sets).sum(1) > 0

@@ -9,7 +9,7 @@ flow. Free matches then say how well its maps explain them: they took no part in
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -18,12 +18,13 @@ from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.backbone_stats import Parts
 from congeal.alignment.inputs.image_set import ImageArrays, prepare, read_tensors, some_of
 from congeal.alignment.inputs.set_batch import SetBatch
-from congeal.alignment.maps.error_estimation import match_cycles, share_explained
-from congeal.alignment.maps.flow_registration import register
+from congeal.alignment.maps.error_estimation import share_explained
 from congeal.alignment.model import OK, Mixture
 from congeal.alignment.poses.pose_consensus import orient, solve_sets
+from congeal.alignment.poses.pose_estimation import match_pairs
+from congeal.alignment.selection.flow_trial import try_flow
 from congeal.alignment.selection.mirror_selection import select_mirror_states
-from congeal.geometry.warps import recentred
+from congeal.geometry.warps import recentred, with_flow
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,15 @@ def select_features(
 def _explained(images: SetBatch, seed: int, config: SolverConfig) -> list[float]:
     """Share of each set's free matches that its poses, or the flow on top of them, explain."""
     seeds = [seed] * images.count
-    consensus = select_mirror_states(images, solve_sets(images, seeds, config), seeds, config)
+    matches = match_pairs(images.tokens, images.mirrored_tokens, images.members, config.matching)
+    consensus, known = select_mirror_states(images, solve_sets(images, matches, seeds, config), seeds, config)
     oriented, warps = orient(images, consensus, config.flow.finest_cells)
     owner = oriented.owner
     common = torch.tensor([one.verdict.status == OK for one in consensus]).to(owner.device)
-    cycles = match_cycles(replace(oriented, weight=oriented.weight * common[owner]), seeds, config.errors)
-    if cycles is None:
+    trial = try_flow(oriented, warps, common, seeds, config, known)
+    if trial is None:
         return [0.0] * images.count
-    bent = recentred(register(warps, oriented, config.flow), oriented.weight, owner, images.count)
-    by_poses, by_flow = (share_explained(each, cycles, config.errors) for each in (warps, bent))
+    bent = recentred(with_flow(warps, trial.displacement), oriented.weight, owner, images.count)
+    by_poses, by_flow = (share_explained(each, trial.cycles, config.errors) for each in (warps, bent))
     shares: list[float] = torch.maximum(by_poses, by_flow).tolist()
     return shares

@@ -98,11 +98,14 @@ def test_mirror_states(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = Membership((6, 0), some(6, kind=torch.int64))
     monkeypatch.setattr(reliability, "_triples", lambda *_: (some(6, 3, kind=torch.int64), drawn))
 
+    monkeypatch.setattr("congeal.alignment.selection.flow_trial._rows", lambda _: some(3, kind=torch.int64))
+
     def agreed(n: int) -> Consensus:
         pose, each = torch.empty(n, dtype=torch.complex64), torch.empty(n)
         poses = Poses(each > 0, pose, pose, each)
         return Consensus(poses, each, each, each > 0, 9.0, Verdict(OK, each, [None] * n, 0.3, 0))
 
     sets = [agreed(3), agreed(1)]
-    found = mirrors._explained(batch(), sets, some(3, kind=torch.int64), [0, 0], CONFIG)
-    assert found.device == GPU
+    found, flows = mirrors._explained(batch(), sets, some(2, kind=torch.bool), [0, 0], CONFIG)
+    assert flows is not None
+    assert found.device == flows.displacement.device == GPU

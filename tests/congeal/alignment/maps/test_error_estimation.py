@@ -17,7 +17,7 @@ from congeal.alignment.maps.error_estimation import (
     match_cycles,
     share_explained,
 )
-from congeal.alignment.poses.pose_estimation import gather_evidence, solve_poses
+from congeal.alignment.poses.pose_estimation import gather_evidence, match_pairs, solve_poses
 from congeal.geometry.warps import Warps, rigid
 
 CONFIG = SolverConfig()
@@ -40,7 +40,8 @@ def seed(number: int = 0) -> torch.Generator:
 @pytest.fixture(scope="module")
 def solved() -> tuple[Oriented, Warps, Cycles]:
     images = opened(scene([Thing(0)] * 6, varied_poses(6)))
-    evidence = gather_evidence(images.tokens, images.mirrored_tokens, images.members, [0], CONFIG.matching)
+    matches = match_pairs(images.tokens, images.mirrored_tokens, images.members, CONFIG.matching)
+    evidence = gather_evidence(matches, images.members, [0], CONFIG.matching)
     [(poses, _)] = solve_poses(6, evidence[0], CONFIG.poses)
     faced = images.oriented(poses.mirrored, torch.ones(6))
     cycles = match_cycles(faced, [0], ERRORS)

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from synthetic import CHANNELS, GRID, Scene, Thing, beside_patches, lit
+from synthetic import CHANNELS, GRID, Scene, Thing, beside_patches, lit, scene, varied_poses
 
+from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.cosaliency import Discriminant
 from congeal.alignment.inputs.feature_basis import Basis
+from congeal.alignment.inputs.image_set import ImageArrays, prepare, read_tensors
+from congeal.alignment.inputs.set_batch import SetBatch
+from congeal.alignment.poses.common_object import BatchPoses, agreeing_mass
+from congeal.alignment.poses.pose_estimation import match_pairs
 from congeal.alignment.solver import align
 from congeal.geometry.frames import cell_centres
 from congeal.geometry.warps import sample
@@ -98,3 +105,23 @@ def test_padding_is_neither_thing_nor_background(beside_flowers: Beside) -> None
     assert found.status == "ok"
     assert np.isfinite(found.forward).all()
     assert not found.outlier.any()
+
+
+def test_kept_matches_serve_images_in_any_mirror_state() -> None:
+    """Mass by the matches that are kept is that by matches found anew between the oriented images."""
+    made, config = scene([Thing(0)] * 4, varied_poses(4, mirrored=True)), SolverConfig()
+    read = read_tensors(ImageArrays(**made.arguments()), 1.0, "cpu")
+    batch = SetBatch.of([prepare(read, config.features, config.cosaliency)], config.tokens)
+    kept = match_pairs(batch.tokens, batch.mirrored_tokens, batch.members, config.matching)
+    mirrored = torch.tensor([False, True, False, True])
+    one = torch.ones(4, dtype=torch.complex64)
+    poses = BatchPoses(mirrored, one, 0.05 * one, torch.tensor([1.0, 1.0, 1.0, 0.0]))
+    oriented = batch.oriented_tokens(mirrored, torch.arange(4))
+    anew = match_pairs(oriented, oriented, batch.members, config.matching)
+    still = BatchPoses(torch.zeros_like(mirrored), poses.a, poses.b, poses.weight)
+    turned = replace(batch, tokens=oriented, mirrored_tokens=oriented)
+    found = agreeing_mass(batch, kept, poses, config.matching)
+    expected = agreeing_mass(turned, anew, still, config.matching)
+    torch.testing.assert_close(found, expected)
+    assert float(found[:3].sum()) == pytest.approx(3, abs=1e-4)
+    assert float(found[3].sum()) == 0

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from synthetic import Scene, Thing, scene, varied_poses
 
+from congeal.alignment import solver
 from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.set_arrays import SetArrays
 from congeal.alignment.model import Alignment
@@ -63,3 +64,26 @@ def test_doubtful_sets_decide_alike_beside_others() -> None:
         alone = solved(made)
         assert (found.mirrored == alone.mirrored).all()
         assert np.abs(found.forward - alone.forward).max() < 1e-3
+
+
+def test_flows_that_the_choice_has_computed_are_those_computed_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    scenes = [
+        scene([Thing(0)] * 5, varied_poses(5, mirrored=True)),
+        scene([Thing(1)] * 5, varied_poses(5, bend=0.35)),
+    ]
+    sets = [SetArrays(**inputs(made)) for made in scenes]
+    kept = align_many(sets, config=NO_AGREEMENT)
+    select = solver.select_mirror_states
+    known: list[bool] = []
+
+    def forgetful(*arguments: Any) -> Any:
+        chosen, flows = select(*arguments)
+        known.append(flows is not None)
+        return chosen, None
+
+    monkeypatch.setattr(solver, "select_mirror_states", forgetful)
+    anew = align_many(sets, config=NO_AGREEMENT)
+    assert known == [True]
+    for one, other in zip(kept, anew, strict=True):
+        assert one.atlas.deformation == other.atlas.deformation
+        np.testing.assert_allclose(one.forward, other.forward, atol=1e-5)
