@@ -8,16 +8,34 @@ Writes docs/pictures/method/NAME.png. Takes about ten minutes on two cores.
 from __future__ import annotations
 
 import argparse
-import io
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from method_drawing import (
+    BLUE,
+    FIGURES,
+    GREEN,
+    GREY,
+    ORANGE,
+    OUT,
+    SIZE,
+    bare,
+    colours,
+    faded,
+    figure,
+    net,
+    painted,
+    pair,
+    save,
+    small,
+    table,
+)
 from method_steps import (
     BESIDE,
+    CONFIG,
     CPU,
     ROOT,
     SEED,
@@ -30,104 +48,29 @@ from method_steps import (
     turned_by,
     without,
 )
-from PIL import Image
 
-from congeal.alignment.inputs.cosaliency import _seed
+from congeal.alignment.inputs.cosaliency import scaled_attention
 from congeal.alignment.inputs.rotated_views import TURNS, Turned, turned_pixels
-from congeal.alignment.maps.confidence import CEILING, STEEPNESS
+from congeal.alignment.maps.confidence import probability
 from congeal.alignment.maps.error_estimation import (
-    ASTRAY,
     error_of_matching,
     error_of_warps,
-    explained,
-    travel,
+    match_cycles,
+    share_explained,
 )
 from congeal.alignment.maps.flow_registration import leave_one_out
-from congeal.alignment.maps.guided_matching import guided, neighbourly, warped
-from congeal.alignment.poses.common_object import agreeing_mass, common_place
+from congeal.alignment.maps.guided_matching import guided, regularised, warped
+from congeal.alignment.poses.common_object import agreeing_mass
+from congeal.alignment.poses.common_object import common_region as region_of
 from congeal.alignment.poses.orientation_search import find_turns
-from congeal.alignment.poses.outliers import STANDING
-from congeal.alignment.poses.pairwise_matching import Matches, agreeing, mutual_matches
-from congeal.alignment.poses.pose_estimation import MATCHES, TOLERANCE, square_matrix
+from congeal.alignment.poses.pairwise_matching import mutual_matches
+from congeal.alignment.poses.pose_estimation import square_matrix
 from congeal.alignment.poses.pose_synchronization import _contrasts
-from congeal.alignment.selection.feature_selection import choose
+from congeal.alignment.selection.feature_selection import select_features
 from congeal.alignment.solver import align, fit
 from congeal.geometry.warps import grid, to_oriented
 from congeal.imaging.visualization import average_image
 from congeal.imaging.visualization import warped as in_place
-
-mpl.use("Agg")
-import matplotlib.pyplot as plt
-
-OUT = ROOT / "docs" / "pictures" / "method"
-SIZE = 112  # pixels of a picture in a figure
-MOST_BYTES = 100_000
-GREEN, ORANGE, GREY, BLUE = "#1a9850", "#e6550d", "#9a9a9a", "#2b6cb0"
-FIGURES: dict[str, Callable[[], Any]] = {}
-
-
-def figure(function: Callable[[], Any]) -> Callable[[], Any]:
-    """Register a figure under the name of its function."""
-    FIGURES[function.__name__.replace("_", "-")] = function
-    return function
-
-
-def save(drawn: Any, name: str, folder: Path = OUT) -> Path:
-    """A figure as a small PNG."""
-    buffer = io.BytesIO()
-    drawn.savefig(buffer, dpi=100, facecolor="white")
-    plt.close(drawn)
-    picture = Image.open(buffer).convert("RGB")
-    folder.mkdir(parents=True, exist_ok=True)
-    for colours in (256, 128, 64, 32):
-        small = io.BytesIO()
-        picture.quantize(colours, Image.Quantize.MEDIANCUT).save(small, "PNG", optimize=True)
-        if len(small.getvalue()) < MOST_BYTES:
-            break
-    path = folder / f"{name}.png"
-    path.write_bytes(small.getvalue())
-    return path
-
-
-def table(rows: list[tuple[str, list[Any]]], *, width: float = 1.25, **options: Any) -> tuple[Any, Any]:
-    """Rows of pictures with a label before each; a picture is [h, w], [h, w, 3] or None."""
-    columns = max(len(pictures) for _, pictures in rows)
-    drawn, axes = plt.subplots(
-        len(rows),
-        columns,
-        figsize=(0.95 + width * columns, width * len(rows) + 0.1),
-        squeeze=False,
-        gridspec_kw={"wspace": 0.04, "hspace": 0.04},
-    )
-    drawn.subplots_adjust(left=0.95 / (0.95 + width * columns), right=0.995, top=0.99, bottom=0.01)
-    for (label, pictures), line in zip(rows, axes, strict=True):
-        for axis, picture in zip(line, [*pictures, *[None] * (columns - len(pictures))], strict=True):
-            bare(axis)
-            if picture is not None:
-                axis.imshow(picture, **options)
-        line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8.5, labelpad=6)
-    return drawn, axes
-
-
-def bare(axis: Any) -> None:
-    """Without ticks and frame."""
-    axis.set_xticks([])
-    axis.set_yticks([])
-    for side in axis.spines.values():
-        side.set_visible(False)
-
-
-def colours(features: torch.Tensor, count: int) -> np.ndarray:
-    """Three leading components of features [n, g, g, c] of all images as colours [count, g, g, 3]."""
-    flat = features.flatten(0, 2).double()
-    flat = flat - flat.mean(0)
-    _, vectors = torch.linalg.eigh(flat.T @ flat)
-    axes = vectors.flip(1)[:, :3]
-    axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
-    score = flat @ axes
-    shown: np.ndarray = torch.sigmoid(1.5 * score / score.std(0)).view(*features.shape[:3], 3)[:count].numpy()
-    return shown
-
 
 _KEPT: dict[tuple[str, ...], Steps] = {}
 
@@ -137,13 +80,6 @@ def steps(kind: str, *more: str) -> Steps:
     if (kind, *more) not in _KEPT:
         _KEPT[kind, *more] = Steps.of_kind(kind, *more)
     return _KEPT[kind, *more]
-
-
-def small(pictures: np.ndarray, size: int = SIZE) -> list[np.ndarray]:
-    """Pictures at the size in which they are shown."""
-    return [
-        np.asarray(Image.fromarray(one).resize((size, size), Image.Resampling.LANCZOS)) for one in pictures
-    ]
 
 
 @figure
@@ -168,7 +104,7 @@ def feature_selection() -> Any:
     many = arrays(mugs.squares, mugs.valid, BESIDE)
     parts = {str(tap): size for tap, size in backbone(BESIDE).taps.items()}
     position = torch.as_tensor(directions(BESIDE))
-    choice = choose(many, parts, position, many.extent, SEED, CPU)
+    choice = select_features(many, parts, position, many.extent, SEED, CPU, CONFIG)
     names = [" + ".join(mixture) for mixture in choice.weighed]
     shares = list(choice.weighed.values())
     drawn, axis = plt.subplots(figsize=(6, 0.42 * len(names) + 0.7))
@@ -189,7 +125,7 @@ def feature_selection() -> Any:
 def co_saliency() -> Any:
     mugs = steps("mug")
     attention = torch.as_tensor(mugs.arrays.saliency)
-    start = _seed(attention.clamp_min(0), torch.as_tensor(mugs.valid))
+    start = scaled_attention(attention.clamp_min(0), torch.as_tensor(mugs.valid), CONFIG.cosaliency)
     drawn, _ = table(
         [
             ("images", small(mugs.squares[:6])),
@@ -201,24 +137,6 @@ def co_saliency() -> Any:
         cmap="magma",
     )
     return drawn
-
-
-def pair(axis: Any, images: list[np.ndarray], matches: Matches, a: complex, b: complex) -> None:
-    """Two pictures side by side, with lines between matches."""
-    side = images[0].shape[0]
-    bare(axis)
-    axis.imshow(np.concatenate([images[0], np.full((side, 6, 3), 255, np.uint8), images[1]], 1))
-    say = agreeing(matches, torch.tensor([[a]]), torch.tensor([[b]]), TOLERANCE)[0, 0]
-    order = say.argsort()
-    for at in order.tolist():
-        weight = float(matches.weight[0, at])
-        if weight <= 0:
-            continue
-        share = float(say[at]) / weight
-        one, other = complex(matches.first[0, at]), complex(matches.second[0, at])
-        xs = [(one.real + 1) * side / 2, (other.real + 1) * side / 2 + side + 6]
-        ys = [(one.imag + 1) * side / 2, (other.imag + 1) * side / 2]
-        axis.plot(xs, ys, color=GREEN if share > 0.5 else ORANGE, lw=0.6, alpha=0.25 + 0.6 * weight)
 
 
 @figure
@@ -240,7 +158,7 @@ def pairwise_matching() -> Any:
             "second image mirrored",
         ),
     ):
-        matches = mutual_matches(images.tokens, tokens, rows, columns, MATCHES)
+        matches = mutual_matches(images.tokens, tokens, rows, columns, CONFIG.matching.most)
         a, b = complex(found.a[number]), complex(found.b[number])
         pair(axis, [shown[int(rows)], second], matches, a, b)
         chance = float(evidence.chance[number])
@@ -254,7 +172,7 @@ def mirror_selection() -> Any:
     mugs = steps("mug")
     evidence, n = mugs.evidence, len(mugs.squares)
     same, opposite = (square_matrix(n, evidence, part.score) for part in (evidence.same, evidence.opposite))
-    matrix = _contrasts(same, opposite).numpy()
+    matrix = _contrasts(same, opposite, CONFIG.poses).numpy()
     flags = mugs.first.poses.mirrored.numpy()
     order = np.argsort(flags, kind="stable")
     drawn = plt.figure(figsize=(9, 3.1))
@@ -286,7 +204,7 @@ def placed_pictures(
     faced = one.faced_squares(224)
     cells = grid(resolution, 1.0, CPU).expand(len(faced), -1, -1, -1)
     maps = to_oriented(warps, cells).numpy()
-    return faced, maps, average_image(faced, maps, one.settled.weight.numpy(), 160)
+    return faced, maps, average_image(faced, maps, one.consensus.weight.numpy(), 160)
 
 
 @figure
@@ -311,14 +229,14 @@ def pose_synchronization() -> Any:
 def outliers() -> Any:
     more = ("other/images/other-01.jpg", "other/images/other-03.jpg")
     set_ = steps("mug", *more)
-    standing = set_.first.standing.numpy()
+    standing, least = set_.first.evidence.numpy(), CONFIG.outliers.least_evidence
     drawn = plt.figure(figsize=(9, 2.5))
     n = len(standing)
     axis = drawn.add_axes((0.06, 0.36, 0.93, 0.6))
-    tints = [ORANGE if value < STANDING else GREEN for value in standing]
+    tints = [ORANGE if value < least else GREEN for value in standing]
     axis.bar(range(n), standing, color=tints, width=0.7)
-    axis.axhline(STANDING, color="black", lw=0.8, ls="--")
-    axis.text(n - 0.55, STANDING + 0.03, f"{STANDING}", fontsize=8, ha="right")
+    axis.axhline(least, color="black", lw=0.8, ls="--")
+    axis.text(n - 0.55, least + 0.03, f"{least}", fontsize=8, ha="right")
     axis.set_xlim(-0.5, n - 0.5)
     axis.set_xticks([])
     axis.set_ylabel("standing $s_i$", fontsize=8.5)
@@ -334,10 +252,10 @@ def outliers() -> Any:
 @figure
 def common_region() -> Any:
     set_ = steps("butterfly")
-    images, standing = set_.images, set_.standing
-    faced = images.facing(standing.mirrored, standing.weight)
-    mass = agreeing_mass(images, standing)
-    place = common_place(mass, faced, standing, images.members.slices)
+    images, poses = set_.images, set_.poses
+    faced = images.oriented(poses.mirrored, poses.weight)
+    mass = agreeing_mass(images, set_.matches, poses, CONFIG.matching)
+    place = region_of(mass, faced, poses, images.members.slices, CONFIG.common_object, CONFIG.atlas)
     dense = mass / mass.amax((1, 2), keepdim=True).clamp_min(1e-9)
     drawn, _ = table(
         [
@@ -345,27 +263,13 @@ def common_region() -> Any:
             ("saliency\nbefore", list(images.saliency[:6].numpy())),
             ("agreeing\nmatches", list(dense[:6].sqrt().numpy())),
             ("common\nregion", list(place[:6].numpy())),
-            ("saliency\nafter", list(set_.lit.saliency[:6].numpy())),
+            ("saliency\nafter", list(set_.final.saliency[:6].numpy())),
         ],
         vmin=0,
         vmax=1,
         cmap="magma",
     )
     return drawn
-
-
-def faded(pictures: list[np.ndarray]) -> list[np.ndarray]:
-    """Grey and pale, for what is drawn over them."""
-    return [np.uint8(np.repeat(110 + 0.57 * one.mean(-1, keepdims=True), 3, -1)) for one in pictures]
-
-
-def net(axis: Any, places: np.ndarray, side: int, colour: str, every: int) -> None:
-    """The atlas' grid as a map [r, r, 2] lays it over a picture."""
-    pixels = (places + 1) * side / 2 - 0.5
-    for line in (*pixels[::every], *pixels.transpose(1, 0, 2)[::every]):
-        axis.plot(line[:, 0], line[:, 1], color=colour, lw=0.7)
-    axis.set_xlim(-0.5, side - 0.5)
-    axis.set_ylim(side - 0.5, -0.5)
 
 
 @figure
@@ -388,38 +292,37 @@ def flow() -> Any:
 def deformation_selection() -> Any:
     set_ = steps("butterfly")
     faced, warps = set_.posed
-    journeys = travel(faced, [SEED])
-    if journeys is None:
+    cycles, asked = match_cycles(faced, [SEED], CONFIG.errors), CONFIG.errors
+    if cycles is None:
         raise RuntimeError("the set has no triples")
     drawn = plt.figure(figsize=(9, 2.35))
     side, gap = 160, 24
-    triple = journeys.images[0].tolist()
+    triple = cycles.images[0].tolist()
     axis = drawn.add_axes((0.0, 0.0, 0.66, 0.9))
     bare(axis)
     shown = small(set_.faced_squares(side)[triple], side)
     paper = ((0, 0), (0, gap), (0, 0))
     axis.imshow(np.concatenate([np.pad(one, paper, constant_values=255) for one in shown], 1))
     size = float(warps.a[triple[0]].abs())
-    start, met, home = (part[0].numpy() for part in (journeys.start, journeys.met, journeys.home))
+    start, met, home = (part[0].numpy() for part in (cycles.start, cycles.met, cycles.end))
     last = followed(faced, triple[1], met, triple[2])
     off = np.linalg.norm(home - start, axis=-1) / size
-    for at in np.flatnonzero(journeys.weight[0].numpy() > 0)[::16]:
+    for at in np.flatnonzero(cycles.weight[0].numpy() > 0)[::16]:
         points = [(xy + 1) * side / 2 for xy in (start[at], met[at], last[at])]
         xs = [point[0] + number * (side + gap) for number, point in enumerate(points)]
-        colour = GREEN if off[at] < ASTRAY else ORANGE
+        colour = GREEN if off[at] < asked.error_distance else ORANGE
         axis.plot(xs, [point[1] for point in points], color=colour, lw=0.8, marker=".", ms=3)
         arrow = {"arrowstyle": "->", "color": colour, "lw": 1.0}
         axis.annotate("", (home[at] + 1) * side / 2, points[0], arrowprops=arrow)
-    title = (
-        f"tokens followed to a second and a third image; arrow: where they come home (green: within {ASTRAY})"
-    )
+    title = "tokens followed to two other images; arrows: where they come home"
+    title += f" (green: within {asked.error_distance})"
     axis.set_title(title, fontsize=8)
     right = drawn.add_axes((0.73, 0.2, 0.26, 0.74))
     values = [
-        ("explained,\nposes", float(explained(warps, journeys)), GREY),
-        ("explained,\nflow", float(explained(set_.bent, journeys)), GREEN),
-        ("error,\nmatching", float(error_of_matching(warps, journeys)), ORANGE),
-        ("error,\nposes", float(error_of_warps(warps, journeys)), ORANGE),
+        ("explained,\nposes", float(share_explained(warps, cycles, asked)), GREY),
+        ("explained,\nflow", float(share_explained(set_.bent, cycles, asked)), GREEN),
+        ("error,\nmatching", float(error_of_matching(warps, cycles, asked)), ORANGE),
+        ("error,\nposes", float(error_of_warps(warps, cycles, asked)), ORANGE),
     ]
     names, heights, tints = zip(*values, strict=True)
     right.bar(names, heights, color=tints, width=0.65)
@@ -441,32 +344,14 @@ def followed(images: Any, source: int, places: np.ndarray, target: int) -> np.nd
     return cells[likeness.argmax(1)].numpy()
 
 
-def painted(image: np.ndarray, backward: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-    """A picture with the atlas' coordinates as colours where it is known: u is red, v is blue."""
-    side = image.shape[0]
-    uv = np.clip((backward + 1) / 2, 0, 1)
-    tint = np.stack([uv[..., 0], 0.5 * np.ones_like(uv[..., 0]), uv[..., 1]], -1)
-
-    def at_size(field: np.ndarray) -> np.ndarray:
-        layers = torch.as_tensor(np.float32(field)).permute(2, 0, 1)[None]
-        return (
-            torch.nn.functional.interpolate(layers, size=(side, side), mode="bilinear")[0]
-            .permute(1, 2, 0)
-            .numpy()
-        )
-
-    share = 0.85 * np.clip(at_size(confidence[..., None]) / 0.5, 0, 1)
-    return np.clip((1 - share) * image / 255 + share * at_size(tint), 0, 1)
-
-
 @figure
 def guided_matching() -> Any:
     set_, chosen = steps("dog"), [0, 1, 3]
     faced, _ = set_.posed
     template = leave_one_out(faced, set_.bent)(slice(None))
     smooth = warped(set_.bent, set_.bent.resolution, set_.bent.resolution)
-    found = guided(template, faced, set_.bent)
-    agreed = neighbourly(found, template, faced, set_.bent)
+    found = guided(template, faced, set_.bent, CONFIG)
+    agreed = regularised(found, template, faced, set_.bent, CONFIG.guided)
     pictures = faded(small(set_.faced_squares(200)[chosen], 200))
     drawn, axes = table([("flow", pictures), ("cell by cell", pictures), ("averaged", pictures)], width=1.55)
     for line, maps in zip(axes, (smooth, found, agreed), strict=True):
@@ -499,8 +384,9 @@ def confidence() -> Any:
                 axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8.5)
     right = drawn.add_axes((0.77, 0.17, 0.22, 0.74))
     likeness = np.linspace(0, 1, 101)
-    right.plot(likeness, CEILING * (1 - (1 - likeness) ** STEEPNESS), color=GREEN, label="rigid, flow")
-    right.plot(likeness, likeness, color=ORANGE, label="guided")
+    for smooth, colour, label in ((True, GREEN, "rigid, flow"), (False, ORANGE, "guided")):
+        curve = probability(torch.tensor(likeness), CONFIG.confidence, smooth=smooth)
+        right.plot(likeness, curve, color=colour, label=label)
     right.set_xlabel("likeness", fontsize=8.5)
     right.set_ylabel("confidence", fontsize=8.5)
     right.legend(fontsize=8, frameon=False)
@@ -558,7 +444,9 @@ def orientation_search() -> Any:
     stack = lambda parts, which: np.stack([part[which] for part in parts], 1)  # noqa: E731
     whole = Turned(stack(plain, 0), stack(plain, 1), stack(turned, 0), stack(turned, 1))
     position = torch.as_tensor(directions())
-    turns = find_turns(upright, whole, position=position, extent=upright.extent, seed=SEED, device=CPU)
+    turns = find_turns(
+        upright, whole, CONFIG, position=position, extent=upright.extent, seed=SEED, device=CPU
+    )
     after = [turned_pixels(one, int(turn)) for one, turn in zip(mugs.squares, turns, strict=True)]
     drawn, axes = table([("images", small(mugs.squares)), ("turned", small(np.stack(after)))])
     for axis, turn in zip(axes[1], turns, strict=True):

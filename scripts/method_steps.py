@@ -12,25 +12,36 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from congeal.alignment.inputs.image_set import prepare, read_inputs
+from congeal.alignment.config import SolverConfig
+from congeal.alignment.inputs.backbone_stats import BackboneFacts
+from congeal.alignment.inputs.cosaliency import Discriminant
+from congeal.alignment.inputs.image_set import PreparedSet, prepare, read_tensors
+from congeal.alignment.inputs.oriented import Oriented
 from congeal.alignment.inputs.set_arrays import SetArrays
-from congeal.alignment.inputs.set_batch import Company
-from congeal.alignment.maps.flow_registration import follow
+from congeal.alignment.inputs.set_batch import SetBatch
+from congeal.alignment.maps.flow_registration import register
 from congeal.alignment.model import OK
-from congeal.alignment.poses.common_object import learn_shared
-from congeal.alignment.poses.pose_consensus import placed, settle_all, settle_anew, shown_in, standing_of
-from congeal.alignment.poses.pose_estimation import PairEvidence, gather_evidence
-from congeal.alignment.selection.mirror_selection import borne_out
+from congeal.alignment.poses.common_object import BatchPoses, learn_common_object
+from congeal.alignment.poses.pose_consensus import (
+    Consensus,
+    batch_poses,
+    orient,
+    reframed,
+    saliency_of,
+    solve_sets,
+)
+from congeal.alignment.poses.pose_estimation import PairEvidence, PairMatches, gather_evidence, match_pairs
+from congeal.alignment.selection.mirror_selection import select_mirror_states
 from congeal.backbones.extractor import BackboneSpec, load_backbone
 from congeal.backbones.position_bias import blank_contrast, position_directions
 from congeal.geometry.frames import Frame, cell_centres
-from congeal.geometry.segments import Membership
-from congeal.geometry.warps import recentred
+from congeal.geometry.warps import Warps, recentred
 from congeal.imaging.decoding import decode, square
 
 ROOT = Path(__file__).parents[1]
 SEED = 0
 CPU = torch.device("cpu")
+CONFIG = SolverConfig()
 Pixels = npt.NDArray[np.uint8]
 BESIDE = ("9.key", "10.token")  # for the step that chooses features
 
@@ -99,71 +110,77 @@ class Steps:
         return arrays(self.squares, self.valid)
 
     @functools.cached_property
-    def prepared(self) -> Any:
+    def prepared(self) -> PreparedSet:
         """Features in the basis that they are compared in, and co-saliency."""
-        inputs = read_inputs(self.arrays, self.arrays.extent, CPU)
-        least = min(1.2 * float(blank().mean()), 0.1)
-        return prepare(inputs, position=torch.as_tensor(directions()), least_contrast=least)
+        facts = BackboneFacts(directions(), None, blank())
+        return prepare(
+            read_tensors(self.arrays, self.arrays.extent, CPU),
+            CONFIG.features,
+            CONFIG.cosaliency,
+            position=facts.directions(CPU),
+            least_contrast=facts.least_contrast((), CONFIG.features),
+        )
 
     @functools.cached_property
-    def images(self) -> Company:
+    def images(self) -> SetBatch:
         """The same as a batch."""
-        return Company.of(self.prepared)
+        return SetBatch.of([self.prepared], CONFIG.tokens)
+
+    @functools.cached_property
+    def matches(self) -> PairMatches:
+        """Mutual matches of all pairs."""
+        images = self.images
+        return match_pairs(images.tokens, images.mirrored_tokens, images.members, CONFIG.matching)
 
     @functools.cached_property
     def evidence(self) -> PairEvidence:
         """What all pairs say."""
-        images = self.images
-        return gather_evidence(images.tokens, images.mirrored_tokens, images.members, [SEED])[0]
+        return gather_evidence(self.matches, self.images.members, [SEED], CONFIG.matching)[0]
 
     @functools.cached_property
-    def first(self) -> Any:
+    def first(self) -> Consensus:
         """Facings, poses and outliers."""
-        return borne_out(self.images, settle_all(self.images, [SEED]), [SEED])[0]
+        found = solve_sets(self.images, self.matches, [SEED], CONFIG)
+        return select_mirror_states(self.images, found, [SEED], CONFIG)[0][0]
 
     @functools.cached_property
-    def standing(self) -> Any:
-        """Where the images stand."""
-        return standing_of([self.first], CPU)
+    def poses(self) -> BatchPoses:
+        """The poses as a batch's."""
+        return batch_poses([self.first], CPU)
 
     @functools.cached_property
-    def learned(self) -> Any:
+    def learned(self) -> Discriminant | None:
         """The discriminant of the common region, or None."""
         if self.first.verdict.status != OK:
             raise RuntimeError(self.first.verdict.status)
-        return learn_shared(self.images, self.standing)[0]
+        return learn_common_object(self.images, self.matches, self.poses, CONFIG)[0]
 
     @functools.cached_property
-    def lit(self) -> Company:
+    def final(self) -> SetBatch:
         """The images with the saliency that counts."""
-        return self.images.lit_by([self.learned])
+        return self.images.with_saliency([self.learned], CONFIG.tokens)
 
     @functools.cached_property
-    def settled(self) -> Any:
+    def consensus(self) -> Consensus:
         """The poses for the atlas."""
         if self.learned is None:
             return self.first
-        return settle_anew(self.first, shown_in(self.lit)[0], None)
+        return reframed(self.first, saliency_of(self.final)[0], None, CONFIG.atlas)
 
     @functools.cached_property
-    def posed(self) -> tuple[Any, Any]:
+    def posed(self) -> tuple[Oriented, Warps]:
         """The images in their facings, and their poses as warps."""
-        return placed(self.lit, [self.settled])
+        return orient(self.final, [self.consensus], CONFIG.flow.finest_cells)
 
     @functools.cached_property
-    def bent(self) -> Any:
+    def bent(self) -> Warps:
         """The warps with the flow."""
         faced, warps = self.posed
-        return recentred(follow(warps, faced), faced.weight, faced.owner, 1)
-
-    @property
-    def members(self) -> Membership:
-        """One set."""
-        return self.images.members
+        return recentred(register(warps, faced, CONFIG.flow), faced.weight, faced.owner, 1)
 
     def faced_squares(self, size: int) -> Pixels:
         """The pictures in their facings, at another size."""
-        flags = self.settled.poses.mirrored.numpy()
+        flags = self.consensus.poses.mirrored.numpy()
         shown = [square(image, size) for image in self.squares]
         return np.stack([one[:, ::-1] if flag else one for one, flag in zip(shown, flags, strict=True)])
 

@@ -120,7 +120,13 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The modules of scripts/ can be imported."""
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     yield
-    for name in ("architecture_drawings", "method_figures", "method_steps", "settings_tables"):
+    for name in (
+        "architecture_drawings",
+        "method_drawing",
+        "method_figures",
+        "method_steps",
+        "settings_tables",
+    ):
         sys.modules.pop(name, None)
 
 
