@@ -56,7 +56,7 @@ def clipped(outline: Doubles, box: Box) -> list[Doubles]:
     window = shapely.box(*box)
     if window.covers(polygon):
         return [outline]
-    # Not `clip_by_rect`, which joins parts that the box separates into an outline that touches itself.
+    # `intersection` gives a valid polygon for each part, which `clip_by_rect` does not promise.
     return [_points(part.exterior) for part in _without_holes(shapely.intersection(polygon, window))]
 
 
