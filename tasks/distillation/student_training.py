@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     import torch
 
     from congeal.distillation.losses import Recipe
+    from congeal.distillation.student import Student
     from congeal.distillation.teacher_targets import Examples, TargetBasis
-    from congeal.distillation.training import Lessons
+    from congeal.distillation.training import Lessons, Training
 
 STUDENT = "student.safetensors"
 CARD = "card.json"
@@ -145,7 +146,7 @@ def _floats(pixels: torch.Tensor) -> torch.Tensor:
     return pixels.permute(0, 3, 1, 2).float() / 255
 
 
-def _basis(few: Examples, student: Any, shared: bool) -> TargetBasis:
+def _basis(few: Examples, student: Student, shared: bool) -> TargetBasis:
     """The student's channels in the teacher's: the same, or fitted on some examples."""
     import torch
 
@@ -159,7 +160,7 @@ def _basis(few: Examples, student: Any, shared: bool) -> TargetBasis:
     return fit_basis(few, student.channels).turned_to(few, tokens, embedding)
 
 
-def _resume(training: Any, place: Location) -> None:
+def _resume(training: Training, place: Location) -> None:
     from congeal.backbones.checkpoints import state_dict
 
     try:
@@ -172,7 +173,7 @@ def _resume(training: Any, place: Location) -> None:
         ) from error
 
 
-def _save(training: Any, place: Location) -> None:
+def _save(training: Training, place: Location) -> None:
     import safetensors.torch
 
     place.write_bytes(safetensors.torch.save(training.state()))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from congeal.errors import CongealError
 from congeal.results.annotation_transfer import CarriedImage, Kind
@@ -35,7 +36,7 @@ def propagate_pictures(
     from congeal.imaging import layer_files
     from congeal.transfer.layers import over
 
-    readers: dict[Kind, Callable[[bytes], Any]] = {
+    readers: dict[Kind, Callable[[bytes], npt.NDArray[Any]]] = {
         "layer": layer_files.read_edit,
         "mask": layer_files.read_mask,
         "labels": layer_files.read_labels,
@@ -84,7 +85,7 @@ def _targets(collection: Collection, cluster: str, by_hand: Sequence[str], order
     return sorted({*fitting, *own, *by_hand})
 
 
-def _read(name: str, data: bytes, reader: Callable[[bytes], Any]) -> Any:
+def _read(name: str, data: bytes, reader: Callable[[bytes], npt.NDArray[Any]]) -> npt.NDArray[Any]:
     try:
         return reader(data)
     except CongealError as error:

@@ -123,7 +123,7 @@ def test_columns_say_what_they_mean_and_no_engine_may_clean_up(grown: Grown) -> 
         docs = {field.name: field.doc for field in table.schema().fields}
         assert docs == {field.name: field.metadata[b"description"].decode() for field in schema}
         assert table.properties["gc.enabled"] == "false"
-        assert "centre of the top-left pixel" in table.properties["congeal.geometry.frames"]
+        assert "centre of the top-left pixel" in table.properties["congeal.coordinates"]
 
 
 def test_the_numbers_of_all_tables_agree_with_the_one_pointer(grown: Grown) -> None:
@@ -261,7 +261,7 @@ def test_a_run_with_nothing_to_do_looks_and_imports_nothing(grown: Grown, weight
         "facts = run(Path(sys.argv[2]), Path(sys.argv[3]), tiny(Path(sys.argv[4]))); "
         "print(facts['up_to_date'], facts['iceberg_fault'], 'pyiceberg' in sys.modules)"
     )
-    tests = str(Path(__file__).parents[1])
+    tests = str(Path(__file__).parents[2])
     arguments = [tests, str(grown.source), str(grown.destination), str(weights)]
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
