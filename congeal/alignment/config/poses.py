@@ -141,7 +141,7 @@ class AtlasConfig(Group):
 
 @dataclass(frozen=True)
 class CommonObjectConfig(Group):
-    """What the images share, told from what stands beside it by where the poses put it."""
+    """What the images share, told from what is near it by where the poses put it."""
 
     title: ClassVar[str] = "common_object"
     relearn: bool = setting(
