@@ -41,8 +41,8 @@ import numpy as np
 import congeal
 from flows.prepare import prepare
 from flows.stages import everything
-from infra.compute.progress import Progress
-from congeal.settings import load_settings
+from infra.progress import Progress
+from infra.settings import load_settings
 
 home, code, settings, task = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3]), sys.argv[4]
 assert Path(congeal.__file__).is_relative_to(code), congeal.__file__
