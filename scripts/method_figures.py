@@ -179,7 +179,7 @@ def mirror_selection() -> Any:
     outer = drawn.add_gridspec(
         1, 3, width_ratios=[1, 1, 2.0], wspace=0.12, left=0.01, right=0.99, top=0.9, bottom=0.02
     )
-    for column, rows, title in ((0, np.arange(n), "C, as listed"), (1, order, "C, sorted by facing")):
+    for column, rows, title in ((0, np.arange(n), "C, as listed"), (1, order, "C, sorted by mirror state")):
         axis = drawn.add_subplot(outer[column])
         bare(axis)
         axis.imshow(matrix[np.ix_(rows, rows)], cmap="RdBu", vmin=-1, vmax=1)
@@ -193,7 +193,7 @@ def mirror_selection() -> Any:
         if flags[image]:
             for side in axis.spines.values():
                 side.set(visible=True, color=ORANGE, linewidth=2.5)
-    drawn.text(0.73, 0.93, "in their facings (framed: mirrored)", fontsize=9, ha="center")
+    drawn.text(0.73, 0.93, "unmirrored (framed: were mirrored)", fontsize=9, ha="center")
     return drawn
 
 
@@ -216,7 +216,7 @@ def pose_synchronization() -> Any:
     moved = [in_place(image, places, 160) for image, places in zip(faced[:5], maps[:5], strict=True)]
     drawn, axes = table(
         [
-            ("in their\nfacings", [*small(faced[:5]), *small(before[None])]),
+            ("un-\nmirrored", [*small(faced[:5]), *small(before[None])]),
             ("in their\nposes", [*moved, after]),
         ]
     )

@@ -139,7 +139,7 @@ class Steps:
 
     @functools.cached_property
     def first(self) -> Consensus:
-        """Facings, poses and outliers."""
+        """Mirror states, poses and outliers."""
         found = solve_sets(self.images, self.matches, [SEED], CONFIG)
         return select_mirror_states(self.images, found, [SEED], CONFIG)[0][0]
 
@@ -169,7 +169,7 @@ class Steps:
 
     @functools.cached_property
     def posed(self) -> tuple[Oriented, Warps]:
-        """The images in their facings, and their poses as warps."""
+        """The images in their mirror states, and their poses as warps."""
         return orient(self.final, [self.consensus], CONFIG.flow.finest_cells)
 
     @functools.cached_property
@@ -179,7 +179,7 @@ class Steps:
         return recentred(register(warps, faced, CONFIG.flow), faced.weight, faced.owner, 1)
 
     def faced_squares(self, size: int) -> Pixels:
-        """The pictures in their facings, at another size."""
+        """The pictures in their mirror states, at another size."""
         flags = self.consensus.poses.mirrored.numpy()
         shown = [square(image, size) for image in self.squares]
         return np.stack([one[:, ::-1] if flag else one for one, flag in zip(shown, flags, strict=True)])
