@@ -17,7 +17,7 @@ from congeal.alignment.image_features import backbone_facts, extract_features, o
 from congeal.alignment.image_result import ImageAlignment
 from congeal.alignment.inputs.rotated_views import Turned
 from congeal.alignment.inputs.set_arrays import SetArrays
-from congeal.alignment.model import Alignment
+from congeal.alignment.model import PER_IMAGE, Alignment, joined
 from congeal.alignment.solver import align, fit
 from congeal.backbones.devices import resolve_device
 from congeal.backbones.extractor import Backbone, BackboneSpec, load_backbone
@@ -26,22 +26,6 @@ from congeal.imaging.image_inputs import ImageInput, SquaredImage, listed, read_
 
 ATLAS_SIZE = 24  # most images that build the atlas; the rest are fitted to it, as in a run
 SLAB, SLAB_AT_ANY_ANGLE = 64, 8  # images that are fitted at once, as in a run
-PER_IMAGE = (
-    "mirrored",
-    "rotation",
-    "scale",
-    "translation",
-    "forward",
-    "forward_confidence",
-    "backward",
-    "backward_confidence",
-    "residual",
-    "cycle_error",
-    "fold_fraction",
-    "coverage",
-    "support",
-    "outlier",
-)
 
 
 def align_images(
@@ -238,17 +222,13 @@ def _rows(arrays: SetArrays, rows: Sequence[int]) -> SetArrays:
 
 def _in_order(parts: Sequence[Alignment], order: Sequence[int]) -> Alignment:
     """The parts' images one after the other, which stand at the positions `order`, in order of these."""
-    places = np.argsort(order)
-    values: dict[str, Any] = {
-        name: np.concatenate([getattr(part, name) for part in parts])[places] for name in PER_IMAGE
-    }
-    reasons = [reason for part in parts for reason in part.outlier_reason]
-    first = parts[0]
+    every, places = joined(parts), np.argsort(order)
+    values: dict[str, Any] = {name: getattr(every, name)[places] for name in PER_IMAGE}
     return replace(
-        first,
+        every,
         **values,
-        outlier_reason=[reasons[place] for place in places.tolist()],
-        medoid=int(order[first.medoid]),
+        outlier_reason=[every.outlier_reason[place] for place in places.tolist()],
+        medoid=int(order[every.medoid]),
     )
 
 

@@ -133,6 +133,7 @@ class ImageAlignment:
         )
 
     # To a type checker "all" is text, and text a sequence of texts; at run time they are told apart.
+    # "all" is a str as names are, and a str is a sequence of str: for mypy these overlap; the order decides.
     @overload
     def transfer(  # type: ignore[overload-overlap]
         self, source: ImageKey, points: npt.ArrayLike, target: Literal["all"]

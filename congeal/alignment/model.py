@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,24 @@ Halves = npt.NDArray[np.float16]
 Bytes = npt.NDArray[np.uint8]
 
 Mixture = tuple[str, ...]  # parts of the features that are compared together, by name
+
+# The fields of an alignment that are arrays with an entry for every image.
+PER_IMAGE = (
+    "mirrored",
+    "rotation",
+    "scale",
+    "translation",
+    "forward",
+    "forward_confidence",
+    "backward",
+    "backward_confidence",
+    "residual",
+    "cycle_error",
+    "fold_fraction",
+    "coverage",
+    "support",
+    "outlier",
+)
 
 SALIENT = 0.3  # saliency above which a cell of an atlas belongs to what its images share
 
@@ -182,3 +200,12 @@ class Verdict:
     reasons: list[str | None]
     margin: float
     medoid: int
+
+
+def joined(parts: Sequence[Alignment]) -> Alignment:
+    """The first part's atlas and verdict, with the images of all parts one after the other."""
+    values: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in PER_IMAGE
+    }
+    reasons = [reason for part in parts for reason in part.outlier_reason]
+    return replace(parts[0], **values, outlier_reason=reasons)

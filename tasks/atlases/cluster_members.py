@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from congeal.results.schema.atlas_arrays import MAPS, POSES
+from congeal.alignment.model import joined
 from congeal.results.schema.feature_arrays import (
     FEATURES,
     FEATURES_MIRRORED,
@@ -47,9 +47,6 @@ Array = npt.NDArray[np.float16]
 SLAB = 64  # images whose features are in memory at once while they are fitted; seen at any angle, fewer
 SLAB_AT_ANY_ANGLE = 8
 VIEWS = [array for turned in (False, True) for side in (False, True) for array in dense_arrays(turned, side)]
-# What an alignment holds of every image: the arrays that are stored, and these columns.
-COLUMNS = ("residual", "cycle_error", "fold_fraction", "coverage", "outlier")
-PER_IMAGE = (*(array.name for array in (*POSES, *MAPS)), *COLUMNS)
 
 
 class Member(NamedTuple):
@@ -181,7 +178,7 @@ def align_set(
             map_resolution=settings.atlases.map_resolution,
             seed=settings.seed,
             anchor=anchor,
-            valid=on_image(builders, dense),
+            valid=_on_image(builders, dense),
             device=device,
             config=settings.atlases.solver_config,
         )
@@ -217,26 +214,16 @@ def fit_set(
                     extent=dense.extent,
                     map_resolution=settings.atlases.map_resolution,
                     seed=settings.seed,
-                    valid=on_image(slab, dense),
+                    valid=_on_image(slab, dense),
                     device=device,
                     config=settings.atlases.solver_config,
                 ),
             )
 
 
-def on_image(members: Sequence[Member], dense: Dense) -> npt.NDArray[np.float32]:
-    """float32 [n, g, g]: 1 where a cell's centre lies on the image, 0 where it lies on its padding."""
-    from congeal.geometry.frames import Frame, cell_centres
+def _on_image(members: Sequence[Member], dense: Dense) -> npt.NDArray[np.float32]:
+    from congeal.alignment.image_features import on_image
+    from congeal.geometry.frames import Frame
 
-    centres = cell_centres(dense.features.shape[1], dense.extent)
-    frames = (Frame(member.width, member.height) for member in members)
-    return np.stack([frame.inside(frame.to_pixels(centres)) for frame in frames]).astype(np.float32)
-
-
-def joined(parts: Sequence[Alignment]) -> Alignment:
-    """The first part's atlas and verdict, with the images of all parts one after the other."""
-    values: dict[str, Any] = {
-        name: np.concatenate([np.asarray(getattr(part, name)) for part in parts]) for name in PER_IMAGE
-    }
-    reasons = [reason for part in parts for reason in part.outlier_reason]
-    return replace(parts[0], **values, outlier_reason=reasons)
+    frames = [Frame(member.width, member.height) for member in members]
+    return on_image(frames, dense.features.shape[1], dense.extent)

@@ -58,8 +58,9 @@ def test_a_bent_object_needs_the_flow_and_gets_it() -> None:
     made = scene([Thing(1)] * 8, varied_poses(8, bend=0.35))
     found = solved(made)
     flat = dataclasses.replace(found, forward=_rigid_part(found))
-    assert np.median(errors(found, made.poses, list(range(8)))) < 0.35
-    assert np.abs(flat.forward - found.forward).max() > 0.02
+    images = list(range(8))
+    assert np.median(errors(found, made.poses, images)) < 0.35
+    assert np.median(errors(flat, made.poses, images)) > 1.2 * np.median(errors(found, made.poses, images))
 
 
 def _rigid_part(found: Alignment) -> np.ndarray:
