@@ -56,15 +56,9 @@ class PairEvidence:
         ]
 
 
-def pair_bytes(tokens: Tokens) -> int:
-    """What matching a pair takes: either side's features, the table of similarities and its mask."""
-    k, d = tokens.features.shape[1:]
-    return 4 * (2 * k * d + 2 * k * k)
-
-
 def fit_bytes(matches: int, config: MatchingConfig) -> int:
-    """What the hypotheses for one pair take: a few complex numbers for each and each match."""
-    return 32 * config.hypotheses * matches
+    """What the similarity of one pair takes: a few numbers for each hypothesis and each match."""
+    return 64 * (config.hypotheses + matches)
 
 
 def pair_support(
@@ -84,14 +78,19 @@ def pair_support(
     device = rows.device
     draws = torch.rand((len(rows), config.hypotheses, 2), generator=generator)
 
+    matches = mutual_matches(a, b, rows, columns, config.most)
+
     def supported(window: slice) -> tuple[Tensor]:
-        matches = mutual_matches(a, b, rows[window], columns[window], config.most)
-        drawn = draws[window].to(device)
-        found = robust_similarities(matches, drawn, config, tolerance=config.tolerance, max_angle=max_angle)
+        found = robust_similarities(
+            matches[window],
+            draws[window].to(device),
+            config,
+            tolerance=config.tolerance,
+            max_angle=max_angle,
+        )
         return (found.score,)
 
-    each = pair_bytes(a) + fit_bytes(config.most, config)
-    return in_windows(len(rows), each, device, supported)[0]
+    return in_windows(len(rows), fit_bytes(config.most, config), device, supported)[0]
 
 
 @dataclass(frozen=True)
@@ -121,15 +120,8 @@ def match_pairs(tokens: Tokens, mirrored: Tokens, images: Membership, config: Ma
     """
     first, second, pairs = images.pairs()
     most = min(config.most, tokens.weight.shape[1])
-
-    def matched(window: slice) -> tuple[Tensor, ...]:
-        rows, columns = first[window], second[window]
-        same = mutual_matches(tokens, tokens, rows, columns, most)
-        opposite = mutual_matches(tokens, mirrored, rows, columns, most)
-        return same.first, same.second, same.weight, opposite.first, opposite.second, opposite.weight
-
-    values = in_windows(len(first), pair_bytes(tokens), tokens.weight.device, matched)
-    return PairMatches(first, second, pairs, Matches(*values[:3]), Matches(*values[3:]))
+    same = mutual_matches(tokens, tokens, first, second, most)
+    return PairMatches(first, second, pairs, same, mutual_matches(tokens, mirrored, first, second, most))
 
 
 @dataclass(frozen=True)
