@@ -213,6 +213,13 @@ class CommonObjectConfig(Group):
         "density of matches, against the highest, from which a place is in full part of it",
         at_least=1e-6,
     )
+    images: int = setting(
+        24,
+        "images of a set whose return rates are measured, at most, evenly spread",
+        unit="images",
+        at_least=1,
+        set_on="none: a set's rates are means over tokens of all of them",
+    )
     neighbours: int = setting(
         4, "images that each is matched with for return rates", unit="images", at_least=1
     )

@@ -76,11 +76,13 @@ def learn_common_object(
     doubtful = outside >= asked.least_outside
     if not bool(doubtful.any()):
         return [None] * images.count
-    rows = torch.nonzero(doubtful[oriented.owner] & (oriented.weight > 0))[:, 0]
+    rows = _spread(torch.nonzero(doubtful[oriented.owner] & (oriented.weight > 0))[:, 0], oriented, asked)
     returned = return_rates(oriented, rows, asked)
+    judged = torch.zeros_like(weight)
+    judged[rows] = 1
 
     def rate(where: Tensor) -> Tensor:
-        return of_sets(returned * where) / of_sets(where).clamp_min(1e-9)
+        return of_sets(returned * where) / of_sets(judged * where).clamp_min(1e-9)
 
     common, off = rate(salient * region), rate(salient * (1 - region))
     background = rate((1 - oriented.saliency) * oriented.valid * weight)
@@ -191,6 +193,17 @@ def common_region(
     region = (density / (config.full_density * peak)).clamp(0, 1)[..., None]
     tokens = grid(g, oriented.extent, device).expand(n, -1, -1, -1)
     return sample(region[oriented.owner], to_atlas(warps, tokens), 1.0, "zeros")[..., 0]
+
+
+def _spread(rows: Tensor, images: Oriented, config: CommonObjectConfig) -> Tensor:
+    """Of the given images, int64 [k], at most so many of each set, evenly spread."""
+    owner = images.owner[rows].cpu()
+    parts = []
+    for number in range(images.sets):
+        mine = torch.nonzero(owner == number)[:, 0]
+        count = min(len(mine), config.images)
+        parts.append(mine[torch.arange(count) * len(mine) // max(1, count)])
+    return rows[torch.cat(parts).to(rows.device)]
 
 
 def return_rates(images: Oriented, rows: Tensor, config: CommonObjectConfig) -> Tensor:
