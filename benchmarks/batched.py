@@ -25,9 +25,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from align_timing import memory
 from annotated_sets import ROOT
 from destinations import about, heading
-from scaling import _memory, write
+from scaling import write
 from set_features import ARRAYS, EVERY, Extractor, Given
 
 RESULTS = ROOT / "benchmarks" / "results" / "batched.md"
@@ -98,15 +99,15 @@ def measure_seconds(folder: Path, threads: int, device: str) -> dict[str, Any]:
     return {"seconds": medians, "images": sum(map(len, sets)), "difference": difference}
 
 
-def measure_memory(folder: Path, threads: int, device: str, way: str) -> dict[str, Any]:
+def measurememory(folder: Path, threads: int, device: str, way: str) -> dict[str, Any]:
     """MiB on top of what there was before the call, in this process, or on the GPU."""
     sets = read(folder)
     prepare(threads, device)
-    before = _memory("VmRSS")
+    before = memory("VmRSS")
     solve(sets, way, device)
     if device.startswith("cuda"):
         return {"memory": torch.cuda.max_memory_allocated() / 2**20}
-    return {"memory": _memory("VmHWM") - before}
+    return {"memory": memory("VmHWM") - before}
 
 
 def child(folder: Path, device: str, threads: int, what: str) -> dict[str, Any]:
@@ -146,7 +147,7 @@ def main() -> None:
         if what == "seconds":
             print(json.dumps(measure_seconds(folder, asked.threads, asked.devices[0])))
         else:
-            print(json.dumps(measure_memory(folder, asked.threads, asked.devices[0], what)))
+            print(json.dumps(measurememory(folder, asked.threads, asked.devices[0], what)))
         return
     extractor = Extractor(asked.cache)
     available = [extractor.named(name).given for name in asked.named]

@@ -1,13 +1,15 @@
 """Seconds and memory of `congeal.align` by the number of images, features given.
 
-    python benchmarks/scaling.py [--sizes N …] [--threads N] [--cache FOLDER] [--record]
+    python benchmarks/scaling.py [--sizes N …] [--threads N] [--before TREE] [--rounds N] [--cache FOLDER]
+                                 [--record]
 
 The images are all 178 photographs of three species of albatross, each by the square around its box, in a
 fixed random order; beyond that, the first ones again by a random square of eight to ten tenths of the side
-within it. Each size is measured in a process of its own, after the inputs have been read: the median of three
-calls up to 50 images, one call beyond. The last row builds an atlas of 40 images and fits 160 to it, as a run
-does it with a set that is larger than atlases.atlas_size. With --record, results go to
-benchmarks/results/scaling.md.
+within it. Each size is measured in processes of their own, after the inputs have been read: three calls up to
+50 images, one call beyond. The last row builds an atlas of 40 images and fits 160 to it, as a run does it
+with a set that is larger than atlases.atlas_size. With --before, an older checkout with a .venv of its own
+and this one take turns, and their poses are compared. Seconds are the median of all calls. With --record,
+results go to benchmarks/results/scaling.md.
 """
 
 from __future__ import annotations
@@ -19,7 +21,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,6 @@ SETS = ("cub/001", "cub/002", "cub/003")
 SIZES = (5, 10, 20, 50, 100, 200)
 BUILDERS, FITTED = 40, 160
 REPEATS, ONCE_FROM = 3, 100
-SLAB = 64  # images that are fitted together, as in a run
 
 
 def shown(count: int) -> list[tuple[Path, Crop]]:
@@ -67,63 +67,86 @@ def write(given: Given, folder: Path) -> None:
     (folder / "extent.json").write_text(json.dumps(given.extent))
 
 
-def read(folder: Path, count: int) -> Given:
-    """The first images, and nothing of the others, in memory."""
-    arrays = {name: np.array(np.load(folder / f"{name}.npy", mmap_mode="r")[:count]) for name in ARRAYS}
-    extent = float(json.loads((folder / "extent.json").read_text()))
-    return Given(**arrays, extent=extent, position=np.load(folder / "position.npy"))
-
-
-def measure(folder: Path, builders: int, fitted: int, threads: int) -> dict[str, Any]:
-    """Seconds of every call and MiB, in this process."""
-    import torch
-
-    from congeal.alignment.solver import align, fit
-
-    torch.set_num_threads(threads)
-    given = read(folder, builders + fitted)
-    torch.linalg.eigh(torch.eye(4))  # the first call of a process loads the library
-    before, seconds, deformation = _memory("VmRSS"), [], ""
-    for _ in range(1 if builders + fitted >= ONCE_FROM else REPEATS):
-        begin = time.perf_counter()
-        atlas = align(**given[:builders].for_align).atlas
-        for start in range(builders, builders + fitted, SLAB):
-            fit(atlas, **given[start : start + SLAB].for_fit)
-        seconds.append(time.perf_counter() - begin)
-        deformation = atlas.deformation
-    inputs = sum(getattr(given, name).nbytes for name in ARRAYS) / 2**20
-    peak = _memory("VmHWM")
-    return {"seconds": seconds, "inputs": inputs, "before": before, "peak": peak, "deformation": deformation}
-
-
-def _memory(field: str) -> float:
-    """MiB of this process; VmHWM is the most there has been since its program began."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    line = next(line for line in lines if line.startswith(field))
-    return int(line.split()[1]) / 1024
-
-
-def child(folder: Path, builders: int, fitted: int, threads: int) -> dict[str, Any]:
-    """`measure` in a new process."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(threads)}
-    command = [sys.executable, __file__, "--measure", str(folder), str(builders), str(fitted)]
-    command += ["--threads", str(threads)]
+def child(tree: Path, folder: Path, builders: int, fitted: int, threads: int) -> dict[str, Any]:
+    """What a checkout takes, in a new process, and its answer."""
+    python = tree / ".venv" / "bin" / "python"
+    environment = os.environ | {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": str(threads)}
+    answer = folder / "answer.npz"
+    calls = 1 if builders + fitted >= ONCE_FROM else REPEATS
+    command = [str(python) if tree != ROOT else sys.executable, str(ROOT / "benchmarks" / "align_timing.py")]
+    command += [str(folder), str(builders), str(fitted), "--calls", str(calls), "--threads", str(threads)]
+    command += ["--answer", str(answer)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    with np.load(answer) as stored:
+        return found | {"poses": dict(stored)}
+
+
+def taken(trees: list[Path], rounds: int, *what: Any) -> list[dict[str, Any]]:
+    """What each checkout takes; they take turns. Of figures but seconds the last."""
+    found: list[dict[str, Any]] = [{} for _ in trees]
+    for _ in range(rounds):
+        for one, tree in zip(found, trees, strict=True):
+            new = child(tree, *what)
+            for name in ("seconds", "processor"):
+                new[name] = one.get(name, []) + new[name]
+            one.update(new)
+    return found
 
 
 def line(builders: int, fitted: int, found: dict[str, Any]) -> str:
     seconds = statistics.median(found["seconds"])
-    pairs = builders * (builders - 1) // 2
-    title = f"{builders} + {fitted} fitted" if fitted else f"{builders}"
-    a_pair = "" if fitted else f"{1000 * seconds / pairs:.1f}"
     return (
-        f"| {title} | {pairs:,} | {found['deformation']} | {len(found['seconds'])} | {seconds:.1f} | "
-        f"{seconds / (builders + fitted):.2f} | {a_pair} | {found['inputs']:,.0f} | "
-        f"{found['peak'] - found['before']:,.0f} | {found['peak']:,.0f} |"
+        f"| {titled(builders, fitted)} | {found['deformation']} | {len(found['seconds'])} | {seconds:.1f} | "
+        f"{statistics.median(found['processor']):.1f} | {seconds / (builders + fitted):.2f} | "
+        f"{found['inputs']:,.0f} | {found['peak'] - found['before']:,.0f} | {found['peak']:,.0f} |"
+    )
+
+
+def titled(builders: int, fitted: int) -> str:
+    return f"{builders} + {fitted} fitted" if fitted else f"{builders}"
+
+
+def compared(builders: int, fitted: int, old: dict[str, Any], new: dict[str, Any]) -> str:
+    """Both builds' seconds, and how far their poses are apart, once the atlases lie on each other."""
+    ratios = [
+        statistics.median(old[name]) / statistics.median(new[name]) for name in ("seconds", "processor")
+    ]
+    turn, size, shift, states, outliers = apart(old["poses"], new["poses"])
+    return (
+        f"| {titled(builders, fitted)} | {statistics.median(old['seconds']):.1f} | "
+        f"{statistics.median(new['seconds']):.1f} | {ratios[0]:.1f} | {ratios[1]:.1f} | "
+        f"{old['peak'] - old['before']:,.0f} | {new['peak'] - new['before']:,.0f} | "
+        f"{turn:.1f} | {100 * size:.1f} | {100 * shift:.1f} | {states} | {outliers} |"
+    )
+
+
+def apart(old: dict[str, Any], new: dict[str, Any]) -> tuple[float, float, float, int, int]:
+    """Median degrees, share of the size, share of the size; other mirror states, and other outliers."""
+    complex_of = [
+        (
+            one["scale"] * np.exp(1j * one["rotation"]),
+            # The translation is that of the image as it is, not of the mirrored one.
+            np.where(one["mirrored"], -1, 1) * one["translation"][:, 0] + 1j * one["translation"][:, 1],
+        )
+        for one in (old, new)
+    ]
+    (a, b), (c, d) = complex_of
+    other = old["mirrored"] != new["mirrored"]
+    if 2 * other.sum() > len(other):  # the whole atlas lies the other way round
+        other, c, d = ~other, c.conj(), -d.conj()
+    fits = ~(old["outlier"] | new["outlier"] | other)
+    ratio, step = (a / c)[fits], ((b - d) / c)[fits]
+    s, t = (np.median(z.real) + 1j * np.median(z.imag) for z in (ratio, step))
+    turned, moved = c * s / a, np.abs(c * t + d - b) / np.abs(a)
+    return (
+        float(np.median(np.abs(np.degrees(np.angle(turned[fits]))))),
+        float(np.median(np.abs(np.log(np.abs(turned[fits]))))),
+        float(np.median(moved[fits])),
+        int(other.sum()),
+        int((old["outlier"] != new["outlier"]).sum()),
     )
 
 
@@ -133,12 +156,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--cache", type=Path, help="where features are kept for the next time")
     parser.add_argument("--record", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
-    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--before", type=Path, metavar="TREE", help="an older checkout beside this one")
+    parser.add_argument("--rounds", type=int, default=1, help="how often each size is measured")
     asked = parser.parse_args()
-    if asked.measure:
-        folder, builders, fitted = asked.measure
-        print(json.dumps(measure(Path(folder), int(builders), int(fitted), asked.threads)))
-        return
+    trees = [ROOT] if asked.before is None else [asked.before.resolve(), ROOT]
     extractor = Extractor(asked.cache)
     every = shown(max(*asked.sizes, BUILDERS + FITTED))
     squares = (extractor.read(path, crop) for path, crop in every)
@@ -148,18 +169,36 @@ def main() -> None:
         *heading("Seconds and memory of `congeal.align`", "scaling.py", facts),
         "Albatrosses, 32 x 32 tokens, features given; 178 photographs, beyond that other crops of the same. "
         "Memory: of the inputs as they are given, of what came on top of everything there was before the "
-        "call, and of the whole process, in MiB. Seconds: median of the calls.",
+        "call, and of the whole process, in MiB. Seconds, and those of all threads together: median of the "
+        "calls.",
         "",
-        "| images | pairs | freedom | calls | s | s an image | ms a pair | inputs | on top | whole |",
-        "| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| images | deformation | calls | s | processor s | s an image | inputs | on top | whole |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    beside = [
+        "",
+        "Beside an older build, which took turns with this one: seconds, how many times quicker, and that by "
+        "processor seconds; memory on top; how far the poses are apart, once the atlases lie on each other, "
+        "at the median of the images in both: degrees, size and place in percent of the object's size; and "
+        "how many images are in another mirror state, or outliers in one of the two.",
+        "",
+        "| images | s before | s | ratio | processor | on top before | on top | ° | size % | place % "
+        "| mirrored | outliers |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     print("\n".join(lines), flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         write(given, Path(scratch))
         del given
         for builders, fitted in [*((size, 0) for size in asked.sizes), (BUILDERS, FITTED)]:
-            lines.append(line(builders, fitted, child(Path(scratch), builders, fitted, asked.threads)))
+            found = taken(trees, asked.rounds, Path(scratch), builders, fitted, asked.threads)
+            lines.append(line(builders, fitted, found[-1]))
             print(lines[-1], flush=True)
+            if len(found) > 1:
+                beside.append(compared(builders, fitted, *found))
+                print(beside[-1], flush=True)
+    if len(trees) > 1:
+        lines += beside
     if asked.record:
         RESULTS.write_text("\n".join(lines) + "\n")
 

@@ -3,8 +3,8 @@
 1. Feature selection: by which of the backbone's features each set is compared, if there is a choice
    (`selection.feature_selection`); its basis, and which images are blank (`inputs.feature_basis`).
 2. Co-saliency: what is salient in the images, a discriminant learned from attention (`inputs.cosaliency`).
-3. Pairs: mutual matches of all pairs, mirrored or not, each explained by a robust similarity
-   (`poses.pairwise_matching`, `poses.pose_estimation`).
+3. Pairs: mutual matches of all pairs, or of a large set's sparse graph of pairs (`poses.pair_plan`), mirrored
+   or not, each explained by a robust similarity (`poses.pairwise_matching`, `poses.pose_estimation`).
 4. Pose synchronisation: a mirror state and a pose an image, and who is an outlier (`poses.pose_consensus`);
    mirror states on which the pairs do not agree are judged by free matches (`selection.mirror_selection`).
 5. Common object: saliency learned again where much of it lies off the region that the poses agree on
@@ -257,7 +257,7 @@ def _aligned(
     config: SolverConfig,
 ) -> list[Alignment]:
     device, owner, seeds = images.device, images.members.owner, [one.seed for one in sets]
-    matches = match_pairs(images.tokens, images.mirrored_tokens, images.members, config.matching)
+    matches = match_pairs(images.tokens, images.mirrored_tokens, images.members, config.matching, seeds)
     consensus = solve_sets(images, matches, seeds, config, [one.anchor for one in sets])
     consensus, flows = select_mirror_states(images, consensus, seeds, config)
     common = torch.tensor([one.verdict.status == OK for one in consensus]).to(device)

@@ -14,6 +14,30 @@ class MatchingConfig(Group):
 
     title: ClassVar[str] = "matching"
     most: int = setting(128, "mutual matches of a pair that are kept", unit="matches", at_least=2)
+    all_pairs_up_to: int = setting(
+        64,
+        "images of a set up to which all pairs are compared",
+        unit="images",
+        at_least=2,
+        set_on="none: beyond the usual size of an atlas, and where a sparse plan halves the pairs",
+    )
+    neighbours: int = setting(
+        16,
+        "pairs of an image with those that look most like it, in a larger set, at most",
+        unit="pairs",
+        at_least=0,
+        set_on="92 albatrosses, poses alone, three draws: PCK 67.4 to 67.8, and 67.9 by all pairs; no "
+        "neighbours and 32 drawn: 66.1 to 67.5",
+        held_out=False,
+    )
+    drawn_pairs: int = setting(
+        16,
+        "pairs of an image that are drawn at random, in a larger set",
+        unit="pairs",
+        at_least=2,
+        set_on="the same; 8 neighbours and 24 drawn: 66.4 to 67.9",
+        held_out=False,
+    )
     hypotheses: int = setting(128, "two-point hypotheses of a pair", at_least=1)
     tolerance: float = setting(
         0.08,
@@ -188,6 +212,13 @@ class CommonObjectConfig(Group):
         0.15,
         "density of matches, against the highest, from which a place is in full part of it",
         at_least=1e-6,
+    )
+    images: int = setting(
+        24,
+        "images of a set whose return rates are measured, at most, evenly spread",
+        unit="images",
+        at_least=1,
+        set_on="none: a set's rates are means over tokens of all of them",
     )
     neighbours: int = setting(
         4, "images that each is matched with for return rates", unit="images", at_least=1

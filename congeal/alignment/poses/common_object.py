@@ -25,7 +25,7 @@ from congeal.alignment.inputs.oriented import Oriented
 from congeal.alignment.inputs.set_batch import SetBatch
 from congeal.alignment.inputs.tokens import grid_positions
 from congeal.alignment.poses.pairwise_matching import Matches, agreeing, mutual_matches
-from congeal.alignment.poses.pose_estimation import PairMatches, centre_atlas, fit_bytes, pair_bytes
+from congeal.alignment.poses.pose_estimation import PairMatches, centre_atlas, fit_bytes
 from congeal.geometry.argmax import column_peaks, row_peaks
 from congeal.geometry.chunking import in_windows, windows
 from congeal.geometry.complex_math import inverse, product
@@ -76,11 +76,13 @@ def learn_common_object(
     doubtful = outside >= asked.least_outside
     if not bool(doubtful.any()):
         return [None] * images.count
-    rows = torch.nonzero(doubtful[oriented.owner] & (oriented.weight > 0))[:, 0]
+    rows = _spread(torch.nonzero(doubtful[oriented.owner] & (oriented.weight > 0))[:, 0], oriented, asked)
     returned = return_rates(oriented, rows, asked)
+    judged = torch.zeros_like(weight)
+    judged[rows] = 1
 
     def rate(where: Tensor) -> Tensor:
-        return of_sets(returned * where) / of_sets(where).clamp_min(1e-9)
+        return of_sets(returned * where) / of_sets(judged * where).clamp_min(1e-9)
 
     common, off = rate(salient * region), rate(salient * (1 - region))
     background = rate((1 - oriented.saliency) * oriented.valid * weight)
@@ -116,35 +118,30 @@ def agreeing_mass(
     both = (weight[matches.first] > 0) & (weight[matches.second] > 0)
     pairs = torch.nonzero(both)[:, 0]
     first, second = matches.first[pairs], matches.second[pairs]
-    everyone = torch.arange(n, device=device)
-    tokens = images.oriented_tokens(poses.mirrored, everyone)
     most = matches.same.weight.shape[1]
 
-    def oriented(window: slice) -> Matches:
-        """Matches of the images in their mirror states: known where the first is as it is."""
-        rows, columns, known = first[window], second[window], pairs[window]
-        flag = poses.mirrored[columns][:, None]
-        same, opposite = matches.same[known], matches.opposite[known]
-        found = Matches(
-            torch.where(flag, opposite.first, same.first),
-            torch.where(flag, opposite.second, same.second),
-            torch.where(flag, opposite.weight, same.weight),
-        )
-        new = torch.nonzero(poses.mirrored[rows])[:, 0]
-        if len(new):
-            more = mutual_matches(tokens, tokens, rows[new], columns[new], most)
-            found.first[new], found.second[new], found.weight[new] = more.first, more.second, more.weight
-        return found
+    flag = poses.mirrored[second][:, None]
+    same, opposite = matches.same[pairs], matches.opposite[pairs]
+    known = Matches(
+        torch.where(flag, opposite.first, same.first),
+        torch.where(flag, opposite.second, same.second),
+        torch.where(flag, opposite.weight, same.weight),
+    )
+    # Known are those whose first image is as it is.
+    new = torch.nonzero(poses.mirrored[first])[:, 0]
+    if len(new):
+        tokens = images.oriented_tokens(poses.mirrored, torch.arange(n, device=device))
+        more = mutual_matches(tokens, tokens, first[new], second[new], most)
+        known.first[new], known.second[new], known.weight[new] = more.first, more.second, more.weight
 
     def matched(window: slice) -> tuple[Tensor, Tensor, Tensor]:
-        rows, columns, found = first[window], second[window], oriented(window)
+        rows, columns, found = first[window], second[window], known[window]
         a = product(poses.a[columns], inverse(poses.a[rows]))
         b = poses.b[columns] - product(a, poses.b[rows])
         agreed = agreeing(found, a[:, None], b[:, None], config.tolerance, config)[:, 0]
         return _cell(found.first, g, images.extent), _cell(found.second, g, images.extent), agreed
 
-    each = pair_bytes(tokens) + fit_bytes(most, config)
-    at, partner, agreed = in_windows(len(first), each, device, matched)
+    at, partner, agreed = in_windows(len(first), fit_bytes(most, config), device, matched)
     mass = torch.zeros((n, g * g), device=device)
     for image, cell in ((first, at), (second, partner)):
         mass.index_put_((image[:, None].expand_as(cell), cell), agreed, accumulate=True)
@@ -196,6 +193,17 @@ def common_region(
     region = (density / (config.full_density * peak)).clamp(0, 1)[..., None]
     tokens = grid(g, oriented.extent, device).expand(n, -1, -1, -1)
     return sample(region[oriented.owner], to_atlas(warps, tokens), 1.0, "zeros")[..., 0]
+
+
+def _spread(rows: Tensor, images: Oriented, config: CommonObjectConfig) -> Tensor:
+    """Of the given images, int64 [k], at most so many of each set, evenly spread."""
+    owner = images.owner[rows].cpu()
+    parts = []
+    for number in range(images.sets):
+        mine = torch.nonzero(owner == number)[:, 0]
+        count = min(len(mine), config.images)
+        parts.append(mine[torch.arange(count) * len(mine) // max(1, count)])
+    return rows[torch.cat(parts).to(rows.device)]
 
 
 def return_rates(images: Oriented, rows: Tensor, config: CommonObjectConfig) -> Tensor:

@@ -24,8 +24,8 @@ from congeal.alignment.poses.pairwise_matching import (
     mutual_matches,
     robust_similarities,
 )
-from congeal.alignment.poses.pose_estimation import fit_bytes, pair_bytes
-from congeal.geometry.chunking import in_windows, windows
+from congeal.alignment.poses.pose_estimation import fit_bytes
+from congeal.geometry.chunking import in_windows
 from congeal.geometry.segments import Membership
 from congeal.geometry.warps import Warps, to_atlas
 
@@ -135,10 +135,9 @@ def _all_matches(
     others = torch.zeros(n, device=device).index_put_((image,), compared.float(), accumulate=True)
     first = torch.zeros((n, most, m), dtype=tokens.position.dtype, device=device)
     second, weight = torch.zeros_like(first), torch.zeros((n, most, m), device=device)
-    for window in windows(len(image), pair_bytes(tokens), device):
-        at = (image[window], place[window])
-        found = mutual_matches(known.tokens, tokens, exemplar[window], image[window], config.most)
-        share = compared[window] / others[image[window]].clamp_min(1)
-        first[at], second[at], weight[at] = found.first, found.second, found.weight * share[:, None]
+    found = mutual_matches(known.tokens, tokens, exemplar, image, config.most)
+    share = compared / others[image].clamp_min(1)
+    at = (image, place)
+    first[at], second[at], weight[at] = found.first, found.second, found.weight * share[:, None]
     together = Matches(first.flatten(1), second.flatten(1), weight.flatten(1))
     return together, together.weight.sum(1)

@@ -5,14 +5,22 @@ Positions are complex numbers x + iy in the frame, so that a similarity is z ↦
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from congeal.alignment.config.poses import MatchingConfig
 from congeal.alignment.inputs.tokens import Tokens
+from congeal.geometry.chunking import windows
 from congeal.geometry.complex_math import length, product, quotient
+
+TOKEN_STEP = 32  # pairs are compared together whose images' numbers of tokens, divided by it, round up alike
+TABLE_SHARE = (
+    8  # the room for a window, over what tables that are compared at once take: they fit a CPU's cache
+)
+FITS_AT_ONCE = 32  # pairs whose hypotheses are scored at once on a CPU
 
 
 @dataclass(frozen=True)
@@ -34,25 +42,76 @@ class Matches:
 
 
 def mutual_matches(a: Tokens, b: Tokens, rows: Tensor, columns: Tensor, most: int) -> Matches:
-    """The ``most`` best mutual nearest neighbours of the pairs (a[rows], b[columns]).
+    """The ``most`` best mutual nearest neighbours of the pairs (a[rows], b[columns]), best first.
+
+    Tables are only as large as the tokens that count: pairs of images with about as many are compared at
+    once, as many as there is room for.
 
     Args:
         a, b: tokens of the images on either side.
         rows, columns: int64 [p], which image of ``a`` meets which image of ``b``.
         most: how many matches to keep a pair.
     """
-    similarity = torch.bmm(a.features[rows], b.features[columns].transpose(1, 2))
-    weight_a, weight_b = a.weight[rows], b.weight[columns]
-    similarity.masked_fill_((weight_b <= 0)[:, None, :], -2.0)
-    similarity.masked_fill_((weight_a <= 0)[:, :, None], -2.0)
-    best, forward = similarity.max(2)
-    mutual = best == similarity.amax(1).gather(1, forward)
-    weight_second = weight_b.gather(1, forward)
-    weight = (weight_a * weight_second).sqrt() * best.clamp_min(0) * mutual * (weight_a > 0)
+    device, p, m = rows.device, len(rows), min(most, a.weight.shape[1])
+    found = Matches(
+        torch.zeros((p, m), dtype=a.position.dtype, device=device),
+        torch.zeros((p, m), dtype=a.position.dtype, device=device),
+        torch.zeros((p, m), dtype=a.weight.dtype, device=device),
+    )
+    a, b = _counting(a), _counting(b)
+    high, wide = _sizes(a.weight)[rows], _sizes(b.weight)[columns]
+    channels = a.features.shape[-1]
+    for k, n in sorted(set(zip(high.tolist(), wide.tolist(), strict=True))):
+        alike = torch.nonzero((high == k) & (wide == n))[:, 0]
+        for window in windows(len(alike), TABLE_SHARE * 4 * ((k + n) * channels + k * n), device):
+            some = alike[window]
+            part = _matched(_first(a, rows[some], k), _first(b, columns[some], n), m)
+            kept = part.weight.shape[1]
+            found.first[some, :kept], found.second[some, :kept] = part.first, part.second
+            found.weight[some, :kept] = part.weight
+    return found
+
+
+def _counting(tokens: Tokens) -> Tokens:
+    """The same with zeros as the features of those that do not count."""
+    return replace(tokens, features=tokens.features * (tokens.weight > 0)[..., None])
+
+
+def _first(tokens: Tokens, rows: Tensor, count: int) -> Tokens:
+    """The first tokens of some images."""
+    return Tokens(
+        tokens.index[:, :count][rows],
+        tokens.position[:, :count][rows],
+        tokens.weight[:, :count][rows],
+        tokens.features[:, :count][rows],
+    )
+
+
+def _sizes(weight: Tensor) -> Tensor:
+    """How many tokens of each image are to be looked at, int64 [n]: all that count are among the first."""
+    k = weight.shape[1]
+    last = ((weight > 0) * torch.arange(1, k + 1, device=weight.device)).amax(1)
+    return (last.clamp_min(1).add(TOKEN_STEP - 1) // TOKEN_STEP * TOKEN_STEP).clamp_max(k)
+
+
+def _matched(a: Tokens, b: Tokens, most: int) -> Matches:
+    """The matches of p images with p others, whose tokens that do not count are like nothing."""
+    similarity = torch.bmm(a.features, b.features.transpose(1, 2))
+    best, others = similarity.amax(2), similarity.amax(1)
+    # The largest of a row is mutual if it is the largest of its column: then both lists have its number.
+    # They are short, and sorted quickly; where the largest of each row lies is what takes long to find.
+    ordered, order = others.sort(dim=1, stable=True)
+    at = torch.searchsorted(ordered, best).clamp_max(others.shape[1] - 1)
+    forward = order.gather(1, at)
+    mutual = (ordered.gather(1, at) == best) & (best > 0)
+    equal = mutual & (similarity.gather(2, forward[..., None])[..., 0] != best)
+    if bool(equal.any()):  # two columns with one number
+        again = torch.nonzero(equal.any(1))[:, 0]
+        largest, forward[again] = similarity[again].max(2)
+        mutual[again] = (largest == others[again].gather(1, forward[again])) & (largest > 0)
+    weight = (a.weight * b.weight.gather(1, forward)).sqrt() * best * mutual
     weight, order = weight.topk(min(most, weight.shape[1]), dim=1)
-    first = a.position[rows].gather(1, order)
-    second = b.position[columns].gather(1, forward.gather(1, order))
-    return Matches(first, second, weight)
+    return Matches(a.position.gather(1, order), b.position.gather(1, forward.gather(1, order)), weight)
 
 
 def shuffled(matches: Matches, order: Tensor) -> Matches:
@@ -110,55 +169,137 @@ def robust_similarities(
         tolerance: the kernel's width in frame units.
         max_angle: hypotheses turned by more than this many radians are not considered; None allows all.
     """
-    p, m = matches.weight.shape
-    hypotheses = draws.shape[1]
-    cumulative = matches.weight.cumsum(1) / matches.weight.sum(1, keepdim=True).clamp_min(1e-9)
-    pick = torch.searchsorted(cumulative, draws.flatten(1).contiguous()).clamp_max(m - 1)
-    i, j = pick.view(p, hypotheses, 2).unbind(-1)
-    base = matches.first.gather(1, j) - matches.first.gather(1, i)
-    image = matches.second.gather(1, j) - matches.second.gather(1, i)
-    far = base.abs() > config.shortest_baseline * tolerance
-    a = torch.where(far, image, torch.ones_like(image)) / torch.where(far, base, torch.ones_like(base))
-    b = matches.second.gather(1, i) - a * matches.first.gather(1, i)
-    allowed = far & (a.abs().clamp_min(1e-6).log().abs() <= config.largest_log_scale)
-    if max_angle is not None:
-        allowed &= a.angle().abs() <= max_angle
-    score = _support(matches, a, b, tolerance, config).masked_fill(~allowed, -1.0)
-    found, best = score.max(1, keepdim=True)
-    a = torch.where(found >= 0, a.gather(1, best), torch.ones_like(a[:, :1]))
-    b = torch.where(found >= 0, b.gather(1, best), torch.zeros_like(b[:, :1]))
-    drawn_a, drawn_b = a, b
+    a, b = _hypotheses(matches, draws, config, tolerance, max_angle)
+    planes = _planes(matches)
+    start: Similarity = (a.real, a.imag, b.real, b.imag)
+    similarity = start
     for step in range(config.reweightings):
         width = tolerance * max(1.0, config.widest_kernel - step * config.kernel_step)
-        a, b = _polish(matches, a, b, width, config)
+        weight = _explained(planes, similarity, width, config)
+        similarity = _least_squares(planes, weight, similarity)
     # Matches that fit nothing are fitted best by drawing them all together in one point.
-    sound = length(a).clamp_min(1e-6).log().abs() <= config.largest_log_scale
-    a, b = torch.where(sound, a, drawn_a), torch.where(sound, b, drawn_b)
-    return Similarities(a[:, 0], b[:, 0], _support(matches, a, b, tolerance, config)[:, 0])
+    square = similarity[0] ** 2 + similarity[1] ** 2
+    sound = square.sqrt().clamp_min(1e-6).log().abs() <= config.largest_log_scale
+    similarity = tuple(torch.where(sound, new, old) for new, old in zip(similarity, start, strict=True))
+    score = _explained(planes, similarity, tolerance, config).sum(-1)
+    ax, ay, bx, by = (part[:, 0] for part in similarity)
+    return Similarities(torch.complex(ax, ay), torch.complex(bx, by), score)
 
 
-def _kernel(matches: Matches, a: Tensor, b: Tensor, tolerance: float, config: MatchingConfig) -> Tensor:
-    """Squared residual over tolerance², measured half in either image, [p, h, m]."""
-    residual = a[..., None] * matches.first[:, None] + b[..., None] - matches.second[:, None]
-    squared = residual.real**2 + residual.imag**2
+def _hypotheses(
+    matches: Matches, draws: Tensor, config: MatchingConfig, tolerance: float, max_angle: float | None
+) -> tuple[Tensor, Tensor]:
+    """The best of those drawn, complex64 [p, 1] each; the identity where none is allowed."""
+    p, m = matches.weight.shape
+    cumulative = matches.weight.cumsum(1) / matches.weight.sum(1, keepdim=True).clamp_min(1e-9)
+    pick = torch.searchsorted(cumulative, draws.flatten(1).contiguous()).clamp_max(m - 1)
+    i, j = pick.view(p, draws.shape[1], 2).unbind(-1)
+    start, image_start = matches.first.gather(1, i), matches.second.gather(1, i)
+    base, image = matches.first.gather(1, j) - start, matches.second.gather(1, j) - image_start
+    square = base.real**2 + base.imag**2
+    far = square > (config.shortest_baseline * tolerance) ** 2
+    a = quotient(product(image, base.conj()), torch.where(far, square, torch.ones_like(square)))
+    b = image_start - product(a, start)
+    allowed = far & (length(a).clamp_min(1e-6).log().abs() <= config.largest_log_scale)
+    if max_angle is not None:
+        allowed &= torch.atan2(a.imag, a.real).abs() <= max_angle
+    step = FITS_AT_ONCE if a.device.type == "cpu" else max(1, p)
+    score = torch.empty_like(a.real)
+    for window in (slice(start_at, start_at + step) for start_at in range(0, p, step)):
+        score[window] = _hypothesis_support(matches[window], a[window], b[window], tolerance, config)
+    score = score.masked_fill_(~allowed, -1.0)
+    found, best = score.max(1, keepdim=True)
+    a = torch.where(found >= 0, a.gather(1, best), torch.ones_like(a[:, :1]))
+    return a, torch.where(found >= 0, b.gather(1, best), torch.zeros_like(b[:, :1]))
+
+
+def _hypothesis_support(
+    matches: Matches, a: Tensor, b: Tensor, tolerance: float, config: MatchingConfig
+) -> Tensor:
+    """What similarities a, b (complex64 [p, h]) explain, float32 [p, h].
+
+    The squared residual |a·z + b − w|² is a sum of nine products, of what is known of the match and of the
+    hypothesis: one matrix product a pair. It is exact to about 1e-4 of the kernel's width, which is enough
+    to tell hypotheses apart.
+    """
+    z, w = matches.first, matches.second
+    turned, shifted = product(w, z.conj()), product(a, b.conj())
+    one = torch.ones_like(matches.weight)
+    known = [z.real**2 + z.imag**2, one, w.real**2 + w.imag**2, z.real, z.imag, w.real, w.imag]
+    of_match = torch.stack([*known, turned.real, turned.imag], 1)
+    of_hypothesis = torch.stack(
+        [
+            a.real**2 + a.imag**2,
+            b.real**2 + b.imag**2,
+            torch.ones_like(a.real),
+            2 * shifted.real,
+            -2 * shifted.imag,
+            -2 * b.real,
+            -2 * b.imag,
+            -2 * a.real,
+            -2 * a.imag,
+        ],
+        1,
+    )
+    of_hypothesis /= (length(a).clamp(*config.size_range) * tolerance**2)[:, None]
+    explained = torch.bmm(of_match.transpose(1, 2), of_hypothesis)
+    explained.clamp_min_(0).add_(1).square_().reciprocal_()
+    return torch.bmm(matches.weight[:, None], explained)[:, 0]
+
+
+class _Planes(NamedTuple):
+    """Matches of p pairs as real numbers, float32 [p, 1, m]: z = x + iy in the first image, u + iv in the
+    other."""
+
+    x: Tensor
+    y: Tensor
+    u: Tensor
+    v: Tensor
+    weight: Tensor
+
+
+Similarity = tuple[Tensor, ...]
+"""The real and imaginary parts of a and of b, float32 [p, h]."""
+
+
+def _planes(matches: Matches) -> _Planes:
+    z, w = matches.first, matches.second
+    parts = (z.real, z.imag, w.real, w.imag, matches.weight)
+    return _Planes(*(part.contiguous() for part in parts))
+
+
+def _explained(planes: _Planes, similarity: Similarity, tolerance: float, config: MatchingConfig) -> Tensor:
+    """The weight of each match as far as a similarity explains it."""
+    ax, ay, bx, by = similarity
+    across = (ax * planes.x).sub_(ay * planes.y).add_(bx).sub_(planes.u)
+    down = (ax * planes.y).add_(ay * planes.x).add_(by).sub_(planes.v)
     # An error of the same size on the object, whichever of the two images shows it larger.
-    return squared / (tolerance**2 * length(a)[..., None].clamp(*config.size_range))
+    scale = tolerance**2 * (ax**2 + ay**2).sqrt().clamp(*config.size_range)
+    off = across.square_().add_(down.square_()).div_(scale).add_(1).square_()
+    return planes.weight / off
 
 
 def agreeing(matches: Matches, a: Tensor, b: Tensor, tolerance: float, config: MatchingConfig) -> Tensor:
     """The weight of each match as far as the similarities a, b (complex64 [p, h]) explain it: [p, h, m]."""
-    return matches.weight[:, None] / (1 + _kernel(matches, a, b, tolerance, config)) ** 2
+    each = _Planes(*(part[:, None] for part in _planes(matches)))
+    parts = tuple(part[..., None] for part in (a.real, a.imag, b.real, b.imag))
+    return _explained(each, parts, tolerance, config)
 
 
-def _support(matches: Matches, a: Tensor, b: Tensor, tolerance: float, config: MatchingConfig) -> Tensor:
-    return agreeing(matches, a, b, tolerance, config).sum(-1)
-
-
-def _polish(
-    matches: Matches, a: Tensor, b: Tensor, tolerance: float, config: MatchingConfig
-) -> tuple[Tensor, Tensor]:
-    w = agreeing(matches, a, b, tolerance, config)
-    return weighted_similarity(matches.first[:, None], matches.second[:, None], w, fallback=(a, b))
+def _least_squares(planes: _Planes, weight: Tensor, fallback: Similarity) -> Similarity:
+    """The weighted least-squares similarity along the last axis, which is kept."""
+    total = weight.sum(-1, keepdim=True).clamp_min(1e-9)
+    mean_x, mean_y, mean_u, mean_v = ((weight * part).sum(-1, keepdim=True) / total for part in planes[:4])
+    x, y, u, v = planes.x - mean_x, planes.y - mean_y, planes.u - mean_u, planes.v - mean_v
+    weighted_x, weighted_y = weight * x, weight * y
+    spread = (weighted_x * x).add_(weighted_y * y).sum(-1, keepdim=True)
+    ax = (weighted_x * u).add_(weighted_y * v).sum(-1, keepdim=True) / spread.clamp_min(1e-9)
+    ay = (weighted_x * v).sub_(weighted_y * u).sum(-1, keepdim=True) / spread.clamp_min(1e-9)
+    good = (spread > 1e-6 * total) & ((ax**2 + ay**2).sqrt() > 1e-3)
+    ax, ay = torch.where(good, ax, fallback[0]), torch.where(good, ay, fallback[1])
+    bx = torch.where(good, mean_u - (ax * mean_x - ay * mean_y), fallback[2])
+    by = torch.where(good, mean_v - (ax * mean_y + ay * mean_x), fallback[3])
+    return ax, ay, bx, by
 
 
 def weighted_similarity(
@@ -171,12 +312,8 @@ def weighted_similarity(
         weight: float32 [..., k].
         fallback: a and b, complex64 [...], where too little speaks for any.
     """
-    total = weight.sum(-1).clamp_min(1e-9)
-    mean_first = quotient((weight * first).sum(-1), total)
-    mean_second = quotient((weight * second).sum(-1), total)
-    u, v = first - mean_first[..., None], second - mean_second[..., None]
-    spread = (weight * (u.real**2 + u.imag**2)).sum(-1)
-    a = quotient((weight * u.conj() * v).sum(-1), spread.clamp_min(1e-9))
-    good = (spread > 1e-6 * total) & (length(a) > 1e-3)
-    a = torch.where(good, a, fallback[0])
-    return a, torch.where(good, mean_second - product(a, mean_first), fallback[1])
+    otherwise = tuple(part[..., None] for one in fallback for part in (one.real, one.imag))
+    ax, ay, bx, by = (
+        part[..., 0] for part in _least_squares(_planes(Matches(first, second, weight)), weight, otherwise)
+    )
+    return torch.complex(ax, ay), torch.complex(bx, by)

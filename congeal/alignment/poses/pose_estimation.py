@@ -1,4 +1,4 @@
-"""Poses of a set from all-pairs evidence: which images are mirrored, and one similarity for each."""
+"""Poses of a set from the evidence of its pairs: which images are mirrored, and one similarity for each."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from congeal.alignment.config.poses import AtlasConfig, MatchingConfig, PosesConfig
 from congeal.alignment.inputs.tokens import Tokens
+from congeal.alignment.poses.pair_plan import plan_pairs
 from congeal.alignment.poses.pairwise_matching import (
     Matches,
     Similarities,
@@ -30,12 +31,14 @@ from congeal.geometry.segments import Membership
 
 @dataclass(frozen=True)
 class PairEvidence:
-    """What every pair of images of one set, or of several, says; p pairs.
+    """What the pairs of images of one set, or of several, say; p pairs.
 
     Attributes:
         first, second: int64 [p], the images of each pair.
         same, opposite: the similarity of the pair as it is, and with the second image mirrored.
         chance: float32 [p], the support that the same matches give by chance, their partners shuffled.
+        drawn: bool [p], pairs that stand for those that are not compared, see
+            `congeal.alignment.poses.pair_plan.PairPlan`; None: all pairs are.
     """
 
     first: Tensor
@@ -43,28 +46,29 @@ class PairEvidence:
     same: Similarities
     opposite: Similarities
     chance: Tensor
+    drawn: Tensor | None = None
 
     def divided(self, images: Membership, pairs: Membership) -> list[PairEvidence]:
         """The evidence of each set, its images counted from 0, on the CPU."""
         first, second, chance = self.first.cpu(), self.second.cpu(), self.chance.cpu()
         same, opposite = self.same.cpu(), self.opposite.cpu()
+        drawn = torch.zeros_like(first, dtype=torch.bool) if self.drawn is None else self.drawn.cpu()
         return [
             PairEvidence(
-                first[part] - rows.start, second[part] - rows.start, same[part], opposite[part], chance[part]
+                first[part] - rows.start,
+                second[part] - rows.start,
+                same[part],
+                opposite[part],
+                chance[part],
+                drawn[part],
             )
             for rows, part in zip(images.slices, pairs.slices, strict=True)
         ]
 
 
-def pair_bytes(tokens: Tokens) -> int:
-    """What matching a pair takes: either side's features, the table of similarities and its mask."""
-    k, d = tokens.features.shape[1:]
-    return 4 * (2 * k * d + 2 * k * k)
-
-
 def fit_bytes(matches: int, config: MatchingConfig) -> int:
-    """What the hypotheses for one pair take: a few complex numbers for each and each match."""
-    return 32 * config.hypotheses * matches
+    """What the similarity of one pair takes: a few numbers for each hypothesis and each match."""
+    return 64 * (config.hypotheses + matches)
 
 
 def pair_support(
@@ -84,19 +88,24 @@ def pair_support(
     device = rows.device
     draws = torch.rand((len(rows), config.hypotheses, 2), generator=generator)
 
+    matches = mutual_matches(a, b, rows, columns, config.most)
+
     def supported(window: slice) -> tuple[Tensor]:
-        matches = mutual_matches(a, b, rows[window], columns[window], config.most)
-        drawn = draws[window].to(device)
-        found = robust_similarities(matches, drawn, config, tolerance=config.tolerance, max_angle=max_angle)
+        found = robust_similarities(
+            matches[window],
+            draws[window].to(device),
+            config,
+            tolerance=config.tolerance,
+            max_angle=max_angle,
+        )
         return (found.score,)
 
-    each = pair_bytes(a) + fit_bytes(config.most, config)
-    return in_windows(len(rows), each, device, supported)[0]
+    return in_windows(len(rows), fit_bytes(config.most, config), device, supported)[0]
 
 
 @dataclass(frozen=True)
 class PairMatches:
-    """The mutual matches of all pairs of images of every set, found once and kept; p pairs.
+    """The mutual matches of the pairs of images of every set, found once and kept; p pairs.
 
     They take about as much as the draws for the same pairs: 40 bytes a match.
 
@@ -104,6 +113,7 @@ class PairMatches:
         first, second: int64 [p], the images of each pair, first < second.
         pairs: which set each pair is of.
         same, opposite: the matches of the pair as it is, and with the second image mirrored.
+        drawn: bool [p], as of `congeal.alignment.poses.pair_plan.PairPlan`.
     """
 
     first: Tensor
@@ -111,25 +121,27 @@ class PairMatches:
     pairs: Membership
     same: Matches
     opposite: Matches
+    drawn: Tensor
 
 
-def match_pairs(tokens: Tokens, mirrored: Tokens, images: Membership, config: MatchingConfig) -> PairMatches:
-    """Match all pairs of images within every set.
+def match_pairs(
+    tokens: Tokens,
+    mirrored: Tokens,
+    images: Membership,
+    config: MatchingConfig,
+    seeds: Sequence[int] | None = None,
+) -> PairMatches:
+    """Match pairs of images within every set: all, or of a large set those of a sparse graph.
 
     tokens, mirrored: of all images, as they are and mirrored.
     images: which set each is of.
+    seeds: of each set, for the drawing of pairs; None: 0.
     """
-    first, second, pairs = images.pairs()
+    plan = plan_pairs(tokens, mirrored, images, seeds or [0] * len(images.sizes), config)
     most = min(config.most, tokens.weight.shape[1])
-
-    def matched(window: slice) -> tuple[Tensor, ...]:
-        rows, columns = first[window], second[window]
-        same = mutual_matches(tokens, tokens, rows, columns, most)
-        opposite = mutual_matches(tokens, mirrored, rows, columns, most)
-        return same.first, same.second, same.weight, opposite.first, opposite.second, opposite.weight
-
-    values = in_windows(len(first), pair_bytes(tokens), tokens.weight.device, matched)
-    return PairMatches(first, second, pairs, Matches(*values[:3]), Matches(*values[3:]))
+    same = mutual_matches(tokens, tokens, plan.first, plan.second, most)
+    opposite = mutual_matches(tokens, mirrored, plan.first, plan.second, most)
+    return PairMatches(plan.first, plan.second, plan.pairs, same, opposite, plan.drawn)
 
 
 @dataclass(frozen=True)
@@ -183,7 +195,7 @@ def gather_evidence(
 
     values = in_windows(len(matches.first), fit_bytes(most, config), device, found)
     same, opposite = Similarities(*values[:3]), Similarities(*values[3:6])
-    evidence = PairEvidence(matches.first, matches.second, same, opposite, values[6])
+    evidence = PairEvidence(matches.first, matches.second, same, opposite, values[6], matches.drawn)
     return evidence.divided(images, matches.pairs)
 
 
@@ -213,11 +225,13 @@ def solve_poses(n: int, evidence: PairEvidence, config: PosesConfig) -> list[tup
     same = square_matrix(n, evidence, evidence.same.score)
     opposite = square_matrix(n, evidence, evidence.opposite.score)
     # A pair of symmetric objects prefers a mirror state by chance; more pairs are less easily wrong together.
-    prior = max(config.mirror_prior, config.mirror_prior_single_pair / math.sqrt(max(n - 1, 1)))
-    mirrored = synchronize_mirroring(same * (1 + prior), opposite * (1 - prior), config)
+    degree = max(2 * len(evidence.first) / n, 1.0)
+    share = degree / max(n - 1, 1)
+    prior = max(config.mirror_prior, config.mirror_prior_single_pair / math.sqrt(degree))
+    mirrored = synchronize_mirroring(same * (1 + prior), opposite * (1 - prior), config, share)
     solved = [_posed(n, evidence, mirrored, config)]
     doubtful = bool(mirrored.any())
-    if doubtful and consistency(same, opposite, mirrored, config) < config.mirror_consistency:
+    if doubtful and consistency(same, opposite, mirrored, config, share) < config.mirror_consistency:
         solved.insert(0, _posed(n, evidence, torch.zeros_like(mirrored), config))
     return solved
 
@@ -243,9 +257,20 @@ def _posed(n: int, evidence: PairEvidence, mirrored: Tensor, config: PosesConfig
 
 
 def matched_tokens(n: int, evidence: PairEvidence) -> Tensor:
-    """Matches, in tokens, that an image shares with another on average, in the better mirror state: [n]."""
+    """Matches, in tokens, that an image shares with another on average, in the better mirror state: [n].
+
+    Pairs that were drawn stand for all that were not compared, too: those that look alike share more.
+    """
     best = torch.maximum(evidence.same.score, evidence.opposite.score)
-    return square_matrix(n, evidence, best).sum(1) / max(n - 1, 1)
+    if evidence.drawn is None or not bool(evidence.drawn.any()):
+        return square_matrix(n, evidence, best).sum(1) / max(n - 1, 1)
+
+    def per_image(values: Tensor) -> Tensor:
+        return square_matrix(n, evidence, values.float()).sum(1)
+
+    near, count = per_image(best * ~evidence.drawn), per_image(~evidence.drawn)
+    drawn, drawn_count = per_image(best * evidence.drawn), per_image(evidence.drawn)
+    return (near + (n - 1 - count) * drawn / drawn_count.clamp_min(1)) / (n - 1)
 
 
 def centre_atlas(

@@ -32,35 +32,39 @@ class Poses:
     support: Tensor
 
 
-def _contrasts(same: Tensor, opposite: Tensor, config: PosesConfig) -> Tensor:
+def _contrasts(same: Tensor, opposite: Tensor, config: PosesConfig, share: float) -> Tensor:
     """Each pair's evidence for equal mirror states (positive) or opposite ones (negative), [n, n]."""
     contrast = (same - opposite) / (same + opposite).clamp_min(1e-9)
-    strength = (same + opposite) / (same + opposite).mean().clamp_min(1e-9)
+    strength = share * (same + opposite) / (same + opposite).mean().clamp_min(1e-9)
     matrix = contrast * strength.clamp_max(config.strongest_pair)
     return matrix.fill_diagonal_(0)
 
 
-def consistency(same: Tensor, opposite: Tensor, mirrored: Tensor, config: PosesConfig) -> float:
+def consistency(
+    same: Tensor, opposite: Tensor, mirrored: Tensor, config: PosesConfig, share: float = 1.0
+) -> float:
     """How far the pairs agree with mirror states, −1 to 1; chance can be made to fit at about 0.5.
 
-    same, opposite: float32 [n, n], as of `synchronize_mirroring`. mirrored: bool [n].
+    same, opposite, share: as of `synchronize_mirroring`. mirrored: bool [n].
     """
-    matrix, sign = _contrasts(same, opposite, config), torch.where(mirrored, -1.0, 1.0)
+    matrix, sign = _contrasts(same, opposite, config, share), torch.where(mirrored, -1.0, 1.0)
     return float(sign @ matrix @ sign / matrix.abs().sum().clamp_min(1e-9))
 
 
-def synchronize_mirroring(same: Tensor, opposite: Tensor, config: PosesConfig) -> Tensor:
+def synchronize_mirroring(same: Tensor, opposite: Tensor, config: PosesConfig, share: float = 1.0) -> Tensor:
     """Which images are mirrored with respect to the others.
 
     Args:
         same, opposite: float32 [n, n], symmetric: the support of the best similarity between two images as
-            they are, and with one of them mirrored.
+            they are, and with one of them mirrored; 0 for pairs that were not compared.
+        config: of the influence of a pair.
+        share: of all pairs that were compared.
 
     Returns:
         mirrored bool [n]: the minority is mirrored.
     """
     n = same.shape[0]
-    matrix = _contrasts(same, opposite, config)
+    matrix = _contrasts(same, opposite, config, share)
     _, vectors = torch.linalg.eigh(matrix)
     sign = torch.where(vectors[:, -1] >= 0, 1.0, -1.0)
     for _ in range(10 * n):  # greedy: flip the image that gains most, until none gains

@@ -107,6 +107,15 @@ def test_padding_is_neither_thing_nor_background(beside_flowers: Beside) -> None
     assert not found.outlier.any()
 
 
+def test_a_few_images_tell_the_thing_from_what_stands_beside_it(beside_flowers: Beside) -> None:
+    made, _, _ = beside_flowers
+    arguments, few = made.arguments(), SolverConfig().replace({"common_object.images": 4})
+    features, saliency = arguments.pop("features"), arguments.pop("saliency")
+    atlas = align(features, saliency, **arguments, config=few).atlas
+    whole = align(features, saliency, **arguments).atlas
+    assert np.abs(atlas.saliency - whole.saliency).mean() < 0.02
+
+
 def test_kept_matches_serve_images_in_any_mirror_state() -> None:
     """Mass by the matches that are kept is that by matches found anew between the oriented images."""
     made, config = scene([Thing(0)] * 4, varied_poses(4, mirrored=True)), SolverConfig()

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from congeal.alignment.config.inputs import TokensConfig
 from congeal.alignment.config.poses import MatchingConfig
-from congeal.alignment.inputs.tokens import grid_positions, select_tokens
+from congeal.alignment.inputs.tokens import Tokens, grid_positions, select_tokens
 from congeal.alignment.poses.pairwise_matching import (
     Matches,
+    agreeing,
     mutual_matches,
     robust_similarities,
     shuffled,
@@ -19,6 +20,7 @@ from congeal.alignment.poses.pairwise_matching import (
 
 CPU = torch.device("cpu")
 CONFIG = MatchingConfig()
+MATCH_PARTS = ("first", "second", "weight")
 
 
 def matched(a: complex, b: complex, outliers: float, seed: int = 0) -> Matches:
@@ -118,6 +120,73 @@ def test_only_salient_tokens_are_matched() -> None:
     zero = torch.zeros(1, dtype=torch.long)
     matches = mutual_matches(tokens, tokens, zero, zero, 30)
     assert float(torch.view_as_real(matches.first[matches.weight > 0]).abs().max()) < 0.4
+
+
+def tokens_of(count: int, seed: int, copies: int = 1) -> Tokens:
+    """Three images, of which the first ``count`` of 70 tokens count, and ever fewer; some features alike."""
+    generator = torch.Generator().manual_seed(seed)
+    features = torch.randn((3, 70, 8), generator=generator)[:, torch.arange(70) // copies * copies]
+    weight = torch.rand((3, 70), generator=generator).sort(dim=1, descending=True).values + 0.1
+    weight = weight * (torch.arange(70) < torch.tensor([[count], [count // 2], [count // 3]]))
+    position = torch.view_as_complex(torch.rand((3, 70, 2), generator=generator) * 2 - 1)
+    return Tokens(weight.long(), position, weight, torch.nn.functional.normalize(features, dim=-1))
+
+
+def mutual_by_definition(a: Tokens, b: Tokens, first: int, second: int) -> set[tuple[complex, complex]]:
+    cosine = a.features[first] @ b.features[second].T
+    cosine[a.weight[first] <= 0] = -2
+    cosine[:, b.weight[second] <= 0] = -2
+    best, partner = cosine.max(1)
+    return {
+        (complex(a.position[first, row]), complex(b.position[second, column]))
+        for row, (value, column) in enumerate(zip(best.tolist(), partner.tolist(), strict=True))
+        if value > 0 and value == float(cosine[:, column].max())
+    }
+
+
+@settings(max_examples=30, deadline=None)
+@given(count=st.integers(0, 70), seed=st.integers(0, 1000), copies=st.sampled_from([1, 1, 3]))
+def test_mutual_matches_are_those_of_the_definition(count: int, seed: int, copies: int) -> None:
+    """In whatever groups pairs are compared, and where several tokens are equally alike."""
+    a, b = tokens_of(count, seed, copies), tokens_of(70 - count, seed + 1)
+    rows, columns = torch.arange(9) // 3, torch.arange(9) % 3
+    found = mutual_matches(a, b, rows, columns, 128)
+    assert found.weight.shape == (9, 70)
+    for pair, (first, second) in enumerate(zip(rows.tolist(), columns.tolist(), strict=True)):
+        kept = found.weight[pair] > 0
+        assert bool((found.weight[pair].diff() <= 0).all())
+        matches = zip(found.first[pair, kept].tolist(), found.second[pair, kept].tolist(), strict=True)
+        assert set(matches) == mutual_by_definition(a, b, first, second)
+
+
+def test_only_the_best_matches_are_kept() -> None:
+    tokens, pair = tokens_of(70, 0), torch.zeros(1, dtype=torch.long)
+    every = mutual_matches(tokens, tokens, pair, pair, 70)
+    few = mutual_matches(tokens, tokens, pair, pair, 5)
+    assert torch.equal(few.weight, every.weight[:, :5])
+    assert torch.equal(few.first, every.first[:, :5])
+
+
+@settings(max_examples=25, deadline=None)
+@given(pairs=st.integers(1, 70), seed=st.integers(0, 1000))
+def test_a_similarity_does_not_depend_on_the_other_pairs(pairs: int, seed: int) -> None:
+    many = [matched(0.9 + 0.2j, 0.1j, 0.3, seed + number) for number in range(pairs)]
+    together = Matches(*(torch.cat([getattr(one, name) for one in many]) for name in MATCH_PARTS))
+    drawn = torch.rand((pairs, 32, 2), generator=torch.Generator().manual_seed(seed))
+    found = robust_similarities(together, drawn, CONFIG, tolerance=0.05)
+    alone = robust_similarities(many[-1], drawn[-1:], CONFIG, tolerance=0.05)
+    assert abs(complex(found.a[-1]) - complex(alone.a[0])) < 1e-4
+    assert abs(float(found.score[-1]) - float(alone.score[0])) < 1e-2
+
+
+def test_a_score_is_the_weight_of_the_matches_that_agree() -> None:
+    made = matched(0.8 + 0.3j, 0.1 + 0j, 0.4)
+    found = robust_similarities(made, draws(3, 64), CONFIG, tolerance=0.05)
+    agreed = agreeing(made, found.a[:, None], found.b[:, None], 0.05, CONFIG)
+    residual = (found.a[:, None] * made.first + found.b[:, None] - made.second).abs() / 0.05
+    expected = made.weight / (1 + residual**2 / found.a.abs()) ** 2
+    assert torch.allclose(agreed[:, 0], expected, atol=1e-4)
+    assert abs(float(found.score[0]) - float(expected.sum())) < 1e-2
 
 
 def test_positions_follow_the_grid() -> None:
