@@ -59,7 +59,7 @@ from congeal.alignment.maps.error_estimation import (
     share_explained,
 )
 from congeal.alignment.maps.flow_registration import leave_one_out
-from congeal.alignment.maps.guided_matching import guided, regularised, warped
+from congeal.alignment.maps.guided_matching import Expected, guided, regularised, warped
 from congeal.alignment.poses.common_object import agreeing_mass
 from congeal.alignment.poses.common_object import common_region as region_of
 from congeal.alignment.poses.orientation_search import find_turns
@@ -350,8 +350,9 @@ def guided_matching() -> Any:
     faced, _ = set_.posed
     template = leave_one_out(faced, set_.bent)(slice(None))
     smooth = warped(set_.bent, set_.bent.resolution, set_.bent.resolution)
-    found = guided(template, faced, set_.bent, CONFIG)
-    agreed = regularised(found, template, faced, set_.bent, CONFIG.guided)
+    expected = Expected.by(set_.bent, faced)
+    found = guided(template, faced, expected, CONFIG)
+    agreed = regularised(found, template, faced, set_.bent, expected, CONFIG.guided)
     pictures = faded(small(set_.faced_squares(200)[chosen], 200))
     drawn, axes = table([("flow", pictures), ("cell by cell", pictures), ("averaged", pictures)], width=1.55)
     for line, maps in zip(axes, (smooth, found, agreed), strict=True):

@@ -26,6 +26,7 @@ from congeal.alignment.poses.outliers import outlier_reasons
 from congeal.alignment.poses.pairwise_matching import Similarities
 from congeal.errors import CongealError
 from congeal.geometry.frames import check_cells
+from congeal.geometry.segments import Membership
 from congeal.geometry.shape_checks import Numbers, checked
 from congeal.geometry.warps import grid, rigid, sample
 
@@ -159,31 +160,49 @@ def usual_evidence(
     exemplars: Sequence[Exemplars],
     kept: Sequence[Tensor],
     images: SetBatch,
-    good: Tensor,
+    mirrored: Tensor,
+    judged: Sequence[Tensor],
     seeds: Sequence[int],
     config: SolverConfig,
 ) -> list[float]:
-    """What the good images' matches with an exemplar come to in each set, in tokens: the median.
+    """What good images' matches with an exemplar come to in each set, in tokens: the median.
 
     Args:
         exemplars: of each set.
         kept: which images of their set they are, int64 [e] on the CPU.
         images: of all sets.
-        good: bool [n].
+        mirrored: bool [n], the images' mirror states, in which they are matched.
+        judged: of each set, the images that are asked, int64 [j] on the CPU.
         seeds: of each set.
         config: of the solver.
     """
-    without = torch.full((len(good),), -1)
+    slices = images.members.slices
+    without = torch.full((len(mirrored),), -1)
     count = 0
-    for members, rows in zip(kept, images.members.slices, strict=True):
+    for members, rows in zip(kept, slices, strict=True):
         without[rows.start + members] = torch.arange(count, count + len(members))
         count += len(members)
-    score = _best_poses(exemplars, images, seeds, config, without.to(good.device)).pose.score.cpu()
-    found, fits = [], good.cpu()
-    for members, rows in zip(kept, images.members.slices, strict=True):
-        usual = score[rows][fits[rows]]
+    asked = torch.cat([rows.start + some for rows, some in zip(slices, judged, strict=True)])
+    few = Membership.of([len(some) for some in judged], images.device)
+    tokens = images.oriented_tokens(mirrored, asked.to(images.device))
+    known, without = exemplar_tokens(exemplars, images.device), without[asked].to(images.device)
+    pose, _ = pose_by_exemplars(known, tokens, few, seeds, config, without)
+    score, found = pose.score.cpu(), []
+    for members, rows in zip(kept, few.slices, strict=True):
+        usual = score[rows]
         found.append(float(usual.median()) if len(usual) and len(members) > 1 else 0.0)
     return found
+
+
+def evenly_drawn(order: Tensor, good: Tensor, most: int) -> Tensor:
+    """At most so many of the good images, evenly from the best to the worst, int64 [j].
+
+    order: int64 [n], all images, best first. good: bool [n].
+    """
+    ranked = order[good[order]]
+    if len(ranked) <= most:
+        return ranked
+    return ranked[(torch.arange(most) + 0.5).mul(len(ranked) / most).long()]
 
 
 def _template(atlas: Atlas, basis: Basis, resolution: int) -> Template:
@@ -206,17 +225,11 @@ class _Found:
 
 
 def _best_poses(
-    exemplars: Sequence[Exemplars],
-    images: SetBatch,
-    seeds: Sequence[int],
-    config: SolverConfig,
-    without: Tensor | None = None,
+    exemplars: Sequence[Exemplars], images: SetBatch, seeds: Sequence[int], config: SolverConfig
 ) -> _Found:
     known, prior = exemplar_tokens(exemplars, images.device), config.poses.mirror_prior
-    plain, plain_total = pose_by_exemplars(known, images.tokens, images.members, seeds, config, without)
-    turned, turned_total = pose_by_exemplars(
-        known, images.mirrored_tokens, images.members, seeds, config, without
-    )
+    plain, plain_total = pose_by_exemplars(known, images.tokens, images.members, seeds, config)
+    turned, turned_total = pose_by_exemplars(known, images.mirrored_tokens, images.members, seeds, config)
     mirrored = turned.score * (1 - prior) > plain.score * (1 + prior)
     pose = Similarities(
         torch.where(mirrored, turned.a, plain.a),

@@ -37,7 +37,7 @@ import torch
 from jaxtyping import Real
 from torch import Tensor
 
-from congeal.alignment.atlas_fitting import fit, usual_evidence
+from congeal.alignment.atlas_fitting import evenly_drawn, fit, usual_evidence
 from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.backbone_stats import BackboneFacts, Parts
 from congeal.alignment.inputs.image_set import Array, prepare, read_tensors
@@ -285,8 +285,8 @@ def _aligned(
     maps, figures = compute_maps(template_for, oriented, warps, by_cell, resolution, map_resolution, config)
     orders = [one.order for one in consensus]
     exemplars, kept = select_exemplars(images, warps, oriented.weight, orders, config.exemplars.most)
-    good = torch.cat([one.good for one in consensus]).to(device)
-    evidence = usual_evidence(exemplars, kept, images, good, seeds, config)
+    asked = [evenly_drawn(one.order, one.good, config.exemplars.judged) for one in consensus]
+    evidence = usual_evidence(exemplars, kept, images, warps.mirrored, asked, seeds, config)
     background, slices = config.atlas.background_weight, images.members.slices
     atlases = [
         replace(

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from congeal.geometry.complex_math import inverse
 from congeal.geometry.frames import cell_centres
+from congeal.geometry.interpolation import interpolated
+from congeal.geometry.inversion import inverse_places
 from congeal.geometry.segments import sums
 from congeal.geometry.shape_checks import Numbers, check_fields, checked
 
-CLOSED = 1e-5  # atlas units: a gap that needs no further closing
-SHORTEST = 1e-3  # share of a Newton step below which a point is stuck
-UPRIGHT = 0.05  # determinant from which a flow is taken at its word by Newton's method
+WIDE = 24  # channels from which fields are looked up cell by cell, and not channel by channel
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,8 @@ def sample(
     padding: str = "border",
 ) -> Tensor:
     """Bilinear values of ``field`` [n, r, r, c] at ``at`` [n, ..., 2]; result [n, ..., c]."""
+    if field.shape[-1] >= WIDE and field.shape[1] > 1 and padding == "border":
+        return interpolated(field, at, extent)
     shape = at.shape[1:-1]
     points = (at / extent).reshape(at.shape[0], 1, -1, 2)
     out = torch.nn.functional.grid_sample(
@@ -123,45 +125,7 @@ def inverted(
     A step that leads farther away is not taken, and the next is a quarter as long: so it converges however
     strongly the flow d [n, r, r, 2] stretches, and stays put rather than diverge where it folds.
     """
-    r = displacement.shape[1]
-    spacing = 2.0 / r
-    slopes = [torch.gradient(displacement, spacing=spacing, dim=dim)[0] for dim in (2, 1)] if r > 1 else []
-    field = torch.cat([displacement, *slopes], -1)
-    points, length = at, torch.ones_like(at[..., :1])
-    found = sample(field, points)
-    off = at - points - found[..., :2]
-    for _ in range(rounds):
-        # Each point stops by itself, so that none depends on how long the others take.
-        going = (_squared(off) > CLOSED**2) & (length > SHORTEST)
-        candidate = points + length * _newton(found[..., 2:], off)
-        there = sample(field, candidate)
-        left = at - candidate - there[..., :2]
-        nearer = going & (_squared(left) < _squared(off))
-        points, found, off = (
-            torch.where(nearer, new, old) for new, old in ((candidate, points), (there, found), (left, off))
-        )
-        length = torch.where(nearer, (2 * length).clamp_max(1.0), torch.where(going, length / 4, length))
-    return points
-
-
-def _squared(offset: Tensor) -> Tensor:
-    """Squared lengths [..., 1] of [..., 2]; torch's norm along so short an axis is several times as slow."""
-    return offset[..., :1] ** 2 + offset[..., 1:] ** 2
-
-
-def _newton(slopes: Tensor, off: Tensor) -> Tensor:
-    """The step that closes the gap ``off`` [..., 2] where the flow has the slopes [..., 4] (∂x, then ∂y).
-
-    Where it folds, half the gap.
-    """
-    if not slopes.shape[-1]:
-        return off
-    xx, xy, yx, yy = (slopes + slopes.new_tensor([1.0, 0.0, 0.0, 1.0])).unbind(-1)
-    determinant = xx * yy - yx * xy
-    x, y = off.unbind(-1)
-    solved = torch.stack([yy * x - yx * y, xx * y - xy * x], -1)
-    sound = (determinant > UPRIGHT)[..., None]
-    return torch.where(sound, solved / determinant.clamp_min(UPRIGHT)[..., None], off / 2)
+    return inverse_places(displacement, at.flatten(1, -2), rounds).view(at.shape)
 
 
 @checked
@@ -219,47 +183,44 @@ def smooth_fit(
     Returns:
         float32 [n, r, r, 2].
     """
-    n, r = weight.shape[:2]
+    r = weight.shape[1]
     x, y = grid(r, 1.0, weight.device).unbind(-1)
-    channels = [torch.ones_like(x), x, y, x * x, x * y, y * y]
-    moments = torch.stack([weight * c for c in channels], 1)
-    sides = torch.cat([weight[..., None] * displacement * c[..., None] for c in channels[:3]], -1)
-    blurred = blur(torch.cat([moments, sides.permute(0, 3, 1, 2)], 1), width)
-    full = blur(torch.ones((1, 1, r, r), device=weight.device), width).amax()
+    powers = torch.stack([torch.ones_like(x), x, y, x * x, x * y, y * y])
+    sides = (weight[..., None] * displacement).permute(0, 3, 1, 2)
+    evidence = [weight[:, None] * powers, *(sides * power for power in powers[:3])]
+    blurred = blur(torch.cat(evidence, 1), width)
+    full = _kernel(r, width, powers).sum(1).amax() ** 2
     m0, mx, my, mxx, mxy, myy = blurred[:, :6].unbind(1)
-    right = blurred[:, 6:].view(n, 3, 2, r, r)
-    # Moments about the cell itself.
-    cxx = mxx - 2 * x * mx + x * x * m0
-    cyy = myy - 2 * y * my + y * y * m0
-    cxy = mxy - x * my - y * mx + x * y * m0
-    cx, cy = mx - x * m0, my - y * m0
+    r0, r1, r2 = blurred[:, 6:8], blurred[:, 8:10], blurred[:, 10:]
     ridge0 = trust * full
-    ridge1 = affine_ridge * (width**2) * (m0 + ridge0)
-    normal = torch.stack(
-        [
-            torch.stack([m0 + ridge0, cx, cy], -1),
-            torch.stack([cx, cxx + ridge1, cxy], -1),
-            torch.stack([cy, cxy, cyy + ridge1], -1),
-        ],
-        -2,
-    )
-    r0 = right[:, 0]
-    r1 = right[:, 1] - x * r0
-    r2 = right[:, 2] - y * r0
-    rhs = torch.stack([r0, r1, r2], 1).permute(0, 3, 4, 1, 2)
-    eye = 1e-6 * full * torch.eye(3, device=weight.device)
-    fitted: Tensor = torch.linalg.solve(normal + eye, rhs)[..., 0, :]
-    return fitted
+    ridge1 = (affine_ridge * width**2) * (m0 + ridge0) + 1e-6 * full
+    total = m0 + (ridge0 + 1e-6 * full)
+    # Moments about the cell itself, then with the constant eliminated (the rows of a Cholesky factor).
+    cx, cy = mx - x * m0, my - y * m0
+    px, py = cx / total, cy / total
+    cxx = mxx - x * (mx + cx) + ridge1 - px * cx
+    cyy = myy - y * (my + cy) + ridge1 - py * cy
+    cxy = mxy - x * my - y * cx - px * cy
+    rx = r1 - (x + px)[:, None] * r0
+    ry = r2 - (y + py)[:, None] * r0
+    determinant = cxx * cyy - cxy * cxy
+    along = (cyy[:, None] * rx - cxy[:, None] * ry) / determinant[:, None]
+    down = (cxx[:, None] * ry - cxy[:, None] * rx) / determinant[:, None]
+    fitted = r0 / total[:, None] - px[:, None] * along - py[:, None] * down
+    return fitted.permute(0, 2, 3, 1).contiguous()
 
 
 @checked
 def blur(field: Float[Tensor, "n c r r"], width: float) -> Tensor:
     """Separable Gaussian sums (not averages) of [n, c, r, r], zero outside; ``width`` in units of [-1, 1]."""
-    r = field.shape[2]
-    sigma = width * r / 2
-    offsets = torch.arange(r, device=field.device, dtype=field.dtype)
-    kernel = torch.exp(-((offsets[:, None] - offsets[None]) ** 2) / (2 * sigma**2))
-    return torch.einsum("ncij,ki,lj->nckl", field, kernel, kernel)
+    kernel = _kernel(field.shape[2], width, field)
+    return kernel @ field @ kernel
+
+
+def _kernel(r: int, width: float, like: Tensor) -> Tensor:
+    """Gaussian of the distances between r cells over [-1, 1], [r, r], symmetric."""
+    offsets = torch.arange(r, device=like.device, dtype=like.dtype)
+    return torch.exp(-((offsets[:, None] - offsets[None]) ** 2) / (2 * (width * r / 2) ** 2))
 
 
 def with_flow(warps: Warps, displacement: Tensor) -> Warps:

@@ -36,6 +36,12 @@ class FlowConfig(Group):
         unit=ATLAS,
         at_least=1e-3,
     )
+    least_saliency: float = setting(
+        0.05,
+        "saliency of an atlas' cell, against its highest, above which it is matched",
+        at_least=0,
+        at_most=1,
+    )
     cosine_weight: float = setting(20.0, "weight of the cosine against the log prior", at_least=0)
     prior_floor: float = setting(0.05, "prior of a place far from the current map", at_least=1e-9, at_most=1)
     subtoken_sharpness: float = setting(15.0, "of the softmax that puts a match between tokens", at_least=0)
@@ -111,8 +117,16 @@ class ErrorsConfig(Group):
     """How far maps and free matches err, from 3-cycles of nearest-neighbour matches."""
 
     title: ClassVar[str] = "errors"
-    triples: int = setting(120, "random triples of images of a set", at_least=1)
-    tokens: int = setting(400, "salient tokens of an image that are followed", unit="tokens", at_least=1)
+    triples: int = setting(120, "random triples of images of a set, or all if there are fewer", at_least=1)
+    tokens: int = setting(
+        400,
+        "salient tokens of an image, from which those that are followed are drawn",
+        unit="tokens",
+        at_least=1,
+    )
+    matches: int = setting(
+        12288, "tokens of a set that are followed, over all triples", unit="tokens", at_least=1
+    )
     salient: float = setting(0.4, "saliency above which a token counts", at_least=0, at_most=1)
     error_distance: float = setting(
         0.2,

@@ -241,6 +241,9 @@ class ExemplarsConfig(Group):
         at_least=1,
         set_on="wings: newcomers at 90.2, by the mean atlas 81.7",
     )
+    judged: int = setting(
+        12, "members whose matches with the others tell what is usual", unit="images", at_least=1
+    )
     tolerance: float = setting(
         0.05, "scale of the Geman-McClure kernel of a newcomer's pose", unit=FRAME, at_least=1e-6
     )

@@ -34,9 +34,14 @@ class Basis:
 
     def compared(self, unit: Tensor) -> Tensor:
         """The same of features float32 [..., c] that have unit length already."""
-        return torch.nn.functional.normalize((unit - self.mean) @ self.projection, dim=-1)
+        return self.centred(unit @ self.projection)
 
-    def contrast(self, features: Tensor, valid: Tensor) -> Tensor:
+    def centred(self, projected: Tensor, out: Tensor | None = None) -> Tensor:
+        """The same of features float32 [..., d] that are projected already, but not centred."""
+        found = torch.sub(projected, self.mean @ self.projection, out=out)
+        return found.div_(torch.linalg.vector_norm(found, dim=-1, keepdim=True).clamp_min_(1e-12))
+
+    def contrast(self, features: Tensor, valid: Tensor, projected: Tensor | None = None) -> Tensor:
         """How much the places of an image differ in what is compared, float32 [n] in [0, 1]: 0 if in nothing.
 
         It is the variance of the tokens within the image, of which what is compared has length 1 before the
@@ -45,14 +50,20 @@ class Basis:
         Args:
             features: float32 [n, g, g, c], unit length.
             valid: [n, g, g], 1 on the image, 0 on its padding.
+            projected: float32 [n, g, g, d], features · projection, if it is known.
         """
-        unit = features.flatten(1, 2)
         weight = valid.flatten(1)
-        weight = (weight / weight.sum(1, keepdim=True).clamp_min(1))[..., None]
-        compared = unit @ self.projection
-        spread = (weight * (compared - (weight * compared).sum(1, keepdim=True)) ** 2).sum((1, 2))
-        length = (weight * (unit * (self.projection != 0).any(1)) ** 2).sum((1, 2))
-        return spread / length.clamp_min(1e-9)
+        weight = weight / weight.sum(1, keepdim=True).clamp_min(1)
+        compared = (features @ self.projection if projected is None else projected).flatten(1, 2)
+        mean = torch.einsum("nk,nkd->nd", weight, compared)
+        squared = (weight * torch.linalg.vector_norm(compared, dim=-1) ** 2).sum(1)
+        spread = (squared - (mean**2).sum(1)).clamp_min(0)
+        used = (self.projection != 0).any(1)
+        length = weight
+        if not bool(used.all()):
+            length = weight * torch.linalg.vector_norm(features.flatten(1, 2) * used, dim=-1) ** 2
+        found: Tensor = spread / length.sum(1).clamp_min(1e-9)
+        return found
 
 
 def fit_basis(
@@ -80,13 +91,15 @@ def fit_basis(
     weight = (valid / valid.sum().clamp_min(1)).flatten()
     flat = features.flatten(0, 2)
     mean = weight @ flat
-    centred = (flat - mean) * weight.sqrt()[:, None]
+    # Σ weight · (x − mean)(x − mean)ᵀ, without the centred features themselves.
+    scatter = (flat * weight[:, None]).T @ flat - mean[:, None] * mean
     if position is not None:
-        centred = centred - (centred @ position.T) @ position
+        scatter = scatter - (scatter @ position.T) @ position
+        scatter = scatter - position.T @ (position @ scatter)
         channels = min(channels, features.shape[-1] - len(position))
     if within is not None:
-        centred = centred * within
-    values, vectors = torch.linalg.eigh(centred.T @ centred)
+        scatter = scatter * within * within[:, None]
+    values, vectors = torch.linalg.eigh((scatter + scatter.T) / 2)
     projection = vectors.flip(1)[:, :channels]
     if within is not None:
         left = values.flip(0)[:channels] > config.least_variance * values[-1]

@@ -75,34 +75,56 @@ def read_tensors(arrays: ImageArrays, extent: float, device: str | torch.device)
     def tensor(array: Array) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(array), device=device).float()
 
-    plain, attention = tensor(arrays.features), tensor(arrays.saliency)
+    def copied(array: Array) -> Tensor:
+        return torch.as_tensor(np.ascontiguousarray(array)).to(device, torch.float32, copy=True)
+
+    plain, attention = copied(arrays.features), tensor(arrays.saliency)
     mirrored, mirrored_attention = arrays.mirrored_features, arrays.mirrored_saliency
-    turned = plain.flip(2) if mirrored is None else tensor(mirrored)
+    turned = plain.flip(2) if mirrored is None else copied(mirrored)
     turned_attention = attention.flip(2) if mirrored_attention is None else tensor(mirrored_attention)
     on_image = torch.ones_like(attention) if arrays.valid is None else tensor(arrays.valid)
     read = (plain, turned, attention, turned_attention, on_image)
-    finite = torch.stack([torch.isfinite(array).flatten(1).all(1) for array in read]).all(0)
+    finite = torch.stack([_finite(array) for array in read]).all(0)
     if not bool(finite.all()):
         plain, turned, attention, turned_attention, on_image = (
             torch.where(finite.view(-1, *(1,) * (array.ndim - 1)), array, torch.zeros_like(array))
             for array in read
         )
-    unit, mirrored_unit = (torch.nn.functional.normalize(each, dim=-1) for each in (plain, turned))
+    unit, mirrored_unit = to_unit(plain), to_unit(turned)
     blank = torch.zeros_like(finite)
     return SetTensors(unit, mirrored_unit, attention, turned_attention, on_image, finite, blank, extent)
 
 
+def _finite(array: Tensor) -> Tensor:
+    """Which images [n, ...] hold only numbers, bool [n]."""
+    flat = array.flatten(1)
+    # A sum is quick, and finite only if all its terms are; numbers may be so large that it is not.
+    finite = torch.isfinite(flat.sum(1))
+    if not bool(finite.all()):
+        finite = torch.isfinite(flat).all(1)
+    return finite
+
+
+def to_unit(features: Tensor) -> Tensor:
+    """Features [..., c] at unit length, in place; zeros stay."""
+    return features.div_(torch.linalg.vector_norm(features, dim=-1, keepdim=True).clamp_min_(1e-12))
+
+
 def raw_oriented(arrays: ImageArrays, rows: slice, mirrored: Tensor) -> Tensor:
-    """Unit-length features in the backbone's own space [w, g, g, c] of some images, the flagged mirrored.
+    """Features in the backbone's own space, float32 [w, g, g, c] of some images, the flagged mirrored.
 
     mirrored: bool [w]. An image that is not finite is zero.
     """
     plain = np.asarray(arrays.features)[rows]
     turned = plain[:, :, ::-1] if arrays.mirrored_features is None else arrays.mirrored_features[rows]
-    flag = mirrored.cpu().numpy()[:, None, None, None]
-    chosen = torch.as_tensor(np.where(flag, turned, plain), device=mirrored.device).float()
-    finite = torch.isfinite(chosen).flatten(1).all(1).view(-1, 1, 1, 1)
-    return torch.nn.functional.normalize(torch.where(finite, chosen, torch.zeros_like(chosen)), dim=-1)
+    chosen = torch.empty(plain.shape, dtype=torch.float32)
+    for row, flag in enumerate(mirrored.tolist()):
+        chosen[row] = torch.as_tensor(np.ascontiguousarray(turned[row] if flag else plain[row]))
+    chosen = chosen.to(mirrored.device)
+    finite = _finite(chosen)
+    if not bool(finite.all()):
+        chosen = torch.where(finite.view(-1, 1, 1, 1), chosen, torch.zeros_like(chosen))
+    return chosen
 
 
 @dataclass(frozen=True)
@@ -135,13 +157,17 @@ def prepare(
     """
     if basis is None:
         basis = fit_basis(read.features, read.valid, features, position, within)
+    projected = read.features @ basis.projection
     if least_contrast > 0:
-        read = _with_blanks(read, basis, least_contrast)
-    compared, mirrored = basis.compared(read.features), basis.compared(read.mirrored_features)
+        read = _with_blanks(read, basis, projected, least_contrast)
+    both = torch.empty((2 * len(read), *projected.shape[1:]), device=projected.device)
+    compared, mirrored = both[: len(read)], both[len(read) :]
+    basis.centred(projected, out=compared)
+    basis.centred(read.mirrored_features @ basis.projection, out=mirrored)
     turned = read.valid.flip(2)
     if discriminant is None:
         discriminant = learn_saliency(
-            torch.cat([compared, mirrored]),
+            both,
             torch.cat([read.saliency, read.mirrored_saliency]),
             torch.cat([read.valid, turned]),
             cosaliency,
@@ -165,13 +191,13 @@ def prepare(
     )
 
 
-def _with_blanks(read: SetTensors, basis: Basis, least_contrast: float) -> SetTensors:
+def _with_blanks(read: SetTensors, basis: Basis, projected: Tensor, least_contrast: float) -> SetTensors:
     """The same with the blank ones among them known; no token of those is valid.
 
-    least_contrast: of an image that is not blank, see
+    projected: the images' features · projection. least_contrast: of an image that is not blank, see
     `congeal.alignment.inputs.feature_basis.Basis.contrast`.
     """
-    blank = read.sound & (basis.contrast(read.features, read.valid) < least_contrast)
+    blank = read.sound & (basis.contrast(read.features, read.valid, projected) < least_contrast)
     if not bool(blank.any()):
         return read
     valid = torch.where(blank.view(-1, 1, 1), 0.0, read.valid)

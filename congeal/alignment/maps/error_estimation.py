@@ -9,8 +9,9 @@ in the flow, and they are judged coarsely, so that it gains nothing by imitating
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -45,6 +46,15 @@ class Cycles:
     owner: Tensor
     sets: int
 
+    def as_wide(self, k: int) -> Cycles:
+        """The same with rows of k tokens, at least as many as there are."""
+        more = k - self.weight.shape[1]
+        start, met, end = (
+            torch.nn.functional.pad(part, (0, 0, 0, more)) for part in (self.start, self.met, self.end)
+        )
+        weight = torch.nn.functional.pad(self.weight, (0, more))
+        return replace(self, start=start, met=met, end=end, weight=weight)
+
 
 def match_cycles(images: Oriented, seeds: Sequence[int], config: ErrorsConfig) -> Cycles | None:
     """Match tokens around random triples of the images that have weight in their set.
@@ -59,8 +69,8 @@ def match_cycles(images: Oriented, seeds: Sequence[int], config: ErrorsConfig) -
         return None
     features = images.features.flatten(1, 2)
     places = grid(images.saliency.shape[1], images.extent, device).view(-1, 2)
-    most = min(config.tokens, k)
-    weight, chosen = images.saliency.flatten(1).topk(most, dim=1)
+    weight, chosen = _followed(images, drawn, seeds, config)
+    most = chosen.shape[1]
     off_image = (images.valid.flatten(1) <= 0).float() * -4.0
 
     def step(source: Tensor, tokens: Tensor, target: Tensor) -> Tensor:
@@ -74,18 +84,47 @@ def match_cycles(images: Oriented, seeds: Sequence[int], config: ErrorsConfig) -
 
     met, end = in_windows(len(triples), 4 * (most * d + k * d + most * k), device, matched)
     start = triples[:, 0]
-    weight = (weight * (weight > config.salient))[start]
-    return Cycles(triples, places[chosen[start]], met, end, weight, drawn.owner, images.sets)
+    return Cycles(triples, places[chosen[start]], met, end, weight[start], drawn.owner, images.sets)
+
+
+def _followed(
+    images: Oriented, drawn: Membership, seeds: Sequence[int], config: ErrorsConfig
+) -> tuple[Tensor, Tensor]:
+    """Weight [n, k] and place, int64 [n, k], of the tokens of each image that are followed.
+
+    They are drawn from its most salient ones; as many as make up ``config.matches`` over a set's triples.
+    The rest of a set's row, if another's is longer, has no weight.
+    """
+    device = images.features.device
+    weight, chosen = images.saliency.flatten(1).topk(min(config.tokens, images.saliency[0].numel()), dim=1)
+    weight = weight * (weight > config.salient)
+    each = [max(1, min(weight.shape[1], config.matches // size)) if size else 0 for size in drawn.sizes]
+    luck = torch.stack(
+        [torch.rand(weight.shape[1], generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    )
+    drawn_first = torch.where(weight > 0, luck.to(device)[images.owner], -1.0)
+    order = drawn_first.topk(max(each), dim=1).indices
+    within = torch.arange(max(each), device=device) < torch.tensor(each).to(device)[images.owner][:, None]
+    return weight.gather(1, order) * within, chosen.gather(1, order)
 
 
 def _triples(images: Oriented, seeds: Sequence[int], count: int) -> tuple[Tensor, Membership]:
-    """Triples int64 [t, 3] of images of one set that have weight; and the sets they are of."""
+    """Triples int64 [t, 3] of images of one set that have weight; and the sets they are of.
+
+    ``count`` random ones of a set, or all there are, if these are no more.
+    """
     counted, owner = (images.weight > 0).cpu(), images.owner.cpu()
     parts = []
     for number, seed in enumerate(seeds):
         members = torch.nonzero(counted & (owner == number))[:, 0]
-        order = torch.rand((count, len(members)), generator=torch.Generator().manual_seed(seed)).argsort(1)
-        parts.append(members[order[:, :3]] if len(members) >= 3 else _there_and_back(members))
+        n = len(members)
+        if n < 3:
+            parts.append(_there_and_back(members))
+        elif n * (n - 1) * (n - 2) <= count:
+            parts.append(members[torch.tensor(list(itertools.permutations(range(n), 3)))])
+        else:
+            order = torch.rand((count, n), generator=torch.Generator().manual_seed(seed)).argsort(1)
+            parts.append(members[order[:, :3]])
     device = images.features.device
     return torch.cat(parts).to(device), Membership.of([len(part) for part in parts], device)
 
@@ -95,20 +134,50 @@ def _there_and_back(members: Tensor) -> Tensor:
     return members[torch.tensor([[0, 1, 0], [1, 0, 1]])] if len(members) == 2 else members.new_zeros((0, 3))
 
 
-def share_explained(warps: Warps, cycles: Cycles, config: ErrorsConfig) -> Tensor:
-    """Share of each set's matches that the warps explain, float32 [s].
+@dataclass(frozen=True)
+class Agreement:
+    """How well warps agree with free matches, a number a set; float32 [s].
 
-    It is the mean of those to within ``close_distance`` and to within ``error_distance``.
+    Attributes:
+        close, near: share of the matches that the warps explain to within ``errors.close_distance``, and to
+            within ``errors.error_distance``.
     """
-    close = share_agreeing(warps, cycles, config.close_distance)
-    return (close + share_agreeing(warps, cycles, config.error_distance)) / 2
+
+    close: Tensor
+    near: Tensor
+
+    @property
+    def explained(self) -> Tensor:
+        """The mean of both shares: at one tolerance alone any flow explains more."""
+        return (self.close + self.near) / 2
+
+    def error(self, matching: Tensor) -> Tensor:
+        """Share of a set's points that the warps put wrong, if matching errs that often.
+
+        It is 0 where agreement is even higher than matching explains.
+        """
+        return (1.0 - self.near / (1.0 - matching).clamp_min(1e-6)).clamp_min(0.0)
 
 
-def share_agreeing(warps: Warps, cycles: Cycles, tolerance: float) -> Tensor:
-    """Share of each set's matches that warps explain to within a tolerance in atlas units, float32 [s]."""
+def agreement(warps: Warps, cycles: Cycles, config: ErrorsConfig) -> Agreement:
+    """How well the warps of n images explain the matches of each set."""
     first, second = cycles.images[:, 0], cycles.images[:, 1]
     expected = to_oriented(warps[second], to_atlas(warps[first], cycles.start))
-    return _share(cycles.met - expected, warps, second, cycles, tolerance)
+    distance = _distance(cycles.met - expected, warps, second)
+    close, near = (
+        _share(distance, cycles, tolerance) for tolerance in (config.close_distance, config.error_distance)
+    )
+    return Agreement(close, near)
+
+
+def share_explained(warps: Warps, cycles: Cycles, config: ErrorsConfig) -> Tensor:
+    """Share of each set's matches that the warps explain, float32 [s]; see `Agreement.explained`."""
+    return agreement(warps, cycles, config).explained
+
+
+def error_of_warps(warps: Warps, cycles: Cycles, config: ErrorsConfig) -> Tensor:
+    """Share of a set's points that the warps put wrong, float32 [s]; see `Agreement.error`."""
+    return agreement(warps, cycles, config).error(error_of_matching(warps, cycles, config))
 
 
 def error_of_matching(warps: Warps, cycles: Cycles, config: ErrorsConfig) -> Tensor:
@@ -116,22 +185,17 @@ def error_of_matching(warps: Warps, cycles: Cycles, config: ErrorsConfig) -> Ten
 
     Of the warps only the scales are used, to tell how large the object is in each image.
     """
-    way = cycles.end - cycles.start
-    returned: Tensor = _share(way, warps, cycles.images[:, 0], cycles, config.error_distance)
-    return 1.0 - returned ** (1 / 3)
+    distance = _distance(cycles.end - cycles.start, warps, cycles.images[:, 0])
+    return 1.0 - _share(distance, cycles, config.error_distance) ** (1 / 3)
 
 
-def error_of_warps(warps: Warps, cycles: Cycles, config: ErrorsConfig) -> Tensor:
-    """Share of a set's points that the warps put wrong, float32 [s].
-
-    It is 0 where agreement is even higher than matching explains.
-    """
-    right = (1.0 - error_of_matching(warps, cycles, config)).clamp_min(1e-6)
-    return (1.0 - share_agreeing(warps, cycles, config.error_distance) / right).clamp_min(0.0)
+def _distance(offset: Tensor, warps: Warps, image: Tensor) -> Tensor:
+    """Lengths [t, k] of offsets [t, k, 2] in atlas units; image: int64 [t], in whose frame each row is."""
+    squared = (offset**2).sum(-1)
+    return squared.sqrt() / length(warps.a[image])[:, None].clamp_min(1e-6)
 
 
-def _share(offset: Tensor, warps: Warps, image: Tensor, cycles: Cycles, tolerance: float) -> Tensor:
-    distance = offset.norm(dim=-1) / length(warps.a[image])[:, None].clamp_min(1e-6)
+def _share(distance: Tensor, cycles: Cycles, tolerance: float) -> Tensor:
     counted, weight = (cycles.weight * (distance < tolerance)).sum(1), cycles.weight.sum(1)
     total = sums(weight, cycles.owner, cycles.sets).clamp_min(1e-9)
     return sums(counted, cycles.owner, cycles.sets) / total

@@ -10,11 +10,14 @@ from torch import Tensor
 
 from congeal.alignment.config.maps import FlowConfig
 from congeal.alignment.inputs.oriented import Oriented
+from congeal.alignment.maps.salient_cells import BLOCK, Cells, CellTemplate, others_at_cells
 from congeal.geometry.argmax import column_peaks, row_peaks
 from congeal.geometry.chunking import windows
 from congeal.geometry.complex_math import inverse, product
 from congeal.geometry.segments import add_up, sums
 from congeal.geometry.warps import Warps, grid, sample, smooth_fit, to_oriented, with_flow
+
+FAR = 1e3  # frame units; a cell that is not there lies so far from all tokens
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,11 @@ def template_bytes(images: Oriented, resolution: int) -> int:
 def match_bytes(images: Oriented, resolution: int) -> int:
     """What matching one image to the atlas takes: three tables of all cells and tokens."""
     return 3 * 4 * resolution**2 * images.saliency.shape[1] ** 2 + template_bytes(images, resolution)
+
+
+def cell_bytes(images: Oriented, cells: int) -> int:
+    """What matching one image to some of the atlas' cells takes."""
+    return 3 * 4 * cells * images.saliency.shape[1] ** 2
 
 
 def leave_one_out(images: Oriented, warps: Warps) -> TemplateFor:
@@ -102,9 +110,9 @@ class Field:
     cosine: Tensor
 
 
-def cosines(template: Template, images: Oriented) -> Tensor:
-    """All cells of the template against all tokens of each image, float32 [n, r·r, g·g]."""
-    return template.features.flatten(1, 2) @ images.features.flatten(1, 2).transpose(1, 2)
+def cosines(features: Tensor, images: Oriented) -> Tensor:
+    """Cells of the atlas, float32 [n or 1, k, c], against all tokens of each image, float32 [n, k, g·g]."""
+    return features @ images.features.flatten(1, 2).transpose(1, 2)
 
 
 def match_field(
@@ -127,34 +135,70 @@ def match_field(
         config: of the flow.
         cosine: `cosines` of the template and the images, if they are known.
     """
-    n, g = images.saliency.shape[:2]
-    r = places.shape[1]
-    device = places.device
-    tokens = grid(g, images.extent, device).view(-1, 2)
-    cells = grid(r, 1.0, device).view(-1, 2)
+    n, r = places.shape[:2]
     if cosine is None:
-        cosine = cosines(template, images)
-    prior = log_prior(places.flatten(1, 2), tokens[:g, 0], width, config.prior_floor)
-    score = prior.add_(cosine, alpha=config.cosine_weight)
+        cosine = cosines(template.features.flatten(1, 2), images)
+    cells = grid(r, 1.0, places.device).view(1, -1, 2)
+    found = match_cells(
+        cosine, template.saliency.flatten(1), cells, images, places.flatten(1, 2), width, config, r
+    )
+    target, weight, best = found
+    return Field(target.view(n, r, r, 2), weight.view(n, r, r), best.view(n, r, r))
+
+
+def match_cells(
+    cosine: Tensor,
+    salient: Tensor,
+    cells: Tensor,
+    images: Oriented,
+    places: Tensor,
+    width: float,
+    config: FlowConfig,
+    block: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same for some of an atlas' cells: target [n, k, 2], trust [n, k] and cosine [n, k] of each.
+
+    Args:
+        cosine: float32 [n, k, g·g], of the cells and the images' tokens.
+        salient: float32 [n or 1, k], the cells' saliency.
+        cells: float32 [n or 1, k, 2], where they lie in the atlas.
+        images: n images.
+        places: float32 [n, k, 2], where the warps put the cells, oriented frames.
+        width: of the prior, frame units.
+        config: of the flow.
+        block: a divisor of k, about its root.
+    """
+    g = images.saliency.shape[1]
+    tokens = grid(g, images.extent, places.device).view(-1, 2)
+    score = near_prior(cosine, places, tokens[:g, 0], width, config.prior_floor, config.cosine_weight)
     forward = row_peaks(score)
-    lead_back = column_peaks(score, r).gather(1, forward)
-    off = (cells[lead_back] - cells).norm(dim=-1)
+    lead_back = column_peaks(score, block).gather(1, forward)
+    back = cells.expand(len(lead_back), -1, -1).gather(1, lead_back[..., None].expand(-1, -1, 2))
+    off = ((back - cells) ** 2).sum(-1) / config.return_distance**2
     target = _subtoken(cosine, forward, tokens, g, config.subtoken_sharpness)
     best = cosine.gather(2, forward[..., None])[..., 0].clamp_min(0)
     shown = images.saliency.flatten(1).gather(1, forward)
-    trust = template.saliency.flatten(1) * shown * best / (1 + (off / config.return_distance) ** 2) ** 2
-    return Field(target.view(n, r, r, 2), trust.view(n, r, r), best.view(n, r, r))
+    return target, salient * shown * best / (1 + off) ** 2, best
 
 
-def log_prior(places: Tensor, axis: Tensor, width: float, floor: float) -> Tensor:
-    """Log of the prior of tokens at places [n, k, 2], [n, k, g·g]; axis: where columns, and rows, lie [g].
+def near_prior(
+    cosine: Tensor, places: Tensor, axis: Tensor, width: float, floor: float, cosine_weight: float
+) -> Tensor:
+    """Weighted cosines plus the log of the prior of tokens at places [n, k, 2], float32 [n, k, g·g].
 
-    The Gaussian is a product of one along either axis: g values a place each instead of g². floor: of the
-    prior, so that no place is ruled out.
+    The Gaussian is a product of one along either axis: g values a place each instead of g².
+
+    Args:
+        cosine: float32 [n, k, g·g].
+        places: float32 [n, k, 2].
+        axis: float32 [g], where columns, and rows, lie.
+        width: standard deviation of the Gaussian.
+        floor: of the prior, so that no place is ruled out.
+        cosine_weight: weight of the cosine against the log prior.
     """
-    along = torch.exp(-(((places[..., None] - axis) / width) ** 2) / 2)
-    both = along[..., 1, :, None] * along[..., 0, None, :]
-    return both.flatten(2).add_(floor).log_()
+    along = torch.exp((places[..., None] - axis).square_().mul_(-1 / (2 * width**2)))
+    both = torch.addcmul(along.new_tensor(floor), along[..., 1, :, None], along[..., 0, None, :])
+    return both.flatten(2).log_().add_(cosine, alpha=cosine_weight)
 
 
 def _subtoken(cosine: Tensor, at: Tensor, tokens: Tensor, g: int, sharpness: float) -> Tensor:
@@ -168,20 +212,24 @@ def _subtoken(cosine: Tensor, at: Tensor, tokens: Tensor, g: int, sharpness: flo
     return (share[..., None] * tokens[near]).sum(-2)
 
 
-def fit_flow(warps: Warps, field: Field, config: FlowConfig, *, width: float, tolerance: float) -> Warps:
-    """The warps with the smooth flow that most of a field's matches ask for; both lengths in atlas units.
+def fit_flow(
+    warps: Warps, target: Tensor, trust: Tensor, config: FlowConfig, *, width: float, tolerance: float
+) -> Warps:
+    """The warps with the smooth flow that most matches ask for; both lengths in atlas units.
 
     Matches that lie off the smooth fit lose their weight (Geman-McClure, reweighted, from wide to narrow).
+
+    target, trust: float32 [n, r, r, 2] and [n, r, r], as of `Field`.
     """
-    moved = torch.view_as_complex(field.target.contiguous()) - warps.b.view(-1, 1, 1)
+    moved = torch.view_as_complex(target.contiguous()) - warps.b.view(-1, 1, 1)
     asked = torch.view_as_real(product(moved, inverse(warps.a).view(-1, 1, 1)))
     asked = asked - grid(warps.resolution, 1.0, asked.device)
     flow = warps.displacement
     narrowing = config.widest_kernel - 1
     for step in range(config.reweightings):
         kernel = tolerance * (config.widest_kernel - narrowing * step / (config.reweightings - 1))
-        off = (asked - flow).norm(dim=-1)
-        weight = field.weight / (1 + (off / kernel) ** 2) ** 2
+        off = ((asked - flow) ** 2).sum(-1) / kernel**2
+        weight = trust / (1 + off) ** 2
         flow = smooth_fit(
             asked, weight, width=width, trust=config.rest_weight, affine_ridge=config.affine_ridge
         )
@@ -189,16 +237,34 @@ def fit_flow(warps: Warps, field: Field, config: FlowConfig, *, width: float, to
 
 
 def register(warps: Warps, images: Oriented, config: FlowConfig, fixed: Template | None = None) -> Warps:
-    """The flow from coarse to fine, with the atlases rebuilt in between, unless one is ``fixed``."""
-    n, r, device = len(images.features), warps.resolution, images.features.device
-    cells = grid(r, 1.0, device)
+    """The flow from coarse to fine, with the atlases rebuilt in between, unless one is ``fixed``.
+
+    Only the salient cells of an atlas are matched: the others have no say in the flow.
+    """
+    n, r, device = len(images), warps.resolution, images.features.device
+    everywhere = grid(r, 1.0, device)[None]
+    owner = images.owner if fixed is None else torch.zeros_like(images.owner)
+    least = config.least_saliency
     for radius, width, tolerance in config.rounds:
-        template_for = leave_one_out(images, warps) if fixed is None else fixed_template(fixed)
+        places = to_oriented(warps, everywhere.expand(n, -1, -1, -1))
+        if fixed is None:
+            cells, template = others_at_cells(images, places, least)
+        else:
+            cells = Cells.salient(fixed.saliency, least)
+            one = torch.zeros(1, dtype=torch.int64, device=device)
+            template = CellTemplate(cells.of(fixed.features, one), cells.of(fixed.saliency, one))
+        at = cells.of(places, owner, FAR)
         flow = torch.empty_like(warps.displacement)
-        for window in windows(n, match_bytes(images, r), device):
-            some = warps[window]
-            places = to_oriented(some, cells.expand(len(some.a), -1, -1, -1))
-            field = match_field(template_for(window), images[window], places, radius, config)
-            flow[window] = fit_flow(some, field, config, width=width, tolerance=tolerance).displacement
+        for window in windows(n, cell_bytes(images, at.shape[1]), device):
+            some, seen, sets = images[window], template[window], owner[window]
+            cosine = cosines(seen.features, some)
+            inside = cells.of(everywhere.expand(len(some), -1, -1, -1), sets)
+            target, trust, _ = match_cells(
+                cosine, seen.saliency, inside, some, at[window], radius, config, BLOCK
+            )
+            weight = cells.laid_out(trust, sets, r)
+            asked = cells.laid_out(target, sets, r)
+            fitted = fit_flow(warps[window], asked, weight, config, width=width, tolerance=tolerance)
+            flow[window] = fitted.displacement
         warps = with_flow(warps, flow)
     return warps

@@ -14,7 +14,7 @@ from torch import Tensor
 from congeal.alignment.config import SolverConfig
 from congeal.alignment.config.maps import GuidedConfig
 from congeal.alignment.inputs.oriented import Oriented
-from congeal.alignment.maps.flow_registration import Template, cosines, log_prior
+from congeal.alignment.maps.flow_registration import Template, cosines, near_prior
 from congeal.geometry.argmax import row_peaks
 from congeal.geometry.complex_math import length
 from congeal.geometry.warps import Warps, grid, sample, to_atlas, to_oriented
@@ -32,6 +32,32 @@ class DenseMaps:
     forward: Tensor
     backward: Tensor
 
+    def __getitem__(self, rows: Tensor) -> DenseMaps:
+        """Those of some of the images."""
+        return DenseMaps(self.forward[rows], self.backward[rows])
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Where warps put the cells of an atlas and the tokens of n images.
+
+    Attributes:
+        cells: float32 [n, r, r, 2], of the warps' grid, in the oriented frames.
+        tokens: float32 [n, g, g, 2], in the atlas.
+    """
+
+    cells: Tensor
+    tokens: Tensor
+
+    @classmethod
+    def by(cls, warps: Warps, images: Oriented) -> Expected:
+        """By the warps of the images."""
+        n, g, device = len(images), images.saliency.shape[1], images.features.device
+        cells, tokens = grid(warps.resolution, 1.0, device), grid(g, images.extent, device)
+        return cls(
+            to_oriented(warps, cells.expand(n, -1, -1, -1)), to_atlas(warps, tokens.expand(n, -1, -1, -1))
+        )
+
 
 def warped(warps: Warps, resolution: int, map_resolution: int) -> DenseMaps:
     """The maps of the warps as they are."""
@@ -41,52 +67,56 @@ def warped(warps: Warps, resolution: int, map_resolution: int) -> DenseMaps:
 
 
 def guided(
-    template: Template, images: Oriented, warps: Warps, config: SolverConfig, cosine: Tensor | None = None
+    template: Template,
+    images: Oriented,
+    expected: Expected,
+    config: SolverConfig,
+    cosine: Tensor | None = None,
 ) -> DenseMaps:
-    """Matches near the warps: a target for each atlas cell, and an atlas position for each token.
+    """Matches near where warps expect them: a target for each atlas cell, an atlas position for each token.
 
     A match takes the warp's place where it is clearly more alike than what the warp finds. The less salient a
     cell or token, or what it is matched with, the more it goes where the warp puts it: there is nothing to
     match.
 
     template: the atlas as each image sees it. The maps have the resolutions of the template and the tokens.
-    cosine: `cosines` of both [n, …], if they are known. The tables of all cells and tokens are large: many
+    cosine: `cosines` of both, if they are known. The tables of all cells and tokens are large: many
     images are for the caller to divide.
     """
     n, g = images.saliency.shape[:2]
     r = template.features.shape[1]
     device = images.features.device
     tokens, cells = grid(g, images.extent, device), grid(r, 1.0, device)
-    expected = to_oriented(warps, cells.expand(n, -1, -1, -1))
-    origin = to_atlas(warps, tokens.expand(n, -1, -1, -1))
+    places, origin = expected.cells, expected.tokens
     asked, floor = config.guided, config.flow.prior_floor
-    score = (cosines(template, images) if cosine is None else cosine) * asked.cosine_weight
-    padding = (images.valid.flatten(1) <= 0).float() * -asked.cosine_weight
-    near, radius = origin.flatten(1, 2), asked.search_radius
-    backward = _located(score.transpose(1, 2), near, cells, radius, floor).view(n, g, g, 2)
-    near = expected.flatten(1, 2)
-    forward = _located(score + padding[:, None], near, tokens, radius, floor).view(n, r, r, 2)
+    alike = cosines(template.features.flatten(1, 2), images) if cosine is None else cosine
+    backward = _located(alike.transpose(1, 2), origin.flatten(1, 2), cells, asked, floor).view(n, g, g, 2)
+    alike = alike - (images.valid.flatten(1) <= 0).float()[:, None]
+    forward = _located(alike, places.flatten(1, 2), tokens, asked, floor).view(n, r, r, 2)
     shows = _gate(template.saliency.expand(n, -1, -1), asked.salient)
     shown = _gate(images.saliency, asked.salient)
-    forward = torch.lerp(expected, forward, torch.minimum(shows, sample(shown, forward, images.extent)))
+    forward = torch.lerp(places, forward, torch.minimum(shows, sample(shown, forward, images.extent)))
     backward = torch.lerp(origin, backward, torch.minimum(shown, sample(shows, backward)))
-    there = _advantage(template.features, images.features, images.extent, expected, forward, asked)
+    there = _advantage(template.features, images.features, images.extent, places, forward, asked)
     back = _advantage(images.features, template.features, 1.0, origin, backward, asked)
-    return DenseMaps(torch.lerp(expected, forward, there), torch.lerp(origin, backward, back))
+    return DenseMaps(torch.lerp(places, forward, there), torch.lerp(origin, backward, back))
 
 
 def regularised(
-    maps: DenseMaps, template: Template, images: Oriented, warps: Warps, config: GuidedConfig
+    maps: DenseMaps,
+    template: Template,
+    images: Oriented,
+    warps: Warps,
+    expected: Expected,
+    config: GuidedConfig,
 ) -> DenseMaps:
     """Matched maps with each offset averaged with its neighbours' (`averaged`); of the same resolutions."""
-    n, device, size = len(maps.forward), images.features.device, length(warps.a)
-    cells = grid(maps.forward.shape[1], 1.0, device).expand(n, -1, -1, -1)
-    tokens = grid(maps.backward.shape[1], images.extent, device).expand(n, -1, -1, -1)
-    expected, origin = to_oriented(warps, cells), to_atlas(warps, tokens)
+    n, size = len(maps.forward), length(warps.a)
+    places, origin = expected.cells, expected.tokens
     shows, distance = template.saliency.expand(n, -1, -1), config.neighbour_distance
     everywhere = torch.full_like(size, distance)
     return DenseMaps(
-        expected + averaged(maps.forward - expected, shows, distance * size, config),
+        places + averaged(maps.forward - places, shows, distance * size, config),
         origin + averaged(maps.backward - origin, images.saliency, everywhere, config),
     )
 
@@ -153,14 +183,14 @@ def _gate(saliency: Tensor, salient: float) -> Tensor:
     return torch.nn.functional.avg_pool2d(gate, 3, 1, 1, count_include_pad=False)[:, 0, ..., None]
 
 
-def _located(score: Tensor, expected: Tensor, places: Tensor, radius: float, floor: float) -> Tensor:
-    """Where each row of ``score`` [n, k, s*s] is best near its expected place [n, k, 2], [n, k, 2].
+def _located(cosine: Tensor, expected: Tensor, places: Tensor, config: GuidedConfig, floor: float) -> Tensor:
+    """Where each row of ``cosine`` [n, k, s*s] is best near its expected place [n, k, 2], [n, k, 2].
 
     It lies between cells of ``places`` [s, s, 2].
     """
     side = places.shape[0]
     flat = places.view(-1, 2)
-    score = log_prior(expected, places[0, :, 0], radius, floor).add_(score)
+    score = near_prior(cosine, expected, places[0, :, 0], config.search_radius, floor, config.cosine_weight)
     best = row_peaks(score)
     step = torch.arange(-1, 2, device=score.device)
     down, right = torch.meshgrid(step, step, indexing="ij")
@@ -171,19 +201,20 @@ def _located(score: Tensor, expected: Tensor, places: Tensor, radius: float, flo
     return (share[..., None] * flat[near]).sum(-2)
 
 
-def resampled(
-    maps: DenseMaps, warps: Warps, extent: float, resolution: int, map_resolution: int
-) -> DenseMaps:
-    """Matched maps at other resolutions; the backward map, given over ±extent, over the whole frame.
+def resampled(maps: DenseMaps, expected: Expected, extent: float, smooth: DenseMaps) -> DenseMaps:
+    """Matched maps at the resolutions of those of the warps; the backward map over the whole frame.
 
     Only how they differ from the warps is interpolated: the warps themselves are known everywhere.
+
+    Args:
+        maps: matched, the backward map over ±extent.
+        expected: what the warps say in the same places.
+        extent: half the side of the token grid in frame units.
+        smooth: `warped`, at the resolutions that are asked for.
     """
     n, device = len(maps.forward), maps.forward.device
-    cells = grid(maps.forward.shape[1], 1.0, device).expand(n, -1, -1, -1)
-    tokens = grid(maps.backward.shape[1], extent, device).expand(n, -1, -1, -1)
-    atlas = grid(resolution, 1.0, device).expand(n, -1, -1, -1)
-    frame = grid(map_resolution, 1.0, device).expand(n, -1, -1, -1)
-    smooth = warped(warps, resolution, map_resolution)
-    forward = sample(maps.forward - to_oriented(warps, cells), atlas)
-    backward = sample(maps.backward - to_atlas(warps, tokens), frame, extent)
+    atlas = grid(smooth.forward.shape[1], 1.0, device).expand(n, -1, -1, -1)
+    frame = grid(smooth.backward.shape[1], 1.0, device).expand(n, -1, -1, -1)
+    forward = sample(maps.forward - expected.cells, atlas)
+    backward = sample(maps.backward - expected.tokens, frame, extent)
     return DenseMaps(smooth.forward + forward, smooth.backward + backward)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,10 +12,11 @@ from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.oriented import Oriented
 from congeal.alignment.maps.confidence import Figures, measure
 from congeal.alignment.maps.flow_registration import TemplateFor, cosines, match_bytes
-from congeal.alignment.maps.guided_matching import DenseMaps, guided, regularised, resampled, warped
+from congeal.alignment.maps.guided_matching import DenseMaps, Expected, guided, regularised, resampled, warped
 from congeal.geometry.chunking import in_windows
 from congeal.geometry.warps import Warps
 
+PLANES = 40  # values that a place takes while warps are inverted
 TABLES = 3  # a measured or guided image takes about so much more than a matched one
 
 
@@ -41,33 +41,45 @@ def compute_maps(
         map_resolution: cells along a side of the backward maps, over the whole frame.
         config: of the solver.
     """
-    each = TABLES * match_bytes(images, warps.resolution)
+    # What needs no tables is computed for many images at once.
+    side = max(map_resolution, images.saliency.shape[1])
+    every = torch.arange(len(images), device=by_cell.device)
+    smooth = DenseMaps(
+        *_gathered(
+            every, 4 * PLANES * side**2, lambda rows: (warped(warps[rows], resolution, map_resolution),)
+        )
+    )
 
-    def smooth(rows: Tensor) -> tuple[DenseMaps, Figures]:
-        some = warps[rows]
-        figures = measure(template_for(rows), images[rows], some, config)
-        return warped(some, resolution, map_resolution), figures
+    def judged(rows: Tensor) -> tuple[DenseMaps, Figures]:
+        figures = measure(template_for(rows), images[rows], warps[rows], config)
+        return smooth[rows], figures
 
     def matched(rows: Tensor) -> tuple[DenseMaps, Figures]:
         template, some, warp = template_for(rows), images[rows], warps[rows]
-        cosine = cosines(template, some)
-        found = guided(template, some, warp, config, cosine)
-        maps = regularised(found, template, some, warp, config.guided)
+        near, cosine = Expected.by(warp, some), cosines(template.features.flatten(1, 2), some)
+        found = guided(template, some, near, config, cosine)
+        maps = regularised(found, template, some, warp, near, config.guided)
         figures = measure(template, some, warp, config, maps.forward, found.forward, cosine)
-        return resampled(maps, warp, images.extent, resolution, map_resolution), figures
+        return resampled(maps, near, images.extent, smooth[rows]), figures
 
+    each = TABLES * match_bytes(images, warps.resolution)
     found, done = [], []
-    for whose, work in ((~by_cell, smooth), (by_cell, matched)):
-        rows = torch.nonzero(whose)[:, 0]
+    for whose, work in ((~by_cell, judged), (by_cell, matched)):
+        rows = every[whose]
         if len(rows):
             done.append(rows)
-            found.append(in_windows(len(rows), each, rows.device, partial(_values, work, rows)))
+            found.append(_gathered(rows, each, work))
     back = torch.cat(done).argsort()
     values = [torch.cat(parts)[back] for parts in zip(*found, strict=True)]
     return DenseMaps(*values[:2]), Figures(*values[2:])
 
 
-def _values(
-    work: Callable[[Tensor], tuple[DenseMaps, Figures]], rows: Tensor, window: slice
+def _gathered(
+    rows: Tensor, each: int, work: Callable[[Tensor], tuple[DenseMaps | Figures, ...]]
 ) -> tuple[Tensor, ...]:
-    return tuple(getattr(part, field.name) for part in work(rows[window]) for field in fields(part))
+    """The fields of what work gives for all rows, window by window; each: bytes that a row takes."""
+
+    def values(window: slice) -> tuple[Tensor, ...]:
+        return tuple(getattr(part, one.name) for part in work(rows[window]) for one in fields(part))
+
+    return in_windows(len(rows), each, rows.device, values)

@@ -35,6 +35,7 @@ from congeal.alignment.model import (
 )
 from congeal.geometry.chunking import windows
 from congeal.geometry.complex_math import length
+from congeal.geometry.interpolation import corners, weighted_rows
 from congeal.geometry.segments import Membership
 from congeal.geometry.warps import Warps, flip, grid, sample, to_oriented
 from congeal.transfer.forward_backward_error import forward_backward_error
@@ -72,14 +73,20 @@ def build_atlas(
     saliency = torch.zeros((resolution, resolution), device=device)
     cells = grid(resolution, 1.0, device)
     # Raw features are wide, and in memory only for as long as they are looked at.
-    for window in windows(n, 4 * 4 * c * (resolution**2 + g**2), device):
+    for window in windows(n, 4 * 2 * c * g**2, device):
         some = oriented[window]
         places = to_oriented(warps[window], cells.expand(len(some.weight), -1, -1, -1))
-        weight = some.weight.view(-1, 1, 1, 1)
-        shown = sample(some.saliency[..., None], places, some.extent, "zeros") * weight
-        raw = raw_oriented(source.arrays, window, warps.mirrored[window])
-        total += (sample(raw, places, some.extent) * (shown + background_weight * weight)).sum(0)
-        saliency += shown.sum(0)[..., 0]
+        weight = some.weight.view(-1, 1, 1)
+        shown = sample(some.saliency[..., None], places, some.extent, "zeros")[..., 0] * weight
+        raw = raw_oriented(source.arrays, window, warps.mirrored[window]).flatten(0, 2)
+        length = torch.linalg.vector_norm(raw, dim=-1).clamp_min_(1e-12)
+        index, share = corners(places, g, some.extent)
+        index.add_(torch.arange(len(some), device=device).view(-1, 1, 1, 1) * g**2)
+        share = share * (shown + background_weight * weight)[..., None] / length[index]
+        # All images' shares of a cell are one weighted sum.
+        of_cell = (part.permute(1, 2, 0, 3).flatten(2) for part in (index, share))
+        total += weighted_rows(raw, *of_cell)
+        saliency += shown.sum(0)
     learned = source.discriminant
     return Atlas(
         features=torch.nn.functional.normalize(total, dim=-1).half().cpu().numpy(),

@@ -11,7 +11,7 @@ import torch
 
 from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.oriented import Oriented
-from congeal.alignment.maps.error_estimation import error_of_matching, error_of_warps, share_explained
+from congeal.alignment.maps.error_estimation import agreement, error_of_matching
 from congeal.alignment.model import FLOW, GUIDED, OK, RIGID
 from congeal.alignment.poses.pose_consensus import Consensus
 from congeal.alignment.selection.flow_trial import FlowTrial, try_flow
@@ -50,13 +50,14 @@ def select_deformation(
     if asked.mean_shape:
         bent = recentred(bent, oriented.weight, owner, sets)
     judged = sums(cycles.weight, cycles.owner, sets).sum(1) > 0
-    explained = share_explained(warps, cycles, config.errors)
-    gains = share_explained(bent, cycles, config.errors) >= explained + asked.flow_gain
-    bends = judged if asked.least == FLOW else judged & gains
+    posed, flowing = agreement(warps, cycles, config.errors), agreement(bent, cycles, config.errors)
+    bends = judged & (flowing.explained >= posed.explained + asked.flow_gain)
+    if asked.least == FLOW:
+        bends = judged
     flow = torch.where(bends[owner].view(-1, 1, 1, 1), bent.displacement, warps.displacement)
     bent = with_flow(warps, flow)
     matching = error_of_matching(warps, cycles, config.errors)
-    wrong = error_of_warps(warps, cycles, config.errors) > matching + asked.guided_gain
+    wrong = posed.error(matching) > matching + asked.guided_gain
     several = sums((oriented.weight > 0).float(), owner, sets) > 2  # from two, matching cannot be judged
     by_cell = wrong & judged & several & ~symmetric | torch.tensor(few).to(device)
     if asked.least == GUIDED:

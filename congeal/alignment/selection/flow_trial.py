@@ -38,8 +38,10 @@ class FlowTrial:
 
     def joined(self, other: FlowTrial, owner: Tensor) -> FlowTrial:
         """That of both, which are of different sets; owner: int64 [n], the set of each image."""
+        k = max(part.cycles.weight.shape[1] for part in (self, other))
+        both = [part.cycles.as_wide(k) for part in (self, other)]
         values = {
-            field.name: torch.cat([getattr(part.cycles, field.name) for part in (self, other)])
+            field.name: torch.cat([getattr(part, field.name) for part in both])
             for field in fields(Cycles)
             if field.name != "sets"
         }

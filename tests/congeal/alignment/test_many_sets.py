@@ -131,8 +131,8 @@ def test_some_sets_are_guided_and_others_not(
 ) -> None:
     chosen = [sets["mirrored"], sets["strangers"]]
     monkeypatch.setattr(
-        "congeal.alignment.selection.deformation_selection.error_of_warps",
-        lambda _, cycles, *__: torch.tensor([0.0, 1.0])[-cycles.sets :],
+        "congeal.alignment.maps.error_estimation.Agreement.error",
+        lambda _, matching: torch.tensor([0.0, 1.0])[-len(matching) :],
     )
     found = align_many(chosen)
     assert [one.atlas.deformation == GUIDED for one in found] == [False, True]

@@ -22,6 +22,7 @@ from congeal.alignment.maps import confidence as quality
 from congeal.alignment.maps import error_estimation as reliability
 from congeal.alignment.maps import flow_registration as registration
 from congeal.alignment.maps import guided_matching as dense
+from congeal.alignment.maps.salient_cells import Cells
 from congeal.alignment.model import OK, Verdict
 from congeal.alignment.poses.pairwise_matching import mutual_matches, robust_similarities
 from congeal.alignment.poses.pose_consensus import Consensus
@@ -73,12 +74,16 @@ def test_matches_and_similarities() -> None:
     assert images.oriented_tokens(some(N, kind=torch.bool), pairs).weight.device == GPU
 
 
-def test_flow_maps_and_quality() -> None:
+def test_flow_maps_and_quality(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = Cells(some(2, 16, kind=torch.int64), some(2, 16, kind=torch.bool))
+    monkeypatch.setattr(Cells, "salient", lambda *_: chosen)
     faced, rigid = placed()
     bent = registration.register(rigid, faced, CONFIG.flow)
     template = registration.leave_one_out(faced, bent)(slice(0, N))
     registration.as_placed(faced, bent)
-    maps = dense.resampled(dense.guided(template, faced, bent, CONFIG), bent, 1.0, 10, 10)
+    expected = dense.Expected.by(bent, faced)
+    found_maps = dense.guided(template, faced, expected, CONFIG)
+    maps = dense.resampled(found_maps, expected, 1.0, dense.warped(bent, 10, 10))
     figures = quality.measure(template, faced, bent, CONFIG, dense.warped(bent, G, G).forward)
     found = quality.backward_likeness(maps, figures.likeness, faced.saliency, 1.0, CONFIG.confidence)
     assert found.device == GPU
@@ -98,6 +103,8 @@ def test_mirror_states(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = Membership((6, 0), some(6, kind=torch.int64))
     monkeypatch.setattr(reliability, "_triples", lambda *_: (some(6, 3, kind=torch.int64), drawn))
 
+    chosen = Cells(some(2, 16, kind=torch.int64), some(2, 16, kind=torch.bool))
+    monkeypatch.setattr(Cells, "salient", lambda *_: chosen)
     monkeypatch.setattr("congeal.alignment.selection.flow_trial._rows", lambda _: some(3, kind=torch.int64))
 
     def agreed(n: int) -> Consensus:

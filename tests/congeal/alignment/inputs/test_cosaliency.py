@@ -49,3 +49,24 @@ def test_the_basis_is_deterministic_and_takes_given_directions_out() -> None:
     assert float((direction @ basis.projection).abs().max()) < 1e-5
     again = fit_basis(features, valid, FeaturesConfig(channels=8), direction)
     assert torch.equal(basis.projection, again.projection)
+
+
+def test_components_and_contrast_are_those_of_the_centred_features() -> None:
+    generator = torch.Generator().manual_seed(0)
+    spread = torch.linspace(3.0, 0.2, 12)
+    features = torch.randn((4, 9, 9, 12), generator=generator) * spread + 1.5
+    features = torch.nn.functional.normalize(features, dim=-1)
+    valid = (torch.rand((4, 9, 9), generator=generator) < 0.8).float()
+    within = torch.arange(12) < 9
+    basis = fit_basis(features, valid, FeaturesConfig(channels=5), within=within)
+    weight = valid / valid.sum()
+    mean = (weight[..., None] * features).sum((0, 1, 2))
+    centred = ((features - mean) * weight.sqrt()[..., None]).flatten(0, 2) * within
+    vectors = torch.linalg.svd(centred).Vh[:5].T
+    torch.testing.assert_close((basis.projection.T @ vectors).abs(), torch.eye(5), atol=1e-3, rtol=0)
+    torch.testing.assert_close(basis.mean, mean)
+    share = (valid / valid.sum((1, 2), keepdim=True))[..., None]
+    shown = features @ basis.projection
+    variance = (share * (shown - (share * shown).sum((1, 2), keepdim=True)) ** 2).sum((1, 2, 3))
+    whole = (share * (features * within) ** 2).sum((1, 2, 3))
+    torch.testing.assert_close(basis.contrast(features, valid), variance / whole, atol=1e-4, rtol=0)

@@ -75,6 +75,32 @@ def test_noise_makes_matching_err_and_is_not_blamed_on_the_warps(
     assert error_of_warps(warps, noisy, ERRORS) < error_of_matching(warps, noisy, ERRORS)
 
 
+def test_a_sample_of_the_tokens_tells_what_all_of_them_tell(
+    solved: tuple[Oriented, Warps, Cycles],
+) -> None:
+    faced, warps, _ = solved
+    shifted = warps.b.clone()
+    shifted[::2] += 0.3 * warps.a[::2]
+    wrong = dataclasses.replace(warps, b=shifted)
+    found = []
+    for matches in (120 * 50, 10**9):
+        config = dataclasses.replace(ERRORS, matches=matches)
+        cycles = match_cycles(faced, [0], config)
+        assert cycles is not None
+        found.append([float(share_explained(each, cycles, config)) for each in (warps, wrong)])
+        assert cycles.weight.shape[1] == min(matches // 120, ERRORS.tokens)
+    assert found[0] == pytest.approx(found[1], abs=0.03)
+
+
+def test_of_few_images_every_triple_is_followed_once(solved: tuple[Oriented, Warps, Cycles]) -> None:
+    faced, _, _ = solved
+    four = match_cycles(
+        dataclasses.replace(faced, weight=torch.tensor([1.0, 1.0, 0.0, 1.0, 1.0, 0.0])), [0], ERRORS
+    )
+    assert four is not None
+    assert len(four.images) == len({tuple(row) for row in four.images.tolist()}) == 24
+
+
 def test_two_images_are_followed_there_and_back_and_one_nowhere(
     solved: tuple[Oriented, Warps, Cycles],
 ) -> None:

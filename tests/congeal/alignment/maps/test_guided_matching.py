@@ -9,7 +9,7 @@ from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.oriented import Oriented
 from congeal.alignment.maps.confidence import where_it_folds
 from congeal.alignment.maps.flow_registration import Template
-from congeal.alignment.maps.guided_matching import averaged, guided, resampled, warped
+from congeal.alignment.maps.guided_matching import Expected, averaged, guided, resampled, warped
 from congeal.geometry.warps import Warps, grid, rigid
 
 CONFIG = SolverConfig()
@@ -32,7 +32,7 @@ def _pair(shift: float) -> tuple[Template, Oriented, Warps]:
 def _moved(shift: float, config: SolverConfig = CONFIG) -> float:
     """How far the thing's cells go from where the warp puts them, in the direction of the shift."""
     template, image, warps = _pair(shift)
-    found = guided(template, image, warps, config)
+    found = guided(template, image, Expected.by(warps, image), config)
     cells = grid(GRID, 1.0, torch.device("cpu"))
     thing = template.saliency[0] > 0.9
     return float((found.forward[0] - cells)[thing][:, 0].median())
@@ -51,7 +51,7 @@ def test_without_enough_advantage_the_warp_stays() -> None:
 def test_nothing_is_matched_with_what_does_not_show_the_thing() -> None:
     template, image, warps = _pair(SHIFT)
     dark = replace(image, saliency=torch.zeros_like(image.saliency))
-    found, still = guided(template, dark, warps, CONFIG), warped(warps, GRID, GRID)
+    found, still = guided(template, dark, Expected.by(warps, dark), CONFIG), warped(warps, GRID, GRID)
     torch.testing.assert_close(found.forward, still.forward)
     torch.testing.assert_close(found.backward, still.backward)
 
@@ -82,7 +82,8 @@ def test_at_other_resolutions_matched_maps_are_exact_where_they_follow_the_warps
     _, image, warps = _pair(SHIFT)
     a = torch.full((1,), 0.8, dtype=torch.complex64) * torch.exp(torch.tensor(0.2j))
     warps = rigid(a, torch.tensor([0.1 + 0.05j]), warps.mirrored, GRID)
-    found = resampled(warped(warps, GRID, image.saliency.shape[1]), warps, 1.0, 64, 50)
     smooth = warped(warps, 64, 50)
+    matched = warped(warps, GRID, image.saliency.shape[1])
+    found = resampled(matched, Expected.by(warps, image), 1.0, smooth)
     torch.testing.assert_close(found.forward, smooth.forward, atol=1e-5, rtol=0)
     torch.testing.assert_close(found.backward, smooth.backward, atol=1e-5, rtol=0)
