@@ -12,7 +12,10 @@ import torch
 from torch.nn.functional import interpolate
 
 from congeal.backbones import packed_checkpoint as packing
+from congeal.backbones.fingerprint import fingerprint
 from congeal.errors import BackboneError
+
+__all__ = ["fingerprint", "fingerprint_tensors", "from_hub", "load_strict", "state_dict"]
 
 _NAMED = 4
 _CURE = "set features.backbone to the model these weights were made for, or features.weights to its own file"
@@ -67,11 +70,6 @@ def from_hub(name: str) -> dict[str, torch.Tensor]:
         raise BackboneError(f"the hub's weights of {name} cannot be loaded ({error}); {cure}") from error
     state: dict[str, torch.Tensor] = model.state_dict()
     return state
-
-
-def fingerprint(data: bytes) -> str:
-    """Fingerprint of a weights file: "sha256:" and 16 hex digits."""
-    return f"sha256:{hashlib.sha256(data).hexdigest()[:16]}"
 
 
 def fingerprint_tensors(state: Mapping[str, torch.Tensor]) -> str:

@@ -83,7 +83,8 @@ class _Block(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         tokens = tokens + self.ls1(self.attn(self.norm1(tokens)))
-        return tokens + self.ls2(self.mlp(self.norm2(tokens)))
+        further: Tensor = self.ls2(self.mlp(self.norm2(tokens)))
+        return tokens + further
 
 
 class _PatchEmbedding(nn.Module):
