@@ -19,8 +19,8 @@ from typing import Any
 from annotated_sets import ROOT, SETS, WEIGHTS, folder_of, shared
 
 from congeal.settings import load_settings
-from flows.commands.run import quiet_prefect
 from flows.evaluation.annotated_run import evaluate
+from flows.quiet_libraries import quiet_libraries
 
 RESULTS = ROOT / "benchmarks" / "results" / "accuracy.md"
 
@@ -52,7 +52,7 @@ def main() -> None:
     head = "| set | images | α | identity | nearest neighbour | congeal (median) | seeds | atlas s |"
     lines = [head, "| --- | ---: | ---: | ---: | ---: | ---: | --- | ---: |"]
     print("\n".join(lines), flush=True)
-    quiet_prefect()
+    quiet_libraries()
     for name in asked.sets:
         lines.append(line(name, measure(name, asked.settings, asked.seeds)))
         print(lines[-1], flush=True)

@@ -29,8 +29,8 @@ from PIL import Image
 
 from congeal.imaging.decoding import decode
 from congeal.settings import load_settings
-from flows.commands.run import quiet_prefect
 from flows.evaluation.annotated_run import evaluate
+from flows.quiet_libraries import quiet_libraries
 
 RESULTS = ROOT / "benchmarks" / "results" / "greys.md"
 SETS = ("samples/fish", "samples/mug", "pf_willow/duck_S")
@@ -115,7 +115,7 @@ def main() -> None:
         "| --- | --- | ---: | ---: | ---: | ---: |",
     ]
     print("\n".join(lines), flush=True)
-    quiet_prefect()
+    quiet_libraries()
     for name in asked.sets:
         reference = None
         for encoding in asked.only:

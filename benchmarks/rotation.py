@@ -24,8 +24,8 @@ from annotated_sets import ROOT
 from PIL import Image
 
 from congeal.settings import load_settings
-from flows.commands.run import quiet_prefect
 from flows.evaluation.annotated_run import evaluate
+from flows.quiet_libraries import quiet_libraries
 
 RESULTS = ROOT / "benchmarks" / "results" / "rotation.md"
 SAMPLES = ROOT / "samples"
@@ -92,7 +92,7 @@ def main() -> None:
         "| --- | ---: | ---: | ---: | ---: |",
     ]
     print("\n".join(lines), flush=True)
-    quiet_prefect()
+    quiet_libraries()
     for kind in asked.kinds:
         upright, free = (measure(kind, rotation, asked.seed) for rotation in ("upright", "any"))
         near = upright["methods"]["nearest_neighbour"]["pck"]["0.1"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import traceback
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -11,17 +10,15 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 import congeal_floors.first  # noqa: F401  before any of these
+from flows import retries
 from flows.parameters import checked
 from flows.prepare import Job, prepare
 from flows.report import sentence
 from flows.stages import everything
 from infra.compute.progress import Progress
-from infra.errors import UserError
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-RETRY_DELAYS: list[float] = [2, 10]  # seconds before a stage is tried again
 
 # Jobs that were prepared in this process, each for the next flow run on its places: what is listed once need
 # not be listed again, and what a run needs beyond its parameters is not kept in Prefect's database.
@@ -78,21 +75,16 @@ def as_task_run(name: str, function: Callable[P, R], *args: P.args, **kwargs: P.
         name=name,
         cache_policy=NO_CACHE,
         persist_result=False,
-        retries=len(RETRY_DELAYS),
-        retry_delay_seconds=RETRY_DELAYS,
+        retries=len(retries.DELAYS),
+        retry_delay_seconds=retries.DELAYS,
         retry_condition_fn=_worth_another_try,
     )
     def body() -> R:
-        try:
-            return function(*args, **kwargs)
-        except BaseException as error:
-            # Prefect keeps the error to the end of the process; what its frames hold must go before that.
-            traceback.clear_frames(error.__traceback__)
-            raise
+        # Prefect keeps an error to the end of the process; what its frames hold must go before that.
+        return retries.released(function, *args, **kwargs)
 
     return body()
 
 
 def _worth_another_try(_task: Any, _run: Any, state: Any) -> bool:
-    error = state.result(raise_on_failure=False)
-    return not isinstance(error, UserError)
+    return retries.worth_another_try(state.result(raise_on_failure=False))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from congeal.settings import Settings
+from flows.stages import PRELOADED
 from infra.compute.engine import open_engine
 from infra.compute.progress import Progress
 from infra.errors import UserError
@@ -55,7 +56,8 @@ def prepare(source: str, out: str, settings: Settings) -> Lesson:
     try:
         survey.require_images(settings.catalog)
         check_layout(there)
-        weights = check(locate(choice.settings), choice.settings)
+        keep = choice.settings.engine.kind == "loop"
+        weights = check(locate(choice.settings), choice.settings, keep=keep)
         learner = fitting(choice.settings, weights)
         claim(there, single_writer=settings.storage.single_writer)
         return Lesson(here, there, choice.settings, survey, weights, learner, choice.line)
@@ -73,7 +75,7 @@ def distill(lesson: Lesson, progress: Progress) -> dict[str, Any]:
     alone = lesson.settings.storage.single_writer
     with lesson.survey, locked(lesson.out, RUN, alone=alone), progress:
         progress.note(lesson.line or f"backbone: {lesson.weights.backbone} is the teacher")
-        with open_engine(lesson.settings.engine, units_hint=lesson.survey.images) as engine:
+        with open_engine(lesson.settings.engine, images=lesson.survey.images, preloaded=PRELOADED) as engine:
             run = Run(lesson.source, lesson.out, lesson.settings, engine, progress)
             catalogued = catalog_stage.stage(run, lesson.survey)
             taught = target_shards.stage(run, catalogued, lesson.weights, lesson.learner.sizes)

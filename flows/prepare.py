@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from congeal.settings import Settings
 from flows.parameters import overrides
+from infra.compute.engine import in_process
 from infra.errors import UserError
 from infra.ledger.publications import Publication, check_layout, claim
 from infra.storage.location import Location
@@ -62,8 +63,10 @@ def prepare(source: str, destination: str, settings: Settings) -> Job:
             current = None
         if current is None:
             claim(there, single_writer=settings.storage.single_writer)
-        weights = check(locate(settings), settings) if current is None else None
+        weights = None
         if current is None:
+            keep = in_process(settings.engine, survey.images)
+            weights = check(locate(settings), settings, keep=keep)
             remember(choice, there)
         return Job(here, there, settings, survey, whole, current, weights, choice.line, begin)
     except BaseException:

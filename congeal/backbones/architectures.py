@@ -1,4 +1,7 @@
-"""Models without weights: which blocks of which timm vision transformer, for which grid of cells."""
+"""Models without weights: which blocks of which vision transformer, for which grid of cells.
+
+The usual ones are built without timm, which is imported for the others and for training.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,12 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
-import timm
 import torch
-from timm.models.eva import Eva
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from congeal.backbones.plain_vit import PlainVit
+from congeal.backbones.plain_vit_shapes import shape_of
 from congeal.backbones.registry import parts_of
 from congeal.errors import BackboneError
 
@@ -52,13 +54,10 @@ def skeleton(name: str) -> Any:
     Raises `BackboneError` for a model that is no plain vision transformer and for blocks that it has not.
     """
     parts = parts_of(name)
-    with torch.device("meta"):
-        whole = _plain(name, timm.create_model(parts.model, pretrained=False, num_classes=0))
-        if parts.blocks is not None and parts.blocks[-1] >= len(whole.blocks):
-            raise BackboneError(
-                f"{parts.model} has no block {parts.blocks[-1]}; its blocks are 0 to {len(whole.blocks) - 1}"
-            )
-    return _created(name, "meta")
+    count = _blocks(name)
+    if parts.blocks is not None and parts.blocks[-1] >= count:
+        raise BackboneError(f"{parts.model} has no block {parts.blocks[-1]}; its blocks are 0 to {count - 1}")
+    return _without_weights(name)
 
 
 def patch_size(model: Any) -> int:
@@ -71,7 +70,7 @@ def patch_size(model: Any) -> int:
 
 def untrained(name: str, cells: int) -> Any:
     """A resolved name's model for a square of so many cells a side, on the CPU, its parameters random."""
-    return _created(name, "cpu", img_size=cells * patch_size(skeleton(name)))
+    return _by_timm(name, "cpu", img_size=cells * patch_size(skeleton(name)))
 
 
 def build(name: str, size: int, stride: int) -> Any:
@@ -79,7 +78,7 @@ def build(name: str, size: int, stride: int) -> Any:
 
     A stride below the patch makes overlapping patches: a finer grid of the same patches (Amir et al. 2021).
     """
-    model = _created(name, "meta", img_size=size, dynamic_img_size=False)
+    model = _without_weights(name, size)
     side = 1 + (size - patch_size(model)) // stride
     grid, embed = (side, side), model.patch_embed
     if embed.grid_size != grid:
@@ -101,16 +100,35 @@ def build(name: str, size: int, stride: int) -> Any:
     return model
 
 
-def _created(name: str, device: str, **settings: Any) -> Any:
+def _blocks(name: str) -> int:
+    """How many blocks the whole model has."""
+    model = parts_of(name).model
+    shape = shape_of(model)
+    return len(_by_timm(model, "meta").blocks) if shape is None else shape.blocks
+
+
+def _without_weights(name: str, size: int | None = None) -> Any:
+    """The model without storage, for images of `size` pixels a side; None: of its own size."""
+    parts = parts_of(name)
+    shape = shape_of(parts.model)
+    if shape is None:
+        asked = {} if size is None else {"img_size": size, "dynamic_img_size": False}
+        return _by_timm(name, "meta", **asked)
+    with torch.device("meta"):
+        return PlainVit(shape, size, None if parts.blocks is None else len(parts.blocks))
+
+
+def _by_timm(name: str, device: str, **settings: Any) -> Any:
+    # Seconds of imports, so only here.
+    import timm
+    from timm.models.eva import Eva
+    from timm.models.vision_transformer import VisionTransformer
+
     parts = parts_of(name)
     if parts.blocks is not None:
         settings["depth"] = len(parts.blocks)
     with torch.device(device):
         model = timm.create_model(parts.model, pretrained=False, num_classes=0, **settings)
-    return _plain(name, model)
-
-
-def _plain(name: str, model: Any) -> Any:
     if not isinstance(model, VisionTransformer | Eva):
         raise BackboneError(f"{name} is not a plain vision transformer; use for example dinov2_vits14")
     return model

@@ -6,15 +6,16 @@ import hashlib
 import math
 from collections.abc import Mapping
 
-import huggingface_hub.errors
 import safetensors
 import safetensors.torch
-import timm
 import torch
-from timm.layers.pos_embed import resample_abs_pos_embed
+from torch.nn.functional import interpolate
 
 from congeal.backbones import packed_checkpoint as packing
+from congeal.backbones.fingerprint import fingerprint
 from congeal.errors import BackboneError
+
+__all__ = ["fingerprint", "fingerprint_tensors", "from_hub", "load_strict", "state_dict"]
 
 _NAMED = 4
 _CURE = "set features.backbone to the model these weights were made for, or features.weights to its own file"
@@ -53,12 +54,15 @@ def from_hub(name: str) -> dict[str, torch.Tensor]:
 
     Raises `BackboneError`, saying what to set instead, where they cannot be fetched or do not exist.
     """
+    import timm
+    from huggingface_hub.errors import EntryNotFoundError
+
     cure = "set features.weights to the path or URL of a safetensors file of it"
     try:
         # Building a model draws random numbers; the caller's generator is none of our business.
         with torch.random.fork_rng(devices=[]):
             model = timm.create_model(name, pretrained=True, num_classes=0)
-    except (OSError, huggingface_hub.errors.EntryNotFoundError) as error:
+    except (OSError, EntryNotFoundError) as error:
         raise BackboneError(
             f"the weights of {name} cannot be fetched from the hub ({type(error).__name__}); {cure}"
         ) from error
@@ -66,11 +70,6 @@ def from_hub(name: str) -> dict[str, torch.Tensor]:
         raise BackboneError(f"the hub's weights of {name} cannot be loaded ({error}); {cure}") from error
     state: dict[str, torch.Tensor] = model.state_dict()
     return state
-
-
-def fingerprint(data: bytes) -> str:
-    """Fingerprint of a weights file: "sha256:" and 16 hex digits."""
-    return f"sha256:{hashlib.sha256(data).hexdigest()[:16]}"
 
 
 def fingerprint_tensors(state: Mapping[str, torch.Tensor]) -> str:
@@ -128,10 +127,11 @@ def _position_embedding(model: torch.nn.Module, given: torch.Tensor, own: torch.
     side, new_side = math.isqrt(max(cells, 0)), math.isqrt(max(new_cells, 0))
     if side < 1 or side * side != cells or new_side * new_side != new_cells:
         return given
-    resampled: torch.Tensor = resample_abs_pos_embed(
-        given.float(), new_size=[new_side, new_side], old_size=[side, side], num_prefix_tokens=prefix
-    )
-    return resampled
+    given = given.float()
+    square = given[:, prefix:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
+    resampled = interpolate(square, size=(new_side, new_side), mode="bicubic", antialias=True)
+    placed = resampled.permute(0, 2, 3, 1).reshape(1, new_side**2, -1)
+    return torch.cat([given[:, :prefix], placed], dim=1)
 
 
 def _of_classifier(model: torch.nn.Module, key: str) -> bool:

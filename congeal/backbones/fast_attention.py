@@ -7,19 +7,26 @@ under half the time. Sums over tokens are in float32 either way; scores are roun
 
 from __future__ import annotations
 
+import sys
 from types import MethodType
 from typing import Any
 
 import torch
-from timm.layers.attention import Attention
+
+from congeal.backbones import plain_vit
 
 MOST_TOKENS = 4_200  # a grid of 64 x 64; beyond, an image's scores would take too much memory
 
 
 def quicken(model: torch.nn.Module) -> None:
     """Let the plain attentions of a bfloat16 model on the CPU compute this way, in evaluation only."""
+    plain: set[type] = {plain_vit.Attention}
+    if "timm" in sys.modules:
+        from timm.layers.attention import Attention
+
+        plain.add(Attention)
     for module in model.modules():
-        if type(module) is Attention and getattr(module, "gate", None) is None:
+        if type(module) in plain and getattr(module, "gate", None) is None:
             vars(module)["forward"] = MethodType(_forward, module)
 
 
@@ -29,7 +36,7 @@ def _forward(
     """As `Attention.forward`: [b, n, d] to [b, n, d]."""
     batch, count, _ = tokens.shape
     if count > MOST_TOKENS or attn_mask is not None or is_causal:
-        fused: torch.Tensor = Attention.forward(self, tokens, attn_mask, is_causal)
+        fused: torch.Tensor = type(self).forward(self, tokens, attn_mask, is_causal)
         return fused
     projected = self.qkv(tokens).reshape(batch, count, 3, self.num_heads, self.head_dim)
     query, key, value = projected.permute(2, 0, 3, 1, 4).unbind(0)

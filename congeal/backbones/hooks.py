@@ -1,16 +1,16 @@
-"""What is read from inside a timm vision transformer: projections and the class token's attention."""
+"""What is read from inside a vision transformer: projections and the class token's attention."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from timm.layers.attention import Attention, AttentionRope
-from timm.layers.pos_embed_sincos import apply_rot_embed_cat
-from timm.models.eva import EvaAttention
+
+from congeal.backbones import plain_vit
 
 Facet = Literal["token", "key", "query", "value"]
 _PROJECTIONS = ("query", "key", "value")
@@ -27,6 +27,14 @@ class AttentionInput:
 def attention_of(block: torch.nn.Module) -> torch.nn.Module | None:
     """The block's attention if its projections can be told apart, else None (parallel blocks, say)."""
     attention = getattr(block, "attn", None)
+    if isinstance(attention, plain_vit.Attention):
+        return attention
+    if "timm" not in sys.modules:
+        # Nothing of timm's can be in the model, and importing it takes seconds.
+        return None
+    from timm.layers.attention import Attention, AttentionRope
+    from timm.models.eva import EvaAttention
+
     return attention if isinstance(attention, Attention | AttentionRope | EvaAttention) else None
 
 
@@ -94,6 +102,8 @@ def class_attention(attention: Any, given: AttentionInput, prefix: int) -> torch
     key = _heads(attention, project(attention, given.tokens, "key"))
     query, key = attention.q_norm(query), attention.k_norm(key)
     if given.rope is not None:
+        from timm.layers.pos_embed_sincos import apply_rot_embed_cat
+
         turned = apply_rot_embed_cat(
             key[:, :, prefix:], given.rope, half=getattr(attention, "rotate_half", False)
         )

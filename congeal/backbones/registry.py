@@ -7,9 +7,8 @@ import functools
 import re
 from dataclasses import dataclass
 
-import timm
-
 from congeal.backbones import embedded
+from congeal.backbones.plain_vit_shapes import SHAPES, UNTAGGED
 from congeal.errors import BackboneError
 
 # The timm modules whose models are plain vision transformers: tokens on a grid, one after the other.
@@ -45,7 +44,9 @@ SHORT_NAMES = _short_names()
 
 @functools.cache
 def _names() -> dict[str, str]:
-    """Every accepted timm name, with or without its tag -> the full name."""
+    """Every accepted timm name, with or without its tag -> the full name. Imports timm."""
+    import timm
+
     names: dict[str, str] = {}
     for module in _MODULES:
         names |= {full: full for full in timm.list_models(module=module, pretrained=True)}
@@ -139,6 +140,8 @@ def _cells(name: str, text: str | None) -> int:
 def _full(name: str) -> str:
     if name in SHORT_NAMES:
         return SHORT_NAMES[name]
+    if name in SHAPES or name in UNTAGGED:
+        return UNTAGGED.get(name, name)
     names = _names()
     if name in names:
         return names[name]

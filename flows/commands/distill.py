@@ -24,12 +24,12 @@ def distill(
 ) -> Any:
     """Teach a small backbone what a large one sees in these images; a killed training is taken up."""
     from congeal.settings import load_settings
-    from flows.commands.run import quiet_prefect
     from flows.distill import distill as teach
     from flows.distill import prepare
+    from flows.quiet_libraries import quiet_libraries
     from infra.compute.progress import Progress
 
-    quiet_prefect()
+    quiet_libraries()
     chosen = [*(overrides or ()), *([f"engine.kind={engine}"] if engine else ())]
     facts = teach(prepare(source, out, load_settings(config, chosen)), Progress(quiet=quiet))
 

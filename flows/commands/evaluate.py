@@ -46,11 +46,11 @@ def evaluate(
 ) -> Any:
     """Align an annotated set and measure it, beside identity and nearest neighbour on the same features."""
     from congeal.settings import load_settings
-    from flows.commands.run import quiet_prefect
     from flows.evaluation.annotated_run import evaluate as measure
     from flows.evaluation.facts import show
+    from flows.quiet_libraries import quiet_libraries
 
-    quiet_prefect()
+    quiet_libraries()
     facts = measure(
         dataset,
         load_settings(config, overrides or ()),

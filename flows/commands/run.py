@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
-import os
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flows.terminal import Config, Json, Overrides, Quiet, answers
+
+if TYPE_CHECKING:
+    from flows.prepare import Job
 
 
 @answers
@@ -26,7 +28,10 @@ def run(
     quiet: Quiet = False,
 ) -> Any:
     """Everything, from images to tables. What is done already is not done again; a killed run is taken up."""
-    from congeal.settings import load_settings, recorded
+    from infra.compute.numeric_libraries import settle_threads
+
+    settle_threads()  # before NumPy is imported
+    from congeal.settings import load_settings
     from flows.prepare import prepare
     from flows.report import nothing_to_do
     from flows.summary import show_run
@@ -37,29 +42,27 @@ def run(
         job.survey.close()
         facts = nothing_to_do(job)
     else:
-        quiet_prefect()
-        from flows.collection import collection, hand_over
-        from infra.compute.progress import Progress
-
-        hand_over(job, Progress(quiet=quiet))
-        facts = collection(job.source.url, job.destination.url, recorded(job.settings))
+        facts = _done(job, quiet=quiet)
     return facts, functools.partial(show_run, facts)
 
 
-def quiet_prefect() -> None:
-    """Settle how Prefect behaves on a command line, where the user has not; before it is imported."""
-    defaults = {
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-        # The first start makes a database; two busy cores need longer than the default.
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-        "PREFECT_LOGGING_LEVEL": "CRITICAL",
-        "PREFECT_LOGGING_SERVER_LEVEL": "CRITICAL",
-        "PREFECT_LOGGING_TO_API_ENABLED": "false",
-        "HF_HUB_VERBOSITY": "critical",
-        "DASK_LOGGING__DISTRIBUTED": "error",
-        # Its sampling of other threads' frames can hang a worker for good on Python 3.11 (cpython#106883).
-        "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
-    }
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)
+def _done(job: Job, *, quiet: bool) -> dict[str, Any]:
+    """The facts of the run: of the flow, where Prefect's settings name a server, else of its stages here."""
+    from flows.prefect_profile import server_named
+    from flows.quiet_libraries import quiet_libraries, quiet_prefect
+    from infra.compute.progress import Progress
+
+    quiet_libraries()
+    quiet_prefect()
+    progress = Progress(quiet=quiet)
+    if server_named():
+        from congeal.settings import recorded
+        from flows.collection import collection, hand_over
+
+        hand_over(job, progress)
+        return collection(job.source.url, job.destination.url, recorded(job.settings))
+    from flows.retries import with_retries
+    from flows.stages import everything
+
+    with job.survey:
+        return everything(job, progress, step=with_retries)

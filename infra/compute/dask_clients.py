@@ -6,11 +6,12 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from congeal_floors import own
+from infra.compute.numeric_libraries import ALLOCATOR, THREADS
 from infra.errors import UserError
 
 _CONNECT = 30
@@ -28,33 +29,12 @@ _CONFIG = {
     "distributed.deploy.lost-worker-timeout": "1h",
     # Each death is told at once; infra.compute.engine counts them.
     "distributed.scheduler.allowed-failures": 0,
+    # Workers are forked from one process that has imported what units need, not started one by one.
+    "distributed.worker.multiprocessing-method": "forkserver",
     "distributed.comm.timeouts.connect": "60s",
     "distributed.comm.timeouts.tcp": "120s",
-    "distributed.nanny.pre-spawn-environ": {
-        # One thread of numeric libraries a worker, until a unit asks for more.
-        "OMP_NUM_THREADS": 1,
-        "MKL_NUM_THREADS": 1,
-        "OPENBLAS_NUM_THREADS": 1,
-        # Threads of a unit that wait for each other spin for a while first. On a machine that is busy with
-        # other work they spin away the time of the one they wait for: beside two other processes on two cores
-        # 12 images took 18 s to align, and 4 s with so short a spin, which costs next to nothing otherwise.
-        "GOMP_SPINCOUNT": 1000,
-        # A backbone frees and takes the same hundred megabytes at every layer. If they go back to the system
-        # each time, as Dask's own settings have it, the page faults (82,000 an image, none with these) cost
-        # half as much again as the computing.
-        "MALLOC_ARENA_MAX": 1,
-        "MALLOC_MMAP_MAX_": 0,
-        "MALLOC_TRIM_THRESHOLD_": 2**34,
-        "MALLOC_TOP_PAD_": 2**26,
-    },
+    "distributed.nanny.pre-spawn-environ": THREADS | ALLOCATOR,
 }
-
-
-def cores() -> int:
-    """Processor cores that this process may use, limits of containers included."""
-    from dask.system import CPU_COUNT
-
-    return int(CPU_COUNT)
 
 
 @contextmanager
@@ -76,16 +56,19 @@ def remote_client(address: str) -> Iterator[Any]:
 
 
 @contextmanager
-def local_client(workers: int, memory: str, gpu_slots: bool) -> Iterator[Any]:
+def local_client(workers: int, memory: str, gpu_slots: bool, preloaded: Sequence[str] = ()) -> Iterator[Any]:
     """A client of a new cluster of ``workers`` processes with one thread each, gone at the end of the block.
 
     memory: limit of a worker, "auto" for its share of the machine's. gpu_slots: each GPU becomes the
-    resource "GPU" of one worker.
+    resource "GPU" of one worker. preloaded: modules that are imported before workers are forked.
     """
     import dask
     import distributed
     from distributed.gc import disable_gc_diagnosis
 
+    from infra.compute.forked_workers import preload
+
+    preload(preloaded)
     devices = _devices() if gpu_slots else []
     scratch = tempfile.mkdtemp(prefix="congeal-engine-")
     place = {"host": "127.0.0.1", "protocol": "tcp://", "dashboard": False}
@@ -103,7 +86,7 @@ def local_client(workers: int, memory: str, gpu_slots: bool) -> Iterator[Any]:
             dask.config.set(_CONFIG),
             distributed.SpecCluster(
                 workers={
-                    number: {"cls": distributed.Nanny, "options": options | _slot(devices, number)}
+                    number: {"cls": distributed.Nanny, "options": options | _surroundings(devices, number)}
                     for number in range(workers)
                 },
                 scheduler={
@@ -173,10 +156,14 @@ def _devices() -> list[str]:
     return devices
 
 
-def _slot(devices: list[str], number: int) -> dict[str, Any]:
-    """One GPU for each of the first workers, none for the others."""
+def _surroundings(devices: list[str], number: int) -> dict[str, Any]:
+    """The variables of this process as they are now, and one GPU for each of the first workers.
+
+    The process that workers are forked from keeps the variables with which it was started.
+    """
+    env = {**os.environ}
     if not devices:
-        return {}
+        return {"env": env}
     if number >= len(devices):
-        return {"env": {"CUDA_VISIBLE_DEVICES": ""}}
-    return {"env": {"CUDA_VISIBLE_DEVICES": devices[number]}, "resources": {"GPU": 1}}
+        return {"env": env | {"CUDA_VISIBLE_DEVICES": ""}}
+    return {"env": env | {"CUDA_VISIBLE_DEVICES": devices[number]}, "resources": {"GPU": 1}}

@@ -11,7 +11,9 @@ from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from congeal_floors import call
-from infra.compute.dask_clients import cores, local_client, remote_client
+from infra.compute.cores import cores
+from infra.compute.dask_clients import local_client, remote_client
+from infra.compute.numeric_libraries import settle_allocator
 from infra.compute.sigint import Interrupts, kept_interrupts
 from infra.compute.worker_death import Killed, exhausted
 from infra.compute.worker_watch import Attendance
@@ -22,6 +24,8 @@ P = TypeVar("P")
 R = TypeVar("R")
 
 _RETRIES = 2
+# Images of a job that is done in this process: to start workers costs more than they would gain.
+SMALL = 32
 TRIES = 2  # a worker may die for reasons of its own
 _TICK = 0.25  # seconds between two looks at interrupts and workers
 
@@ -55,10 +59,15 @@ class Engine(Protocol):
 
 
 class LoopEngine:
-    """One unit after the other in this process."""
+    """One unit after the other in this process.
 
-    def __init__(self, threads: int | None = None) -> None:
+    workers: as many as share the cores; more than one where a unit is to have the threads, and so the bits,
+    that it would have among workers.
+    """
+
+    def __init__(self, threads: int | None = None, workers: int = 1) -> None:
         self.workers = 1
+        self._sharing = workers
         self._threads = threads
 
     def map(
@@ -78,7 +87,7 @@ class LoopEngine:
 
     def threads(self, units: int) -> int:
         """See ``Engine.threads``."""
-        return self._threads or cores()
+        return self._threads or _share(cores(), self._sharing, units)
 
 
 class DaskEngine:
@@ -159,7 +168,7 @@ class DaskEngine:
 
     def threads(self, units: int) -> int:
         """See ``Engine.threads``."""
-        return self._threads or max(1, self._cores // max(1, min(self.workers, units)))
+        return self._threads or _share(self._cores, self.workers, units)
 
     def _submitter(self, function: Callable[[P], R], gpu: bool) -> Callable[[P], Any]:
         from cloudpickle import dumps
@@ -201,15 +210,39 @@ def _run(function: Callable[[P], R], payload: P) -> R | _Refusal | _Exhausted:
         return _Exhausted()
 
 
+def _share(cores: int, workers: int, units: int) -> int:
+    """Threads for each of the units that run at once."""
+    return max(1, cores // max(1, min(workers, units)))
+
+
+def in_process(settings: EngineSettings, images: int | None) -> bool:
+    """Whether a job of so many images is done in this process, without workers.
+
+    Of small ones, those for which the settings ask for nothing that only workers have: their number, a limit
+    of memory, GPU slots.
+    """
+    if settings.kind == "loop":
+        return True
+    asked = settings.workers is not None or settings.memory != "auto" or settings.gpu_slots
+    alone = settings.kind == "auto" and settings.address is None and not asked
+    return alone and images is not None and images <= SMALL
+
+
 @contextmanager
-def open_engine(settings: EngineSettings, *, units_hint: int | None = None) -> Iterator[Engine]:
+def open_engine(
+    settings: EngineSettings, *, images: int | None = None, preloaded: Sequence[str] = ()
+) -> Iterator[Engine]:
     """The engine that ``settings`` ask for, closed with its workers at the end of the block.
 
-    units_hint: most units that a stage has to do; no more local workers than that are started. Raises
-    ``UserError`` if the scheduler at ``settings.address`` does not answer or GPU slots have no GPU.
+    images: of the job, the most units that a stage has to do; no more local workers than that are started,
+    and none for a few (see ``in_process``). preloaded: modules that local workers share. Raises ``UserError``
+    if the scheduler at ``settings.address`` does not answer or GPU slots have no GPU.
     """
     if settings.kind == "loop":
         yield LoopEngine(settings.threads)
+    elif in_process(settings, images):
+        settle_allocator()
+        yield LoopEngine(settings.threads, workers=cores())
     elif settings.address is not None:
         with kept_interrupts() as interrupts, remote_client(settings.address) as client:
             units = sum(client.nthreads().values())
@@ -219,10 +252,10 @@ def open_engine(settings: EngineSettings, *, units_hint: int | None = None) -> I
             )
     else:
         workers = settings.workers or cores()
-        started = workers if units_hint is None else max(1, min(workers, units_hint))
+        started = workers if images is None else max(1, min(workers, images))
         with (
             kept_interrupts() as interrupts,
-            local_client(started, settings.memory, settings.gpu_slots) as client,
+            local_client(started, settings.memory, settings.gpu_slots, preloaded) as client,
         ):
             yield DaskEngine(
                 client,

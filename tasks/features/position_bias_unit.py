@@ -6,7 +6,7 @@ It depends on the backbone alone, so it is made once for a destination, whatever
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,11 @@ from infra.storage.location import Location
 from infra.storage.zarr_groups import ArraySpec, array_in, encode_group, open_group
 from tasks.execution.stage_runner import Run, StageResult, Unit, Work, address, plan_units, run_units
 from tasks.execution.stage_versions import FEATURES, VERSIONS
-from tasks.features.run_backbone import Weights, load_weights
+from tasks.features.run_backbone import Weights, backbone_spec, load_weights
+
+if TYPE_CHECKING:
+    from congeal.backbones.backbone_facts import BackboneFacts
+    from congeal.backbones.extractor import BackboneSpec
 
 VERSION = VERSIONS[FEATURES]
 EDITION = 2  # of this unit alone: the features stay when it is made anew
@@ -42,19 +46,15 @@ def stage(run: Run, weights: Weights, features_scope: str) -> StageResult:
 
 
 def make_position(unit: Unit[PositionPayload]) -> Marker:
-    """Show the backbone images without content; commit the directions that only tell where a token lies."""
+    """Commit which directions of the features only tell where a token lies, and how blank images contrast.
+
+    Both come with the package or from this machine's cache, else the backbone is shown such images.
+    """
     work = Work(unit)
     weights = unit.payload.weights
     with work.watch.phase("start"):
-        import torch
-
-        from congeal.backbones.position_bias import blank_contrast, position_directions
-
-        torch.set_num_threads(unit.threads)
-        backbone = load_weights(weights, unit.payload.settings.features)
-    with work.watch.phase("backbone"):
-        directions = position_directions(backbone)
-        blank = blank_contrast(backbone, directions)
+        known = _known(unit)
+    directions, blank = known if known is not None else _measured(unit, work)
     specs = {
         DIRECTIONS.path: ArraySpec(directions, DIRECTIONS.dims),
         BLANK.path: ArraySpec(blank, BLANK.dims),
@@ -65,6 +65,42 @@ def make_position(unit: Unit[PositionPayload]) -> Marker:
     }
     encoded = encode_group(specs, attributes=attributes)
     return work.commit({f"{POSITION_GROUP.name}/{path}": data for path, data in encoded.items()}, {})
+
+
+def _known(unit: Unit[PositionPayload]) -> BackboneFacts | None:
+    from congeal.backbones import backbone_facts
+
+    weights = unit.payload.weights
+    spec, precision, device = _resolved(unit)
+    return backbone_facts.shipped(spec, weights.fingerprint, precision) or backbone_facts.cached(
+        spec, weights.fingerprint, precision, device
+    )
+
+
+def _measured(unit: Unit[PositionPayload], work: Work[PositionPayload]) -> BackboneFacts:
+    from congeal.backbones import backbone_facts
+
+    weights = unit.payload.weights
+    with work.watch.phase("start"):
+        import torch
+
+        torch.set_num_threads(unit.threads)
+        backbone = load_weights(weights, unit.payload.settings.features)
+    with work.watch.phase("backbone"):
+        facts = backbone_facts.measure(backbone)
+    spec, precision, device = _resolved(unit)
+    backbone_facts.remember(facts, spec, weights.fingerprint, precision, device)
+    return facts
+
+
+def _resolved(unit: Unit[PositionPayload]) -> tuple[BackboneSpec, str, str]:
+    """The backbone's spec, the precision and the type of the device that it computes with."""
+    from congeal.backbones.devices import resolve_device, resolve_precision
+
+    asked = unit.payload.settings.features
+    device = resolve_device(asked.device)
+    precision = resolve_precision(asked.precision, device)
+    return backbone_spec(unit.payload.weights, asked), precision, device.type
 
 
 class Position(NamedTuple):

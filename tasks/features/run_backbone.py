@@ -35,8 +35,8 @@ def locate(settings: Settings) -> Weights:
     that are not there.
     """
     from congeal.backbones import embedded
-    from congeal.backbones.checkpoints import fingerprint
-    from congeal.backbones.extractor import resolve_name
+    from congeal.backbones.fingerprint import fingerprint
+    from congeal.backbones.registry import resolve_name
 
     try:
         name = resolve_name(settings.features.backbone or HUB_BACKBONE)
@@ -50,19 +50,37 @@ def locate(settings: Settings) -> Weights:
     return Weights(name, place, fingerprint(place.read_bytes()))
 
 
-def check(weights: Weights, settings: Settings) -> Weights:
+def check(weights: Weights, settings: Settings, *, keep: bool = False) -> Weights:
     """Load the model once, so that weights that do not fit are reported before any work.
 
-    Returns the same with the fingerprint of what was loaded. Raises UserError naming the tensors.
+    The package's own fit, and are not loaded for that where the settings ask for nothing of them. keep: this
+    process will use the model. Returns the same with the fingerprint of what was loaded. Raises UserError
+    naming the tensors.
     """
+    if _as_shipped(weights, settings.features):
+        return weights
     try:
         fingerprint = load_weights(weights, settings.features).fingerprint
     except CongealError as error:
         raise UserError(str(error)) from error
-    if settings.engine.kind != "loop":
+    if not keep:
         # The workers load it for themselves; this process needs the memory no more.
         _load.cache_clear()
     return replace(weights, fingerprint=fingerprint)
+
+
+def _as_shipped(weights: Weights, asked: FeaturesSettings) -> bool:
+    """Whether it is the package's backbone, on a CPU or wherever there is one, with nothing set about it."""
+    from congeal.backbones import embedded
+
+    usual = FeaturesSettings()
+    set_apart = ("image_size", "layer", "facet", "beside", "stride", "precision")
+    return (
+        weights.place is None
+        and weights.backbone == embedded.NAME
+        and asked.device in ("auto", "cpu")
+        and all(getattr(asked, name) == getattr(usual, name) for name in set_apart)
+    )
 
 
 def backbone_spec(weights: Weights, settings: FeaturesSettings) -> BackboneSpec:

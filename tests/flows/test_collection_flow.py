@@ -73,6 +73,7 @@ def test_a_fault_of_the_machinery_is_tried_again(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flows import collection as module
+    from flows import retries
     from tasks.clusters import clusters_stage
 
     real, calls = clusters_stage.sort, []
@@ -84,7 +85,7 @@ def test_a_fault_of_the_machinery_is_tried_again(
         return real(*arguments)
 
     monkeypatch.setattr(clusters_stage, "sort", once)
-    monkeypatch.setattr(module, "RETRY_DELAYS", [0, 0])
+    monkeypatch.setattr(retries, "DELAYS", [0, 0])
     source = folder(tmp_path / "source", photographs(2))
     facts = module.collection(str(source), str(tmp_path / "out"), parameters(weights))
     assert facts["published"]

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from infra.compute.dask_clients import cores, local_client
+from infra.compute.cores import cores
+from infra.compute.dask_clients import local_client
 from infra.compute.engine import DaskEngine, Engine, LoopEngine, open_engine
 from infra.compute.sigint import Interrupts
 from infra.compute.worker_death import Killed
@@ -183,7 +184,7 @@ def test_the_loop_has_all_threads() -> None:
 def test_a_local_cluster_with_gpu_slots(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
     settings = EngineSettings(workers=3, gpu_slots=True)
-    with open_engine(settings, units_hint=2) as engine:
+    with open_engine(settings, images=2) as engine:
         assert isinstance(engine, DaskEngine)
         # What is left to do changes the workers, not the threads.
         assert len(engine._client.nthreads()) == 2

@@ -1,0 +1,23 @@
+"""Workers that are forked from a process which has imported what units need.
+
+Each would else import torch for itself, for seconds, and have its own copy in memory. In the process that is
+forked nothing runs but imports: it has one thread, no connection to a store and no model.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Sequence
+
+# First, so that the floors are found.
+_FIRST = "congeal_floors.first"
+
+
+def preload(modules: Sequence[str]) -> None:
+    """Settle what is imported before workers are forked; the first cluster of a process starts that one."""
+    import distributed.utils
+
+    # Dask has a list of its own, made when it first asks for a context: imports of this process, pandas among
+    # them, for the sake of its tests.
+    vars(distributed.utils)["_forkserver_preload_set"] = True
+    multiprocessing.get_context("forkserver").set_forkserver_preload([_FIRST, *modules])

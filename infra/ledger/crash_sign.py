@@ -1,0 +1,30 @@
+"""A sign in a destination while a run works without workers: if it ends abruptly, the next one has workers.
+
+An image that kills a decoder, or more work than there is memory for, then kills the run itself, which cannot
+say so. A worker's death is seen, and what killed it is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from infra.storage.location import Location
+
+SIGN = "in-process.json"
+
+
+def crashed(destination: Location) -> bool:
+    """Whether a run without workers has ended here without taking its sign away, or is under way."""
+    return (destination / SIGN).exists()
+
+
+@contextmanager
+def signed(destination: Location) -> Iterator[None]:
+    """Leave the sign for as long as the block lasts, however Python leaves it."""
+    sign = destination / SIGN
+    sign.write_bytes(b"{}\n")
+    try:
+        yield
+    finally:
+        sign.delete()

@@ -1,0 +1,73 @@
+"""`congeal run` on one machine: no server, no workers for a small job, and what happens if it dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sample_runs import chosen, folder, photographs, results
+
+ROOT = Path(__file__).parents[2]
+ASK = (
+    "import json, sys, psutil; from flows.cli import app; "
+    "app(sys.argv[1:], standalone_mode=False); "
+    "print(json.dumps({'modules': sorted({'prefect', 'distributed', 'timm'} & set(sys.modules)), "
+    "'children': len(psutil.Process().children())}))"
+)
+DIES = """
+import os, signal, sys
+import tasks.features.feature_shards as shards
+shards.make_shard.__globals__["_seen"] = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+from flows.cli import app
+app(sys.argv[1:])
+"""
+
+
+def command(source: Path, destination: Path, weights: Path, *more: str) -> list[str]:
+    sets = [text for text in chosen(weights, *more) if text != "engine.kind=loop"]
+    options = [part for text in sets for part in ("--set", text)]
+    return ["run", str(source), str(destination), *options]
+
+
+def python(code: str, arguments: list[str], ok: bool = True) -> subprocess.CompletedProcess[str]:
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env=os.environ | {"PYTHONPATH": paths}, cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert not ok or done.returncode == 0, done.stderr
+    return done
+
+
+def last(done: subprocess.CompletedProcess[str]) -> Any:
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_small_run_starts_nothing_and_makes_what_a_plain_run_makes(
+    finished: Path, tmp_path: Path, weights: Path
+) -> None:
+    done = python(ASK, [*command(finished / "source", tmp_path / "out", weights), "--quiet"])
+    seen = last(done)
+    assert {"prefect", "distributed"}.isdisjoint(seen["modules"])
+    assert seen["children"] == 0
+    assert not (tmp_path / "out" / "in-process.json").exists()
+    assert results(tmp_path / "out") == results(finished / "destination")
+
+
+@pytest.mark.timeout(400)
+def test_after_a_run_that_died_the_next_one_has_workers(tmp_path: Path, weights: Path) -> None:
+    source, destination = folder(tmp_path / "source", photographs(2)), tmp_path / "out"
+    arguments = command(source, destination, weights)
+    died = python(DIES, arguments, ok=False)
+    assert died.returncode == -signal.SIGKILL
+    assert (destination / "in-process.json").exists()
+    again = python(ASK, arguments)
+    assert "ended without a word" in again.stderr
+    assert "distributed" in last(again)["modules"]
+    assert not (destination / "in-process.json").exists()
