@@ -28,7 +28,7 @@ from infra.errors import SettingsError
 
 PREFIX = "CONGEAL_"
 # Where things are on this machine; read by those who need them.
-_NOT_SETTINGS = {"CONGEAL_SHARED", "CONGEAL_HOME"}
+_NOT_SETTINGS = {"CONGEAL_SHARED", "CONGEAL_HOME", "CONGEAL_CACHE"}
 
 S = TypeVar("S", bound="ServiceSettings")
 

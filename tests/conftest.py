@@ -29,6 +29,7 @@ def _clean_environment() -> None:
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "CONGEAL_CACHE": f"{_HOME}/cache",
         "DO_NOT_TRACK": "1",
         "OMP_NUM_THREADS": "1",
         "PREFECT_HOME": f"{_HOME}/prefect",

@@ -56,13 +56,18 @@ def check(weights: Weights, settings: Settings) -> Weights:
     Returns the same with the fingerprint of what was loaded. Raises UserError naming the tensors.
     """
     try:
-        fingerprint = load_weights(weights, settings.features).fingerprint
+        plain = settings.features.model_copy(update={"engine": "torch"})
+        fingerprint = load_weights(weights, plain).fingerprint
     except CongealError as error:
         raise UserError(str(error)) from error
-    if settings.engine.kind != "loop":
-        # The workers load it for themselves; this process needs the memory no more.
-        _load.cache_clear()
+    forget(settings)
     return replace(weights, fingerprint=fingerprint)
+
+
+def forget(settings: Settings) -> None:
+    """Free the memory of what was loaded, where workers load it for themselves."""
+    if settings.engine.kind != "loop":
+        _load.cache_clear()
 
 
 def backbone_spec(weights: Weights, settings: FeaturesSettings) -> BackboneSpec:
@@ -77,6 +82,8 @@ def backbone_spec(weights: Weights, settings: FeaturesSettings) -> BackboneSpec:
         beside=settings.beside,
         stride=settings.stride,
         precision=settings.precision,
+        # Whatever nobody has chosen an engine for is PyTorch's.
+        engine="torch" if settings.engine == "auto" else settings.engine,
     )
 
 
