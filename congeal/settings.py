@@ -104,7 +104,9 @@ class FeaturesSettings(Section):
 
     weights: a safetensors path or URL; None: timm's hub, or the package's for the embedded backbone.
     image_size: pixels. image_size and stride None: the backbone's own. beside: further blocks and facets, as
-    9.key: each set is then compared by those that its own images bear out. shard_bytes: of a unit's features.
+    9.key: each set is then compared by those that its own images bear out. engine: what computes them; auto:
+    what the destination was begun with, else the faster one (see tasks.features.engine_choice). shard_bytes:
+    of a unit's features.
     """
 
     backbone: str | None = None
@@ -116,6 +118,7 @@ class FeaturesSettings(Section):
     stride: PositiveInt | None = None
     mirror: bool = True
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    engine: Literal["auto", "torch", "openvino"] = "auto"
     device: str = "auto"
     batch_size: PositiveInt = 4
     shard_bytes: PositiveInt = 64 * 2**20

@@ -8,7 +8,7 @@ from typing import Any
 
 from congeal.settings import Settings
 from flows.stages import PRELOADED
-from infra.compute.engine import open_engine
+from infra.compute.engine import in_process, open_engine
 from infra.compute.progress import Progress
 from infra.errors import UserError
 from infra.ledger.publications import check_layout, claim
@@ -21,7 +21,7 @@ from tasks.distillation.student_setup import Learner, fitting
 from tasks.distillation.student_training import CARD, STUDENT, train
 from tasks.execution.stage_runner import Run
 from tasks.features.backbone_choice import choose
-from tasks.features.run_backbone import Weights, check, locate
+from tasks.features.run_backbone import Weights, check, forget, locate
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,9 @@ def prepare(source: str, out: str, settings: Settings) -> Lesson:
     try:
         survey.require_images(settings.catalog)
         check_layout(there)
-        keep = choice.settings.engine.kind == "loop"
-        weights = check(locate(choice.settings), choice.settings, keep=keep)
+        weights = check(locate(choice.settings), choice.settings)
+        if not in_process(choice.settings.engine, survey.images):
+            forget()
         learner = fitting(choice.settings, weights)
         claim(there, single_writer=settings.storage.single_writer)
         return Lesson(here, there, choice.settings, survey, weights, learner, choice.line)

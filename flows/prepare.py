@@ -13,8 +13,9 @@ from infra.ledger.publications import Publication, check_layout, claim
 from infra.storage.location import Location
 from tasks.catalog.source_listing import Survey, check_places
 from tasks.clusters.drift import something_to_resolve, something_to_retry
+from tasks.features import engine_choice
 from tasks.features.backbone_choice import choose, remember
-from tasks.features.run_backbone import Weights, check, locate
+from tasks.features.run_backbone import Weights, check, forget, locate
 from tasks.publication.publish import run_key, up_to_date, weights_key
 
 __all__ = ["Job", "overrides", "prepare"]
@@ -55,7 +56,8 @@ def prepare(source: str, destination: str, settings: Settings) -> Job:
         survey.require_images(settings.catalog)
         check_layout(there)
         choice = choose(settings, there)
-        settings = choice.settings
+        engine = engine_choice.choose(choice.settings, there, survey.images)
+        settings = engine.settings
         key = weights_key(settings)
         whole = run_key(survey, settings, key)
         current = up_to_date(there, whole)
@@ -65,10 +67,17 @@ def prepare(source: str, destination: str, settings: Settings) -> Job:
             claim(there, single_writer=settings.storage.single_writer)
         weights = None
         if current is None:
-            keep = in_process(settings.engine, survey.images)
-            weights = check(locate(settings), settings, keep=keep)
+            weights = check(locate(settings), settings)
+            engine = engine_choice.confirm(engine, weights, there)
+            if engine.settings != settings:
+                settings = engine.settings
+                whole = run_key(survey, settings, key)
+            if not in_process(settings.engine, survey.images):
+                forget()
             remember(choice, there)
-        return Job(here, there, settings, survey, whole, current, weights, choice.line, begin)
+            engine_choice.remember(engine, there)
+        line = "\n".join(filter(None, (choice.line, engine.line))) or None
+        return Job(here, there, settings, survey, whole, current, weights, line, begin)
     except BaseException:
         survey.close()
         raise

@@ -15,6 +15,7 @@ from congeal.backbones import checkpoints as weights_files
 from congeal.backbones import embedded
 from congeal.backbones.architectures import Cells, build, patch_size, skeleton
 from congeal.backbones.devices import PRECISIONS, resolve_device, resolve_precision
+from congeal.backbones.engines import ENGINES, Engine
 from congeal.backbones.fast_attention import quicken
 from congeal.backbones.feature_layers import Tap, resolve_taps
 from congeal.backbones.hooks import (
@@ -52,7 +53,7 @@ class BackboneSpec:
 
     `layer` and `facet` say where in the model they are taken, see `congeal.backbones.feature_layers.Tap`; so
     does `beside`, as "9.key", for further ones. `stride` below the patch size makes overlapping patches, thus
-    a finer grid.
+    a finer grid. `engine` is what computes them; "openvino" works on CPUs alone.
     """
 
     name: str
@@ -62,6 +63,7 @@ class BackboneSpec:
     beside: tuple[str, ...] = ()
     stride: int | None = None
     precision: str = "auto"
+    engine: Engine = "torch"
 
     @property
     def taps(self) -> tuple[Tap, ...]:
@@ -110,9 +112,21 @@ class DenseFeatures(NamedTuple):
 class Backbone:
     """A loaded backbone: call it on square RGB images. Made by `load_backbone`; safe to call from threads."""
 
+    engine: Engine = "torch"
+
     def __init__(
         self, spec: BackboneSpec, model: Any, shape: Geometry, fingerprint: str, device: torch.device
     ) -> None:
+        self._describe(spec, shape, fingerprint, device)
+        self.model = model
+        self._cells = Cells(shape.grid, shape.worked)
+        self._mean, self._deviation = (
+            torch.tensor(model.pretrained_cfg[key], device=device).reshape(1, -1, 1, 1)
+            for key in ("mean", "std")
+        )
+
+    def _describe(self, spec: BackboneSpec, shape: Geometry, fingerprint: str, device: torch.device) -> None:
+        """Set what there is to know of it, and the lock."""
         self.name = resolve_name(spec.name)
         self.taps = shape.taps
         self.patch_size = shape.patch_size
@@ -125,12 +139,6 @@ class Backbone:
         self.fingerprint = fingerprint
         self.device = device
         self.precision = resolve_precision(spec.precision, device)
-        self._model = model
-        self._cells = Cells(shape.grid, shape.worked)
-        self._mean, self._deviation = (
-            torch.tensor(model.pretrained_cfg[key], device=device).reshape(1, -1, 1, 1)
-            for key in ("mean", "std")
-        )
         # Hooks belong to the model, so two calls at once would read each other's tokens.
         self._lock = threading.Lock()
 
@@ -150,20 +158,27 @@ class Backbone:
                 f"{self.name} takes uint8 images [b, {self.image_size}, {self.image_size}, 3], "
                 f"not {str(pixels.dtype).removeprefix('torch.')} {list(pixels.shape)}"
             )
+        with self._lock:
+            return self._computed(pixels)
+
+    def _computed(self, pixels: torch.Tensor) -> DenseFeatures:
         half = PRECISIONS[self.precision]
         with (
-            self._lock,
             torch.no_grad(),
             # Features must not depend on which convolution happens to be the quickest today.
             torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
             torch.autocast(self.device.type, dtype=half, enabled=half != torch.float32),
         ):
-            scaled = pixels.to(self.device).permute(0, 3, 1, 2).float() / 255
-            pixels = self._cells.shrunk(scaled, self.patch_size)
-            return self._read((pixels - self._mean) / self._deviation)
+            return self.forward(pixels.to(self.device))
+
+    def forward(self, images: torch.Tensor) -> DenseFeatures:
+        """What a call computes of images uint8 [b, s, s, 3] on the device, in whatever precision is set."""
+        scaled = images.permute(0, 3, 1, 2).float() / 255
+        pixels = self._cells.shrunk(scaled, self.patch_size)
+        return self._read((pixels - self._mean) / self._deviation)
 
     def _read(self, pixels: torch.Tensor) -> DenseFeatures:
-        model, blocks = self._model, self._model.blocks
+        model, blocks = self.model, self.model.blocks
         prefix = int(model.num_prefix_tokens)
         has_class_token = getattr(model, "cls_token", None) is not None
         last_attention = attention_of(blocks[-1]) if has_class_token else None
@@ -242,9 +257,15 @@ def load_backbone(spec: BackboneSpec | str, weights: bytes | None = None, device
     spec: a name alone stands for `BackboneSpec(name)`. The embedded backbone brings its own weights: None is
     the package's file.
     Raises `BackboneError`: an unknown name, a spec that cannot be, weights that do not fit (naming the
-    tensors), a hub that cannot be reached, a device that is not there.
+    tensors), a hub that cannot be reached, a device that is not there, an engine that cannot be used.
     """
     spec = BackboneSpec(spec) if isinstance(spec, str) else spec
+    if spec.engine not in ENGINES:
+        raise BackboneError(f"there is no engine {spec.engine!r}; use {' or '.join(ENGINES)}")
+    if spec.engine == "openvino":
+        from congeal.backbones.openvino_backbone import load
+
+        return load(spec, weights, device)
     name = resolve_name(spec.name)
     shape = geometry(spec)
     where = resolve_device(device)

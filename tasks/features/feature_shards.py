@@ -254,7 +254,7 @@ def _store(
 def _attributes(
     backbone: Backbone, members: Sequence[Named], weights: Weights, settings: Settings
 ) -> FeatureAttributes:
-    return {
+    attributes: FeatureAttributes = {
         "coordinates": FEATURE_COORDINATES,
         "image_ids": [image_id for image_id, _ in members],
         "image_size": backbone.image_size,
@@ -267,6 +267,9 @@ def _attributes(
         "stride": backbone.stride,
         "precision": str(backbone.precision),
     }
+    if backbone.engine != "torch":
+        attributes["engine"] = backbone.engine
+    return attributes
 
 
 def _timed(

@@ -101,8 +101,10 @@ def scope(settings: Settings, weights: Weights) -> str:
         asked.stride,
         asked.mirror,
         asked.precision,
-        # Upright, from one place, is what all features were before there was a choice: their digests stay.
+        # Upright, from one place, by PyTorch: so all features were before there was a choice, and their
+        # digests stay.
         *(["any"] if at_any_angle(settings) else []),
+        *([asked.engine] if asked.engine not in ("auto", "torch") else []),
         *([list(asked.beside)] if asked.beside else []),
         *(["range", list(settings.catalog.range)] if settings.catalog.range else []),
         length=16,

@@ -50,23 +50,26 @@ def locate(settings: Settings) -> Weights:
     return Weights(name, place, fingerprint(place.read_bytes()))
 
 
-def check(weights: Weights, settings: Settings, *, keep: bool = False) -> Weights:
+def check(weights: Weights, settings: Settings) -> Weights:
     """Load the model once, so that weights that do not fit are reported before any work.
 
-    The package's own fit, and are not loaded for that where the settings ask for nothing of them. keep: this
-    process will use the model. Returns the same with the fingerprint of what was loaded. Raises UserError
-    naming the tensors.
+    The package's own fit, and are not loaded for that where the settings ask for nothing of them. What was
+    loaded is kept in this process until `forget`. Returns the same with the fingerprint of what was loaded.
+    Raises UserError naming the tensors.
     """
     if _as_shipped(weights, settings.features):
         return weights
     try:
-        fingerprint = load_weights(weights, settings.features).fingerprint
+        plain = settings.features.model_copy(update={"engine": "torch"})
+        fingerprint = load_weights(weights, plain).fingerprint
     except CongealError as error:
         raise UserError(str(error)) from error
-    if not keep:
-        # The workers load it for themselves; this process needs the memory no more.
-        _load.cache_clear()
     return replace(weights, fingerprint=fingerprint)
+
+
+def forget() -> None:
+    """Free the memory of what `load_weights` keeps, where workers load it for themselves."""
+    _load.cache_clear()
 
 
 def _as_shipped(weights: Weights, asked: FeaturesSettings) -> bool:
@@ -95,6 +98,8 @@ def backbone_spec(weights: Weights, settings: FeaturesSettings) -> BackboneSpec:
         beside=settings.beside,
         stride=settings.stride,
         precision=settings.precision,
+        # Whatever nobody has chosen an engine for is PyTorch's.
+        engine="torch" if settings.engine == "auto" else settings.engine,
     )
 
 

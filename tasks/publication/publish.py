@@ -55,6 +55,9 @@ def run_key(survey: Survey, settings: Settings, storage_key: str) -> str:
             inner = inner[section]
         inner.pop(name, None)
     values["features"].pop("weights")
+    if values["features"]["engine"] in ("auto", "torch"):
+        # So it was before there was a choice, and what was made then is up to date.
+        values["features"].pop("engine")
     # What is to be solved anew is an act, not a state.
     values["atlases"].pop("resolve")
     return digest(survey.digest, values, VERSIONS, storage_key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypedDict
+from typing import Annotated, NotRequired, TypedDict
 
 from congeal.results.schema.zarr_arrays import PLAIN, SHARE, ZarrArray, ZarrGroup, described
 
@@ -63,6 +63,7 @@ class FeatureAttributes(TypedDict):
     taps: Annotated[list[tuple[str, int]], "each part of the channels and its size, in order"]
     stride: Annotated[int, "pixels between neighbouring cells"]
     precision: Annotated[str, "arithmetic of the backbone"]
+    engine: NotRequired[Annotated[str, "what computed them, if it was not PyTorch"]]
 
 
 FEATURE_COORDINATES = (

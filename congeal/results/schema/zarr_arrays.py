@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import get_type_hints
+from typing import NotRequired, get_args, get_origin, get_type_hints
 
 PIXELS = "pixels of the original image"
 ATLAS_UNITS = "atlas units: the atlas is the square [-1, 1]^2"
@@ -81,4 +81,7 @@ class ZarrGroup:
 def described(attributes: type) -> Mapping[str, str]:
     """The keys of a TypedDict whose types are annotated with a sentence."""
     hints = get_type_hints(attributes, include_extras=True)
-    return {name: str(hint.__metadata__[0]) for name, hint in hints.items()}
+    annotated = {
+        name: get_args(hint)[0] if get_origin(hint) is NotRequired else hint for name, hint in hints.items()
+    }
+    return {name: str(hint.__metadata__[0]) for name, hint in annotated.items()}

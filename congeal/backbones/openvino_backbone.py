@@ -1,0 +1,76 @@
+"""A backbone whose features OpenVINO computes, on the CPU."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, replace
+from importlib.metadata import version
+
+import torch
+
+from congeal.backbones import checkpoints, embedded
+from congeal.backbones.devices import resolve_device, resolve_precision
+from congeal.backbones.engines import Engine
+from congeal.backbones.extractor import (
+    Backbone,
+    BackboneSpec,
+    DenseFeatures,
+    Geometry,
+    geometry,
+    load_backbone,
+)
+from congeal.backbones.openvino_model import CompiledModel, Convertible, compiled
+from congeal.backbones.registry import resolve_name
+from congeal.errors import BackboneError
+
+
+class OpenVinoBackbone(Backbone):
+    """The same to its callers as a backbone of PyTorch, with results on the CPU. Made by `load`."""
+
+    engine: Engine = "openvino"
+
+    def __init__(
+        self,
+        spec: BackboneSpec,
+        model: CompiledModel,
+        shape: Geometry,
+        fingerprint: str,
+        device: torch.device,
+    ) -> None:
+        self._describe(spec, shape, fingerprint, device)
+        self._compiled = model
+
+    def _computed(self, pixels: torch.Tensor) -> DenseFeatures:
+        return DenseFeatures(*self._compiled(pixels.cpu().numpy()))
+
+
+def load(spec: BackboneSpec, weights: bytes | None = None, device: str = "auto") -> OpenVinoBackbone:
+    """As `congeal.backbones.extractor.load_backbone`, for a spec whose engine is "openvino".
+
+    The PyTorch model is made only if the compiled one is not in the cache (see
+    `congeal.backbones.openvino_model`). Raises `BackboneError` as `load_backbone` does, and if OpenVINO is
+    missing or too old, fails, or cannot compute in the precision that is asked for.
+    """
+    where = resolve_device("cpu" if device == "auto" else device)
+    if where.type != "cpu":
+        raise BackboneError(
+            f"the engine openvino computes on the CPU, not on {device}; set features.device=cpu or "
+            "features.engine=torch"
+        )
+    precision = resolve_precision(spec.precision, where)
+    shape = geometry(spec)
+    name = resolve_name(spec.name)
+    if weights is None and name == embedded.NAME:
+        weights = embedded.weights()
+    plain = replace(spec, engine="torch", precision="float32")
+    # The hub's weights are known by their tensors, so there is no way past loading them.
+    reference = load_backbone(plain, None, "cpu") if weights is None else None
+    fingerprint = reference.fingerprint if reference else checkpoints.fingerprint(weights or b"")
+
+    def make() -> Convertible:
+        backbone = reference or load_backbone(plain, weights, "cpu")
+        return Convertible(backbone.model, backbone.forward)
+
+    known_by = [name, fingerprint, version("timm"), *map(str, shape.taps), *astuple(replace(shape, taps={}))]
+    return OpenVinoBackbone(
+        spec, compiled(make, shape.image_size, precision, known_by), shape, fingerprint, where
+    )

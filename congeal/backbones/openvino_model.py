@@ -1,0 +1,234 @@
+"""A backbone as a compiled OpenVINO model: converted from PyTorch, kept in a cache folder, run on the CPU.
+
+OpenVINO's own converter, `openvino.convert_model`, is not used: it reports its use to Intel by network, and
+runs the model three times over. The PyTorch frontend below it does neither.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from congeal.backbones.engines import openvino_fault
+from congeal.errors import BackboneError
+
+BATCH = 2  # images in a pass, an image and its mirror image, say; every batch is cut into these
+FORM = 1  # raised when the same weights give another compiled model
+CACHE = "CONGEAL_CACHE"  # names another folder than the user's cache
+_DIGEST = 32
+_HINTS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+# What OpenVINO says it computes in, by PyTorch's name.
+_NAMES = {"float32": "float32", "f32": "float32", "bfloat16": "bfloat16", "bf16": "bfloat16",
+          "float16": "float16", "f16": "float16"}  # fmt: skip
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class Convertible(NamedTuple):
+    """A function of uint8 images [b, s, s, 3], and the module whose parameters it uses."""
+
+    module: torch.nn.Module
+    function: Callable[[torch.Tensor], Sequence[torch.Tensor]]
+
+
+def openvino() -> Any:
+    """The package openvino, imported so that it sends nothing; raises `BackboneError` if it cannot be.
+
+    On import it reports to a server, and writes a number for this user into the home folder, unless the
+    package openvino_telemetry cannot be imported.
+    """
+    fault = openvino_fault()
+    if fault is not None:
+        raise BackboneError(fault)
+    if "openvino" not in sys.modules:
+        # None stands for "cannot be imported".
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    try:
+        import openvino as package
+    except (ImportError, OSError, RuntimeError) as error:
+        raise BackboneError(f"OpenVINO cannot be imported ({error})") from error
+    return package
+
+
+class CompiledModel:
+    """A model compiled for this processor. Call it with uint8 [b, s, s, 3]; one call at a time.
+
+    Whatever b is, images go through it by BATCH, the last one doubled if they are odd in number: what is
+    found in an image depends neither on its neighbours nor on the number of threads.
+    """
+
+    def __init__(self, blob: bytes, precision: str) -> None:
+        self._blob = blob
+        self._precision = precision
+        self._threads = 0
+        self._model: Any = None
+
+    def __call__(self, images: Pixels) -> list[torch.Tensor]:
+        """The outputs, float32 [b, ...] each."""
+        threads = torch.get_num_threads()
+        if threads != self._threads:
+            self._model = None
+            self._model = _imported(self._blob, self._precision, threads)
+            self._threads = threads
+        found: list[torch.Tensor] = []
+        for start in range(0, len(images), BATCH):
+            part = images[start : start + BATCH]
+            missing = BATCH - len(part)
+            whole = np.concatenate([part, part[-1:].repeat(missing, 0)]) if missing else part
+            outputs = self._model([np.ascontiguousarray(whole)], share_inputs=True, share_outputs=True)
+            for at, output in enumerate(outputs.values()):
+                if not start:
+                    found.append(torch.empty((len(images), *output.shape[1:])))
+                found[at][start : start + len(part)] = torch.from_numpy(output[: len(part)])
+        return found
+
+
+def compiled(
+    make: Callable[[], Convertible], size: int, precision: str, known_by: Sequence[object]
+) -> CompiledModel:
+    """The compiled form of a function of uint8 images [BATCH, size, size, 3], from the cache if it is there.
+
+    make: called only if the cache has nothing; what the function does must not depend on the values in the
+    images. precision: what it is to compute in. known_by: everything that decides the function.
+    Raises `BackboneError` where OpenVINO is missing or too old, cannot convert or compile the model, or
+    would compute in another precision without saying so.
+    """
+    package = openvino()
+    core = package.Core()
+    key = _key(package, core, precision, known_by)
+    blob = _kept(key)
+    if blob is not None:
+        try:
+            _imported(blob, precision, torch.get_num_threads())
+        except BackboneError:
+            blob = None  # of no use here: made anew
+    if blob is None:
+        made = make()
+        with _as_backbone_error("cannot compile this backbone"):
+            model = core.compile_model(_converted(made, size), "CPU", _configuration(precision))
+            _check_precision(model, precision)
+            exported = model.export_model()
+        blob = exported if isinstance(exported, bytes) else bytes(exported.getbuffer())
+        _keep(key, blob)
+    return CompiledModel(blob, precision)
+
+
+def _configuration(precision: str, threads: int = 1) -> dict[str, Any]:
+    return {
+        # The default is bfloat16 wherever the processor has it.
+        "INFERENCE_PRECISION_HINT": _HINTS[precision],
+        "EXECUTION_MODE_HINT": "ACCURACY",
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        # Several processes that pin their threads would pin them to the same cores.
+        "ENABLE_CPU_PINNING": False,
+    }
+
+
+def _check_precision(model: Any, precision: str) -> None:
+    """What is asked for is a hint, and where a processor has not got it OpenVINO takes another."""
+    said = model.get_property("INFERENCE_PRECISION_HINT")
+    name = said.get_type_name() if hasattr(said, "get_type_name") else str(said)
+    found = _NAMES.get(name, name)
+    if found != precision:
+        raise BackboneError(f"OpenVINO computes in {found} on this processor where {precision} is asked for")
+
+
+def _imported(blob: bytes, precision: str, threads: int) -> Any:
+    package = openvino()
+    with _as_backbone_error("cannot load the compiled backbone"):
+        model = package.Core().import_model(blob, "CPU", _configuration(precision, threads))
+        _check_precision(model, precision)
+        return model
+
+
+@contextmanager
+def _as_backbone_error(what: str) -> Iterator[None]:
+    try:
+        yield
+    except BackboneError:
+        raise
+    except MemoryError:
+        raise
+    except Exception as error:  # of whatever kind: the converter's own have no common one
+        text = " ".join(str(error).split())
+        raise BackboneError(f"OpenVINO {what} ({type(error).__name__}: {text[-160:]})") from error
+
+
+class _Traced(torch.nn.Module):
+    """A function as a module, with its parameters, which is what can be traced."""
+
+    def __init__(self, made: Convertible) -> None:
+        super().__init__()
+        self.module = made.module
+        self._function = made.function
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(self._function(pixels))
+
+
+def _converted(made: Convertible, size: int) -> Any:
+    """The ov.Model of a function of uint8 [BATCH, size, size, 3], its shapes fixed."""
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    example = torch.zeros((BATCH, size, size, 3), dtype=torch.uint8)
+    with warnings.catch_warnings(), torch.no_grad():
+        # That tracing is deprecated, and that shapes become constants, which is what is wanted.
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+            _Traced(made).eval(), (example,), check_trace=False, strict=False
+        )
+        # The frontend reads from the decoder as long as it converts.
+        decoder = TorchScriptPythonDecoder(traced, example_input=(example,))
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        model = frontend.convert(frontend.load(decoder))
+    model.reshape({model.inputs[0]: list(example.shape)})
+    return model
+
+
+def _key(package: Any, core: Any, precision: str, known_by: Sequence[object]) -> str:
+    machine = [core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
+    about = [FORM, BATCH, precision, package.get_version(), torch.__version__, *machine, *known_by]
+    return hashlib.sha256(repr(about).encode()).hexdigest()[:32]
+
+
+def _folder() -> Path:
+    named = os.environ.get(CACHE)
+    if named:
+        return Path(named) / "openvino"
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "congeal" / "openvino"
+
+
+def _kept(key: str) -> bytes | None:
+    """A compiled model of the cache: what its own digest goes before; None if it is not there or damaged."""
+    try:
+        data = (_folder() / key).read_bytes()
+    except OSError:
+        return None
+    blob = data[_DIGEST:]
+    return blob if hashlib.sha256(blob).digest() == data[:_DIGEST] else None
+
+
+def _keep(key: str, blob: bytes) -> None:
+    """Let other processes find it. A folder that cannot be written to costs them time and nothing else."""
+    folder = _folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+            file.write(hashlib.sha256(blob).digest() + blob)
+        Path(file.name).replace(folder / key)
+    except OSError:
+        return
