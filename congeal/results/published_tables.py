@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +19,7 @@ from infra.storage.location import Location
 from infra.storage.read_only_files import Sized
 from infra.threads import in_threads
 
+OPEN = 128  # datasets of some of a table's files that are kept
 MADE = pa.schema([("cluster_id", pa.string()), ("seconds", pa.float64()), ("device", pa.string())])
 
 
@@ -27,18 +29,27 @@ class PublishedTables:
     def __init__(self, place: Location, publication: Publication) -> None:
         self.place = place
         self.publication = publication
-        self._opened: dict[str, pads.Dataset] = {}
+        self._opened: dict[tuple[str, tuple[str, ...] | None], pads.Dataset] = {}
+        self._lock = threading.Lock()
 
     def dataset(self, table: str, cluster: str | None = None) -> pads.Dataset:
         """One of TABLES, unread; of the files only those that hold `cluster`, if one is named.
 
         Raises DamagedError for a file that is not what was published, or of a newer schema.
         """
-        if cluster is not None:
-            return dataset(self.files(table, cluster), TABLES[table])
-        if table not in self._opened:
-            self._opened[table] = dataset(self.files(table), TABLES[table])
-        return self._opened[table]
+        files = self.files(table, cluster)
+        # Clusters share files; a dataset that is kept keeps their footers.
+        key = table, None if cluster is None else tuple(file.url for file in files)
+        with self._lock:
+            found = self._opened.get(key)
+        if found is None:
+            found = dataset(files, TABLES[table])
+            with self._lock:
+                self._opened[key] = found
+                parts = [one for one in self._opened if one[1] is not None]
+                for oldest in parts[:-OPEN]:
+                    del self._opened[oldest]
+        return found
 
     def files(self, table: str, cluster: str | None = None) -> list[Location]:
         """The Parquet files of a table, in the order of their clusters, or those that hold one cluster."""
