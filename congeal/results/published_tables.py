@@ -19,6 +19,8 @@ from infra.storage.location import Location
 from infra.storage.read_only_files import Sized
 from infra.threads import in_threads
 
+SMALL = 2**20  # bytes of a file that is read whole
+ALL_SMALL = 16 * SMALL  # and of all such files
 OPEN = 128  # datasets of some of a table's files that are kept
 MADE = pa.schema([("cluster_id", pa.string()), ("seconds", pa.float64()), ("device", pa.string())])
 
@@ -43,7 +45,7 @@ class PublishedTables:
         with self._lock:
             found = self._opened.get(key)
         if found is None:
-            found = dataset(files, TABLES[table])
+            found = dataset(files, TABLES[table], self._small)
             with self._lock:
                 self._opened[key] = found
                 parts = [one for one in self._opened if one[1] is not None]
@@ -95,6 +97,22 @@ class PublishedTables:
             published(self.place, str(self.publication.number))
         except UserError as error:
             raise DamagedError(f"{error} It was open here when that happened: open it anew.") from error
+
+    @cached_property
+    def _small(self) -> dict[str, bytes]:
+        """The small files of a store elsewhere, by URL: each whole, all at the same time.
+
+        A small file takes a store as long to answer for as its footer does; correspondences, which are not
+        asked for as often, stay where they are.
+        """
+        if self.place.local_path() is not None:
+            return {}
+        files = [file for name in TABLES if name != "correspondences" for file in self.sized(name)]
+        files = [file for file in files if file.bytes <= SMALL]
+        if sum(file.bytes for file in files) > ALL_SMALL:
+            return {}
+        read = in_threads(lambda file: file.place.read_bytes(), files)
+        return {file.place.url: data for file, data in zip(files, read, strict=True)}
 
     @cached_property
     def _clusters(self) -> pa.Table:
