@@ -1,10 +1,13 @@
 """How quickly points and edits are carried, from a disk and from S3 (moto's server, in a process of its own).
 
-    python benchmarks/transfer.py [--record]
+    python benchmarks/transfer.py [--before TREE] [--latency SECONDS] [--rounds N] [--record]
 
 A generated cluster of 200 images with maps of the usual resolution (noise on them, so that they compress as
-badly as maps can) lies in a destination; it is read through the door only. "Cold" is the first call of a new
-process, after opening the destination; "warm" the median of the calls after it. With --record, results go to
+badly as maps can) lies in a destination; it is read through the door only. "Cold" is the first call of a
+process, after opening the destination, "warm" the median of the calls after it; "opened for it" is one call
+with a collection of its own. Every round is a new process. With --before, another checkout with its own .venv
+takes turns with this one, on a destination that its own code wrote. S3 is read twice: as fast as the server
+is, and with a latency added to each request, which are counted then. With --record, results go to
 benchmarks/results/transfer.md.
 """
 
@@ -13,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -21,15 +23,17 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from annotated_sets import ROOT
 from destinations import heading
+from slow_store import slowed
+from transfer_calls import IMAGES_THERE, LARGE, POINTS, SMALL, TARGETS, name
 
-import congeal
 from congeal.geometry.frames import Frame, cell_centres
 from congeal.results.schema.atlas_arrays import (
     ATLAS_GROUP,
@@ -45,20 +49,13 @@ from congeal.settings import Settings, recorded
 from infra.ledger.commits import UnitAddress, commit_unit, digest
 from infra.ledger.provenance import Provenance, Stopwatch
 from infra.ledger.publications import Publication, claim, publish
-from infra.settings import StorageSettings
 from infra.storage.location import Location
 from infra.storage.zarr_groups import ArraySpec, encode_group
 from tasks.execution.stage_versions import VERSIONS
 
 RESULTS = ROOT / "benchmarks" / "results" / "transfer.md"
 CLUSTER = "c00000000001"
-IMAGES_THERE, TARGETS, POINTS = 200, 100, 1000
-SMALL, LARGE = (800, 600), (6000, 4000)
-REPEATS = 7
-
-
-def name(number: int) -> str:
-    return f"{number:04d}.jpg"
+Found = dict[str, dict[str, list[float]]]  # of transfer_calls.py: what was measured, by call
 
 
 def generate(destination: Location) -> None:
@@ -123,45 +120,6 @@ def _commit(destination: Location, stage: str, outputs: dict[str, bytes], record
     return f"{marker.scope}/{marker.unit}"
 
 
-def measure(destination: str, endpoint: str | None) -> dict[str, list[float]]:
-    """Seconds of repeated calls, in this process; the first of each is the cold one."""
-    storage = {"endpoint_url": endpoint} if endpoint else {}
-    begin = time.perf_counter()
-    collection = congeal.open(destination, **storage)
-    found = {"open": [time.perf_counter() - begin]}
-    random = np.random.default_rng(1)
-    points = random.uniform(100, 500, (POINTS, 2))
-    targets = [name(number) for number in range(1, TARGETS + 1)]
-    found["one"] = _timed(lambda: collection.transfer(name(0), points, name(1)), 200 if not endpoint else 20)
-    found["many"] = _timed(lambda: collection.transfer(name(0), points, targets), REPEATS)
-    found["all"] = _timed(lambda: collection.landmarks(points[:12], name(0)), REPEATS)
-    if not endpoint:
-        layer = np.zeros((SMALL[1], SMALL[0], 4), np.uint8)
-        layer[200:400, 250:550] = random.integers(0, 256, (200, 300, 4), np.uint8)
-        small = [name(1)]
-        found["layer"] = _timed(lambda: list(collection.propagate(layer, name(0), to=small)), 3)
-        before = _peak()
-        whole = np.full((*SMALL[::-1], 4), 255, np.uint8)
-        found["large"] = _timed(
-            lambda: list(collection.propagate(whole, name(0), to=[name(IMAGES_THERE - 1)])), 2
-        )
-        found["memory"] = [_peak() - before]
-    return found
-
-
-def _timed(call: Callable[[], object], repeats: int) -> list[float]:
-    seconds = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - begin)
-    return seconds
-
-
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 @contextmanager
 def s3() -> Iterator[str]:
     """The URL of moto's S3 server, in a process of its own."""
@@ -183,69 +141,122 @@ def s3() -> Iterator[str]:
         server.wait()
 
 
-def child(destination: str, endpoint: str | None) -> dict[str, list[float]]:
-    """`measure` in a new process."""
-    arguments = ["--measure", destination, *(["--endpoint", endpoint] if endpoint else [])]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, __file__, *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    answer: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
+def generated_by(tree: Path, destination: str, endpoint: str | None) -> None:
+    """The destination, written by the code of a checkout."""
+    code = (
+        "import sys, transfer\nendpoint = sys.argv[2] or None\n"
+        "settings = transfer.StorageSettings(endpoint_url=endpoint) if endpoint else None\n"
+        "transfer.generate(transfer.Location.parse(sys.argv[1], settings))"
+    )
+    _python(tree, ["-c", code, destination, endpoint or ""], [tree, tree / "benchmarks"])
+
+
+def measured(tree: Path, destination: str, endpoint: str | None, counted: bool) -> Found:
+    """The calls of transfer_calls.py, of a checkout, in a new process."""
+    arguments = [str(ROOT / "benchmarks" / "transfer_calls.py"), destination]
+    arguments += ["--endpoint", endpoint] if endpoint else []
+    arguments += ["--counted"] if counted else []
+    answer: Found = json.loads(_python(tree, arguments, [tree]).splitlines()[-1])
     return answer
 
 
+def _python(tree: Path, arguments: list[str], path: list[Path]) -> str:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path))}
+    command = [str(tree / ".venv/bin/python"), *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return done.stdout
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--before", type=Path, metavar="TREE", help="a checkout to compare with")
+    parser.add_argument("--latency", type=float, default=0.03, help="seconds added to each request")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--record", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
-    parser.add_argument("--measure", help=argparse.SUPPRESS)
-    parser.add_argument("--endpoint", help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.measure:
-        print(json.dumps(measure(asked.measure, asked.endpoint)))
-        return
     for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         os.environ.setdefault(variable, "testing")
-    with tempfile.TemporaryDirectory() as scratch, s3() as url:
-        generate(Location.parse(scratch))
-        generate(Location.parse("s3://generated/here", StorageSettings(endpoint_url=url)))
-        disk, store = child(scratch, None), child("s3://generated/here", url)
-    text = report(disk, store)
+    trees = {"before": asked.before.resolve()} if asked.before else {}
+    trees["now"] = ROOT
+    found: dict[tuple[str, str], list[Found]] = {}
+    with tempfile.TemporaryDirectory() as scratch, s3() as url, slowed(url, asked.latency) as slow:
+        for build, tree in trees.items():
+            generated_by(tree, f"{scratch}/{build}", None)
+            generated_by(tree, f"s3://generated/{build}", url)
+        for _ in range(asked.rounds):
+            for build, tree in trees.items():
+                there = f"s3://generated/{build}"
+                for place, arguments in {
+                    "disk": (f"{scratch}/{build}", None, False),
+                    "S3": (there, url, False),
+                    "slow": (there, slow, True),
+                }.items():
+                    found.setdefault((build, place), []).append(measured(tree, *arguments))
+                    print(build, place, json.dumps(found[build, place][-1]["seconds"]), flush=True)
+    text = report(list(trees), found, asked.latency)
     print(text)
     if asked.record:
         RESULTS.write_text(text)
 
 
-def report(disk: dict[str, list[float]], store: dict[str, list[float]]) -> str:
+TITLES = {
+    "open": "`congeal.open`",
+    "first": f"`transfer`: {POINTS:,} points to {TARGETS} images, opened for it",
+    "one": f"`transfer`: {POINTS:,} points to 1 image",
+    "many": f"`transfer`: {POINTS:,} points to {TARGETS} images",
+    "all": f"`landmarks`: 12 points on all {IMAGES_THERE} images",
+    "layer": "`propagate`: an edit to an image of 800 x 600",
+    "large": "`propagate`: an edit of the whole image to one of 6000 x 4000",
+}
+
+
+def report(builds: list[str], found: dict[tuple[str, str], list[Found]], latency: float) -> str:
+    slow = f"S3 + {latency * 1000:.0f} ms"
     lines = [
         *heading("Carrying points and edits", "transfer.py"),
         f"A generated cluster of {IMAGES_THERE} images, maps {Settings().atlases.resolution} x "
-        f"{Settings().atlases.resolution}; S3 is moto's server on the same machine.",
+        f"{Settings().atlases.resolution}; S3 is moto's server on the same machine, once as it is and once "
+        f"with {latency * 1000:.0f} ms added to each request. Medians of {len(found[builds[0], 'disk'])} "
+        f"processes, builds by turns; load average {os.getloadavg()[0]:.1f} at the end.",
         "",
-        "| | disk, cold s | disk, warm s | S3, cold s | S3, warm s |",
-        "| --- | ---: | ---: | ---: | ---: |",
+        "| | build | disk, cold s | disk, warm s | S3, cold s | S3, warm s | S3, cold processor's s "
+        f"| {slow}, cold s | {slow}, warm s | requests, cold | requests, warm |",
+        "| --- | --- |" + " ---: |" * 9,
     ]
-    titles = {
-        "open": "`congeal.open`",
-        "one": f"`transfer`: {POINTS:,} points to 1 image",
-        "many": f"`transfer`: {POINTS:,} points to {TARGETS} images",
-        "all": f"`landmarks`: 12 points on all {IMAGES_THERE} images",
-        "layer": "`propagate`: an edit to an image of 800 x 600",
-        "large": "`propagate`: an edit of the whole image to one of 6000 x 4000",
-    }
-    for key, title in titles.items():
-        cells = []
-        for found in (disk, store):
-            seconds = found.get(key, [])
-            cells.append(f"{seconds[0]:.3f}" if seconds else "")
-            cells.append(f"{statistics.median(seconds[1:]):.3f}" if len(seconds) > 1 else "")
-        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    for key, title in TITLES.items():
+        for build in builds:
+            cells = [
+                _cell(found[build, place], measure, key, cold)
+                for place, measure, cold in (
+                    ("disk", "seconds", True),
+                    ("disk", "seconds", False),
+                    ("S3", "seconds", True),
+                    ("S3", "seconds", False),
+                    ("S3", "processor", True),
+                    ("slow", "seconds", True),
+                    ("slow", "seconds", False),
+                    ("slow", "requests", True),
+                    ("slow", "requests", False),
+                )
+            ]
+            lines.append(f"| {title} | {build} | " + " | ".join(cells) + " |")
     pixels = LARGE[0] * LARGE[1] * 4 / 2**20
-    lines += [
-        "",
-        f"The last: {disk['memory'][0]:.0f} MiB more at the peak, of which {pixels:.0f} are its pixels.",
-    ]
+    memory = statistics.median(one["memory"]["large"][0] for one in found[builds[-1], "disk"])
+    lines += ["", f"The last: {memory:.0f} MiB more at the peak, of which {pixels:.0f} are its pixels."]
     return "\n".join(lines) + "\n"
+
+
+def _cell(rounds: list[Found], measure: str, key: str, cold: bool) -> str:
+    values = [one[measure].get(key, []) for one in rounds]
+    if not all(values) or (not cold and len(values[0]) == 1):
+        return ""
+    chosen = [one[0] if cold else statistics.median(one[1:]) for one in values]
+    middle = statistics.median(chosen)
+    return f"{middle:.0f}" if measure == "requests" else f"{middle:.3f}"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +19,9 @@ from infra.storage.location import Location
 from infra.storage.read_only_files import Sized
 from infra.threads import in_threads
 
+SMALL = 2**20  # bytes of a file that is read whole
+ALL_SMALL = 16 * SMALL  # and of all such files
+OPEN = 128  # datasets of some of a table's files that are kept
 MADE = pa.schema([("cluster_id", pa.string()), ("seconds", pa.float64()), ("device", pa.string())])
 
 
@@ -27,18 +31,27 @@ class PublishedTables:
     def __init__(self, place: Location, publication: Publication) -> None:
         self.place = place
         self.publication = publication
-        self._opened: dict[str, pads.Dataset] = {}
+        self._opened: dict[tuple[str, tuple[str, ...] | None], pads.Dataset] = {}
+        self._lock = threading.Lock()
 
     def dataset(self, table: str, cluster: str | None = None) -> pads.Dataset:
         """One of TABLES, unread; of the files only those that hold `cluster`, if one is named.
 
         Raises DamagedError for a file that is not what was published, or of a newer schema.
         """
-        if cluster is not None:
-            return dataset(self.files(table, cluster), TABLES[table])
-        if table not in self._opened:
-            self._opened[table] = dataset(self.files(table), TABLES[table])
-        return self._opened[table]
+        files = self.files(table, cluster)
+        # Clusters share files; a dataset that is kept keeps their footers.
+        key = table, None if cluster is None else tuple(file.url for file in files)
+        with self._lock:
+            found = self._opened.get(key)
+        if found is None:
+            found = dataset(files, TABLES[table], self._small)
+            with self._lock:
+                self._opened[key] = found
+                parts = [one for one in self._opened if one[1] is not None]
+                for oldest in parts[:-OPEN]:
+                    del self._opened[oldest]
+        return found
 
     def files(self, table: str, cluster: str | None = None) -> list[Location]:
         """The Parquet files of a table, in the order of their clusters, or those that hold one cluster."""
@@ -84,6 +97,22 @@ class PublishedTables:
             published(self.place, str(self.publication.number))
         except UserError as error:
             raise DamagedError(f"{error} It was open here when that happened: open it anew.") from error
+
+    @cached_property
+    def _small(self) -> dict[str, bytes]:
+        """The small files of a store elsewhere, by URL: each whole, all at the same time.
+
+        A small file takes a store as long to answer for as its footer does; correspondences, which are not
+        asked for as often, stay where they are.
+        """
+        if self.place.local_path() is not None:
+            return {}
+        files = [file for name in TABLES if name != "correspondences" for file in self.sized(name)]
+        files = [file for file in files if file.bytes <= SMALL]
+        if sum(file.bytes for file in files) > ALL_SMALL:
+            return {}
+        read = in_threads(lambda file: file.place.read_bytes(), files)
+        return {file.place.url: data for file, data in zip(files, read, strict=True)}
 
     @cached_property
     def _clusters(self) -> pa.Table:

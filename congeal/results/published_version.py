@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
@@ -43,7 +44,10 @@ class Published:
     ) -> None:
         self.place = place
         self.storage = storage
-        publication = published(place, version) if check_layout(place) else None
+        with ThreadPoolExecutor(1) as pool:
+            # At the same time; whose destination it is comes first, whatever is published there.
+            asked = pool.submit(published, place, version)
+            publication = asked.result() if check_layout(place) else None
         if publication is None:
             raise UserError(f"Nothing is published in {place}: `congeal run SOURCE {place}` does that.")
         self.publication: Publication = publication

@@ -13,6 +13,7 @@ import pyarrow as pa
 from congeal.results.published_tables import PublishedTables
 from congeal.results.schema.tables import TABLES
 from congeal.results.sql_macros import VIEWS, definitions
+from congeal.results.sql_point_lookups import named_images, rows_of
 from infra.errors import UserError
 from infra.storage.read_only_files import PROTOCOL, PublishedFiles, Sized
 
@@ -42,6 +43,7 @@ class Database:
         self._connection.register_filesystem(PublishedFiles(files))
         paths = _listed(files)
         self._connection.execute(f"SET allowed_paths = {paths}; SET enable_external_access = false")
+        self._tables = tables
         # Views of the connection itself, which its cursors do not share.
         self._registered = {"clusters": tables.clusters()}
         for name in SEEN:
@@ -64,11 +66,19 @@ class Database:
             self._register(cursor)
             try:
                 _require_reading(cursor, text)
+                self._narrow(cursor, text)
                 return cursor.sql(text).to_arrow_table()
             except duckdb.CatalogException as error:
                 raise UserError(f"{error}{_what_there_is(str(error))}") from error
             except duckdb.Error as error:
                 raise UserError(str(error)) from error
+
+    def _narrow(self, cursor: duckdb.DuckDBPyConnection, text: str) -> None:
+        """Let a cursor see only the rows that can matter to a query, where these are known beforehand."""
+        images = named_images(cursor, text)
+        if images:
+            for name, rows in rows_of(self._tables, images)._asdict().items():
+                cursor.register(name, rows)
 
     def _register(self, connection: duckdb.DuckDBPyConnection) -> None:
         for name, table in self._registered.items():

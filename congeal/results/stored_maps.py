@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
-import zarr
 
 from congeal.results.schema.atlas_arrays import (
     ATLAS_AVERAGE,
     ATLAS_CONFIDENCE,
     ATLAS_FEATURES,
     ATLAS_SALIENCY,
-    BACKWARD,
-    BACKWARD_CONFIDENCE,
     FORWARD,
     FORWARD_CONFIDENCE,
     MAPS,
     AtlasAttributes,
 )
 from congeal.results.schema.zarr_arrays import ZarrArray
+from infra.errors import DamagedError
 from infra.storage.location import Location
-from infra.storage.zarr_groups import array_in, find_array, open_group
+from infra.storage.zarr_groups import array_at, array_in, find_array, open_group, read_rows
+from infra.storage.zarr_shards import ShardedRows, is_sharded_by_row
+from infra.threads import in_threads
 
 if TYPE_CHECKING:
     from congeal.transfer.points import ForwardMaps, Maps
 
 Floats = npt.NDArray[np.float32]
 
-WHOLE = 67_108_864  # bytes of an array up to which it is read whole rather than image by image
 SLAB = 256  # images whose maps are in memory at once
 
 
@@ -62,7 +62,17 @@ class StoredMaps:
 
     def __init__(self, cluster_id: str, place: Location) -> None:
         self.cluster_id = cluster_id
-        self.group = open_group(place)
+        # What describes the group and each of its maps is an object of its own: asked for at the same time.
+        with ThreadPoolExecutor(len(MAPS)) as pool:
+            asked = [pool.submit(array_at, place, array.path) for array in MAPS]
+            self.group = open_group(place)
+            maps = [answer.result() for answer in asked]
+        self._maps = {array: found for array, found in zip(MAPS, maps, strict=True) if found is not None}
+        self._shards = {
+            array: ShardedRows(found, place / array.path)
+            for array, found in self._maps.items()
+            if is_sharded_by_row(found)
+        }
         # A group of an earlier version may lack some of them.
         self._attributes = cast("AtlasAttributes", self.group.attrs.asdict())
         self.ids = tuple(self._attributes["image_ids"])
@@ -99,12 +109,14 @@ class StoredMaps:
         from congeal.geometry.frames import Frame
         from congeal.transfer.points import Maps
 
+        parts = in_threads(lambda array: self._rows(array, [position])[0], MAPS)
+        forward, forward_confidence, backward, backward_confidence = parts
         return Maps(
             Frame(*self.sizes[position]),
-            forward=self._rows(FORWARD, [position])[0],
-            forward_confidence=self._rows(FORWARD_CONFIDENCE, [position])[0],
-            backward=self._rows(BACKWARD, [position])[0],
-            backward_confidence=self._rows(BACKWARD_CONFIDENCE, [position])[0],
+            forward=forward,
+            forward_confidence=forward_confidence,
+            backward=backward,
+            backward_confidence=backward_confidence,
         )
 
     def forward(self, positions: Sequence[int]) -> ForwardMaps:
@@ -113,7 +125,10 @@ class StoredMaps:
         from congeal.transfer.points import ForwardMaps
 
         frames = [Frame(*self.sizes[position]) for position in positions]
-        return ForwardMaps(frames, self._rows(FORWARD, positions), self._rows(FORWARD_CONFIDENCE, positions))
+        forward, confidence = in_threads(
+            lambda array: self._rows(array, positions), (FORWARD, FORWARD_CONFIDENCE)
+        )
+        return ForwardMaps(frames, forward, confidence)
 
     def slabs(
         self, positions: Sequence[int], most: int | None = None
@@ -124,21 +139,17 @@ class StoredMaps:
             some = positions[start : start + size]
             yield some, self.forward(some)
 
-    @cached_property
-    def _maps(self) -> dict[ZarrArray, zarr.Array[Any]]:
-        # Opening an array is a request of its own.
-        return {array: array_in(self.group, array.path) for array in MAPS}
-
     def _whole(self, array: ZarrArray) -> npt.NDArray[Any]:
         return np.asarray(array_in(self.group, array.path)[:])
 
     def _rows(self, of: ZarrArray, positions: Sequence[int]) -> Floats:
+        if of not in self._maps:
+            raise DamagedError(
+                f"{self.group.store_path} has no array {of.path}: delete the unit and run again."
+            )
         array = self._maps[of]
         if not positions:
             return np.zeros((0, *array.shape[1:]), np.float32)
-        if len(positions) == 1:
-            return np.asarray(array[positions[0]], np.float32)[None]
-        if 8 * len(positions) >= array.shape[0] and array.nbytes <= WHOLE:
-            # One request for the whole shard instead of one for every image.
-            return np.asarray(np.asarray(array[:])[list(positions)], np.float32)
-        return np.asarray(array.oindex[np.array(positions)], np.float32)
+        if of in self._shards:
+            return np.asarray(self._shards[of].read(positions), np.float32)
+        return np.asarray(read_rows(array, positions), np.float32)

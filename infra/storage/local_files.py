@@ -45,6 +45,14 @@ class FileStore:
         """The whole object."""
         return Path(path).read_bytes()
 
+    def read_range(self, path: str, start: int, stop: int | None) -> bytes:
+        """The object from one byte to another; a start below 0 counts from the end."""
+        with Path(path).open("rb") as file:
+            if start < 0:
+                start = max(0, file.seek(0, os.SEEK_END) + start)
+            file.seek(start)
+            return file.read() if stop is None else file.read(max(0, stop - start))
+
     def open(self, path: str) -> BufferedReader:
         """A seekable file."""
         return Path(path).open("rb")

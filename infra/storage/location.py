@@ -6,7 +6,7 @@ import difflib
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from infra.storage.local_files import FileStore, ObjectInfo, Skipped
 from infra.storage.object_store import FsspecStore, S3Store, Store
 from infra.storage.retrying_reads import arrow_filesystem, asynchronous, retrying_file
 from infra.storage.storage_errors import attempt, translated
+from infra.threads import in_threads
 
 if TYPE_CHECKING:
     import zarr.abc.store
@@ -142,6 +143,18 @@ class Location:
         """The whole object."""
         with translated("read", self.url):
             return attempt(lambda: self._store.read(self._path))
+
+    def read_ranges(self, ranges: Sequence[tuple[int, int | None]]) -> list[bytes]:
+        """Parts of the object, each from a start to a stop in bytes, read at the same time.
+
+        (-n, None): its last n bytes. What reaches beyond the end is cut off there.
+        """
+
+        def read(part: tuple[int, int | None]) -> bytes:
+            return attempt(lambda: self._store.read_range(self._path, *part))
+
+        with translated("read", self.url):
+            return list(in_threads(read, ranges)) if len(ranges) > 1 else [read(part) for part in ranges]
 
     def open(self, mode: str = "rb") -> IO[bytes]:
         """A seekable file for reading; writing goes through ``write_bytes``, which is atomic."""

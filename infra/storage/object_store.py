@@ -11,6 +11,7 @@ from typing import IO, Any, Protocol
 from fsspec import AbstractFileSystem
 
 from infra.storage.folder_listing import NOT_FOLLOWED, ObjectInfo, OnSkip, Skipped
+from infra.storage.retrying_reads import protocols
 from infra.storage.storage_errors import attempt, is_conflict, is_taken
 
 _CHANGED = ("mtime", "created", "LastModified")  # what file systems call the time of a change
@@ -34,6 +35,9 @@ class Store(Protocol):
 
     def read(self, path: str) -> bytes:
         """The whole object."""
+
+    def read_range(self, path: str, start: int, stop: int | None) -> bytes:
+        """The object from one byte to another; a start below 0 counts from the end."""
 
     def open(self, path: str) -> IO[bytes]:
         """A seekable file."""
@@ -92,7 +96,12 @@ class S3Store:
 
     def read(self, path: str) -> bytes:
         """The whole object."""
-        return bytes(self.filesystem.cat_file(path))
+        # In one request: s3fs would ask for the size first, to divide what is large.
+        return bytes(self.filesystem.cat_file(path, max_concurrency=1))
+
+    def read_range(self, path: str, start: int, stop: int | None) -> bytes:
+        """The object from one byte to another; a start below 0 counts from the end."""
+        return bytes(self.filesystem.cat_file(path, start=start, end=stop))
 
     def open(self, path: str) -> IO[bytes]:
         """A seekable file."""
@@ -213,9 +222,13 @@ class FsspecStore:
         """The whole object."""
         return bytes(self.filesystem.cat_file(path))
 
+    def read_range(self, path: str, start: int, stop: int | None) -> bytes:
+        """The object from one byte to another; a start below 0 counts from the end."""
+        return bytes(self.filesystem.cat_file(path, start=start, end=stop))
+
     def open(self, path: str) -> IO[bytes]:
         """A seekable file."""
-        if "memory" in _protocols(self.filesystem):
+        if "memory" in protocols(self.filesystem):
             # fsspec hands out the stored object itself, with one position for all readers.
             return io.BytesIO(self.read(path))
         file: IO[bytes] = self.filesystem.open(path, "rb")
@@ -303,8 +316,3 @@ def _utc(time: Any) -> datetime | None:
     if not isinstance(time, datetime):
         return None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
-def _protocols(filesystem: Any) -> tuple[str, ...]:
-    protocol = filesystem.protocol
-    return (protocol,) if isinstance(protocol, str) else tuple(protocol)

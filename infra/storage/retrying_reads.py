@@ -66,6 +66,9 @@ def asynchronous(filesystem: Any) -> Any:
     wrapper = AsyncFileSystemWrapper(filesystem, asynchronous=True)
     for name, method in list(vars(wrapper).items()):
         plain = getattr(method, "__wrapped__", None)
+        if name == "_cat_file" and plain is not None and "s3" in protocols(filesystem):
+            # In one request: s3fs would ask for the size first, to divide what is large.
+            plain = functools.partial(plain, max_concurrency=1)
         if plain is not None:
             setattr(wrapper, name, async_wrapper(_again(plain), obj=wrapper))
     return wrapper
@@ -91,6 +94,12 @@ def arrow_filesystem(filesystem: Any) -> Any:
             return self.open_input_file(path)
 
     return PyFileSystem(Handler(filesystem))
+
+
+def protocols(filesystem: Any) -> tuple[str, ...]:
+    """What a file system's URLs begin with."""
+    protocol = filesystem.protocol
+    return (protocol,) if isinstance(protocol, str) else tuple(protocol)
 
 
 def _again(function: Callable[P, R]) -> Callable[P, R]:

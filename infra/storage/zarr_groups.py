@@ -15,7 +15,7 @@ import zarr.storage
 from zarr.codecs import ZstdCodec
 from zarr.errors import ContainsArrayError
 
-from infra.errors import DamagedError
+from infra.errors import DamagedError, MissingError
 from infra.storage.location import Location
 from infra.storage.storage_errors import translated
 
@@ -79,6 +79,20 @@ def open_group(location: Location) -> zarr.Group:
             return zarr.open_group(store, mode="r", zarr_format=3, use_consolidated=False)
     except (ContainsArrayError, ValueError, KeyError, TypeError) as fault:
         raise DamagedError(f"{location} holds no Zarr group: run congeal again to write it anew.") from fault
+
+
+def array_at(location: Location, path: str) -> zarr.Array[Any] | None:
+    """An array of the group at ``location``, read only, in one request; None if there is none of that path.
+
+    Raises ``DamagedError`` for what is no array.
+    """
+    try:
+        with translated("read", location.url):
+            return zarr.open_array(location.zarr_store(read_only=True), path=path, mode="r", zarr_format=3)
+    except MissingError:
+        return None
+    except (ValueError, KeyError, TypeError) as fault:
+        raise DamagedError(f"{location} has no array {path}: delete the unit and run again.") from fault
 
 
 def find_array(group: zarr.Group, path: str) -> zarr.Array[Any] | None:

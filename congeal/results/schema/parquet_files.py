@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -62,17 +62,26 @@ def _layout(schema: pa.Schema) -> dict[str, Any]:
     return options
 
 
-def dataset(locations: Sequence[Location], schema: pa.Schema) -> pyarrow.dataset.Dataset:
+def dataset(
+    locations: Sequence[Location], schema: pa.Schema, contents: Mapping[str, bytes] | None = None
+) -> pyarrow.dataset.Dataset:
     """One dataset over Parquet files of the same schema; those of an older version lack what is new (null).
 
-    Its schema says what the columns mean in the oldest of the files (`congeal.results.schema.history`).
-    Raises ``DamagedError`` for a file that is no Parquet, of another table, or of a newer schema version.
+    contents: what the files hold, by URL, where all of it is at hand already. The dataset's schema says what
+    the columns mean in the oldest of the files (`congeal.results.schema.history`). Raises ``DamagedError``
+    for a file that is no Parquet, of another table, or of a newer schema version.
     """
     if not locations:
         return pyarrow.dataset.dataset(schema.empty_table())
-    oldest = min(in_threads(lambda location: _check(location, schema), list(locations)))
+    held = [(contents or {}).get(location.url) for location in locations]
+    checked = in_threads(lambda pair: _check(*pair, schema), list(zip(locations, held, strict=True)))
+    oldest = min(checked)
     if oldest < int(schema.metadata[b"congeal.schema_version"]):
         schema = as_of(schema, oldest)
+    if None not in held:
+        form = pyarrow.dataset.ParquetFileFormat()
+        fragments = [form.make_fragment(pa.py_buffer(data)) for data in held]
+        return pyarrow.dataset.FileSystemDataset(fragments, schema, form)
     filesystem, _ = locations[0].arrow_filesystem()
     paths = [location.arrow_filesystem()[1] for location in locations]
     return pyarrow.dataset.dataset(paths, schema=schema, filesystem=filesystem, format="parquet")
@@ -115,10 +124,10 @@ def _joined(tables: list[pa.Table]) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=table.schema)
 
 
-def _check(location: Location, schema: pa.Schema) -> int:
+def _check(location: Location, content: bytes | None, schema: pa.Schema) -> int:
     """The schema version of a file; ``DamagedError`` if it is not what its name says."""
     try:
-        with location.open() as file:
+        with location.open() if content is None else pa.BufferReader(content) as file:
             found = pq.read_schema(file)
     except pa.ArrowInvalid as fault:
         raise DamagedError(f"{location} is no Parquet file: run congeal again to write it anew.") from fault

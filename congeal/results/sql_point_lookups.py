@@ -1,0 +1,114 @@
+"""The few rows that `where_is` needs, looked up before DuckDB plans a query.
+
+The macros name their image and cluster only by way of subqueries, so that DuckDB opens every file of the
+tables, several times. Where a query reads nothing but `where_is` of images that it names, their rows are all
+that it can see: found by value, they take the tables' place for that query.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset as pads
+
+from congeal.results.published_tables import PublishedTables
+from congeal.results.schema.tables import TABLES
+
+MACRO = "where_is"
+IMAGES_AT = (0, 3)  # which of the macro's arguments name images
+IMAGE_ID = re.compile("[0-9a-f]{32}")
+# Columns that the macro reads.
+IMAGES = ("image_id", "uri", "status", "error", "cluster_id", "width", "height")
+CORRESPONDENCES = ("cluster_id", "point_id", "u", "v", "image_id", "x", "y", "confidence")
+_WITHOUT_ROWS = {"JOIN", "SUBQUERY", "EMPTY", "EMPTY_FROM", "EXPRESSION_LIST"}
+
+
+class Rows(NamedTuple):
+    """What takes the place of two tables: some rows, and the columns that the macro reads."""
+
+    images: pa.Table
+    correspondences: pa.Table
+
+
+def named_images(connection: duckdb.DuckDBPyConnection, text: str) -> list[str]:
+    """The images that a query names in `where_is`; empty if it may read anything else of the tables."""
+    if MACRO not in text.lower():
+        return []
+    (answer,) = connection.execute("SELECT json_serialize_sql(?)", [text]).fetchall()
+    parsed = json.loads(answer[0])
+    if parsed["error"]:
+        return []  # no SELECT, such as a PIVOT: DuckDB does it, or says what is wrong
+    names: list[str] = []
+    tables = {name.lower() for node in _nodes(parsed) for name in _ctes(node)}
+    for node in _nodes(parsed):
+        # Whatever rows can come from has a sample.
+        if "sample" not in node or node.get("type") in (*_WITHOUT_ROWS, "SELECT_NODE"):
+            continue
+        found = _images_of(node)
+        if not found and not _is_cte(node, tables):
+            return []
+        names += found
+    return sorted(set(names))
+
+
+def _nodes(parsed: Any) -> Iterator[dict[str, Any]]:
+    waiting = [parsed]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            yield node
+            waiting += node.values()
+        elif isinstance(node, list):
+            waiting += node
+
+
+def _ctes(node: dict[str, Any]) -> list[str]:
+    return [str(one["key"]) for one in (node.get("cte_map") or {}).get("map", ())]
+
+
+def _is_cte(node: dict[str, Any], tables: set[str]) -> bool:
+    plain = not node.get("schema_name") and not node.get("catalog_name")
+    name = str(node.get("table_name", "")).lower()
+    return node.get("type") == "BASE_TABLE" and plain and name in tables and name not in Rows._fields
+
+
+def _images_of(node: dict[str, Any]) -> list[str]:
+    """The images in a call of the macro; empty if it is no call, or they are not plain texts."""
+    if node.get("type") != "TABLE_FUNCTION" or node["function"]["function_name"].lower() != MACRO:
+        return []
+    arguments = node["function"]["arguments"]
+    if len(arguments) <= max(IMAGES_AT) or any(one["name"] for one in arguments):
+        return []
+    literals = [arguments[at]["expression"].get("literal") or {} for at in IMAGES_AT]
+    texts = [str(one["text"]) for one in literals if one.get("kind") == "STRING"]
+    return texts if len(texts) == len(IMAGES_AT) else []
+
+
+def rows_of(tables: PublishedTables, images: Sequence[str]) -> Rows:
+    """All rows that `where_is` of these images can come to."""
+    found = _images(tables, pads.field("uri").isin(list(images)))
+    ids = {name for name in images if IMAGE_ID.fullmatch(name)}
+    # A duplicate's name leads to the image that it is a copy of.
+    named = found.select(["image_id", "status"]).to_pylist()
+    ids |= {row["image_id"] for row in named if row["status"] == "duplicate"}
+    if ids:
+        more = _images(tables, pads.field("image_id").isin(sorted(ids)) & ~pads.field("uri").isin(images))
+        found = pa.concat_tables([found, more])
+    wanted = pads.field("image_id").isin(found["image_id"].unique())
+    parts = [
+        tables.dataset("correspondences", cluster).to_table(
+            columns=list(CORRESPONDENCES), filter=(pads.field("cluster_id") == cluster) & wanted
+        )
+        for cluster in sorted(set(found["cluster_id"].drop_null().to_pylist()))
+    ]
+    none = TABLES["correspondences"].empty_table().select(list(CORRESPONDENCES))
+    return Rows(found, pa.concat_tables(parts) if parts else none)
+
+
+def _images(tables: PublishedTables, wanted: pads.Expression) -> pa.Table:
+    return tables.dataset("images").to_table(columns=list(IMAGES), filter=wanted)

@@ -1,0 +1,128 @@
+"""Rows of a Zarr array that lies in one shard with a chunk a row, read in few requests.
+
+zarr itself asks for the index of the shard at every reading, for each chunk apart, and decodes them one by
+one in threads; here the index is kept, neighbours come in one request, and rows are decoded in place.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import google_crc32c
+import numpy as np
+import numpy.typing as npt
+import zarr
+from numcodecs.zstd import Zstd  # type: ignore[import-untyped]
+from zarr.codecs import BytesCodec, Crc32cCodec, ShardingCodec, ZstdCodec
+
+from infra.errors import DamagedError
+from infra.storage.location import Location
+
+GAP = 262_144  # bytes between two rows up to which one request fetches both
+WHOLE = 67_108_864  # bytes of a shard up to which it is fetched as a whole if many of its rows are wanted
+MANY = 8  # one row in so many
+_ABSENT = 2**64 - 1  # offset of a chunk that was not written
+
+
+def is_sharded_by_row(array: zarr.Array[Any]) -> bool:
+    """True if one object holds the array, each entry of its first axis a chunk compressed by zstd alone."""
+    codecs: Sequence[Any] = getattr(array.metadata, "codecs", ())
+    if len(codecs) != 1 or not isinstance(codecs[0], ShardingCodec) or array.shards != array.shape:
+        return False
+    sharding = codecs[0]
+    kinds = [type(codec) for codec in (*sharding.codecs, *sharding.index_codecs)]
+    little = [codec for codec in (*sharding.codecs, *sharding.index_codecs) if isinstance(codec, BytesCodec)]
+    return (
+        kinds == [BytesCodec, ZstdCodec, BytesCodec, Crc32cCodec]
+        and all(codec.endian is not None and codec.endian.value == "little" for codec in little)
+        and sharding.index_location.value == "end"
+        and array.chunks == (1, *array.shape[1:])
+        and array.dtype.kind in "fiub"
+    )
+
+
+class ShardedRows:
+    """The rows of one array. array: as `is_sharded_by_row` wants it; place: where it lies."""
+
+    def __init__(self, array: zarr.Array[Any], place: Location) -> None:
+        self._place = place / "/".join(["c", *"0" * array.ndim])
+        self._shape = array.shape
+        self._dtype = array.dtype.newbyteorder("<")
+        self._fill = array.fill_value
+        self._index: npt.NDArray[np.uint64] | None = None
+        self._lock = threading.Lock()
+
+    def read(self, rows: Sequence[int]) -> npt.NDArray[Any]:
+        """Some rows, in their order: [len(rows), …]. Raises DamagedError for a shard that is not sound."""
+        wanted = np.asarray(rows, np.intp)
+        found = np.empty((len(wanted), *self._shape[1:]), self._dtype)
+        size = int(np.prod(self._shape)) * self._dtype.itemsize
+        if self._index is None and MANY * len(set(rows)) >= self._shape[0] and size <= WHOLE:
+            whole = self._place.read_bytes()
+            self._index = self._checked(whole[-self._index_size :])
+            self._decode(wanted, found, [(0, whole)])
+            return found
+        with self._lock:
+            if self._index is None:
+                (index,) = self._place.read_ranges([(-self._index_size, None)])
+                self._index = self._checked(index)
+        ranges = self._ranges(wanted)
+        data = self._place.read_ranges(ranges)
+        self._decode(wanted, found, [(start, part) for (start, _), part in zip(ranges, data, strict=True)])
+        return found
+
+    @property
+    def _index_size(self) -> int:
+        return 16 * self._shape[0] + 4
+
+    def _checked(self, data: bytes) -> npt.NDArray[np.uint64]:
+        """The index, uint64 [rows, 2]: offset and length of each."""
+        if len(data) != self._index_size or google_crc32c.value(data[:-4]) != int.from_bytes(
+            data[-4:], "little"
+        ):
+            raise self._damaged()
+        index = np.frombuffer(data[:-4], "<u8").reshape(-1, 2)
+        # A chunk that does not compress is a little larger than its rows.
+        most = 2 * int(np.prod(self._shape[1:])) * self._dtype.itemsize + 1024
+        written = index[index[:, 0] != _ABSENT]
+        if (written[:, 1] > most).any() or (written[:, 0] > 2**62).any():
+            raise self._damaged()
+        return index
+
+    def _ranges(self, wanted: npt.NDArray[np.intp]) -> list[tuple[int, int | None]]:
+        """Start and stop of what is fetched, neighbours together."""
+        assert self._index is not None  # noqa: S101
+        index = self._index[np.unique(wanted)]
+        spans = sorted((int(start), int(start + size)) for start, size in index if start != _ABSENT)
+        ranges: list[tuple[int, int | None]] = []
+        for start, stop in spans:
+            last = ranges[-1] if ranges else None
+            if last is not None and last[1] is not None and start - last[1] <= GAP:
+                ranges[-1] = (last[0], max(last[1], stop))
+            else:
+                ranges.append((start, stop))
+        return ranges
+
+    def _decode(
+        self, wanted: npt.NDArray[np.intp], found: npt.NDArray[Any], parts: Sequence[tuple[int, bytes]]
+    ) -> None:
+        assert self._index is not None  # noqa: S101
+        codec = Zstd()
+        starts = np.array([start for start, _ in parts], np.uint64)
+        for row, position in enumerate(wanted):
+            offset, size = self._index[position]
+            if offset == _ABSENT:
+                found[row] = self._fill
+                continue
+            start, data = parts[int(np.searchsorted(starts, offset, "right")) - 1]
+            at = int(offset) - start
+            chunk = memoryview(data)[at : at + int(size)]
+            try:
+                codec.decode(chunk, out=found[row])
+            except (RuntimeError, ValueError) as fault:
+                raise self._damaged() from fault
+
+    def _damaged(self) -> DamagedError:
+        return DamagedError(f"{self._place} is damaged: delete the unit and run again.")

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infra.errors import DamagedError
+from infra.storage import zarr_shards
+from infra.storage.location import Location
+from infra.storage.zarr_groups import ArraySpec, array_at, encode_group
+from infra.storage.zarr_shards import ShardedRows, is_sharded_by_row
+
+DATA = np.random.default_rng(0).normal(size=(40, 6, 7)).astype(np.float32)
+OBJECT = "group/maps/rows/c/0/0/0"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Location:
+    return write(Location.parse(tmp_path_factory.mktemp("shards")))
+
+
+def write(place: Location) -> Location:
+    specs = {
+        "maps/rows": ArraySpec(DATA, ("image", "v", "u"), (1, 6, 7)),
+        "maps/halves": ArraySpec(DATA.astype(np.float16), ("image", "v", "u"), (1, 6, 7)),
+        "whole": ArraySpec(DATA, ("image", "v", "u")),
+        "pairs": ArraySpec(DATA, ("image", "v", "u"), (2, 6, 7)),
+    }
+    for path, data in encode_group(specs, {}).items():
+        (place / "group" / path).write_bytes(data)
+    return place
+
+
+def found_in(place: Location, path: str) -> zarr.Array[Any]:
+    array = array_at(place / "group", path)
+    assert array is not None
+    return array
+
+
+def rows_of(place: Location, path: str = "maps/rows") -> ShardedRows:
+    return ShardedRows(found_in(place, path), place / "group" / path)
+
+
+@pytest.fixture
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[list[tuple[int, int | None]]]:
+    """The ranges of every reading; [] for one of the whole."""
+    seen: list[list[tuple[int, int | None]]] = []
+    ranges, whole = Location.read_ranges, Location.read_bytes
+
+    def counted(self: Location, asked: Any) -> list[bytes]:
+        seen.append(list(asked))
+        return ranges(self, asked)
+
+    def counted_whole(self: Location) -> bytes:
+        seen.append([])
+        return whole(self)
+
+    monkeypatch.setattr(Location, "read_ranges", counted)
+    monkeypatch.setattr(Location, "read_bytes", counted_whole)
+    return seen
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 39), max_size=50), st.sampled_from(("maps/rows", "maps/halves")))
+def test_rows_are_those_that_zarr_reads(place: Location, rows: list[int], path: str) -> None:
+    reader, array = rows_of(place, path), found_in(place, path)
+    for _ in range(2):  # with the index not yet known, and with it
+        got = reader.read(rows)
+        assert got.dtype == array.dtype
+        np.testing.assert_array_equal(got, np.asarray(array[:])[rows])
+
+
+@given(st.lists(st.integers(0, 39), min_size=1, max_size=5), st.integers(0, 4000))
+def test_rows_are_the_same_whatever_is_fetched_together(place: Location, rows: list[int], gap: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zarr_shards, "GAP", gap)
+        patch.setattr(zarr_shards, "WHOLE", 0)
+        np.testing.assert_array_equal(rows_of(place).read(rows), DATA[rows])
+
+
+def test_only_arrays_of_one_shard_with_a_chunk_a_row_are_read_so(place: Location) -> None:
+    kinds = {path: is_sharded_by_row(found_in(place, path)) for path in ("maps/rows", "whole", "pairs")}
+    assert kinds == {"maps/rows": True, "whole": False, "pairs": False}
+
+
+def test_the_index_is_asked_for_once_and_neighbours_together(
+    place: Location, requests: list[list[tuple[int, int | None]]]
+) -> None:
+    reader = rows_of(place)
+    reader.read([3])
+    reader.read([30, 3, 5, 4])
+    assert [len(asked) for asked in requests] == [1, 1, 1]
+    assert requests[0] == [(-(40 * 16 + 4), None)]
+
+
+def test_what_lies_far_apart_is_fetched_apart(
+    place: Location, requests: list[list[tuple[int, int | None]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zarr_shards, "GAP", 0)
+    rows_of(place).read([0, 1, 20])
+    assert [len(asked) for asked in requests] == [1, 2]
+
+
+def test_many_rows_of_an_unknown_shard_come_in_one_request(
+    place: Location, requests: list[list[tuple[int, int | None]]]
+) -> None:
+    rows_of(place).read(range(20))
+    assert requests == [[]]
+
+
+@pytest.mark.parametrize("fault", ["cut", "index", "chunk", "length", "empty"])
+@pytest.mark.parametrize("rows", [[1], list(range(40))])
+def test_a_damaged_shard_is_one_sentence(tmp_path: Path, fault: str, rows: list[int]) -> None:
+    place = write(Location.parse(tmp_path))
+    data = bytearray((place / OBJECT).read_bytes())
+    size = 40 * 16 + 4
+    reader = rows_of(place)
+    if fault == "cut":
+        data = data[100:-700]
+    elif fault == "index":
+        data[-size + 3] ^= 1
+    elif fault == "chunk":
+        data[: len(data) - size] = b"\0" * (len(data) - size)
+    elif fault == "empty":
+        data = bytearray()
+    else:
+        index = np.frombuffer(bytes(data[-size:-4]), "<u8").reshape(-1, 2).copy()
+        index[:, 1] = 2**40
+        body = index.tobytes()
+        data[-size:] = body + zarr_shards.google_crc32c.value(body).to_bytes(4, "little")
+    (place / OBJECT).write_bytes(bytes(data))
+    with pytest.raises(DamagedError, match="is damaged: delete the unit"):
+        reader.read(rows)
+
+
+def test_what_was_not_written_is_the_fill_value(tmp_path: Path) -> None:
+    group = zarr.create_group(zarr.storage.LocalStore(tmp_path / "group"), zarr_format=3)
+    array = group.create_array(
+        "rows", shape=(4, 3), chunks=(1, 3), shards=(4, 3), dtype="float32", fill_value=np.nan,
+        compressors=zarr.codecs.ZstdCodec(level=1),
+    )  # fmt: skip
+    array[1] = np.ones(3, np.float32)
+    got = rows_of(Location.parse(tmp_path), "rows").read([0, 1])
+    np.testing.assert_array_equal(got, [[np.nan] * 3, [1.0] * 3])
