@@ -263,12 +263,12 @@ def test_one_cluster_for_everything_takes_everybody_in(tmp_path: Path, weights: 
     assert last.clusters["cluster_id"].tolist() == first["cluster_id"].tolist()
 
 
+@pytest.mark.parametrize("version", stage_versions.SAME_MAPS)
 def test_an_atlas_of_an_earlier_version_grows_and_its_cycle_errors_are_of_the_maps(
-    story: Story, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+    story: Story, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, version: int
 ) -> None:
     """Its maps stay as they are to the last bit, and so does the version that it belongs to."""
     source = folder(tmp_path / "source", photographs(8))
-    (version,) = stage_versions.SAME_MAPS
 
     def otherwise(stored: Stored) -> Stored:
         return replace(stored, figures={**stored.figures, "cycle_error": np.full(len(stored.members), 0.5)})
