@@ -2,28 +2,92 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import importlib
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from flows.commands import deployment
-from flows.commands.carry import propagate, transfer
-from flows.commands.distill import distill
-from flows.commands.evaluate import evaluate
-from flows.commands.inspect import pictures, sql, status, verify
-from flows.commands.prune import prune
-from flows.commands.run import run
+# Each command: its module below flows.commands, and what the list of commands says of it.
+COMMANDS = {
+    "run": (
+        "run",
+        "Everything, from images to tables. What is done already is not done again; a killed run is taken "
+        "up.",
+    ),
+    "status": ("inspect", "What is done, missing and failed, per stage."),
+    "verify": (
+        "inspect",
+        "Check every marker, checksum, schema and reference; name each fault; exit 1 if there is one.",
+    ),
+    "transfer": ("carry", "Carry points of one image to others: x, y, confidence, visible."),
+    "propagate": (
+        "carry",
+        "Carry an edit, a mask, labels or annotations from one image, or several, to all of their cluster.",
+    ),
+    "sql": ("inspect", "Query the published tables with DuckDB; nothing can be written to them."),
+    "pictures": ("inspect", "Where the pictures of the clusters are: a path or URL a line."),
+    "evaluate": (
+        "evaluate",
+        "Align an annotated set and measure it, beside identity and nearest neighbour on the same features.",
+    ),
+    "prune": ("prune", "Remove old versions, and what no version needs."),
+    "distill": (
+        "distill",
+        "Teach a small backbone what a large one sees in these images; a killed training is taken up.",
+    ),
+    "deployment": ("deployment", "Deployments on a Prefect server."),
+}
+_CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+
+class LazyGroup(TyperGroup):
+    """Commands that are imported when they are called; a list of them does not need it."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._listing = False
+        self._made: dict[str, Any] = {}
+        self.commands.update({name: TyperCommand(name, help=text) for name, (_, text) in COMMANDS.items()})
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name, None if there is none."""
+        if self._listing or cmd_name not in COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        if cmd_name not in self._made:
+            self._made[cmd_name] = _command(cmd_name)
+        return self._made[cmd_name]
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Show the help of the program."""
+        from flows.group_help import show
+
+        self._listing = True
+        try:
+            show(self, ctx)
+        finally:
+            self._listing = False
+
+
+def _command(name: str) -> Any:
+    module = importlib.import_module(f"flows.commands.{COMMANDS[name][0]}")
+    alone = getattr(module, "app", None)
+    if alone is None:
+        alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        alone.command(name, context_settings=_CONTEXT)(getattr(module, name))
+    command = typer.main.get_command(alone)
+    command.name = name
+    return command
+
 
 app = typer.Typer(
     name="congeal",
+    cls=LazyGroup,
     help="Joint alignment of image collections: from photographs to atlases, dense maps and tables.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=_CONTEXT,
 )
-for command in (run, status, verify, transfer, propagate, sql, pictures, evaluate, prune, distill):
-    app.command()(command)
-app.add_typer(deployment.app, name="deployment")
 
 
 def _version(asked: bool) -> None:

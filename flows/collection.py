@@ -10,12 +10,16 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 import congeal_floors.first  # noqa: F401  before any of these
-from flows import retries
-from flows.parameters import checked
-from flows.prepare import Job, prepare
-from flows.report import sentence
-from flows.stages import everything
-from infra.compute.progress import Progress
+from infra.compute.numeric_libraries import settle_threads
+
+settle_threads()  # before NumPy is imported
+
+from flows import retries  # noqa: E402
+from flows.parameters import checked  # noqa: E402
+from flows.prepare import Job, prepare  # noqa: E402
+from flows.report import sentence  # noqa: E402
+from flows.stages import everything  # noqa: E402
+from infra.compute.progress import Progress  # noqa: E402
 
 P = ParamSpec("P")
 R = TypeVar("R")

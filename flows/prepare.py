@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from congeal.settings import Settings
 from flows.parameters import overrides
-from infra.compute.engine import in_process
 from infra.errors import UserError
 from infra.ledger.publications import Publication, check_layout, claim
 from infra.storage.location import Location
@@ -67,6 +66,8 @@ def prepare(source: str, destination: str, settings: Settings) -> Job:
             claim(there, single_writer=settings.storage.single_writer)
         weights = None
         if current is None:
+            from infra.compute.engine import in_process
+
             weights = check(locate(settings), settings)
             engine = engine_choice.confirm(engine, weights, there)
             if engine.settings != settings:

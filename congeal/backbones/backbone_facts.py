@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,12 +20,12 @@ import safetensors
 import safetensors.numpy
 
 from congeal.backbones import embedded
+from congeal.backbones.cache_folder import cache_folder
 
 if TYPE_CHECKING:
     from congeal.backbones.extractor import Backbone, BackboneSpec
 
 VERSION = 1  # raised where measuring would give other numbers
-VARIABLE = "CONGEAL_CACHE"  # the cache folder; empty: none
 _DIRECTIONS, _BLANK = "directions", "blank"
 _TOLERANCE = 1e-3  # of the directions' scalar products
 _MOST_BYTES = 64 * 2**20  # of a file that is looked into
@@ -102,22 +101,8 @@ def encoded(arrays: Mapping[str, npt.NDArray[np.float32]]) -> bytes:
     return bytes(safetensors.numpy.save(whole))
 
 
-def folder() -> Path | None:
-    """The cache folder: CONGEAL_CACHE, else congeal in XDG_CACHE_HOME or ~/.cache; None if there is none."""
-    chosen = os.environ.get(VARIABLE)
-    if chosen is not None:
-        return Path(chosen).expanduser() if chosen else None
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    try:
-        # The XDG specification has relative paths ignored.
-        return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "congeal"
-    except RuntimeError:
-        # A user without a home.
-        return None
-
-
 def _place(spec: BackboneSpec, fingerprint: str, precision: str, device: str) -> Path | None:
-    where = folder()
+    where = cache_folder()
     key: list[Any] = [
         VERSION, spec.name, spec.image_size, spec.layer, spec.facet, list(spec.beside), spec.stride,
         fingerprint, precision, device,

@@ -7,7 +7,6 @@ runs the model three times over. The PyTorch frontend below it does neither.
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 import tempfile
 import warnings
@@ -20,12 +19,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from congeal.backbones.cache_folder import cache_folder
 from congeal.backbones.engines import openvino_fault
 from congeal.errors import BackboneError
 
 BATCH = 2  # images in a pass, an image and its mirror image, say; every batch is cut into these
 FORM = 1  # raised when the same weights give another compiled model
-CACHE = "CONGEAL_CACHE"  # names another folder than the user's cache
 _DIGEST = 32
 _HINTS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 # What OpenVINO says it computes in, by PyTorch's name.
@@ -204,18 +203,18 @@ def _key(package: Any, core: Any, precision: str, known_by: Sequence[object]) ->
     return hashlib.sha256(repr(about).encode()).hexdigest()[:32]
 
 
-def _folder() -> Path:
-    named = os.environ.get(CACHE)
-    if named:
-        return Path(named) / "openvino"
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "congeal" / "openvino"
+def _folder() -> Path | None:
+    folder = cache_folder()
+    return None if folder is None else folder / "openvino"
 
 
 def _kept(key: str) -> bytes | None:
     """A compiled model of the cache: what its own digest goes before; None if it is not there or damaged."""
+    folder = _folder()
+    if folder is None:
+        return None
     try:
-        data = (_folder() / key).read_bytes()
+        data = (folder / key).read_bytes()
     except OSError:
         return None
     blob = data[_DIGEST:]
@@ -225,6 +224,8 @@ def _kept(key: str) -> bytes | None:
 def _keep(key: str, blob: bytes) -> None:
     """Let other processes find it. A folder that cannot be written to costs them time and nothing else."""
     folder = _folder()
+    if folder is None:
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:

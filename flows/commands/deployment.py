@@ -10,7 +10,13 @@ from rich.console import Console
 
 from flows.terminal import Json, answers
 
-app = typer.Typer(help="Deployments on a Prefect server.", no_args_is_help=True)
+app = typer.Typer(
+    help="Deployments on a Prefect server.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 @app.callback()

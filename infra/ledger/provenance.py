@@ -18,8 +18,6 @@ from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
-import psutil
-
 
 class Stopwatch:
     """Adds up seconds by phase; phases may run in several threads at once.
@@ -128,6 +126,8 @@ class PeakMemory:
             self._sample()
 
     def _sample(self) -> None:
+        import psutil
+
         me = psutil.Process(os.getpid())
         total = 0
         for process in (me, *me.children(recursive=True)):

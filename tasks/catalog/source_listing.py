@@ -7,13 +7,11 @@ before anything else is started, that nothing has changed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from operator import itemgetter
 from pathlib import PurePosixPath
-from typing import NamedTuple
-
-import duckdb
-import pyarrow as pa
+from typing import TYPE_CHECKING, NamedTuple
 
 from congeal.settings import CatalogSettings
 from infra.errors import UserError
@@ -30,21 +28,16 @@ from tasks.catalog.skipped_files import (
     reason_by_name,
     worth_a_look,
 )
-from tasks.execution.duckdb_workspace import BATCH_ROWS, insert, rows, scratch, workspace
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
 
 MODULUS = 1 << 128
 MOST_NAMED = 100  # of what is passed over; the rest is only counted
 SLICE_STRETCH = 4  # a slice that meets no boundary ends at this many times its usual size
 
-LISTING = pa.schema(
-    [
-        pa.field("path", pa.string(), nullable=False),
-        pa.field("bytes", pa.int64(), nullable=False),
-        pa.field("token", pa.string(), nullable=False),
-        pa.field("etag", pa.string()),
-        pa.field("fault", pa.string()),
-    ]
-)
+BATCH_ROWS = 20_000  # of a listing that is kept in memory; beyond, it goes to the temporary file
 
 
 class ListingEntry(NamedTuple):
@@ -58,7 +51,7 @@ class ListingEntry(NamedTuple):
 
 
 class Survey:
-    """The listing of a source, in a temporary file until closed."""
+    """The listing of a source, until closed: in memory while it is short, else in a temporary file."""
 
     def __init__(self, source: Location, settings: CatalogSettings) -> None:
         self.source = source
@@ -69,13 +62,10 @@ class Survey:
         self.counted = PassedOver()
         self._sum = 0
         self._stack = ExitStack()
-        self._connection = self._stack.enter_context(workspace())
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._listing: list[ListingEntry] = []  # what is not in the file yet
+        self._others: list[tuple[str, str | None]] = []  # what looks like a picture, or may do
         try:
-            self._connection.execute(
-                "CREATE TABLE listing "
-                "(path VARCHAR, bytes BIGINT, token VARCHAR, etag VARCHAR, fault VARCHAR)"
-            )
-            self._connection.execute("CREATE TABLE others (path VARCHAR, reason VARCHAR)")
             self._read_listing(settings)
         except BaseException:
             self.close()
@@ -83,8 +73,6 @@ class Survey:
 
     def _read_listing(self, settings: CatalogSettings) -> None:
         endings = {ending.lower() for ending in settings.extensions}
-        batch: list[ListingEntry] = []
-        others: list[tuple[str, str | None]] = []  # what looks like a picture, or may do
         marked: list[str] = []  # folders that may be destinations
         for item in self.source.objects(self.pass_over, settings.follow_links):
             folder, _, name = item.path.rpartition("/")
@@ -95,40 +83,51 @@ class Survey:
                 self.others += 1
                 reason = reason_by_name(item.path)
                 if reason is not None or (item.bytes and worth_a_look(item.path)):
-                    others.append((item.path, reason))
-                    if len(others) == BATCH_ROWS:
-                        self._keep(others)
-                continue
-            entry = _entry(item)
-            self._count(entry)
-            batch.append(entry)
-            if len(batch) == BATCH_ROWS:
-                insert(self._connection, "listing", _table(batch))
-                batch.clear()
-        insert(self._connection, "listing", _table(batch))
-        self._keep(others)
+                    self._others.append((item.path, reason))
+            else:
+                entry = _entry(item)
+                self._count(entry)
+                self._listing.append(entry)
+            if max(len(self._listing), len(self._others)) == BATCH_ROWS:
+                self._file()
         for folder in marked:
             self._without_destination(folder)
         self._tell_others()
 
-    def _keep(self, others: list[tuple[str, str | None]]) -> None:
-        paths, reasons = zip(*others, strict=True) if others else ((), ())
-        table = {"path": pa.array(paths, pa.string()), "reason": pa.array(reasons, pa.string())}
-        insert(self._connection, "others", pa.table(table))
-        others.clear()
+    def _file(self) -> duckdb.DuckDBPyConnection:
+        """The temporary file, with all that has been listed."""
+        from tasks.execution.duckdb_workspace import insert, workspace
+
+        if self._connection is None:
+            self._connection = self._stack.enter_context(workspace())
+            self._connection.execute(
+                "CREATE TABLE listing "
+                "(path VARCHAR, bytes BIGINT, token VARCHAR, etag VARCHAR, fault VARCHAR)"
+            )
+            self._connection.execute("CREATE TABLE others (path VARCHAR, reason VARCHAR)")
+        if self._listing:
+            insert(self._connection, "listing", _table(self._listing))
+            self._listing.clear()
+        if self._others:
+            insert(self._connection, "others", _others_table(self._others))
+            self._others.clear()
+        return self._connection
 
     def _tell_others(self) -> None:
         """Count what looks like a picture by its name, and look into some of what may be one."""
-        for path, reason in rows(
-            self._connection, "SELECT path, reason FROM others WHERE reason IS NOT NULL ORDER BY path"
-        ):
-            self.pass_over(Skipped(path, reason))
-        unknown = [
-            path
-            for (path,) in rows(
-                self._connection, "SELECT path FROM others WHERE reason IS NULL ORDER BY path"
-            )
-        ]
+        if self._connection is None:
+            others: Iterable[tuple[str, str | None]] = sorted(self._others, key=itemgetter(0))
+        else:
+            from tasks.execution.duckdb_workspace import rows
+
+            found = rows(self._file(), "SELECT path, reason FROM others ORDER BY path")
+            others = ((path, reason) for path, reason in found)
+        unknown = []
+        for path, reason in others:
+            if reason is None:
+                unknown.append(path)
+            else:
+                self.pass_over(Skipped(path, reason))
         for path, reason in look_into(self.source, unknown[:MOST_LOOKED_INTO]):
             self.pass_over(Skipped(path, reason))
         for path in unknown[MOST_LOOKED_INTO:]:
@@ -143,10 +142,19 @@ class Survey:
                 f"The source {self.source.url} is a destination of congeal: name the photographs' place."
             )
         self.pass_over(Skipped(folder, "a destination of congeal: results are no photographs"))
-        for table in ("listing", "others"):
-            self._connection.execute(f"DELETE FROM {table} WHERE starts_with(path, ?)", [folder + "/"])  # noqa: S608
         self.images = self._sum = 0
-        for row in rows(self._connection, "SELECT path, bytes, token, etag, fault FROM listing"):
+        lead = folder + "/"
+        if self._connection is None:
+            self._listing = [entry for entry in self._listing if not entry.path.startswith(lead)]
+            self._others = [other for other in self._others if not other[0].startswith(lead)]
+            for entry in self._listing:
+                self._count(entry)
+            return
+        from tasks.execution.duckdb_workspace import rows
+
+        for table in ("listing", "others"):
+            self._file().execute(f"DELETE FROM {table} WHERE starts_with(path, ?)", [lead])  # noqa: S608
+        for row in rows(self._file(), "SELECT path, bytes, token, etag, fault FROM listing"):
             self._count(ListingEntry(*row))
 
     def _count(self, entry: ListingEntry) -> None:
@@ -197,10 +205,10 @@ class Survey:
         A slice ends after a path whose digest is a multiple of `slice_size` (so about that many entries), or
         at four times that: an image that comes or goes changes one slice, and no other.
         """
+        from tasks.execution.duckdb_workspace import rows
+
         entries: list[ListingEntry] = []
-        for row in rows(
-            self._connection, "SELECT path, bytes, token, etag, fault FROM listing ORDER BY path"
-        ):
+        for row in rows(self._file(), "SELECT path, bytes, token, etag, fault FROM listing ORDER BY path"):
             entry = ListingEntry(*row)
             entries.append(entry)
             if _number(entry.path, 8) % slice_size == 0 or len(entries) == SLICE_STRETCH * slice_size:
@@ -212,8 +220,11 @@ class Survey:
     @contextmanager
     def planning(self, keep: Collection[str]) -> Iterator[duckdb.DuckDBPyConnection]:
         """The temporary file, for tables of whoever plans a stage; only those to keep are left there."""
-        with scratch(self._connection, {"listing", "others", *keep}):
-            yield self._connection
+        from tasks.execution.duckdb_workspace import scratch
+
+        connection = self._file()
+        with scratch(connection, {"listing", "others", *keep}):
+            yield connection
 
     def close(self) -> None:
         """Remove the temporary file."""
@@ -242,9 +253,18 @@ def check_places(source: Location, destination: Location) -> None:
 
 
 def _table(entries: list[ListingEntry]) -> pa.Table:
-    columns = list(zip(*entries, strict=True)) or [()] * len(LISTING)
-    arrays = [pa.array(list(values), field.type) for values, field in zip(columns, LISTING, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=LISTING)
+    import pyarrow as pa
+
+    kinds = {"path": pa.string(), "bytes": pa.int64()}
+    columns = zip(ListingEntry._fields, zip(*entries, strict=True), strict=True)
+    return pa.table({name: pa.array(values, kinds.get(name, pa.string())) for name, values in columns})
+
+
+def _others_table(others: list[tuple[str, str | None]]) -> pa.Table:
+    import pyarrow as pa
+
+    paths, reasons = zip(*others, strict=True)
+    return pa.table({"path": pa.array(paths, pa.string()), "reason": pa.array(reasons, pa.string())})
 
 
 def _entry(item: ObjectInfo) -> ListingEntry:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from congeal.alignment.model import FAILED, OK
-from congeal.results.schema.parquet_files import dataset
+from congeal.results.schema.parquet_files import small_rows
 from congeal.results.schema.tables import CLUSTERS
 from congeal.settings import Settings
 from infra.errors import DamagedError, UserError
@@ -47,8 +47,7 @@ def published_clusters(destination: Location, publication: Publication) -> list[
         for _, marker in published_markers(destination, publication, [stage_versions.INDEX])
         if marker is not None and "clusters.parquet" in marker.outputs
     ]
-    found = dataset(tables, CLUSTERS).to_table(columns=list(COLUMNS))
-    return list(found.to_pylist())
+    return small_rows(tables, CLUSTERS, COLUMNS)
 
 
 def to_regrade(settings: Settings, atlases: Iterable[Marker]) -> Regrade:

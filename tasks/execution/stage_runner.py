@@ -10,12 +10,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from congeal.alignment.model import FAILED
 from congeal.settings import Settings
 from infra.compute.engine import Engine
-from infra.compute.progress import Progress
 from infra.compute.worker_death import Killed
 from infra.errors import DamagedError, StorageError, UserError
 from infra.ledger.commits import MARKER, Marker, UnitAddress, commit_unit, content_of
@@ -24,6 +23,9 @@ from infra.storage.location import Location
 from infra.threads import in_threads
 from tasks.execution.division import Division, begun, divide, forget, in_users_words
 from tasks.execution.units import Keep, P_co, StagePlan, StageResult, Unit, UnitReport
+
+if TYPE_CHECKING:
+    from infra.compute.progress import Progress
 
 __all__ = [
     "APART",

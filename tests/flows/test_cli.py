@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 import os
 import subprocess
@@ -11,7 +13,8 @@ import pytest
 from sample_runs import chosen, folder, photographs
 from typer.testing import CliRunner, Result
 
-from flows.cli import app
+from flows.cli import COMMANDS, app
+from flows.commands import deployment
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,7 +69,7 @@ def test_a_run_with_nothing_to_do_starts_nothing(finished: Path, weights: Path) 
     arguments = ["run", str(finished / "source"), str(finished / "destination"), *sets(weights), "--quiet"]
     code = (
         f"import sys; from flows.cli import app; app({arguments!r}, standalone_mode=False); "
-        "print(sorted({'torch', 'prefect', 'timm', 'distributed'} & set(sys.modules)))"
+        "print(sorted({'torch', 'prefect', 'timm', 'distributed', 'duckdb', 'pandas'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
@@ -234,3 +237,27 @@ def test_sql(finished: Path) -> None:
     wrong = call("sql", finished / "destination", "SELECT x FROM images")
     assert wrong.exit_code == 1
     assert 'Referenced column "x" not found' in wrong.stderr
+
+
+def test_the_list_of_commands_says_what_the_commands_say() -> None:
+    for name, (module, text) in COMMANDS.items():
+        if name != "deployment":
+            command = getattr(importlib.import_module(f"flows.commands.{module}"), name)
+            assert text == inspect.cleandoc(command.__doc__).partition("\n\n")[0].replace("\n", " ")
+    assert COMMANDS["deployment"][1] == deployment.app.info.help
+
+
+def test_the_list_of_commands_imports_none_of_them() -> None:
+    code = (
+        "import sys; from flows.cli import app; app(['--help'], standalone_mode=False); "
+        "print([name for name in sys.modules if name.startswith('flows.commands')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert all(name in done.stdout for name in COMMANDS)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_mistyped_command_gets_the_nearest() -> None:
+    result = call("statsu")
+    assert result.exit_code == 2
+    assert "status" in result.output

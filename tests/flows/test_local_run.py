@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect_server import Server
 from sample_runs import chosen, folder, photographs, results
 
 ROOT = Path(__file__).parents[2]
@@ -71,3 +72,21 @@ def test_after_a_run_that_died_the_next_one_has_workers(tmp_path: Path, weights:
     assert "ended without a word" in again.stderr
     assert "distributed" in last(again)["modules"]
     assert not (destination / "in-process.json").exists()
+
+
+@pytest.mark.prefect
+@pytest.mark.xdist_group("prefect")
+@pytest.mark.timeout(900)
+def test_where_a_server_is_named_the_run_is_seen_there(
+    tmp_path: Path, weights: Path, prefect_server: Server
+) -> None:
+    source = folder(tmp_path / "source", photographs(2))
+    arguments = command(source, tmp_path / "out", weights, "engine.threads=1")
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", *arguments, "--json"],
+        env=prefect_server.environment, cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["published"]
+    found = prefect_server.post("flow_runs/filter", {"flows": {"name": {"any_": ["collection"]}}}).json()
+    places = [run["parameters"]["destination"] for run in found]
+    assert places.count(f"file://{tmp_path}/out") == 1

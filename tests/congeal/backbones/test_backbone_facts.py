@@ -9,6 +9,7 @@ import safetensors.numpy
 
 from congeal.backbones import backbone_facts, embedded
 from congeal.backbones.backbone_facts import BackboneFacts, cached, encoded, measure, remember, shipped
+from congeal.backbones.cache_folder import cache_folder
 from congeal.backbones.extractor import BackboneSpec, load_backbone
 from congeal.backbones.fingerprint import fingerprint
 
@@ -130,6 +131,6 @@ def test_a_folder_that_cannot_be_written_costs_time_only(
 def test_where_the_folder_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("CONGEAL_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert backbone_facts.folder() == tmp_path / "congeal"
+    assert cache_folder() == tmp_path / "congeal"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert backbone_facts.folder() == Path.home() / ".cache" / "congeal"
+    assert cache_folder() == Path.home() / ".cache" / "congeal"

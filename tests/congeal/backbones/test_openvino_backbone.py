@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 from models import TINY, load, pictures, random_weights
 
-from congeal.backbones import engines, openvino_model
+from congeal.backbones import cache_folder, engines, openvino_model
 from congeal.backbones.architectures import untrained
 from congeal.backbones.engine_agreement import LEAST_COSINE, check_agreement
 from congeal.backbones.extractor import BackboneSpec, DenseFeatures, load_backbone
@@ -37,7 +37,7 @@ FAMILIES: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(openvino_model.CACHE, str(tmp_path))
+    monkeypatch.setenv(cache_folder.VARIABLE, str(tmp_path))
     return tmp_path / "openvino"
 
 
@@ -124,7 +124,7 @@ def test_a_cache_that_cannot_be_written_costs_only_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setenv(openvino_model.CACHE, str(tmp_path / "file"))
+    monkeypatch.setenv(cache_folder.VARIABLE, str(tmp_path / "file"))
     assert load(TINY, image_size=64, engine="openvino")(pictures(64)).features.isfinite().all()
 
 

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from infra.compute.cores import cores
 from infra.compute.dask_clients import local_client
-from infra.compute.engine import DaskEngine, Engine, LoopEngine, open_engine
+from infra.compute.engine import SMALL, DaskEngine, Engine, LoopEngine, in_process, open_engine
 from infra.compute.sigint import Interrupts
 from infra.compute.worker_death import Killed
 from infra.errors import SettingsError, UserError
@@ -391,3 +392,46 @@ def test_ctrl_c_ends_everything_without_noise(tmp_path: Path) -> None:
             os.killpg(process.pid, signal.SIGKILL)
             raise
     assert process.returncode == 0
+
+
+def test_as_many_cores_as_dask_counts() -> None:
+    from dask.system import CPU_COUNT
+
+    assert cores() == CPU_COUNT
+
+
+def test_a_small_job_is_done_here_with_the_threads_that_it_would_have_among_workers() -> None:
+    with open_engine(EngineSettings(), images=SMALL) as engine:
+        assert isinstance(engine, LoopEngine)
+        assert list(engine.map(lambda _: os.getpid(), range(3))) == [os.getpid()] * 3
+        among_workers = DaskEngine(
+            None, Interrupts(), workers=cores(), cores=cores(), threads=None, slots=False
+        )
+        assert [engine.threads(n) for n in range(9)] == [among_workers.threads(n) for n in range(9)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "images", "here"),
+    [
+        ({}, SMALL, True),
+        ({}, SMALL + 1, False),
+        ({}, None, False),
+        ({"threads": 1}, 3, True),
+        ({"kind": "dask"}, 3, False),
+        ({"kind": "loop"}, 10**6, True),
+        ({"workers": 2}, 3, False),
+        ({"memory": "2GiB"}, 3, False),
+        ({"gpu_slots": True}, 3, False),
+        ({"address": "tcp://elsewhere:8786"}, 3, False),
+    ],
+)
+def test_what_only_workers_have_asks_for_workers(
+    asked: dict[str, Any], images: int | None, here: bool
+) -> None:
+    assert in_process(EngineSettings(**asked), images) is here
+
+
+def test_workers_are_forked_from_one_process(dask: Engine) -> None:
+    (parent,) = set(dask.map(lambda _: os.getppid(), range(20)))
+    assert parent != os.getpid()
+    assert "forkserver" in " ".join(psutil.Process(parent).cmdline())

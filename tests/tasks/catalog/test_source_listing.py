@@ -10,6 +10,7 @@ from congeal.settings import CatalogSettings
 from infra.errors import UserError
 from infra.ledger.publications import claim
 from infra.storage.location import Location, ObjectInfo
+from tasks.catalog import source_listing
 from tasks.catalog.source_listing import MOST_NAMED, Survey, check_places
 
 SETTINGS = CatalogSettings()
@@ -217,3 +218,25 @@ class TestDestinations:
             check_places(Location.parse(tmp_path / "alias"), source / "new")
         with pytest.raises(UserError, match="is the same place as the source"):
             check_places(Location.parse(tmp_path / "alias"), source)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3])
+def test_a_listing_that_goes_to_the_file_is_that_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    files = {f"{name}.jpg": name.encode() for name in ("b", "é", "a", "ß/z", "ß", "漢")}
+    files |= {"x.heics": b"no", "y.cr2": b"no", "q": b"\x89PNG\r\n\x1a\n", "notes.txt": b"words"}
+    folder(tmp_path, files)
+    (tmp_path / "old").mkdir()
+    claim(Location.parse(tmp_path / "old"))
+    folder(tmp_path / "old", {"picture.png": b"made"})
+
+    def seen() -> tuple[object, ...]:
+        with survey(tmp_path) as found:
+            listed = [entry for part in found.slices(2) for entry in part]
+            return found.digest, found.images, found.others, found.passed_over, listed
+
+    in_memory = seen()
+    monkeypatch.setattr(source_listing, "BATCH_ROWS", batch)
+    assert seen() == in_memory
+    assert len(in_memory[4]) == 6  # type: ignore[arg-type]

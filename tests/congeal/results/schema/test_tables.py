@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from congeal.results.schema import parquet_files
-from congeal.results.schema.parquet_files import dataset, encode_table
+from congeal.results.schema.parquet_files import dataset, encode_table, small_rows
 from congeal.results.schema.tables import ALIGNMENTS, CLUSTERS, CORRESPONDENCES, IMAGES
 from infra.errors import DamagedError, MissingError
 from infra.storage.location import Location
@@ -265,3 +265,21 @@ def test_rows_in_python_have_the_columns_of_their_tables() -> None:
     assert set(rows.ImageRow.__annotations__) == set(IMAGES.names)
     assert set(rows.AlignedRow.__annotations__) == set(IMAGES.names)
     assert set(rows.ClusterRow.__annotations__) == set(CLUSTERS.names)
+
+
+@pytest.mark.parametrize("columns", [["cluster_id"], ["deformation", "n_images", "cluster_id"]])
+def test_rows_of_small_files_are_those_of_the_dataset(memory_location: Location, columns: list[str]) -> None:
+    table = pa.table({name: [None, None] for name in CLUSTERS.names} | {"cluster_id": ["a", "b"]})
+    places = [memory_location / name for name in ("one.parquet", "two.parquet")]
+    for place in places:
+        place.write_bytes(encode_table(table.cast(CLUSTERS), CLUSTERS))
+    assert small_rows(places, CLUSTERS, columns) == (
+        dataset(places, CLUSTERS).to_table(columns=columns).to_pylist()
+    )
+    assert small_rows([], CLUSTERS, columns) == []
+    places[0].write_bytes(b"no Parquet")
+    with pytest.raises(DamagedError, match="is no Parquet file"):
+        small_rows(places, CLUSTERS, columns)
+    places[0].write_bytes(encode_table(images(1), IMAGES))
+    with pytest.raises(DamagedError, match="does not hold the table clusters"):
+        small_rows(places, CLUSTERS, columns)
