@@ -23,6 +23,7 @@ from congeal.results.schema.feature_arrays import (
 )
 from congeal.results.schema.zarr_arrays import ZarrArray
 from congeal.settings import Settings
+from infra.compute.worker_death import exhausted
 from infra.ledger.commits import Marker
 from infra.storage.location import Location
 from infra.storage.zarr_groups import ArraySpec, encode_group
@@ -32,7 +33,7 @@ from tasks.execution.stage_runner import APART, Unit, Work
 from tasks.features.run_backbone import Weights, load_weights
 
 if TYPE_CHECKING:
-    from congeal.backbones.extractor import Backbone
+    from congeal.backbones.extractor import Backbone, DenseFeatures
 
 # A square of 192 pixels is 60 KB beside 1.5 MB of an image's features. Larger ones would soon be more than
 # those: above this side, pictures are made from the originals again.
@@ -238,7 +239,7 @@ def _store(
         turned = np.stack([turned_pixels(image, turn) for image in pixels]) if turn else pixels
         rows = (positions, turn - 1) if turn else positions
         for mirrored in (False, True) if settings.features.mirror else (False,):
-            seen = backbone(np.ascontiguousarray(turned[:, :, ::-1]) if mirrored else turned)
+            seen = _looked(backbone, np.ascontiguousarray(turned[:, :, ::-1]) if mirrored else turned)
             features, saliency = dense_arrays(turn > 0, mirrored)
             arrays[features][rows] = seen.features.float().cpu().numpy()
             arrays[saliency][rows] = seen.saliency.float().cpu().numpy()
@@ -249,6 +250,23 @@ def _store(
         embedding = np.mean(embeddings, axis=0)
         embedding = embedding / np.linalg.norm(embedding, axis=-1, keepdims=True).clip(1e-9)
     arrays[EMBEDDING][positions] = embedding
+
+
+def _looked(backbone: Backbone, pixels: Pixels) -> DenseFeatures:
+    """What the backbone sees in images; half at a time, and less, where there is no memory for all."""
+    import torch
+
+    try:
+        return backbone(pixels)
+    except (MemoryError, OSError, RuntimeError) as error:
+        if len(pixels) == 1 or not exhausted(error):
+            raise
+    # Here the error is gone, and with it what its frames held.
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    half = len(pixels) // 2
+    parts = (_looked(backbone, pixels[:half]), _looked(backbone, pixels[half:]))
+    return type(parts[0])(*(torch.cat(both) for both in zip(*parts, strict=True)))
 
 
 def _attributes(

@@ -188,3 +188,49 @@ def test_reasons_why_an_image_cannot_be_read(tmp_path: Path, weights: Path) -> N
         assert isinstance(fault, Unreadable)
         assert words in fault.reason
         assert fault.unread
+
+
+@pytest.mark.parametrize(
+    "shortage", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")]
+)
+def test_too_little_memory_for_a_batch_makes_it_smaller(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, shortage: Exception
+) -> None:
+    from congeal.backbones.extractor import Backbone
+
+    source = folder(tmp_path / "source", photographs(1))
+    settings = tiny(weights, "features.batch_size=4", "features.shard_bytes=1000000")
+    for name in ("usual", "out"):
+        run(source, tmp_path / name, settings)
+    folder(source, photographs(3))
+    run(source, tmp_path / "usual", settings)
+    plainly, seen = Backbone.__call__, []
+
+    def small(self: Backbone, images: Any) -> Any:
+        seen.append(len(images))
+        if len(images) > 1:
+            raise shortage
+        return plainly(self, images)
+
+    monkeypatch.setattr(Backbone, "__call__", small)
+    run(source, tmp_path / "out", settings)
+    assert seen == 2 * [4, 2, 1, 1, 2, 1, 1]
+    for (marker, group), (_, usual) in zip(shards(tmp_path / "out"), shards(tmp_path / "usual"), strict=True):
+        assert marker.record["failed"] == {}
+        assert group.attrs["image_ids"] == usual.attrs["image_ids"]
+        for name in ("features", "features_mirrored", "saliency", "embedding"):
+            np.testing.assert_allclose(group[name][:], usual[name][:], atol=0.01)
+
+
+def test_other_errors_of_a_backbone_are_not_taken_for_want_of_memory(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from congeal.backbones.extractor import Backbone
+
+    def broken(_self: Backbone, _images: Any) -> Any:
+        raise RuntimeError("shapes do not fit")
+
+    source = folder(tmp_path / "source", photographs(2))
+    monkeypatch.setattr(Backbone, "__call__", broken)
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        run(source, tmp_path / "out", tiny(weights))

@@ -1,0 +1,195 @@
+"""Images a second of the features stage, from files to a committed Zarr group, of two builds in turns.
+
+    python benchmarks/features_speed.py --before CHECKOUT [--images 4] [--rounds 5] [--threads 1 2] [--record]
+
+CHECKOUT: another build, with its own environment in `.venv`. Each build and engine has a process of its own
+that has loaded its model; they make the same shard one after the other, round by round, so that what else the
+machine does falls on all of them. Wall-clock and CPU seconds are medians over the rounds. With --record,
+results go to benchmarks/results/features_speed.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from annotated_sets import ROOT, WEIGHTS, shared
+from recording import tell
+
+RESULTS = ROOT / "benchmarks" / "results" / "features_speed.md"
+BACKBONES = {
+    "DINOv2-S, 448 px": lambda: [
+        "features.backbone=vit_small_patch14_dinov2.lvd142m",
+        f"features.weights={shared() / WEIGHTS}",
+    ],
+    "embedded": lambda: ["features.backbone=embedded"],
+}
+# Runs in either build: what is in its modules is found by where it lies.
+WORKER = """
+import hashlib, json, os, sys, tempfile, time
+from pathlib import Path
+asked = json.loads(sys.argv[1])
+import torch
+torch.set_num_threads(asked["threads"])
+try:
+    from congeal.settings import load_settings
+    from infra.storage.location import Location
+    from tasks.execution.stage_runner import Unit, address
+    from tasks.features.feature_shards import FeaturesPayload, make_shard
+    from tasks.features.run_backbone import load_weights, locate
+except ImportError:
+    from infra.settings import load_settings
+    from infra.storage import Location
+    from tasks.features import make_shard
+    from tasks.stage import Unit, address
+    from tasks.weights import load_weights, locate
+    FeaturesPayload = None
+source = Path(asked["source"])
+files = sorted(path for path in source.rglob("*.jpg"))
+files = files[:: max(len(files) // asked["images"], 1)][: asked["images"]]
+settings = load_settings(None, asked["settings"], environ={})
+weights = locate(settings)
+load_weights(weights, settings.features)
+members = tuple(
+    (hashlib.sha256(path.read_bytes()).hexdigest()[:32], path.relative_to(source).as_posix())
+    for path in files
+)
+place = Location.parse(str(source))
+if FeaturesPayload is None:
+    payload = {"source": place, "settings": settings, "weights": weights, "members": members}
+else:
+    payload = FeaturesPayload(place, settings, weights, members, False)
+print("ready", flush=True)
+for line in sys.stdin:
+    with tempfile.TemporaryDirectory() as folder:
+        unit = Unit(
+            address(Location.parse(folder), "features", 2, "scope", "unit"), payload, items=len(members),
+            threads=asked["threads"],
+        )
+        wall, cpu = time.perf_counter(), time.process_time()
+        make_shard(unit)
+        print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu]), flush=True)
+"""
+
+
+@dataclass
+class Build:
+    """A process of one build. wall, cpu: seconds of each round."""
+
+    title: str
+    process: subprocess.Popen[str]
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+
+    def say(self) -> str:
+        """The next line of its output."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self.title} ended: see its error above.")
+        return line
+
+    def turn(self, counts: bool) -> None:
+        """Make the shard once; the first time of all does not count."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        wall, cpu = json.loads(self.say())
+        if counts:
+            self.wall.append(wall)
+            self.cpu.append(cpu)
+
+
+def started(title: str, tree: Path, settings: list[str], threads: int, images: int) -> Build:
+    """The process of a build, ready."""
+    asked = {
+        "source": str(shared() / "data" / "caltech_mix"),
+        "images": images,
+        "settings": settings,
+        "threads": threads,
+    }
+    python = tree / ".venv" / "bin" / "python"
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(tree)}
+    process = subprocess.Popen(
+        [str(python if python.exists() else sys.executable), "-W", "ignore", "-c", WORKER, json.dumps(asked)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=tree,
+    )
+    build = Build(title, process)
+    build.say()
+    return build
+
+
+def rows(name: str, asked: argparse.Namespace, threads: int) -> list[str]:
+    """The rows of a backbone with so many threads."""
+    settings = [*BACKBONES[name](), "features.device=cpu"]
+    builds = [started("before", asked.before, settings, threads, asked.images)]
+    for engine in ("torch", "openvino"):
+        chosen = [*settings, f"features.engine={engine}"]
+        builds.append(started(f"now, {engine}", ROOT, chosen, threads, asked.images))
+    for turn in range(asked.rounds + 1):
+        for build in builds:
+            build.turn(counts=turn > 0)
+    for build in builds:
+        assert build.process.stdin is not None
+        build.process.stdin.close()
+        build.process.wait()
+    wall = statistics.median(builds[0].wall)
+    cpu = statistics.median(builds[0].cpu)
+    lines = []
+    for build in builds:
+        own, own_cpu = statistics.median(build.wall), statistics.median(build.cpu)
+        lines.append(
+            f"| {name} | {threads} | {build.title} | {asked.images / own:.2f} | {wall / own:.2f} | "
+            f"{own_cpu / asked.images:.3f} | {cpu / own_cpu:.2f} |"
+        )
+        print(lines[-1], flush=True)
+    return lines
+
+
+def main() -> None:
+    """Measure every backbone asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--before", type=Path, required=True, metavar="CHECKOUT")
+    parser.add_argument("--backbone", nargs="*", choices=list(BACKBONES), default=list(BACKBONES))
+    parser.add_argument("--images", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, nargs="*", default=[1, 2])
+    parser.add_argument("--record", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
+    asked = parser.parse_args()
+    lines = [
+        "| backbone | threads | build | images/s | × | CPU s an image | × |",
+        "| --- | ---: | --- | ---: | ---: | ---: | ---: |",
+    ]
+    for name in asked.backbone:
+        for threads in asked.threads:
+            lines += rows(name, asked, threads)
+    said = (
+        f"Photographs of caltech_mix, {asked.images} in a shard, each as it is and mirrored; from files to "
+        f"the committed Zarr group, model loaded. Medians of {asked.rounds} rounds in turns; ×: beside the "
+        f"build before.\n\nProcessor: {processor()}."
+    )
+    tell("Speed of the features stage", "features_speed.py", said, lines, RESULTS, asked.record)
+
+
+def processor() -> str:
+    """Its name, and which of the instructions that matter here it has."""
+    text = Path("/proc/cpuinfo").read_text()
+    wide = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
+    name = next((line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line), "?")
+    return f"{name}, {os.cpu_count()} cores, {', '.join(flag for flag in wide if f' {flag} ' in text)}"
+
+
+if __name__ == "__main__":
+    main()
