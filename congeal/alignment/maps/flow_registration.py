@@ -197,8 +197,8 @@ def near_prior(
         cosine_weight: weight of the cosine against the log prior.
     """
     along = torch.exp((places[..., None] - axis).square_().mul_(-1 / (2 * width**2)))
-    both = torch.addcmul(along.new_tensor(floor), along[..., 1, :, None], along[..., 0, None, :])
-    return both.flatten(2).log_().add_(cosine, alpha=cosine_weight)
+    both = along[..., 1, :, None] * along[..., 0, None, :]
+    return both.flatten(2).add_(floor).log_().add_(cosine, alpha=cosine_weight)
 
 
 def _subtoken(cosine: Tensor, at: Tensor, tokens: Tensor, g: int, sharpness: float) -> Tensor:
