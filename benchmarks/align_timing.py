@@ -23,7 +23,7 @@ ARGUMENTS = {
     "mirrored_saliency": "mirrored_saliency",
     "valid": "valid",
 }
-SLAB = 64  # images that are fitted together, as in a run
+SLAB = 32  # images that are fitted together, as in a run
 
 
 def solver() -> tuple[Any, Any]:

@@ -25,7 +25,7 @@ from congeal.errors import CongealError, ImageError
 from congeal.imaging.image_inputs import ImageInput, SquaredImage, listed, read_square
 
 ATLAS_SIZE = 24  # most images that build the atlas; the rest are fitted to it, as in a run
-SLAB, SLAB_AT_ANY_ANGLE = 64, 8  # images that are fitted at once, as in a run
+SLAB, SLAB_AT_ANY_ANGLE = 32, 8  # images that are fitted at once, as in a run
 
 
 def align_images(

@@ -34,15 +34,6 @@ class Membership:
         ends = list(itertools.accumulate(self.sizes))
         return [slice(end - size, end) for end, size in zip(ends, self.sizes, strict=True)]
 
-    def pairs(self) -> tuple[Tensor, Tensor, Membership]:
-        """All pairs of rows of one set: either side's rows, int64 [p], first < second; and their sets."""
-        parts = [
-            torch.triu_indices(size, size, 1) + rows.start
-            for size, rows in zip(self.sizes, self.slices, strict=True)
-        ]
-        first, second = torch.cat(parts, 1).to(self.owner.device)
-        return first, second, Membership.of([part.shape[1] for part in parts], self.owner.device)
-
 
 def add_up(total: Tensor, owner: Tensor, values: Tensor) -> None:
     """Add values [n, ...] to the totals [s, ...] of their sets, in place."""

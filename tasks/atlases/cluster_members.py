@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float16]
 
-SLAB = 64  # images whose features are in memory at once while they are fitted; seen at any angle, fewer
+SLAB = 32  # images whose features are in memory at once while they are fitted; seen at any angle, fewer
 SLAB_AT_ANY_ANGLE = 8
 VIEWS = [array for turned in (False, True) for side in (False, True) for array in dense_arrays(turned, side)]
 
@@ -95,23 +96,31 @@ def read_features(destination: Location, members: Sequence[Member]) -> Dense:
     for position, member in enumerate(members):
         by_unit[member.features_unit].append(position)
 
-    def read(item: tuple[str, list[int]]) -> tuple[list[int], dict[ZarrArray, Array], FeatureAttributes]:
+    arrays: dict[ZarrArray, Array] = {}
+    making = threading.Lock()
+
+    def whole(array: ZarrArray, part: Array) -> Array:
+        with making:
+            if array not in arrays:
+                arrays[array] = np.empty((len(members), *part.shape[1:]), part.dtype)
+            return arrays[array]
+
+    def read(item: tuple[str, list[int]]) -> FeatureAttributes:
         name, positions = item
         content = members[positions[0]].content or _content(destination, name)
         group = features_stage.open_shard(destination, name, content)
         rows = [members[position].features_row for position in positions]
-        stored = {array: find_array(group, array.path) for array in VIEWS}
-        parts = {array: read_rows(data, rows) for array, data in stored.items() if data is not None}
-        return positions, parts, cast("FeatureAttributes", group.attrs.asdict())
+        for array in VIEWS:
+            stored = find_array(group, array.path)
+            if stored is not None:
+                # Put in their place at once: a cluster's features are in memory once, not twice.
+                part = read_rows(stored, rows)
+                whole(array, part)[positions] = part
+        return cast("FeatureAttributes", group.attrs.asdict())
 
-    arrays: dict[ZarrArray, Array] = {}
     attributes: FeatureAttributes | None = None
-    for positions, parts, facts in in_threads(read, sorted(by_unit.items())):
+    for facts in in_threads(read, sorted(by_unit.items())):
         attributes = facts if attributes is None else {**attributes, **facts}
-        for key, part in parts.items():
-            if key not in arrays:
-                arrays[key] = np.empty((len(members), *part.shape[1:]), part.dtype)
-            arrays[key][positions] = part
     from congeal.alignment.inputs.rotated_views import Turned
 
     assert attributes is not None  # noqa: S101 - a set has members
@@ -182,6 +191,7 @@ def align_set(
             device=device,
             config=settings.atlases.solver_config,
         )
+    del dense  # the rest is read slab by slab: only one set of features is in memory at a time
     rest = fit_set(first.atlas, destination, members[len(builders) :], settings, device, watch)
     return joined([first, *(aligned for _, aligned in rest)])
 
@@ -202,23 +212,22 @@ def fit_set(
         with watch.phase("read"):
             dense = read_features(destination, slab)
         with watch.phase("solver"):
-            yield (
-                slab,
-                fit(
-                    atlas,
-                    dense.features,
-                    dense.saliency,
-                    mirrored_features=dense.mirrored,
-                    mirrored_saliency=dense.mirrored_saliency,
-                    turned=dense.turned,
-                    extent=dense.extent,
-                    map_resolution=settings.atlases.map_resolution,
-                    seed=settings.seed,
-                    valid=_on_image(slab, dense),
-                    device=device,
-                    config=settings.atlases.solver_config,
-                ),
+            found = fit(
+                atlas,
+                dense.features,
+                dense.saliency,
+                mirrored_features=dense.mirrored,
+                mirrored_saliency=dense.mirrored_saliency,
+                turned=dense.turned,
+                extent=dense.extent,
+                map_resolution=settings.atlases.map_resolution,
+                seed=settings.seed,
+                valid=_on_image(slab, dense),
+                device=device,
+                config=settings.atlases.solver_config,
             )
+        del dense
+        yield slab, found
 
 
 def _on_image(members: Sequence[Member], dense: Dense) -> npt.NDArray[np.float32]:

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from congeal.alignment.config.poses import PosesConfig
+
+DENSE_UP_TO = 256  # images up to which all eigenvectors are found at once
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,7 @@ def synchronize_mirroring(same: Tensor, opposite: Tensor, config: PosesConfig, s
     """
     n = same.shape[0]
     matrix = _contrasts(same, opposite, config, share)
-    _, vectors = torch.linalg.eigh(matrix)
-    sign = torch.where(vectors[:, -1] >= 0, 1.0, -1.0)
+    sign = torch.where(leading_eigenvector(matrix) >= 0, 1.0, -1.0)
     for _ in range(10 * n):  # greedy: flip the image that gains most, until none gains
         gain = -sign * (matrix @ sign)
         worst = int(gain.argmax())
@@ -110,6 +112,31 @@ def synchronize_poses(
     return pose_a, pose_b, support
 
 
+def leading_eigenvector(matrix: Tensor) -> Tensor:
+    """Of a Hermitian matrix [n, n], that of the largest eigenvalue, unit length [n], up to a unit factor.
+
+    A large set's matrix is sparse, and only one of its eigenvectors is asked for.
+    """
+    n = matrix.shape[0]
+    if n <= DENSE_UP_TO:
+        return _dense_leading(matrix)
+    from scipy.sparse import csr_array
+    from scipy.sparse.linalg import ArpackNoConvergence, eigsh
+
+    # A start of one's own: SciPy's is random.
+    start = np.ones(n, np.complex64 if matrix.is_complex() else np.float32)
+    try:
+        _, vectors = eigsh(csr_array(matrix.cpu().numpy()), k=1, which="LA", v0=start)
+    except ArpackNoConvergence:
+        return _dense_leading(matrix)
+    return torch.from_numpy(vectors[:, 0]).to(matrix)
+
+
+def _dense_leading(matrix: Tensor) -> Tensor:
+    vectors: Tensor = torch.linalg.eigh(matrix)[1]
+    return vectors[:, -1]
+
+
 def _rotations_and_scales(a: Tensor, trust: Tensor) -> Tensor:
     degree = trust.sum(1).clamp_min(1e-9)
     norm = (degree[:, None] * degree[None, :]).sqrt()
@@ -117,8 +144,7 @@ def _rotations_and_scales(a: Tensor, trust: Tensor) -> Tensor:
     turn = (trust / norm) * (a / a.abs().clamp_min(1e-6))
     matrix = turn.T
     matrix = (matrix + matrix.conj().T) / 2
-    _, vectors = torch.linalg.eigh(matrix)
-    lead = vectors[:, -1]
+    lead = leading_eigenvector(matrix)
     # An image without evidence has no part in the leading eigenvector: it is not turned.
     known = lead.abs() > 1e-6
     rotation = torch.where(known, lead / lead.abs().clamp_min(1e-9), torch.ones_like(lead))

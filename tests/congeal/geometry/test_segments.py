@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import itertools
-
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,16 +17,3 @@ def test_sums_are_those_of_each_set_and_a_bad_set_spoils_its_own_alone(sizes: li
     found = sums(values, members.owner, len(sizes))
     for number, rows in enumerate(members.slices):
         assert torch.allclose(found[number], values[rows].sum(0), equal_nan=True)
-
-
-@given(sizes=SIZES)
-def test_pairs_are_all_those_within_a_set(sizes: list[int]) -> None:
-    members = Membership.of(sizes, "cpu")
-    first, second, pairs = members.pairs()
-    expected = [
-        (a, b, number)
-        for number, rows in enumerate(members.slices)
-        for a, b in itertools.combinations(range(rows.start, rows.stop), 2)
-    ]
-    found = zip(first.tolist(), second.tolist(), pairs.owner.tolist(), strict=True)
-    assert list(found) == expected

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -108,6 +108,20 @@ def test_a_small_set_is_compared_whole_and_a_large_one_is_not() -> None:
         assert len(both) == 0 or (rows.start <= int(both.min()) and int(both.max()) < rows.stop)
     assert not bool(plan.drawn[plan.pairs.slices[0]].any())
     assert bool(plan.drawn[plan.pairs.slices[2]].any())
+
+
+@given(sizes=st.lists(st.integers(0, 6), min_size=1, max_size=6))
+def test_pairs_of_small_sets_are_all_those_within_a_set(sizes: list[int]) -> None:
+    images, tokens = Membership.of(sizes, "cpu"), tokens_of(looks(sum(sizes), 0))
+    plan = plan_pairs(tokens, tokens, images, [0] * len(sizes), CONFIG)
+    expected = [
+        (a, b, number)
+        for number, rows in enumerate(images.slices)
+        for a, b in combinations(range(rows.start, rows.stop), 2)
+    ]
+    found = zip(plan.first.tolist(), plan.second.tolist(), plan.pairs.owner.tolist(), strict=True)
+    assert list(found) == expected
+    assert not bool(plan.drawn.any())
 
 
 def test_the_pairs_of_a_set_do_not_depend_on_the_others() -> None:

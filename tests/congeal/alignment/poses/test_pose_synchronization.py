@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from congeal.alignment.config.poses import PosesConfig
-from congeal.alignment.poses.pose_synchronization import consistency, synchronize_mirroring, synchronize_poses
+from congeal.alignment.poses import pose_synchronization
+from congeal.alignment.poses.pair_plan import sparse_pairs
+from congeal.alignment.poses.pose_synchronization import (
+    consistency,
+    leading_eigenvector,
+    synchronize_mirroring,
+    synchronize_poses,
+)
 
 CONFIG = PosesConfig()
 
@@ -109,3 +116,53 @@ def test_pairs_that_agree_on_mirror_states_are_told_from_pairs_that_contradict_e
     same, opposite = torch.where(noise, 1.0, 1.3), torch.where(noise, 1.3, 1.0)
     mirrored = synchronize_mirroring(same, opposite, CONFIG)
     assert 0.2 < consistency(same, opposite, mirrored, CONFIG) < 0.75
+
+
+def sparse(n: int, seed: int) -> torch.Tensor:
+    """bool [n, n], the pairs that are compared."""
+    first, second, _ = sparse_pairs(np.random.default_rng(seed).normal(size=(n, 4)), 4, 8, seed)
+    compared = torch.zeros((n, n), dtype=torch.bool)
+    compared[first, second] = compared[second, first] = True
+    return compared
+
+
+@settings(max_examples=5, deadline=None)
+@given(seed=st.integers(0, 1000), turned=st.booleans())
+def test_the_leading_eigenvector_of_a_large_sparse_matrix_is_that_of_all(seed: int, turned: bool) -> None:
+    n = pose_synchronization.DENSE_UP_TO + 40
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.rand((n, n), generator=generator) * sparse(n, seed)
+    if turned:
+        values = torch.polar(values, torch.rand((n, n), generator=generator) - 0.5)
+    matrix = (values + values.mH) / 2
+    found, expected = leading_eigenvector(matrix), torch.linalg.eigh(matrix)[1][:, -1]
+    assert found.dtype == matrix.dtype
+    assert float(torch.vdot(found, expected).abs()) > 1 - 1e-4
+    assert torch.equal(found, leading_eigenvector(matrix))
+
+
+def test_poses_of_a_large_set_come_from_the_pairs_that_there_are() -> None:
+    n = pose_synchronization.DENSE_UP_TO + 20
+    a, b = poses(n, 4)
+    pair_a, pair_b = pairs(a, b)
+    weight = sparse(n, 1).float()
+    missing = weight == 0
+    pair_a[missing], pair_b[missing] = 1, 0
+    pair_a.fill_diagonal_(1)
+    found_a, found_b, support = synchronize_poses(pair_a, pair_b, weight, CONFIG)
+    true_a, true_b = pairs(a, b)
+    again_a, again_b = pairs(found_a, found_b)
+    assert torch.allclose(again_a, true_a, atol=2e-2)
+    assert torch.allclose(again_b, true_b, atol=2e-2)
+    assert float(support.min()) > 0.99
+
+
+def test_mirror_states_of_a_large_set_are_found_from_a_part_of_its_pairs() -> None:
+    n = pose_synchronization.DENSE_UP_TO + 20
+    mirrored, compared = torch.arange(n) % 3 == 1, sparse(n, 2)
+    equal = mirrored[:, None] == mirrored[None]
+    same = torch.where(equal, 10.0, 6.0) * compared
+    opposite = torch.where(equal, 6.0, 10.0) * compared
+    share = float(compared.sum()) / (n * (n - 1))
+    assert torch.equal(synchronize_mirroring(same, opposite, CONFIG, share), mirrored)
+    assert consistency(same, opposite, mirrored, CONFIG, share) > 0.99
