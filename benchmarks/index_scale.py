@@ -229,11 +229,13 @@ def _of(tree: Path, arguments: list[str], capture: bool = False) -> str:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tree), str(tree / "benchmarks")])}
     command = [str(tree / ".venv/bin/python"), *arguments]
     out = subprocess.PIPE if capture else None
-    return subprocess.run(command, env=environment, stdout=out, text=True, check=True).stdout or ""
+    done = subprocess.run(command, cwd=tree, env=environment, stdout=out, text=True, check=True)
+    return done.stdout or ""
 
 
 def compared(before: Path, destination: str, clusters: int, rounds: int) -> list[str]:
     """Both builds by turns: a table of the medians over the rounds, in Markdown."""
+    destination = str(Path(destination).resolve()) if "://" not in destination else destination
     older = f"{destination.rstrip('/')}-before"
     if not (Location.parse(older) / "built.json").exists():
         script = str(before / "benchmarks" / "index_scale.py")

@@ -163,7 +163,7 @@ def measured(tree: Path, destination: str, endpoint: str | None, counted: bool) 
 def _python(tree: Path, arguments: list[str], path: list[Path]) -> str:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path))}
     command = [str(tree / ".venv/bin/python"), *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
     return done.stdout
