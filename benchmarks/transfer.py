@@ -144,8 +144,8 @@ def s3() -> Iterator[str]:
 def generated_by(tree: Path, destination: str, endpoint: str | None) -> None:
     """The destination, written by the code of a checkout."""
     code = (
-        "import sys, transfer\nendpoint = sys.argv[2] or None\n"
-        "settings = transfer.StorageSettings(endpoint_url=endpoint) if endpoint else None\n"
+        "import sys, transfer\nfrom infra.settings import StorageSettings\nendpoint = sys.argv[2] or None\n"
+        "settings = StorageSettings(endpoint_url=endpoint) if endpoint else None\n"
         "transfer.generate(transfer.Location.parse(sys.argv[1], settings))"
     )
     _python(tree, ["-c", code, destination, endpoint or ""], [tree, tree / "benchmarks"])
