@@ -82,8 +82,8 @@ def interpolate(field: Floats, at: Doubles) -> Doubles:
     Beyond the outermost centres the field goes on straight, so that coordinates stay exact up to the border.
     """
     side = field.shape[0]
-    values = interpolate_many(np.asarray(field).reshape(1, side, side, -1), at)[0]
-    return values[:, 0] if field.ndim == 2 else values
+    (values,) = interpolate_many(np.asarray(field).reshape(1, side, side, -1), at)
+    return np.asarray(values[:, 0] if field.ndim == 2 else values)
 
 
 def interpolate_many(fields: Floats, at: Doubles) -> Doubles:
@@ -92,7 +92,7 @@ def interpolate_many(fields: Floats, at: Doubles) -> Doubles:
     index = (np.asarray(at, np.float64)[:, ::-1].T + 1) * side / 2 - 0.5
     flat = fields.reshape(n, side * side, channels)
     if side == 1:
-        return np.repeat(flat, index.shape[1], axis=1).astype(np.float64)
+        return np.asarray(np.repeat(flat, index.shape[1], axis=1), np.float64)
     lower = np.clip(np.floor(index), 0, side - 2).astype(int)
     part = np.clip(index - lower, -1.5, 2.5)
     (row, column), (down, right) = lower, part[:, :, None]
@@ -105,8 +105,7 @@ def interpolate_many(fields: Floats, at: Doubles) -> Doubles:
         corner[left] += corner[other]
     corner[0] *= 1 - down
     corner[2] *= down
-    corner[0] += corner[2]
-    return corner[0]
+    return np.asarray(corner[0] + corner[2])
 
 
 def to_atlas(points: Floats, maps: Maps) -> tuple[Doubles, Doubles]:
