@@ -1,9 +1,11 @@
 """How the index holds at scale: generated alignments, written by the index's own code, read through the door.
 
     python benchmarks/index_scale.py DEST --clusters 50000 [--record benchmarks/results/index_scale.md]
+        [--before TREE --rounds N]
 
 Every cluster has twenty images and an atlas on which about a hundred of the lattice's 256 points are salient:
-50,000 clusters make a million images and 10^8 rows.
+50,000 clusters make a million images and 10^8 rows. With --before, another checkout with its own .venv writes
+as many to DEST-before, and both are asked by turns, each in a process of its own.
 """
 
 from __future__ import annotations
@@ -215,6 +217,55 @@ def ask(destination: str, clusters: int) -> list[dict[str, Any]]:
     return answers
 
 
+def asked_of(tree: Path, destination: str, clusters: int) -> list[dict[str, Any]]:
+    """`ask` of a checkout, in a process of its own."""
+    code = "import json, sys, index_scale; print(json.dumps(index_scale.ask(sys.argv[1], int(sys.argv[2]))))"
+    done = _of(tree, ["-c", code, destination, str(clusters)], capture=True)
+    answers: list[dict[str, Any]] = json.loads(done.splitlines()[-1])
+    return answers
+
+
+def _of(tree: Path, arguments: list[str], capture: bool = False) -> str:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tree), str(tree / "benchmarks")])}
+    command = [str(tree / ".venv/bin/python"), *arguments]
+    out = subprocess.PIPE if capture else None
+    done = subprocess.run(command, cwd=tree, env=environment, stdout=out, text=True, check=True)
+    return done.stdout or ""
+
+
+def compared(before: Path, destination: str, clusters: int, rounds: int) -> list[str]:
+    """Both builds by turns: a table of the medians over the rounds, in Markdown."""
+    destination = str(Path(destination).resolve()) if "://" not in destination else destination
+    older = f"{destination.rstrip('/')}-before"
+    if not (Location.parse(older) / "built.json").exists():
+        script = str(before / "benchmarks" / "index_scale.py")
+        _of(before, [script, older, "--build-only", f"--clusters={clusters}"])
+    places = {"before": (before, older), "now": (Path(__file__).resolve().parent.parent, destination)}
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {build: {} for build in places}
+    for _ in range(rounds):
+        for build, (tree, place) in places.items():
+            for answer in asked_of(tree, place, clusters):
+                found[build].setdefault(answer["question"], []).append(answer)
+    lines = [
+        "",
+        f"Beside an earlier build, each on what its own code wrote, by turns; medians of {rounds} processes, "
+        "seconds before / now and their ratio:",
+        "",
+        "| question | cold | | warm | | warm, processor's | |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for question, now in found["now"].items():
+        cells = []
+        for key in ("cold", "warm", "computed"):
+            old, new = (
+                statistics.median(one[key] for one in answers)
+                for answers in (found["before"].get(question, now), now)
+            )
+            cells.append(f"{old:.3f} / {new:.3f} | {old / new:.1f}")
+        lines.append(f"| {question} | {' | '.join(cells)} |")
+    return lines
+
+
 def table(built: dict[str, Any], answers: list[dict[str, Any]], peak: int) -> str:
     """The record, in Markdown."""
     import duckdb
@@ -259,6 +310,8 @@ def main() -> None:
     parser.add_argument("destination")
     parser.add_argument("--clusters", type=int, default=50_000)
     parser.add_argument("--record", type=Path)
+    parser.add_argument("--before", type=Path, metavar="TREE", help="a checkout to compare with")
+    parser.add_argument("--rounds", type=int, default=3, help="processes of each build, with --before")
     parser.add_argument("--build-only", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     place = Location.parse(chosen.destination)
@@ -280,6 +333,9 @@ def main() -> None:
     answers = ask(chosen.destination, built["clusters"])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     text = table(built, answers, peak)
+    if chosen.before is not None:
+        more = compared(chosen.before.resolve(), chosen.destination, built["clusters"], chosen.rounds)
+        text += "\n".join(more) + "\n"
     print(text)
     if chosen.record is not None:
         chosen.record.write_text(text)

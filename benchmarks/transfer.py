@@ -144,8 +144,8 @@ def s3() -> Iterator[str]:
 def generated_by(tree: Path, destination: str, endpoint: str | None) -> None:
     """The destination, written by the code of a checkout."""
     code = (
-        "import sys, transfer\nendpoint = sys.argv[2] or None\n"
-        "settings = transfer.StorageSettings(endpoint_url=endpoint) if endpoint else None\n"
+        "import sys, transfer\nfrom infra.settings import StorageSettings\nendpoint = sys.argv[2] or None\n"
+        "settings = StorageSettings(endpoint_url=endpoint) if endpoint else None\n"
         "transfer.generate(transfer.Location.parse(sys.argv[1], settings))"
     )
     _python(tree, ["-c", code, destination, endpoint or ""], [tree, tree / "benchmarks"])
@@ -163,7 +163,7 @@ def measured(tree: Path, destination: str, endpoint: str | None, counted: bool) 
 def _python(tree: Path, arguments: list[str], path: list[Path]) -> str:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path))}
     command = [str(tree / ".venv/bin/python"), *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
     return done.stdout

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import zarr
 
 from congeal.results.published_version import Published
 from congeal.results.schema.feature_arrays import EMBEDDING, FEATURE_GROUP
 from congeal.results.schema.rows import ImageRow
 from infra.errors import UserError
 from infra.ledger.commits import Marker, outputs_location
-from infra.storage.zarr_groups import array_in, open_group
 from infra.threads import in_threads
+
+if TYPE_CHECKING:
+    import zarr
 
 Floats = npt.NDArray[np.float32]
 
@@ -136,6 +137,8 @@ def _embedding(published: Published, row: ImageRow) -> Floats:
 
 def _stored(published: Published, marker: Marker) -> zarr.Array[Any]:
     """The embeddings of a unit of features, unread."""
+    from infra.storage.zarr_groups import array_in, open_group
+
     group = open_group(outputs_location(published.place, marker) / FEATURE_GROUP.name)
     return array_in(group, EMBEDDING.path)
 

@@ -24,8 +24,6 @@ from congeal.results.schema.atlas_arrays import (
 from congeal.results.schema.zarr_arrays import ZarrArray
 from infra.errors import DamagedError
 from infra.storage.location import Location
-from infra.storage.zarr_groups import array_at, array_in, find_array, open_group, read_rows
-from infra.storage.zarr_shards import ShardedRows, is_sharded_by_row
 from infra.threads import in_threads
 
 if TYPE_CHECKING:
@@ -61,6 +59,10 @@ class StoredMaps:
     """One cluster's group. Positions are those of `ids`."""
 
     def __init__(self, cluster_id: str, place: Location) -> None:
+        # zarr takes as long to import as all else that opening a collection needs.
+        from infra.storage.zarr_groups import array_at, open_group
+        from infra.storage.zarr_shards import ShardedRows, is_sharded_by_row
+
         self.cluster_id = cluster_id
         # What describes the group and each of its maps is an object of its own: asked for at the same time.
         with ThreadPoolExecutor(len(MAPS)) as pool:
@@ -90,6 +92,8 @@ class StoredMaps:
 
     def atlas(self) -> StoredAtlas:
         """The atlas."""
+        from infra.storage.zarr_groups import find_array
+
         average = find_array(self.group, ATLAS_AVERAGE.path)
         return StoredAtlas(
             cluster_id=self.cluster_id,
@@ -140,6 +144,8 @@ class StoredMaps:
             yield some, self.forward(some)
 
     def _whole(self, array: ZarrArray) -> npt.NDArray[Any]:
+        from infra.storage.zarr_groups import array_in
+
         return np.asarray(array_in(self.group, array.path)[:])
 
     def _rows(self, of: ZarrArray, positions: Sequence[int]) -> Floats:
@@ -150,6 +156,8 @@ class StoredMaps:
         array = self._maps[of]
         if not positions:
             return np.zeros((0, *array.shape[1:]), np.float32)
+        from infra.storage.zarr_groups import read_rows
+
         if of in self._shards:
             return np.asarray(self._shards[of].read(positions), np.float32)
         return np.asarray(read_rows(array, positions), np.float32)

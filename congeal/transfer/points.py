@@ -82,18 +82,30 @@ def interpolate(field: Floats, at: Doubles) -> Doubles:
     Beyond the outermost centres the field goes on straight, so that coordinates stay exact up to the border.
     """
     side = field.shape[0]
+    (values,) = interpolate_many(np.asarray(field).reshape(1, side, side, -1), at)
+    return np.asarray(values[:, 0] if field.ndim == 2 else values)
+
+
+def interpolate_many(fields: Floats, at: Doubles) -> Doubles:
+    """`interpolate` in n fields [n, r, r, c] at the same points [k, 2]: float64 [n, k, c]."""
+    n, side, _, channels = fields.shape
     index = (np.asarray(at, np.float64)[:, ::-1].T + 1) * side / 2 - 0.5
-    layers = np.asarray(field, np.float64).reshape(side, side, -1)
+    flat = fields.reshape(n, side * side, channels)
     if side == 1:
-        values = np.repeat(layers[0, :1], index.shape[1], axis=0)
-    else:
-        lower = np.clip(np.floor(index), 0, side - 2).astype(int)
-        part = np.clip(index - lower, -1.5, 2.5)
-        (row, column), (down, right) = lower, part
-        top = layers[row, column] * (1 - right[:, None]) + layers[row, column + 1] * right[:, None]
-        below = layers[row + 1, column] * (1 - right[:, None]) + layers[row + 1, column + 1] * right[:, None]
-        values = top * (1 - down[:, None]) + below * down[:, None]
-    return values[:, 0] if field.ndim == 2 else values
+        return np.asarray(np.repeat(flat, index.shape[1], axis=1), np.float64)
+    lower = np.clip(np.floor(index), 0, side - 2).astype(int)
+    part = np.clip(index - lower, -1.5, 2.5)
+    (row, column), (down, right) = lower, part[:, :, None]
+    # The corners alone become float64: there are fewer of them than cells, but for very many points.
+    first = row * side + column
+    corner = [np.take(flat, first + step, 1).astype(np.float64) for step in (0, 1, side, side + 1)]
+    for left, other in ((0, 1), (2, 3)):
+        corner[left] *= 1 - right
+        corner[other] *= right
+        corner[left] += corner[other]
+    corner[0] *= 1 - down
+    corner[2] *= down
+    return np.asarray(corner[0] + corner[2])
 
 
 def to_atlas(points: Floats, maps: Maps) -> tuple[Doubles, Doubles]:
@@ -112,12 +124,10 @@ def from_atlas_to_many(places: Floats, maps: ForwardMaps) -> tuple[Doubles, Doub
     n, k = len(maps.frames), len(at)
     if not n:
         return np.zeros((0, k, 2)), np.zeros((0, k))
-    # The images become channels of one field: a place's neighbours and weights are the same in all of them.
-    layers = np.moveaxis(np.asarray(maps.forward), 0, 2)
-    side = layers.shape[0]
-    xy = interpolate(layers.reshape(side, side, 2 * n), at).reshape(k, n, 2).transpose(1, 0, 2)
-    field = np.moveaxis(np.asarray(maps.confidence), 0, 2)
-    confidence = np.clip(interpolate(field, np.clip(at, -1, 1)).reshape(k, n).T, 0, 1)
+    side = maps.forward.shape[1]
+    xy = interpolate_many(np.asarray(maps.forward), at)
+    sure = interpolate_many(np.asarray(maps.confidence)[..., None], np.clip(at, -1, 1))
+    confidence = np.clip(sure[..., 0], 0, 1)
     return xy, np.where((np.abs(at) > reach(side)).any(1), 0.0, confidence)
 
 

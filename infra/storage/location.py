@@ -151,6 +151,9 @@ class Location:
         """
 
         def read(part: tuple[int, int | None]) -> bytes:
+            start, stop = part
+            if stop is not None and stop <= start:
+                return b""  # HTTP knows no empty range: a store would send everything
             return attempt(lambda: self._store.read_range(self._path, *part))
 
         with translated("read", self.url):
@@ -301,6 +304,8 @@ def _make_filesystem(protocol: str, options: dict[str, Any]) -> Any:
     options = {"use_listings_cache": False, **options, "config_kwargs": config}
     filesystem = fsspec.filesystem("s3", skip_instance_cache=True, **options)
     filesystem.retries = 1
+    # Whole objects come in one request unless the user wants parts at once: for these s3fs asks for the size.
+    filesystem.reads_at_once = options.get("max_concurrency", 1)
     return filesystem
 
 

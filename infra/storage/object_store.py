@@ -96,8 +96,7 @@ class S3Store:
 
     def read(self, path: str) -> bytes:
         """The whole object."""
-        # In one request: s3fs would ask for the size first, to divide what is large.
-        return bytes(self.filesystem.cat_file(path, max_concurrency=1))
+        return bytes(self.filesystem.cat_file(path, max_concurrency=self.filesystem.reads_at_once))
 
     def read_range(self, path: str, start: int, stop: int | None) -> bytes:
         """The object from one byte to another; a start below 0 counts from the end."""

@@ -67,8 +67,7 @@ def asynchronous(filesystem: Any) -> Any:
     for name, method in list(vars(wrapper).items()):
         plain = getattr(method, "__wrapped__", None)
         if name == "_cat_file" and plain is not None and "s3" in protocols(filesystem):
-            # In one request: s3fs would ask for the size first, to divide what is large.
-            plain = functools.partial(plain, max_concurrency=1)
+            plain = functools.partial(plain, max_concurrency=filesystem.reads_at_once)
         if plain is not None:
             setattr(wrapper, name, async_wrapper(_again(plain), obj=wrapper))
     return wrapper

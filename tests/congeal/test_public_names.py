@@ -36,6 +36,13 @@ def test_images_are_aligned_without_storage() -> None:
     assert python(code) == "[]"
 
 
+def test_opening_a_collection_loads_no_reader_of_arrays_and_no_database() -> None:
+    """Only what asks for maps, or in SQL, waits for these to be imported."""
+    later = {"torch", "timm", "zarr", "duckdb", "prefect", "dask", "PIL"}
+    code = f"import sys, congeal; congeal.open; print(sorted({later!r} & set(sys.modules)))"
+    assert python(code) == "[]"
+
+
 def test_a_star_import_leaves_the_built_in_open_alone() -> None:
     code = (
         "from congeal import *; import builtins, congeal; "

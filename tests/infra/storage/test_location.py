@@ -115,6 +115,15 @@ class TestContract:
             with pytest.raises(MissingError, match=r"nothing\.bin does not exist"):
                 act()
 
+    def test_parts_are_those_of_the_whole(self, location: Location) -> None:
+        place, data = location / "parts.bin", bytes(range(200))
+        place.write_bytes(data)
+        ranges = [(0, 3), (150, 151), (-5, None), (3, 3), (190, 200)]
+        assert place.read_ranges(ranges) == [data[0:3], data[150:151], data[-5:], b"", data[190:]]
+        assert place.read_ranges([]) == []
+        with pytest.raises(MissingError, match=r"nothing\.bin does not exist"):
+            (location / "nothing.bin").read_ranges([(0, 3)])
+
     def test_survives_pickling(self, location: Location) -> None:
         (location / "x").write_bytes(b"1")
         copy = pickle.loads(pickle.dumps(location))
