@@ -23,7 +23,7 @@ from congeal.backbones.cache_folder import cache_folder
 from congeal.backbones.engines import openvino_fault
 from congeal.errors import BackboneError
 
-BATCH = 2  # images in a pass, an image and its mirror image, say; every batch is cut into these
+BATCH = 1  # images in a pass, into which every batch is cut; more were not faster
 FORM = 1  # raised when the same weights give another compiled model
 _DIGEST = 32
 _HINTS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
@@ -63,8 +63,8 @@ def openvino() -> Any:
 class CompiledModel:
     """A model compiled for this processor. Call it with uint8 [b, s, s, 3]; one call at a time.
 
-    Whatever b is, images go through it by BATCH, the last one doubled if they are odd in number: what is
-    found in an image depends neither on its neighbours nor on the number of threads.
+    Whatever b is, images go through it by BATCH, the last one repeated where some are missing: what is found
+    in an image depends neither on its neighbours nor on the number of threads.
     """
 
     def __init__(self, blob: bytes, precision: str) -> None:
