@@ -1,6 +1,6 @@
 """How quickly points and edits are carried, from a disk and from S3 (moto's server, in a process of its own).
 
-    python benchmarks/transfer.py [--before TREE] [--latency SECONDS] [--rounds N] [--record]
+    python benchmarks/transfer.py [--before TREE] [--latency SECONDS] [--rounds N] [--points-only] [--record]
 
 A generated cluster of 200 images with maps of the usual resolution (noise on them, so that they compress as
 badly as maps can) lies in a destination; it is read through the door only. "Cold" is the first call of a
@@ -151,11 +151,12 @@ def generated_by(tree: Path, destination: str, endpoint: str | None) -> None:
     _python(tree, ["-c", code, destination, endpoint or ""], [tree, tree / "benchmarks"])
 
 
-def measured(tree: Path, destination: str, endpoint: str | None, counted: bool) -> Found:
+def measured(tree: Path, destination: str, endpoint: str | None, counted: bool, points_only: bool) -> Found:
     """The calls of transfer_calls.py, of a checkout, in a new process."""
     arguments = [str(ROOT / "benchmarks" / "transfer_calls.py"), destination]
     arguments += ["--endpoint", endpoint] if endpoint else []
     arguments += ["--counted"] if counted else []
+    arguments += ["--points-only"] if points_only else []
     answer: Found = json.loads(_python(tree, arguments, [tree]).splitlines()[-1])
     return answer
 
@@ -176,6 +177,7 @@ def main() -> None:
     parser.add_argument("--before", type=Path, metavar="TREE", help="a checkout to compare with")
     parser.add_argument("--latency", type=float, default=0.03, help="seconds added to each request")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--points-only", action="store_true", help="no edits, which take longest")
     parser.add_argument("--record", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
     asked = parser.parse_args()
     for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -195,7 +197,7 @@ def main() -> None:
                     "S3": (there, url, False),
                     "slow": (there, slow, True),
                 }.items():
-                    found.setdefault((build, place), []).append(measured(tree, *arguments))
+                    found.setdefault((build, place), []).append(measured(tree, *arguments, asked.points_only))
                     print(build, place, json.dumps(found[build, place][-1]["seconds"]), flush=True)
     text = report(list(trees), found, asked.latency)
     print(text)
@@ -228,6 +230,8 @@ def report(builds: list[str], found: dict[tuple[str, str], list[Found]], latency
         "| --- | --- |" + " ---: |" * 9,
     ]
     for key, title in TITLES.items():
+        if key not in found[builds[-1], "disk"][0]["seconds"]:
+            continue
         for build in builds:
             cells = [
                 _cell(found[build, place], measure, key, cold)
@@ -244,6 +248,8 @@ def report(builds: list[str], found: dict[tuple[str, str], list[Found]], latency
                 )
             ]
             lines.append(f"| {title} | {build} | " + " | ".join(cells) + " |")
+    if not found[builds[-1], "disk"][0]["memory"]["large"]:
+        return "\n".join(lines) + "\n"
     pixels = LARGE[0] * LARGE[1] * 4 / 2**20
     memory = statistics.median(one["memory"]["large"][0] for one in found[builds[-1], "disk"])
     lines += ["", f"The last: {memory:.0f} MiB more at the peak, of which {pixels:.0f} are its pixels."]

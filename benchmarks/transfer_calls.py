@@ -1,6 +1,6 @@
 """The calls that `transfer.py` measures, in a process of their own; of any build, so it imports little.
 
-python benchmarks/transfer_calls.py DEST [--endpoint URL] [--counted]
+python benchmarks/transfer_calls.py DEST [--endpoint URL] [--counted] [--points-only]
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ class Calls:
             return int(answer.read())
 
 
-def measure(destination: str, endpoint: str | None, counted: bool) -> dict[str, dict[str, list[float]]]:
+def measure(
+    destination: str, endpoint: str | None, counted: bool, points_only: bool
+) -> dict[str, dict[str, list[float]]]:
     """Repeated calls, in this process."""
     storage = {"endpoint_url": endpoint} if endpoint else {}
     calls = Calls(f"{endpoint}{COUNT}" if counted else None)
@@ -67,8 +69,8 @@ def measure(destination: str, endpoint: str | None, counted: bool) -> dict[str, 
     calls.time("one", lambda: collection.transfer(name(0), points, name(1)), 20 if endpoint else 200)
     calls.time("many", lambda: collection.transfer(name(0), points, targets), REPEATS)
     calls.time("all", lambda: collection.landmarks(points[:12], name(0)), REPEATS)
-    memory = []
-    if not endpoint:
+    memory: list[float] = []
+    if not endpoint and not points_only:
         layer = np.zeros((SMALL[1], SMALL[0], 4), np.uint8)
         layer[200:400, 250:550] = random.integers(0, 256, (200, 300, 4), np.uint8)
         small, large = [name(1)], [name(IMAGES_THERE - 1)]
@@ -91,5 +93,6 @@ if __name__ == "__main__":
     parser.add_argument("destination")
     parser.add_argument("--endpoint")
     parser.add_argument("--counted", action="store_true", help="the endpoint is slow_store.py's")
+    parser.add_argument("--points-only", action="store_true", help="no edits, which take longest")
     asked = parser.parse_args()
-    print(json.dumps(measure(asked.destination, asked.endpoint, asked.counted)))
+    print(json.dumps(measure(asked.destination, asked.endpoint, asked.counted, asked.points_only)))
