@@ -6,7 +6,7 @@ import importlib
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
@@ -239,7 +239,7 @@ def former(package: str) -> Callable[[str], Any]:
     new = BECAME_PACKAGES[package]
 
     def attribute(name: str) -> Any:
-        if not name.startswith("__") and name not in _submodules(package):
+        if not name.startswith("__") and not _is_submodule(package, name):
             module = importlib.import_module(new)
             if hasattr(module, name):
                 _warn(f"{package}.{name}", f"{new}.{name}")
@@ -262,11 +262,9 @@ def former_names(module: str) -> Callable[[str], Any]:
     return attribute
 
 
-def _submodules(package: str) -> set[str]:
-    # While a package is being imported its own modules must be looked for as modules first.
-    lead = package + "."
-    paths = [*MOVED.values(), *BECAME_PACKAGES.values()]
-    return {path[len(lead) :].partition(".")[0] for path in paths if path.startswith(lead)}
+def _is_submodule(package: str, name: str) -> bool:
+    # `from package import module` asks for the attribute first: the module's own import comes after that.
+    return PathFinder.find_spec(f"{package}.{name}", sys.modules[package].__path__) is not None
 
 
 def _new_path(path: str) -> str | None:

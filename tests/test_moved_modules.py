@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
+import subprocess
 import sys
 import warnings
 
@@ -39,6 +41,22 @@ def test_a_package_with_the_name_of_a_module_gives_what_that_held() -> None:
     with pytest.warns(DeprecationWarning, match=r"congeal\.transfer\.points\.transfer now"):
         from congeal.transfer import transfer
     assert transfer is points.transfer
+
+
+@pytest.mark.parametrize("package", sorted(BECAME_PACKAGES))
+def test_a_module_of_a_package_is_imported_without_what_the_former_module_held(package: str) -> None:
+    """Whichever module it is, and however new."""
+    place = importlib.import_module(package).__path__
+    names = [info.name for info in pkgutil.iter_modules(place)]
+    former = BECAME_PACKAGES[package]
+    script = (
+        "import importlib, sys, warnings; warnings.simplefilter('error')\n"
+        "import congeal_floors\n"
+        f"package = importlib.import_module({package!r}); before = {former!r} in sys.modules\n"
+        f"[hasattr(package, name) for name in {names!r}]\n"
+        f"assert before == ({former!r} in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 @pytest.mark.parametrize("package", sorted(BECAME_PACKAGES))
