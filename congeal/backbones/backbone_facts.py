@@ -96,7 +96,7 @@ def remember(facts: BackboneFacts, spec: BackboneSpec, fingerprint: str, precisi
 
 
 def encoded(arrays: Mapping[str, npt.NDArray[np.float32]]) -> bytes:
-    """Arrays by name as a safetensors file."""
+    """Arrays by name, float32 [...] of any shape, as a safetensors file."""
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     return bytes(safetensors.numpy.save(whole))
 

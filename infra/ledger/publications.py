@@ -85,7 +85,8 @@ def _require_apart(destination: Location) -> None:
     # What is new is empty, or nearly; a large folder of other things is not searched to its end.
     for item in islice(destination.objects(follow_links=False), SEARCHED):
         folder, _, name = item.path.rpartition("/")
-        if name == NAME and is_destination(destination, folder):
+        # Its own mark is there if another run has claimed it since.
+        if folder and name == NAME and is_destination(destination, folder):
             raise UserError(
                 f"The destination {destination} contains the destination {destination / folder}: choose one "
                 "beside it."

@@ -80,8 +80,8 @@ def guided(
     match.
 
     template: the atlas as each image sees it. The maps have the resolutions of the template and the tokens.
-    cosine: `cosines` of both, if they are known. The tables of all cells and tokens are large: many
-    images are for the caller to divide.
+    cosine: `cosines` of both, float32 [n, r·r, g·g], if they are known. The tables of all cells and tokens
+    are large: many images are for the caller to divide.
     """
     n, g = images.saliency.shape[:2]
     r = template.features.shape[1]

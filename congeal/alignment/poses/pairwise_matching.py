@@ -5,6 +5,7 @@ Positions are complex numbers x + iy in the frame, so that a similarity is z ↦
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -59,10 +60,8 @@ def mutual_matches(a: Tokens, b: Tokens, rows: Tensor, columns: Tensor, most: in
         torch.zeros((p, m), dtype=a.weight.dtype, device=device),
     )
     a, b = _counting(a), _counting(b)
-    high, wide = _sizes(a.weight)[rows], _sizes(b.weight)[columns]
     channels = a.features.shape[-1]
-    for k, n in sorted(set(zip(high.tolist(), wide.tolist(), strict=True))):
-        alike = torch.nonzero((high == k) & (wide == n))[:, 0]
+    for k, n, alike in _tables(a.weight, b.weight, rows, columns):
         for window in windows(len(alike), TABLE_SHARE * 4 * ((k + n) * channels + k * n), device):
             some = alike[window]
             part = _matched(_first(a, rows[some], k), _first(b, columns[some], n), m)
@@ -70,6 +69,19 @@ def mutual_matches(a: Tokens, b: Tokens, rows: Tensor, columns: Tensor, most: in
             found.first[some, :kept], found.second[some, :kept] = part.first, part.second
             found.weight[some, :kept] = part.weight
     return found
+
+
+def _tables(a: Tensor, b: Tensor, rows: Tensor, columns: Tensor) -> Iterator[tuple[int, int, Tensor]]:
+    """Pairs whose tables are of one size: how many tokens on either side, and which pairs.
+
+    An accelerator multiplies whole tables sooner than it tells the processor how large they need to be.
+    """
+    if rows.device.type != "cpu":
+        yield a.shape[1], b.shape[1], torch.arange(len(rows), device=rows.device)
+        return
+    high, wide = _sizes(a)[rows], _sizes(b)[columns]
+    for k, n in sorted(set(zip(high.tolist(), wide.tolist(), strict=True))):
+        yield k, n, torch.nonzero((high == k) & (wide == n))[:, 0]
 
 
 def _counting(tokens: Tokens) -> Tokens:
@@ -97,6 +109,20 @@ def _sizes(weight: Tensor) -> Tensor:
 def _matched(a: Tokens, b: Tokens, most: int) -> Matches:
     """The matches of p images with p others, whose tokens that do not count are like nothing."""
     similarity = torch.bmm(a.features, b.features.transpose(1, 2))
+    mutual, forward, best = _mutual(similarity)
+    weight = (a.weight * b.weight.gather(1, forward)).sqrt() * best * mutual
+    weight, order = weight.topk(min(most, weight.shape[1]), dim=1)
+    return Matches(a.position.gather(1, order), b.position.gather(1, forward.gather(1, order)), weight)
+
+
+def _mutual(similarity: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Which rows of tables [p, k, n] are mutual with their best column, which that is, and how alike.
+
+    All three are [p, k].
+    """
+    if similarity.device.type != "cpu":
+        best, forward = similarity.max(2)
+        return (best == similarity.amax(1).gather(1, forward)) & (best > 0), forward, best
     best, others = similarity.amax(2), similarity.amax(1)
     # The largest of a row is mutual if it is the largest of its column: then both lists have its number.
     # They are short, and sorted quickly; where the largest of each row lies is what takes long to find.
@@ -109,9 +135,7 @@ def _matched(a: Tokens, b: Tokens, most: int) -> Matches:
         again = torch.nonzero(equal.any(1))[:, 0]
         largest, forward[again] = similarity[again].max(2)
         mutual[again] = (largest == others[again].gather(1, forward[again])) & (largest > 0)
-    weight = (a.weight * b.weight.gather(1, forward)).sqrt() * best * mutual
-    weight, order = weight.topk(min(most, weight.shape[1]), dim=1)
-    return Matches(a.position.gather(1, order), b.position.gather(1, forward.gather(1, order)), weight)
+    return mutual, forward, best
 
 
 def shuffled(matches: Matches, order: Tensor) -> Matches:

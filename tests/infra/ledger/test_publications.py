@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,20 @@ def test_a_destination_is_claimed_once(location: Location) -> None:
     claim(location)
     claim(location)
     assert json.loads((location / "congeal.json").read_bytes()) == {"layout": 1}
+    assert check_layout(location)
+
+
+def test_a_destination_that_another_run_claims_at_the_same_moment(
+    location: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listing = Location.objects
+
+    def claimed_meanwhile(self: Location, **given: Any) -> Any:
+        (self / "congeal.json").put_if_absent(b'{"layout": 1}')
+        return listing(self, **given)
+
+    monkeypatch.setattr(Location, "objects", claimed_meanwhile)
+    claim(location)
     assert check_layout(location)
 
 
