@@ -11,6 +11,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,10 +73,15 @@ class CompiledModel:
         self._precision = precision
         self._threads = 0
         self._model: Any = None
+        # OpenVINO 2026.4 gives the thread that it is called in another stack for signals, which does not
+        # outlive the model: in the main thread Ctrl-C would then end the process with a segmentation fault.
+        self._caller = ThreadPoolExecutor(1, "openvino")
 
     def __call__(self, images: Pixels) -> list[torch.Tensor]:
         """The outputs, float32 [b, ...] each."""
-        threads = torch.get_num_threads()
+        return self._caller.submit(self._outputs, images, torch.get_num_threads()).result()
+
+    def _outputs(self, images: Pixels, threads: int) -> list[torch.Tensor]:
         if threads != self._threads:
             self._model = None
             self._model = _imported(self._blob, self._precision, threads)

@@ -21,6 +21,8 @@ from congeal.backbones.extractor import BackboneSpec, DenseFeatures, load_backbo
 from congeal.backbones.registry import resolve_name
 from congeal.errors import BackboneError
 
+TESTS = Path(__file__).resolve().parents[2]
+
 FAMILIES: list[tuple[str, dict[str, Any]]] = [
     (TINY, {"image_size": 64}),
     (TINY, {"image_size": 64, "stride": 8}),
@@ -102,6 +104,26 @@ def test_it_is_compiled_once_for_all_processes(cache: Path, monkeypatch: pytest.
     monkeypatch.setattr(openvino_model, "_converted", None)  # cannot be called
     again = load(TINY, image_size=64, engine="openvino")
     assert same(first(pictures(64)), again(pictures(64)))
+
+
+def test_an_interrupt_in_the_main_thread_is_one_after_models_have_come_and_gone() -> None:
+    """A signal is taken on the stack that it had before, so that Ctrl-C ends no interpreter."""
+    script = (
+        "import faulthandler, gc, signal; faulthandler.enable()\n"
+        "from models import TINY, load, pictures\n"
+        "for _ in range(2):\n"
+        "    load(TINY, image_size=64, engine='openvino')(pictures(64)); gc.collect()\n"
+        "try:\n"
+        "    signal.signal(signal.SIGINT, signal.default_int_handler); signal.raise_signal(signal.SIGINT)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')"
+    )
+    path = os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "interrupted"), done.stderr
 
 
 def test_other_weights_and_other_places_are_other_models(cache: Path) -> None:
