@@ -9,6 +9,8 @@ holds the arrays as `scaling.py` writes them. Poses go to FILE, the rest to stan
 from __future__ import annotations
 
 import argparse
+import importlib
+import importlib.util
 import json
 import time
 from pathlib import Path
@@ -28,10 +30,9 @@ SLAB = 32  # images that are fitted together, as in a run
 
 def solver() -> tuple[Any, Any]:
     """`align` and `fit` of whatever checkout is on the path."""
-    try:
-        from congeal.alignment import solver as found
-    except ImportError:
-        from congeal import solver as found  # type: ignore[attr-defined, no-redef]
+    # Before the packages it lay at the top.
+    place = "congeal.alignment.solver" if importlib.util.find_spec("congeal.alignment") else "congeal.solver"
+    found = importlib.import_module(place)
     return found.align, found.fit
 
 

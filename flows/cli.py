@@ -48,7 +48,9 @@ class LazyGroup(TyperGroup):
         super().__init__(**settings)
         self._listing = False
         self._made: dict[str, Any] = {}
-        self.commands.update({name: TyperCommand(name, help=text) for name, (_, text) in COMMANDS.items()})
+        self.commands.update(
+            {name: TyperCommand(name, short_help=text) for name, (_, text) in COMMANDS.items()}
+        )
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of that name, None if there is none."""
@@ -59,12 +61,10 @@ class LazyGroup(TyperGroup):
         return self._made[cmd_name]
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Show the help of the program."""
-        from flows.group_help import show
-
+        """Write the help of the program."""
         self._listing = True
         try:
-            show(self, ctx)
+            super().format_help(ctx, formatter)
         finally:
             self._listing = False
 
@@ -87,6 +87,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings=_CONTEXT,
+    rich_markup_mode=None,  # a list of commands needs no rich, whose import takes longer than all else of it
 )
 
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,12 +18,13 @@ import safetensors
 import safetensors.numpy
 
 from congeal.backbones import embedded
-from congeal.backbones.cache_folder import cache_folder
+from congeal.backbones.cache_folder import keep, kept
 
 if TYPE_CHECKING:
     from congeal.backbones.extractor import Backbone, BackboneSpec
 
 VERSION = 1  # raised where measuring would give other numbers
+CACHE = "backbones"  # the folder in the cache
 _DIRECTIONS, _BLANK = "directions", "blank"
 _TOLERANCE = 1e-3  # of the directions' scalar products
 _MOST_BYTES = 64 * 2**20  # of a file that is looked into
@@ -55,7 +54,8 @@ def shipped(spec: BackboneSpec, fingerprint: str, precision: str) -> BackboneFac
 
     if spec.name != embedded.NAME or geometry(spec) != geometry(BackboneSpec(embedded.NAME)):
         return None
-    if embedded.facts_card()["weights_fingerprint"] != fingerprint:
+    card = embedded.facts_card()
+    if (card["version"], card["weights_fingerprint"]) != (VERSION, fingerprint):
         return None
     return _checked(embedded.facts(), spec, f"{precision}.")
 
@@ -65,34 +65,14 @@ def cached(spec: BackboneSpec, fingerprint: str, precision: str, device: str) ->
 
     precision, device: as resolved; the device's type. fingerprint: of the weights.
     """
-    place = _place(spec, fingerprint, precision, device)
-    try:
-        if place is None or place.stat().st_size > _MOST_BYTES:
-            return None
-        return _checked(place.read_bytes(), spec)
-    except OSError:
-        return None
+    content = kept(CACHE, _name(spec, fingerprint, precision, device), _MOST_BYTES)
+    return None if content is None else _checked(content, spec)
 
 
 def remember(facts: BackboneFacts, spec: BackboneSpec, fingerprint: str, precision: str, device: str) -> None:
     """Keep facts for later runs on this machine; where that is not possible, they are measured again."""
-    place = _place(spec, fingerprint, precision, device)
-    if place is None:
-        return
     content = encoded({_DIRECTIONS: facts.directions, _BLANK: facts.blank})
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=place.parent, suffix=".part", delete=False) as file:
-            try:
-                file.write(content)
-                file.close()
-                Path(file.name).replace(place)
-            except OSError:
-                Path(file.name).unlink(missing_ok=True)
-                raise
-    except OSError:
-        # A full, read-only or absent home must not end a run that does not need it.
-        return
+    keep(CACHE, _name(spec, fingerprint, precision, device), content)
 
 
 def encoded(arrays: Mapping[str, npt.NDArray[np.float32]]) -> bytes:
@@ -101,14 +81,12 @@ def encoded(arrays: Mapping[str, npt.NDArray[np.float32]]) -> bytes:
     return bytes(safetensors.numpy.save(whole))
 
 
-def _place(spec: BackboneSpec, fingerprint: str, precision: str, device: str) -> Path | None:
-    where = cache_folder()
+def _name(spec: BackboneSpec, fingerprint: str, precision: str, device: str) -> str:
     key: list[Any] = [
         VERSION, spec.name, spec.image_size, spec.layer, spec.facet, list(spec.beside), spec.stride,
-        fingerprint, precision, device,
+        spec.engine, fingerprint, precision, device,
     ]  # fmt: skip
-    name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
-    return None if where is None else where / "backbones" / f"{name}.safetensors"
+    return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32] + ".safetensors"
 
 
 def _checked(content: bytes, spec: BackboneSpec, lead: str = "") -> BackboneFacts | None:

@@ -1,8 +1,14 @@
-"""Where a machine keeps what it has measured or compiled of backbones; all of it can be made anew."""
+"""Where a machine keeps what it has measured or compiled of backbones; all of it can be made anew.
+
+A folder that cannot be read or written costs time and nothing else. What others than this user could have
+written is not looked at.
+"""
 
 from __future__ import annotations
 
 import os
+import stat
+import tempfile
 from pathlib import Path
 
 VARIABLE = "CONGEAL_CACHE"  # the folder; empty: none
@@ -20,3 +26,44 @@ def cache_folder() -> Path | None:
     except RuntimeError:
         # A user without a home.
         return None
+
+
+def kept(kind: str, name: str, most: int) -> bytes | None:
+    """What was kept, None if there is nothing, more than ``most`` bytes, or somebody else's."""
+    folder = cache_folder()
+    if folder is None:
+        return None
+    place = folder / kind / name
+    try:
+        if not (_own(place.parent) and _own(place)) or place.stat().st_size > most:
+            return None
+        return place.read_bytes()
+    except OSError:
+        return None
+
+
+def keep(kind: str, name: str, content: bytes) -> None:
+    """Let later processes of this user find it; whole, or not at all."""
+    folder = cache_folder()
+    if folder is None:
+        return
+    place = folder / kind / name
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.NamedTemporaryFile(dir=place.parent, suffix=".part", delete=False) as file:
+            try:
+                file.write(content)
+                file.close()
+                Path(file.name).replace(place)
+            except OSError:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+    except OSError:
+        return
+
+
+def _own(place: Path) -> bool:
+    """Whether nobody but this user could have written to a file or into a folder."""
+    user = getattr(os, "getuid", None)
+    about = place.stat()
+    return user is None or (about.st_uid == user() and not about.st_mode & (stat.S_IWGRP | stat.S_IWOTH))

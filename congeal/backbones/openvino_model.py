@@ -6,26 +6,28 @@ runs the model three times over. The PyTorch frontend below it does neither.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import os
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from congeal.backbones.cache_folder import cache_folder
+from congeal.backbones.cache_folder import keep, kept
 from congeal.backbones.engines import openvino_fault
 from congeal.errors import BackboneError
 
 BATCH = 1  # images in a pass, into which every batch is cut; more were not faster
 FORM = 1  # raised when the same weights give another compiled model
+CACHE = "openvino"  # the folder in the cache
+MOST_BYTES = 2**34  # of a compiled model that is looked into
 _DIGEST = 32
 _HINTS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 # What OpenVINO says it computes in, by PyTorch's name.
@@ -33,6 +35,8 @@ _NAMES = {"float32": "float32", "f32": "float32", "bfloat16": "bfloat16", "bf16"
           "float16": "float16", "f16": "float16"}  # fmt: skip
 
 Pixels = npt.NDArray[np.uint8]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Convertible(NamedTuple):
@@ -52,13 +56,27 @@ def openvino() -> Any:
     if fault is not None:
         raise BackboneError(fault)
     if "openvino" not in sys.modules:
-        # None stands for "cannot be imported".
-        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+        modules: dict[str, Any] = sys.modules
+        modules.setdefault("openvino_telemetry", None)  # which stands for "cannot be imported"
     try:
         import openvino as package
     except (ImportError, OSError, RuntimeError) as error:
         raise BackboneError(f"OpenVINO cannot be imported ({error})") from error
     return package
+
+
+@functools.cache
+def _thread(process: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "openvino")
+
+
+def _in_its_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """The function's result, from the one thread in which OpenVINO computes in this process.
+
+    OpenVINO 2026.4 gives the thread that it is called in another stack for signals, which does not outlive
+    the model. In the main thread Ctrl-C would then end the process with a segmentation fault.
+    """
+    return _thread(os.getpid()).submit(function, *args, **kwargs).result()
 
 
 class CompiledModel:
@@ -73,13 +91,10 @@ class CompiledModel:
         self._precision = precision
         self._threads = 0
         self._model: Any = None
-        # OpenVINO 2026.4 gives the thread that it is called in another stack for signals, which does not
-        # outlive the model: in the main thread Ctrl-C would then end the process with a segmentation fault.
-        self._caller = ThreadPoolExecutor(1, "openvino")
 
     def __call__(self, images: Pixels) -> list[torch.Tensor]:
         """The outputs, float32 [b, ...] each."""
-        return self._caller.submit(self._outputs, images, torch.get_num_threads()).result()
+        return _in_its_thread(self._outputs, images, torch.get_num_threads())
 
     def _outputs(self, images: Pixels, threads: int) -> list[torch.Tensor]:
         if threads != self._threads:
@@ -109,13 +124,19 @@ def compiled(
     Raises `BackboneError` where OpenVINO is missing or too old, cannot convert or compile the model, or
     would compute in another precision without saying so.
     """
+    return _in_its_thread(_compiled, make, size, precision, known_by)
+
+
+def _compiled(
+    make: Callable[[], Convertible], size: int, precision: str, known_by: Sequence[object]
+) -> CompiledModel:
     package = openvino()
     core = package.Core()
     key = _key(package, core, precision, known_by)
     blob = _kept(key)
     if blob is not None:
         try:
-            _imported(blob, precision, torch.get_num_threads())
+            _imported(blob, precision, threads=1)
         except BackboneError:
             blob = None  # of no use here: made anew
     if blob is None:
@@ -125,7 +146,7 @@ def compiled(
             _check_precision(model, precision)
             exported = model.export_model()
         blob = exported if isinstance(exported, bytes) else bytes(exported.getbuffer())
-        _keep(key, blob)
+        keep(CACHE, key, hashlib.sha256(blob).digest() + blob)
     return CompiledModel(blob, precision)
 
 
@@ -192,9 +213,8 @@ def _converted(made: Convertible, size: int) -> Any:
     with warnings.catch_warnings(), torch.no_grad():
         # That tracing is deprecated, and that shapes become constants, which is what is wanted.
         warnings.simplefilter("ignore")
-        traced = torch.jit.trace(  # type: ignore[no-untyped-call]
-            _Traced(made).eval(), (example,), check_trace=False, strict=False
-        )
+        trace: Any = torch.jit.trace
+        traced = trace(_Traced(made).eval(), (example,), check_trace=False, strict=False)
         # The frontend reads from the decoder as long as it converts.
         decoder = TorchScriptPythonDecoder(traced, example_input=(example,))
         frontend = FrontEndManager().load_by_framework("pytorch")
@@ -209,33 +229,9 @@ def _key(package: Any, core: Any, precision: str, known_by: Sequence[object]) ->
     return hashlib.sha256(repr(about).encode()).hexdigest()[:32]
 
 
-def _folder() -> Path | None:
-    folder = cache_folder()
-    return None if folder is None else folder / "openvino"
-
-
 def _kept(key: str) -> bytes | None:
     """A compiled model of the cache: what its own digest goes before; None if it is not there or damaged."""
-    folder = _folder()
-    if folder is None:
+    data = kept(CACHE, key, MOST_BYTES)
+    if data is None or hashlib.sha256(data[_DIGEST:]).digest() != data[:_DIGEST]:
         return None
-    try:
-        data = (folder / key).read_bytes()
-    except OSError:
-        return None
-    blob = data[_DIGEST:]
-    return blob if hashlib.sha256(blob).digest() == data[:_DIGEST] else None
-
-
-def _keep(key: str, blob: bytes) -> None:
-    """Let other processes find it. A folder that cannot be written to costs them time and nothing else."""
-    folder = _folder()
-    if folder is None:
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-            file.write(hashlib.sha256(blob).digest() + blob)
-        Path(file.name).replace(folder / key)
-    except OSError:
-        return
+    return data[_DIGEST:]

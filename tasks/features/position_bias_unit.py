@@ -98,7 +98,9 @@ def _resolved(unit: Unit[PositionPayload]) -> tuple[BackboneSpec, str, str]:
     from congeal.backbones.devices import resolve_device, resolve_precision
 
     asked = unit.payload.settings.features
-    device = resolve_device(asked.device)
+    # The engine for processors computes on one, whatever else there is.
+    on_processor = asked.engine == "openvino" and asked.device == "auto"
+    device = resolve_device("cpu" if on_processor else asked.device)
     precision = resolve_precision(asked.precision, device)
     return backbone_spec(unit.payload.weights, asked), precision, device.type
 

@@ -61,6 +61,13 @@ def test_shipped_facts_are_of_that_backbone_alone() -> None:
     assert shipped(BackboneSpec("embedded", image_size=448), own, "float32") is not None
 
 
+def test_facts_of_another_way_to_measure_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = fingerprint(embedded.weights())
+    assert shipped(SPEC, own, "float32") is not None
+    monkeypatch.setattr(backbone_facts, "VERSION", backbone_facts.VERSION + 1)
+    assert shipped(SPEC, own, "float32") is None
+
+
 def test_what_was_measured_is_found_again(facts: BackboneFacts, cache: Path) -> None:
     assert cached(SPEC, *KEY) is None
     remember(facts, SPEC, *KEY)
@@ -80,6 +87,7 @@ def test_other_weights_precisions_and_devices_have_facts_of_their_own(
     key[other] = ["sha256:fedcba9876543210", "bfloat16", "cuda"][other]
     assert cached(SPEC, *key) is None
     assert cached(BackboneSpec("embedded", layer=5), *KEY) is None
+    assert cached(BackboneSpec("embedded", engine="openvino"), *KEY) is None
 
 
 def _changed(change: Callable[[dict[str, np.ndarray]], object]) -> Callable[[bytes], bytes]:

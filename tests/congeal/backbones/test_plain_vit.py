@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import timm
@@ -13,9 +14,8 @@ from congeal.backbones.plain_vit import DEVIATION, MEAN, PlainVit
 from congeal.backbones.plain_vit_shapes import SHAPES, UNTAGGED, shape_of
 
 
-def timms(name: str, **options: object) -> torch.nn.Module:
-    model: torch.nn.Module = timm.create_model(name, pretrained=False, num_classes=0, **options).eval()
-    return model
+def timms(name: str, **options: object) -> Any:
+    return timm.create_model(name, pretrained=False, num_classes=0, **options).eval()
 
 
 def lively(model: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -59,7 +59,7 @@ def test_tokens_are_timms_bit_for_bit(name: str, half: bool) -> None:
     load_strict(other, state, name)
     pixels = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(4))
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
-        assert torch.equal(own.forward_features(pixels), other.forward_features(pixels))  # type: ignore[operator]
+        assert torch.equal(own.forward_features(pixels), other.forward_features(pixels))
 
 
 @pytest.mark.parametrize(

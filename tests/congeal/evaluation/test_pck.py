@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -85,8 +87,9 @@ def test_a_method_that_gives_points_of_another_shape_is_named() -> None:
         CongealError, match=r"gives points \[2\] and confidence \[2\] for 2 points, not \[m, 2\]"
     ):
         pck(images, lambda a, b, p: p[0], 0.1)
+    one_for_all: Any = lambda a, b, p: (p, 1.0)  # noqa: E731
     with pytest.raises(CongealError, match=r"gives points \[2, 2\] and confidence \[\] for 2 points"):
-        carry(images, lambda a, b, p: (p, 1.0), all_pairs(2))  # type: ignore[arg-type, return-value]
+        carry(images, one_for_all, all_pairs(2))
 
 
 def test_shares_by_keypoint_image_and_pair() -> None:
