@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from congeal.settings import Settings
-from flows.stages import PRELOADED
-from infra.compute.engine import in_process, open_engine
+from flows.job_engine import job_engine
 from infra.compute.progress import Progress
 from infra.errors import UserError
 from infra.ledger.publications import check_layout, claim
@@ -21,7 +20,7 @@ from tasks.distillation.student_setup import Learner, fitting
 from tasks.distillation.student_training import CARD, STUDENT, train
 from tasks.execution.stage_runner import Run
 from tasks.features.backbone_choice import choose
-from tasks.features.run_backbone import Weights, check, forget, locate
+from tasks.features.run_backbone import Weights, check, locate
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,6 @@ def prepare(source: str, out: str, settings: Settings) -> Lesson:
         survey.require_images(settings.catalog)
         check_layout(there)
         weights = check(locate(choice.settings), choice.settings)
-        if not in_process(choice.settings.engine, survey.images):
-            forget()
         learner = fitting(choice.settings, weights)
         claim(there, single_writer=settings.storage.single_writer)
         return Lesson(here, there, choice.settings, survey, weights, learner, choice.line)
@@ -76,7 +73,7 @@ def distill(lesson: Lesson, progress: Progress) -> dict[str, Any]:
     alone = lesson.settings.storage.single_writer
     with lesson.survey, locked(lesson.out, RUN, alone=alone), progress:
         progress.note(lesson.line or f"backbone: {lesson.weights.backbone} is the teacher")
-        with open_engine(lesson.settings.engine, images=lesson.survey.images, preloaded=PRELOADED) as engine:
+        with job_engine(lesson.settings.engine, lesson.survey.images, lesson.out, progress) as engine:
             run = Run(lesson.source, lesson.out, lesson.settings, engine, progress)
             catalogued = catalog_stage.stage(run, lesson.survey)
             taught = target_shards.stage(run, catalogued, lesson.weights, lesson.learner.sizes)

@@ -43,24 +43,36 @@ def _in_working_directory() -> Iterator[bool]:
     yield any(name in _text(Path(".env")).upper() for name in (_URL, _PROFILES, _PROFILE, _HOME))
     yield _says(_table(Path("prefect.toml")))
     project = Path("pyproject.toml")
-    # Another project's file, and whatever is wrong with it, is none of our business.
-    yield "tool.prefect" in _text(project) and _says(_table(project).get("tool", {}).get("prefect", {}))
+    if "prefect" in _text(project):
+        try:
+            yield _says(_inside(_table(project), "tool", "prefect"))
+        except UserError:
+            # Another project's file, and whatever is wrong with it, is none of our business.
+            yield False
 
 
 def _says(settings: Mapping[str, Any]) -> bool:
     """Whether a table of settings names a URL or other profiles."""
-    return "url" in settings.get("api", {}) or not settings.keys().isdisjoint({"profiles_path", "home"})
+    return "url" in _inside(settings, "api") or not settings.keys().isdisjoint({"profiles_path", "home"})
 
 
 def _in_profiles(environ: Mapping[str, str]) -> bool:
     path = environ.get(_PROFILES) or f"{environ.get(_HOME) or '~/.prefect'}/profiles.toml"
     table = _table(Path(path).expanduser())
-    profiles = table.get("profiles", {})
+    profiles = _inside(table, "profiles")
     active = environ.get(_PROFILE) or table.get("active")
-    if active not in profiles:
-        # One of those that Prefect itself brings, if it is anything.
-        return active is not None
-    return _URL in profiles[active]
+    if not isinstance(active, str):
+        return False
+    # Otherwise one of those that Prefect itself brings, if it is anything.
+    return active not in profiles or _URL in _inside(profiles, active)
+
+
+def _inside(table: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+    """The table at the end of the keys; empty if there is none, or something else."""
+    for key in keys:
+        found = table.get(key)
+        table = found if isinstance(found, dict) else {}
+    return table
 
 
 def _table(path: Path) -> dict[str, Any]:

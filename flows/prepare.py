@@ -14,7 +14,7 @@ from tasks.catalog.source_listing import Survey, check_places
 from tasks.clusters.drift import something_to_resolve, something_to_retry
 from tasks.features import engine_choice
 from tasks.features.backbone_choice import choose, remember
-from tasks.features.run_backbone import Weights, check, forget, locate
+from tasks.features.run_backbone import Weights, check, locate
 from tasks.publication.publish import run_key, up_to_date, weights_key
 
 __all__ = ["Job", "overrides", "prepare"]
@@ -66,15 +66,11 @@ def prepare(source: str, destination: str, settings: Settings) -> Job:
             claim(there, single_writer=settings.storage.single_writer)
         weights = None
         if current is None:
-            from infra.compute.engine import in_process
-
             weights = check(locate(settings), settings)
             engine = engine_choice.confirm(engine, weights, there)
             if engine.settings != settings:
                 settings = engine.settings
                 whole = run_key(survey, settings, key)
-            if not in_process(settings.engine, survey.images):
-                forget()
             remember(choice, there)
             engine_choice.remember(engine, there)
         line = "\n".join(filter(None, (choice.line, engine.line))) or None

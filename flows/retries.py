@@ -5,9 +5,12 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from infra.errors import UserError
+
+if TYPE_CHECKING:
+    from flows.stages import Step
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,16 +32,21 @@ def released(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         raise
 
 
-def with_retries(name: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Run one stage here, again where it is worth another try; the last error is raised.
+def retrying(note: Callable[[str], None]) -> Step:
+    """The step of a run without Prefect: a stage is called here, again where it is worth another try.
 
-    Only what is not yet committed is done anew.
+    Only what is not yet committed is done anew. note: is told of every further try. The last error is raised.
     """
-    for delay in DELAYS:
-        try:
-            return released(function, *args, **kwargs)
-        except Exception as error:
-            if not worth_another_try(error):
-                raise
-        time.sleep(delay)
-    return released(function, *args, **kwargs)
+
+    def step(name: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        for delay in DELAYS:
+            try:
+                return released(function, *args, **kwargs)
+            except Exception as error:
+                if not worth_another_try(error):
+                    raise
+                note(f"{name}: tried again in {delay:g} s, after {type(error).__name__}: {error}")
+            time.sleep(delay)
+        return released(function, *args, **kwargs)
+
+    return step

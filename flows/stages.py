@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from flows.job_engine import job_engine
 from flows.prepare import Job
 from flows.report import finished, nothing_to_do
-from infra.compute.engine import Engine, in_process, open_engine
 from infra.compute.progress import Progress
-from infra.ledger.crash_sign import crashed, signed
 from infra.ledger.run_lock import RUN, locked
 from tasks.atlases import atlases_stage
 from tasks.catalog import catalog_stage
@@ -21,8 +19,6 @@ from tasks.execution.stage_runner import Run
 from tasks.features import features_stage
 from tasks.index import index_stage
 from tasks.publication import publish
-
-PRELOADED = ("flows.preloaded",)  # by workers that are forked
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,7 +47,7 @@ def everything(job: Job, progress: Progress, step: Step = plainly) -> dict[str, 
     with (
         locked(job.destination, RUN, alone=job.settings.storage.single_writer) as lock,
         progress,
-        _engine(job, progress) as engine,
+        job_engine(job.settings.engine, job.survey.images, job.destination, progress) as engine,
     ):
         started = time.perf_counter() - begin
         if job.line is not None:
@@ -73,19 +69,3 @@ def everything(job: Job, progress: Progress, step: Step = plainly) -> dict[str, 
         keep(job.destination, job.survey.counted.facts())
         published = step("publish", publish.stage, run, job.key, weights, results, counts)
     return finished(job, published, results=results, workers=engine.workers, engine_start=started)
-
-
-@contextmanager
-def _engine(job: Job, progress: Progress) -> Iterator[Engine]:
-    """The engine that the settings ask for; with workers, if the last run has died for want of them."""
-    settings, images = job.settings.engine, job.survey.images
-    with ExitStack() as stack:
-        if settings.kind == "auto" and in_process(settings, images):
-            if crashed(job.destination):
-                progress.note(
-                    "The last run here ended without a word, and may have died of an image or for want of "
-                    "memory: this one has processes of its own for the work."
-                )
-                settings = settings.model_copy(update={"kind": "dask"})
-            stack.enter_context(signed(job.destination))
-        yield stack.enter_context(open_engine(settings, images=images, preloaded=PRELOADED))

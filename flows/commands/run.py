@@ -61,8 +61,8 @@ def _done(job: Job, *, quiet: bool) -> dict[str, Any]:
 
         hand_over(job, progress)
         return collection(job.source.url, job.destination.url, recorded(job.settings))
-    from flows.retries import with_retries
+    from flows.retries import retrying
     from flows.stages import everything
 
     with job.survey:
-        return everything(job, progress, step=with_retries)
+        return everything(job, progress, step=retrying(progress.note))

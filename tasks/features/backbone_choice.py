@@ -7,18 +7,16 @@ must not make a collection be computed anew.
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from congeal.backbones import embedded
 from congeal.settings import Settings
-from infra.errors import DamagedError, MissingError, UserError
-from infra.ledger.publications import published
+from infra.errors import UserError
 from infra.storage.location import Location
+from tasks.features import begun_record
 from tasks.features.run_backbone import HUB_BACKBONE
 
-BEGUN = "backbone.json"  # in a destination: what its first run chose
 _SECONDS = 3.0
 _FILE = "model.safetensors"
 
@@ -56,8 +54,7 @@ def choose(settings: Settings, destination: Location) -> BackboneChoice:
 def remember(choice: BackboneChoice, destination: Location) -> None:
     """Let later runs that name no backbone find what this one chose; the first to say so counts."""
     if choice.line is not None:
-        content = json.dumps({"backbone": choice.settings.features.backbone})
-        (destination / BEGUN).put_if_absent(content.encode() + b"\n")
+        begun_record.remember(destination, "backbone", choice.settings.features.backbone)
 
 
 def hub_answers(name: str, seconds: float = _SECONDS) -> bool:
@@ -81,10 +78,7 @@ def hub_answers(name: str, seconds: float = _SECONDS) -> bool:
 
 def _begun(destination: Location) -> str | None:
     """The backbone, one of the two that congeal chooses from, that a destination was begun with."""
-    try:
-        publication = published(destination)
-    except DamagedError:
-        publication = None
+    publication = begun_record.last_publication(destination)
     if publication is not None:
         asked = publication.settings.get("features", {})
         if asked.get("weights") is not None or publication.backbone not in (HUB_BACKBONE, embedded.NAME):
@@ -94,14 +88,7 @@ def _begun(destination: Location) -> str | None:
                 "set features.backbone and features.weights again."
             )
         return publication.backbone
-    try:
-        name = json.loads((destination / BEGUN).read_bytes())["backbone"]
-    except MissingError:
-        return None
-    except (ValueError, KeyError, TypeError) as fault:
-        raise DamagedError(
-            f"{destination / BEGUN} is damaged: delete it and set features.backbone."
-        ) from fault
+    name = begun_record.begun_with(destination, "backbone")
     return name if name in (HUB_BACKBONE, embedded.NAME) else None
 
 

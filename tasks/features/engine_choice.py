@@ -6,20 +6,18 @@ reference: another engine is taken only where it is faster and gives the same fe
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import cast
 
 from congeal.backbones.engines import ENGINES, Engine, gains_by_openvino, openvino_fault
 from congeal.errors import CongealError
 from congeal.settings import Settings
-from infra.errors import DamagedError, MissingError, UserError
-from infra.ledger.publications import published
+from infra.errors import UserError
 from infra.storage.location import Location
 from tasks.execution.stage_versions import FEATURES
-from tasks.features.run_backbone import Weights, load_weights
+from tasks.features import begun_record
+from tasks.features.run_backbone import Weights, load_weights, reference
 
-BEGUN = "engine.json"  # in a destination: what its first run used
 FEWEST = 100  # images; for fewer, compiling takes longer than it saves
 
 
@@ -51,7 +49,8 @@ def choose(settings: Settings, destination: Location, images: int) -> EngineChoi
     begun = _begun(destination)
     if begun is not None:
         return EngineChoice(_with(settings, begun), None, free=False)
-    if images < FEWEST or not gains_by_openvino() or not _on_cpu(settings):
+    elsewhere = settings.engine.address is not None  # this machine says nothing of those workers
+    if elsewhere or images < FEWEST or not gains_by_openvino() or not _on_cpu(settings):
         return EngineChoice(_with(settings, "torch"), None, free=True)
     fault = openvino_fault()
     if fault is not None:
@@ -72,9 +71,10 @@ def confirm(choice: EngineChoice, weights: Weights, destination: Location) -> En
     from congeal.backbones.engine_agreement import check_agreement
 
     features = choice.settings.features
-    reference = features.model_copy(update={"engine": "torch", "precision": "float32", "device": "cpu"})
     try:
-        check_agreement(load_weights(weights, features), load_weights(weights, reference))
+        # The reference first: the engine is then the one that stays in memory.
+        expected = load_weights(weights, reference(features))
+        check_agreement(load_weights(weights, features), expected)
     except CongealError as error:
         if choice.free:
             return _torch(choice.settings, str(error))
@@ -87,8 +87,7 @@ def confirm(choice: EngineChoice, weights: Weights, destination: Location) -> En
 
 def remember(choice: EngineChoice, destination: Location) -> None:
     """Let later runs find the engine; the first to say so counts."""
-    content = json.dumps({"engine": choice.engine})
-    (destination / BEGUN).put_if_absent(content.encode() + b"\n")
+    begun_record.remember(destination, "engine", choice.engine)
 
 
 def _begun(destination: Location) -> Engine | None:
@@ -96,21 +95,19 @@ def _begun(destination: Location) -> Engine | None:
 
     Features that nothing says an engine of are PyTorch's: there was no other.
     """
-    try:
-        publication = published(destination)
-    except DamagedError:
-        publication = None
+    publication = begun_record.last_publication(destination)
     if publication is not None:
         name = publication.settings.get("features", {}).get("engine", "torch")
-        return cast("Engine", name) if name in ENGINES else "torch"
-    place = destination / BEGUN
-    try:
-        name = json.loads(place.read_bytes())["engine"]
-    except MissingError:
-        return "torch" if any(True for _ in (destination / "stages" / FEATURES).children()) else None
-    except (ValueError, KeyError, TypeError) as fault:
-        raise DamagedError(f"{place} is damaged: delete it and set features.engine.") from fault
-    return cast("Engine", name) if name in ENGINES else None
+    else:
+        name = begun_record.begun_with(destination, "engine")
+        if name is None and any(True for _ in (destination / "stages" / FEATURES).children()):
+            name = "torch"
+    if name is not None and name not in ENGINES:
+        raise UserError(
+            f"{destination} was begun with the engine {name!r}, which this congeal does not know: upgrade, "
+            "or set features.engine, which computes its features anew."
+        )
+    return cast("Engine | None", name)
 
 
 def _on_cpu(settings: Settings) -> bool:

@@ -60,11 +60,17 @@ def check(weights: Weights, settings: Settings) -> Weights:
     if _as_shipped(weights, settings.features):
         return weights
     try:
-        plain = settings.features.model_copy(update={"engine": "torch"})
-        fingerprint = load_weights(weights, plain).fingerprint
+        fingerprint = load_weights(weights, reference(settings.features)).fingerprint
     except CongealError as error:
         raise UserError(str(error)) from error
     return replace(weights, fingerprint=fingerprint)
+
+
+def reference(asked: FeaturesSettings) -> FeaturesSettings:
+    """Settings by which PyTorch says what the engine should find; PyTorch's own are as they are."""
+    if asked.engine in ("auto", "torch"):
+        return asked
+    return asked.model_copy(update={"engine": "torch", "precision": "float32", "device": "cpu"})
 
 
 def forget() -> None:

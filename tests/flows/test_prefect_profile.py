@@ -98,6 +98,28 @@ def test_a_profile_named_by_variable_wins(tmp_path: Path, environment: dict[str,
     assert asked(tmp_path / "work", environment, PREFECT_PROFILE="here") == (False, False)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "named"),
+    [
+        ("prefect.toml", "api = 5", False),
+        ("pyproject.toml", 'tool = "prefect"', False),
+        ("pyproject.toml", '[tool]\nprefect = "x"', False),
+        ("pyproject.toml", '[tool]\nprefect.api.url = "http://x/api"', True),
+        ("pyproject.toml", "broken = # tool.prefect", False),
+        ("profiles.toml", 'profiles = "x"\nactive = "x"', True),
+        ("profiles.toml", 'active = ["a"]', False),
+        ("profiles.toml", 'active = "a"\n[profiles]\na = 5', False),
+    ],
+)
+def test_settings_of_other_shapes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, named: bool
+) -> None:
+    """Where a profile is unknown Prefect is asked; what cannot hold a URL names none."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text(text)
+    assert (any(in_working_directory()) or in_profiles({"PREFECT_HOME": str(tmp_path)})) is named
+
+
 def test_a_settings_file_that_is_no_toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "profiles.toml").write_text("this is no TOML")
     with pytest.raises(UserError, match=r"profiles\.toml cannot be read .*: correct the file or remove it"):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from flows import retries
-from flows.retries import with_retries
+from flows.retries import retrying
 from infra.errors import UserError
 
 
@@ -26,12 +26,19 @@ def failing(times: int, error: BaseException, calls: list[int]) -> Callable[[int
     return stage
 
 
+NOTES: list[str] = []
+with_retries = retrying(NOTES.append)
+
+
 @pytest.mark.parametrize("times", [0, 1, 2])
 def test_a_fault_of_the_machinery_is_tried_again(times: int, delays: list[float]) -> None:
     calls: list[int] = []
+    NOTES.clear()
     assert with_retries("features", failing(times, ConnectionResetError("gone"), calls), 21) == 42
     assert calls == [21] * (times + 1)
     assert delays == [2, 10][:times]
+    said = [f"features: tried again in {delay} s, after ConnectionResetError: gone" for delay in (2, 10)]
+    assert said[:times] == NOTES
 
 
 def test_the_third_fault_ends_it(delays: list[float]) -> None:

@@ -15,9 +15,11 @@ from congeal.settings import Settings, load_settings
 from infra.errors import DamagedError, UserError
 from infra.storage.location import Location
 from tasks.features import backbone_choice
-from tasks.features.backbone_choice import BEGUN, choose, hub_answers, remember
+from tasks.features.backbone_choice import choose, hub_answers, remember
 from tasks.features.run_backbone import HUB_BACKBONE, locate
 from tasks.publication.publish import weights_key
+
+BEGUN = "backbone.json"  # in a destination
 
 
 def settings(*overrides: str) -> Settings:

@@ -17,9 +17,11 @@ from infra.ledger.publications import published
 from infra.storage.location import Location
 from infra.storage.zarr_groups import open_group
 from tasks.features import engine_choice
-from tasks.features.engine_choice import BEGUN, FEWEST, choose
+from tasks.features.engine_choice import FEWEST, choose
 
 AUTO = "features.engine=auto"
+
+BEGUN = "engine.json"  # in a destination
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,42 @@
+"""The engine of a job: in this process if it is small, unless the last one there died of that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from infra.compute.engine import Engine, in_process, open_engine
+from infra.compute.progress import Progress
+from infra.ledger.crash_sign import crashed, signed, take_away
+from infra.settings import EngineSettings
+from infra.storage.location import Location
+from tasks.features.run_backbone import forget
+
+PRELOADED = ("flows.preloaded",)  # by workers that are forked
+
+
+@contextmanager
+def job_engine(
+    settings: EngineSettings, images: int, destination: Location, progress: Progress
+) -> Iterator[Engine]:
+    """The engine that the settings ask for; with workers, if the last job has died for want of them.
+
+    images: how many the job looks at. Where there are workers this process needs no backbone, and lets go of
+    the one that it has tried.
+    """
+    small = settings.kind == "auto" and in_process(settings, images)
+    if small and crashed(destination):
+        progress.note(
+            "The last run here ended without a word, and may have died of an image or for want of memory: "
+            "this one has processes of its own for the work."
+        )
+        settings, small = settings.model_copy(update={"kind": "dask"}), False
+    if small:
+        with signed(destination), open_engine(settings, images=images, preloaded=PRELOADED) as engine:
+            yield engine
+        return
+    if not in_process(settings, images):
+        forget()
+    with open_engine(settings, images=images, preloaded=PRELOADED) as engine:
+        yield engine
+    take_away(destination)
