@@ -53,8 +53,8 @@ from congeal.alignment.inputs.cosaliency import scaled_attention
 from congeal.alignment.inputs.rotated_views import TURNS, Turned, turned_pixels
 from congeal.alignment.maps.confidence import probability
 from congeal.alignment.maps.error_estimation import (
+    agreement,
     error_of_matching,
-    error_of_warps,
     match_cycles,
     share_explained,
 )
@@ -318,11 +318,13 @@ def deformation_selection() -> Any:
     title += f" (green: within {asked.error_distance})"
     axis.set_title(title, fontsize=8)
     right = drawn.add_axes((0.73, 0.2, 0.26, 0.74))
+    matching = error_of_matching(warps, cycles, asked)
+    poses = agreement(warps, cycles, asked)
     values = [
-        ("explained,\nposes", float(share_explained(warps, cycles, asked)), GREY),
+        ("explained,\nposes", float(poses.explained), GREY),
         ("explained,\nflow", float(share_explained(set_.bent, cycles, asked)), GREEN),
-        ("error,\nmatching", float(error_of_matching(warps, cycles, asked)), ORANGE),
-        ("error,\nposes", float(error_of_warps(warps, cycles, asked)), ORANGE),
+        ("error,\nmatching", float(matching), ORANGE),
+        ("error,\nposes", float(poses.error(matching)), ORANGE),
     ]
     names, heights, tints = zip(*values, strict=True)
     right.bar(names, heights, color=tints, width=0.65)

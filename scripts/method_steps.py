@@ -130,7 +130,7 @@ class Steps:
     def matches(self) -> PairMatches:
         """Mutual matches of all pairs."""
         images = self.images
-        return match_pairs(images.tokens, images.mirrored_tokens, images.members, CONFIG.matching)
+        return match_pairs(images.tokens, images.mirrored_tokens, images.members, [SEED], CONFIG.matching)
 
     @functools.cached_property
     def evidence(self) -> PairEvidence:

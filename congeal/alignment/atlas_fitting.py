@@ -26,6 +26,7 @@ from congeal.alignment.poses.outliers import outlier_reasons
 from congeal.alignment.poses.pairwise_matching import Similarities
 from congeal.errors import CongealError
 from congeal.geometry.frames import check_cells
+from congeal.geometry.sampling import evenly
 from congeal.geometry.segments import Membership
 from congeal.geometry.shape_checks import Numbers, checked
 from congeal.geometry.warps import grid, rigid, sample
@@ -200,9 +201,7 @@ def evenly_drawn(order: Tensor, good: Tensor, most: int) -> Tensor:
     order: int64 [n], all images, best first. good: bool [n].
     """
     ranked = order[good[order]]
-    if len(ranked) <= most:
-        return ranked
-    return ranked[(torch.arange(most) + 0.5).mul(len(ranked) / most).long()]
+    return ranked[evenly(len(ranked), most)]
 
 
 def _template(atlas: Atlas, basis: Basis, resolution: int) -> Template:

@@ -132,7 +132,6 @@ class ImageAlignment:
             aligned.backward_confidence[row],
         )
 
-    # To a type checker "all" is text, and text a sequence of texts; at run time they are told apart.
     # "all" is a str as names are, and a str is a sequence of str: for mypy these overlap; the order decides.
     @overload
     def transfer(  # type: ignore[overload-overlap]

@@ -257,7 +257,7 @@ def _aligned(
     config: SolverConfig,
 ) -> list[Alignment]:
     device, owner, seeds = images.device, images.members.owner, [one.seed for one in sets]
-    matches = match_pairs(images.tokens, images.mirrored_tokens, images.members, config.matching, seeds)
+    matches = match_pairs(images.tokens, images.mirrored_tokens, images.members, seeds, config.matching)
     consensus = solve_sets(images, matches, seeds, config, [one.anchor for one in sets])
     consensus, flows = select_mirror_states(images, consensus, seeds, config)
     common = torch.tensor([one.verdict.status == OK for one in consensus]).to(device)

@@ -76,7 +76,7 @@ class PosesConfig(Group):
     )
     mirror_prior_single_pair: float = setting(
         0.25,
-        "the same for two images; among n it falls with the root of n - 1",
+        "the same for a single pair; it falls with the root of the number of pairs that an image has",
         at_least=0,
         at_most=1,
         set_on="random draws from sixteen annotated sets; figures are of other draws from them",

@@ -90,7 +90,7 @@ def read_tensors(arrays: ImageArrays, extent: float, device: str | torch.device)
             torch.where(finite.view(-1, *(1,) * (array.ndim - 1)), array, torch.zeros_like(array))
             for array in read
         )
-    unit, mirrored_unit = to_unit(plain), to_unit(turned)
+    unit, mirrored_unit = normalise_in_place(plain), normalise_in_place(turned)
     blank = torch.zeros_like(finite)
     return SetTensors(unit, mirrored_unit, attention, turned_attention, on_image, finite, blank, extent)
 
@@ -105,8 +105,8 @@ def _finite(array: Tensor) -> Tensor:
     return finite
 
 
-def to_unit(features: Tensor) -> Tensor:
-    """Features [..., c] at unit length, in place; zeros stay."""
+def normalise_in_place(features: Tensor) -> Tensor:
+    """Features [..., c] brought to unit length, where they are; zeros stay."""
     return features.div_(torch.linalg.vector_norm(features, dim=-1, keepdim=True).clamp_min_(1e-12))
 
 

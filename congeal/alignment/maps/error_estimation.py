@@ -175,11 +175,6 @@ def share_explained(warps: Warps, cycles: Cycles, config: ErrorsConfig) -> Tenso
     return agreement(warps, cycles, config).explained
 
 
-def error_of_warps(warps: Warps, cycles: Cycles, config: ErrorsConfig) -> Tensor:
-    """Share of a set's points that the warps put wrong, float32 [s]; see `Agreement.error`."""
-    return agreement(warps, cycles, config).error(error_of_matching(warps, cycles, config))
-
-
 def error_of_matching(warps: Warps, cycles: Cycles, config: ErrorsConfig) -> Tensor:
     """Share of a set's single matches that are wrong, from the share of cycles that return, float32 [s].
 

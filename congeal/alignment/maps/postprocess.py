@@ -79,10 +79,10 @@ def build_atlas(
         weight = some.weight.view(-1, 1, 1)
         shown = sample(some.saliency[..., None], places, some.extent, "zeros")[..., 0] * weight
         raw = raw_oriented(source.arrays, window, warps.mirrored[window]).flatten(0, 2)
-        length = torch.linalg.vector_norm(raw, dim=-1).clamp_min_(1e-12)
+        norms = torch.linalg.vector_norm(raw, dim=-1).clamp_min_(1e-12)
         index, share = corners(places, g, some.extent)
         index.add_(torch.arange(len(some), device=device).view(-1, 1, 1, 1) * g**2)
-        share = share * (shown + background_weight * weight)[..., None] / length[index]
+        share = share * (shown + background_weight * weight)[..., None] / norms[index]
         # All images' shares of a cell are one weighted sum.
         of_cell = (part.permute(1, 2, 0, 3).flatten(2) for part in (index, share))
         total += weighted_rows(raw, *of_cell)

@@ -29,6 +29,7 @@ from congeal.alignment.poses.pose_estimation import PairMatches, centre_atlas, f
 from congeal.geometry.argmax import column_peaks, row_peaks
 from congeal.geometry.chunking import in_windows, windows
 from congeal.geometry.complex_math import inverse, product
+from congeal.geometry.sampling import evenly
 from congeal.geometry.segments import sums
 from congeal.geometry.warps import Warps, blur, grid, rigid, sample, to_atlas, to_oriented
 
@@ -76,7 +77,9 @@ def learn_common_object(
     doubtful = outside >= asked.least_outside
     if not bool(doubtful.any()):
         return [None] * images.count
-    rows = _spread(torch.nonzero(doubtful[oriented.owner] & (oriented.weight > 0))[:, 0], oriented, asked)
+    rows = _some_of_each(
+        torch.nonzero(doubtful[oriented.owner] & (oriented.weight > 0))[:, 0], oriented, asked
+    )
     returned = return_rates(oriented, rows, asked)
     judged = torch.zeros_like(weight)
     judged[rows] = 1
@@ -109,8 +112,9 @@ def learn_common_object(
 def agreeing_mass(
     images: SetBatch, matches: PairMatches, poses: BatchPoses, config: MatchingConfig
 ) -> Tensor:
-    """Each token's matches with the other images of its set that agree with the poses: float32 [n, g, g].
+    """Each token's matches with the images that its own is compared with, that agree with the poses.
 
+    float32 [n, g, g].
     They are in the oriented frames, and those of an image add up to one, or to nothing.
     """
     g, n, device = images.saliency.shape[1], len(images), images.device
@@ -195,14 +199,13 @@ def common_region(
     return sample(region[oriented.owner], to_atlas(warps, tokens), 1.0, "zeros")[..., 0]
 
 
-def _spread(rows: Tensor, images: Oriented, config: CommonObjectConfig) -> Tensor:
+def _some_of_each(rows: Tensor, images: Oriented, config: CommonObjectConfig) -> Tensor:
     """Of the given images, int64 [k], at most so many of each set, evenly spread."""
     owner = images.owner[rows].cpu()
     parts = []
     for number in range(images.sets):
         mine = torch.nonzero(owner == number)[:, 0]
-        count = min(len(mine), config.images)
-        parts.append(mine[torch.arange(count) * len(mine) // max(1, count)])
+        parts.append(mine[evenly(len(mine), config.images)])
     return rows[torch.cat(parts).to(rows.device)]
 
 

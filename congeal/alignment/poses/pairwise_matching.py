@@ -18,10 +18,7 @@ from congeal.geometry.chunking import windows
 from congeal.geometry.complex_math import length, product, quotient
 
 TOKEN_STEP = 32  # pairs are compared together whose images' numbers of tokens, divided by it, round up alike
-TABLE_SHARE = (
-    8  # the room for a window, over what tables that are compared at once take: they fit a CPU's cache
-)
-FITS_AT_ONCE = 32  # pairs whose hypotheses are scored at once on a CPU
+TABLE_SHARE = 8  # the room for a window, over what tables that are made at once take: they fit a CPU's cache
 
 
 @dataclass(frozen=True)
@@ -195,16 +192,17 @@ def robust_similarities(
     """
     a, b = _hypotheses(matches, draws, config, tolerance, max_angle)
     planes = _planes(matches)
-    start: Similarity = (a.real, a.imag, b.real, b.imag)
+    start = _SimilarityPlanes(a.real, a.imag, b.real, b.imag)
     similarity = start
     for step in range(config.reweightings):
         width = tolerance * max(1.0, config.widest_kernel - step * config.kernel_step)
         weight = _explained(planes, similarity, width, config)
         similarity = _least_squares(planes, weight, similarity)
     # Matches that fit nothing are fitted best by drawing them all together in one point.
-    square = similarity[0] ** 2 + similarity[1] ** 2
+    square = similarity.ax**2 + similarity.ay**2
     sound = square.sqrt().clamp_min(1e-6).log().abs() <= config.largest_log_scale
-    similarity = tuple(torch.where(sound, new, old) for new, old in zip(similarity, start, strict=True))
+    kept = (torch.where(sound, new, old) for new, old in zip(similarity, start, strict=True))
+    similarity = _SimilarityPlanes(*kept)
     score = _explained(planes, similarity, tolerance, config).sum(-1)
     ax, ay, bx, by = (part[:, 0] for part in similarity)
     return Similarities(torch.complex(ax, ay), torch.complex(bx, by), score)
@@ -227,9 +225,8 @@ def _hypotheses(
     allowed = far & (length(a).clamp_min(1e-6).log().abs() <= config.largest_log_scale)
     if max_angle is not None:
         allowed &= torch.atan2(a.imag, a.real).abs() <= max_angle
-    step = FITS_AT_ONCE if a.device.type == "cpu" else max(1, p)
     score = torch.empty_like(a.real)
-    for window in (slice(start_at, start_at + step) for start_at in range(0, p, step)):
+    for window in windows(p, TABLE_SHARE * 4 * m * draws.shape[1], a.device):
         score[window] = _hypothesis_support(matches[window], a[window], b[window], tolerance, config)
     score = score.masked_fill_(~allowed, -1.0)
     found, best = score.max(1, keepdim=True)
@@ -271,7 +268,7 @@ def _hypothesis_support(
     return torch.bmm(matches.weight[:, None], explained)[:, 0]
 
 
-class _Planes(NamedTuple):
+class _MatchPlanes(NamedTuple):
     """Matches of p pairs as real numbers, float32 [p, 1, m]: z = x + iy in the first image, u + iv in the
     other."""
 
@@ -282,17 +279,24 @@ class _Planes(NamedTuple):
     weight: Tensor
 
 
-Similarity = tuple[Tensor, ...]
-"""The real and imaginary parts of a and of b, float32 [p, h]."""
+class _SimilarityPlanes(NamedTuple):
+    """The real and imaginary parts of a and of b, float32 [p, 1] or of one shape with which planes go."""
+
+    ax: Tensor
+    ay: Tensor
+    bx: Tensor
+    by: Tensor
 
 
-def _planes(matches: Matches) -> _Planes:
+def _planes(matches: Matches) -> _MatchPlanes:
     z, w = matches.first, matches.second
     parts = (z.real, z.imag, w.real, w.imag, matches.weight)
-    return _Planes(*(part.contiguous() for part in parts))
+    return _MatchPlanes(*(part.contiguous() for part in parts))
 
 
-def _explained(planes: _Planes, similarity: Similarity, tolerance: float, config: MatchingConfig) -> Tensor:
+def _explained(
+    planes: _MatchPlanes, similarity: _SimilarityPlanes, tolerance: float, config: MatchingConfig
+) -> Tensor:
     """The weight of each match as far as a similarity explains it."""
     ax, ay, bx, by = similarity
     across = (ax * planes.x).sub_(ay * planes.y).add_(bx).sub_(planes.u)
@@ -305,12 +309,12 @@ def _explained(planes: _Planes, similarity: Similarity, tolerance: float, config
 
 def agreeing(matches: Matches, a: Tensor, b: Tensor, tolerance: float, config: MatchingConfig) -> Tensor:
     """The weight of each match as far as the similarities a, b (complex64 [p, h]) explain it: [p, h, m]."""
-    each = _Planes(*(part[:, None] for part in _planes(matches)))
-    parts = tuple(part[..., None] for part in (a.real, a.imag, b.real, b.imag))
+    each = _MatchPlanes(*(part[:, None] for part in _planes(matches)))
+    parts = _SimilarityPlanes(*(part[..., None] for part in (a.real, a.imag, b.real, b.imag)))
     return _explained(each, parts, tolerance, config)
 
 
-def _least_squares(planes: _Planes, weight: Tensor, fallback: Similarity) -> Similarity:
+def _least_squares(planes: _MatchPlanes, weight: Tensor, fallback: _SimilarityPlanes) -> _SimilarityPlanes:
     """The weighted least-squares similarity along the last axis, which is kept."""
     total = weight.sum(-1, keepdim=True).clamp_min(1e-9)
     mean_x, mean_y, mean_u, mean_v = ((weight * part).sum(-1, keepdim=True) / total for part in planes[:4])
@@ -320,24 +324,7 @@ def _least_squares(planes: _Planes, weight: Tensor, fallback: Similarity) -> Sim
     ax = (weighted_x * u).add_(weighted_y * v).sum(-1, keepdim=True) / spread.clamp_min(1e-9)
     ay = (weighted_x * v).sub_(weighted_y * u).sum(-1, keepdim=True) / spread.clamp_min(1e-9)
     good = (spread > 1e-6 * total) & ((ax**2 + ay**2).sqrt() > 1e-3)
-    ax, ay = torch.where(good, ax, fallback[0]), torch.where(good, ay, fallback[1])
-    bx = torch.where(good, mean_u - (ax * mean_x - ay * mean_y), fallback[2])
-    by = torch.where(good, mean_v - (ax * mean_y + ay * mean_x), fallback[3])
-    return ax, ay, bx, by
-
-
-def weighted_similarity(
-    first: Tensor, second: Tensor, weight: Tensor, fallback: tuple[Tensor, Tensor]
-) -> tuple[Tensor, Tensor]:
-    """Closed-form weighted least-squares similarity second ≈ a·first + b along the last axis.
-
-    Args:
-        first, second: complex64 [..., k].
-        weight: float32 [..., k].
-        fallback: a and b, complex64 [...], where too little speaks for any.
-    """
-    otherwise = tuple(part[..., None] for one in fallback for part in (one.real, one.imag))
-    ax, ay, bx, by = (
-        part[..., 0] for part in _least_squares(_planes(Matches(first, second, weight)), weight, otherwise)
-    )
-    return torch.complex(ax, ay), torch.complex(bx, by)
+    ax, ay = torch.where(good, ax, fallback.ax), torch.where(good, ay, fallback.ay)
+    bx = torch.where(good, mean_u - (ax * mean_x - ay * mean_y), fallback.bx)
+    by = torch.where(good, mean_v - (ax * mean_y + ay * mean_x), fallback.by)
+    return _SimilarityPlanes(ax, ay, bx, by)

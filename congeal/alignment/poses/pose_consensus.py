@@ -106,7 +106,7 @@ def saliency_of(images: SetBatch) -> list[SetSaliency]:
 def solve_set(
     evidence: PairEvidence, salient: SetSaliency, anchor: Anchor | None, config: SolverConfig
 ) -> Consensus:
-    """Poses from the evidence of all pairs, and who is an outlier."""
+    """Poses from the evidence of the pairs that were compared, and who is an outlier."""
     n = len(salient.sound)
     if int(salient.sound.sum()) < 2:
         return _single(salient, anchor, config)

@@ -38,7 +38,7 @@ class PairEvidence:
         same, opposite: the similarity of the pair as it is, and with the second image mirrored.
         chance: float32 [p], the support that the same matches give by chance, their partners shuffled.
         drawn: bool [p], pairs that stand for those that are not compared, see
-            `congeal.alignment.poses.pair_plan.PairPlan`; None: all pairs are.
+            `congeal.alignment.poses.pair_plan.PairPlan`.
     """
 
     first: Tensor
@@ -46,13 +46,12 @@ class PairEvidence:
     same: Similarities
     opposite: Similarities
     chance: Tensor
-    drawn: Tensor | None = None
+    drawn: Tensor
 
     def divided(self, images: Membership, pairs: Membership) -> list[PairEvidence]:
         """The evidence of each set, its images counted from 0, on the CPU."""
         first, second, chance = self.first.cpu(), self.second.cpu(), self.chance.cpu()
-        same, opposite = self.same.cpu(), self.opposite.cpu()
-        drawn = torch.zeros_like(first, dtype=torch.bool) if self.drawn is None else self.drawn.cpu()
+        same, opposite, drawn = self.same.cpu(), self.opposite.cpu(), self.drawn.cpu()
         return [
             PairEvidence(
                 first[part] - rows.start,
@@ -67,7 +66,8 @@ class PairEvidence:
 
 
 def fit_bytes(matches: int, config: MatchingConfig) -> int:
-    """What the similarity of one pair takes: a few numbers for each hypothesis and each match."""
+    """What the similarity of one pair takes, beside the table of its hypotheses: a few numbers for each of
+    these and each match."""
     return 64 * (config.hypotheses + matches)
 
 
@@ -105,7 +105,7 @@ def pair_support(
 
 @dataclass(frozen=True)
 class PairMatches:
-    """The mutual matches of the pairs of images of every set, found once and kept; p pairs.
+    """The mutual matches of the pairs that are compared of every set, found once and kept; p pairs.
 
     They take about as much as the draws for the same pairs: 40 bytes a match.
 
@@ -128,16 +128,17 @@ def match_pairs(
     tokens: Tokens,
     mirrored: Tokens,
     images: Membership,
+    seeds: Sequence[int],
     config: MatchingConfig,
-    seeds: Sequence[int] | None = None,
 ) -> PairMatches:
     """Match pairs of images within every set: all, or of a large set those of a sparse graph.
 
     tokens, mirrored: of all images, as they are and mirrored.
     images: which set each is of.
-    seeds: of each set, for the drawing of pairs; None: 0.
+    seeds: of each set, for the drawing of pairs.
+    config: of the pairs and their matches.
     """
-    plan = plan_pairs(tokens, mirrored, images, seeds or [0] * len(images.sizes), config)
+    plan = plan_pairs(tokens, mirrored, images, seeds, config)
     most = min(config.most, tokens.weight.shape[1])
     same = mutual_matches(tokens, tokens, plan.first, plan.second, most)
     opposite = mutual_matches(tokens, mirrored, plan.first, plan.second, most)
@@ -172,7 +173,7 @@ def _drawn(pairs: Membership, seeds: Sequence[int], matches: int, hypotheses: in
 def gather_evidence(
     matches: PairMatches, images: Membership, seeds: Sequence[int], config: MatchingConfig
 ) -> list[PairEvidence]:
-    """The similarities that explain the matches of all pairs; the evidence of each set, on the CPU.
+    """The similarities that explain the matches of the pairs compared; the evidence of each set, on the CPU.
 
     images: which set each is of.
     seeds: of each set, for the drawing of hypotheses.
@@ -262,7 +263,7 @@ def matched_tokens(n: int, evidence: PairEvidence) -> Tensor:
     Pairs that were drawn stand for all that were not compared, too: those that look alike share more.
     """
     best = torch.maximum(evidence.same.score, evidence.opposite.score)
-    if evidence.drawn is None or not bool(evidence.drawn.any()):
+    if not bool(evidence.drawn.any()):
         return square_matrix(n, evidence, best).sum(1) / max(n - 1, 1)
 
     def per_image(values: Tensor) -> Tensor:

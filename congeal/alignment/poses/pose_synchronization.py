@@ -61,7 +61,7 @@ def synchronize_mirroring(same: Tensor, opposite: Tensor, config: PosesConfig, s
         same, opposite: float32 [n, n], symmetric: the support of the best similarity between two images as
             they are, and with one of them mirrored; 0 for pairs that were not compared.
         config: of the influence of a pair.
-        share: of all pairs that were compared.
+        share: how many of all pairs were compared, 0 to 1.
 
     Returns:
         mirrored bool [n]: the minority is mirrored.
@@ -115,19 +115,21 @@ def synchronize_poses(
 def leading_eigenvector(matrix: Tensor) -> Tensor:
     """Of a Hermitian matrix [n, n], that of the largest eigenvalue, unit length [n], up to a unit factor.
 
-    A large set's matrix is sparse, and only one of its eigenvectors is asked for.
+    A large set's matrix is sparse, and only one of its eigenvectors is asked for. Of a matrix of zeros any
+    vector will do.
     """
     n = matrix.shape[0]
     if n <= DENSE_UP_TO:
         return _dense_leading(matrix)
     from scipy.sparse import csr_array
-    from scipy.sparse.linalg import ArpackNoConvergence, eigsh
+    from scipy.sparse.linalg import ArpackError, eigsh
 
-    # A start of one's own: SciPy's is random.
+    # A start of one's own: SciPy's is random. ARPACK may still start again from a random vector, where this
+    # one leads nowhere; the oldest SciPy that is allowed has no generator to give it.
     start = np.ones(n, np.complex64 if matrix.is_complex() else np.float32)
     try:
         _, vectors = eigsh(csr_array(matrix.cpu().numpy()), k=1, which="LA", v0=start)
-    except ArpackNoConvergence:
+    except ArpackError:  # it does not converge, or the matrix is zero
         return _dense_leading(matrix)
     return torch.from_numpy(vectors[:, 0]).to(matrix)
 

@@ -90,7 +90,7 @@ def select_features(
 def _explained(images: SetBatch, seed: int, config: SolverConfig) -> list[float]:
     """Share of each set's free matches that its poses, or the flow on top of them, explain."""
     seeds = [seed] * images.count
-    matches = match_pairs(images.tokens, images.mirrored_tokens, images.members, config.matching)
+    matches = match_pairs(images.tokens, images.mirrored_tokens, images.members, seeds, config.matching)
     consensus, known = select_mirror_states(images, solve_sets(images, matches, seeds, config), seeds, config)
     oriented, warps = orient(images, consensus, config.flow.finest_cells)
     owner = oriented.owner

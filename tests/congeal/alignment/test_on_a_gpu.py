@@ -96,7 +96,8 @@ def test_reliability(monkeypatch: pytest.MonkeyPatch) -> None:
     cycles = reliability.match_cycles(faced, [0, 0], CONFIG.errors)
     assert cycles is not None
     assert reliability.share_explained(rigid, cycles, CONFIG.errors).device == GPU
-    assert reliability.error_of_warps(rigid, cycles, CONFIG.errors).device == GPU
+    matching = reliability.error_of_matching(rigid, cycles, CONFIG.errors)
+    assert reliability.agreement(rigid, cycles, CONFIG.errors).error(matching).device == GPU
 
 
 def test_mirror_states(monkeypatch: pytest.MonkeyPatch) -> None:

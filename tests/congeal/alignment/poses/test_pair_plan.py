@@ -158,7 +158,7 @@ def consensus_of(made: Scene, config: SolverConfig, seed: int = 0) -> Consensus:
     )
     prepared = prepare(read_tensors(arrays, 1.0, "cpu"), config.features, config.cosaliency)
     images = SetBatch.of([prepared], config.tokens)
-    matches = match_pairs(images.tokens, images.mirrored_tokens, images.members, config.matching, [seed])
+    matches = match_pairs(images.tokens, images.mirrored_tokens, images.members, [seed], config.matching)
     (found,) = solve_sets(images, matches, [seed], config)
     return found
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,12 +11,12 @@ from congeal.alignment.config.inputs import TokensConfig
 from congeal.alignment.config.poses import MatchingConfig
 from congeal.alignment.inputs.tokens import Tokens, grid_positions, select_tokens
 from congeal.alignment.poses.pairwise_matching import (
+    TABLE_SHARE,
     Matches,
     agreeing,
     mutual_matches,
     robust_similarities,
     shuffled,
-    weighted_similarity,
 )
 
 CPU = torch.device("cpu")
@@ -83,17 +84,17 @@ def test_matches_without_weight_are_no_crash_and_no_support() -> None:
     assert bool(torch.isfinite(torch.view_as_real(found.a)).all())
 
 
-def test_closed_form_is_exact_and_falls_back_on_a_single_point() -> None:
+def test_exact_matches_give_the_exact_similarity_and_a_single_point_none() -> None:
     made = matched(0.5 + 0.5j, 0.2 + 0j, 0.0)
     exact = 0.5 * made.first
-    fallback = (torch.ones(1, dtype=torch.complex64), torch.zeros(1, dtype=torch.complex64))
-    a, b = weighted_similarity(made.first, exact, made.weight, fallback)
-    assert abs(complex(a[0]) - 0.5) < 1e-5
-    assert abs(complex(b[0])) < 1e-5
+    found = robust_similarities(Matches(made.first, exact, made.weight), draws(0, 64), CONFIG, tolerance=0.05)
+    assert abs(complex(found.a[0]) - 0.5) < 1e-5
+    assert abs(complex(found.b[0])) < 1e-5
     one_point = torch.zeros_like(made.weight)
     one_point[:, 3] = 1
-    a, _ = weighted_similarity(made.first, exact, one_point, fallback)
-    assert complex(a[0]) == 1
+    found = robust_similarities(Matches(made.first, exact, one_point), draws(0, 64), CONFIG, tolerance=0.05)
+    assert complex(found.a[0]) == 1
+    assert complex(found.b[0]) == 0
 
 
 def test_mutual_matches_find_the_same_tokens_moved() -> None:
@@ -177,6 +178,19 @@ def test_a_similarity_does_not_depend_on_the_other_pairs(pairs: int, seed: int) 
     alone = robust_similarities(many[-1], drawn[-1:], CONFIG, tolerance=0.05)
     assert abs(complex(found.a[-1]) - complex(alone.a[0])) < 1e-4
     assert abs(float(found.score[-1]) - float(alone.score[0])) < 1e-2
+
+
+def test_a_similarity_does_not_depend_on_how_many_are_scored_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = [matched(0.9 + 0.2j, 0.1j, 0.3, number) for number in range(7)]
+    together = Matches(*(torch.cat([getattr(one, name) for one in many]) for name in MATCH_PARTS))
+    drawn = torch.rand((7, 32, 2), generator=torch.Generator().manual_seed(0))
+    whole = robust_similarities(together, drawn, CONFIG, tolerance=0.05)
+    for pairs in (1, 3):
+        room = {"cpu": pairs * TABLE_SHARE * 4 * 120 * 32}
+        monkeypatch.setattr("congeal.geometry.chunking.AT_ONCE", room)
+        found = robust_similarities(together, drawn, CONFIG, tolerance=0.05)
+        for part, expected in zip(found.parts, whole.parts, strict=True):
+            torch.testing.assert_close(part, expected)
 
 
 def test_a_score_is_the_weight_of_the_matches_that_agree() -> None:

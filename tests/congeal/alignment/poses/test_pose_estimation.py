@@ -6,6 +6,7 @@ import torch
 from congeal.alignment.config.poses import PosesConfig
 from congeal.alignment.poses.pairwise_matching import Similarities
 from congeal.alignment.poses.pose_estimation import PairEvidence, solve_poses
+from congeal.alignment.poses.pose_synchronization import DENSE_UP_TO
 
 
 def told(n: int, same: torch.Tensor, opposite: torch.Tensor) -> PairEvidence:
@@ -13,7 +14,8 @@ def told(n: int, same: torch.Tensor, opposite: torch.Tensor) -> PairEvidence:
     first, second = torch.triu_indices(n, n, 1)
     still = torch.ones(len(first), dtype=torch.complex64)
     alike, facing = (Similarities(still, 0 * still, score[first, second]) for score in (same, opposite))
-    return PairEvidence(first, second, alike, facing, torch.zeros(len(first)))
+    chance, drawn = torch.zeros(len(first)), torch.zeros(len(first), dtype=torch.bool)
+    return PairEvidence(first, second, alike, facing, chance, drawn)
 
 
 def odd_one_out(n: int, ratio: float) -> PairEvidence:
@@ -36,3 +38,14 @@ def test_the_fewer_pairs_the_clearer_they_must_say_that_an_image_faces_the_other
     assert bool(poses.mirrored.any()) == mirrored
     if mirrored and images > 2:
         assert poses.mirrored.nonzero().tolist() == [[0]]
+
+
+@pytest.mark.parametrize("images", [3, DENSE_UP_TO + 1])
+def test_images_whose_pairs_say_nothing_stay_as_they_are(images: int) -> None:
+    nothing = torch.zeros((images, images))
+    [(poses, margin)] = solve_poses(images, told(images, nothing, nothing), PosesConfig())
+    assert not bool(poses.mirrored.any())
+    assert torch.allclose(poses.a, torch.ones_like(poses.a), atol=1e-4)
+    assert torch.allclose(poses.b, torch.zeros_like(poses.b), atol=1e-4)
+    assert float(poses.support.max()) == 0
+    assert margin == 0

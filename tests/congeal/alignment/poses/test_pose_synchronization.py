@@ -3,6 +3,7 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -139,6 +140,14 @@ def test_the_leading_eigenvector_of_a_large_sparse_matrix_is_that_of_all(seed: i
     assert found.dtype == matrix.dtype
     assert float(torch.vdot(found, expected).abs()) > 1 - 1e-4
     assert torch.equal(found, leading_eigenvector(matrix))
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.complex64])
+def test_a_large_matrix_of_zeros_has_an_eigenvector_too(kind: torch.dtype) -> None:
+    n = pose_synchronization.DENSE_UP_TO + 1
+    found = leading_eigenvector(torch.zeros((n, n), dtype=kind))
+    assert found.dtype == kind
+    assert float(found.abs().square().sum()) == pytest.approx(1)
 
 
 def test_poses_of_a_large_set_come_from_the_pairs_that_there_are() -> None:
