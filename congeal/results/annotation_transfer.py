@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from congeal.errors import CongealError
 from congeal.results.point_transfer import TargetImages, chosen, sound
+from congeal.results.published_tables import SMALL_TABLES
 from congeal.results.published_version import Published
 from congeal.results.schema.rows import MemberRow
 from congeal.transfer.annotations import Annotation, together
@@ -66,6 +67,7 @@ def spread(
         raise UserError("Say where the edit was painted: source=IMAGE (one or several) or atlas=CLUSTER.")
     if len(edits) != max(len(sources), 1):
         raise UserError(f"There are {len(edits)} edits and {len(sources)} images that they are painted on.")
+    published.tables.fetch(*SMALL_TABLES)
     rows = published.of_one_cluster(sources) if sources else []
     cluster = str(rows[0]["cluster_id"] if rows else atlas)
     targets = chosen(published, cluster, to, rows)
@@ -158,6 +160,7 @@ def spread_annotations(
     if not annotations:
         raise UserError("There are no annotations to transfer.")
     to = [to] if isinstance(to, str) and to != "all" else to
+    published.tables.fetch(*SMALL_TABLES)
     rows = published.aligned_all([one.image for one in annotations])
     clusters: dict[str, list[tuple[Annotation, MemberRow]]] = {}
     for annotation, row in zip(annotations, rows, strict=True):

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from congeal.geometry.arrays import Doubles
+from congeal.results.published_tables import SMALL_TABLES
 from congeal.results.published_version import Published
 from congeal.results.schema.rows import MemberRow
 from infra.errors import UserError
@@ -76,6 +77,7 @@ def transfer(
         first, *rows = published.of_one_cluster([source, target])
         names = [target]
     elif target == "all":
+        published.tables.fetch(*SMALL_TABLES)
         first = published.aligned(source)
         rows = [
             row
@@ -136,6 +138,7 @@ def landmarks(
     twice = [label for label, count in Counter(labels).items() if count > 1]
     if twice:
         raise UserError(f"Two landmarks are called {twice[0]!r}: give each a name of its own.")
+    published.tables.fetch(*SMALL_TABLES)
     rows = published.of_one_cluster(sources) if sources else []
     cluster = str(rows[0]["cluster_id"] if rows else atlas)
     stored = published.stored(cluster)

@@ -21,6 +21,7 @@ from infra.threads import in_threads
 
 SMALL = 2**20  # bytes of a file that is read whole
 ALL_SMALL = 16 * SMALL  # and of all such files
+SMALL_TABLES = ("images", "clusters", "alignments")  # correspondences are not asked for as often
 OPEN = 128  # datasets of some of a table's files that are kept
 MADE = pa.schema([("cluster_id", pa.string()), ("seconds", pa.float64()), ("device", pa.string())])
 
@@ -32,6 +33,7 @@ class PublishedTables:
         self.place = place
         self.publication = publication
         self._opened: dict[tuple[str, tuple[str, ...] | None], pads.Dataset] = {}
+        self._small: dict[str, dict[str, bytes]] = {}  # contents by table and URL
         self._lock = threading.Lock()
 
     def dataset(self, table: str, cluster: str | None = None) -> pads.Dataset:
@@ -45,13 +47,37 @@ class PublishedTables:
         with self._lock:
             found = self._opened.get(key)
         if found is None:
-            found = dataset(files, TABLES[table], self._small)
+            self.fetch(table)
+            found = dataset(files, TABLES[table], self._small.get(table))
             with self._lock:
                 self._opened[key] = found
                 parts = [one for one in self._opened if one[1] is not None]
                 for oldest in parts[:-OPEN]:
                     del self._opened[oldest]
         return found
+
+    def fetch(self, *tables: str) -> None:
+        """Have the files of some of SMALL_TABLES at hand, if the store is elsewhere and they are small: each
+        whole, all at the same time, and once. `dataset` does it for the one table that it opens.
+
+        A small file takes a store as long to answer for as its footer does.
+        """
+        if self.place.local_path() is not None:
+            return
+        with self._lock:
+            wanted = [name for name in SMALL_TABLES if name in tables and name not in self._small]
+            if not wanted:
+                return
+            small = {
+                name: [file for file in self.sized(name) if file.bytes <= SMALL] for name in SMALL_TABLES
+            }
+            few = sum(file.bytes for files in small.values() for file in files) <= ALL_SMALL
+            files = [(name, file.place) for name in wanted for file in small[name] if few]
+            held: dict[str, dict[str, bytes]] = {name: {} for name in wanted}
+            read = in_threads(lambda file: file[1].read_bytes(), files)
+            for (name, place), data in zip(files, read, strict=True):
+                held[name][place.url] = data
+            self._small |= held
 
     def files(self, table: str, cluster: str | None = None) -> list[Location]:
         """The Parquet files of a table, in the order of their clusters, or those that hold one cluster."""
@@ -97,22 +123,6 @@ class PublishedTables:
             published(self.place, str(self.publication.number))
         except UserError as error:
             raise DamagedError(f"{error} It was open here when that happened: open it anew.") from error
-
-    @cached_property
-    def _small(self) -> dict[str, bytes]:
-        """The small files of a store elsewhere, by URL: each whole, all at the same time.
-
-        A small file takes a store as long to answer for as its footer does; correspondences, which are not
-        asked for as often, stay where they are.
-        """
-        if self.place.local_path() is not None:
-            return {}
-        files = [file for name in TABLES if name != "correspondences" for file in self.sized(name)]
-        files = [file for file in files if file.bytes <= SMALL]
-        if sum(file.bytes for file in files) > ALL_SMALL:
-            return {}
-        read = in_threads(lambda file: file.place.read_bytes(), files)
-        return {file.place.url: data for file, data in zip(files, read, strict=True)}
 
     @cached_property
     def _clusters(self) -> pa.Table:

@@ -120,6 +120,7 @@ class Published:
 
     def aligned_all(self, images: Sequence[str]) -> list[AlignedRow]:
         """The rows of several images that belong to clusters."""
+        self.tables.fetch("images", "clusters")  # whose rows are next
         rows = self.find_all(images)
         for image, row in zip(images, rows, strict=True):
             if row["status"] == "failed":

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from congeal.results.published_tables import PublishedTables
+from congeal.results.published_tables import SMALL_TABLES, PublishedTables
 from congeal.results.schema.tables import TABLES
 from congeal.results.sql_macros import VIEWS, definitions
 from congeal.results.sql_point_lookups import named_images, rows_of
@@ -29,6 +29,7 @@ class Database:
     """
 
     def __init__(self, tables: PublishedTables) -> None:
+        tables.fetch(*SMALL_TABLES)
         # No temporary folder: nothing is written, not even for a while.
         options: dict[str, Any] = {"python_enable_replacements": False, "temp_directory": ""}
         self._connection = duckdb.connect(config=options)

@@ -18,6 +18,7 @@ import pyarrow.dataset as pads
 
 from congeal.results.published_tables import PublishedTables
 from congeal.results.schema.tables import TABLES
+from congeal.results.sql_macros import VIEWS
 
 MACRO = "where_is"
 IMAGES_AT = (0, 3)  # which of the macro's arguments name images
@@ -40,41 +41,51 @@ def named_images(connection: duckdb.DuckDBPyConnection, text: str) -> list[str]:
     if MACRO not in text.lower():
         return []
     (answer,) = connection.execute("SELECT json_serialize_sql(?)", [text]).fetchall()
-    parsed = json.loads(answer[0])
+    try:
+        parsed = json.loads(answer[0])
+    except RecursionError:
+        return []  # some hundred chained terms, which DuckDB can do
     if parsed["error"]:
         return []  # no SELECT, such as a PIVOT: DuckDB does it, or says what is wrong
     names: list[str] = []
-    tables = {name.lower() for node in _nodes(parsed) for name in _ctes(node)}
-    for node in _nodes(parsed):
+    for node, ctes in _nodes(parsed):
         # Whatever rows can come from has a sample.
         if "sample" not in node or node.get("type") in (*_WITHOUT_ROWS, "SELECT_NODE"):
             continue
         found = _images_of(node)
-        if not found and not _is_cte(node, tables):
+        if not found and not _is_cte(node, ctes):
             return []
         names += found
     return sorted(set(names))
 
 
-def _nodes(parsed: Any) -> Iterator[dict[str, Any]]:
-    waiting = [parsed]
+def _nodes(parsed: Any) -> Iterator[tuple[dict[str, Any], frozenset[str]]]:
+    """Every node of a parsed statement, with the names in lower case of the CTEs that it can see."""
+    waiting: list[tuple[Any, frozenset[str]]] = [(parsed, frozenset())]
     while waiting:
-        node = waiting.pop()
-        if isinstance(node, dict):
-            yield node
-            waiting += node.values()
-        elif isinstance(node, list):
-            waiting += node
+        node, ctes = waiting.pop()
+        if isinstance(node, list):
+            waiting += [(one, ctes) for one in node]
+        if not isinstance(node, dict):
+            continue
+        # A CTE sees those before it, and itself in the recursive part alone: its own name in its body is
+        # otherwise that of what lies outside.
+        for one in (node.get("cte_map") or {}).get("map", ()):
+            waiting.append((one["value"], ctes))
+            ctes |= {str(one["key"]).lower()}
+        yield node, ctes
+        for key, value in node.items():
+            recursive = key == "right" and node.get("type") == "RECURSIVE_CTE_NODE"
+            itself = {str(node["cte_name"]).lower()} if recursive else set()
+            if key != "cte_map":
+                waiting.append((value, ctes | itself))
 
 
-def _ctes(node: dict[str, Any]) -> list[str]:
-    return [str(one["key"]) for one in (node.get("cte_map") or {}).get("map", ())]
-
-
-def _is_cte(node: dict[str, Any], tables: set[str]) -> bool:
+def _is_cte(node: dict[str, Any], ctes: frozenset[str]) -> bool:
     plain = not node.get("schema_name") and not node.get("catalog_name")
     name = str(node.get("table_name", "")).lower()
-    return node.get("type") == "BASE_TABLE" and plain and name in tables and name not in Rows._fields
+    # The tables and views are never taken for CTEs, whatever a statement calls its own.
+    return node.get("type") == "BASE_TABLE" and plain and name in ctes - {*TABLES, *VIEWS}
 
 
 def _images_of(node: dict[str, Any]) -> list[str]:

@@ -24,6 +24,7 @@ GAP = 262_144  # bytes between two rows up to which one request fetches both
 WHOLE = 67_108_864  # bytes of a shard up to which it is fetched as a whole if many of its rows are wanted
 MANY = 8  # one row in so many
 _ABSENT = 2**64 - 1  # offset of a chunk that was not written
+_MAGIC = b"\x28\xb5\x2f\xfd"  # of a zstd frame
 
 
 def is_sharded_by_row(array: zarr.Array[Any]) -> bool:
@@ -119,10 +120,27 @@ class ShardedRows:
             start, data = parts[int(np.searchsorted(starts, offset, "right")) - 1]
             at = int(offset) - start
             chunk = memoryview(data)[at : at + int(size)]
+            # The codec writes no more than there is room for, and refuses a frame of another size than its
+            # header says; one whose header says less than a row would leave the rest as memory was.
+            if _content_size(chunk) not in (None, found[row : row + 1].nbytes):
+                raise self._damaged()
             try:
-                codec.decode(chunk, out=found[row])
+                codec.decode(chunk, out=found[row : row + 1])
             except (RuntimeError, ValueError) as fault:
                 raise self._damaged() from fault
 
     def _damaged(self) -> DamagedError:
         return DamagedError(f"{self._place} is damaged: delete the unit and run again.")
+
+
+def _content_size(frame: memoryview) -> int | None:
+    """Bytes that a zstd frame says it holds (RFC 8878, 3.1.1.1); None if it does not say, or is no frame."""
+    if len(frame) < 5 or frame[:4] != _MAGIC:
+        return None
+    descriptor = frame[4]
+    single = bool(descriptor & 0x20)  # one segment: no window, and a size in any case
+    width = (int(single), 2, 4, 8)[descriptor >> 6]
+    start = 5 + (not single) + (0, 1, 2, 4)[descriptor & 3]
+    if not width or len(frame) < start + width:
+        return None
+    return int.from_bytes(frame[start : start + width], "little") + (256 if width == 2 else 0)

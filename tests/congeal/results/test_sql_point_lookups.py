@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from known_index import CLUSTERS_THERE, SIZES, image_id, known_index, uri
 
 import congeal
+from congeal.results import sql
 from congeal.results.sql_point_lookups import named_images
 from infra.errors import UserError
 from infra.storage.location import Location
@@ -97,12 +98,73 @@ def test_errors_stay_what_they_are(opened: Any, call: str, sentence: str) -> Non
             opened.sql(text)
 
 
+CALL = f"where_is('{A}', 200, 200, '{B}')"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # Views that read the tables, under CTEs of their own names.
+        "WITH members AS (SELECT * FROM members WHERE width > 0) "
+        f"SELECT m.uri FROM {CALL} w JOIN members m ON w.x IS NOT NULL ORDER BY m.uri",
+        f"WITH landmarks AS (FROM landmarks) SELECT count(*) AS n FROM {CALL}, landmarks",
+        f'WITH Members AS (FROM "MEMBERS") SELECT count(*) AS n FROM {CALL}, mEmbers',
+        f"WITH alignments AS (FROM members) SELECT count(*) AS n FROM {CALL}, alignments",
+        f"WITH members AS (SELECT 1 AS x) SELECT count(*) AS n FROM {CALL}, members",
+        # CTEs that are called like what the macro reads.
+        f"WITH images AS (SELECT 1 AS x) FROM {CALL}",
+        f"WITH images AS (FROM images WHERE uri <> '{B}') FROM {CALL}",
+        f"WITH here AS (SELECT 1 AS x), correspondences AS (FROM here) FROM {CALL}",
+        # The same name in and outside of a subquery.
+        f"WITH p AS (SELECT 1 AS x) SELECT * FROM {CALL}, (WITH p AS (SELECT x + 1 AS x FROM p) FROM p) q, p",
+        "SELECT (WITH members AS (SELECT 7 AS n) SELECT n FROM members) AS one, "
+        f"(SELECT count(*) FROM members) AS n FROM {CALL}",
+        "WITH p AS (WITH members AS (SELECT 1 AS uri) FROM members) "
+        f"SELECT count(*) AS n FROM {CALL}, p, members",
+        f"WITH RECURSIVE p AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM p WHERE x < 3) FROM {CALL}, p",
+        # What DuckDB says of itself names whatever takes the tables' place.
+        f"WITH duckdb_views AS (FROM duckdb_views) SELECT count(*) AS n FROM {CALL}, duckdb_views",
+        "WITH RECURSIVE duckdb_views AS (SELECT view_name FROM duckdb_views UNION ALL SELECT view_name FROM "
+        f"duckdb_views WHERE false) SELECT count(*) AS n FROM {CALL}, duckdb_views",
+        "SELECT (WITH duckdb_views AS (SELECT 1) SELECT count(*) FROM duckdb_views) AS one, "
+        f"(SELECT count(*) FROM duckdb_views) AS n FROM {CALL}",
+    ],
+)
+def test_the_answer_is_that_of_the_whole_tables_whatever_a_query_calls_its_own(
+    opened: Any, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    def answer() -> pd.DataFrame | str:
+        try:
+            found: pd.DataFrame = opened.sql(text)
+        except UserError as error:
+            return str(error)
+        return found
+
+    narrowed = answer()
+    monkeypatch.setattr(sql, "named_images", lambda *_: [])
+    whole = answer()
+    if isinstance(whole, str):
+        assert narrowed == whole
+    else:
+        assert isinstance(narrowed, pd.DataFrame)
+        pd.testing.assert_frame_equal(narrowed, whole, rtol=1e-9)
+
+
+def test_hundreds_of_chained_terms_are_answered(opened: Any) -> None:
+    found = opened.sql(f"SELECT {' + '.join(['1'] * 900)} AS n, image_id FROM {CALL}")
+    assert found.to_dict("list") == {"n": [900], "image_id": [image_id(HERE, 2)]}
+
+
 @pytest.mark.parametrize(
     "text",
     [
         f"FROM where_is('{A}', 1, 2, '{B}')",
         f"select w.x from WHERE_IS('{A}', 1, 2, '{B}') AS w where w.visible",
         f"WITH p AS (SELECT 1 AS x) FROM p, where_is('{A}', 1, 2, '{B}')",
+        "WITH p AS (SELECT 1 AS x), q AS (FROM P) "
+        f"FROM q, (WITH p AS (FROM p) FROM p), where_is('{A}', 1, 2, '{B}')",
+        "WITH RECURSIVE p AS (SELECT 1 AS x UNION SELECT x + 1 FROM p WHERE x < 3) "
+        f"FROM p, where_is('{A}', 1, 2, '{B}')",
         f"SELECT (SELECT x FROM where_is('{A}', 1, 2, '{B}')) AS x",
         f"FROM (VALUES (1), (2)) v, where_is('{A}', 1 + 1, 2.5, '{B}')",
     ],
@@ -120,6 +182,7 @@ def test_queries_of_where_is_alone_are_narrowed(opened: Any, text: str) -> None:
         f"FROM where_is('{A}', 1, 2, '{B}'), images",
         f"FROM where_is('{A}', 1, 2, '{B}'), main.images",
         f"WITH images AS (SELECT 1) FROM where_is('{A}', 1, 2, '{B}'), images",
+        f"WITH members AS (SELECT 1) FROM where_is('{A}', 1, 2, '{B}'), members",
         f"WITH p AS (FROM landmarks) FROM where_is('{A}', 1, 2, '{B}'), p",
         f"FROM where_is('{A}', 1, 2, '{B}') UNION ALL FROM everywhere('{A}', 1, 2)",
         f"FROM where_is('{A}', 1, 2, '{B}'), query_table('images')",

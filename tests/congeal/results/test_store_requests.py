@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -70,3 +73,65 @@ def test_small_tables_are_fetched_once(
     units = len(opened.publication.units["index"])
     assert len(requests) <= 3 + units + 3 * units
     assert np.array_equal(opened.images["uri"], congeal.open(known).images["uri"])
+
+
+@pytest.fixture
+def read_whole(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files that are read whole, in order."""
+    seen: list[str] = []
+    read = Location.read_bytes
+
+    def counted(self: Location) -> bytes:
+        seen.append(self.url.rpartition("/")[2])
+        return read(self)
+
+    monkeypatch.setattr(Location, "read_bytes", counted)
+    return seen
+
+
+@pytest.mark.parametrize("name", ["clusters", "images", "alignments"])
+def test_a_table_that_is_asked_for_alone_comes_alone_and_once(
+    on_s3: str, s3_settings: StorageSettings, read_whole: list[str], known: Path, name: str
+) -> None:
+    opened = congeal.open(on_s3, endpoint_url=s3_settings.endpoint_url)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: opened.table(name, as_="arrow"), range(8)))
+    assert all(one.equals(congeal.open(known).table(name, as_="arrow")) for one in found)
+    tables = [file for file in read_whole if file.endswith(".parquet")]
+    here = congeal.open(known)._published.tables.files(name)
+    assert tables == [f"{name}.parquet"] * len(here)
+
+
+@pytest.mark.parametrize(
+    ("ask", "tables"),
+    [
+        (lambda opened: opened.transfer(SOURCE, [[20.0, 20.0]], TARGETS), {"images", "clusters"}),
+        (
+            lambda opened: opened.transfer(SOURCE, [[20.0, 20.0]], "all"),
+            {"images", "clusters", "alignments"},
+        ),
+        (lambda opened: opened.landmarks([[20.0, 20.0]], SOURCE), {"images", "clusters", "alignments"}),
+        (lambda opened: opened.sql("FROM images"), {"images", "clusters", "alignments"}),
+    ],
+)
+def test_tables_that_an_answer_needs_are_fetched_at_the_same_time(
+    on_s3: str,
+    s3_settings: StorageSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    ask: Callable[[Any], Any],
+    tables: set[str],
+) -> None:
+    opened = congeal.open(on_s3, endpoint_url=s3_settings.endpoint_url)
+    together = Barrier(len(tables))
+    seen: list[str] = []
+    read = Location.read_bytes
+
+    def met(self: Location) -> bytes:
+        if self.url.endswith(".parquet"):
+            seen.append(self.url.rpartition("/")[2])
+            together.wait(30)  # until as many are asked for at once
+        return read(self)
+
+    monkeypatch.setattr(Location, "read_bytes", met)
+    ask(opened)
+    assert sorted(seen) == sorted(f"{name}.parquet" for name in tables)

@@ -8,7 +8,7 @@ from placed_maps import from_atlas
 
 from congeal.errors import CongealError
 from congeal.geometry.frames import Frame, cell_centres
-from congeal.transfer.points import Maps, interpolate, transfer
+from congeal.transfer.points import Maps, interpolate, interpolate_many, transfer
 
 
 def placed(frame: Frame, scale: float = 0.8, shift: float = 0.0, confidence: float = 1.0) -> Maps:
@@ -24,6 +24,46 @@ def placed(frame: Frame, scale: float = 0.8, shift: float = 0.0, confidence: flo
 def test_interpolation_is_exact_on_linear_fields_up_to_the_border(x: float, y: float) -> None:
     at = np.array([[x, y]])
     assert np.allclose(interpolate(cell_centres(16).astype(np.float64), at), at, atol=1e-9)
+
+
+def interpolated_plainly(field: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """The same written down as the formula is: one field [r, r, c] as float64, a point at a time."""
+    side = len(field)
+    layers = field.astype(np.float64)
+    values = []
+    for u, v in at.astype(np.float64):
+        index = [(v + 1) * side / 2 - 0.5, (u + 1) * side / 2 - 0.5]
+        if side == 1:
+            values.append(layers[0, 0])
+            continue
+        row, column = (int(min(max(np.floor(one), 0), side - 2)) for one in index)
+        down, right = (min(max(one - low, -1.5), 2.5) for one, low in zip(index, (row, column), strict=True))
+        top = layers[row, column] * (1 - right) + layers[row, column + 1] * right
+        below = layers[row + 1, column] * (1 - right) + layers[row + 1, column + 1] * right
+        values.append(top * (1 - down) + below * down)
+    return np.array(values).reshape(len(at), layers.shape[2])
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 7, 32])
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize(("n", "k"), [(0, 3), (1, 0), (1, 1), (1, 500), (5, 1), (5, 40), (33, 2)])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_many_fields_are_interpolated_to_the_bits_of_the_plain_formula(
+    side: int, kind: type, n: int, k: int, channels: int
+) -> None:
+    draw = np.random.default_rng([side, n, k, channels])
+    fields = (draw.normal(size=(n, side, side, channels)) * 300).astype(kind)
+    # On cells, on borders and far beyond them, too.
+    at = draw.uniform(-1.2, 1.2, (k, 2))
+    at[::3] = np.round(at[::3] * side) / side
+    at[1::7] *= 10
+    found = interpolate_many(fields, at)
+    assert found.dtype == np.float64
+    assert found.shape == (n, k, channels)
+    for field, values in zip(fields, found, strict=True):
+        assert values.tobytes() == interpolated_plainly(field, at).tobytes()
+        assert interpolate(field, at).tobytes() == values.tobytes()
+        assert interpolate(field[..., 0], at).tobytes() == values[:, 0].tobytes()
 
 
 def test_a_point_goes_where_the_two_poses_say() -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import zarr
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -136,6 +138,89 @@ def test_a_damaged_shard_is_one_sentence(tmp_path: Path, fault: str, rows: list[
     (place / OBJECT).write_bytes(bytes(data))
     with pytest.raises(DamagedError, match="is damaged: delete the unit"):
         reader.read(rows)
+
+
+SOUND = DATA[3].tobytes()
+
+
+def framed(data: bytes, *, stated: bool = True) -> bytes:
+    """One zstd frame, with or without the size of its content in its header."""
+    return bytes(zstandard.ZstdCompressor(level=1, write_content_size=stated).compress(data))
+
+
+def with_frame(place: Location, row: int, frame: bytes) -> None:
+    """Put a frame in the place of a row's, with an index that fits."""
+    data = (place / OBJECT).read_bytes()
+    body, tail = data[: -(40 * 16 + 4)], data[-(40 * 16 + 4) : -4]
+    index = np.frombuffer(tail, "<u8").reshape(-1, 2).copy()
+    index[row] = len(body), len(frame)
+    tail = index.tobytes()
+    (place / OBJECT).write_bytes(
+        body + frame + tail + zarr_shards.google_crc32c.value(tail).to_bytes(4, "little")
+    )
+
+
+@pytest.mark.parametrize("rows", [[3], list(range(40))])
+@pytest.mark.parametrize("stated", [True, False])
+@pytest.mark.parametrize(
+    "content",
+    [SOUND[:-1], SOUND[:40], b"", SOUND + b"\0", SOUND * 2, b"\0" * 50_000_000],
+    ids=["a byte less", "40 bytes", "nothing", "a byte more", "twice", "far more"],
+)
+def test_a_row_of_another_size_is_damage(
+    tmp_path: Path, content: bytes, stated: bool, rows: list[int]
+) -> None:
+    place = write(Location.parse(tmp_path))
+    with_frame(place, 3, framed(content, stated=stated))
+    reader = rows_of(place)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DamagedError, match=r"group/maps/rows/c/0/0/0 is damaged: delete the unit"):
+            reader.read(rows)
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("size", [40, len(SOUND) - 1, len(SOUND) + 1, 250])
+def test_a_header_that_states_a_rows_size_falsely_is_damage(tmp_path: Path, size: int) -> None:
+    frame = bytearray(framed(SOUND[:40].ljust(size, b"\0")))
+    assert frame[4:6] == bytes([0x20, size])  # one segment, its size in a byte
+    frame[5] = len(SOUND)
+    place = write(Location.parse(tmp_path))
+    with_frame(place, 3, bytes(frame))
+    with pytest.raises(DamagedError, match="is damaged"):
+        rows_of(place).read([3])
+
+
+@pytest.mark.parametrize("stated", [True, False])
+def test_a_sound_frame_is_read_whether_its_size_is_stated_or_not(tmp_path: Path, stated: bool) -> None:
+    place = write(Location.parse(tmp_path))
+    with_frame(place, 3, framed(SOUND, stated=stated))
+    np.testing.assert_array_equal(rows_of(place).read([3, 4]), DATA[[3, 4]])
+
+
+@given(st.binary(max_size=20))
+def test_whatever_stands_in_a_header_is_a_size_or_none(rest: bytes) -> None:
+    for head in (b"", zarr_shards._MAGIC):
+        try:
+            said = zstandard.get_frame_parameters(head + rest).content_size
+        except zstandard.ZstdError:
+            continue  # cut off, or a kind of frame that is refused in decoding
+        found = zarr_shards._content_size(memoryview(head + rest))
+        if head or rest.startswith(zarr_shards._MAGIC):
+            assert found == (None if said == zstandard.CONTENTSIZE_UNKNOWN else said)
+
+
+def test_arrays_of_one_axis_are_what_zarr_reads(tmp_path: Path) -> None:
+    data = np.arange(100, 140, dtype=np.float64)
+    place = Location.parse(tmp_path)
+    spec = ArraySpec(data, ("image",), (1,))
+    for path, content in encode_group({"numbers": spec}, {}).items():
+        (place / "group" / path).write_bytes(content)
+    assert is_sharded_by_row(found_in(place, "numbers"))
+    for rows in ([7, 0, 7], list(range(40))):
+        np.testing.assert_array_equal(rows_of(place, "numbers").read(rows), data[rows])
 
 
 def test_what_was_not_written_is_the_fill_value(tmp_path: Path) -> None:
