@@ -1,6 +1,6 @@
 """PCK of the published maps on annotated sets, beside matching each pair on its own.
 
-    python benchmarks/accuracy.py [SET …] [--engine torch|openvino] [--set section.key=value …]
+    python benchmarks/accuracy.py [SET …] [--set section.key=value …]
 
 The same as `congeal evaluate` on every set, each by its usual protocol. With --record, results go to
 benchmarks/results/accuracy.md.
@@ -46,12 +46,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sets", nargs="*", default=list(SETS))
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="section.key=value")
-    parser.add_argument("--engine", help="what computes the features, as features.engine")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--record", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
     asked = parser.parse_args()
-    if asked.engine:
-        asked.settings.append(f"features.engine={asked.engine}")
     head = "| set | images | α | identity | nearest neighbour | congeal (median) | seeds | atlas s |"
     lines = [head, "| --- | ---: | ---: | ---: | ---: | ---: | --- | ---: |"]
     print("\n".join(lines), flush=True)

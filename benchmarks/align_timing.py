@@ -1,9 +1,11 @@
 """One size of `scaling.py`, measured by one checkout: seconds, memory and poses of `congeal.align`.
 
-    python benchmarks/align_timing.py FOLDER BUILDERS FITTED --calls N --threads N --answer FILE
+    python benchmarks/align_timing.py FOLDER BUILDERS FITTED --threads N --answer FILE
 
 Started by `scaling.py`, also with an older checkout on PYTHONPATH: it imports nothing of this one's. FOLDER
-holds the arrays as `scaling.py` writes them. Poses go to FILE, the rest to standard output as JSON.
+holds the arrays as `scaling.py` writes them. The first call is not timed: it gives the memory, on standard
+output as JSON, and the poses, in FILE. Then there is a call, and its seconds, for every line of standard
+input, as `turns.py` asks for them.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import argparse
 import importlib
 import importlib.util
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -30,9 +33,8 @@ SLAB = 32  # images that are fitted together, as in a run
 
 def solver() -> tuple[Any, Any]:
     """`align` and `fit` of whatever checkout is on the path."""
-    # Before the packages it lay at the top.
-    place = "congeal.alignment.solver" if importlib.util.find_spec("congeal.alignment") else "congeal.solver"
-    found = importlib.import_module(place)
+    grouped = importlib.util.find_spec("congeal.alignment") is not None
+    found = importlib.import_module("congeal.alignment.solver" if grouped else "congeal.solver")
     return found.align, found.fit
 
 
@@ -57,11 +59,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("builders", type=int)
     parser.add_argument("fitted", type=int)
-    parser.add_argument("--calls", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--answer", type=Path, required=True)
     asked = parser.parse_args()
     import torch
+
+    import congeal
 
     align, fit = solver()
     torch.set_num_threads(asked.threads)
@@ -70,27 +73,32 @@ def main() -> None:
     starts = range(asked.builders, count, SLAB)
     slabs = [read(asked.folder, slice(start, min(start + SLAB, count))) for start in starts]
     position = np.load(asked.folder / "position.npy")
-    torch.linalg.eigh(torch.eye(4))  # the first call of a process loads the library
-    before, seconds, processor = memory("VmRSS"), [], []
-    for _ in range(asked.calls):
-        begin, busy = time.perf_counter(), time.process_time()
+
+    def aligned() -> Any:
         found = align(**given, position=position)
         for slab in slabs:
             fit(found.atlas, **slab)
-        seconds.append(time.perf_counter() - begin)
-        processor.append(time.process_time() - busy)
+        return found
+
+    torch.linalg.eigh(torch.eye(4))  # the first call of a process loads the library
+    before = memory("VmRSS")
+    found = aligned()
     arrays = [*given.values(), *(array for slab in slabs for array in slab.values())]
-    poses = {name: getattr(found, name) for name in ("mirrored", "rotation", "scale", "translation")}
-    np.savez(asked.answer, **poses, outlier=found.outlier)
-    answer = {
-        "seconds": seconds,
-        "processor": processor,
+    ready = {
+        "file": congeal.__file__,
         "inputs": sum(array.nbytes for array in arrays if isinstance(array, np.ndarray)) / 2**20,
         "before": before,
         "peak": memory("VmHWM"),
         "deformation": getattr(found.atlas, "deformation", None) or getattr(found.atlas, "freedom", ""),
     }
-    print(json.dumps(answer))
+    poses = {name: getattr(found, name) for name in ("mirrored", "rotation", "scale", "translation")}
+    np.savez(asked.answer, **poses, outlier=found.outlier)
+    del found
+    print(json.dumps(ready), flush=True)
+    for _ in sys.stdin:
+        wall, cpu = time.perf_counter(), time.process_time()
+        aligned()
+        print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu]), flush=True)
 
 
 if __name__ == "__main__":

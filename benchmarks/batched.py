@@ -99,7 +99,7 @@ def measure_seconds(folder: Path, threads: int, device: str) -> dict[str, Any]:
     return {"seconds": medians, "images": sum(map(len, sets)), "difference": difference}
 
 
-def measurememory(folder: Path, threads: int, device: str, way: str) -> dict[str, Any]:
+def measure_memory(folder: Path, threads: int, device: str, way: str) -> dict[str, Any]:
     """MiB on top of what there was before the call, in this process, or on the GPU."""
     sets = read(folder)
     prepare(threads, device)
@@ -147,7 +147,7 @@ def main() -> None:
         if what == "seconds":
             print(json.dumps(measure_seconds(folder, asked.threads, asked.devices[0])))
         else:
-            print(json.dumps(measurememory(folder, asked.threads, asked.devices[0], what)))
+            print(json.dumps(measure_memory(folder, asked.threads, asked.devices[0], what)))
         return
     extractor = Extractor(asked.cache)
     available = [extractor.named(name).given for name in asked.named]

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from annotated_sets import ROOT
 from recording import command_line, tell
 from set_features import Extractor, FeaturedSet, carried, solve
+from torch.nn.functional import cosine_similarity
 
 from congeal.evaluation.pck import carry, nearest_neighbour, unsure
 
@@ -43,13 +45,10 @@ class Row:
         return f"| {self.name} | {self.images} | {self.least:.6f} | {self.median:.6f} | {pck} |"
 
 
-def cosines(one: npt.NDArray[np.floating], other: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Of features [n, g, g, c], token by token: [n * g * g]."""
-    found = []
-    for first, second in zip(one, other, strict=True):
-        a, b = (image.reshape(-1, image.shape[-1]).astype(np.float64) for image in (first, second))
-        found.append((a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)))
-    return np.concatenate(found)
+def cosines(one: npt.NDArray[np.float16], other: npt.NDArray[np.float16]) -> torch.Tensor:
+    """Of features [n, g, g, c], token by token: float64 [n, g, g]."""
+    pairs = zip(torch.from_numpy(one), torch.from_numpy(other), strict=True)
+    return torch.stack([cosine_similarity(a.double(), b.double(), dim=-1) for a, b in pairs])
 
 
 def neighbours(featured: FeaturedSet) -> float:
@@ -63,7 +62,7 @@ def compare(name: str, reference: Extractor, engine: Extractor) -> Row:
     first, second = reference.named(name), engine.named(name)
     assert first.given.mirrored is not None
     assert second.given.mirrored is not None
-    alike = np.concatenate(
+    alike = torch.cat(
         [
             cosines(first.given.features, second.given.features),
             cosines(first.given.mirrored, second.given.mirrored),
@@ -74,7 +73,7 @@ def compare(name: str, reference: Extractor, engine: Extractor) -> Row:
         name,
         len(first),
         float(alike.min()),
-        float(np.median(alike)),
+        float(np.median(alike.numpy())),
         (neighbours(first), neighbours(second)),
         (ours[0], ours[1]),
     )

@@ -3,9 +3,9 @@
     python benchmarks/features_speed.py --before CHECKOUT [--images 4] [--rounds 5] [--threads 1 2] [--record]
 
 CHECKOUT: another build, with its own environment in `.venv`. Each build and engine has a process of its own
-that has loaded its model; they make the same shard one after the other, round by round, so that what else the
-machine does falls on all of them. Wall-clock and CPU seconds are medians over the rounds. With --record,
-results go to benchmarks/results/features_speed.md.
+that has loaded its model and made the shard once; they make the same shard one after the other, round by
+round, so that what else the machine does falls on all of them. Wall-clock and CPU seconds are medians over
+the rounds. With --record, results go to benchmarks/results/features_speed.md.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
-import subprocess
-import sys
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from pathlib import Path
 
 from annotated_sets import ROOT, WEIGHTS, shared
 from recording import tell
+from turns import Build, take_turns
 
 RESULTS = ROOT / "benchmarks" / "results" / "features_speed.md"
 BACKBONES = {
@@ -36,6 +34,7 @@ import hashlib, json, os, sys, tempfile, time
 from pathlib import Path
 asked = json.loads(sys.argv[1])
 import torch
+import congeal
 torch.set_num_threads(asked["threads"])
 try:
     from congeal.settings import load_settings
@@ -65,8 +64,7 @@ if FeaturesPayload is None:
     payload = {"source": place, "settings": settings, "weights": weights, "members": members}
 else:
     payload = FeaturesPayload(place, settings, weights, members, False)
-print("ready", flush=True)
-for line in sys.stdin:
+def made():
     with tempfile.TemporaryDirectory() as folder:
         unit = Unit(
             address(Location.parse(folder), "features", 2, "scope", "unit"), payload, items=len(members),
@@ -74,82 +72,43 @@ for line in sys.stdin:
         )
         wall, cpu = time.perf_counter(), time.process_time()
         make_shard(unit)
-        print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu]), flush=True)
+        return [time.perf_counter() - wall, time.process_time() - cpu]
+made()
+print(json.dumps({"file": congeal.__file__}), flush=True)
+for line in sys.stdin:
+    print(json.dumps(made()), flush=True)
 """
 
 
-@dataclass
-class Build:
-    """A process of one build. wall, cpu: seconds of each round."""
-
-    title: str
-    process: subprocess.Popen[str]
-    wall: list[float] = field(default_factory=list)
-    cpu: list[float] = field(default_factory=list)
-
-    def say(self) -> str:
-        """The next line of its output."""
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{self.title} ended: see its error above.")
-        return line
-
-    def turn(self, counts: bool) -> None:
-        """Make the shard once; the first time of all does not count."""
-        assert self.process.stdin is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        wall, cpu = json.loads(self.say())
-        if counts:
-            self.wall.append(wall)
-            self.cpu.append(cpu)
-
-
-def started(title: str, tree: Path, settings: list[str], threads: int, images: int) -> Build:
-    """The process of a build, ready."""
+def worker(settings: list[str], threads: int, images: int) -> list[str]:
+    """What the Python of a build is to run."""
     asked = {
         "source": str(shared() / "data" / "caltech_mix"),
         "images": images,
         "settings": settings,
         "threads": threads,
     }
-    python = tree / ".venv" / "bin" / "python"
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(tree)}
-    process = subprocess.Popen(
-        [str(python if python.exists() else sys.executable), "-W", "ignore", "-c", WORKER, json.dumps(asked)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-        cwd=tree,
-    )
-    build = Build(title, process)
-    build.say()
-    return build
+    return ["-W", "ignore", "-c", WORKER, json.dumps(asked)]
 
 
 def rows(name: str, asked: argparse.Namespace, threads: int) -> list[str]:
     """The rows of a backbone with so many threads."""
     settings = [*BACKBONES[name](), "features.device=cpu"]
-    builds = [started("before", asked.before, settings, threads, asked.images)]
+    wanted = {"before": (asked.before, settings)}
     for engine in ("torch", "openvino"):
-        chosen = [*settings, f"features.engine={engine}"]
-        builds.append(started(f"now, {engine}", ROOT, chosen, threads, asked.images))
-    for turn in range(asked.rounds + 1):
-        for build in builds:
-            build.turn(counts=turn > 0)
-    for build in builds:
-        assert build.process.stdin is not None
-        build.process.stdin.close()
-        build.process.wait()
-    wall = statistics.median(builds[0].wall)
-    cpu = statistics.median(builds[0].cpu)
+        wanted[f"now, {engine}"] = (ROOT, [*settings, f"features.engine={engine}"])
+    with ExitStack() as stack:
+        builds = {
+            title: stack.enter_context(Build(tree, worker(chosen, threads, asked.images), threads))
+            for title, (tree, chosen) in wanted.items()
+        }
+        take_turns(list(builds.values()), asked.rounds)
+    wall, cpu = builds["before"].medians
     lines = []
-    for build in builds:
-        own, own_cpu = statistics.median(build.wall), statistics.median(build.cpu)
+    for title, build in builds.items():
+        own, own_cpu = build.medians
         lines.append(
-            f"| {name} | {threads} | {build.title} | {asked.images / own:.2f} | {wall / own:.2f} | "
+            f"| {name} | {threads} | {title} | {asked.images / own:.2f} | {wall / own:.2f} | "
             f"{own_cpu / asked.images:.3f} | {cpu / own_cpu:.2f} |"
         )
         print(lines[-1], flush=True)

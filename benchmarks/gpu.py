@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from annotated_sets import ROOT, WEIGHTS, shared
 from recording import tell
+from torch.nn.functional import cosine_similarity
 
 from congeal.backbones.extractor import Backbone, BackboneSpec, load_backbone
 from congeal.backbones.position_bias import probe_images
@@ -56,11 +57,6 @@ def ways(backbone: Backbone) -> dict[str, Callable[[], None]]:
     return {"as it is": lambda: None, "channels last": channels_last, "and compiled": compiled}
 
 
-def least_cosine(one: torch.Tensor, other: torch.Tensor) -> float:
-    """Of the tokens of two batches of features."""
-    return float(torch.nn.functional.cosine_similarity(one, other, dim=-1).min())
-
-
 def features(name: str, weights: bytes, batches: list[int]) -> list[str]:
     """The rows of the features."""
     lines = [
@@ -78,9 +74,9 @@ def features(name: str, weights: bytes, batches: list[int]) -> list[str]:
                 took, memory = seconds(lambda part=part, backbone=backbone: backbone(part))
                 found = backbone(images[: min(batches)]).features
                 expected = found if expected is None else expected
+                least = float(cosine_similarity(found, expected, dim=-1).min())
                 lines.append(
-                    f"| {precision} | {title} | {batch} | {batch / took:.1f} | {memory:.0f} | "
-                    f"{least_cosine(found, expected):.6f} |"
+                    f"| {precision} | {title} | {batch} | {batch / took:.1f} | {memory:.0f} | {least:.6f} |"
                 )
                 print(lines[-1], flush=True)
     return lines

@@ -257,9 +257,11 @@ def compared(before: Path, destination: str, clusters: int, rounds: int) -> list
     for question, now in found["now"].items():
         cells = []
         for key in ("cold", "warm", "computed"):
+            if question not in found["before"]:  # there is nothing to compare with
+                cells.append(" | ")
+                continue
             old, new = (
-                statistics.median(one[key] for one in answers)
-                for answers in (found["before"].get(question, now), now)
+                statistics.median(one[key] for one in answers) for answers in (found["before"][question], now)
             )
             cells.append(f"{old:.3f} / {new:.3f} | {old / new:.1f}")
         lines.append(f"| {question} | {' | '.join(cells)} |")

@@ -1,34 +1,32 @@
 """Seconds and memory of `congeal.align` by the number of images, features given.
 
-    python benchmarks/scaling.py [--sizes N …] [--threads N] [--before TREE] [--rounds N] [--cache FOLDER]
-                                 [--record]
+    python benchmarks/scaling.py [--sizes N …] [--fitted N] [--threads N …] [--before TREE] [--rounds N]
+                                 [--cache FOLDER] [--record]
 
 The images are all 178 photographs of three species of albatross, each by the square around its box, in a
 fixed random order; beyond that, the first ones again by a random square of eight to ten tenths of the side
-within it. Each size is measured in processes of their own, after the inputs have been read: three calls up to
-50 images, one call beyond. The last row builds an atlas of 40 images and fits 160 to it, as a run does it
-with a set that is larger than atlases.atlas_size. With --before, an older checkout with a .venv of its own
-and this one take turns, and their poses are compared. Seconds are the median of all calls. With --record,
-results go to benchmarks/results/scaling.md.
+within it. Each size is measured in a process of its own, after the inputs have been read and the set has been
+aligned once: three calls up to 50 images, one call beyond, or --rounds. The last row builds an atlas of 40
+images and fits 160 to it, as a run does it with a set that is larger than atlases.atlas_size; --fitted 0
+leaves it out. With --before, an older checkout with a .venv of its own and this one take turns, call by call,
+and their poses are compared. Seconds are medians. With --record, results go to benchmarks/results/scaling.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import statistics
-import subprocess
-import sys
 import tempfile
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from annotated_sets import ROOT
-from destinations import about, heading
+from destinations import heading
 from set_features import ARRAYS, Extractor, Given, place_of
+from turns import Build, take_turns
 
 from congeal.evaluation.datasets import load
 from congeal.evaluation.protocols import Crop, named, views
@@ -38,7 +36,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "scaling.md"
 SETS = ("cub/001", "cub/002", "cub/003")
 SIZES = (5, 10, 20, 50, 100, 200)
 BUILDERS, FITTED = 40, 160
-REPEATS, ONCE_FROM = 3, 100
+ROUNDS, ONCE_FROM = 3, 100
 
 
 def shown(count: int) -> list[tuple[Path, Crop]]:
@@ -67,41 +65,31 @@ def write(given: Given, folder: Path) -> None:
     (folder / "extent.json").write_text(json.dumps(given.extent))
 
 
-def child(tree: Path, folder: Path, builders: int, fitted: int, threads: int) -> dict[str, Any]:
-    """What a checkout takes, in a new process, and its answer."""
-    python = tree / ".venv" / "bin" / "python"
-    environment = os.environ | {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": str(threads)}
-    answer = folder / "answer.npz"
-    calls = 1 if builders + fitted >= ONCE_FROM else REPEATS
-    command = [str(python) if tree != ROOT else sys.executable, str(ROOT / "benchmarks" / "align_timing.py")]
-    command += [str(folder), str(builders), str(fitted), "--calls", str(calls), "--threads", str(threads)]
-    command += ["--answer", str(answer)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    with np.load(answer) as stored:
-        return found | {"poses": dict(stored)}
+def measured(
+    trees: list[Path], folder: Path, builders: int, fitted: int, threads: int, rounds: int | None
+) -> tuple[list[Build], list[dict[str, Any]]]:
+    """What each checkout takes, by turns, and the poses that it finds."""
+    script = str(ROOT / "benchmarks" / "align_timing.py")
+    size = [str(folder), str(builders), str(fitted), "--threads", str(threads)]
+    builds, poses = [], []
+    with ExitStack() as stack:
+        for number, tree in enumerate(trees):
+            answer = folder / f"answer-{number}.npz"
+            arguments = [script, *size, "--answer", str(answer)]
+            builds.append(stack.enter_context(Build(tree, arguments, threads)))
+            with np.load(answer) as stored:
+                poses.append(dict(stored))
+        take_turns(builds, rounds or (1 if builders + fitted >= ONCE_FROM else ROUNDS))
+    return builds, poses
 
 
-def taken(trees: list[Path], rounds: int, *what: Any) -> list[dict[str, Any]]:
-    """What each checkout takes; they take turns. Of figures but seconds the last."""
-    found: list[dict[str, Any]] = [{} for _ in trees]
-    for _ in range(rounds):
-        for one, tree in zip(found, trees, strict=True):
-            new = child(tree, *what)
-            for name in ("seconds", "processor"):
-                new[name] = one.get(name, []) + new[name]
-            one.update(new)
-    return found
-
-
-def line(builders: int, fitted: int, found: dict[str, Any]) -> str:
-    seconds = statistics.median(found["seconds"])
+def line(builders: int, fitted: int, threads: int, build: Build) -> str:
+    wall, cpu = build.medians
+    told = build.ready
     return (
-        f"| {titled(builders, fitted)} | {found['deformation']} | {len(found['seconds'])} | {seconds:.1f} | "
-        f"{statistics.median(found['processor']):.1f} | {seconds / (builders + fitted):.2f} | "
-        f"{found['inputs']:,.0f} | {found['peak'] - found['before']:,.0f} | {found['peak']:,.0f} |"
+        f"| {titled(builders, fitted)} | {threads} | {told['deformation']} | {len(build.wall)} | "
+        f"{wall:.2f} | {cpu:.2f} | {wall / (builders + fitted):.2f} | "
+        f"{told['inputs']:,.0f} | {told['peak'] - told['before']:,.0f} | {told['peak']:,.0f} |"
     )
 
 
@@ -109,18 +97,18 @@ def titled(builders: int, fitted: int) -> str:
     return f"{builders} + {fitted} fitted" if fitted else f"{builders}"
 
 
-def compared(builders: int, fitted: int, old: dict[str, Any], new: dict[str, Any]) -> str:
+def compared(
+    builders: int, fitted: int, threads: int, builds: list[Build], poses: list[dict[str, Any]]
+) -> str:
     """Both builds' seconds, and how far their poses are apart, once the atlases lie on each other."""
-    ratios = [
-        statistics.median(old[name]) / statistics.median(new[name]) for name in ("seconds", "processor")
-    ]
-    turn, size, shift, states, outliers = apart(old["poses"], new["poses"])
-    return (
-        f"| {titled(builders, fitted)} | {statistics.median(old['seconds']):.1f} | "
-        f"{statistics.median(new['seconds']):.1f} | {ratios[0]:.1f} | {ratios[1]:.1f} | "
-        f"{old['peak'] - old['before']:,.0f} | {new['peak'] - new['before']:,.0f} | "
-        f"{turn:.1f} | {100 * size:.1f} | {100 * shift:.1f} | {states} | {outliers} |"
-    )
+    old, new = builds
+    cells = [titled(builders, fitted), f"{threads}"]
+    for before, now in zip(old.medians, new.medians, strict=True):
+        cells += [f"{before:.2f}", f"{now:.2f}", f"{before / now:.2f}"]
+    cells += [f"{build.ready['peak'] - build.ready['before']:,.0f}" for build in builds]
+    turn, size, shift, states, outliers = apart(*poses)
+    cells += [f"{turn:.1f}", f"{100 * size:.1f}", f"{100 * shift:.1f}", f"{states}", f"{outliers}"]
+    return f"| {' | '.join(cells)} |"
 
 
 def apart(old: dict[str, Any], new: dict[str, Any]) -> tuple[float, float, float, int, int]:
@@ -151,52 +139,58 @@ def apart(old: dict[str, Any], new: dict[str, Any]) -> tuple[float, float, float
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sizes", type=int, nargs="*", default=list(SIZES))
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--fitted", type=int, default=FITTED, help=f"beyond an atlas of {BUILDERS}")
+    parser.add_argument("--threads", type=int, nargs="*", default=[2])
     parser.add_argument("--cache", type=Path, help="where features are kept for the next time")
     parser.add_argument("--record", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
     parser.add_argument("--before", type=Path, metavar="TREE", help="an older checkout beside this one")
-    parser.add_argument("--rounds", type=int, default=1, help="how often each size is measured")
+    parser.add_argument("--rounds", type=int, help="timed calls of each build and size")
     asked = parser.parse_args()
-    trees = [ROOT] if asked.before is None else [asked.before.resolve(), ROOT]
+    trees = [ROOT] if asked.before is None else [asked.before, ROOT]
+    wanted = [(size, 0) for size in asked.sizes]
+    if asked.fitted:
+        wanted.append((BUILDERS, asked.fitted))
     extractor = Extractor(asked.cache)
-    every = shown(max(*asked.sizes, BUILDERS + FITTED))
+    every = shown(max(sum(size) for size in wanted))
     squares = (extractor.read(path, crop) for path, crop in every)
     given = extractor.given("scaling", squares, [Frame(crop.side, crop.side) for _, crop in every])
-    facts = about() | {"threads": asked.threads}
     lines = [
-        *heading("Seconds and memory of `congeal.align`", "scaling.py", facts),
+        *heading("Seconds and memory of `congeal.align`", "scaling.py"),
         "Albatrosses, 32 x 32 tokens, features given; 178 photographs, beyond that other crops of the same. "
-        "Memory: of the inputs as they are given, of what came on top of everything there was before the "
-        "call, and of the whole process, in MiB. Seconds, and those of all threads together: median of the "
-        "calls.",
+        "Memory: of the inputs as they are given, of what the first call took on top of everything there was "
+        "before it, and of the whole process, in MiB. Wall-clock seconds, and CPU seconds of all threads: "
+        "medians of the calls after it.",
         "",
-        "| images | deformation | calls | s | processor s | s an image | inputs | on top | whole |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| images | threads | deformation | calls | s | CPU s | s an image | inputs | on top | whole |",
+        "| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     beside = [
         "",
-        "Beside an older build, which took turns with this one: seconds, how many times quicker, and that by "
-        "processor seconds; memory on top; how far the poses are apart, once the atlases lie on each other, "
+        "Beside an older build, which took turns with this one: wall-clock and CPU seconds, and how many "
+        "times quicker; memory on top; how far the poses are apart, once the atlases lie on each other, "
         "at the median of the images in both: degrees, size and place in percent of the object's size; and "
         "how many images are in another mirror state, or outliers in one of the two.",
         "",
-        "| images | s before | s | ratio | processor | on top before | on top | ° | size % | place % "
-        "| mirrored | outliers |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| images | threads | s before | s | ratio | CPU s before | CPU s | ratio | on top before | on top "
+        "| ° | size % | place % | mirrored | outliers |",
+        f"| --- {'| ---: ' * 14}|",
     ]
     print("\n".join(lines), flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         write(given, Path(scratch))
         del given
-        for builders, fitted in [*((size, 0) for size in asked.sizes), (BUILDERS, FITTED)]:
-            found = taken(trees, asked.rounds, Path(scratch), builders, fitted, asked.threads)
-            lines.append(line(builders, fitted, found[-1]))
-            print(lines[-1], flush=True)
-            if len(found) > 1:
-                beside.append(compared(builders, fitted, *found))
-                print(beside[-1], flush=True)
+        for threads in asked.threads:
+            for builders, fitted in wanted:
+                builds, poses = measured(trees, Path(scratch), builders, fitted, threads, asked.rounds)
+                lines.append(line(builders, fitted, threads, builds[-1]))
+                print(lines[-1], flush=True)
+                if len(builds) > 1:
+                    beside.append(compared(builders, fitted, threads, builds, poses))
+                    print(beside[-1], flush=True)
     if len(trees) > 1:
         lines += beside
     if asked.record:

@@ -13,13 +13,13 @@ import urllib.request
 from collections.abc import Callable
 
 import numpy as np
+from slow_store import COUNT
 
 import congeal
 
 IMAGES_THERE, TARGETS, POINTS = 200, 100, 1000
 SMALL, LARGE = (800, 600), (6000, 4000)
 REPEATS = 7
-COUNT = "/-/requests"  # as in slow_store.py
 
 
 def name(number: int) -> str:
