@@ -23,6 +23,9 @@ def distill(
     quiet: Quiet = False,
 ) -> Any:
     """Teach a small backbone what a large one sees in these images; a killed training is taken up."""
+    from infra.compute.numeric_libraries import settle_threads
+
+    settle_threads()  # before NumPy is imported
     from congeal.settings import load_settings
     from flows.distill import distill as teach
     from flows.distill import prepare

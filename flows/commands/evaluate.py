@@ -45,6 +45,9 @@ def evaluate(
     quiet: Quiet = False,
 ) -> Any:
     """Align an annotated set and measure it, beside identity and nearest neighbour on the same features."""
+    from infra.compute.numeric_libraries import settle_threads
+
+    settle_threads()  # before NumPy is imported
     from congeal.settings import load_settings
     from flows.evaluation.annotated_run import evaluate as measure
     from flows.evaluation.facts import show

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from infra.errors import StorageError
 from infra.storage.location import Location
 
-SIGN = "in-process.json"
+SIGN = "working/in-process.json"
 
 
 def crashed(destination: Location) -> bool:

@@ -37,7 +37,7 @@ MODULUS = 1 << 128
 MOST_NAMED = 100  # of what is passed over; the rest is only counted
 SLICE_STRETCH = 4  # a slice that meets no boundary ends at this many times its usual size
 
-BATCH_ROWS = 20_000  # of a listing that is kept in memory; beyond, it goes to the temporary file
+IN_MEMORY = 20_000  # of a listing that is kept in memory; beyond, it goes to the temporary file
 
 
 class ListingEntry(NamedTuple):
@@ -88,7 +88,7 @@ class Survey:
                 entry = _entry(item)
                 self._count(entry)
                 self._listing.append(entry)
-            if max(len(self._listing), len(self._others)) == BATCH_ROWS:
+            if max(len(self._listing), len(self._others)) == IN_MEMORY:
                 self._file()
         for folder in marked:
             self._without_destination(folder)

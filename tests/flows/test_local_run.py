@@ -57,7 +57,7 @@ def test_a_small_run_starts_nothing_and_makes_what_a_plain_run_makes(
     seen = last(done)
     assert {"prefect", "distributed"}.isdisjoint(seen["modules"])
     assert seen["children"] == 0
-    assert not (tmp_path / "out" / "in-process.json").exists()
+    assert not (tmp_path / "out" / "working" / "in-process.json").exists()
     assert results(tmp_path / "out") == results(finished / "destination")
 
 
@@ -67,11 +67,11 @@ def test_after_a_run_that_died_the_next_one_has_workers(tmp_path: Path, weights:
     arguments = command(source, destination, weights)
     died = python(DIES, arguments, ok=False)
     assert died.returncode == -signal.SIGKILL
-    assert (destination / "in-process.json").exists()
+    assert (destination / "working" / "in-process.json").exists()
     again = python(ASK, arguments)
     assert "ended without a word" in again.stderr
     assert "distributed" in last(again)["modules"]
-    assert not (destination / "in-process.json").exists()
+    assert not (destination / "working" / "in-process.json").exists()
 
 
 @pytest.mark.prefect

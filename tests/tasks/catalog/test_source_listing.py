@@ -238,6 +238,6 @@ def test_a_listing_that_goes_to_the_file_is_that_in_memory(
             return listed, (found.digest, found.images, found.others, found.passed_over)
 
     in_memory = seen()
-    monkeypatch.setattr(source_listing, "BATCH_ROWS", batch)
+    monkeypatch.setattr(source_listing, "IN_MEMORY", batch)
     assert seen() == in_memory
     assert len(in_memory[0]) == 6
