@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from congeal.results.outlier_counts import deformations, outliers
+from congeal.results.outlier_counts import deformations, fixed_cameras, outliers
 from flows.prepare import Job
 from infra.ledger.publications import Publication
 from tasks.clusters.drift import drifting, published_clusters
@@ -85,6 +85,7 @@ def _common(job: Job, publication: Publication) -> dict[str, Any]:
         "failed_clusters": counts.get("failed_clusters", 0),
         "outliers": outliers(counts, clusters),
         "deformation": deformations(clusters),
+        "fixed_camera": fixed_cameras(clusters),
         "drifting": drifting(clusters),
         "passed_over_count": job.survey.passed_over_count,
         "passed_over": job.survey.counted.facts(),

@@ -60,6 +60,7 @@ def _counts(report: dict[str, Any], console: Console) -> None:
         highlight=False,
     )
     _maps(report, console)
+    _fixed_cameras(report, console)
     _passed_over(report, console)
     _drifting(report, console)
 
@@ -75,6 +76,17 @@ def _maps(report: dict[str, Any], console: Console) -> None:
         console.print(
             "  rigid ones move, turn and scale: what they carry keeps the shape of what was marked "
             "(column deformation of the table clusters)",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
+
+
+def _fixed_cameras(report: dict[str, Any], console: Console) -> None:
+    """Which clusters are not aligned by what their images share in place."""
+    count = report["fixed_camera"]
+    if count:
+        console.print(
+            f"frames of a fixed camera: {count:,} {'cluster' if count == 1 else 'clusters'}; what moves is "
+            "aligned, the scene is background (column fixed_camera of the table clusters)",
             markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
 

@@ -58,7 +58,7 @@ from congeal.alignment.maps.error_estimation import (
     match_cycles,
     share_explained,
 )
-from congeal.alignment.maps.flow_registration import leave_one_out
+from congeal.alignment.maps.flow_registration import cells_by, leave_one_out
 from congeal.alignment.maps.guided_matching import Expected, guided, regularised, warped
 from congeal.alignment.poses.common_object import agreeing_mass
 from congeal.alignment.poses.common_object import common_region as region_of
@@ -68,6 +68,7 @@ from congeal.alignment.poses.pose_estimation import square_matrix
 from congeal.alignment.poses.pose_synchronization import _contrasts
 from congeal.alignment.selection.feature_selection import select_features
 from congeal.alignment.solver import align, fit
+from congeal.geometry.complex_math import length
 from congeal.geometry.warps import grid, to_oriented
 from congeal.imaging.visualization import average_image
 from congeal.imaging.visualization import warped as in_place
@@ -350,10 +351,10 @@ def followed(images: Any, source: int, places: np.ndarray, target: int) -> np.nd
 def guided_matching() -> Any:
     set_, chosen = steps("dog"), [0, 1, 3]
     faced, _ = set_.posed
-    template = leave_one_out(faced, set_.bent)(slice(None))
+    template = leave_one_out(faced, cells_by(set_.bent))(slice(None))
     smooth = warped(set_.bent, set_.bent.resolution, set_.bent.resolution)
     expected = Expected.by(set_.bent, faced)
-    found = guided(template, faced, expected, CONFIG)
+    found = guided(template, faced, expected, length(set_.bent.a), CONFIG)
     agreed = regularised(found, template, faced, set_.bent, expected, CONFIG.guided)
     pictures = faded(small(set_.faced_squares(200)[chosen], 200))
     drawn, axes = table([("flow", pictures), ("cell by cell", pictures), ("averaged", pictures)], width=1.55)

@@ -87,6 +87,8 @@ class Atlas:
         least_contrast: of an image that is not blank, see
             `congeal.alignment.inputs.feature_basis.Basis.contrast`; 0: any will do.
         deformation: what the members' maps have beyond a pose, and newcomers get: RIGID, FLOW or GUIDED.
+        fixed_camera: whether the members are frames of a fixed camera, so that what moves is aligned, see
+            `congeal.alignment.inputs.fixed_camera`.
         mixture: the parts of the features that are compared, where they were taken at several places in the
             backbone; empty: all that there is.
         weighed: the evidence for each mixture that was tried, see
@@ -104,6 +106,7 @@ class Atlas:
     evidence: float = 0.0
     least_contrast: float = 0.0
     deformation: str = RIGID
+    fixed_camera: bool = False
     mixture: Mixture = ()
     weighed: Mapping[Mixture, float] = field(default_factory=dict)
     status: str = OK

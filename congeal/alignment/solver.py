@@ -2,6 +2,7 @@
 
 1. Feature selection: by which of the backbone's features each set is compared, if there is a choice
    (`selection.feature_selection`); its basis, and which images are blank (`inputs.feature_basis`).
+   Frames of a fixed camera are told first: there what moves is salient (`inputs.fixed_camera`).
 2. Co-saliency: what is salient in the images, a discriminant learned from attention (`inputs.cosaliency`).
 3. Pairs: mutual matches of all pairs, or of a large set's sparse graph of pairs (`poses.pair_plan`), mirrored
    or not, each explained by a robust similarity (`poses.pairwise_matching`, `poses.pose_estimation`).
@@ -40,12 +41,13 @@ from torch import Tensor
 from congeal.alignment.atlas_fitting import evenly_drawn, fit, usual_evidence
 from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.backbone_stats import BackboneFacts, Parts
+from congeal.alignment.inputs.fixed_camera import with_motion
 from congeal.alignment.inputs.image_set import Array, prepare, read_tensors
 from congeal.alignment.inputs.oriented import Oriented
 from congeal.alignment.inputs.rotated_views import Turned, Whole, to_upright, turned_anchor
 from congeal.alignment.inputs.set_arrays import SetArrays, batches, check_sets
 from congeal.alignment.inputs.set_batch import SetBatch
-from congeal.alignment.maps.flow_registration import Template, TemplateFor, as_placed, leave_one_out
+from congeal.alignment.maps.flow_registration import Template, TemplateFor, as_placed, cells_by, leave_one_out
 from congeal.alignment.maps.map_batches import compute_maps
 from congeal.alignment.maps.postprocess import AtlasSource, assemble, build_atlas
 from congeal.alignment.model import GUIDED, OK, Alignment, Anchor
@@ -53,7 +55,6 @@ from congeal.alignment.poses.common_object import learn_common_object
 from congeal.alignment.poses.exemplars import select_exemplars
 from congeal.alignment.poses.orientation_search import find_turns
 from congeal.alignment.poses.pose_consensus import (
-    Consensus,
     batch_poses,
     orient,
     reframed,
@@ -67,7 +68,6 @@ from congeal.alignment.selection.feature_selection import select_features
 from congeal.alignment.selection.mirror_selection import select_mirror_states
 from congeal.geometry.frames import check_cells
 from congeal.geometry.shape_checks import Numbers, checked
-from congeal.geometry.warps import Warps
 
 __all__ = ["SetArrays", "SolverConfig", "align", "align_many", "fit"]
 
@@ -194,13 +194,17 @@ def _solved(
     position = facts.directions(device)
     solved: dict[int, Alignment] = {}
     for numbers in batches(sets, device, config):
-        turns = {number: _turns(sets[number], position, device, config) for number in numbers}
-        upright = [_upright(sets[number], turns[number]) for number in numbers]
+        moving = {number: with_motion(sets[number], config.fixed_camera, device) for number in numbers}
+        seen = {number: moving[number] or sets[number] for number in numbers}
+        turns = {number: _turns(seen[number], position, device, config) for number in numbers}
+        upright = [_upright(seen[number], turns[number]) for number in numbers]
         batch, sources = _batch(upright, facts, device, config)
         aligned = _aligned(batch, upright, sources, resolution, map_resolution, config)
         for number, found in zip(numbers, aligned, strict=True):
             turn = turns[number]
-            solved[number] = found if turn is None else to_upright(found, turn)
+            whole = found if turn is None else to_upright(found, turn)
+            atlas = replace(whole.atlas, fixed_camera=moving[number] is not None)
+            solved[number] = replace(whole, atlas=atlas)
     return [solved[number] for number in range(len(sets))]
 
 
@@ -281,8 +285,17 @@ def _aligned(
     oriented, warps = orient(images, consensus, config.flow.finest_cells)
     warps, deformation = select_deformation(warps, oriented, consensus, seeds, config, flows)
     by_cell = torch.tensor([each == GUIDED for each in deformation]).to(device)[owner]
-    template_for = _template_for(oriented, warps, consensus)
-    maps, figures = compute_maps(template_for, oriented, warps, by_cell, resolution, map_resolution, config)
+    alone = torch.tensor([int((one.weight > 0).sum()) < 2 for one in consensus]).to(device)[owner]
+    maps, figures = compute_maps(
+        _template_for(oriented, cells_by(warps), alone),
+        oriented,
+        warps,
+        by_cell,
+        resolution,
+        map_resolution,
+        config,
+        lambda rows, places: _template_for(oriented[rows], places, alone[rows]),
+    )
     orders = [one.order for one in consensus]
     exemplars, kept = select_exemplars(images, warps, oriented.weight, orders, config.exemplars.most)
     asked = [evenly_drawn(one.order, one.good, config.exemplars.judged) for one in consensus]
@@ -306,16 +319,14 @@ def _aligned(
     return assemble(atlases, verdicts, images.members, warps, maps, oriented, figures, config.confidence)
 
 
-def _template_for(oriented: Oriented, warps: Warps, consensus: Sequence[Consensus]) -> TemplateFor:
-    """Leave-one-out atlases; where there are no others, the image itself."""
-    others = leave_one_out(oriented, warps)
-    alone = torch.tensor([int((one.weight > 0).sum()) < 2 for one in consensus])
-    if not bool(alone.any()):
+def _template_for(oriented: Oriented, places: Tensor, by_itself: Tensor) -> TemplateFor:
+    """Leave-one-out atlases of images at places; where there are no others, bool [n], the image itself."""
+    others = leave_one_out(oriented, places)
+    if not bool(by_itself.any()):
         return others
-    by_itself = alone.to(oriented.owner.device)[oriented.owner]
 
     def template_for(rows: slice | Tensor) -> Template:
-        theirs, own = others(rows), as_placed(oriented[rows], warps[rows])
+        theirs, own = others(rows), as_placed(oriented[rows], places[rows])
         flag = by_itself[rows].view(-1, 1, 1)
         return Template(
             torch.where(flag[..., None], own.features, theirs.features),

@@ -31,3 +31,8 @@ def deformations(clusters: Iterable[Mapping[str, Any]]) -> dict[str, int]:
         if row.get("status") == OK and kind is not None:
             found[kind] = found.get(kind, 0) + 1
     return {kind: count for kind, count in found.items() if count}
+
+
+def fixed_cameras(clusters: Iterable[Mapping[str, Any]]) -> int:
+    """How many clusters are frames of a fixed camera, so that what moves in them is aligned."""
+    return sum(bool(row.get("fixed_camera")) for row in clusters)

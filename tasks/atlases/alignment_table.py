@@ -22,6 +22,7 @@ class AlignedFacts(ClusterFacts):
     """Of a cluster with an atlas."""
 
     deformation: str
+    fixed_camera: bool
 
 
 class FailedFacts(ClusterFacts):
@@ -104,6 +105,7 @@ def facts(stored: Stored) -> AlignedFacts:
         "confidence": _median(sure.reshape(len(roles), -1).mean(axis=1, dtype=np.float64), good),
         "margin": _number(stored.margin),
         "deformation": stored.atlas.deformation,
+        "fixed_camera": stored.atlas.fixed_camera,
     }
 
 

@@ -61,6 +61,7 @@ def encode(
         "evidence": atlas.evidence,
         "least_contrast": atlas.least_contrast,
         "deformation": atlas.deformation,
+        "fixed_camera": atlas.fixed_camera,
         "mixture": list(atlas.mixture),
         "weighed": [(list(one), share) for one, share in atlas.weighed.items()],
         "image_ids": [member.image_id for member in stored.members],
@@ -126,6 +127,7 @@ def _read_atlas(group: zarr.Group, attributes: AtlasAttributes) -> Atlas:
         status=attributes["status"],
         least_contrast=float(attributes["least_contrast"]),
         deformation=attributes["deformation"],
+        fixed_camera=bool(attributes.get("fixed_camera", False)),
         mixture=tuple(attributes["mixture"]),
         weighed={tuple(one): float(share) for one, share in attributes["weighed"]},
     )

@@ -43,6 +43,66 @@ class FeaturesConfig(Group):
 
 
 @dataclass(frozen=True)
+class FixedCameraConfig(Group):
+    """Frames of a fixed camera, and what moves in front of it."""
+
+    title: ClassVar[str] = "fixed_camera"
+    looked_for: bool = setting(
+        True,
+        "whether sets are tested for being frames of a fixed camera",
+        set_on="switch of benchmarks/ablation.py",
+    )
+    least_frames: int = setting(
+        6, "usable images from which a set can be told to be frames", unit="images", at_least=3
+    )
+    compared: int = setting(
+        24, "frames at most that each frame is compared with", unit="images", at_least=3, at_most=1024
+    )
+    share: float = setting(
+        1 / 3,
+        "share of the other frames, the most alike, that say what is usual in a place: frames of several "
+        "cameras may be mixed",
+        at_least=0,
+        at_most=1,
+    )
+    most_change: float = setting(
+        0.11,
+        "1 - cosine of a token with the usual in its place, at the median, at most, where a scene stays",
+        unit="cosine",
+        at_least=0,
+        at_most=2,
+        set_on="open-field mouse (0.06) against all other sets; wings (0.04) and bottles without clutter "
+        "(0.06) are below, too, the next is 0.16 (butterflies)",
+        held_out=False,
+    )
+    least_share: float = setting(0.005, "share of the frame that moves at least", at_least=0, at_most=1)
+    most_share: float = setting(0.35, "share of the frame that moves at most", at_least=0, at_most=1)
+    most_overlap: float = setting(
+        0.35,
+        "intersection over union of what moves in two frames, at most",
+        at_least=0,
+        at_most=1,
+        set_on="open-field mouse (0.12) against bottles without clutter (0.56)",
+        held_out=False,
+    )
+    least_alike: float = setting(
+        0.5,
+        "share of the tokens that move whose best match in another frame moves, too",
+        at_least=0,
+        at_most=1,
+        set_on="open-field mouse (0.72) against wings (0.24)",
+        held_out=False,
+    )
+    steps: int = setting(3, "other frames that each frame's moving tokens are matched with", at_least=1)
+    width: int = setting(
+        5, "side of the neighbourhood over which change is averaged", unit="tokens", at_least=1, at_most=33
+    )
+    softness: float = setting(
+        0.1, "width of the step from still to moving, as a share of a frame's highest change", at_least=1e-6
+    )
+
+
+@dataclass(frozen=True)
 class CosaliencyConfig(Group):
     """A linear discriminant of a set's tokens, learned from attention."""
 

@@ -9,7 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from congeal.alignment.config.inputs import CosaliencyConfig, FeaturesConfig, OrientationConfig, TokensConfig
+from congeal.alignment.config.inputs import (
+    CosaliencyConfig,
+    FeaturesConfig,
+    FixedCameraConfig,
+    OrientationConfig,
+    TokensConfig,
+)
 from congeal.alignment.config.maps import ConfidenceConfig, ErrorsConfig, FlowConfig, GuidedConfig
 from congeal.alignment.config.poses import (
     AtlasConfig,
@@ -54,6 +60,7 @@ class SolverConfig:
     """
 
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
+    fixed_camera: FixedCameraConfig = field(default_factory=FixedCameraConfig)
     cosaliency: CosaliencyConfig = field(default_factory=CosaliencyConfig)
     tokens: TokensConfig = field(default_factory=TokensConfig)
     orientation: OrientationConfig = field(default_factory=OrientationConfig)

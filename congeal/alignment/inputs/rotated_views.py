@@ -107,6 +107,17 @@ def _turned_masks(valid: Array, turns: Whole, extent: float) -> Array:
     return masks
 
 
+def turned_views(values: Tensor, extent: float) -> npt.NDArray[np.float32]:
+    """Values float32 [n, g, g] of images in their seven turned views, [n, 7, g, g]; 0 beyond the image."""
+    places = grid(values.shape[1], extent, values.device).expand(len(values), -1, -1, -1)
+    views = []
+    for turn in range(1, TURNS):
+        there = _spun(places, np.full(len(values), turn))
+        views.append(sample(values[..., None], there, extent, "zeros")[..., 0])
+    turned: npt.NDArray[np.float32] = torch.stack(views, 1).numpy()
+    return turned
+
+
 def _spun(places: Tensor, turns: Whole, sign: float = 1.0) -> Tensor:
     """Places [n, ..., 2] in frames turned by ``turns``, in the images as they are; sign −1: the way there."""
     angle = torch.as_tensor(turns).double() * (EIGHTH * sign)

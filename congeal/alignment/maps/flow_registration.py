@@ -57,20 +57,23 @@ def cell_bytes(images: Oriented, cells: int) -> int:
     return 3 * 4 * cells * images.saliency.shape[1] ** 2
 
 
-def leave_one_out(images: Oriented, warps: Warps) -> TemplateFor:
-    """The atlas of the others of its set, for every image."""
-    r, c, device = warps.resolution, images.features.shape[-1], images.features.device
+def leave_one_out(images: Oriented, places: Tensor) -> TemplateFor:
+    """The atlas of the others of its set, for every image.
+
+    places: float32 [n, r, r, 2], where the atlas' cells lie in the oriented frames.
+    """
+    r, c, device = places.shape[1], images.features.shape[-1], images.features.device
     features = torch.zeros((images.sets, r, r, c), device=device)
     saliency = torch.zeros((images.sets, r, r), device=device)
     for window in windows(len(images.features), template_bytes(images, r), device):
-        own, weight = _contribution(images[window], warps[window])
+        own, weight = _contribution(images[window], places[window])
         add_up(features, images.owner[window], own)
         add_up(saliency, images.owner[window], weight)
     total = sums(images.weight, images.owner, images.sets)
 
     def template_for(rows: slice | Tensor) -> Template:
         some = images[rows]
-        own, weight = _contribution(some, warps[rows])
+        own, weight = _contribution(some, places[rows])
         others = (total[some.owner] - some.weight).clamp_min(1e-6).view(-1, 1, 1)
         rest = torch.nn.functional.normalize(features[some.owner] - own, dim=-1)
         return Template(rest, (saliency[some.owner] - weight) / others)
@@ -78,21 +81,26 @@ def leave_one_out(images: Oriented, warps: Warps) -> TemplateFor:
     return template_for
 
 
-def _contribution(images: Oriented, warps: Warps) -> tuple[Tensor, Tensor]:
+def _contribution(images: Oriented, places: Tensor) -> tuple[Tensor, Tensor]:
     """What images add to the features [n, r, r, c] of their atlas, and to its saliency [n, r, r]."""
-    n, r = len(images.features), warps.resolution
-    places = to_oriented(warps, grid(r, 1.0, images.features.device).expand(n, -1, -1, -1))
     weight = sample(images.saliency[..., None], places, images.extent, "zeros")[..., 0]
     weight = weight * images.weight.view(-1, 1, 1)
     return sample(images.features, places, images.extent) * weight[..., None], weight
 
 
-def as_placed(images: Oriented, warps: Warps) -> Template:
-    """Each image's own features and saliency at the atlas' cells, as if it were an atlas."""
-    cells = grid(warps.resolution, 1.0, images.features.device)
-    places = to_oriented(warps, cells.expand(len(images.features), -1, -1, -1))
+def as_placed(images: Oriented, places: Tensor) -> Template:
+    """Each image's own features and saliency at the atlas' cells, as if it were an atlas.
+
+    places: as of `leave_one_out`.
+    """
     features = torch.nn.functional.normalize(sample(images.features, places, images.extent), dim=-1)
     return Template(features, sample(images.saliency[..., None], places, images.extent, "zeros")[..., 0])
+
+
+def cells_by(warps: Warps) -> Tensor:
+    """Where warps put the cells of their atlas, float32 [n, r, r, 2], oriented frames."""
+    cells = grid(warps.resolution, 1.0, warps.a.device)
+    return to_oriented(warps, cells.expand(len(warps.a), -1, -1, -1))
 
 
 @dataclass(frozen=True)
@@ -182,7 +190,7 @@ def match_cells(
 
 
 def near_prior(
-    cosine: Tensor, places: Tensor, axis: Tensor, width: float, floor: float, cosine_weight: float
+    cosine: Tensor, places: Tensor, axis: Tensor, width: float | Tensor, floor: float, cosine_weight: float
 ) -> Tensor:
     """Weighted cosines plus the log of the prior of tokens at places [n, k, 2], float32 [n, k, g·g].
 
@@ -192,10 +200,12 @@ def near_prior(
         cosine: float32 [n, k, g·g].
         places: float32 [n, k, 2].
         axis: float32 [g], where columns, and rows, lie.
-        width: standard deviation of the Gaussian.
+        width: standard deviation of the Gaussian; of each image, float32 [n].
         floor: of the prior, so that no place is ruled out.
         cosine_weight: weight of the cosine against the log prior.
     """
+    if isinstance(width, Tensor):
+        width = width.view(-1, 1, 1, 1)
     along = torch.exp((places[..., None] - axis).square_().mul_(-1 / (2 * width**2)))
     both = along[..., 1, :, None] * along[..., 0, None, :]
     return both.flatten(2).add_(floor).log_().add_(cosine, alpha=cosine_weight)

@@ -49,6 +49,10 @@ class Expected:
     cells: Tensor
     tokens: Tensor
 
+    def __getitem__(self, rows: Tensor) -> Expected:
+        """Those of some of the images."""
+        return Expected(self.cells[rows], self.tokens[rows])
+
     @classmethod
     def by(cls, warps: Warps, images: Oriented) -> Expected:
         """By the warps of the images."""
@@ -70,6 +74,7 @@ def guided(
     template: Template,
     images: Oriented,
     expected: Expected,
+    size: Tensor,
     config: SolverConfig,
     cosine: Tensor | None = None,
 ) -> DenseMaps:
@@ -80,6 +85,7 @@ def guided(
     match.
 
     template: the atlas as each image sees it. The maps have the resolutions of the template and the tokens.
+    size: float32 [n], frame units of an atlas unit in each image.
     cosine: `cosines` of both, float32 [n, r·r, g·g], if they are known. The tables of all cells and tokens
     are large: many images are for the caller to divide.
     """
@@ -92,9 +98,13 @@ def guided(
     alike = cosines(template.features.flatten(1, 2), images) if cosine is None else cosine
     # A table of its own: to go through the columns of the other takes longer than to compute it.
     of_tokens = images.features.flatten(1, 2) @ template.features.flatten(1, 2).transpose(1, 2)
-    backward = _located(of_tokens, origin.flatten(1, 2), cells, asked, floor).view(n, g, g, 2)
+    backward = _located(of_tokens, origin.flatten(1, 2), cells, asked.search_radius, asked, floor).view(
+        n, g, g, 2
+    )
     alike = alike - (images.valid.flatten(1) <= 0).float()[:, None]
-    forward = _located(alike, places.flatten(1, 2), tokens, asked, floor).view(n, r, r, 2)
+    forward = _located(alike, places.flatten(1, 2), tokens, asked.search_radius * size, asked, floor).view(
+        n, r, r, 2
+    )
     shows = _gate(template.saliency.expand(n, -1, -1), asked.salient)
     shown = _gate(images.saliency, asked.salient)
     forward = torch.lerp(places, forward, torch.minimum(shows, sample(shown, forward, images.extent)))
@@ -185,14 +195,21 @@ def _gate(saliency: Tensor, salient: float) -> Tensor:
     return torch.nn.functional.avg_pool2d(gate, 3, 1, 1, count_include_pad=False)[:, 0, ..., None]
 
 
-def _located(cosine: Tensor, expected: Tensor, places: Tensor, config: GuidedConfig, floor: float) -> Tensor:
+def _located(
+    cosine: Tensor,
+    expected: Tensor,
+    places: Tensor,
+    width: float | Tensor,
+    config: GuidedConfig,
+    floor: float,
+) -> Tensor:
     """Where each row of ``cosine`` [n, k, s*s] is best near its expected place [n, k, 2], [n, k, 2].
 
     It lies between cells of ``places`` [s, s, 2].
     """
     side = places.shape[0]
     flat = places.view(-1, 2)
-    score = near_prior(cosine, expected, places[0, :, 0], config.search_radius, floor, config.cosine_weight)
+    score = near_prior(cosine, expected, places[0, :, 0], width, floor, config.cosine_weight)
     best = row_peaks(score)
     step = torch.arange(-1, 2, device=score.device)
     down, right = torch.meshgrid(step, step, indexing="ij")

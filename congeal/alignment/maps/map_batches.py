@@ -11,13 +11,18 @@ from torch import Tensor
 from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.oriented import Oriented
 from congeal.alignment.maps.confidence import Figures, measure
-from congeal.alignment.maps.flow_registration import TemplateFor, cosines, match_bytes
+from congeal.alignment.maps.flow_registration import Template, TemplateFor, cosines, match_bytes
 from congeal.alignment.maps.guided_matching import DenseMaps, Expected, guided, regularised, resampled, warped
 from congeal.geometry.chunking import in_windows
+from congeal.geometry.complex_math import length
 from congeal.geometry.warps import Warps
 
 PLANES = 40  # values that a place takes while warps are inverted
 TABLES = 3  # a measured or guided image takes about so much more than a matched one
+
+
+Placed = Callable[[Tensor, Tensor], TemplateFor]
+"""Of images, int64 [k], that lie at places, float32 [k, r, r, 2]: the atlas as each of them sees it then."""
 
 
 def compute_maps(
@@ -28,6 +33,7 @@ def compute_maps(
     resolution: int,
     map_resolution: int,
     config: SolverConfig,
+    placed: Placed | None = None,
 ) -> tuple[DenseMaps, Figures]:
     """Dense maps in both directions, and their figures.
 
@@ -40,6 +46,8 @@ def compute_maps(
         resolution: cells along a side of the atlas.
         map_resolution: cells along a side of the backward maps, over the whole frame.
         config: of the solver.
+        placed: the atlas once images lie where their cells were matched, asked for whole sets; None: it
+            stays as it is.
     """
     # What needs no tables is computed for many images at once.
     side = max(map_resolution, images.saliency.shape[1])
@@ -54,24 +62,62 @@ def compute_maps(
         figures = measure(template_for(rows), images[rows], warps[rows], config)
         return smooth[rows], figures
 
-    def matched(rows: Tensor) -> tuple[DenseMaps, Figures]:
-        template, some, warp = template_for(rows), images[rows], warps[rows]
-        near, cosine = Expected.by(warp, some), cosines(template.features.flatten(1, 2), some)
-        found = guided(template, some, near, config, cosine)
-        maps = regularised(found, template, some, warp, near, config.guided)
-        figures = measure(template, some, warp, config, maps.forward, found.forward, cosine)
-        return resampled(maps, near, images.extent, smooth[rows]), figures
-
     each = TABLES * match_bytes(images, warps.resolution)
     found, done = [], []
-    for whose, work in ((~by_cell, judged), (by_cell, matched)):
-        rows = every[whose]
-        if len(rows):
-            done.append(rows)
-            found.append(_gathered(rows, each, work))
+    rows = every[~by_cell]
+    if len(rows):
+        done.append(rows)
+        found.append(_gathered(rows, each, judged))
+    rows = every[by_cell]
+    if len(rows):
+        done.append(rows)
+        found.append(_matched(template_for, images, warps, rows, smooth, each, config, placed))
     back = torch.cat(done).argsort()
     values = [torch.cat(parts)[back] for parts in zip(*found, strict=True)]
     return DenseMaps(*values[:2]), Figures(*values[2:])
+
+
+def _matched(
+    template_for: TemplateFor,
+    images: Oriented,
+    warps: Warps,
+    rows: Tensor,
+    smooth: DenseMaps,
+    each: int,
+    config: SolverConfig,
+    placed: Placed | None,
+) -> tuple[Tensor, ...]:
+    """The maps and figures of images whose cells are matched, int64 [k], as `_gathered` gives them.
+
+    Every round expects the matches where the last one has put them, in the atlas of the images as they lie
+    then: what is moved together becomes sharper, and is found better.
+    """
+    some, by_warps = images[rows], Expected.by(warps[rows], images[rows])
+    expected, rounds = by_warps, config.guided.rounds
+    local = torch.arange(len(rows), device=rows.device)
+    whole = template_for
+
+    def match(window: Tensor) -> tuple[Template, Oriented, DenseMaps, DenseMaps, Tensor]:
+        template = whole(rows[window]) if whole is template_for else whole(window)
+        seen, near = some[window], expected[window]
+        cosine = cosines(template.features.flatten(1, 2), seen)
+        warp = warps[rows[window]]
+        found = guided(template, seen, near, length(warp.a), config, cosine)
+        return template, seen, found, regularised(found, template, seen, warp, near, config.guided), cosine
+
+    for _ in range(rounds - 1):
+        maps = DenseMaps(*_gathered(local, each, lambda window: (match(window)[3],)))
+        expected = Expected(maps.forward, maps.backward)
+        if placed is not None:
+            whole = placed(rows, maps.forward)
+
+    def last(window: Tensor) -> tuple[DenseMaps, Figures]:
+        template, seen, found, maps, cosine = match(window)
+        warp = warps[rows[window]]
+        figures = measure(template, seen, warp, config, maps.forward, found.forward, cosine)
+        return resampled(maps, by_warps[window], images.extent, smooth[rows[window]]), figures
+
+    return _gathered(local, each, last)
 
 
 def _gathered(

@@ -14,7 +14,7 @@ COLUMNS = {
     "clusters": (
         "cluster_id", "status", "n_images", "n_members", "n_outliers", "n_new", "medoid_image_id", "residual",
         "cycle_error", "fold_fraction", "coverage", "confidence", "margin", "drift", "backbone",
-        "weights_fingerprint", "atlas_unit", "error", "deformation",
+        "weights_fingerprint", "atlas_unit", "error", "deformation", "fixed_camera",
     ),
     "alignments": (
         "image_id", "cluster_id", "role", "mirrored", "rotation", "scale", "translation_u", "translation_v",

@@ -70,6 +70,7 @@ class ClusterRow(ClusterFacts):
     cluster_id: str
     error: str | None
     deformation: str | None
+    fixed_camera: bool | None
     backbone: str
     weights_fingerprint: str
     atlas_unit: str | None

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from congeal.results.schema.field_ids import field_id
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 COORDINATES = (
     "x, y: pixels of the original image after EXIF orientation, x right, y down, (0, 0) the centre of the "
     "top-left pixel. u, v: atlas coordinates, the square [-1, 1]^2, u right, v down, cell centres as torch's "
@@ -92,6 +92,12 @@ CLUSTERS = _schema(
         _TEXT,
         "what the maps have beyond a pose: rigid: nothing, they move, turn, scale and mirror, so that what "
         "is carried by them is a copy of one shape; flow: a smooth flow; guided: matching, cell by cell",
+    ),
+    (
+        "fixed_camera",
+        pa.bool_(),
+        "true if the images are frames of a fixed camera: then what moves is aligned, and the scene, which "
+        "stays in its place, is taken for background; null if it is not known",
     ),
     ("residual", pa.float32(), "median residual of the images that fit"),
     ("cycle_error", pa.float32(), "median cycle error of the images that fit, atlas units"),

@@ -110,7 +110,7 @@ def test_what_is_not_allowed_gets_one_sentence(changes: dict[str, Any], sentence
 
 
 def test_an_unknown_group_is_answered_with_those_there_are() -> None:
-    with pytest.raises(CongealError, match=r"zz.yy is no field .*: the groups are features, cosaliency, "):
+    with pytest.raises(CongealError, match=r"zz.yy is no field .*: the groups are features, fixed_camera, "):
         SolverConfig().replace({"zz.yy": 1})
 
 

@@ -29,6 +29,7 @@ from congeal.alignment.poses.pose_consensus import Consensus
 from congeal.alignment.poses.pose_synchronization import Poses
 from congeal.alignment.selection import mirror_selection as mirrors
 from congeal.geometry import warps
+from congeal.geometry.complex_math import length
 from congeal.geometry.segments import Membership
 from congeal.geometry.warps import Warps
 
@@ -79,10 +80,10 @@ def test_flow_maps_and_quality(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Cells, "salient", lambda *_: chosen)
     faced, rigid = placed()
     bent = registration.register(rigid, faced, CONFIG.flow)
-    template = registration.leave_one_out(faced, bent)(slice(0, N))
-    registration.as_placed(faced, bent)
+    template = registration.leave_one_out(faced, registration.cells_by(bent))(slice(0, N))
+    registration.as_placed(faced, registration.cells_by(bent))
     expected = dense.Expected.by(bent, faced)
-    found_maps = dense.guided(template, faced, expected, CONFIG)
+    found_maps = dense.guided(template, faced, expected, length(bent.a), CONFIG)
     maps = dense.resampled(found_maps, expected, 1.0, dense.warped(bent, 10, 10))
     figures = quality.measure(template, faced, bent, CONFIG, dense.warped(bent, G, G).forward)
     found = quality.backward_likeness(maps, figures.likeness, faced.saliency, 1.0, CONFIG.confidence)

@@ -5,7 +5,7 @@ from synthetic import Pose, Thing, scene
 
 from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.oriented import Oriented
-from congeal.alignment.maps.flow_registration import fit_flow, leave_one_out, match_field, register
+from congeal.alignment.maps.flow_registration import cells_by, fit_flow, leave_one_out, match_field, register
 from congeal.alignment.maps.salient_cells import Cells, others_at_cells
 from congeal.geometry.warps import Warps, grid, rigid, to_oriented, with_flow
 
@@ -32,7 +32,7 @@ def registered_plainly(warps: Warps, images: Oriented) -> Warps:
     """The flow by all cells of the atlas."""
     cells = grid(warps.resolution, 1.0, CPU).expand(len(images), -1, -1, -1)
     for radius, width, tolerance in CONFIG.flow.rounds:
-        template = leave_one_out(images, warps)(slice(None))
+        template = leave_one_out(images, cells_by(warps))(slice(None))
         field = match_field(template, images, to_oriented(warps, cells), radius, CONFIG.flow)
         fitted = fit_flow(warps, field.target, field.weight, CONFIG.flow, width=width, tolerance=tolerance)
         warps = with_flow(warps, fitted.displacement)
@@ -41,7 +41,7 @@ def registered_plainly(warps: Warps, images: Oriented) -> Warps:
 
 def test_a_flow_by_salient_cells_is_that_by_all_cells() -> None:
     images, warps = placed()
-    template = leave_one_out(images, warps)(slice(None))
+    template = leave_one_out(images, cells_by(warps))(slice(None))
     found, plain = register(warps, images, CONFIG.flow), registered_plainly(warps, images)
     off = (found.displacement - plain.displacement).norm(dim=-1)
     salient = template.saliency > 0.3
@@ -66,7 +66,7 @@ def test_an_atlas_of_the_others_at_its_salient_cells_is_that_of_all_cells() -> N
     images, warps = placed()
     places = to_oriented(warps, grid(24, 1.0, CPU).expand(8, -1, -1, -1))
     cells, template = others_at_cells(images, places, CONFIG.flow.least_saliency)
-    whole = leave_one_out(images, warps)(slice(None))
+    whole = leave_one_out(images, cells_by(warps))(slice(None))
     there = cells.there[images.owner]
     features, saliency = cells.of(whole.features, images.owner), cells.of(whole.saliency, images.owner)
     torch.testing.assert_close(template.features[there], features[there], atol=1e-4, rtol=0)

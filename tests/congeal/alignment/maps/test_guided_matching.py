@@ -10,6 +10,7 @@ from congeal.alignment.inputs.oriented import Oriented
 from congeal.alignment.maps.confidence import where_it_folds
 from congeal.alignment.maps.flow_registration import Template
 from congeal.alignment.maps.guided_matching import Expected, averaged, guided, resampled, warped
+from congeal.geometry.complex_math import length
 from congeal.geometry.warps import Warps, grid, rigid
 
 CONFIG = SolverConfig()
@@ -32,7 +33,7 @@ def _pair(shift: float) -> tuple[Template, Oriented, Warps]:
 def _moved(shift: float, config: SolverConfig = CONFIG) -> float:
     """How far the thing's cells go from where the warp puts them, in the direction of the shift."""
     template, image, warps = _pair(shift)
-    found = guided(template, image, Expected.by(warps, image), config)
+    found = guided(template, image, Expected.by(warps, image), length(warps.a), config)
     cells = grid(GRID, 1.0, torch.device("cpu"))
     thing = template.saliency[0] > 0.9
     return float((found.forward[0] - cells)[thing][:, 0].median())
@@ -51,7 +52,10 @@ def test_without_enough_advantage_the_warp_stays() -> None:
 def test_nothing_is_matched_with_what_does_not_show_the_thing() -> None:
     template, image, warps = _pair(SHIFT)
     dark = replace(image, saliency=torch.zeros_like(image.saliency))
-    found, still = guided(template, dark, Expected.by(warps, dark), CONFIG), warped(warps, GRID, GRID)
+    found, still = (
+        guided(template, dark, Expected.by(warps, dark), length(warps.a), CONFIG),
+        warped(warps, GRID, GRID),
+    )
     torch.testing.assert_close(found.forward, still.forward)
     torch.testing.assert_close(found.backward, still.backward)
 
