@@ -14,6 +14,9 @@ from tasks.atlases.previews import png
 ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS = "weights/vit_small_patch14_dinov2.dav2.fp16.safetensors"
 SETS = (
+    "dogs/all_dogs",
+    "behaviour/openfield_mouse",
+    "pf_willow/winebottle_wC",
     "pf_willow/duck_S",
     "pf_willow/car_S",
     "pf_willow/motorbike_S",
