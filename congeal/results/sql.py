@@ -14,7 +14,7 @@ from congeal.results.published_tables import SMALL_TABLES, PublishedTables
 from congeal.results.schema.tables import TABLES
 from congeal.results.sql_macros import VIEWS, definitions
 from congeal.results.sql_point_lookups import named_images, rows_of
-from infra.errors import UserError
+from infra.errors import DamagedError, UserError
 from infra.storage.read_only_files import PROTOCOL, PublishedFiles, Sized
 
 SEEN = ("images", "alignments", "correspondences")  # by DuckDB itself; clusters come with the markers' facts
@@ -50,7 +50,13 @@ class Database:
         for name in SEEN:
             mine = [path for path in files if path.startswith(f"{name}/")]
             if mine:
-                self._connection.execute(f"CREATE VIEW {name} AS FROM read_parquet({_listed(mine)})")
+                try:
+                    self._connection.execute(f"CREATE VIEW {name} AS FROM read_parquet({_listed(mine)})")
+                except duckdb.IOException as error:
+                    raise DamagedError(
+                        f"A file of the table {name} in {tables.place} is not the one that was published: "
+                        "run congeal verify, which names it."
+                    ) from error
             else:
                 self._registered[name] = tables.dataset(name).to_table()
         self._register(self._connection)
