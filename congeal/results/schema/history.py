@@ -9,7 +9,10 @@ from __future__ import annotations
 import pyarrow as pa
 
 # By version: the columns that came with it, by table.
-ADDED = {3: {"clusters": ("error", "deformation")}, 4: {"clusters": ("fixed_camera",)}}
+ADDED: dict[int, dict[str, tuple[str, ...]]] = {
+    3: {"clusters": ("error", "deformation")},
+    4: {"clusters": ("fixed_camera",)},
+}
 # By version: columns that mean something else since, by table and name, and what they meant before.
 MEANT = {
     3: {

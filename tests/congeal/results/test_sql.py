@@ -225,7 +225,7 @@ def test_a_sound_table_that_is_another_than_was_published_is_one_sentence(memory
     tables.files("correspondences")[0].write_bytes(
         encode_table(CORRESPONDENCES.empty_table(), CORRESPONDENCES)
     )
-    with pytest.raises(DamagedError, match="table correspondences in .* is not the one that was published"):
+    with pytest.raises(DamagedError, match=r"table correspondences in .* is not the one that was published"):
         congeal.results.collection.Collection(memory_location).sql("SELECT 1")
 
 
