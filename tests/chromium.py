@@ -33,6 +33,11 @@ KEYS = {
     "Tab": 9,
 }
 
+FLAGS = """
+--headless=new --no-sandbox --disable-gpu --no-first-run --disable-extensions --disable-sync --mute-audio
+--disable-background-networking --disable-component-update --disable-dev-shm-usage --remote-debugging-port=0
+"""
+
 
 def executable() -> str:
     """The browser's path; without one the test is skipped."""
@@ -142,8 +147,9 @@ class Page:
     def place(self, selector: str, u: float = 0.5, v: float = 0.5) -> tuple[float, float]:
         """Pixels of the window at a share of an element, which is brought into view."""
         box = self.evaluate(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'center'}});"
-            " const b = e.getBoundingClientRect(); return [b.x, b.y, b.width, b.height]; })()"
+            f"(() => {{ const element = document.querySelector({json.dumps(selector)});"
+            " element.scrollIntoView({block: 'center'}); const box = element.getBoundingClientRect();"
+            " return [box.x, box.y, box.width, box.height]; })()"
         )
         return box[0] + u * box[2], box[1] + v * box[3]
 
@@ -187,16 +193,10 @@ class Page:
         self.frame()
 
     def key(self, key: str) -> None:
+        about: dict[str, Any] = {"key": key, "windowsVirtualKeyCode": KEYS.get(key, ord(key[0]))}
         text = {"text": key} if len(key) == 1 else {}
-        for kind in ("keyDown", "keyUp"):
-            code = KEYS.get(key, ord(key[0]))
-            self.call(
-                "Input.dispatchKeyEvent",
-                type=kind,
-                key=key,
-                windowsVirtualKeyCode=code,
-                **(text if kind == "keyDown" else {}),
-            )
+        self.call("Input.dispatchKeyEvent", type="keyDown", **about, **text)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **about)
         self.frame()
 
     def screenshot(self, path: Path, *, full: bool = False) -> None:
@@ -208,14 +208,9 @@ class Page:
 def chromium() -> Iterator[Page]:
     """A fresh browser with one empty tab; it ends with the block."""
     with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as profile:
-        command = [
-            executable(), "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-extensions",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync", "--mute-audio",
-            "--disable-dev-shm-usage", "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank",
-        ]  # fmt: skip
-        with subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | {"HOME": profile}
-        ) as process:
+        command = [executable(), *FLAGS.split(), f"--user-data-dir={profile}", "about:blank"]
+        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        with subprocess.Popen(command, env=os.environ | {"HOME": profile}, **silent) as process:
             try:
                 address = _address(Path(profile) / "DevToolsActivePort", process)
                 with connect(address, max_size=None, open_timeout=START, proxy=None) as connection:

@@ -214,7 +214,9 @@ export interface AnnotationItem {
   readonly confidence: number;
   /** name, x, y, confidence, visible, marked; x is null where it is not known. */
   readonly keypoints: readonly (readonly [string, number | null, number | null, number, number, number])[] | null;
-  readonly outline: readonly (readonly (readonly [number, number])[])[] | null;
+  /** Rings [x0, y0, x1, y1, …] in pixels. */
+  readonly outline: readonly (readonly number[])[] | null;
+  readonly mask?: { readonly width: number; readonly height: number; readonly data: string } | null;
   readonly bbox: readonly [number, number, number, number] | null;
 }
 

@@ -3,14 +3,12 @@ import { sequential } from "../draw/colour.ts";
 import type { Field } from "../geometry/fields.ts";
 import { h } from "./dom.ts";
 
-export type Choice = "average" | "colours" | "saliency" | "confidence";
+export type Choice = "after" | "before" | "colours" | "saliency" | "confidence";
 
 export interface AtlasPictures {
   readonly elements: readonly HTMLElement[];
   readonly choices: readonly (readonly [Choice, string])[];
-  show(choice: Choice, t: number): void;
-  /** The average follows its members from before to after. */
-  morph(t: number): void;
+  show(choice: Choice): void;
 }
 
 interface Sources {
@@ -31,7 +29,8 @@ export function atlasPictures(sources: Sources): AtlasPictures {
   const confidence = fieldPicture(sources.confidence, "Confidence of the maps: yellow is sure");
   const elements: HTMLElement[] = [before, after, colours];
   const choices: [Choice, string][] = [
-    ["average", "Average"],
+    ["after", "After"],
+    ["before", "Before"],
     ["colours", "Features"],
   ];
   if (saliency) {
@@ -42,28 +41,19 @@ export function atlasPictures(sources: Sources): AtlasPictures {
     elements.push(confidence);
     choices.push(["confidence", "Confidence"]);
   }
-  let current: Choice = "average";
-  const opacity = (element: HTMLElement | null, value: number): void => {
-    if (!element) return;
-    element.style.opacity = String(value);
-    element.style.visibility = value > 0 ? "visible" : "hidden";
+  const parts: { [choice in Choice]: HTMLElement | null } = { after, before, colours, saliency, confidence };
+  const show = (choice: Choice): void => {
+    for (const [name, element] of Object.entries(parts)) {
+      if (!element) continue;
+      element.style.opacity = name === choice ? "1" : "0";
+      element.setAttribute("aria-hidden", String(name !== choice));
+    }
   };
-  const show = (choice: Choice, t: number): void => {
-    current = choice;
-    opacity(before, choice === "average" ? 1 : 0);
-    opacity(after, choice === "average" ? t : 0);
-    opacity(colours, choice === "colours" ? 1 : 0);
-    opacity(saliency, choice === "saliency" ? 1 : 0);
-    opacity(confidence, choice === "confidence" ? 1 : 0);
-  };
-  show("average", 0);
+  show("after");
   return {
     elements,
     choices,
     show,
-    morph(t) {
-      if (current === "average") opacity(after, t);
-    },
   };
 }
 

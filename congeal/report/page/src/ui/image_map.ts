@@ -8,6 +8,8 @@ import { h } from "./dom.ts";
 
 const NEAR = 10; // pixels within which a dot is meant
 const MOST_THUMBS = 4000; // images in view beyond which all are dots
+const SMALLEST = 26; // side of a thumbnail in CSS pixels
+const CROWDED = 0.5; // share of the images in view that should show as pictures
 const MANY = 60_000; // dots that are drawn at one pixel a pixel
 const STEP = 60;
 const ZOOM_STEP = 1.5;
@@ -159,8 +161,15 @@ export class ImageMap {
   }
 
   private paintThumbs(context: CanvasRenderingContext2D, seen: number): void {
-    const size = Math.round((26 + 54 * (1 - Math.log(Math.max(2, seen)) / Math.log(MOST_THUMBS))) * this.ratio);
-    const placed = declutter(this.points, this.order, this.shown, this.view, size, this.canvas.width, this.canvas.height, this.chosen ? FAINT : 0);
+    let size = Math.round((26 + 54 * (1 - Math.log(Math.max(2, seen)) / Math.log(MOST_THUMBS))) * this.ratio);
+    const place = (): number[] =>
+      declutter(this.points, this.order, this.shown, this.view, size, this.canvas.width, this.canvas.height, this.chosen ? FAINT : 0);
+    let placed = place();
+    // Where images crowd, smaller pictures show more of them.
+    while (placed.length / 3 < CROWDED * seen && size > SMALLEST * this.ratio) {
+      size = Math.round(size * 0.8);
+      placed = place();
+    }
     const border = Math.max(1, Math.round(1.5 * this.ratio));
     for (let k = 0; k < placed.length; k += 3) {
       const [row, px, py] = [placed[k], placed[k + 1], placed[k + 2]];

@@ -11,7 +11,9 @@ export function counted(n: number, one: string, many = `${one}s`): string {
 }
 
 export function decimal(value: number | null | undefined, digits = 3): string {
-  return value === null || value === undefined || !Number.isFinite(value) ? "–" : value.toFixed(digits);
+  if (value === null || value === undefined || !Number.isFinite(value)) return "–";
+  // Small numbers keep two digits that say something.
+  return value !== 0 && Math.abs(value) < 10 ** (1 - digits) ? String(Number(value.toPrecision(2))) : value.toFixed(digits);
 }
 
 export function percent(value: number | null | undefined): string {

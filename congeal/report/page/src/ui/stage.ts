@@ -3,7 +3,7 @@ import { drawThrough } from "../draw/raster.ts";
 import { drawOutline, drawPoint } from "../draw/marks.ts";
 import { sequential } from "../draw/colour.ts";
 import { type Field, interpolate } from "../geometry/fields.ts";
-import { type Place, toFrame, toPixels } from "../geometry/frames.ts";
+import { type Place, inside, toFrame, toPixels } from "../geometry/frames.ts";
 import { type AtlasPlace, VISIBLE, fromAtlas, toAtlas } from "../geometry/maps.ts";
 import { type Mesh, drawnAt, lookUp, morphMesh } from "../geometry/morph.ts";
 import type { Member } from "../data/members.ts";
@@ -143,8 +143,7 @@ export class MemberStage extends Stage {
   pixelAt(u: number, v: number): Place | null {
     const [a, b] = this.mesh && this.t > 0 ? lookUp(this.mesh, u, v) : [u, v];
     const [x, y] = toPixels(this.member, a, b);
-    const { width, height } = this.member;
-    return x < -0.5 || y < -0.5 || x > width - 0.5 || y > height - 0.5 ? null : [x, y];
+    return inside(this.member, x, y) ? [x, y] : null;
   }
 
   /** Where a pixel of the original is drawn. */
@@ -217,6 +216,7 @@ export class MemberStage extends Stage {
     for (let k = 0; k < n * n; k++) {
       const x = places[2 * k];
       const y = places[2 * k + 1];
+      if (!inside(this.member, ...toPixels(this.member, x, y))) continue;
       const u = interpolate(maps.backward, x, y, 0);
       const v = interpolate(maps.backward, x, y, 1);
       const salient = this.saliency ? Math.max(0, interpolate(this.saliency, u, v)) : 1;

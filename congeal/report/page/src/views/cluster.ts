@@ -13,8 +13,10 @@ import { Corrections } from "./corrections.ts";
 import { imagePanel } from "./image_panel.ts";
 import { statusText } from "./statuses.ts";
 
+const PERIOD = 3600; // milliseconds to the atlas and back
+
 type Layout = "one" | "both";
-type Order = "best" | "worst" | "name";
+type Order = "labels" | "best" | "worst" | "name";
 
 export async function clusterView(report: Report, id: string, page: number, position: number | null): Promise<View> {
   const cluster = await report.cluster(id);
@@ -42,6 +44,7 @@ export class ClusterView implements View {
   private order: Order = "best";
   private playing = 0;
   private corrections: Corrections | null = null;
+  private readonly orders = h("span", {});
   private readonly slider: HTMLInputElement;
   private readonly play: HTMLButtonElement;
 
@@ -68,6 +71,7 @@ export class ClusterView implements View {
       on: { input: () => { this.stop(); this.morph(Number(this.slider.value)); } },
     });
     this.play = h("button", { type: "button", class: "quiet play", "aria-label": "Play", on: { click: () => (this.playing ? this.stop() : this.start()) } }, "▶");
+    this.showOrders();
     append(this.element, this.head(), this.pager(), h("div", { class: "cluster-body" }, this.aside(), h("section", { class: "member-section", "aria-label": "Members" }, this.toolbar(), this.grid, this.outlierList(), this.copies())), this.drawer);
   }
 
@@ -121,7 +125,7 @@ export class ClusterView implements View {
       { class: "view-head" },
       h("div", { class: "title-row" }, h("h1", {}, "Cluster ", h("code", {}, script.id)), h("span", { class: "steps" }, link(number - 1, "‹", "Cluster before"), link(number + 1, "›", "Next cluster"))),
       status.doubtful ? h("p", { class: "warning" }, status.text) : null,
-      facts([
+      h("div", { class: "facts-row" }, facts([
         ["Members", count(c.n_members[number] ?? script.total)],
         ["Do not fit", count(c.n_outliers[number])],
         ["Maps", c.deformation[number] ?? "–", "rigid: poses alone; flow: a smooth flow besides; guided: matched cell by cell"],
@@ -137,7 +141,7 @@ export class ClusterView implements View {
         copyButton("Copy row", () => JSON.stringify(script.facts, null, 2)),
         copyButton("Copy Python", () => `import congeal\n\nc = congeal.open(${JSON.stringify(index.destination)})\natlas = c.atlas(${JSON.stringify(script.id)})\n`),
         copyButton("Copy SQL", () => `SELECT * FROM members WHERE cluster_id = ${quoted} ORDER BY residual;`),
-      ),
+      )),
     );
   }
 
@@ -148,8 +152,7 @@ export class ClusterView implements View {
       { class: "atlas", "aria-label": "Atlas" },
       this.atlas.element,
       segmented("Picture of the atlas", options, options[0][0], (choice) => {
-        this.pictures.show(choice, this.t);
-        this.pointing.redraw();
+        this.pictures.show(choice);
       }),
       this.points,
     );
@@ -176,7 +179,15 @@ export class ClusterView implements View {
         this.layout = layout;
         this.arrange();
       }),
-      segmented<Order>("Order", [["best", "Best first"], ["worst", "Doubtful first"], ["name", "By name"]], this.order, (order) => {
+      this.orders,
+    );
+  }
+
+  private showOrders(): void {
+    const options: [Order, string][] = [["best", "Best first"], ["worst", "Doubtful first"], ["name", "By name"]];
+    if (this.corrections) options.unshift(["labels", "Unsure labels first"]);
+    this.orders.replaceChildren(
+      segmented<Order>("Order", options, this.order, (order) => {
         this.order = order;
         this.arrange();
       }),
@@ -201,7 +212,7 @@ export class ClusterView implements View {
     if (this.order === "worst") {
       list.sort((a, b) => Number(b.outlier) - Number(a.outlier) || (a.confidence ?? 0) - (b.confidence ?? 0));
     } else if (this.order === "name") list.sort((a, b) => (a.uri < b.uri ? -1 : 1));
-    if (this.corrections?.shown) this.corrections.sort(list);
+    if (this.order === "labels") this.corrections?.sort(list);
     return list;
   }
 
@@ -274,7 +285,6 @@ export class ClusterView implements View {
   private morph(t: number): void {
     this.t = t;
     this.slider.value = String(t);
-    this.pictures.morph(t);
     for (const stage of this.stages) if (stage.visible && stage.element.dataset.fixed === undefined) stage.show(t);
     this.pointing.drawNow();
     // Those out of sight follow when there is time.
@@ -291,9 +301,8 @@ export class ClusterView implements View {
     this.play.setAttribute("aria-label", "Stop");
     const step = (now: number): void => {
       // Up and down again, resting a little at both ends.
-      const phase = ((now - begun) / 2600 + (1 - Math.cos(Math.PI * 0)) / 2 + from / 2) % 1;
-      const wave = Math.min(1, Math.max(0, 1.3 * (0.5 - 0.5 * Math.cos(2 * Math.PI * phase)) - 0.15));
-      this.morph(wave);
+      const phase = (now - begun) / PERIOD + from / 2;
+      this.morph(Math.min(1, Math.max(0, 1.3 * (0.5 - 0.5 * Math.cos(2 * Math.PI * phase)) - 0.15)));
       this.playing = requestAnimationFrame(step);
     };
     this.playing = requestAnimationFrame(step);
@@ -331,6 +340,9 @@ export class ClusterView implements View {
       if (!annotations) return;
       this.corrections = new Corrections(annotations, this.report.index, this.members, this.page, this.pointing, () => this.arrange());
       this.grid.before(this.corrections.element);
+      this.order = "labels";
+      this.showOrders();
+      this.arrange();
     } catch (error) {
       this.grid.before(problem(messageOf(error)));
     }

@@ -62,14 +62,13 @@ export class Corrections implements Tool {
         pointing.tool = on ? this : null;
         rearrange();
       }),
-      h("span", { class: "hint" }, "The least sure come first. Drag a point to where it belongs."),
+      h("span", { class: "hint" }, "Drag a point to where it belongs."),
       this.pointName,
       this.state,
       h("button", { type: "button", on: { click: () => this.save("coco") } }, "Export COCO"),
       h("button", { type: "button", on: { click: () => this.save("tps") } }, "Export TPS"),
     );
     this.tell();
-    rearrange();
   }
 
   /** The least sure first. */
@@ -140,16 +139,14 @@ export class Corrections implements Tool {
     }
   }
 
-  private drawRing(stage: MemberStage, ring: readonly (readonly [number, number])[], context: CanvasRenderingContext2D, size: number, ratio: number): void {
+  private drawRing(stage: MemberStage, ring: readonly number[], context: CanvasRenderingContext2D, size: number, ratio: number): void {
     context.beginPath();
-    ring.forEach(([x, y], k) => {
-      const at = stage.drawnPixel(x, y) ?? toFrame(stage.member, x, y);
-      const [px, py] = [((at[0] + 1) / 2) * size, ((at[1] + 1) / 2) * size];
-      if (k) context.lineTo(px, py);
-      else context.moveTo(px, py);
-    });
+    for (let k = 0; k < ring.length; k += 2) {
+      const at = stage.drawnPixel(ring[k], ring[k + 1]) ?? toFrame(stage.member, ring[k], ring[k + 1]);
+      context.lineTo(((at[0] + 1) / 2) * size, ((at[1] + 1) / 2) * size);
+    }
     context.closePath();
-    context.fillStyle = "rgb(86 180 233 / 0.25)";
+    context.fillStyle = "rgb(86 180 233 / 0.12)";
     context.fill();
     context.lineWidth = 1.5 * ratio;
     context.strokeStyle = "rgb(86 180 233)";

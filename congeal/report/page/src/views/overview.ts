@@ -1,7 +1,7 @@
 /** The collection at a glance: numbers, the map of all images, the wall of clusters. */
 import type { Report } from "../data/report.ts";
 import { append, h } from "../ui/dom.ts";
-import { count, counted, duration, percent, visible } from "../ui/numbers.ts";
+import { count, duration, percent, visible } from "../ui/numbers.ts";
 import { type View, messageOf, problem } from "../ui/page.ts";
 import { SheetCache } from "../ui/sheets.ts";
 import { MapSection } from "./map_section.ts";
@@ -50,11 +50,8 @@ export class OverviewView implements View {
 }
 
 function lead(report: Report): string {
-  const { counts } = report.index;
-  const parts = [`${counted(counts.ok, "image")} in ${counted(counts.clusters, "cluster")}`];
-  if (counts.outliers) parts.push(`${count(counts.outliers)} that fit none`);
-  if (counts.failed) parts.push(`${count(counts.failed)} that could not be read`);
-  return `${parts.join(", ")}.`;
+  const { source, created, backbone } = report.index;
+  return `${visible(source)} · published ${created.slice(0, 10)} · features of ${backbone}`;
 }
 
 function numbers(report: Report): HTMLElement {
@@ -74,7 +71,7 @@ function numbers(report: Report): HTMLElement {
   return h(
     "div",
     { class: "numbers" },
-    number(count(counts.images), counts.images === 1 ? "file" : "files"),
+    number(count(counts.ok), "images", undefined, `${count(counts.images)} files were found`),
     number(count(counts.clusters), "clusters"),
     number(weight ? percent(sum / weight) : "–", "mean confidence", "#/quality"),
     number(count(counts.outliers), "outliers", undefined, "images that have no cluster, or do not fit its atlas"),

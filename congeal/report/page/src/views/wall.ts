@@ -6,7 +6,6 @@ import { count, counted, percent } from "../ui/numbers.ts";
 import { statusText } from "./statuses.ts";
 
 const CARDS = 60; // cards that are added at a time
-const SIDE = 112; // pixels, as in the style sheet
 
 type Order = "size" | "quality" | "doubt";
 
@@ -63,8 +62,9 @@ function card(report: Report, k: number, highlight: (cluster: number | null) => 
     }
     const columns = c.wall_columns[k];
     element.style.backgroundImage = `url("${file(sheet)}")`;
-    element.style.backgroundSize = `${columns * SIDE}px auto`;
-    element.style.backgroundPosition = `${-(cell % columns) * SIDE}px ${-Math.floor(cell / columns) * SIDE}px`;
+    // --side is the square's own, which the style sheet takes from the card's width.
+    element.style.backgroundSize = `calc(${columns} * var(--side)) auto`;
+    element.style.backgroundPosition = `calc(${-(cell % columns)} * var(--side)) calc(${-Math.floor(cell / columns)} * var(--side))`;
     return element;
   };
   const inner = [
