@@ -250,6 +250,8 @@ def _page(cluster: Path, number: int, part: list[Member]) -> dict[str, Any]:
 def _annotations(cluster: Path, pages: list[list[Member]]) -> None:
     """A keypoint in the middle of the atlas and one beside it, on every member; by hand on the first."""
     middle = RESOLUTION // 2
+    mask = np.zeros((8, 8), np.uint8)
+    mask[2:6, 2:6] = 255
 
     def item(member: Member, first: bool) -> dict[str, Any]:
         points = [member.maps.forward[middle, middle], member.maps.forward[middle, middle + 6]]
@@ -261,7 +263,7 @@ def _annotations(cluster: Path, pages: list[list[Member]]) -> None:
             "confidence": 0.7,
             "keypoints": [[name, float(x), float(y), 0.7, 1, int(first)] for name, (x, y) in named],
             "outline": None,
-            "mask": None,
+            "mask": {"width": 8, "height": 8, "data": base64.b64encode(mask.tobytes()).decode()},
             "bbox": None,
         }
 

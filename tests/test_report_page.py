@@ -302,6 +302,16 @@ def test_corrections_come_out_as_files_that_propagate_takes(
     assert np.allclose(flipped, [x, found[2].maps.frame.height - 1 - y], atol=0.02)
 
 
+def test_carried_masks_are_seen_over_the_members(page: Page, report: str) -> None:
+    cluster(page, report)
+    assert marks(page, 1) is None
+    page.click(".corrections .toggle")
+    assert marks(page, 1)[3] > 1000
+    slide(page, 1)
+    page.frame()
+    assert marks(page, 1)[3] > 1000
+
+
 def overview(page: Page, report: str) -> None:
     page.open("about:blank")
     page.open(f"{report}#/")
@@ -343,8 +353,8 @@ def test_a_lasso_lists_what_it_holds(page: Page, report: str) -> None:
     page.drag("canvas.map", [(0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99)], modifiers=8)
     page.wait("document.querySelectorAll('.map-list li').length === 6")
     page.wait("document.querySelector('.map-list').textContent.includes('thing 0.jpg')")
-    page.click(".map-list .close")
-    page.wait("document.querySelector('.map-list').hidden")
+    page.click(".map-side .close")
+    page.wait("!document.querySelector('.map-list')")
 
 
 @pytest.mark.parametrize("name", ["cluster", "status", "confidence", "residual", "cycle_error"])

@@ -1,5 +1,5 @@
 /** One picture with marks over it: a member at some point of its way into the atlas frame, or the atlas. */
-import { drawThrough } from "../draw/raster.ts";
+import { type Picture, drawThrough } from "../draw/raster.ts";
 import { drawOutline, drawPoint } from "../draw/marks.ts";
 import { sequential } from "../draw/colour.ts";
 import { type Field, interpolate } from "../geometry/fields.ts";
@@ -109,6 +109,7 @@ export class MemberStage extends Stage {
   private t = -1;
   private shade: HTMLCanvasElement | null = null;
   private shadeKey = "";
+  private readonly layers = new WeakMap<Picture, { t: number; canvas: HTMLCanvasElement }>();
   overlays: Overlays = NO_OVERLAYS;
 
   constructor(
@@ -147,6 +148,22 @@ export class MemberStage extends Stage {
     const [a, b] = this.mesh ? lookUp(this.mesh, u, v) : [u, v];
     const [x, y] = toPixels(this.member, a, b);
     return inside(this.member, x, y) ? [x, y] : null;
+  }
+
+  /** Lay a picture of the frame (RGBA, square) over this one, moved as it is. */
+  lay(picture: Picture, context: CanvasRenderingContext2D, size: number): void {
+    let laid = this.layers.get(picture);
+    if (!laid || laid.t !== this.t) {
+      const { side } = picture;
+      const canvas = laid?.canvas ?? h("canvas", { width: side, height: side });
+      const image = new ImageData(side, side);
+      if (this.mesh) drawThrough(this.mesh, picture, { data: image.data, side });
+      else image.data.set(picture.data);
+      canvas.getContext("2d")?.putImageData(image, 0, 0);
+      laid = { t: this.t, canvas };
+      this.layers.set(picture, laid);
+    }
+    context.drawImage(laid.canvas, 0, 0, size, size);
   }
 
   /** Where a pixel of the original is drawn. */

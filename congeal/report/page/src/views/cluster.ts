@@ -132,7 +132,7 @@ export class ClusterView implements View {
       h("div", { class: "title-row" }, h("h1", {}, "Cluster ", h("code", {}, script.id)), h("span", { class: "steps" }, link(number - 1, "‹", "Cluster before"), link(number + 1, "›", "Next cluster"))),
       status.doubtful ? h("p", { class: "warning" }, status.text) : null,
       h("div", { class: "facts-row" }, facts([
-        ["Members", count(c.n_members[number] ?? script.total)],
+        ["Images", count(c.n_images[number] ?? script.total), `${count(c.n_members[number] ?? 0)} of them made the atlas`],
         ["Do not fit", count(c.n_outliers[number])],
         ["Maps", c.deformation[number] ?? "–", "rigid: poses alone; flow: a smooth flow besides; guided: matched cell by cell"],
         ["Confidence", percent(c.confidence[number]), "mean confidence of the maps"],

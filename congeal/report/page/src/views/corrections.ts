@@ -1,10 +1,12 @@
 /** What was propagated, over the members: looked through by doubt, corrected by dragging, exported again. */
 import type { AnnotationItem, AnnotationsScript, Index } from "../data/types.ts";
 import { type Label, coco, tps } from "../data/labels.ts";
+import { bytesOf } from "../data/packed.ts";
 import type { Member } from "../data/members.ts";
 import { category } from "../draw/colour.ts";
 import { drawPoint } from "../draw/marks.ts";
-import { type Place, clamp, toFrame } from "../geometry/frames.ts";
+import type { Picture } from "../draw/raster.ts";
+import { type Place, clamp, toFrame, toPixels } from "../geometry/frames.ts";
 import { VISIBLE } from "../geometry/maps.ts";
 import { download, h, toggle } from "../ui/dom.ts";
 import { counted, percent } from "../ui/numbers.ts";
@@ -27,6 +29,7 @@ interface Item {
   readonly member: Member;
   readonly source: AnnotationItem;
   readonly points: Point[];
+  readonly mask: Picture | null;
   touched: boolean;
 }
 
@@ -119,6 +122,7 @@ export class Corrections implements Tool {
   draw(stage: unknown, { context, size, ratio }: Drawing): void {
     if (!(stage instanceof MemberStage)) return;
     for (const item of this.items.get(stage.member) ?? []) {
+      if (item.mask) stage.lay(item.mask, context, size);
       for (const ring of item.source.outline ?? []) this.drawRing(stage, ring, context, size, ratio);
       item.points.forEach((point, k) => {
         const drawn = this.drawn(stage, point);
@@ -168,7 +172,7 @@ export class Corrections implements Tool {
       marked: Boolean(marked),
       moved: false,
     }));
-    return { member, source, points, touched: false };
+    return { member, source, points, mask: maskPicture(member, source), touched: false };
   }
 
   private tell(): void {
@@ -212,4 +216,25 @@ export class Corrections implements Tool {
 
 function keyOf(member: Member, item: AnnotationItem): string {
   return `${member.id}/${item.category}/${item.instance}`;
+}
+
+const MASK_SIDE = 192;
+const MASK_COLOUR = [86, 180, 233];
+const MASK_ALPHA = 0.45;
+
+/** A mask as a picture of the image's frame. */
+function maskPicture(member: Member, item: AnnotationItem): Picture | null {
+  if (!item.mask) return null;
+  const { width, height } = item.mask;
+  const bytes = bytesOf(item.mask.data);
+  const data = new Uint8ClampedArray(MASK_SIDE * MASK_SIDE * 4);
+  for (let row = 0, k = 0; row < MASK_SIDE; row++)
+    for (let column = 0; column < MASK_SIDE; column++, k += 4) {
+      const [x, y] = toPixels(member, (2 * column + 1) / MASK_SIDE - 1, (2 * row + 1) / MASK_SIDE - 1);
+      const across = Math.floor(((x + 0.5) / member.width) * width);
+      const down = Math.floor(((y + 0.5) / member.height) * height);
+      const there = across >= 0 && down >= 0 && across < width && down < height;
+      data.set([...MASK_COLOUR, there ? MASK_ALPHA * bytes[down * width + across] : 0], k);
+    }
+  return { data, side: MASK_SIDE };
 }

@@ -3,13 +3,15 @@ import { type MapPoints, type Measure, NO_CLUSTER, OUTLIER_IN_CLUSTER, mapPoints
 import type { Report } from "../data/report.ts";
 import { OUTLIER, PLAIN, category, css, packed, sequential } from "../draw/colour.ts";
 import { clear, copyButton, h, segmented, toggle } from "../ui/dom.ts";
+import { averageSquare } from "../ui/average_square.ts";
 import { ImageMap } from "../ui/image_map.ts";
 import { count, counted, decimal, shortName, visible } from "../ui/numbers.ts";
 import type { SheetCache } from "../ui/sheets.ts";
 
 type Colouring = "cluster" | "status" | Measure;
 
-const LISTED = 120;
+const LISTED = 120; // images named in the list of those chosen
+const LEGEND = 40; // clusters named beside the map
 const MEASURES: { readonly [name in Measure]: string } = {
   confidence: "Confidence",
   residual: "Residual",
@@ -22,7 +24,8 @@ export class MapSection {
   readonly map: ImageMap;
   private readonly card = h("div", { class: "map-card", hidden: true });
   private readonly legend = h("div", { class: "legend" });
-  private readonly list = h("aside", { class: "map-list", hidden: true, "aria-label": "Chosen images" });
+  /** Beside the map: what the colours mean, or the images that were chosen. */
+  private readonly side = h("aside", { class: "map-side", "aria-label": "Colours and chosen images", tabindex: 0 });
   private colouring: Colouring = "cluster";
   private lassoed: number[] = [];
 
@@ -62,9 +65,10 @@ export class MapSection {
         lasso,
         h("span", { class: "zooms", role: "group", "aria-label": "Zoom" }, button("Zoom in", "+", () => this.map.zoom(1.6)), button("Zoom out", "−", () => this.map.zoom(1 / 1.6)), button("Show all", "⤢", () => this.map.reset())),
       ),
-      h("div", { class: "map-frame" }, this.map.canvas, this.card, this.list),
-      h("div", { class: "map-foot" }, this.legend, h("p", { class: "hint" }, this.about(facts?.note ?? null))),
+      h("div", { class: "map-row" }, h("div", { class: "map-frame" }, this.map.canvas, this.card), this.side),
+      h("div", { class: "map-foot" }, h("p", { class: "hint" }, "Drag to move, wheel to zoom, Shift and drag to choose images, click to open one."), h("p", { class: "hint" }, this.about(facts?.note ?? null))),
     );
+    this.side.append(this.legend);
     void this.recolour("cluster");
   }
 
@@ -108,33 +112,46 @@ export class MapSection {
       const fits = packed(category(0));
       for (let k = 0; k < rows; k++)
         colours[k] = colouring === "cluster" ? (cluster[k] < 0 ? plain : packed(category(cluster[k]))) : status[k] === NO_CLUSTER ? plain : status[k] === OUTLIER_IN_CLUSTER ? outlier : fits;
-      this.showLegend(colouring === "cluster" ? [[null, "a colour a cluster; the colours repeat"], [PLAIN, "in no cluster"]] : [[category(0), "fits its atlas"], [OUTLIER, "does not fit its atlas"], [PLAIN, "in no cluster"]]);
+      if (colouring === "cluster") this.clusterLegend();
+      else this.showLegend([[category(0), "fits its atlas"], [OUTLIER, "does not fit its atlas"], [PLAIN, "in no cluster"]]);
     } else {
       const values = await this.points.measure(colouring);
       if (this.colouring !== colouring) return;
       const [low, high] = range(values);
       const unknown = packed(PLAIN);
       for (let k = 0; k < rows; k++) colours[k] = Number.isNaN(values[k]) ? unknown : packed(sequential((values[k] - low) / (high - low || 1)));
-      clear(this.legend);
       const bar = h("span", { class: "scale-bar", "aria-hidden": "true" });
       bar.style.background = `linear-gradient(90deg, ${Array.from({ length: 9 }, (_, k) => css(sequential(k / 8))).join(", ")})`;
-      const swatch = h("span", { class: "chip" });
-      swatch.style.background = PLAIN;
-      this.legend.append(h("span", {}, `${MEASURES[colouring]} ${decimal(low, 2)}`), bar, h("span", {}, decimal(high, 2)), swatch, h("span", {}, "not known"));
+      this.legend.replaceChildren(
+        h("span", { class: "legend-entry" }, MEASURES[colouring]),
+        h("span", { class: "legend-entry" }, decimal(low, 2), bar, decimal(high, 2)),
+        h("span", { class: "legend-entry" }, chip(PLAIN), "not known"),
+      );
     }
     this.map.colour(colours);
   }
 
-  private showLegend(entries: readonly (readonly [string | null, string])[]): void {
+  private showLegend(entries: readonly (readonly [string, string])[]): void {
     clear(this.legend);
-    for (const [colour, text] of entries) {
-      if (colour) {
-        const chip = h("span", { class: "chip" });
-        chip.style.background = colour;
-        this.legend.append(chip);
-      }
-      this.legend.append(h("span", {}, text));
-    }
+    for (const [colour, text] of entries) this.legend.append(h("span", { class: "legend-entry" }, chip(colour), text));
+  }
+
+  /** The largest clusters with their colours and averages. */
+  private clusterLegend(): void {
+    const { index } = this.report;
+    const c = index.clusters;
+    const largest = c.id.map((_, k) => k).sort((a, b) => c.n_images[b] - c.n_images[a] || a - b);
+    const none = this.points.cluster.some((k) => k < 0);
+    const entry = (k: number): HTMLElement => {
+      const inner = [chip(category(k)), averageSquare(index, k, "after", "mini"), h("span", { class: "lines" }, h("code", {}, c.id[k]), h("span", { class: "hint" }, counted(c.n_images[k], "image")))];
+      const on = { pointerenter: () => this.highlight(k), pointerleave: () => this.highlight(null) };
+      return h("li", { on }, c.script[k] ? h("a", { href: `#/cluster/${c.id[k]}` }, ...inner) : h("span", { class: "entry" }, ...inner));
+    };
+    this.legend.replaceChildren(
+      h("ul", {}, ...largest.slice(0, LEGEND).map(entry)),
+      largest.length > LEGEND ? h("p", { class: "hint" }, `and ${count(largest.length - LEGEND)} smaller ones; colours repeat`) : "",
+      none ? h("span", { class: "legend-entry" }, chip(PLAIN), "in no cluster") : "",
+    );
   }
 
   private describe(row: number): string {
@@ -188,8 +205,10 @@ export class MapSection {
   /** List what was drawn around. */
   private async choice(rows: number[]): Promise<void> {
     this.lassoed = rows;
-    this.list.hidden = rows.length === 0;
-    if (!rows.length) return;
+    if (!rows.length) {
+      this.side.replaceChildren(this.legend);
+      return;
+    }
     const names = rows.map(() => "");
     const entries = rows.slice(0, LISTED).map((row) => {
       const link = this.link(row);
@@ -197,7 +216,7 @@ export class MapSection {
       const inner = [this.thumb(row, 48), h("span", { class: "lines" }, name, h("span", { class: "hint" }, this.describe(row)))];
       return { name, item: h("li", {}, link ? h("a", { href: link }, ...inner) : h("span", { class: "entry" }, ...inner)) };
     });
-    this.list.replaceChildren(
+    this.side.replaceChildren(
       h(
         "div",
         { class: "panel-head" },
@@ -208,7 +227,7 @@ export class MapSection {
           void this.choice([]);
         } } }, "×"),
       ),
-      h("ul", {}, ...entries.map((entry) => entry.item)),
+      h("ul", { class: "map-list" }, ...entries.map((entry) => entry.item)),
       rows.length > LISTED ? h("p", { class: "hint" }, `The first ${LISTED} are shown; "Copy paths" gives all.`) : "",
     );
     await Promise.all(rows.map(async (row, k) => {
@@ -220,6 +239,12 @@ export class MapSection {
       }
     }));
   }
+}
+
+function chip(colour: string): HTMLElement {
+  const element = h("span", { class: "chip", "aria-hidden": "true" });
+  element.style.background = colour;
+  return element;
 }
 
 /** The range that holds nearly all values. */

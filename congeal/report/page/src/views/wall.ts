@@ -1,8 +1,8 @@
 /** The clusters as a wall of averages, before and after. */
 import type { Report } from "../data/report.ts";
-import { file } from "../data/scripts.ts";
 import { clear, h, segmented } from "../ui/dom.ts";
 import { count, counted, percent } from "../ui/numbers.ts";
+import { averageSquare } from "../ui/average_square.ts";
 import { statusText } from "./statuses.ts";
 
 const CARDS = 60; // cards that are added at a time
@@ -53,22 +53,8 @@ function card(report: Report, k: number, highlight: (cluster: number | null) => 
   const { index } = report;
   const c = index.clusters;
   const status = statusText(c.status[k]);
-  const square = (cell: number): HTMLElement => {
-    const element = h("span", { class: "square" });
-    const sheet = index.wall.path[c.wall_sheet[k]];
-    if (!sheet || cell < 0) {
-      element.classList.add("empty");
-      return element;
-    }
-    const columns = c.wall_columns[k];
-    element.style.backgroundImage = `url("${file(sheet)}")`;
-    // --side is the square's own, which the style sheet takes from the card's width.
-    element.style.backgroundSize = `calc(${columns} * var(--side)) auto`;
-    element.style.backgroundPosition = `calc(${-(cell % columns)} * var(--side)) calc(${-Math.floor(cell / columns)} * var(--side))`;
-    return element;
-  };
   const inner = [
-    h("span", { class: "pair", "aria-hidden": "true" }, square(c.wall_before[k]), h("span", { class: "arrow" }, "→"), square(c.wall_after[k])),
+    h("span", { class: "pair", "aria-hidden": "true" }, averageSquare(index, k, "before"), h("span", { class: "arrow" }, "→"), averageSquare(index, k, "after")),
     h("span", { class: "card-name" }, h("code", {}, c.id[k])),
     h(
       "span",
@@ -77,7 +63,7 @@ function card(report: Report, k: number, highlight: (cluster: number | null) => 
       c.n_outliers[k] ? `, ${counted(c.n_outliers[k], "outlier")}` : "",
       c.confidence[k] === null ? "" : ` · ${percent(c.confidence[k])} sure`,
     ),
-    status.doubtful ? h("span", { class: "tag warn" }, c.status[k]) : null,
+    status.doubtful ? h("span", { class: "tag warn" }, status.short) : null,
   ];
   const on = {
     pointerenter: () => highlight(k),
