@@ -412,6 +412,61 @@ def test_an_unknown_cluster_is_answered_with_a_sentence(page: Page, report: str)
     assert "no cluster nothing" in page.evaluate("document.querySelector('.problem').textContent")
 
 
+def changed(path: Path, *replacements: tuple[str, str]) -> None:
+    text = path.read_text()
+    for old, new in replacements:
+        assert old in text
+        text = text.replace(old, new)
+    path.write_text(text)
+
+
+def test_a_missing_preview_shows_a_placeholder(page: Page, tmp_path: Path) -> None:
+    index = write_report(tmp_path, members(["a.jpg", "b.jpg", "c.jpg"]))
+    changed(index.parent / "stages" / "c" / "members-0.js", ('"shown": [true', '"shown": [false'))
+    cluster(page, index.as_uri())
+    assert page.evaluate("document.querySelectorAll('.missing').length") == 1
+    page.hover('.tile[data-position="0"] .stage', 0.5, 0.5)
+    assert marks(page, 1) is not None
+
+
+def test_a_cluster_without_an_atlas_says_why(page: Page, tmp_path: Path) -> None:
+    index = write_report(tmp_path, members(["a.jpg", "b.jpg", "c.jpg"]))
+    changed(
+        index.parent / "data" / "index.js",
+        ('"script": ["stages/c/cluster.js"]', '"script": [null]'),
+        ('"status": ["ok"], "error": [null]', '"status": ["failed"], "error": ["it took all memory"]'),
+    )
+    page.open(f"{index.as_uri()}#/cluster/c0ffee")
+    page.wait("document.querySelector('.problem')")
+    assert page.evaluate("document.querySelector('.problem').textContent") == "it took all memory"
+    overview(page, index.as_uri())
+    assert page.evaluate("document.querySelectorAll('a.card').length") == 0
+    assert "failed" in page.evaluate("document.querySelector('.card').textContent")
+
+
+def test_a_collection_without_clusters_has_a_report(page: Page, tmp_path: Path) -> None:
+    path = write_report(tmp_path, members(["a.jpg", "b.jpg"])).parent / "data" / "index.js"
+    text = path.read_text()
+    index = json.loads(text[text.index(" = ") + 3 : -1])
+    index["clusters"] = {name: [] for name in index["clusters"]}
+    index["map"] = None
+    index["quality"] = {"histograms": {}, "calibration": None, "drift": []}
+    index["notes"] = ["Nothing was aligned."]
+    path.write_text(f'globalThis.congealReport = {{"index": {json.dumps(index)}}};')
+    for route in ("#/", "#/quality", "#/problems", "#/about"):
+        page.open("about:blank")
+        page.open(f"{(path.parents[1] / 'index.html').as_uri()}{route}")
+        page.wait("document.querySelector('main h1')")
+
+
+def test_a_report_of_another_format_says_so(page: Page, tmp_path: Path) -> None:
+    index = write_report(tmp_path, members(["a.jpg", "b.jpg"]))
+    changed(index.parent / "data" / "index.js", ('"format": 1', '"format": 2'))
+    page.open(index.as_uri())
+    page.wait("document.querySelector('.problem')")
+    assert "make it again" in page.evaluate("document.querySelector('.problem').textContent")
+
+
 @pytest.mark.parametrize("width", [390, 820, 1440])
 @pytest.mark.parametrize("dark", [False, True])
 def test_pages_fit_windows_of_any_width(page: Page, report: str, width: int, dark: bool) -> None:
