@@ -1,10 +1,11 @@
 """How quick the page of a report is, in Chromium without a GPU, on generated reports.
 
-    python benchmarks/report_page.py [--times N] [--record]
+    python benchmarks/report_page.py [--times N] [--destination DEST] [--record]
 
 The overview of 10,000 images opened from disk; that of 1,000,000 rows over http, read by ranges; the page of
-a cluster of 30 images, and the time from a pointed place to all its counterparts. Every time is of a browser
-that was started for it, the median of N. With --record, results go to benchmarks/results/report_page.md.
+a cluster of 30 images, and the time from a pointed place to all its counterparts. Times are of browsers
+started for it, the median of N. With --destination, points are carried on the pages of its report, and
+by `congeal transfer`, and compared. With --record, results go to benchmarks/results/report_page.md.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from recording import tell
+
+import congeal
+from congeal.transfer.points import ForwardMaps, transfer_to_many
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -172,6 +176,41 @@ def of_a_cluster(folder: Path, times: int) -> list[str]:
     ]
 
 
+def beside_transfer(destination: Path) -> list[str]:
+    """Points carried on the pages of a real report, and by the published maps."""
+    collection = congeal.open(str(destination))
+    random = np.random.default_rng(0)
+    apart: list[float] = []
+    with chromium() as page:
+        page.size(*WINDOW)
+        aligned = collection.clusters[collection.clusters["status"] == "ok"]["cluster_id"]
+        for cluster in aligned:
+            page.open("about:blank")
+            page.open(f"{(destination / 'report' / 'index.html').resolve().as_uri()}#/cluster/{cluster}")
+            page.wait("congealView.interactive > 0")
+            shown = page.evaluate("congealView.members.map(member => member.id)")
+            maps = [collection.maps(image) for image in shown]
+            targets = ForwardMaps(
+                [one.frame for one in maps],
+                np.stack([one.forward for one in maps]),
+                np.stack([one.forward_confidence for one in maps]),
+            )
+            for source in random.choice(len(shown), min(6, len(shown)), replace=False).tolist():
+                frame = maps[source].frame
+                points = random.uniform(-0.5, (frame.width - 0.5, frame.height - 0.5), (20, 2))
+                wanted = transfer_to_many(points, maps[source], targets)
+                ask = f"congealView.counterparts({source}, x, y).map(found => [found.x, found.y])"
+                given = np.asarray(page.evaluate(f"{json.dumps(points.tolist())}.map(([x, y]) => {ask})"))
+                off = given.transpose(1, 0, 2) - wanted.xy
+                # Those that are on the image: what else would be shown nowhere.
+                apart += np.hypot(off[..., 0], off[..., 1])[wanted.confidence > 0].tolist()
+    within = float((np.asarray(apart) <= 0.5).mean())
+    return [
+        f"| {len(apart):,} points within 0.5 px of those of `congeal transfer` | {within:.2%} | ≥ 99.9 % |",
+        f"| … farthest | {max(apart):.2f} px | |",
+    ]
+
+
 def _seconds(milliseconds: list[float]) -> str:
     return f"{statistics.median(milliseconds) / 1000:.2f} s"
 
@@ -181,12 +220,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--times", type=int, default=5)
+    parser.add_argument("--destination", type=Path, help="one with a report, to carry points in")
     parser.add_argument("--record", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
     asked = parser.parse_args()
     lines = ["| | measured | to reach |", "| --- | --- | --- |"]
     with tempfile.TemporaryDirectory() as folder:
         for name, measure in (("disk", from_disk), ("http", over_http), ("cluster", of_a_cluster)):
             lines += measure(Path(folder) / name, asked.times)
+    if asked.destination:
+        lines += beside_transfer(asked.destination)
     size = sum(len(gzip.compress((ASSETS / name).read_bytes(), 9)) for name in ("report.js", "report.css"))
     lines.append(f"| script and style, gzipped | {size / 1000:.0f} kB | ≤ 250 kB |")
     said = f"Medians of {asked.times}, each in a headless browser started for it, without a GPU, {WINDOW}."
