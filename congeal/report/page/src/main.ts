@@ -126,7 +126,7 @@ function start(): void {
       themeButton(),
     ),
     main,
-    h("footer", {}, `Version ${index.version} of ${index.title}. Made by Congeal ${index.code_version}; nothing on this page is sent anywhere.`),
+    h("footer", {}, `${index.title}. Made by Congeal ${index.code_version}; nothing on this page is sent anywhere.`),
   );
   addEventListener("hashchange", () => void show(report));
   void show(report);

@@ -54,8 +54,8 @@ export function histogram(name: string, data: Histogram): SVGElement {
   const x = (value: number): number => LEFT + ((value - edges[0]) / (edges[edges.length - 1] - edges[0] || 1)) * (WIDTH - LEFT - RIGHT);
   const y = (n: number): number => HEIGHT - BOTTOM - (n / most) * (HEIGHT - BOTTOM - TOP);
   axis(svg, steps(most).filter((n) => Number.isInteger(n)).map((n) => [y(n), short(n)] as const), false);
-  const marks = 5;
-  axis(svg, Array.from({ length: marks }, (_, k) => edges[0] + ((edges[edges.length - 1] - edges[0]) * k) / (marks - 1)).map((v) => [x(v), short(v)] as const), true);
+  const span = edges[edges.length - 1] - edges[0];
+  axis(svg, steps(span).map((v) => [x(edges[0] + v), short(edges[0] + v)] as const), true);
   fits.forEach((n, k) => {
     const left = x(edges[k]) + 0.5;
     const width = Math.max(0.5, x(edges[k + 1]) - x(edges[k]) - 1);

@@ -19,6 +19,8 @@ export interface Tool {
   down(stage: AnyStage, at: Place): boolean;
   move(stage: AnyStage, at: Place): void;
   up(): void;
+  /** The pointer is over a place, with nothing pressed. */
+  over(stage: AnyStage, at: Place): void;
   draw(stage: AnyStage, drawing: Drawing): void;
 }
 
@@ -185,7 +187,10 @@ export class Pointing {
         this.dragged = this.box(stage, start, at, category(this.made));
         this.hover = null;
         this.redraw();
-      } else this.point(stage, at);
+      } else {
+        this.tool?.over(stage, at);
+        this.point(stage, at);
+      }
     });
     const end = (event: PointerEvent): void => {
       if (!start) return;

@@ -85,20 +85,31 @@ export class Corrections implements Tool {
   }
 
   down(stage: unknown, at: Place): boolean {
-    if (!(stage instanceof MemberStage)) return false;
+    this.held = this.nearest(stage, at);
+    return this.held !== null;
+  }
+
+  over(stage: unknown, at: Place): void {
+    const found = this.nearest(stage, at);
+    this.pointName.textContent = found
+      ? `${found.item.source.category}: ${found.point.name}, ${found.point.marked ? "by hand" : `${percent(found.point.confidence)} sure`}`
+      : "";
+  }
+
+  private nearest(stage: unknown, at: Place): { item: Item; point: Point; stage: MemberStage } | null {
+    if (!(stage instanceof MemberStage)) return null;
     let best = GRIP;
+    let found = null;
     for (const item of this.items.get(stage.member) ?? [])
       for (const point of item.points) {
         const drawn = this.drawn(stage, point);
-        if (!drawn) continue;
-        const distance = Math.hypot(drawn[0] - at[0], drawn[1] - at[1]);
+        const distance = drawn ? Math.hypot(drawn[0] - at[0], drawn[1] - at[1]) : Infinity;
         if (distance < best) {
           best = distance;
-          this.held = { item, point, stage };
+          found = { item, point, stage };
         }
       }
-    if (this.held) this.pointName.textContent = `${this.held.item.source.category}: ${this.held.point.name}`;
-    return this.held !== null;
+    return found;
   }
 
   move(stage: unknown, at: Place): void {
