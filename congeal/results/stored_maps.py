@@ -134,6 +134,13 @@ class StoredMaps:
         )
         return ForwardMaps(frames, forward, confidence)
 
+    def both_ways(self, positions: Sequence[int]) -> tuple[Floats, Floats, Floats, Floats]:
+        """The arrays MAPS of several images, float32 [n, ...] each."""
+        forward, forward_confidence, backward, backward_confidence = in_threads(
+            lambda array: self._rows(array, positions), MAPS
+        )
+        return forward, forward_confidence, backward, backward_confidence
+
     def slabs(
         self, positions: Sequence[int], most: int | None = None
     ) -> Iterator[tuple[Sequence[int], ForwardMaps]]:
