@@ -1,0 +1,91 @@
+/** The report as the views ask for it: the index, and what is loaded of clusters. */
+import { beside, held, load } from "./scripts.ts";
+import { type Member, addMaps, addPictures, membersOf } from "./members.ts";
+import { mapsFromZarr, overHttp } from "./remote.ts";
+import type { AnnotationsScript, ClusterScript, Index, MapsScript, MembersScript } from "./types.ts";
+import { messageOf } from "../ui/page.ts";
+
+export interface Cluster {
+  readonly script: ClusterScript;
+  /** Path of its script; what it names lies beside. */
+  readonly path: string;
+  readonly number: number;
+}
+
+export interface Page {
+  readonly members: Member[];
+  /** Where the maps came from, or why not from where they should. */
+  readonly note: string | null;
+}
+
+export class Report {
+  private readonly pages = new Map<string, Promise<Page>>();
+
+  constructor(readonly index: Index) {}
+
+  static held(): Report | null {
+    const index = held<Index>("index");
+    return index ? new Report(index) : null;
+  }
+
+  numberOf(id: string): number {
+    return this.index.clusters.id.indexOf(id);
+  }
+
+  async cluster(id: string): Promise<Cluster> {
+    const number = this.numberOf(id);
+    if (number < 0) throw new Error(`this report has no cluster ${id}: it may be of another version; look for it in the overview`);
+    const path = this.index.clusters.script[number];
+    if (!path) throw new Error(this.index.clusters.error[number] ?? "this cluster has no atlas, so there is nothing to show");
+    return { script: await load<ClusterScript>(`cluster/${id}`, path), path, number };
+  }
+
+  page(cluster: Cluster, page: number): Promise<Page> {
+    const key = `${cluster.script.id}/${page}`;
+    let found = this.pages.get(key);
+    if (!found) {
+      found = this.loadPage(cluster, page);
+      found.catch(() => this.pages.delete(key));
+      this.pages.set(key, found);
+      // Pictures and maps of more than two pages would only fill the memory.
+      if (this.pages.size > 2) this.pages.delete(this.pages.keys().next().value as string);
+    }
+    return found;
+  }
+
+  async annotations(cluster: Cluster): Promise<AnnotationsScript | null> {
+    const path = this.index.clusters.annotations?.[cluster.number];
+    return path ? load<AnnotationsScript>(`annotations/${cluster.script.id}`, path) : null;
+  }
+
+  private async loadPage(cluster: Cluster, page: number): Promise<Page> {
+    const { script, path } = cluster;
+    const facts = script.pages[page];
+    if (!facts) throw new Error(`the cluster has ${script.pages.length} pages, not ${page + 1}`);
+    const members = await load<MembersScript>(`members/${script.id}/${page}`, beside(path, facts.script));
+    const list = membersOf(members, page);
+    const [note] = await Promise.all([
+      this.loadMaps(cluster, page, list),
+      addPictures(list, members, script, facts.columns),
+    ]);
+    return { members: list, note };
+  }
+
+  private async loadMaps(cluster: Cluster, page: number, members: Member[]): Promise<string | null> {
+    const { script, path } = cluster;
+    const facts = script.pages[page];
+    const { base } = this.index;
+    let note: string | null = null;
+    const key = `maps/${script.id}/${page}`;
+    if (overHttp() && base && script.zarr && held(key) === undefined) {
+      try {
+        await mapsFromZarr(new URL(base + script.zarr, document.baseURI).href, members);
+        return null;
+      } catch (error) {
+        note = `The published arrays could not be read (${messageOf(error)}): the maps shown are the report's own copy.`;
+      }
+    }
+    addMaps(members, await load<MapsScript>(key, beside(path, facts.maps)));
+    return note;
+  }
+}

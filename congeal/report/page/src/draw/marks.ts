@@ -1,0 +1,56 @@
+/** Marks over pictures: points, outlines, grids. Dark and light lines together show on any picture. */
+export interface Mark {
+  readonly x: number;
+  readonly y: number;
+  readonly colour: string;
+  /** From 0 to 1: how sure it is. */
+  readonly opacity: number;
+  readonly seen: boolean;
+  readonly large?: boolean;
+}
+
+export function drawPoint(context: CanvasRenderingContext2D, mark: Mark, ratio: number): void {
+  if (mark.opacity < 0.02) return;
+  const radius = (mark.large ? 6 : 4.5) * ratio;
+  context.globalAlpha = mark.opacity;
+  context.beginPath();
+  context.arc(mark.x, mark.y, radius, 0, 2 * Math.PI);
+  if (mark.seen) {
+    context.fillStyle = mark.colour;
+    context.fill();
+  }
+  context.lineWidth = 3.5 * ratio;
+  context.strokeStyle = "rgb(0 0 0 / 0.55)";
+  context.stroke();
+  context.lineWidth = 1.75 * ratio;
+  context.strokeStyle = mark.seen ? "#fff" : mark.colour;
+  context.stroke();
+  context.globalAlpha = 1;
+}
+
+/** A closed line through [x0, y0, x1, y1, …]. */
+export function drawOutline(
+  context: CanvasRenderingContext2D,
+  line: readonly number[],
+  colour: string,
+  opacity: number,
+  ratio: number,
+): void {
+  if (line.length < 4 || opacity < 0.02) return;
+  context.beginPath();
+  context.moveTo(line[0], line[1]);
+  for (let i = 2; i < line.length; i += 2) context.lineTo(line[i], line[i + 1]);
+  context.closePath();
+  context.globalAlpha = 0.22 * opacity;
+  context.fillStyle = colour;
+  context.fill();
+  context.globalAlpha = opacity;
+  context.lineJoin = "round";
+  context.lineWidth = 3.5 * ratio;
+  context.strokeStyle = "rgb(0 0 0 / 0.5)";
+  context.stroke();
+  context.lineWidth = 1.75 * ratio;
+  context.strokeStyle = colour;
+  context.stroke();
+  context.globalAlpha = 1;
+}
