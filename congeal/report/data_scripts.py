@@ -46,7 +46,7 @@ def plain(value: Any) -> Any:
 
 
 def column(values: npt.NDArray[Any], **more: Any) -> dict[str, Any]:
-    """A column [n] of whole numbers (uint8, uint16 or uint32) as a page reads it: little-endian, in base64."""
+    """A column [n] of uint8, uint16 or uint32 as a page reads it: little-endian, in base64."""
     data = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"), copy=False)
     return {"type": values.dtype.name, "data": base64.b64encode(data.tobytes()).decode("ascii"), **more}
 

@@ -22,6 +22,7 @@ FITTED = 50_000
 FEW = 50  # images from which on neighbourhoods are fitted
 COMPONENTS = 50  # that are left of the embeddings when they are compared
 PERPLEXITY = 30.0
+EARLY, ROUNDS = 150, 350  # of gradient descent: with more, nothing moves that one would see
 NEAREST = 10  # fitted images that say where another one lies
 SHARPNESS = 20.0  # of their say: weights fall by a factor e with 0.05 of cosine
 SLAB = 2_048
@@ -136,6 +137,8 @@ def _tsne(reduced: Doubles, seed: int, threads: int) -> Doubles:
         fitted = openTSNE.TSNE(
             perplexity=perplexity,
             initialization=start,
+            early_exaggeration_iter=EARLY,
+            n_iter=ROUNDS,
             neighbors="exact" if len(reduced) <= SLAB else "auto",
             n_jobs=threads,
             random_state=seed,

@@ -19,7 +19,7 @@ from congeal.errors import CongealError
 Floats = npt.NDArray[np.floating]
 Doubles = npt.NDArray[np.float64]
 
-LEVEL = 9  # of zstd: these are small, and read more often than written
+LEVEL = 3  # of zstd: higher ones take five times as long for a twentieth less
 # Far beyond the border of a map, where it goes on straight, errors of its cells add up to ten times as much.
 FORWARD_STEP = 1 / 32  # pixels of the original
 BACKWARD_SHARE = 0.05  # of a pixel of the largest image: the step of places in the atlas

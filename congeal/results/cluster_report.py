@@ -60,7 +60,7 @@ def cluster_pages(
     stored = StoredMaps(str(facts["cluster_id"]), folder / ATLAS_GROUP.name)
     by_id = {row.image_id: row for row in rows}
     members = in_order([_member(row, stored.position[row.image_id]) for row in rows])
-    whole = stored.atlas()
+    saliency, confidence = stored.atlas_shares()
 
     def look(some: Sequence[Member]) -> tuple[list[Any], list[Any]]:
         wanted = [by_id[one.image_id] for one in some]
@@ -70,8 +70,8 @@ def cluster_pages(
         cluster_id=str(facts["cluster_id"]),
         facts=facts,
         members=members,
-        saliency=whole.saliency,
-        confidence=whole.confidence,
+        saliency=saliency,
+        confidence=confidence,
         pictures={
             name: picture for name in AVERAGES if (picture := _picture(folder, atlas, name)) is not None
         },

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from infra.threads import in_threads
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
+OPEN = 256  # units of features that stay open
 READERS = 4  # images of the source that are read and decoded at once
 
 
@@ -74,28 +76,16 @@ class SquareSource:
 
     def embeddings(self, unit: str) -> Floats | None:
         """All embeddings of a unit of features, float32 [n, c]; None if the unit has none or is gone."""
-        from infra.storage.zarr_groups import array_at
-
-        marker = find_marker(self.destination, "features", unit)
-        if marker is None or "image_ids" not in marker.record:
-            return None
-        array = array_at(outputs_location(self.destination, marker) / FEATURE_GROUP.name, EMBEDDING.path)
-        return None if array is None else np.asarray(array[:], np.float32)
+        return _opened(self.destination, unit).embeddings
 
     def _unit(self, unit: str, rows: Sequence[int]) -> tuple[list[Pixels | None], list[Floats | None]]:
-        from infra.storage.zarr_groups import array_at
-
         nothing: list[Any] = [None] * len(rows)
         try:
-            marker = find_marker(self.destination, "features", unit)
-            if marker is None:
-                return nothing, nothing
-            place = outputs_location(self.destination, marker) / FEATURE_GROUP.name
-            embedding, preview = (array_at(place, array.path) for array in (EMBEDDING, PREVIEW))
-            vectors = nothing if embedding is None else list(np.asarray(embedding[:], np.float32)[rows])
-            if preview is None:
+            shard = _opened(self.destination, unit)
+            vectors = nothing if shard.embeddings is None else list(shard.embeddings[rows])
+            if shard.read is None:
                 return nothing, vectors
-            kept = _rows(preview, place / PREVIEW.path, rows)
+            kept = np.asarray(shard.read(rows), np.uint8)
         except (UserError, DamagedError):
             # Pictures and neighbours are a help, not a result: where they are lost the page says so.
             return nothing, nothing
@@ -127,10 +117,27 @@ class SquareSource:
         return square(pixels, self.size)
 
 
-def _rows(array: Any, place: Location, rows: Sequence[int]) -> npt.NDArray[np.uint8]:
-    from infra.storage.zarr_groups import read_rows
+class _Shard(NamedTuple):
+    """What is asked of a unit of features. read: squares of some rows; None: none were kept."""
+
+    embeddings: Floats | None
+    read: Callable[[Sequence[int]], npt.NDArray[Any]] | None
+
+
+@lru_cache(maxsize=OPEN)
+def _opened(destination: Location, unit: str) -> _Shard:
+    """Clusters share these units: each is opened once, not once a cluster."""
+    from infra.storage.zarr_groups import array_at, read_rows
     from infra.storage.zarr_shards import ShardedRows, is_sharded_by_row
 
-    if is_sharded_by_row(array):
-        return np.asarray(ShardedRows(array, place).read(rows), np.uint8)
-    return np.asarray(read_rows(array, rows), np.uint8)
+    marker = find_marker(destination, "features", unit)
+    if marker is None or "image_ids" not in marker.record:
+        return _Shard(None, None)
+    place = outputs_location(destination, marker) / FEATURE_GROUP.name
+    embedding, preview = (array_at(place, array.path) for array in (EMBEDDING, PREVIEW))
+    vectors = None if embedding is None else np.asarray(embedding[:], np.float32)
+    if preview is None:
+        return _Shard(vectors, None)
+    if is_sharded_by_row(preview):
+        return _Shard(vectors, ShardedRows(preview, place / PREVIEW.path).read)
+    return _Shard(vectors, partial(read_rows, preview))

@@ -108,6 +108,10 @@ class StoredMaps:
             mixture=tuple(self._attributes.get("mixture", ())),
         )
 
+    def atlas_shares(self) -> tuple[Floats, Floats]:
+        """The atlas' saliency and confidence alone, float32 [a, a]."""
+        return self._whole(ATLAS_SALIENCY), self._whole(ATLAS_CONFIDENCE)
+
     def maps(self, position: int) -> Maps:
         """The maps of one image, both ways."""
         from congeal.geometry.frames import Frame

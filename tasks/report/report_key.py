@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from congeal.report import page_shell
+from congeal.report.index_fields import FORMAT
 from infra.errors import MissingError, UserError
 from infra.ledger.commits import digest
 from infra.ledger.publications import Publication, check_layout, published
@@ -19,7 +20,6 @@ STAGE = "report"
 VERSION = 1  # of the pages' data; raised when what the units write would change
 FOLDER = "report"
 INDEX, MANIFEST = "index.html", "report.json"
-FORMAT = 1
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any
 from congeal.alignment.model import MEANINGLESS
 from congeal.report import page_shell
 from congeal.report.data_scripts import plain, script
+from congeal.report.index_fields import FORMAT
 from congeal.results.cluster_report import MemberRow
 from congeal.results.published_tables import PublishedTables
 from congeal.settings import Settings
@@ -32,7 +33,6 @@ from tasks.report.image_places import PlacesPayload
 from tasks.report.page_units import ClusterPayload, LoosePayload, WallPayload
 from tasks.report.published_rows import ClusterRows, PublishedRows, buckets, published_rows
 from tasks.report.report_key import (
-    FORMAT,
     INDEX,
     MANIFEST,
     STAGE,

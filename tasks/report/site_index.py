@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from congeal.alignment.model import MEANINGLESS
 from congeal.report.cluster_page import PAGE
+from congeal.report.index_fields import FORMAT, cluster_columns, counts_of
 from congeal.report.thumbnail_sheets import WALL, columns_for
 from infra.ledger.provenance import code_version
 from infra.ledger.publications import Publication
@@ -17,14 +17,9 @@ from tasks.report.image_places import Places
 from tasks.report.overview_files import MapRows, Sheets
 from tasks.report.provenance_facts import stage_facts
 from tasks.report.published_rows import PublishedRows, buckets
-from tasks.report.report_key import FORMAT, Order
+from tasks.report.report_key import Order
 
 What = tuple[Any, ...]  # of the site a unit is: ("cluster", id), ("wall", number), …
-_FIGURES = (
-    "status", "error", "n_images", "n_members", "n_outliers", "n_new", "deformation", "residual",
-    "cycle_error", "fold_fraction", "coverage", "confidence", "margin", "drift", "seconds", "device",
-)  # fmt: skip
-_COUNTS = ("ok", "failed", "duplicate", "clusters", "failed_clusters")
 
 
 @dataclass(frozen=True)
@@ -81,7 +76,7 @@ def index_of(
         "made": made,
         "code_version": code_version(),
         "base": site.order.base,
-        "counts": _counts(publication.counts) | {"outliers": site.outliers},
+        "counts": counts_of(publication.counts, site.outliers),
         "settings": publication.settings,
         "backbone": publication.backbone,
         "weights_fingerprint": publication.weights_fingerprint,
@@ -96,11 +91,6 @@ def index_of(
         "annotations": None if given is None else dict(given.facts),
         "notes": _notes(site, shown, places),
     }
-
-
-def _counts(counts: Mapping[str, int]) -> dict[str, int]:
-    images = sum(counts.get(name, 0) for name in ("ok", "failed", "duplicate"))
-    return {"images": images, **{name: counts.get(name, 0) for name in _COUNTS}}
 
 
 def _map(shown: MapRows, places: Places, folder: str, seed: int) -> dict[str, Any] | None:
@@ -155,9 +145,7 @@ def _clusters(site: MadeSite) -> dict[str, list[Any]]:
         return [None if one is None else f"{one}/{file}" for one in found]
 
     return {
-        "id": site.names,
-        **{name: [row.get(name) for row in site.rows.table] for name in _FIGURES},
-        "doubt": [doubt(row) for row in site.rows.table],
+        **cluster_columns(site.rows.table),
         "script": scripts("cluster", "cluster.js"),
         "annotations": scripts("annotations", annotation_marks.FILE),
         "wall_sheet": [wall[name][0] for name in site.names],
@@ -165,11 +153,3 @@ def _clusters(site: MadeSite) -> dict[str, list[Any]]:
         "wall_after": [2 * wall[name][1] + 1 if row.has_atlas else -1 for name, row in pairs],
         "wall_columns": [page_units.WALL_COLUMNS] * len(pairs),
     }
-
-
-def doubt(row: Mapping[str, Any]) -> float:
-    """0 to 1: how much of a cluster does not fit, or is not sure; 1 where there is no alignment."""
-    if row["status"] in MEANINGLESS or row.get("atlas_unit") is None or not row["n_images"]:
-        return 1.0
-    fits = 1 - float(row["n_outliers"]) / float(row["n_images"])
-    return round(1 - fits * float(row["confidence"] or 0.0), 6)
