@@ -215,8 +215,10 @@ export class Pointing {
         cursor = [clamped(cursor[0] + move[0]), clamped(cursor[1] + move[1])];
         this.point(stage, cursor);
       } else if (event.key === " ") this.pin(stage, cursor);
-      else if (event.key === "Escape") this.clear();
-      else return;
+      else if (event.key === "Escape") {
+        this.hover = null;
+        this.clear();
+      } else return;
       event.preventDefault();
     });
   }

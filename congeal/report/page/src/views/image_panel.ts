@@ -37,8 +37,14 @@ export function imagePanel(member: Member, wiring: PanelWiring): { element: HTML
     },
   );
   const element = h(
-    "aside",
-    { class: "panel", role: "dialog", "aria-label": `Image ${name}`, tabindex: -1 },
+    "div",
+    {
+      class: "panel",
+      role: "dialog",
+      "aria-label": `Image ${name}`,
+      tabindex: -1,
+      on: { keydown: (event: KeyboardEvent) => event.key === "Escape" && wiring.close() },
+    },
     h("div", { class: "panel-head" }, h("h2", { title: visible(member.uri) }, name), close),
     stage.element,
     h("div", { class: "row" }, frame),
