@@ -62,6 +62,8 @@ export class Report {
     const { script, path } = cluster;
     const facts = script.pages[page];
     if (!facts) throw new Error(`the cluster has ${script.pages.length} pages, not ${page + 1}`);
+    // Both are on their way at once where the maps come in a script, too.
+    if (!this.readsZarr(cluster, page)) void this.mapsScript(cluster, page).catch(() => {});
     const members = await load<MembersScript>(`members/${script.id}/${page}`, beside(path, facts.script));
     const list = membersOf(members, page);
     const [note] = await Promise.all([
@@ -71,21 +73,28 @@ export class Report {
     return { members: list, note };
   }
 
-  private async loadMaps(cluster: Cluster, page: number, members: Member[]): Promise<string | null> {
+  private readsZarr(cluster: Cluster, page: number): boolean {
+    const { script } = cluster;
+    return overHttp() && Boolean(this.index.base && script.zarr) && held(`maps/${script.id}/${page}`) === undefined;
+  }
+
+  private mapsScript(cluster: Cluster, page: number): Promise<MapsScript> {
     const { script, path } = cluster;
-    const facts = script.pages[page];
-    const { base } = this.index;
+    return load<MapsScript>(`maps/${script.id}/${page}`, beside(path, script.pages[page].maps));
+  }
+
+  private async loadMaps(cluster: Cluster, page: number, members: Member[]): Promise<string | null> {
     let note: string | null = null;
-    const key = `maps/${script.id}/${page}`;
-    if (overHttp() && base && script.zarr && held(key) === undefined) {
+    if (this.readsZarr(cluster, page)) {
       try {
-        await mapsFromZarr(new URL(base + script.zarr, document.baseURI).href, members);
+        const zarr = `${this.index.base}${cluster.script.zarr}`;
+        await mapsFromZarr(new URL(zarr, document.baseURI).href, members);
         return null;
       } catch (error) {
         note = `The published arrays could not be read (${messageOf(error)}): the maps shown are the report's own copy.`;
       }
     }
-    addMaps(members, await load<MapsScript>(key, beside(path, facts.maps)));
+    addMaps(members, await this.mapsScript(cluster, page));
     return note;
   }
 }

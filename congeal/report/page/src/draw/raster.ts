@@ -3,7 +3,7 @@ import type { Mesh } from "../geometry/morph.ts";
 
 export interface Picture {
   /** RGBA, row by row. */
-  readonly data: Uint8ClampedArray;
+  readonly data: Uint8ClampedArray<ArrayBuffer>;
   readonly side: number;
 }
 

@@ -34,12 +34,17 @@ export class Pointing {
   private readonly byElement = new Map<Element, AnyStage>();
   private made = 0;
 
-  constructor(private readonly changed: () => void) {
+  constructor(
+    private readonly changed: () => void,
+    private readonly appeared: (stage: AnyStage) => void,
+  ) {
     this.seen = new IntersectionObserver(
       (entries) => {
         for (const entry of entries) {
           const stage = this.byElement.get(entry.target);
-          if (stage) stage.visible = entry.isIntersecting;
+          if (!stage) continue;
+          stage.visible = entry.isIntersecting;
+          if (stage.visible) this.appeared(stage);
         }
         this.redraw();
       },

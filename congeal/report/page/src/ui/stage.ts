@@ -129,19 +129,22 @@ export class MemberStage extends Stage {
     const at = maps ? t : 0;
     if (at === this.t) return;
     this.t = at;
-    this.mesh = maps ? morphMesh(maps, pose, at) : null;
+    this.mesh = maps && at > 0 ? morphMesh(maps, pose, at) : null;
     if (!picture) return;
     const context = this.canvas.getContext("2d");
     if (!context) return;
-    const image = context.createImageData(picture.side, picture.side);
-    if (this.mesh && at > 0) drawThrough(this.mesh, picture, { data: image.data, side: picture.side });
-    else image.data.set(picture.data);
+    const { side } = picture;
+    let image: ImageData;
+    if (this.mesh) {
+      image = context.createImageData(side, side);
+      drawThrough(this.mesh, picture, { data: image.data, side });
+    } else image = new ImageData(picture.data, side, side);
     context.putImageData(image, 0, 0);
   }
 
   /** The pixel of the original that is drawn at (u, v); null beyond the image. */
   pixelAt(u: number, v: number): Place | null {
-    const [a, b] = this.mesh && this.t > 0 ? lookUp(this.mesh, u, v) : [u, v];
+    const [a, b] = this.mesh ? lookUp(this.mesh, u, v) : [u, v];
     const [x, y] = toPixels(this.member, a, b);
     return inside(this.member, x, y) ? [x, y] : null;
   }
@@ -149,7 +152,7 @@ export class MemberStage extends Stage {
   /** Where a pixel of the original is drawn. */
   drawnPixel(x: number, y: number, guess?: Place): Place | null {
     const [a, b] = toFrame(this.member, x, y);
-    if (!this.mesh || this.t === 0) return [a, b];
+    if (!this.mesh) return [a, b];
     const maps = this.member.maps;
     let start = guess;
     if (!start && maps) {
@@ -201,11 +204,11 @@ export class MemberStage extends Stage {
   /** Confidence or saliency as colours, or what is no object covered; a pixel for each corner of the mesh. */
   private shaded(): HTMLCanvasElement | null {
     const { maps } = this.member;
-    if (!maps || !this.mesh) return null;
+    if (!maps) return null;
     const { confidence, saliency, mask } = this.overlays;
     const key = `${this.t}/${confidence}/${saliency}/${mask}`;
     if (this.shade && this.shadeKey === key) return this.shade;
-    const { places, cells } = this.mesh;
+    const { places, cells } = this.mesh ?? morphMesh(maps, this.member.pose, 0);
     const n = cells + 1;
     const canvas = this.shade ?? h("canvas", { width: n, height: n });
     const context = canvas.getContext("2d");

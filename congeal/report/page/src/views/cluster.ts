@@ -29,7 +29,12 @@ export async function clusterView(report: Report, id: string, page: number, posi
 export class ClusterView implements View {
   readonly element = h("div", { class: "cluster" });
   readonly title: string;
-  private readonly pointing = new Pointing(() => this.listPoints());
+  /** When members and maps were there and drawn, milliseconds since the page began to load. */
+  interactive = NaN;
+  private readonly pointing = new Pointing(
+    () => this.listPoints(),
+    (stage) => stage instanceof MemberStage && this.drawMember(stage),
+  );
   private readonly grid = h("div", { class: "members" });
   private readonly points = h("div", { class: "points", "aria-live": "polite" });
   private readonly drawer = h("div", { class: "drawer" });
@@ -86,6 +91,7 @@ export class ClusterView implements View {
     this.members = loaded.members;
     if (loaded.note) this.grid.before(h("p", { class: "note" }, loaded.note));
     this.arrange();
+    requestAnimationFrame(() => requestAnimationFrame(() => (this.interactive = performance.now())));
     await this.addCorrections();
   }
 
@@ -223,7 +229,6 @@ export class ClusterView implements View {
     this.grid.classList.toggle("pairs", this.layout === "both");
     for (const member of this.sorted()) this.grid.append(this.tile(member));
     this.pointing.watch([this.atlas, ...this.stages]);
-    this.drawMembers();
   }
 
   private tile(member: Member): HTMLElement {
@@ -273,26 +278,23 @@ export class ClusterView implements View {
     return h("details", { class: "listing" }, h("summary", {}, counted(copies.length, "file is a copy of a member", "files are copies of members")), h("ul", {}, ...copies.map(([copy, of]) => h("li", {}, visible(copy), h("span", { class: "reason" }, `is byte for byte ${visible(of)}`)))));
   }
 
+  /** Draw those in sight; the others are drawn when they come into it. */
   private drawMembers(): void {
-    for (const stage of this.stages) {
-      stage.overlays = this.overlays;
-      const fixed = stage.element.dataset.fixed;
-      stage.show(fixed === undefined ? this.t : Number(fixed));
-    }
+    for (const stage of this.stages) if (stage.visible) this.drawMember(stage);
     this.pointing.redraw();
+  }
+
+  private drawMember(stage: MemberStage): void {
+    stage.overlays = this.overlays;
+    const fixed = stage.element.dataset.fixed;
+    stage.show(fixed === undefined ? this.t : Number(fixed));
   }
 
   private morph(t: number): void {
     this.t = t;
     this.slider.value = String(t);
-    for (const stage of this.stages) if (stage.visible && stage.element.dataset.fixed === undefined) stage.show(t);
-    this.pointing.drawNow();
-    // Those out of sight follow when there is time.
-    clearTimeout(this.later);
-    this.later = setTimeout(() => this.drawMembers(), 120);
+    this.drawMembers();
   }
-
-  private later: ReturnType<typeof setTimeout> | undefined;
 
   private start(): void {
     const begun = performance.now();
