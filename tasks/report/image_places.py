@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.dataset as pads
 
-from congeal.report.embedding_map import FITTED, FittedMap, fit, normalised, place
+from congeal.report.embedding_map import FITTED, FittedMap, fit, normalised, place, to_unit_square
 from congeal.results.image_squares import SquareSource
 from congeal.results.published_tables import PublishedTables
 from infra.errors import UserError
@@ -27,8 +27,8 @@ ALONE = 3_000  # images up to which one thread fits: the same bytes on every mac
 SCHEMA = pa.schema(
     [
         pa.field("image_id", pa.string(), metadata={"description": "the image"}),
-        pa.field("x", pa.float32(), metadata={"description": "place, in units of the fit; right"}),
-        pa.field("y", pa.float32(), metadata={"description": "place, in units of the fit; down"}),
+        pa.field("x", pa.float32(), metadata={"description": "place, 0 to 1, right"}),
+        pa.field("y", pa.float32(), metadata={"description": "place, 0 to 1, down"}),
         pa.field("fitted", pa.bool_(), metadata={"description": "true: fitted; false: placed among those"}),
     ],
     metadata={
@@ -122,7 +122,9 @@ def _placed(
         if not anchors:
             return {}, {"method": "", "fitted": 0, "placed": 0, "note": note}
         one_by_one = 1 if len(anchors) <= ALONE else threads
-        model = fit(np.stack([vectors[name] for name in anchors]), asked.seed, one_by_one)
+        found = fit(np.stack([vectors[name] for name in anchors]), asked.seed, one_by_one)
+        # Now, and never again: whoever is placed later lies among these.
+        model = replace(found, places=to_unit_square(found.places))
         kept = {name: (float(x), float(y), True) for name, (x, y) in zip(anchors, model.places, strict=True)}
     else:
         vectors = _vectors(images, source, anchors)

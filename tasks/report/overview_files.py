@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from congeal.report.cluster_page import PAGE, in_order
 from congeal.report.data_scripts import column, script, share_column
-from congeal.report.embedding_map import stratified, to_unit_square
+from congeal.report.embedding_map import stratified
 from congeal.report.thumbnail_sheets import SMALL
 from congeal.results.cluster_report import MemberRow
 from tasks.report.image_places import Places
@@ -117,11 +117,7 @@ def loose_buckets(rows: Sequence[MemberRow]) -> list[list[MemberRow]]:
 
 
 def in_sample_order(table: pa.Table, seed: int, sample: int = SAMPLE) -> MapRows:
-    """The rows of a table as MAP has them, places in the unit square, those of the sample first."""
-    places = np.stack([table["x"].to_numpy(), table["y"].to_numpy()], 1).astype(np.float64)
-    unit = to_unit_square(places).astype(np.float32)
-    table = table.set_column(2, MAP.field("x"), pa.array(unit[:, 0]))
-    table = table.set_column(3, MAP.field("y"), pa.array(unit[:, 1]))
+    """The rows of a table as MAP has them, those of the sample first."""
     chosen = stratified(table["cluster"].to_numpy(), min(sample, table.num_rows), seed)
     rest = np.setdiff1d(np.arange(table.num_rows), chosen, assume_unique=True)
     order = np.concatenate([chosen, rest])
