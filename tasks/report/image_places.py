@@ -122,9 +122,9 @@ def _placed(
         if not anchors:
             return {}, {"method": "", "fitted": 0, "placed": 0, "note": note}
         one_by_one = 1 if len(anchors) <= ALONE else threads
-        found = fit(np.stack([vectors[name] for name in anchors]), asked.seed, one_by_one)
+        solved = fit(np.stack([vectors[name] for name in anchors]), asked.seed, one_by_one)
         # Now, and never again: whoever is placed later lies among these.
-        model = replace(found, places=to_unit_square(found.places))
+        model = replace(solved, places=to_unit_square(solved.places))
         kept = {name: (float(x), float(y), True) for name, (x, y) in zip(anchors, model.places, strict=True)}
     else:
         vectors = _vectors(images, source, anchors)

@@ -20,7 +20,7 @@ from congeal.results.published_tables import PublishedTables
 from congeal.settings import Settings
 from infra.compute.engine import Engine
 from infra.compute.progress import Progress
-from infra.errors import MissingError
+from infra.errors import MissingError, StorageError
 from infra.ledger.commits import Marker, digest
 from infra.ledger.publications import Publication
 from infra.storage.location import Location
@@ -77,6 +77,7 @@ def report(order: Order, settings: Settings, engine: Engine, progress: Progress)
     plan = plan_units(STAGE, site.scope, list(site.units()), progress, keep=record_of)
     result = run_units(plan, make, run)
     index = site.finish(result, tables.outliers)
+    site.tidy(progress)
     images, clusters = publication.counts.get("ok", 0), len(site.rows.clusters)
     return Made(index, publication.number, True, result.made, len(result.units), images, clusters)
 
@@ -212,8 +213,15 @@ class _Site:
         }
         (root / INDEX).write_bytes(page_shell.page(str(index["title"]), f"{home}/index.js"))
         (root / MANIFEST).write_bytes(json.dumps(manifest, indent=1).encode() + b"\n")
-        tidy(root, [*named, *self.before.get("named", ())])
         return root / INDEX
+
+    def tidy(self, progress: Progress) -> None:
+        """Remove what neither this page nor the one before it names; where that is not allowed, say so."""
+        root = self.order.folder
+        try:
+            tidy(root, [*manifest_of(root).get("named", ()), *self.before.get("named", ())])
+        except StorageError as error:
+            progress.note(f"Old parts of the report could not be removed ({error}).")
 
     def _confidences(self, site: MadeSite) -> dict[str, list[float]]:
         names = [row.cluster_id for row in self.rows.clusters if row.has_atlas]
