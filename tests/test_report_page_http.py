@@ -60,7 +60,7 @@ def carried(page: Page, found: list[Member]) -> float:
 def test_maps_are_read_from_the_published_arrays(page: Page, folder: Path, found: list[Member]) -> None:
     with served(folder) as address:
         show(page, address, "#/cluster/c0ffee")
-        page.wait("document.querySelectorAll('.tile').length === 6")
+        page.wait("document.querySelectorAll('.tile').length === 6 && congealView.interactive > 0")
         assert carried(page, found) < 1e-3
     asked = [url.removeprefix(address) for url in page.requests]
     assert not [url for url in asked if "maps-0.js" in url]
@@ -76,7 +76,7 @@ def test_arrays_that_cannot_be_read_are_replaced_and_it_is_said(
 ) -> None:
     with served(folder, hidden="atlas.zarr") as address:
         show(page, address, "#/cluster/c0ffee")
-        page.wait("document.querySelectorAll('.tile').length === 6")
+        page.wait("document.querySelectorAll('.tile').length === 6 && congealView.interactive > 0")
         note = page.evaluate("document.querySelector('.note').textContent")
         assert carried(page, found) < 0.5
     assert "published arrays could not be read" in note
@@ -85,7 +85,7 @@ def test_arrays_that_cannot_be_read_are_replaced_and_it_is_said(
 def test_a_server_without_ranges_will_do(page: Page, folder: Path, found: list[Member]) -> None:
     with served(folder, ranges=False) as address:
         show(page, address, "#/cluster/c0ffee")
-        page.wait("document.querySelectorAll('.tile').length === 6")
+        page.wait("document.querySelectorAll('.tile').length === 6 && congealView.interactive > 0")
         assert carried(page, found) < 1e-3
         show(page, address, "#/")
         page.wait("congealView.map && congealView.interactive > 0")
@@ -100,7 +100,7 @@ def test_without_float16_the_reports_own_maps_are_shown_and_it_is_said(
         hide = page.call("Page.addScriptToEvaluateOnNewDocument", source="delete globalThis.Float16Array")
         try:
             show(page, address, "#/cluster/c0ffee")
-            page.wait("document.querySelectorAll('.tile').length === 6")
+            page.wait("document.querySelectorAll('.tile').length === 6 && congealView.interactive > 0")
         finally:
             page.call("Page.removeScriptToEvaluateOnNewDocument", identifier=hide["identifier"])
         assert "float16" in page.evaluate("document.querySelector('.note').textContent")

@@ -76,7 +76,7 @@ def test_a_report_from_disk(page: Page, tmp_path: Path) -> None:
     page.wait("congealView.map && congealView.interactive > 0")
     assert page.evaluate("document.querySelectorAll('.card').length") == 2
     opened(page, f"{index}#/cluster/{BIRDS}")
-    page.wait("document.querySelectorAll('.tile').length === 5")
+    page.wait("document.querySelectorAll('.tile').length === 5 && congealView.interactive > 0")
     shown = page.evaluate("congealView.members.map(member => member.uri)")
     assert apart(page, destination, shown) < 0.5
     for route in ("#/quality", "#/problems", "#/about", f"#/cluster/{BIRDS}/0/1"):
@@ -93,7 +93,7 @@ def test_a_report_that_is_served_reads_the_published_arrays(page: Page, tmp_path
         try:
             address = f"http://127.0.0.1:{server.server_port}"
             opened(page, f"{address}/report/index.html#/cluster/{BIRDS}")
-            page.wait("document.querySelectorAll('.tile').length === 5")
+            page.wait("document.querySelectorAll('.tile').length === 5 && congealView.interactive > 0")
             shown = page.evaluate("congealView.members.map(member => member.uri)")
             assert apart(page, destination, shown) < 1e-3
             opened(page, f"{address}/report/index.html")
@@ -117,7 +117,7 @@ def test_a_cluster_inline(page: Page, known: Path, tmp_path: Path) -> None:
     frame = tmp_path / "document.html"
     frame.write_text(congeal.open(known).show(BIRDS).document)
     opened(page, frame.as_uri())
-    page.wait("document.querySelectorAll('.tile').length === 5")
+    page.wait("document.querySelectorAll('.tile').length === 5 && congealView.interactive > 0")
     assert not [url for url in page.requests if url.startswith("http")]
 
 

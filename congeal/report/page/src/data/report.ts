@@ -14,8 +14,8 @@ export interface Cluster {
 
 export interface Page {
   readonly members: Member[];
-  /** Where the maps came from, or why not from where they should. */
-  readonly note: string | null;
+  /** Settled when the members have their maps: with why these are not the published ones, if they are not. */
+  readonly maps: Promise<string | null>;
 }
 
 export class Report {
@@ -66,11 +66,10 @@ export class Report {
     if (!this.readsZarr(cluster, page)) void this.mapsScript(cluster, page).catch(() => {});
     const members = await load<MembersScript>(`members/${script.id}/${page}`, beside(path, facts.script));
     const list = membersOf(members, page);
-    const [note] = await Promise.all([
-      this.loadMaps(cluster, page, list),
-      addPictures(list, members, script, facts.columns),
-    ]);
-    return { members: list, note };
+    await addPictures(list, members, script, facts.columns);
+    const maps = this.loadMaps(cluster, page, list);
+    maps.catch(() => this.pages.delete(`${script.id}/${page}`));
+    return { members: list, maps };
   }
 
   private readsZarr(cluster: Cluster, page: number): boolean {

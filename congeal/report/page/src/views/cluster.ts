@@ -48,6 +48,7 @@ export class ClusterView implements View {
   private layout: Layout = "one";
   private order: Order = "best";
   private playing = 0;
+  private opened: number | null = null;
   private corrections: Corrections | null = null;
   private readonly orders = h("span", {});
   private readonly slider: HTMLInputElement;
@@ -80,19 +81,32 @@ export class ClusterView implements View {
     append(this.element, this.head(), this.pager(), h("div", { class: "cluster-body" }, this.aside(), h("section", { class: "member-section", "aria-label": "Members" }, this.toolbar(), this.grid, this.outlierList(), this.copies())), this.drawer);
   }
 
+  /** Settled when the members are shown; points can be carried a little later, when their maps are there. */
   async load(): Promise<void> {
-    let loaded: Page;
     try {
-      loaded = await this.report.page(this.cluster, this.page);
+      const page = await this.report.page(this.cluster, this.page);
+      this.members = page.members;
+      this.listPoints();
+      this.arrange();
+      void this.addMaps(page);
     } catch (error) {
       this.grid.replaceChildren(problem(messageOf(error)));
-      return;
     }
-    this.members = loaded.members;
-    if (loaded.note) this.grid.before(h("p", { class: "note" }, loaded.note));
-    this.arrange();
-    requestAnimationFrame(() => requestAnimationFrame(() => (this.interactive = performance.now())));
-    await this.addCorrections();
+  }
+
+  private async addMaps(page: Page): Promise<void> {
+    // The pictures are painted first.
+    await new Promise(requestAnimationFrame);
+    try {
+      const note = await page.maps;
+      if (note) this.grid.before(h("p", { class: "note" }, note));
+      this.drawMembers();
+      if (this.opened !== null) this.open(this.opened);
+      requestAnimationFrame(() => requestAnimationFrame(() => (this.interactive = performance.now())));
+      await this.addCorrections();
+    } catch (error) {
+      this.grid.before(problem(messageOf(error)));
+    }
   }
 
   close(): void {
@@ -336,24 +350,20 @@ export class ClusterView implements View {
   }
 
   private async addCorrections(): Promise<void> {
-    this.listPoints();
-    try {
-      const annotations = await this.report.annotations(this.cluster);
-      if (!annotations) return;
-      this.corrections = new Corrections(annotations, this.report.index, this.members, this.page, this.pointing, () => this.arrange());
-      this.grid.before(this.corrections.element);
-      this.order = "labels";
-      this.showOrders();
-      this.arrange();
-    } catch (error) {
-      this.grid.before(problem(messageOf(error)));
-    }
+    const annotations = await this.report.annotations(this.cluster);
+    if (!annotations) return;
+    this.corrections = new Corrections(annotations, this.report.index, this.members, this.page, this.pointing, () => this.arrange());
+    this.grid.before(this.corrections.element);
+    this.order = "labels";
+    this.showOrders();
+    this.arrange();
   }
 
   /** Show all about a member. */
   open(position: number): void {
     const member = this.members[position];
     if (!member) return;
+    this.opened = position;
     const { script, path } = this.cluster;
     const { element } = imagePanel(member, {
       index: this.report.index,
@@ -378,8 +388,10 @@ export class ClusterView implements View {
   /** Take another position of the same page from the address; gives false if it is another page's. */
   moveTo(id: string, page: number, position: number | null): boolean {
     if (id !== this.cluster.script.id || page !== this.page) return false;
-    if (position === null) clear(this.drawer);
-    else this.open(position);
+    if (position === null) {
+      this.opened = null;
+      clear(this.drawer);
+    } else this.open(position);
     return true;
   }
 }
