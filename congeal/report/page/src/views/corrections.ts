@@ -13,6 +13,7 @@ import { counted, percent } from "../ui/numbers.ts";
 import type { Pointing, Tool } from "../ui/pointing.ts";
 import { type Drawing, MemberStage } from "../ui/stage.ts";
 
+const HINT = "Drag a point to where it belongs.";
 const GRIP = 0.07; // of half a picture: how near a point is taken
 
 interface Point {
@@ -42,7 +43,7 @@ export class Corrections implements Tool {
   private readonly items = new Map<Member, Item[]>();
   private held: { item: Item; point: Point; stage: MemberStage } | null = null;
   private readonly state = h("span", { role: "status" });
-  private readonly pointName = h("span", { class: "seen" });
+  private readonly pointName = h("span", { class: "hint one-line" }, HINT);
 
   constructor(
     annotations: AnnotationsScript,
@@ -65,7 +66,6 @@ export class Corrections implements Tool {
         pointing.tool = on ? this : null;
         rearrange();
       }),
-      h("span", { class: "hint" }, "Drag a point to where it belongs."),
       this.pointName,
       this.state,
       h("button", { type: "button", on: { click: () => this.save("coco") } }, "Export COCO"),
@@ -93,7 +93,7 @@ export class Corrections implements Tool {
     const found = this.nearest(stage, at);
     this.pointName.textContent = found
       ? `${found.item.source.category}: ${found.point.name}, ${found.point.marked ? "by hand" : `${percent(found.point.confidence)} sure`}`
-      : "";
+      : HINT;
   }
 
   private nearest(stage: unknown, at: Place): { item: Item; point: Point; stage: MemberStage } | null {

@@ -51,7 +51,7 @@ export class OverviewView implements View {
 
 function lead(report: Report): string {
   const { source, created, backbone } = report.index;
-  return `${visible(source)} · published ${created.slice(0, 10)} · features of ${backbone}`;
+  return `${visible(source)} · published ${created.slice(0, 10)} · backbone: ${backbone}`;
 }
 
 function numbers(report: Report): HTMLElement {
