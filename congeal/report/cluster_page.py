@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -65,12 +66,13 @@ class ClusterMaps(NamedTuple):
 
 @dataclass(frozen=True)
 class Cluster:
-    """What a page is made of.
+    """What the head of a page is made of.
 
     Attributes:
         cluster_id: the cluster.
         facts: its row of the table clusters.
-        members: in the order of the page, see `in_order`.
+        total: how many members it has.
+        outliers: some that do not fit: page, position in it, path, reason.
         saliency, confidence: of the atlas, [r, r].
         pictures: uint8 [s, s, 3] by name, of AVERAGES.
         copies: file, and the image that it is byte for byte.
@@ -79,12 +81,21 @@ class Cluster:
 
     cluster_id: str
     facts: Mapping[str, Any]
-    members: Sequence[Member]
+    total: int
+    outliers: Sequence[tuple[int, int, str, str]]
     saliency: Floats
     confidence: Floats
     pictures: Mapping[str, Pixels]
     copies: Sequence[tuple[str, str]]
     zarr: str
+
+
+class Pages(NamedTuple):
+    """Pages of members: files by path, what the head says of each page, the members' mean confidences."""
+
+    files: dict[str, bytes]
+    pages: list[dict[str, Any]]
+    confidence: list[float]
 
 
 class Ranked(Protocol):
@@ -102,6 +113,10 @@ class Ranked(Protocol):
     def uri(self) -> str:
         """Its path."""
 
+    @property
+    def outlier_reason(self) -> str | None:
+        """Why it does not fit."""
+
 
 R = TypeVar("R", bound=Ranked)
 
@@ -110,62 +125,66 @@ def in_order(members: Sequence[R]) -> list[R]:
     """Members as a page shows them: those that fit before outliers, the nearest to the atlas first."""
 
     def key(one: R) -> tuple[bool, float, str]:
-        return one.outlier, np.inf if one.residual is None else one.residual, one.uri
+        return bool(one.outlier), np.inf if one.residual is None else one.residual, one.uri
 
     return sorted(members, key=key)
 
 
-def cluster_files(
-    cluster: Cluster,
+def outliers_of(members: Sequence[R]) -> list[tuple[int, int, str, str]]:
+    """The first NAMED members, in the order of the page, that do not fit: page, position, path, reason."""
+    found = ((at, one) for at, one in enumerate(members) if one.outlier)
+    return [
+        (at // PAGE, at % PAGE, one.uri, one.outlier_reason or "it does not fit")
+        for at, one in islice(found, NAMED)
+    ]
+
+
+def pages_of(
+    cluster_id: str,
+    members: Sequence[Member],
+    first: int,
     maps: Callable[[Sequence[int]], ClusterMaps],
     squares: Callable[[Sequence[Member]], tuple[list[Pixels | None], list[Floats | None]]],
-) -> tuple[dict[str, bytes], list[float]]:
-    """The files by path, and the members' mean confidences in their order.
+) -> Pages:
+    """The pages of some members of a cluster, in the order of the page. first: the number of the first page.
 
     maps: of the members at these rows of the group. squares: thumbnails [s, s, 3] and embeddings [c] of
-    members, None for what is not there. Both are asked page by page, so that memory holds one page.
+    members, None for what is not there. Both are asked page by page.
     """
     files: dict[str, bytes] = {}
     pages: list[dict[str, Any]] = []
-    rows: list[dict[str, Any]] = []
-    sheets: list[str] = []
+    contents: list[dict[str, Any]] = []
     vectors: list[Floats | None] = []
     sure: list[float] = []
-    for start in range(0, len(cluster.members), PAGE):
-        number, some = start // PAGE, cluster.members[start : start + PAGE]
+    for start in range(0, len(members), PAGE):
+        number, some = first + start // PAGE, members[start : start + PAGE]
         name = f"{number:04d}"
         found = maps([one.row for one in some])
         pictures, embeddings = squares(some)
         mean = found.forward_confidence.reshape(len(some), -1).mean(1, dtype=np.float64)
         columns = thumbnail_sheets.columns_for(len(some))
         sides = [max(one.width, one.height) for one in some]
-        key = f"{cluster.cluster_id}/{number}"
-        files[f"maps-{name}.js"] = script(f"maps/{key}", packed_maps(found, sides))
+        files[f"maps-{name}.js"] = script(f"maps/{cluster_id}/{number}", packed_maps(found, sides))
         files[f"small-{name}.webp"] = thumbnail_sheets.sheet(pictures, thumbnail_sheets.SMALL, columns)
         large = thumbnail_sheets.sheet(pictures, thumbnail_sheets.LARGE, columns)
-        sheets.append(base64.b64encode(large).decode("ascii"))
-        rows.append(_columns(some, mean, pictures))
-        pages.append(
+        contents.append(
             {
-                "script": f"members-{name}.js",
-                "maps": f"maps-{name}.js",
-                "small": f"small-{name}.webp",
+                "cluster": cluster_id,
+                "page": number,
                 "count": len(some),
-                "columns": columns,
+                "rows": _columns(some, mean, pictures),
+                # In the script: a picture from disk taints a canvas, and could not be warped there.
+                "sheet": base64.b64encode(large).decode("ascii"),
             }
         )
+        files_of = {"script": f"members-{name}.js", "maps": f"maps-{name}.js", "small": f"small-{name}.webp"}
+        pages.append({**files_of, "count": len(some), "columns": columns})
         vectors += embeddings
         sure += mean.tolist()
-    for number, (near, values, encoded) in enumerate(zip(_neighbours(vectors), rows, sheets, strict=True)):
-        content = {
-            "cluster": cluster.cluster_id,
-            "page": number,
-            "count": len(near),
-            "rows": {**values, "neighbours": near},
-            "sheet": encoded,
-        }
-        files[pages[number]["script"]] = script(f"members/{cluster.cluster_id}/{number}", content)
-    return files | _cluster_file(cluster, pages), sure
+    for page, content, near in zip(pages, contents, _neighbours(vectors, first), strict=True):
+        content["rows"]["neighbours"] = near
+        files[page["script"]] = script(f"members/{cluster_id}/{content['page']}", content)
+    return Pages(files, pages, sure)
 
 
 def packed_maps(found: ClusterMaps, sides: Sequence[int]) -> dict[str, Any]:
@@ -178,7 +197,8 @@ def packed_maps(found: ClusterMaps, sides: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def _cluster_file(cluster: Cluster, pages: Sequence[Mapping[str, Any]]) -> dict[str, bytes]:
+def head_of(cluster: Cluster, pages: Sequence[Mapping[str, Any]]) -> dict[str, bytes]:
+    """The script of a cluster and its pictures, by path. pages: as of `Pages`, from the script's folder."""
     files: dict[str, bytes] = {}
     images: dict[str, Any] = {"size": None}
     for name in AVERAGES:
@@ -187,11 +207,6 @@ def _cluster_file(cluster: Cluster, pages: Sequence[Mapping[str, Any]]) -> dict[
         if picture is not None:
             images[name], images["size"] = f"{name}.webp", picture.shape[0]
             files[f"{name}.webp"] = thumbnail_sheets.webp(picture)
-    outliers = [
-        [at // PAGE, at % PAGE, one.uri, one.outlier_reason or "it does not fit"]
-        for at, one in enumerate(cluster.members)
-        if one.outlier
-    ]
     files["cluster.js"] = script(
         f"cluster/{cluster.cluster_id}",
         {
@@ -204,10 +219,10 @@ def _cluster_file(cluster: Cluster, pages: Sequence[Mapping[str, Any]]) -> dict[
                 "confidence": packed_shares(cluster.confidence[None, ..., None]).facts(),
             },
             "page_size": PAGE,
-            "total": len(cluster.members),
+            "total": cluster.total,
             "cell": thumbnail_sheets.LARGE,
             "pages": list(pages),
-            "outliers": outliers[:NAMED],
+            "outliers": [list(one) for one in cluster.outliers],
             "zarr": cluster.zarr,
             "copies": [list(pair) for pair in cluster.copies[:NAMED]],
         },
@@ -225,12 +240,12 @@ def _columns(
     }
 
 
-def _neighbours(vectors: Sequence[Floats | None]) -> list[list[list[list[int]]]]:
-    """By page and position, page and position of the nearest others by embedding."""
+def _neighbours(vectors: Sequence[Floats | None], first: int) -> list[list[list[list[int]]]]:
+    """By page and position, page and position of the nearest others by embedding. first: page."""
     pages: list[list[list[list[int]]]] = []
     together = len(vectors) if len(vectors) <= COMPARED else PAGE
-    for start in range(0, len(vectors), together):
-        pages += _nearest(vectors[start : start + together], start)
+    for start in range(0, len(vectors), max(together, 1)):
+        pages += _nearest(vectors[start : start + together], first * PAGE + start)
     return pages
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from congeal.report.cluster_page import AVERAGES, Cluster, ClusterMaps, Member, cluster_files, in_order
+from congeal.report.cluster_page import AVERAGES, Cluster, ClusterMaps, Member, Pages, head_of, pages_of
 from congeal.results.image_squares import SquareSource, Wanted
 from congeal.results.schema.atlas_arrays import ATLAS_GROUP
 from congeal.results.stored_maps import StoredMaps
@@ -44,42 +44,58 @@ class MemberRow(NamedTuple):
     outlier_reason: str | None
 
 
-def cluster_pages(
+def member_pages(
     destination: Location,
     atlas: Marker,
-    facts: Mapping[str, Any],
+    cluster_id: str,
     rows: Sequence[MemberRow],
-    copies: Sequence[tuple[str, str]],
+    first: int,
     squares: SquareSource,
-) -> tuple[dict[str, bytes], list[Member], list[float]]:
-    """The files of a cluster's page, its members in their order there, and their mean confidences.
+) -> Pages:
+    """The pages of some members of a cluster, given in the order of its page.
 
-    atlas: the marker of the cluster's atlas, which is one with maps.
+    atlas: the marker of the cluster's atlas, which is one with maps. first: the number of the first page.
     """
-    folder = outputs_location(destination, atlas)
-    stored = StoredMaps(str(facts["cluster_id"]), folder / ATLAS_GROUP.name)
+    stored = StoredMaps(cluster_id, outputs_location(destination, atlas) / ATLAS_GROUP.name)
     by_id = {row.image_id: row for row in rows}
-    members = in_order([_member(row, stored.position[row.image_id]) for row in rows])
-    saliency, confidence = stored.atlas_shares()
+    members = [_member(row, stored.position[row.image_id]) for row in rows]
 
     def look(some: Sequence[Member]) -> tuple[list[Any], list[Any]]:
         wanted = [by_id[one.image_id] for one in some]
         return squares.read([Wanted(*row[:2], row.features_unit, row.features_row) for row in wanted])
 
+    return pages_of(cluster_id, members, first, lambda at: ClusterMaps(*stored.both_ways(at)), look)
+
+
+class Head(NamedTuple):
+    """What is said of a cluster besides its pages: see `congeal.report.cluster_page.Cluster`."""
+
+    facts: Mapping[str, Any]
+    total: int
+    outliers: Sequence[tuple[int, int, str, str]]
+    copies: Sequence[tuple[str, str]]
+
+
+def cluster_head(
+    destination: Location, atlas: Marker, head: Head, pages: Sequence[Mapping[str, Any]]
+) -> dict[str, bytes]:
+    """The script and the pictures of a cluster, by path. pages: see `congeal.report.cluster_page.Pages`."""
+    folder = outputs_location(destination, atlas)
+    cluster_id = str(head.facts["cluster_id"])
+    saliency, confidence = StoredMaps(cluster_id, folder / ATLAS_GROUP.name).atlas_shares()
+    pictures = {name: _picture(folder, atlas, name) for name in AVERAGES}
     cluster = Cluster(
-        cluster_id=str(facts["cluster_id"]),
-        facts=facts,
-        members=members,
+        cluster_id=cluster_id,
+        facts=head.facts,
+        total=head.total,
+        outliers=head.outliers,
         saliency=saliency,
         confidence=confidence,
-        pictures={
-            name: picture for name in AVERAGES if (picture := _picture(folder, atlas, name)) is not None
-        },
-        copies=copies,
+        pictures={name: picture for name, picture in pictures.items() if picture is not None},
+        copies=head.copies,
         zarr=(folder / ATLAS_GROUP.name).url.removeprefix(destination.url + "/"),
     )
-    files, sure = cluster_files(cluster, lambda at: ClusterMaps(*stored.both_ways(at)), look)
-    return files, members, sure
+    return head_of(cluster, pages)
 
 
 def picture_of(folder: Location, atlas: Marker, name: str) -> npt.NDArray[np.uint8] | None:

@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow.dataset as pads
 
 from congeal.report import page_shell
-from congeal.report.cluster_page import PAGE, in_order
+from congeal.report.cluster_page import PAGE, in_order, outliers_of
 from congeal.report.data_scripts import script
 from congeal.report.index_fields import FORMAT, cluster_columns, counts_of
 from congeal.report.thumbnail_sheets import LARGE, SMALL, WALL
-from congeal.results.cluster_report import MemberRow, cluster_pages, picture_of
+from congeal.results.cluster_report import Head, MemberRow, cluster_head, member_pages, picture_of
 from congeal.results.image_squares import SquareSource, Wanted
 from congeal.results.published_version import NOT_ALIGNED, Published
 from congeal.results.schema.tables import CLUSTERS
@@ -63,14 +63,14 @@ def view(published: Published, cluster: str) -> ClusterView:
     shown = in_order(rows)[:PAGE]
     copies = [(file, same) for file, same in published.duplicates(cluster).items()]
     names = {one.image_id: one.uri for one in rows}
-    files, _, _ = cluster_pages(
-        published.place,
-        atlas,
+    made = member_pages(published.place, atlas, cluster, shown, 0, squares_of(published))
+    head = Head(
         {name: row.get(name) for name in CLUSTERS.names},
-        shown,
+        len(shown),
+        outliers_of(shown),
         [(file, names.get(same, "")) for file, same in copies],
-        squares_of(published),
     )
+    files = made.files | cluster_head(published.place, atlas, head, made.pages)
     notes = []
     if len(shown) < len(rows):
         notes.append(f"The first {len(shown)} of {len(rows):,} images: `congeal report` has all of them.")

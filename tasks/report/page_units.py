@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from congeal.report import thumbnail_sheets
-from congeal.results.cluster_report import MemberRow, cluster_pages, picture_of
+from congeal.report.cluster_page import NAMED, PAGE, in_order, outliers_of
+from congeal.results.cluster_report import Head, MemberRow, cluster_head, member_pages, picture_of
 from congeal.results.image_squares import SquareSource, Wanted
 from infra.errors import UserError
 from infra.ledger.commits import Marker, find_marker, outputs_location
@@ -22,21 +23,41 @@ from tasks.report.published_rows import ClusterRows
 WALL_COLUMNS = 16
 WALL = 128  # clusters whose averages are in one sheet, about
 LOOSE = 256  # images without a cluster in one sheet, about
+BLOCK = 20 * PAGE  # members of a unit: what it writes is in memory at once
+_PAGE = ("script", "maps", "small", "count", "columns")
 CONFIDENCE = "confidence.f32"  # mean confidences of the members, little-endian float32, in the page's order
 LOOSE_SHEET, WALL_SHEET = "small.webp", "wall.webp"
 _LITTLE = np.dtype("<f4")
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterPayload:
-    """One cluster. facts: its row of the table, JSON. members, copies: rows, packed."""
+class PagesPayload:
+    """Members of a cluster, in the order of its page.
+
+    Attributes:
+        facts: the cluster's row of the table, JSON.
+        members: rows, packed. first: the number of their first page.
+        head: total, outliers and copies, packed, where these are all members; None: the head is a unit of
+            its own.
+    """
 
     destination: Location
     source: Location
     catalog: Mapping[str, Any]
     facts: str
     members: bytes
-    copies: bytes
+    first: int
+    head: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeadPayload:
+    """The head of a large cluster. pages: what it says of its pages, packed; head: as of `PagesPayload`."""
+
+    destination: Location
+    facts: str
+    pages: bytes
+    head: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,37 +78,68 @@ class LoosePayload:
     images: bytes
 
 
-def cluster_payload(
-    destination: Location, source: Location, catalog: Mapping[str, Any], rows: ClusterRows
-) -> ClusterPayload:
-    """What the unit of a cluster needs to know."""
-    facts = json.dumps(rows.facts, sort_keys=True)
-    return ClusterPayload(
-        destination, source, catalog, facts, pack_rows(rows.members), pack_rows(rows.copies)
-    )
+def blocks_of(rows: ClusterRows) -> list[list[MemberRow]]:
+    """A cluster's members in the order of its page, in as many parts as there are units."""
+    ordered = in_order(rows.members)
+    return [ordered[start : start + BLOCK] for start in range(0, len(ordered), BLOCK)]
 
 
-def make_cluster(unit: Unit[ClusterPayload]) -> Marker:
-    """The scripts and sheets of a cluster's page."""
+def packed_head(rows: ClusterRows) -> bytes:
+    """What the head of a cluster's page lists."""
+    ordered = in_order(rows.members)
+    return pack_rows([[len(ordered)], outliers_of(ordered), rows.copies[:NAMED]])
+
+
+def make_pages(unit: Unit[PagesPayload]) -> Marker:
+    """The scripts and sheets of some pages of a cluster and, if these are all, its head."""
     work, asked = Work(unit), unit.payload
     facts = json.loads(asked.facts)
-    atlas = find_marker(asked.destination, "atlases", facts["atlas_unit"])
+    atlas = _atlas(asked.destination, facts)
+    squares = _squares(asked.destination, asked.source, asked.catalog)
+    rows = [MemberRow(*row) for row in unpack_rows(asked.members)]
+    with work.watch.phase("pages"):
+        made = member_pages(asked.destination, atlas, facts["cluster_id"], rows, asked.first, squares)
+        files = dict(made.files)
+        if asked.head is not None:
+            files |= cluster_head(asked.destination, atlas, _head(facts, asked.head), made.pages)
+    files[CONFIDENCE] = np.asarray(made.confidence, _LITTLE).tobytes()
+    return work.commit(files, {"cluster_id": facts["cluster_id"], "pages": made.pages})
+
+
+def make_head(unit: Unit[HeadPayload]) -> Marker:
+    """The script and the pictures of a cluster whose pages are units of their own."""
+    work, asked = Work(unit), unit.payload
+    facts = json.loads(asked.facts)
+    pages = [dict(zip(_PAGE, row, strict=True)) for row in unpack_rows(asked.pages)]
+    with work.watch.phase("pages"):
+        files = cluster_head(
+            asked.destination, _atlas(asked.destination, facts), _head(facts, asked.head), pages
+        )
+    return work.commit(files, {"cluster_id": facts["cluster_id"]})
+
+
+def packed_pages(pages: Sequence[tuple[str, Mapping[str, Any]]]) -> bytes:
+    """Pages as a head names them: where each page's files lie, from the head's folder, and what they are."""
+    rows = [
+        [*(f"{folder}/{page[name]}" for name in _PAGE[:3]), *(page[name] for name in _PAGE[3:])]
+        for folder, page in pages
+    ]
+    return pack_rows(rows)
+
+
+def _head(facts: Mapping[str, Any], packed: bytes) -> Head:
+    (total,), outliers, copies = unpack_rows(packed)
+    return Head(facts, total, [tuple(one) for one in outliers], [(file, same) for file, same in copies])
+
+
+def _atlas(destination: Location, facts: Mapping[str, Any]) -> Marker:
+    atlas = find_marker(destination, "atlases", facts["atlas_unit"])
     if atlas is None:
         raise UserError(
-            f"The atlas of the cluster {facts['cluster_id']} in {asked.destination} is gone: "
-            "`congeal run` makes it anew."
+            f"The atlas of the cluster {facts['cluster_id']} in {destination} is gone: `congeal run` makes "
+            "it anew."
         )
-    with work.watch.phase("pages"):
-        files, members, confidence = cluster_pages(
-            asked.destination,
-            atlas,
-            facts,
-            [MemberRow(*row) for row in unpack_rows(asked.members)],
-            [(str(file), str(same)) for file, same in unpack_rows(asked.copies)],
-            _squares(asked.destination, asked.source, asked.catalog),
-        )
-    files[CONFIDENCE] = np.asarray(confidence, _LITTLE).tobytes()
-    return work.commit(files, {"cluster_id": facts["cluster_id"], "members": len(members)})
+    return atlas
 
 
 def make_wall(unit: Unit[WallPayload]) -> Marker:

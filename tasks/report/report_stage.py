@@ -9,10 +9,12 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from operator import itemgetter
+from typing import Any, cast
 
 from congeal.alignment.model import MEANINGLESS
 from congeal.report import page_shell
+from congeal.report.cluster_page import PAGE
 from congeal.report.data_scripts import plain, script
 from congeal.report.index_fields import FORMAT
 from congeal.results.cluster_report import MemberRow
@@ -26,11 +28,20 @@ from infra.ledger.publications import Publication
 from infra.storage.location import Location
 from infra.threads import in_threads, run_in_threads
 from tasks.execution.packed_rows import pack_rows
-from tasks.execution.stage_runner import Run, StageResult, Unit, address, plan_units, record_of, run_units
+from tasks.execution.stage_runner import (
+    Run,
+    StageResult,
+    Unit,
+    UnitReport,
+    address,
+    plan_units,
+    record_of,
+    run_units,
+)
 from tasks.report import annotation_marks, image_places, overview_files, page_units
 from tasks.report.annotation_marks import Annotations, AnnotationsPayload
 from tasks.report.image_places import PlacesPayload
-from tasks.report.page_units import ClusterPayload, LoosePayload, WallPayload
+from tasks.report.page_units import HeadPayload, LoosePayload, PagesPayload, WallPayload
 from tasks.report.published_rows import ClusterRows, PublishedRows, buckets, published_rows
 from tasks.report.report_key import (
     INDEX,
@@ -49,9 +60,10 @@ from tasks.report.tidy import tidy
 
 __all__ = ["Made", "Order", "make", "report"]
 
-Payload = ClusterPayload | WallPayload | LoosePayload | PlacesPayload | AnnotationsPayload
+Payload = PagesPayload | HeadPayload | WallPayload | LoosePayload | PlacesPayload | AnnotationsPayload
 _MAKERS: Mapping[type, Callable[[Any], Marker]] = {
-    ClusterPayload: page_units.make_cluster,
+    PagesPayload: page_units.make_pages,
+    HeadPayload: page_units.make_head,
     WallPayload: page_units.make_wall,
     LoosePayload: page_units.make_loose,
     PlacesPayload: image_places.make_places,
@@ -76,6 +88,11 @@ def report(order: Order, settings: Settings, engine: Engine, progress: Progress)
     site = _Site(order, publication, source, published_rows(tables), image_places.images_digest(tables))
     plan = plan_units(STAGE, site.scope, list(site.units()), progress, keep=record_of)
     result = run_units(plan, make, run)
+    heads = list(site.heads(result))
+    if heads:
+        result += run_units(
+            plan_units(STAGE, site.scope, heads, progress), make, run, title="report, large clusters"
+        )
     index = site.finish(result, tables.outliers)
     site.tidy(progress)
     images, clusters = publication.counts.get("ok", 0), len(site.rows.clusters)
@@ -111,7 +128,7 @@ class _Site:
         yield self._places()
         for row in self.rows.clusters:
             if row.has_atlas:
-                yield self._cluster(row)
+                yield from self._pages(row)
         names = [row.cluster_id for row in self.rows.clusters]
         for number, bucket in enumerate(buckets(names, page_units.WALL)):
             yield self._wall(number, [self.rows.clusters[at] for at in bucket])
@@ -144,10 +161,49 @@ class _Site:
             PLACES, name, PlacesPayload(self.order.destination, version, self.seed, base, method)
         )
 
-    def _cluster(self, row: ClusterRows) -> Unit[Payload]:
-        payload = page_units.cluster_payload(self.order.destination, self.source, self.catalog, row)
-        name = digest(self.scope, "cluster", *_substance(row))
-        return self._unit(("cluster", row.cluster_id), name, payload, len(row.members))
+    def _pages(self, row: ClusterRows) -> Iterator[Unit[Payload]]:
+        blocks = page_units.blocks_of(row)
+        facts = json.dumps(row.facts, sort_keys=True)
+        for number, block in enumerate(blocks):
+            alone = len(blocks) == 1
+            payload = PagesPayload(
+                destination=self.order.destination,
+                source=self.source,
+                catalog=self.catalog,
+                facts=facts,
+                members=pack_rows(block),
+                first=number * page_units.BLOCK // PAGE,
+                head=page_units.packed_head(row) if alone else None,
+            )
+            rows = [plain(list(member)) for member in block]
+            copies = _copies(row) if alone else None
+            name = digest(self.scope, "pages", number, plain(row.facts), rows, copies)
+            yield self._unit(("pages", row.cluster_id, number), name, payload, len(block))
+
+    def heads(self, result: StageResult) -> Iterator[Unit[Payload]]:
+        """The heads of clusters of several units of pages, which name what those have written."""
+        written: dict[str, list[tuple[int, UnitReport]]] = {}
+        for entry in result.units:
+            kind, *which = self.parts[entry.unit]
+            if kind == "pages":
+                written.setdefault(which[0], []).append((which[1], entry))
+        for row in self.rows.clusters:
+            blocks = [entry for _, entry in sorted(written.get(row.cluster_id, ()), key=itemgetter(0))]
+            if len(blocks) < 2:
+                continue
+            pages = [
+                (f"../../{entry.unit}/{entry.content}", page)
+                for entry in blocks
+                for page in cast("Mapping[str, Any]", entry.kept)["pages"]
+            ]
+            payload = HeadPayload(
+                self.order.destination,
+                json.dumps(row.facts, sort_keys=True),
+                page_units.packed_pages(pages),
+                page_units.packed_head(row),
+            )
+            name = digest(self.scope, "head", plain(row.facts), _copies(row), [list(one) for one in pages])
+            yield self._unit(("head", row.cluster_id), name, payload)
 
     def _wall(self, number: int, rows: Sequence[ClusterRows]) -> Unit[Payload]:
         atlases = tuple(row.facts["atlas_unit"] if row.has_atlas else None for row in rows)
@@ -207,7 +263,6 @@ class _Site:
                 "unit": next(unit for unit, what in self.parts.items() if what == PLACES),
                 "method": places.facts.get("method") or "",
             },
-            "pages": {what[1]: path for what, path in site.folders.items() if what[0] == "cluster"},
             "units": sorted(made),
             "named": named,
         }
@@ -224,9 +279,12 @@ class _Site:
             progress.note(f"Old parts of the report could not be removed ({error}).")
 
     def _confidences(self, site: MadeSite) -> dict[str, list[float]]:
-        names = [row.cluster_id for row in self.rows.clusters if row.has_atlas]
-        places = [self.order.folder / site.folders["cluster", name] for name in names]
-        return dict(zip(names, in_threads(page_units.confidences, places), strict=True))
+        parts = sorted(what for what in site.folders if what[0] == "pages")
+        read = in_threads(page_units.confidences, [self.order.folder / site.folders[what] for what in parts])
+        found: dict[str, list[float]] = {}
+        for (_, name, _), values in zip(parts, read, strict=True):
+            found.setdefault(name, []).extend(values)
+        return found
 
     def _write(self, folder: str, files: Mapping[str, bytes]) -> None:
         """Files of a folder that is named by what is in them: what is there is not written again."""
@@ -244,12 +302,12 @@ class _Site:
 
 
 def _substance(row: ClusterRows) -> list[Any]:
-    """All that a cluster's page is made of, besides what the names of its units stand for."""
-    return [
-        plain(row.facts),
-        [plain(list(member)) for member in row.members],
-        [list(pair) for pair in row.copies],
-    ]
+    """What marks on a cluster's members depend on."""
+    return [plain(row.facts), [plain(list(member)) for member in row.members]]
+
+
+def _copies(row: ClusterRows) -> list[list[str]]:
+    return [list(pair) for pair in row.copies]
 
 
 def _content(files: Mapping[str, bytes]) -> str:

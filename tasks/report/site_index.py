@@ -19,7 +19,7 @@ from tasks.report.provenance_facts import stage_facts
 from tasks.report.published_rows import PublishedRows, buckets
 from tasks.report.report_key import Order
 
-What = tuple[Any, ...]  # of the site a unit is: ("cluster", id), ("wall", number), …
+What = tuple[Any, ...]  # of the site a unit is: ("pages", cluster, number), ("wall", number), …
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class MadeSite:
         sheets = Sheets([], [], [], [])
         for number, row in enumerate(self.rows.clusters):
             for page, start in enumerate(range(0, len(row.members) if row.has_atlas else 0, PAGE)):
-                sheets.path.append(f"{self.folders['cluster', row.cluster_id]}/small-{page:04d}.webp")
+                folder = self.folders["pages", row.cluster_id, start // page_units.BLOCK]
+                sheets.path.append(f"{folder}/small-{page:04d}.webp")
                 sheets.columns.append(columns_for(min(PAGE, len(row.members) - start)))
                 sheets.cluster.append(number)
                 sheets.page.append(page)
@@ -140,14 +141,18 @@ def _clusters(site: MadeSite) -> dict[str, list[Any]]:
     }
     pairs = list(zip(site.names, site.rows.clusters, strict=True))
 
-    def scripts(kind: str, file: str) -> list[str | None]:
-        found = (site.folders.get((kind, name)) for name in site.names)
-        return [None if one is None else f"{one}/{file}" for one in found]
+    def scripts(file: str, *kinds: What) -> list[str | None]:
+        found = []
+        for name in site.names:
+            paths = (site.folders.get((kind, name, *rest)) for kind, *rest in kinds)
+            path = next((one for one in paths if one is not None), None)
+            found.append(None if path is None else f"{path}/{file}")
+        return found
 
     return {
         **cluster_columns(site.rows.table),
-        "script": scripts("cluster", "cluster.js"),
-        "annotations": scripts("annotations", annotation_marks.FILE),
+        "script": scripts("cluster.js", ("head",), ("pages", 0)),
+        "annotations": scripts(annotation_marks.FILE, ("annotations",)),
         "wall_sheet": [wall[name][0] for name in site.names],
         "wall_before": [2 * wall[name][1] if row.has_atlas else -1 for name, row in pairs],
         "wall_after": [2 * wall[name][1] + 1 if row.has_atlas else -1 for name, row in pairs],

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import report_reader
 from known_collection import BIRDS, known, known_collection
-from sample_runs import folder, photographs, run, tiny, weights
+from sample_runs import folder, photographs, put, run, tiny, weights
 from typer.testing import CliRunner
 
 import congeal
@@ -20,6 +20,7 @@ from flows import site
 from flows.cli import app
 from flows.report_server import root_of, server_of
 from infra.errors import UserError
+from infra.settings import StorageSettings
 from infra.storage.location import Location
 
 __all__ = ["known", "weights"]
@@ -148,6 +149,22 @@ def test_a_run_without_a_report(tmp_path: Path, weights: Path) -> None:
     again = run(source, tmp_path / "out", tiny(weights))
     assert again["up_to_date"]
     assert (tmp_path / "out/report/index.html").is_file()
+
+
+@pytest.mark.s3
+def test_a_report_in_a_bucket_is_read_from_there(
+    s3_location: Location, s3_settings: StorageSettings, weights: Path, tmp_path: Path
+) -> None:
+    source, destination = put(s3_location / "photographs", photographs(2)), s3_location / "out"
+    facts = run(source, destination, tiny(weights, storage=s3_settings))
+    assert facts["report"] == f"{destination.url}/report/index.html"
+    for item in (destination / "report").objects():
+        (Location.parse(tmp_path) / item.path).write_bytes((destination / "report" / item.path).read_bytes())
+    index = report_reader.index(tmp_path)
+    assert index["base"] == "../"
+    found, maps = report_reader.members(tmp_path, index, 0)
+    assert all(found["rows"]["shown"])
+    assert len(maps) == 4
 
 
 def test_a_report_that_fails_fails_no_run(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import report_reader
@@ -15,7 +16,9 @@ from known_collection import BIRDS, known, known_collection
 from PIL import Image
 
 import congeal
-from congeal.report import page_shell
+from congeal.report import cluster_page, page_shell
+from congeal.results.schema.parquet_files import encode_table
+from congeal.results.schema.tables import CLUSTERS
 from congeal.settings import load_settings
 from congeal.transfer.points import transfer
 from infra.compute.engine import LoopEngine
@@ -23,7 +26,7 @@ from infra.compute.progress import Progress
 from infra.compute.thread_engine import ThreadEngine
 from infra.errors import UserError
 from infra.storage.location import Location
-from tasks.report import page_units, report_stage
+from tasks.report import annotation_marks, overview_files, page_units, report_stage, site_index
 from tasks.report.report_key import Made, Order, current, up_to_date
 from tasks.report.report_stage import report
 
@@ -215,3 +218,45 @@ def test_the_manifest_names_what_the_page_is_made_of(site: Path) -> None:
         if path.startswith("assets/") and not page_shell.assets():
             continue  # the page is not built
         assert (site / "report" / path).exists()
+
+
+def test_a_large_cluster_is_cut_into_units(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = report_reader.index(site / "report")
+    everyone = report_reader.members(site / "report", whole, 0)[0]["rows"]["uri"]
+    for module in (cluster_page, page_units, report_stage, site_index, overview_files, annotation_marks):
+        monkeypatch.setattr(module, "PAGE", 2, raising=False)
+    monkeypatch.setattr(page_units, "BLOCK", 2)
+    assert made(site, out=Location.parse(tmp_path)).units > 5
+    facts = report_reader.index(tmp_path)
+    content, _ = report_reader.cluster(tmp_path, facts, 0)
+    assert (content["total"], len(content["pages"])) == (5, 3)
+    assert content["outliers"][0][:3] == [2, 0, "a/misfit.png"]
+    pages = [report_reader.members(tmp_path, facts, 0, page)[0] for page in range(3)]
+    assert [name for page in pages for name in page["rows"]["uri"]] == everyone
+    assert pages[1]["rows"]["neighbours"] == [[[1, 1]], [[1, 0]]]
+    for row in pq.read_table(tmp_path / facts["map"]["parquet"]).to_pylist():
+        if row["cluster"] == 0:
+            rows = pages[facts["sheets"]["page"][row["sheet"]]]["rows"]
+            assert rows["uri"][row["cell"]] == row["uri"]
+            assert row["confidence"] == pytest.approx(rows["confidence"][row["cell"]], abs=1e-4)
+    assert not made(site, out=Location.parse(tmp_path)).written
+
+
+def test_a_cluster_without_an_atlas_is_listed(tmp_path: Path) -> None:
+    destination = known_collection(tmp_path)
+    (path,) = destination.glob("stages/index/*/*/*/clusters.parquet")
+    rows = pq.read_table(path).to_pylist()
+    rows[0] |= {"status": "failed", "error": "it killed its worker", "atlas_unit": None}
+    path.write_bytes(encode_table(pa.Table.from_pylist(rows, schema=CLUSTERS), CLUSTERS))
+    made(destination)
+    facts = report_reader.index(destination / "report")
+    clusters = facts["clusters"]
+    assert (clusters["script"][0], clusters["error"][0]) == (None, "it killed its worker")
+    assert (clusters["wall_after"][0], clusters["doubt"][0]) == (-1, 1.0)
+    table = pq.read_table(destination / "report" / facts["map"]["parquet"]).to_pylist()
+    lost = [row for row in table if row["uri"].startswith("a/")]
+    assert len(lost) == 5
+    assert {row["status"] for row in lost} == {2}
+    assert {facts["sheets"]["cluster"][row["sheet"]] for row in lost} == {-1}
