@@ -264,7 +264,7 @@ def _annotations(cluster: Path, pages: list[list[Member]]) -> None:
             "keypoints": [[name, float(x), float(y), 0.7, 1, int(first)] for name, (x, y) in named],
             "outline": None,
             "mask": {"width": 8, "height": 8, "data": base64.b64encode(mask.tobytes()).decode()},
-            "bbox": None,
+            "bbox": [10, 20, 30, 40] if first else None,
         }
 
     items = [[[item(m, first=p == k == 0)] for k, m in enumerate(part)] for p, part in enumerate(pages)]

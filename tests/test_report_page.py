@@ -288,7 +288,9 @@ def test_corrections_come_out_as_files_that_propagate_takes(
     read = coco.read(page.evaluate("window.saved").encode())
     by_image = {annotation.image: annotation for annotation in read.annotations}
     assert set(by_image) == {found[0].uri, found[2].uri}  # marked by hand before, and corrected here
+    assert by_image[found[0].uri].box == (10, 20, 40, 60)
     corrected = by_image[found[2].uri]
+    assert corrected.box is None
     assert corrected.keypoint_names == ("nose", "tail")
     assert corrected.keypoints is not None
     assert corrected.keypoint_confidence is not None

@@ -46,3 +46,15 @@ function free(taken: Map<number, number>, out: number[], columns: number, column
     }
   return true;
 }
+
+/** The rows in an order that favours none, always the same. */
+export function scattered(rows: number): Uint32Array {
+  const order = Uint32Array.from({ length: rows }, (_, k) => k);
+  let state = 12345;
+  for (let k = rows - 1; k > 0; k--) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    const other = state % (k + 1);
+    [order[k], order[other]] = [order[other], order[k]];
+  }
+  return order;
+}

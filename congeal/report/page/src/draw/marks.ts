@@ -54,3 +54,27 @@ export function drawOutline(
   context.stroke();
   context.globalAlpha = 1;
 }
+
+/** A ring around what is pointed at. */
+export function drawRing(context: CanvasRenderingContext2D, x: number, y: number, ratio: number): void {
+  context.beginPath();
+  context.arc(x, y, 7 * ratio, 0, 2 * Math.PI);
+  context.lineWidth = 4 * ratio;
+  context.strokeStyle = "rgb(0 0 0 / 0.6)";
+  context.stroke();
+  context.lineWidth = 2 * ratio;
+  context.strokeStyle = "#fff";
+  context.stroke();
+}
+
+/** What is being drawn around, [x0, y0, x1, y1, …]. */
+export function drawLasso(context: CanvasRenderingContext2D, polygon: readonly number[], ratio: number): void {
+  context.beginPath();
+  for (let k = 0; k < polygon.length; k += 2) context.lineTo(polygon[k], polygon[k + 1]);
+  context.closePath();
+  context.fillStyle = "rgb(0 114 178 / 0.15)";
+  context.fill();
+  context.lineWidth = 1.5 * ratio;
+  context.strokeStyle = "#0072b2";
+  context.stroke();
+}

@@ -1,6 +1,7 @@
 /** All images by likeness: dots from afar, thumbnails from near. Zoom, pan, point, lasso. */
 import { type View, drawDots, inPolygon } from "../draw/dots.ts";
-import { declutter } from "../draw/declutter.ts";
+import { declutter, scattered } from "../draw/declutter.ts";
+import { drawLasso, drawRing } from "../draw/marks.ts";
 import { packed } from "../draw/colour.ts";
 import type { MapPoints } from "../data/map_points.ts";
 import type { SheetCache } from "./sheets.ts";
@@ -156,8 +157,8 @@ export class ImageMap {
     const seen = drawDots({ x, y, colours: this.shown }, this.view, radius * grown, pixels, width, height);
     context.putImageData(this.image, 0, 0);
     if (this.thumbs && seen <= MOST_THUMBS) this.paintThumbs(context, seen);
-    if (this.pointed >= 0) this.ring(context, this.pointed);
-    if (this.polygon.length > 2) this.paintLasso(context);
+    if (this.pointed >= 0) drawRing(context, ...this.pixelOf(this.pointed), this.ratio);
+    if (this.polygon.length > 2) drawLasso(context, this.polygon, this.ratio);
   }
 
   private paintThumbs(context: CanvasRenderingContext2D, seen: number): void {
@@ -180,29 +181,6 @@ export class ImageMap {
       context.fillRect(px - size / 2 - border, py - size / 2 - border, size + 2 * border, size + 2 * border);
       context.drawImage(cell.picture, cell.x, cell.y, cell.side, cell.side, px - size / 2, py - size / 2, size, size);
     }
-  }
-
-  private ring(context: CanvasRenderingContext2D, row: number): void {
-    const [px, py] = this.pixelOf(row);
-    context.beginPath();
-    context.arc(px, py, 7 * this.ratio, 0, 2 * Math.PI);
-    context.lineWidth = 4 * this.ratio;
-    context.strokeStyle = "rgb(0 0 0 / 0.6)";
-    context.stroke();
-    context.lineWidth = 2 * this.ratio;
-    context.strokeStyle = "#fff";
-    context.stroke();
-  }
-
-  private paintLasso(context: CanvasRenderingContext2D): void {
-    context.beginPath();
-    for (let k = 0; k < this.polygon.length; k += 2) context.lineTo(this.polygon[k], this.polygon[k + 1]);
-    context.closePath();
-    context.fillStyle = "rgb(0 114 178 / 0.15)";
-    context.fill();
-    context.lineWidth = 1.5 * this.ratio;
-    context.strokeStyle = "#0072b2";
-    context.stroke();
   }
 
   /** The row nearest to a pixel of the canvas, -1: none is near. */
@@ -324,16 +302,4 @@ export class ImageMap {
     this.single(rows.length ? new Set(rows) : null);
     this.events.lasso(rows);
   }
-}
-
-/** The rows in an order that favours none, always the same. */
-function scattered(rows: number): Uint32Array {
-  const order = Uint32Array.from({ length: rows }, (_, k) => k);
-  let state = 12345;
-  for (let k = rows - 1; k > 0; k--) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    const other = state % (k + 1);
-    [order[k], order[other]] = [order[other], order[k]];
-  }
-  return order;
 }

@@ -3,8 +3,8 @@ import { category } from "../draw/colour.ts";
 import type { Place } from "../geometry/frames.ts";
 import type { Member } from "../data/members.ts";
 import { VISIBLE, fromAtlas, toAtlas } from "../geometry/maps.ts";
-import { type Drawing, MemberStage, type Outlined, type Pointed } from "./stage.ts";
-import type { AtlasStage } from "./stage.ts";
+import { MemberStage } from "./member_stage.ts";
+import type { AtlasStage, Drawing, Outlined, Pointed } from "./stage.ts";
 
 type AnyStage = MemberStage | AtlasStage;
 

@@ -3,15 +3,17 @@ import { unpack } from "../data/packed.ts";
 import type { Member } from "../data/members.ts";
 import type { Cluster, Page, Report } from "../data/report.ts";
 import { beside, file } from "../data/scripts.ts";
-import { append, clear, copyButton, h, segmented, toggle } from "../ui/dom.ts";
-import { count, counted, decimal, percent, shortName, visible } from "../ui/numbers.ts";
+import { append, clear, h, segmented, toggle } from "../ui/dom.ts";
+import { decimal, percent, shortName, visible } from "../ui/numbers.ts";
 import { type View, facts, messageOf, problem } from "../ui/page.ts";
+import { pointList } from "../ui/point_list.ts";
 import { Pointing } from "../ui/pointing.ts";
-import { AtlasStage, MemberStage, type Overlays } from "../ui/stage.ts";
+import { MemberStage, NO_OVERLAYS, type Overlays } from "../ui/member_stage.ts";
+import { AtlasStage } from "../ui/stage.ts";
 import { atlasPictures } from "../ui/atlas_pictures.ts";
+import { clusterHead, clusterPager, copiesList, outlierList } from "./cluster_parts.ts";
 import { Corrections } from "./corrections.ts";
 import { imagePanel } from "./image_panel.ts";
-import { statusText } from "./statuses.ts";
 
 const PERIOD = 3600; // milliseconds to the atlas and back
 
@@ -43,7 +45,7 @@ export class ClusterView implements View {
   private readonly pictures;
   private stages: MemberStage[] = [];
   private members: Member[] = [];
-  private overlays: Overlays = { confidence: false, saliency: false, mask: false, grid: false };
+  private overlays: Overlays = NO_OVERLAYS;
   private t = 0;
   private layout: Layout = "one";
   private order: Order = "best";
@@ -78,7 +80,7 @@ export class ClusterView implements View {
     });
     this.play = h("button", { type: "button", class: "quiet play", "aria-label": "Play", on: { click: () => (this.playing ? this.stop() : this.start()) } }, "▶");
     this.showOrders();
-    append(this.element, this.head(), this.pager(), h("div", { class: "cluster-body" }, this.aside(), h("section", { class: "member-section", "aria-label": "Members" }, this.toolbar(), this.grid, this.outlierList(), this.copies())), this.drawer);
+    append(this.element, clusterHead(report.index, cluster), clusterPager(script, page), h("div", { class: "cluster-body" }, this.aside(), h("section", { class: "member-section", "aria-label": "Members" }, this.toolbar(), this.grid, outlierList(script), copiesList(script))), this.drawer);
   }
 
   /** Settled when the members are shown; points can be carried a little later, when their maps are there. */
@@ -127,42 +129,6 @@ export class ClusterView implements View {
     this.pointing.point(stage, [u, v]);
     this.pointing.drawNow();
     return performance.now() - start;
-  }
-
-  private head(): HTMLElement {
-    const { script, number } = this.cluster;
-    const { index } = this.report;
-    const c = index.clusters;
-    const place = (n: number): string | null => (n >= 0 && n < c.id.length && c.script[n] ? `#/cluster/${c.id[n]}` : null);
-    const link = (n: number, text: string, label: string): HTMLElement => {
-      const href = place(n);
-      return href ? h("a", { class: "step", href, "aria-label": label }, text) : h("span", { class: "step off", "aria-hidden": "true" }, text);
-    };
-    const status = statusText(c.status[number]);
-    const quoted = `'${script.id}'`;
-    return h(
-      "header",
-      { class: "view-head" },
-      h("div", { class: "title-row" }, h("h1", {}, "Cluster ", h("code", {}, script.id)), h("span", { class: "steps" }, link(number - 1, "‹", "Cluster before"), link(number + 1, "›", "Next cluster"))),
-      status.doubtful ? h("p", { class: "warning" }, status.text) : null,
-      h("div", { class: "facts-row" }, facts([
-        ["Images", count(c.n_images[number] ?? script.total), `${count(c.n_members[number] ?? 0)} of them made the atlas`],
-        ["Do not fit", count(c.n_outliers[number])],
-        ["Maps", c.deformation[number] ?? "–", "rigid: poses alone; flow: a smooth flow besides; guided: matched cell by cell"],
-        ["Confidence", percent(c.confidence[number]), "mean confidence of the maps"],
-        ["Cycle error", decimal(c.cycle_error[number]), "there and back through the maps, atlas units (half the atlas' side is 1)"],
-        ["Residual", decimal(c.residual[number]), "how far the members' features are from the atlas'"],
-        ["Margin", decimal(c.margin[number], 2), "how far the chosen facings are ahead of the opposite ones, -1 to 1"],
-        ["Doubt", decimal(c.doubt[number], 2), "0: sure, 1: not at all"],
-      ]),
-      h(
-        "div",
-        { class: "row" },
-        copyButton("Copy row", () => JSON.stringify(script.facts, null, 2)),
-        copyButton("Copy Python", () => `import congeal\n\nc = congeal.open(${JSON.stringify(index.destination)})\natlas = c.atlas(${JSON.stringify(script.id)})\n`),
-        copyButton("Copy SQL", () => `SELECT * FROM members WHERE cluster_id = ${quoted} ORDER BY residual;`),
-      )),
-    );
   }
 
   private aside(): HTMLElement {
@@ -214,19 +180,6 @@ export class ClusterView implements View {
     );
   }
 
-  private pager(): HTMLElement | null {
-    const { script } = this.cluster;
-    const pages = script.pages.length;
-    if (pages < 2) return null;
-    const link = (page: number, text: string): HTMLElement =>
-      page >= 0 && page < pages && page !== this.page
-        ? h("a", { href: `#/cluster/${script.id}/${page}` }, text)
-        : h("span", { class: "off" }, text);
-    const first = this.page * script.page_size;
-    const last = first + (script.pages[this.page]?.count ?? 0);
-    return h("nav", { class: "pager", "aria-label": "Pages of members" }, link(this.page - 1, "‹ Page before"), h("span", {}, `Members ${count(first + 1)} to ${count(last)} of ${count(script.total)}`), link(this.page + 1, "Next page ›"));
-  }
-
   private sorted(): Member[] {
     const list = [...this.members];
     if (this.order === "worst") {
@@ -275,23 +228,6 @@ export class ClusterView implements View {
     return `#/cluster/${this.cluster.script.id}/${page}/${position}`;
   }
 
-  private outlierList(): HTMLElement | null {
-    const { outliers, id } = this.cluster.script;
-    if (!outliers.length) return null;
-    return h(
-      "section",
-      { class: "listing" },
-      h("h2", {}, counted(outliers.length, "image does not fit", "images do not fit")),
-      h("ul", {}, ...outliers.map(([page, position, uri, reason]) => h("li", {}, h("a", { href: `#/cluster/${id}/${page}/${position}` }, visible(uri)), h("span", { class: "reason" }, reason ?? "no reason is recorded")))),
-    );
-  }
-
-  private copies(): HTMLElement | null {
-    const { copies } = this.cluster.script;
-    if (!copies.length) return null;
-    return h("details", { class: "listing" }, h("summary", {}, counted(copies.length, "file is a copy of a member", "files are copies of members")), h("ul", {}, ...copies.map(([copy, of]) => h("li", {}, visible(copy), h("span", { class: "reason" }, `is byte for byte ${visible(of)}`)))));
-  }
-
   /** Draw those in sight; the others are drawn when they come into it. */
   private drawMembers(): void {
     for (const stage of this.stages) if (stage.visible) this.drawMember(stage);
@@ -332,21 +268,7 @@ export class ClusterView implements View {
   }
 
   private listPoints(): void {
-    clear(this.points);
-    const { pins, boxes } = this.pointing;
-    if (!pins.length && !boxes.length) {
-      this.points.append(h("p", { class: "hint" }, "Point at any picture to see the same place on all others. Click keeps the point; drag marks a box."));
-      return;
-    }
-    const list = h("ul", {});
-    pins.forEach((pin, k) => {
-      const { seen, of } = this.pointing.seenOn(pin);
-      const chip = h("span", { class: "chip" });
-      chip.style.background = pin.colour;
-      const from = pin.origin ? `${shortName(pin.origin.member.uri, 24)} (${pin.origin.x.toFixed(0)}, ${pin.origin.y.toFixed(0)})` : `atlas (${pin.at.u.toFixed(2)}, ${pin.at.v.toFixed(2)})`;
-      list.append(h("li", {}, chip, h("span", {}, from), h("span", { class: "seen" }, `seen on ${seen} of ${of}`), h("button", { type: "button", class: "quiet", "aria-label": `Remove the point at ${from}`, on: { click: () => this.pointing.unpin(k) } }, "×")));
-    });
-    append(this.points, list, boxes.length ? h("p", { class: "hint" }, counted(boxes.length, "box", "boxes")) : null, h("button", { type: "button", class: "quiet", on: { click: () => this.pointing.clear() } }, "Clear"));
+    this.points.replaceChildren(...pointList(this.pointing));
   }
 
   private async addCorrections(): Promise<void> {

@@ -11,7 +11,8 @@ import { VISIBLE } from "../geometry/maps.ts";
 import { download, h, toggle } from "../ui/dom.ts";
 import { counted, percent } from "../ui/numbers.ts";
 import type { Pointing, Tool } from "../ui/pointing.ts";
-import { type Drawing, MemberStage } from "../ui/stage.ts";
+import { MemberStage } from "../ui/member_stage.ts";
+import type { Drawing } from "../ui/stage.ts";
 
 const HINT = "Drag a point to where it belongs.";
 const GRIP = 0.07; // of half a picture: how near a point is taken
@@ -199,7 +200,7 @@ export class Corrections implements Tool {
       for (const item of items) if (item.source.marked && !touched.has(keyOf(item.member, item.source))) wanted.add(item);
     const corrected = new Set([...touched.keys()]);
     return [...wanted]
-      .filter((item) => item.points.length > 0)
+      .filter((item) => item.points.length > 0 || item.source.bbox || item.source.outline)
       .map((item) => ({
         uri: item.member.uri,
         width: item.member.width,
@@ -207,6 +208,9 @@ export class Corrections implements Tool {
         category: item.source.category,
         confidence: corrected.has(keyOf(item.member, item.source)) || item.source.marked ? 1 : item.source.confidence,
         keypoints: item.points,
+        // What was carried besides is not taken for marked by hand.
+        bbox: item.source.marked ? item.source.bbox : null,
+        outline: item.source.marked ? item.source.outline : null,
       }));
   }
 

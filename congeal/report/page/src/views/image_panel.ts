@@ -5,7 +5,7 @@ import type { Field } from "../geometry/fields.ts";
 import { copyButton, h, segmented } from "../ui/dom.ts";
 import { decimal, percent, shortName, visible } from "../ui/numbers.ts";
 import { facts } from "../ui/page.ts";
-import { MemberStage, NO_OVERLAYS } from "../ui/stage.ts";
+import { MemberStage, NO_OVERLAYS } from "../ui/member_stage.ts";
 
 export interface PanelWiring {
   readonly index: Index;
