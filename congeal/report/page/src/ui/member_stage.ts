@@ -121,6 +121,11 @@ export class MemberStage extends Stage {
     return place && { place, confidence: found.confidence };
   }
 
+  protected covered(): boolean {
+    const { confidence, saliency, mask, grid } = this.overlays;
+    return confidence || saliency || mask || grid;
+  }
+
   protected underlay(context: CanvasRenderingContext2D, size: number): void {
     const { confidence, saliency, mask, grid } = this.overlays;
     if (confidence || saliency || mask) {

@@ -24,6 +24,7 @@ export abstract class Stage {
   readonly element: HTMLElement;
   protected readonly marks: HTMLCanvasElement;
   visible = false;
+  private drawn = false;
 
   constructor(label: string, focusable: boolean) {
     this.marks = h("canvas", { class: "marks", "aria-hidden": "true" });
@@ -33,6 +34,8 @@ export abstract class Stage {
   /** Where (u, v) of what is drawn lies in the atlas; null: nowhere. */
   abstract pointedAt(u: number, v: number): Omit<Pointed, "colour"> | null;
   abstract places(pointed: Pointed): { place: Place; confidence: number } | null;
+  /** Whether something lies under the marks. */
+  protected abstract covered(): boolean;
   protected abstract underlay(context: CanvasRenderingContext2D, size: number): void;
 
   /** A pointer's position on the element as (u, v) in [-1, 1]². */
@@ -42,6 +45,10 @@ export abstract class Stage {
   }
 
   drawMarks(points: readonly Pointed[], outlines: readonly Outlined[], extra?: (draw: Drawing) => void): void {
+    const empty = !points.length && !outlines.length && !extra && !this.covered();
+    // A canvas that nothing was ever drawn on costs nothing.
+    if (empty && !this.drawn) return;
+    this.drawn = !empty;
     const ratio = Math.min(2, globalThis.devicePixelRatio || 1);
     const size = Math.round(this.element.clientWidth * ratio);
     if (size === 0) return;
@@ -102,6 +109,10 @@ export class AtlasStage extends Stage {
   places(pointed: Pointed): { place: Place; confidence: number } | null {
     const { u, v, confidence } = pointed.at;
     return { place: [u, v], confidence };
+  }
+
+  protected covered(): boolean {
+    return false;
   }
 
   protected underlay(): void {}

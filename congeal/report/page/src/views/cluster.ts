@@ -17,6 +17,8 @@ import { imagePanel } from "./image_panel.ts";
 
 const PERIOD = 3600; // milliseconds to the atlas and back
 
+const PATIENCE = 250; // milliseconds
+
 type Layout = "one" | "both";
 type Order = "labels" | "best" | "worst" | "name";
 
@@ -89,6 +91,8 @@ export class ClusterView implements View {
       const page = await this.report.page(this.cluster, this.page);
       this.members = page.members;
       this.listPoints();
+      // Maps that are about to come spare painting twice; slower ones are not waited for.
+      await Promise.race([page.maps.catch(() => null), new Promise((done) => setTimeout(done, PATIENCE))]);
       this.arrange();
       void this.addMaps(page);
     } catch (error) {
@@ -97,8 +101,6 @@ export class ClusterView implements View {
   }
 
   private async addMaps(page: Page): Promise<void> {
-    // The pictures are painted first.
-    await new Promise(requestAnimationFrame);
     try {
       const note = await page.maps;
       if (note) this.grid.before(h("p", { class: "note" }, note));
