@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from recording import tell
+from destinations import about, heading
 
 import congeal
 from congeal.geometry.frames import Frame
@@ -132,8 +132,12 @@ def main() -> None:
             "files, kB an image": f"{len(sizes):,}, {sum(sizes) / 1_000 / images:.1f}",
             **agreement(asked.destination, folder),
         }
-    lines = ["| | |", "| --- | --- |", *(f"| {name} | {found} |" for name, found in rows.items())]
-    tell("The report", "report.py", __doc__.partition("\n")[0], lines, RESULT, asked.record)
+    table = ["| | |", "| --- | --- |", *(f"| {name} | {found} |" for name, found in rows.items())]
+    about_it = about() | {"backbone": facts["backbone"], "source": facts["source"].rpartition("/")[2]}
+    text = "\n".join([*heading("The report", "report.py DEST", about_it), *table]) + "\n"
+    print(text)
+    if asked.record:
+        RESULT.write_text(text)
 
 
 if __name__ == "__main__":
