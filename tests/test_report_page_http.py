@@ -80,6 +80,8 @@ def test_arrays_that_cannot_be_read_are_replaced_and_it_is_said(
         note = page.evaluate("document.querySelector('.note').textContent")
         assert carried(page, found) < 0.5
     assert "published arrays could not be read" in note
+    assert "CORS" in note
+    assert "congeal report DEST --serve" in note
 
 
 def test_a_server_without_ranges_will_do(page: Page, folder: Path, found: list[Member]) -> None:
@@ -117,6 +119,20 @@ def test_the_map_comes_from_the_table(page: Page, folder: Path) -> None:
         assert values == pytest.approx(np.linspace(0.2, 0.9, 6).tolist(), abs=1e-6)
     assert not [url for url in page.requests if "map.js" in url or "names.js" in url]
     assert page.errors == []
+
+
+def test_images_are_thumbnails_when_near_and_dots_without_them(page: Page, folder: Path) -> None:
+    colours = """(() => { const c = document.querySelector('canvas.map');
+      const data = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+      return new Set(new Uint32Array(data.buffer).filter(pixel => pixel >>> 24 === 255)).size; })()"""
+    with served(folder) as address:
+        show(page, address, "#/")
+        page.wait("congealView.map.sheets.there.size === 1")
+        page.frame()
+        assert page.evaluate(colours) > 20
+        page.click(".map-section .toggle")
+        page.hover("h1")
+        assert page.evaluate(colours) == 1
 
 
 def test_a_table_that_is_missing_is_replaced_and_it_is_said(page: Page, folder: Path) -> None:

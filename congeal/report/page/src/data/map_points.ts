@@ -1,6 +1,6 @@
 /** The places of all images (or of a sample) on the map: from a script, or over http from the Parquet file. */
 import { bytesOf } from "./packed.ts";
-import { RemoteTable, overHttp } from "./remote.ts";
+import { CURE, RemoteTable, overHttp } from "./remote.ts";
 import { held, load } from "./scripts.ts";
 import type { MapFacts } from "./types.ts";
 import { messageOf } from "../ui/page.ts";
@@ -46,7 +46,7 @@ export async function mapPoints(facts: MapFacts): Promise<MapPoints> {
     try {
       return await fromParquet(facts, facts.parquet);
     } catch (error) {
-      note = `The table of the map could not be read (${messageOf(error)}): the report's own copy is shown.`;
+      note = `The table of the map could not be read (${messageOf(error)}): the report's own copy is shown. ${CURE}`;
     }
   }
   if (!facts.script) throw new Error("the map is not among the report's files: make it again with \"congeal report\"");

@@ -10,6 +10,10 @@ export function overHttp(): boolean {
   return !inline() && /^https?:$/.test(location.protocol);
 }
 
+/** What to do where the published data cannot be read. */
+export const CURE =
+  'A bucket must allow GET with ranges to this page (its CORS rule), and the version must not have been pruned; "congeal report DEST --serve" shows it from this machine.';
+
 const WHOLE = 32 << 20; // bytes up to which a file is fetched in one request
 const READ_AHEAD = 1 << 16;
 

@@ -1,7 +1,7 @@
 /** The report as the views ask for it: the index, and what is loaded of clusters. */
 import { beside, held, load } from "./scripts.ts";
 import { type Member, addMaps, addPictures, membersOf } from "./members.ts";
-import { mapsFromZarr, overHttp } from "./remote.ts";
+import { CURE, mapsFromZarr, overHttp } from "./remote.ts";
 import type { AnnotationsScript, ClusterScript, Index, MapsScript, MembersScript } from "./types.ts";
 import { messageOf } from "../ui/page.ts";
 
@@ -90,7 +90,7 @@ export class Report {
         await mapsFromZarr(new URL(zarr, document.baseURI).href, members);
         return null;
       } catch (error) {
-        note = `The published arrays could not be read (${messageOf(error)}): the maps shown are the report's own copy.`;
+        note = `The published arrays could not be read (${messageOf(error)}): the maps shown are the report's own copy. ${CURE}`;
       }
     }
     addMaps(members, await this.mapsScript(cluster, page));

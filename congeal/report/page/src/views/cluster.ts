@@ -14,6 +14,7 @@ import { atlasPictures } from "../ui/atlas_pictures.ts";
 import { clusterHead, clusterPager, copiesList, outlierList } from "./cluster_parts.ts";
 import { Corrections } from "./corrections.ts";
 import { imagePanel } from "./image_panel.ts";
+import { statusText } from "./statuses.ts";
 
 const PERIOD = 3600; // milliseconds to the atlas and back
 
@@ -55,6 +56,7 @@ export class ClusterView implements View {
   private opened: number | null = null;
   private corrections: Corrections | null = null;
   private readonly orders = h("span", {});
+  private readonly doubtful: boolean;
   private readonly slider: HTMLInputElement;
   private readonly play: HTMLButtonElement;
 
@@ -65,6 +67,8 @@ export class ClusterView implements View {
   ) {
     const { script, path } = cluster;
     this.title = `Cluster ${script.id}`;
+    // What holds for all is said once, at the top.
+    this.doubtful = statusText(report.index.clusters.status[cluster.number]).doubtful;
     this.saliency = script.atlas ? (unpack(script.atlas.saliency, false)[0] ?? null) : null;
     const confidence = script.atlas ? (unpack(script.atlas.confidence, false)[0] ?? null) : null;
     this.pictures = atlasPictures({
@@ -213,14 +217,14 @@ export class ClusterView implements View {
     (meter.firstElementChild as HTMLElement).style.width = `${Math.round(100 * fit)}%`;
     return h(
       "figure",
-      { class: member.outlier ? "tile outlier" : "tile", "data-position": member.position },
+      { class: member.outlier && !this.doubtful ? "tile outlier" : "tile", "data-position": member.position },
       h("div", { class: "pictures" }, ...stages),
       h(
         "figcaption",
         {},
         h("a", { href: this.link(member.position), title: visible(member.uri) }, name),
         h("span", { class: "fit", title: `mean confidence ${percent(member.confidence)}, residual ${decimal(member.residual)}, cycle error ${decimal(member.cycleError)}` }, meter, percent(member.confidence)),
-        member.outlier ? h("span", { class: "reason" }, member.reason ?? "does not fit") : null,
+        member.outlier && !this.doubtful ? h("span", { class: "reason" }, member.reason ?? "does not fit") : null,
         member.role === "newcomer" ? h("span", { class: "tag" }, "new") : null,
       ),
     );

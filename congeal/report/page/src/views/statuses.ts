@@ -6,11 +6,11 @@ interface StatusText {
 }
 
 const TEXTS: { readonly [status: string]: StatusText } = {
-  ok: { short: "aligned", text: "aligned", doubtful: false },
-  single: { short: "one image", text: "one image: it is its own atlas", doubtful: false },
-  "nothing-in-common": { short: "nothing in common", text: "nothing that its images share was found: nothing corresponds here", doubtful: true },
-  collapsed: { short: "collapsed", text: "what came out cannot be an alignment: nothing corresponds here", doubtful: true },
-  failed: { short: "failed", text: "no atlas could be made", doubtful: true },
+  ok: { short: "aligned", text: "Aligned", doubtful: false },
+  single: { short: "one image", text: "One image: it is its own atlas", doubtful: false },
+  "nothing-in-common": { short: "nothing in common", text: "Nothing that its images share was found: nothing corresponds here", doubtful: true },
+  collapsed: { short: "collapsed", text: "What came out cannot be an alignment: nothing corresponds here", doubtful: true },
+  failed: { short: "failed", text: "No atlas could be made", doubtful: true },
 };
 
 export function statusText(status: string): StatusText {
