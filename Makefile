@@ -12,7 +12,7 @@ export NO_MKDOCS_2_WARNING = 1
 # Where Python may keep no byte code, every process of a run and of the tests compiles torch anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo demo-s3 format test test-313 test-oldest lint types contracts unit slow docs lock clean
+.PHONY: help setup demo demo-s3 report-assets format test test-313 test-oldest lint types contracts unit slow docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -64,6 +64,9 @@ test-313: ## the tests under Python 3.13, in an environment of its own (PYTHON31
 	@$(PYTHON313) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null || \
 	  { echo "no test was run: $(PYTHON313) is no Python 3.13; give one with PYTHON313=/path/to/python3.13" >&2; exit 1; }
 	@$(MAKE) unit PYTHON=$(PYTHON313) VENV=.venv313
+
+report-assets: ## the page of the report, from congeal/report/page (needs Node 20 or newer)
+	cd congeal/report/page && npm ci --ignore-scripts && npm run --silent check && npm run --silent build
 
 docs: $(DOCS)/.ready ## the site of docs/, into site/; a warning is an error
 	$(DOCS)/bin/mkdocs build --strict

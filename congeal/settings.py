@@ -194,6 +194,12 @@ class PublishSettings(Section):
     iceberg: bool = True
 
 
+class ReportSettings(Section):
+    """enabled: whether a run ends with the report on what it has published (see docs/report.md)."""
+
+    enabled: bool = True
+
+
 class DistillSettings(Section):
     """student: a plain timm ViT or a part of one, "architecture:blocks@cells" (see
     congeal.backbones.registry).
@@ -226,6 +232,7 @@ class Settings(ServiceSettings):
     previews: PreviewsSettings = PreviewsSettings()
     index: IndexSettings = IndexSettings()
     publish: PublishSettings = PublishSettings()
+    report: ReportSettings = ReportSettings()
     distill: DistillSettings = DistillSettings()
     seed: int = 0
 
@@ -248,7 +255,7 @@ def load_settings(
 
 def recorded(settings: Settings) -> dict[str, Any]:
     """What a publication says about its settings: JSON-able, without the engine and without secrets."""
-    values = settings.model_dump(mode="json", exclude={"engine", "storage", "distill", "publish"})
+    values = settings.model_dump(mode="json", exclude={"engine", "storage", "distill", "publish", "report"})
     storage = settings.storage
     # An endpoint may carry a user and a password before its host.
     endpoint = storage.endpoint_url and storage.endpoint_url.rpartition("@")[2]

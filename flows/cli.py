@@ -25,6 +25,14 @@ COMMANDS = {
         "carry",
         "Carry an edit, a mask, labels or annotations from one image, or several, to all of their cluster.",
     ),
+    "report": (
+        "report",
+        "(Re)build the report on what is published: a page that opens from disk or straight from a bucket.",
+    ),
+    "figure": (
+        "figure",
+        "A figure of one cluster for a paper: averages, members as they are and aligned, points by colour.",
+    ),
     "sql": ("inspect", "Query the published tables with DuckDB; nothing can be written to them."),
     "pictures": ("inspect", "Where the pictures of the clusters are: a path or URL a line."),
     "evaluate": (

@@ -16,5 +16,6 @@ import tasks.catalog.catalog_stage
 import tasks.clusters.clusters_stage
 import tasks.features.features_stage
 import tasks.index.index_stage
+import tasks.report.report_stage
 
 __all__ = ["congeal", "distributed", "tasks", "torch"]

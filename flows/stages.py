@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 from flows.job_engine import job_engine
 from flows.prepare import Job
 from flows.report import finished, nothing_to_do
+from flows.site import after_run
 from infra.compute.progress import Progress
 from infra.ledger.run_lock import RUN, locked
 from tasks.atlases import atlases_stage
@@ -42,7 +43,7 @@ def everything(job: Job, progress: Progress, step: Step = plainly) -> dict[str, 
     weights = job.weights
     if weights is None:
         keep(job.destination, job.survey.counted.facts())
-        return nothing_to_do(job)
+        return nothing_to_do(job) | after_run(job, progress)
     begin = time.perf_counter()
     with (
         locked(job.destination, RUN, alone=job.settings.storage.single_writer) as lock,
@@ -68,4 +69,6 @@ def everything(job: Job, progress: Progress, step: Step = plainly) -> dict[str, 
         lock.require_held()
         keep(job.destination, job.survey.counted.facts())
         published = step("publish", publish.stage, run, job.key, weights, results, counts)
-    return finished(job, published, results=results, workers=engine.workers, engine_start=started)
+        site = after_run(job, progress, engine)
+    facts = finished(job, published, results=results, workers=engine.workers, engine_start=started)
+    return facts | site

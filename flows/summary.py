@@ -24,8 +24,15 @@ def show_run(report: dict[str, Any], console: Console) -> None:
     _counts(report, console)
     if report["iceberg_fault"]:
         console.print(report["iceberg_fault"], markup=False, highlight=False, soft_wrap=True)
+    if report.get("report_fault"):
+        console.print(report["report_fault"], markup=False, highlight=False, soft_wrap=True)
     destination = report["destination"].removeprefix("file://")
     console.print("Where to look:", highlight=False)
+    if report.get("report"):
+        place = report["report"].removeprefix("file://")
+        console.print(
+            f"  {place}: the report, to open in a browser", markup=False, highlight=False, soft_wrap=True
+        )
     for command in _commands(destination, report["images"]["failed"] + report.get("failed_clusters", 0)):
         console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
 

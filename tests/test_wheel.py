@@ -24,6 +24,8 @@ def test_the_wheel_holds_two_packages_and_the_floors_inside_one(wheel: Path) -> 
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert {"congeal/backbones/embedded/student.safetensors", "congeal/backbones/embedded/card.json"} <= names
     assert "congeal_floors/prefect.yaml" in names
+    assert {f"congeal/report/assets/{name}" for name in ("report.js", "report.css", "LICENSES.txt")} <= names
+    assert not any(name.startswith("congeal/report/page/") for name in names)
 
 
 def test_everything_is_imported_from_the_wheel(installed: Path, tmp_path: Path) -> None:

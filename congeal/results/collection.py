@@ -29,7 +29,9 @@ from infra.storage.location import Location
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+    from matplotlib.figure import Figure
 
+    from congeal.results.cluster_views import ClusterView
     from congeal.results.landmark_shapes import MeasuredShapes
     from congeal.transfer.annotations import Annotation
     from congeal.transfer.points import Maps
@@ -190,6 +192,21 @@ class Collection(TableMethods):
         one_of(as_, ARRAYS, "form")
         maps = self._published.maps(self._published.aligned(name_of(image, "image")))
         return maps_as_xarray(maps) if as_ == "xarray" else maps
+
+    def show(self, cluster: str) -> ClusterView:
+        """The page of a cluster as the report has it, shown inline by a notebook (its first 100 members)."""
+        from congeal.results.cluster_views import view
+
+        return view(self._published, name_of(cluster, "cluster"))
+
+    def figure(self, cluster: str, members: int = 12) -> Figure:
+        """A cluster as a matplotlib figure: averages, members as they are and aligned, points by colour.
+
+        It needs the extra: pip install "congeal[figures]".
+        """
+        from congeal.results.cluster_views import figure
+
+        return figure(self._published, name_of(cluster, "cluster"), count_of(members, "members"))
 
     def pictures(self, cluster: str) -> dict[str, str]:
         """Where a cluster's pictures lie: "members", "aligned", "average_after" … to a path or URL of a PNG.

@@ -108,6 +108,10 @@ class StoredMaps:
             mixture=tuple(self._attributes.get("mixture", ())),
         )
 
+    def atlas_shares(self) -> tuple[Floats, Floats]:
+        """The atlas' saliency and confidence alone, float32 [a, a]."""
+        return self._whole(ATLAS_SALIENCY), self._whole(ATLAS_CONFIDENCE)
+
     def maps(self, position: int) -> Maps:
         """The maps of one image, both ways."""
         from congeal.geometry.frames import Frame
@@ -133,6 +137,13 @@ class StoredMaps:
             lambda array: self._rows(array, positions), (FORWARD, FORWARD_CONFIDENCE)
         )
         return ForwardMaps(frames, forward, confidence)
+
+    def both_ways(self, positions: Sequence[int]) -> tuple[Floats, Floats, Floats, Floats]:
+        """The arrays MAPS of several images, float32 [n, ...] each."""
+        forward, forward_confidence, backward, backward_confidence = in_threads(
+            lambda array: self._rows(array, positions), MAPS
+        )
+        return forward, forward_confidence, backward, backward_confidence
 
     def slabs(
         self, positions: Sequence[int], most: int | None = None

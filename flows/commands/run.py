@@ -34,13 +34,15 @@ def run(
     from congeal.settings import load_settings
     from flows.prepare import prepare
     from flows.report import nothing_to_do
+    from flows.site import after_run
     from flows.summary import show_run
+    from infra.compute.progress import Progress
 
     chosen = [*(overrides or ()), *([f"engine.kind={engine}"] if engine else ())]
     job = prepare(source, destination, load_settings(config, chosen))
     if job.current is not None:
         job.survey.close()
-        facts = nothing_to_do(job)
+        facts = nothing_to_do(job) | after_run(job, Progress(quiet=quiet))
     else:
         facts = _done(job, quiet=quiet)
     return facts, functools.partial(show_run, facts)

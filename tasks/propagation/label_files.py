@@ -98,7 +98,7 @@ def _propagate(
     except CongealError as error:
         raise UserError(f"The file {name} cannot be used: {error}.") from error
     try:
-        marks = _marks(collection, name, file)
+        marks = marks_of(collection, name, file)
         carried: Iterable[Annotation] = collection.propagate_annotations(
             marks.annotations, order.to, marked=False
         )
@@ -135,7 +135,7 @@ def _propagate(
 
 
 @dataclass(frozen=True)
-class _Marks:
+class Marks:
     """What is carried.
 
     annotations: on paths of images; empty ones hold their place. found: names in the file to paths. left_out:
@@ -149,7 +149,8 @@ class _Marks:
     listed: int
 
 
-def _marks(collection: Collection, name: str, file: LabelFile) -> _Marks:
+def marks_of(collection: Collection, name: str, file: LabelFile) -> Marks:
+    """What a file marks on the images of a collection. Raises UserError if nothing is carried."""
     found, reasons = collection.named(list(file.images))
     rows = dict(zip(found, collection.find_all(list(found.values())), strict=True))
     sizes = {image: _size(row) for image, row in rows.items() if row["width"] is not None}
@@ -179,7 +180,7 @@ def _marks(collection: Collection, name: str, file: LabelFile) -> _Marks:
     if not any(not one.empty for one in annotations):
         _refuse(name, problems)
     listed = sum(not (entry.waiting or entry.absent) for entry in entries)
-    return _Marks(annotations, found, sorted(clusters), problems, listed)
+    return Marks(annotations, found, sorted(clusters), problems, listed)
 
 
 def _refuse(name: str, problems: Sequence[Mapping[str, str]]) -> None:
@@ -230,7 +231,7 @@ def _misfits(
     return misfits, clusters
 
 
-def _targets(collection: Collection, marks: _Marks, order: Order) -> dict[str, Size]:
+def _targets(collection: Collection, marks: Marks, order: Order) -> dict[str, Size]:
     """Path to width and height of every image that something is carried to."""
     if order.to != "all":
         named = [order.to] if isinstance(order.to, str) else list(order.to)

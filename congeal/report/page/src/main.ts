@@ -1,0 +1,135 @@
+/** The page of a report: the address says what is shown, the scripts beside it hold the data. */
+import "./style.css";
+import { Report } from "./data/report.ts";
+import { inline } from "./data/scripts.ts";
+import { append, h } from "./ui/dom.ts";
+import { type View, messageOf, problem } from "./ui/page.ts";
+import { aboutView } from "./views/about.ts";
+import { ClusterView, clusterView } from "./views/cluster.ts";
+import { overviewView } from "./views/overview.ts";
+import { problemsView } from "./views/problems.ts";
+import { qualityView } from "./views/quality.ts";
+
+const FORMAT = 1;
+const root = document.getElementById("app") ?? document.body.appendChild(h("div", { id: "app" }));
+const main = h("main", { id: "main", tabindex: -1 });
+let current: View | null = null;
+let asked = 0;
+
+function parts(): string[] {
+  return location.hash.replace(/^#\/?/, "").split("/");
+}
+
+const whole = (text: string | undefined): number | null => (text !== undefined && /^\d+$/.test(text) ? Number(text) : null);
+
+async function viewOf(report: Report): Promise<View> {
+  const [kind, id, page, position] = parts();
+  if (kind === "cluster" && id) return clusterView(report, id, whole(page) ?? 0, whole(position));
+  if (kind === "quality") return qualityView(report);
+  if (kind === "problems") return problemsView(report);
+  if (kind === "about") return aboutView(report);
+  return overviewView(report);
+}
+
+async function show(report: Report): Promise<void> {
+  const [kind, id, page, position] = parts();
+  if (kind === "cluster" && current instanceof ClusterView && current.moveTo(id, whole(page) ?? 0, whole(position))) return;
+  const mine = ++asked;
+  main.setAttribute("aria-busy", "true");
+  let view: View;
+  try {
+    view = await viewOf(report);
+  } catch (error) {
+    view = { element: h("div", {}, h("h1", {}, "Not to be shown"), problem(messageOf(error))), title: "Not to be shown" };
+  }
+  if (mine !== asked) {
+    view.close?.();
+    return;
+  }
+  const first = current === null;
+  current?.close?.();
+  current = view;
+  (globalThis as { congealView?: View }).congealView = view;
+  main.replaceChildren(view.element);
+  main.removeAttribute("aria-busy");
+  document.title = `${view.title} – ${report.index.title}`;
+  for (const link of document.querySelectorAll("header.bar a")) {
+    const here = link.getAttribute("href") === `#/${kind ?? ""}`;
+    if (here) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  if (!first) {
+    scrollTo(0, 0);
+    main.focus({ preventScroll: true });
+  }
+}
+
+/** Light, dark, or as the system says; kept where the browser allows it. */
+function themeButton(): HTMLElement {
+  const kept = (value?: string): string | null => {
+    try {
+      if (value !== undefined) localStorage.setItem("congeal-theme", value);
+      return localStorage.getItem("congeal-theme");
+    } catch {
+      return null; // pages opened from disk have no storage in some browsers
+    }
+  };
+  const set = (theme: string): void => {
+    document.documentElement.dataset.theme = theme;
+  };
+  const start = kept();
+  if (start === "dark" || start === "light") set(start);
+  return h(
+    "button",
+    {
+      type: "button",
+      class: "quiet theme",
+      "aria-label": "Light or dark",
+      title: "Light or dark",
+      on: {
+        click: () => {
+          const dark = getComputedStyle(document.documentElement).colorScheme === "dark";
+          set(dark ? "light" : "dark");
+          kept(dark ? "light" : "dark");
+        },
+      },
+    },
+    "◐",
+  );
+}
+
+function start(): void {
+  const report = Report.held();
+  if (!report) {
+    root.append(problem('The data of this report is missing: copy the whole folder, or make it again with "congeal report DEST".'));
+    return;
+  }
+  if (report.index.format !== FORMAT) {
+    root.append(problem(`This report has format ${report.index.format}, its page knows ${FORMAT}: make it again with "congeal report DEST".`));
+    return;
+  }
+  const started = inline()?.start;
+  if (started && !location.hash) location.hash = started;
+  const { index } = report;
+  const problems = index.counts.failed + index.counts.duplicate + index.counts.failed_clusters;
+  append(
+    root,
+    h("a", { class: "skip", href: "#main", on: { click: (event: Event) => {
+      event.preventDefault();
+      main.focus();
+    } } }, "Skip to content"),
+    h(
+      "header",
+      { class: "bar" },
+      h("a", { class: "brand", href: "#/" }, "Congeal"),
+      h("nav", { "aria-label": "Report" }, h("a", { href: "#/" }, "Overview"), h("a", { href: "#/quality" }, "Quality"), h("a", { href: "#/problems" }, problems ? "Failures and duplicates" : "Failures"), h("a", { href: "#/about" }, "The run")),
+      themeButton(),
+    ),
+    main,
+    h("footer", {}, `${index.title}. Made by Congeal ${index.code_version}; nothing on this page is sent anywhere.`),
+  );
+  addEventListener("hashchange", () => void show(report));
+  void show(report);
+}
+
+start();

@@ -1,0 +1,235 @@
+/** Pointing at one picture and seeing the counterparts on all: hover, click, drag a box, or the arrow keys. */
+import { category } from "../draw/colour.ts";
+import type { Place } from "../geometry/frames.ts";
+import type { Member } from "../data/members.ts";
+import { VISIBLE, fromAtlas, toAtlas } from "../geometry/maps.ts";
+import { MemberStage } from "./member_stage.ts";
+import type { AtlasStage, Drawing, Outlined, Pointed } from "./stage.ts";
+
+type AnyStage = MemberStage | AtlasStage;
+
+const DRAG = 5; // pixels that a pointer moves before a click becomes a box
+const STEP = 1 / 32; // of the picture, an arrow key's
+const MOST_PINS = 12;
+const BOX_STEPS = 10;
+export const HOVER = "#ffd23f";
+
+/** Something else that may be done with a pointer on a picture, tried first. Gives true if it took the event. */
+export interface Tool {
+  down(stage: AnyStage, at: Place): boolean;
+  move(stage: AnyStage, at: Place): void;
+  up(): void;
+  /** The pointer is over a place, with nothing pressed. */
+  over(stage: AnyStage, at: Place): void;
+  draw(stage: AnyStage, drawing: Drawing): void;
+}
+
+export class Pointing {
+  readonly pins: Pointed[] = [];
+  readonly boxes: Outlined[] = [];
+  tool: Tool | null = null;
+  private hover: Pointed | null = null;
+  private dragged: Outlined | null = null;
+  private stages: AnyStage[] = [];
+  private frame = 0;
+  private readonly seen: IntersectionObserver;
+  private readonly byElement = new Map<Element, AnyStage>();
+  private made = 0;
+
+  constructor(
+    private readonly changed: () => void,
+    private readonly appeared: (stage: AnyStage) => void,
+  ) {
+    this.seen = new IntersectionObserver(
+      (entries) => {
+        for (const entry of entries) {
+          const stage = this.byElement.get(entry.target);
+          if (!stage) continue;
+          stage.visible = entry.isIntersecting;
+          if (stage.visible) this.appeared(stage);
+        }
+        this.redraw();
+      },
+      { rootMargin: "100px" },
+    );
+  }
+
+  /** Listen on these pictures instead of those before. */
+  watch(stages: readonly AnyStage[]): void {
+    this.seen.disconnect();
+    this.byElement.clear();
+    this.stages = [...stages];
+    for (const stage of stages) {
+      this.byElement.set(stage.element, stage);
+      this.seen.observe(stage.element);
+      if (!stage.element.dataset.watched) this.listen(stage);
+      stage.element.dataset.watched = "yes";
+    }
+  }
+
+  close(): void {
+    this.seen.disconnect();
+    cancelAnimationFrame(this.frame);
+  }
+
+  /** Draw all marks in the next frame. */
+  redraw(): void {
+    if (this.frame) return;
+    this.frame = requestAnimationFrame(() => {
+      this.frame = 0;
+      this.drawNow();
+    });
+  }
+
+  /** Counterparts of a pixel of a member on all members, as they are drawn. */
+  counterparts(members: readonly Member[], position: number, x: number, y: number): { image: string; x: number; y: number; confidence: number }[] {
+    const source = members[position]?.maps;
+    if (!source) return [];
+    const at = toAtlas(source, x, y);
+    return members.flatMap((member) => {
+      if (!member.maps) return [];
+      const found = fromAtlas(member.maps, at);
+      return [{ image: member.id, x: found.x, y: found.y, confidence: found.confidence }];
+    });
+  }
+
+  drawNow(): void {
+    const points = this.hover ? [...this.pins, this.hover] : this.pins;
+    const outlines = this.dragged ? [...this.boxes, this.dragged] : this.boxes;
+    for (const stage of this.stages)
+      if (stage.visible) stage.drawMarks(points, outlines, this.tool ? (drawing) => this.tool?.draw(stage, drawing) : undefined);
+  }
+
+  /** Point at a place of a picture, as a pointer over it does; null: at nothing. */
+  point(stage: AnyStage, at: Place | null): void {
+    const found = at && stage.pointedAt(at[0], at[1]);
+    this.hover = found ? { ...found, colour: HOVER, large: true } : null;
+    this.redraw();
+  }
+
+  pin(stage: AnyStage, at: Place): void {
+    const near = this.pins.findIndex((pin) => {
+      const found = stage.places(pin);
+      return found && Math.hypot(found.place[0] - at[0], found.place[1] - at[1]) < 0.06;
+    });
+    if (near >= 0) this.pins.splice(near, 1);
+    else {
+      const found = stage.pointedAt(at[0], at[1]);
+      if (!found) return;
+      if (this.pins.length >= MOST_PINS) this.pins.shift();
+      this.pins.push({ ...found, colour: category(this.made++) });
+    }
+    this.changed();
+    this.redraw();
+  }
+
+  unpin(index: number): void {
+    this.pins.splice(index, 1);
+    this.changed();
+    this.redraw();
+  }
+
+  clear(): void {
+    this.pins.length = 0;
+    this.boxes.length = 0;
+    this.changed();
+    this.redraw();
+  }
+
+  /** On how many members of those shown a pin is seen. */
+  seenOn(pin: Pointed): { seen: number; of: number } {
+    const members = new Map<string, boolean>();
+    for (const stage of this.stages)
+      if (stage instanceof MemberStage && stage.member.maps && !members.has(stage.member.id))
+        members.set(stage.member.id, (stage.places(pin)?.confidence ?? 0) >= VISIBLE);
+    return { seen: [...members.values()].filter(Boolean).length, of: members.size };
+  }
+
+  private box(stage: AnyStage, from: Place, to: Place, colour: string): Outlined | null {
+    const corners: Place[] = [from, [to[0], from[1]], to, [from[0], to[1]]];
+    const places = [];
+    for (let i = 0; i < 4; i++) {
+      const [a, b] = [corners[i], corners[(i + 1) % 4]];
+      for (let k = 0; k < BOX_STEPS; k++) {
+        const t = k / BOX_STEPS;
+        const found = stage.pointedAt(a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t);
+        if (found) places.push(found.at);
+      }
+    }
+    return places.length > 2 ? { corners: places, colour } : null;
+  }
+
+  private listen(stage: AnyStage): void {
+    const element = stage.element;
+    let start: Place | null = null;
+    let boxing = false;
+    let taken = false;
+    let downX = 0;
+    let downY = 0;
+    let cursor: Place = [0, 0];
+    element.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0 || !event.isPrimary) return;
+      start = stage.placeOf(event);
+      [downX, downY] = [event.clientX, event.clientY];
+      taken = this.tool?.down(stage, start) ?? false;
+      if (taken || event.pointerType !== "touch") element.setPointerCapture(event.pointerId);
+    });
+    element.addEventListener("pointermove", (event) => {
+      const at = stage.placeOf(event);
+      cursor = at;
+      if (start && taken) {
+        this.tool?.move(stage, at);
+        this.redraw();
+        return;
+      }
+      if (start && event.pointerType !== "touch" && Math.hypot(event.clientX - downX, event.clientY - downY) > DRAG) boxing = true;
+      if (start && boxing) {
+        this.dragged = this.box(stage, start, at, category(this.made));
+        this.hover = null;
+        this.redraw();
+      } else {
+        this.tool?.over(stage, at);
+        this.point(stage, at);
+      }
+    });
+    const end = (event: PointerEvent): void => {
+      if (!start) return;
+      if (taken) this.tool?.up();
+      else if (boxing) {
+        if (this.dragged) {
+          this.boxes.push(this.dragged);
+          this.made++;
+          if (this.boxes.length > 4) this.boxes.shift();
+        }
+        this.dragged = null;
+        this.changed();
+      } else if (event.type === "pointerup") this.pin(stage, stage.placeOf(event));
+      start = null;
+      boxing = taken = false;
+      this.redraw();
+    };
+    element.addEventListener("pointerup", end);
+    element.addEventListener("pointercancel", end);
+    element.addEventListener("pointerleave", () => this.point(stage, null));
+    element.addEventListener("blur", () => this.point(stage, null));
+    element.addEventListener("keydown", (event) => {
+      const moves: { [key: string]: Place } = {
+        ArrowLeft: [-STEP, 0],
+        ArrowRight: [STEP, 0],
+        ArrowUp: [0, -STEP],
+        ArrowDown: [0, STEP],
+      };
+      const move = moves[event.key];
+      if (move) {
+        const clamped = (x: number): number => Math.min(1, Math.max(-1, x));
+        cursor = [clamped(cursor[0] + move[0]), clamped(cursor[1] + move[1])];
+        this.point(stage, cursor);
+      } else if (event.key === " ") this.pin(stage, cursor);
+      else if (event.key === "Escape") {
+        this.hover = null;
+        this.clear();
+      } else return;
+      event.preventDefault();
+    });
+  }
+}

@@ -1,0 +1,73 @@
+/** What stands around the members of a cluster. */
+import type { Cluster } from "../data/report.ts";
+import type { ClusterScript, Index } from "../data/types.ts";
+import { copyButton, h } from "../ui/dom.ts";
+import { count, counted, decimal, percent, visible } from "../ui/numbers.ts";
+import { facts } from "../ui/page.ts";
+import { statusText } from "./statuses.ts";
+
+/** What the cluster is called, its numbers, and what can be copied. */
+export function clusterHead(index: Index, cluster: Cluster): HTMLElement {
+  const { script, number } = cluster;
+  const c = index.clusters;
+  const place = (n: number): string | null => (n >= 0 && n < c.id.length && c.script[n] ? `#/cluster/${c.id[n]}` : null);
+  const link = (n: number, text: string, label: string): HTMLElement => {
+    const href = place(n);
+    return href ? h("a", { class: "step", href, "aria-label": label }, text) : h("span", { class: "step off", "aria-hidden": "true" }, text);
+  };
+  const status = statusText(c.status[number]);
+  const quoted = `'${script.id}'`;
+  return h(
+    "header",
+    { class: "view-head" },
+    h("div", { class: "title-row" }, h("h1", {}, "Cluster ", h("code", {}, script.id)), h("span", { class: "steps" }, link(number - 1, "‹", "Cluster before"), link(number + 1, "›", "Next cluster"))),
+    status.doubtful ? h("p", { class: "warning" }, status.text) : null,
+    h("div", { class: "facts-row" }, facts([
+      ["Images", count(c.n_images[number] ?? script.total), `${count(c.n_members[number] ?? 0)} of them made the atlas`],
+      ["Do not fit", count(c.n_outliers[number])],
+      ["Maps", c.deformation[number] ?? "–", "rigid: poses alone; flow: a smooth flow besides; guided: matched cell by cell"],
+      ["Confidence", percent(c.confidence[number]), "mean confidence of the maps"],
+      ["Cycle error", decimal(c.cycle_error[number]), "there and back through the maps, atlas units (half the atlas' side is 1)"],
+      ["Residual", decimal(c.residual[number]), "how far the members' features are from the atlas'"],
+      ["Margin", decimal(c.margin[number], 2), "how far the chosen facings are ahead of the opposite ones, -1 to 1"],
+      ["Doubt", decimal(c.doubt[number], 2), "0: sure, 1: not at all"],
+    ]),
+    h(
+      "div",
+      { class: "row" },
+      copyButton("Copy row", () => JSON.stringify(script.facts, null, 2)),
+      copyButton("Copy Python", () => `import congeal\n\nc = congeal.open(${JSON.stringify(index.destination)})\natlas = c.atlas(${JSON.stringify(script.id)})\n`),
+      copyButton("Copy SQL", () => `SELECT * FROM members WHERE cluster_id = ${quoted} ORDER BY residual;`),
+    )),
+  );
+}
+
+/** Links to the pages before and after, if there are several. */
+export function clusterPager(script: ClusterScript, current: number): HTMLElement | null {
+  const pages = script.pages.length;
+  if (pages < 2) return null;
+  const link = (page: number, text: string): HTMLElement =>
+    page >= 0 && page < pages && page !== current
+      ? h("a", { href: `#/cluster/${script.id}/${page}` }, text)
+      : h("span", { class: "off" }, text);
+  const first = current * script.page_size;
+  const last = first + (script.pages[current]?.count ?? 0);
+  return h("nav", { class: "pager", "aria-label": "Pages of members" }, link(current - 1, "‹ Page before"), h("span", {}, `Members ${count(first + 1)} to ${count(last)} of ${count(script.total)}`), link(current + 1, "Next page ›"));
+}
+
+/** Those that do not fit, and why. */
+export function outlierList({ outliers, id }: ClusterScript): HTMLElement | null {
+  if (!outliers.length) return null;
+  return h(
+    "section",
+    { class: "listing" },
+    h("h2", {}, counted(outliers.length, "image does not fit", "images do not fit")),
+    h("ul", {}, ...outliers.map(([page, position, uri, reason]) => h("li", {}, h("a", { href: `#/cluster/${id}/${page}/${position}` }, visible(uri)), h("span", { class: "reason" }, reason ?? "no reason is recorded")))),
+  );
+}
+
+/** Files that are the same as a member. */
+export function copiesList({ copies }: ClusterScript): HTMLElement | null {
+  if (!copies.length) return null;
+  return h("details", { class: "listing" }, h("summary", {}, counted(copies.length, "file is a copy of a member", "files are copies of members")), h("ul", {}, ...copies.map(([copy, of]) => h("li", {}, visible(copy), h("span", { class: "reason" }, `is byte for byte ${visible(of)}`)))));
+}

@@ -1,0 +1,255 @@
+/** What was propagated, over the members: looked through by doubt, corrected by dragging, exported again. */
+import type { AnnotationItem, AnnotationsScript, Index } from "../data/types.ts";
+import { type Label, coco, tps } from "../data/labels.ts";
+import { bytesOf } from "../data/packed.ts";
+import type { Member } from "../data/members.ts";
+import { category } from "../draw/colour.ts";
+import { drawPoint } from "../draw/marks.ts";
+import type { Picture } from "../draw/raster.ts";
+import { type Place, clamp, toFrame, toPixels } from "../geometry/frames.ts";
+import { VISIBLE } from "../geometry/maps.ts";
+import { download, h, toggle } from "../ui/dom.ts";
+import { counted, percent } from "../ui/numbers.ts";
+import type { Pointing, Tool } from "../ui/pointing.ts";
+import { MemberStage } from "../ui/member_stage.ts";
+import type { Drawing } from "../ui/stage.ts";
+
+const HINT = "Drag a point to where it belongs.";
+const GRIP = 0.07; // of half a picture: how near a point is taken
+
+interface Point {
+  readonly name: string;
+  x: number | null;
+  y: number | null;
+  confidence: number;
+  /** Set by hand: in the file that was given, or here. */
+  marked: boolean;
+  moved: boolean;
+}
+
+interface Item {
+  readonly member: Member;
+  readonly source: AnnotationItem;
+  readonly points: Point[];
+  readonly mask: Picture | null;
+  touched: boolean;
+}
+
+/** Corrections outlive the page that they were made on. */
+const touched = new Map<string, Item>();
+
+export class Corrections implements Tool {
+  readonly element: HTMLElement;
+  shown = true;
+  private readonly items = new Map<Member, Item[]>();
+  private held: { item: Item; point: Point; stage: MemberStage } | null = null;
+  private readonly state = h("span", { role: "status" });
+  private readonly pointName = h("span", { class: "hint one-line" }, HINT);
+
+  constructor(
+    annotations: AnnotationsScript,
+    private readonly index: Index,
+    members: readonly Member[],
+    page: number,
+    pointing: Pointing,
+    rearrange: () => void,
+  ) {
+    for (const member of members) {
+      const found = annotations.pages[page]?.[member.position] ?? [];
+      this.items.set(member, found.map((source) => this.itemOf(member, source)));
+    }
+    pointing.tool = this;
+    this.element = h(
+      "section",
+      { class: "corrections", "aria-label": "Labels" },
+      toggle("Labels", true, (on) => {
+        this.shown = on;
+        pointing.tool = on ? this : null;
+        rearrange();
+      }),
+      this.pointName,
+      this.state,
+      h("button", { type: "button", on: { click: () => this.save("coco") } }, "Export COCO"),
+      h("button", { type: "button", on: { click: () => this.save("tps") } }, "Export TPS"),
+    );
+    this.tell();
+  }
+
+  /** The least sure first. */
+  sort(members: Member[]): void {
+    const doubt = (member: Member): number => {
+      const points = (this.items.get(member) ?? []).flatMap((item) => item.points);
+      return points.length ? Math.min(...points.map((p) => (p.x === null ? 0 : p.confidence))) : 2;
+    };
+    const doubts = new Map(members.map((member) => [member, doubt(member)]));
+    members.sort((a, b) => (doubts.get(a) ?? 2) - (doubts.get(b) ?? 2));
+  }
+
+  down(stage: unknown, at: Place): boolean {
+    this.held = this.nearest(stage, at);
+    return this.held !== null;
+  }
+
+  over(stage: unknown, at: Place): void {
+    const found = this.nearest(stage, at);
+    this.pointName.textContent = found
+      ? `${found.item.source.category}: ${found.point.name}, ${found.point.marked ? "by hand" : `${percent(found.point.confidence)} sure`}`
+      : HINT;
+  }
+
+  private nearest(stage: unknown, at: Place): { item: Item; point: Point; stage: MemberStage } | null {
+    if (!(stage instanceof MemberStage)) return null;
+    let best = GRIP;
+    let found = null;
+    for (const item of this.items.get(stage.member) ?? [])
+      for (const point of item.points) {
+        const drawn = this.drawn(stage, point);
+        const distance = drawn ? Math.hypot(drawn[0] - at[0], drawn[1] - at[1]) : Infinity;
+        if (distance < best) {
+          best = distance;
+          found = { item, point, stage };
+        }
+      }
+    return found;
+  }
+
+  move(stage: unknown, at: Place): void {
+    if (!this.held || stage !== this.held.stage) return;
+    const pixel = this.held.stage.pixelAt(at[0], at[1]);
+    if (!pixel) return;
+    const { item, point } = this.held;
+    point.x = clamp(pixel[0], -0.5, item.member.width - 0.5);
+    point.y = clamp(pixel[1], -0.5, item.member.height - 0.5);
+    point.confidence = 1;
+    point.marked = point.moved = true;
+    item.touched = true;
+    touched.set(keyOf(item.member, item.source), item);
+  }
+
+  up(): void {
+    this.held = null;
+    this.tell();
+  }
+
+  draw(stage: unknown, { context, size, ratio }: Drawing): void {
+    if (!(stage instanceof MemberStage)) return;
+    for (const item of this.items.get(stage.member) ?? []) {
+      if (item.mask) stage.lay(item.mask, context, size);
+      for (const ring of item.source.outline ?? []) this.drawRing(stage, ring, context, size, ratio);
+      item.points.forEach((point, k) => {
+        const drawn = this.drawn(stage, point);
+        if (!drawn) return;
+        drawPoint(
+          context,
+          {
+            x: ((drawn[0] + 1) / 2) * size,
+            y: ((drawn[1] + 1) / 2) * size,
+            colour: category(k),
+            opacity: Math.max(0.35, point.confidence),
+            seen: point.confidence >= VISIBLE,
+            large: point.moved,
+          },
+          ratio,
+        );
+      });
+    }
+  }
+
+  private drawRing(stage: MemberStage, ring: readonly number[], context: CanvasRenderingContext2D, size: number, ratio: number): void {
+    context.beginPath();
+    for (let k = 0; k < ring.length; k += 2) {
+      const at = stage.drawnPixel(ring[k], ring[k + 1]) ?? toFrame(stage.member, ring[k], ring[k + 1]);
+      context.lineTo(((at[0] + 1) / 2) * size, ((at[1] + 1) / 2) * size);
+    }
+    context.closePath();
+    context.fillStyle = "rgb(86 180 233 / 0.12)";
+    context.fill();
+    context.lineWidth = 1.5 * ratio;
+    context.strokeStyle = "rgb(86 180 233)";
+    context.stroke();
+  }
+
+  private drawn(stage: MemberStage, point: Point): Place | null {
+    return point.x === null || point.y === null ? null : stage.drawnPixel(point.x, point.y);
+  }
+
+  private itemOf(member: Member, source: AnnotationItem): Item {
+    const known = touched.get(keyOf(member, source));
+    if (known) return { ...known, member };
+    const points = (source.keypoints ?? []).map(([name, x, y, confidence, , marked]) => ({
+      name,
+      x,
+      y,
+      confidence: marked ? 1 : confidence,
+      marked: Boolean(marked),
+      moved: false,
+    }));
+    return { member, source, points, mask: maskPicture(member, source), touched: false };
+  }
+
+  private tell(): void {
+    const sure = [...this.items.values()].flat().flatMap((item) => item.points.map((point) => point.confidence));
+    const mean = sure.length ? sure.reduce((a, b) => a + b, 0) / sure.length : NaN;
+    this.state.textContent = touched.size ? `${counted(touched.size, "label")} corrected` : `mean confidence ${percent(mean)}`;
+  }
+
+  /** What was marked by hand on these members, and all that was corrected in this session of the page. */
+  private labels(): Label[] {
+    const wanted = new Set<Item>(touched.values());
+    for (const items of this.items.values())
+      for (const item of items) if (item.source.marked && !touched.has(keyOf(item.member, item.source))) wanted.add(item);
+    const corrected = new Set([...touched.keys()]);
+    return [...wanted]
+      .filter((item) => item.points.length > 0 || item.source.bbox || item.source.outline)
+      .map((item) => ({
+        uri: item.member.uri,
+        width: item.member.width,
+        height: item.member.height,
+        category: item.source.category,
+        confidence: corrected.has(keyOf(item.member, item.source)) || item.source.marked ? 1 : item.source.confidence,
+        keypoints: item.points,
+        // What was carried besides is not taken for marked by hand.
+        bbox: item.source.marked ? item.source.bbox : null,
+        outline: item.source.marked ? item.source.outline : null,
+      }));
+  }
+
+  private save(format: "coco" | "tps"): void {
+    const labels = this.labels();
+    if (!labels.length) {
+      this.state.textContent = "Nothing to export: no point was moved, and none here was marked by hand";
+      return;
+    }
+    if (format === "coco") download("corrections.json", coco(labels, `Corrections of version ${this.index.version}`), "application/json");
+    else {
+      const { text, leftOut } = tps(labels);
+      download("corrections.tps", text);
+      if (leftOut) this.state.textContent = `${counted(leftOut, "image")} with a line break in the name left out: export COCO instead`;
+    }
+  }
+}
+
+function keyOf(member: Member, item: AnnotationItem): string {
+  return `${member.id}/${item.category}/${item.instance}`;
+}
+
+const MASK_SIDE = 192;
+const MASK_COLOUR = [86, 180, 233];
+const MASK_ALPHA = 0.45;
+
+/** A mask as a picture of the image's frame. */
+function maskPicture(member: Member, item: AnnotationItem): Picture | null {
+  if (!item.mask) return null;
+  const { width, height } = item.mask;
+  const bytes = bytesOf(item.mask.data);
+  const data = new Uint8ClampedArray(MASK_SIDE * MASK_SIDE * 4);
+  for (let row = 0, k = 0; row < MASK_SIDE; row++)
+    for (let column = 0; column < MASK_SIDE; column++, k += 4) {
+      const [x, y] = toPixels(member, (2 * column + 1) / MASK_SIDE - 1, (2 * row + 1) / MASK_SIDE - 1);
+      const across = Math.floor(((x + 0.5) / member.width) * width);
+      const down = Math.floor(((y + 0.5) / member.height) * height);
+      const there = across >= 0 && down >= 0 && across < width && down < height;
+      data.set([...MASK_COLOUR, there ? MASK_ALPHA * bytes[down * width + across] : 0], k);
+    }
+  return { data, side: MASK_SIDE };
+}

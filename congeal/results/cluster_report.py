@@ -1,0 +1,121 @@
+"""The page of one cluster from what is stored of it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from congeal.report.cluster_page import AVERAGES, Cluster, ClusterMaps, Member, Pages, head_of, pages_of
+from congeal.results.image_squares import SquareSource, Wanted
+from congeal.results.schema.atlas_arrays import ATLAS_GROUP
+from congeal.results.stored_maps import StoredMaps
+from infra.errors import MissingError, UserError
+from infra.ledger.commits import Marker, outputs_location
+from infra.storage.location import Location
+
+# Names of the pictures on a page, and of the atlas' files.
+_FILES = dict(zip(AVERAGES, ("average_before", "average_after", "atlas_features"), strict=True))
+
+
+class MemberRow(NamedTuple):
+    """A member of a cluster in the tables images and alignments, in the order of their columns here."""
+
+    image_id: str
+    uri: str
+    width: int
+    height: int
+    features_unit: str | None
+    features_row: int | None
+    role: str
+    mirrored: bool | None
+    rotation: float | None
+    scale: float | None
+    translation_u: float | None
+    translation_v: float | None
+    residual: float | None
+    cycle_error: float | None
+    fold_fraction: float | None
+    coverage: float | None
+    outlier: bool
+    outlier_reason: str | None
+
+
+def member_pages(
+    destination: Location,
+    atlas: Marker,
+    cluster_id: str,
+    rows: Sequence[MemberRow],
+    first: int,
+    squares: SquareSource,
+) -> Pages:
+    """The pages of some members of a cluster, given in the order of its page.
+
+    atlas: the marker of the cluster's atlas, which is one with maps. first: the number of the first page.
+    """
+    stored = StoredMaps(cluster_id, outputs_location(destination, atlas) / ATLAS_GROUP.name)
+    by_id = {row.image_id: row for row in rows}
+    members = [_member(row, stored.position[row.image_id]) for row in rows]
+
+    def look(some: Sequence[Member]) -> tuple[list[Any], list[Any]]:
+        wanted = [by_id[one.image_id] for one in some]
+        return squares.read([Wanted(*row[:2], row.features_unit, row.features_row) for row in wanted])
+
+    return pages_of(cluster_id, members, first, lambda at: ClusterMaps(*stored.both_ways(at)), look)
+
+
+class Head(NamedTuple):
+    """What is said of a cluster besides its pages: see `congeal.report.cluster_page.Cluster`."""
+
+    facts: Mapping[str, Any]
+    total: int
+    outliers: Sequence[tuple[int, int, str, str]]
+    copies: Sequence[tuple[str, str]]
+
+
+def cluster_head(
+    destination: Location, atlas: Marker, head: Head, pages: Sequence[Mapping[str, Any]]
+) -> dict[str, bytes]:
+    """The script and the pictures of a cluster, by path. pages: see `congeal.report.cluster_page.Pages`."""
+    folder = outputs_location(destination, atlas)
+    cluster_id = str(head.facts["cluster_id"])
+    saliency, confidence = StoredMaps(cluster_id, folder / ATLAS_GROUP.name).atlas_shares()
+    pictures = {name: _picture(folder, atlas, name) for name in AVERAGES}
+    cluster = Cluster(
+        cluster_id=cluster_id,
+        facts=head.facts,
+        total=head.total,
+        outliers=head.outliers,
+        saliency=saliency,
+        confidence=confidence,
+        pictures={name: picture for name, picture in pictures.items() if picture is not None},
+        copies=head.copies,
+        zarr=(folder / ATLAS_GROUP.name).url.removeprefix(destination.url + "/"),
+    )
+    return head_of(cluster, pages)
+
+
+def picture_of(folder: Location, atlas: Marker, name: str) -> npt.NDArray[np.uint8] | None:
+    """One of the pictures that lie beside an atlas; None if it has none, or it cannot be read."""
+    from PIL import Image
+
+    path = f"previews/{name}.png"
+    if path not in atlas.outputs:
+        return None
+    try:
+        data = (folder / path).read_bytes()
+        return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    except (MissingError, UserError, OSError):
+        return None
+
+
+def _picture(folder: Location, atlas: Marker, name: str) -> npt.NDArray[np.uint8] | None:
+    return picture_of(folder, atlas, _FILES[name])
+
+
+def _member(row: MemberRow, position: int) -> Member:
+    facts = row._asdict()
+    return Member(row=position, **{name: facts[name] for name in Member._fields if name != "row"})

@@ -1,0 +1,316 @@
+"""The stage report: plan the units of a site, make those that are not there, write the page last.
+
+Its units lie in the report's own folder, so that the folder alone is the whole site, wherever it is copied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from operator import itemgetter
+from typing import Any, cast
+
+from congeal.alignment.model import MEANINGLESS
+from congeal.report import page_shell
+from congeal.report.cluster_page import PAGE
+from congeal.report.data_scripts import plain, script
+from congeal.report.index_fields import FORMAT
+from congeal.results.cluster_report import MemberRow
+from congeal.results.published_tables import PublishedTables
+from congeal.settings import Settings
+from infra.compute.engine import Engine
+from infra.compute.progress import Progress
+from infra.errors import MissingError, StorageError
+from infra.ledger.commits import Marker, digest
+from infra.ledger.publications import Publication
+from infra.storage.location import Location
+from infra.threads import in_threads, run_in_threads
+from tasks.execution.packed_rows import pack_rows
+from tasks.execution.stage_runner import (
+    Run,
+    StageResult,
+    Unit,
+    UnitReport,
+    address,
+    plan_units,
+    record_of,
+    run_units,
+)
+from tasks.report import annotation_marks, image_places, overview_files, page_units
+from tasks.report.annotation_marks import Annotations, AnnotationsPayload
+from tasks.report.image_places import PlacesPayload
+from tasks.report.page_units import HeadPayload, LoosePayload, PagesPayload, WallPayload
+from tasks.report.published_rows import ClusterRows, PublishedRows, buckets, published_rows
+from tasks.report.report_key import (
+    INDEX,
+    MANIFEST,
+    STAGE,
+    VERSION,
+    Made,
+    Order,
+    current,
+    key_of,
+    manifest_of,
+    up_to_date,
+)
+from tasks.report.site_index import MadeSite, What, index_of
+from tasks.report.tidy import tidy
+
+__all__ = ["Made", "Order", "make", "report"]
+
+Payload = PagesPayload | HeadPayload | WallPayload | LoosePayload | PlacesPayload | AnnotationsPayload
+_MAKERS: Mapping[type, Callable[[Any], Marker]] = {
+    PagesPayload: page_units.make_pages,
+    HeadPayload: page_units.make_head,
+    WallPayload: page_units.make_wall,
+    LoosePayload: page_units.make_loose,
+    PlacesPayload: image_places.make_places,
+    AnnotationsPayload: annotation_marks.make_annotations,
+}
+PLACES: What = ("places",)
+
+
+def report(order: Order, settings: Settings, engine: Engine, progress: Progress) -> Made:
+    """Make what is missing of the report on the current version, and replace its page.
+
+    settings: those of the engine and the storage count; all else is as published. Raises UserError if nothing
+    is published.
+    """
+    publication = current(order.destination)
+    there = up_to_date(order, publication)
+    if there is not None:
+        return there
+    source = Location.parse(publication.source, settings.storage)
+    run = Run(source, order.destination, settings, engine, progress)
+    tables = PublishedTables(order.destination, publication)
+    site = _Site(order, publication, source, published_rows(tables), image_places.images_digest(tables))
+    plan = plan_units(STAGE, site.scope, list(site.units()), progress, keep=record_of)
+    result = run_units(plan, make, run)
+    heads = list(site.heads(result))
+    if heads:
+        result += run_units(
+            plan_units(STAGE, site.scope, heads, progress), make, run, title="report, large clusters"
+        )
+    index = site.finish(result, tables.outliers)
+    site.tidy(progress)
+    images, clusters = publication.counts.get("ok", 0), len(site.rows.clusters)
+    return Made(index, publication.number, True, result.made, len(result.units), images, clusters)
+
+
+def make(unit: Unit[Payload]) -> Marker:
+    """Make one unit, of whatever kind."""
+    return _MAKERS[type(unit.payload)](unit)
+
+
+class _Site:
+    """One report on its way. ids: digest of which images there are."""
+
+    def __init__(
+        self, order: Order, publication: Publication, source: Location, rows: PublishedRows, ids: str
+    ) -> None:
+        self.order = order
+        self.publication = publication
+        self.source = source
+        self.rows = rows
+        self.ids = ids
+        self.before = manifest_of(order.folder)
+        self.catalog: Mapping[str, Any] = publication.settings["catalog"]
+        self.seed = int(publication.settings.get("seed", 0))
+        self.scope = digest(STAGE, VERSION, length=16)
+        self.parts: dict[str, What] = {}  # unit: what of the site it is
+
+    # ---- the plan ----
+
+    def units(self) -> Iterator[Unit[Payload]]:
+        """All units: the map first, since it takes the longest."""
+        yield self._places()
+        for row in self.rows.clusters:
+            if row.has_atlas:
+                yield from self._pages(row)
+        names = [row.cluster_id for row in self.rows.clusters]
+        for number, bucket in enumerate(buckets(names, page_units.WALL)):
+            yield self._wall(number, [self.rows.clusters[at] for at in bucket])
+        for number, loose in enumerate(overview_files.loose_buckets(self.rows.without_page)):
+            yield self._loose(number, loose)
+        given = self.order.annotations
+        if given is not None:
+            for row in self.rows.clusters:
+                if (
+                    row.has_atlas
+                    and row.facts["status"] not in MEANINGLESS
+                    and row.cluster_id in given.clusters
+                ):
+                    yield self._annotations(given, row)
+
+    def _unit(self, what: What, name: str, payload: Payload, items: int = 1) -> Unit[Payload]:
+        self.parts[name] = what
+        return Unit(address(self.order.folder, STAGE, VERSION, self.scope, name), payload, items)
+
+    def _places(self) -> Unit[Payload]:
+        earlier = self.before.get("places") or {}
+        base = self.order.folder / earlier["folder"] if earlier else None
+        if base is not None and not (base / image_places.TABLE).is_object():
+            base, earlier = None, {}
+        name = digest(self.scope, "places", self.ids, self.seed, earlier.get("folder"))
+        if earlier.get("ids") == self.ids:
+            name = str(earlier["unit"])  # nobody has come or gone
+        version, method = str(self.publication.number), str(earlier.get("method", ""))
+        return self._unit(
+            PLACES, name, PlacesPayload(self.order.destination, version, self.seed, base, method)
+        )
+
+    def _pages(self, row: ClusterRows) -> Iterator[Unit[Payload]]:
+        blocks = page_units.blocks_of(row)
+        facts = json.dumps(row.facts, sort_keys=True)
+        for number, block in enumerate(blocks):
+            alone = len(blocks) == 1
+            payload = PagesPayload(
+                destination=self.order.destination,
+                source=self.source,
+                catalog=self.catalog,
+                facts=facts,
+                members=pack_rows(block),
+                first=number * page_units.BLOCK // PAGE,
+                head=page_units.packed_head(row) if alone else None,
+            )
+            rows = [plain(list(member)) for member in block]
+            copies = _copies(row) if alone else None
+            name = digest(self.scope, "pages", number, plain(row.facts), rows, copies)
+            yield self._unit(("pages", row.cluster_id, number), name, payload, len(block))
+
+    def heads(self, result: StageResult) -> Iterator[Unit[Payload]]:
+        """The heads of clusters of several units of pages, which name what those have written."""
+        written: dict[str, list[tuple[int, UnitReport]]] = {}
+        for entry in result.units:
+            kind, *which = self.parts[entry.unit]
+            if kind == "pages":
+                written.setdefault(which[0], []).append((which[1], entry))
+        for row in self.rows.clusters:
+            blocks = [entry for _, entry in sorted(written.get(row.cluster_id, ()), key=itemgetter(0))]
+            if len(blocks) < 2:
+                continue
+            pages = [
+                (f"../../{entry.unit}/{entry.content}", page)
+                for entry in blocks
+                for page in cast("Mapping[str, Any]", entry.kept)["pages"]
+            ]
+            payload = HeadPayload(
+                self.order.destination,
+                json.dumps(row.facts, sort_keys=True),
+                page_units.packed_pages(pages),
+                page_units.packed_head(row),
+            )
+            name = digest(self.scope, "head", plain(row.facts), _copies(row), [list(one) for one in pages])
+            yield self._unit(("head", row.cluster_id), name, payload)
+
+    def _wall(self, number: int, rows: Sequence[ClusterRows]) -> Unit[Payload]:
+        atlases = tuple(row.facts["atlas_unit"] if row.has_atlas else None for row in rows)
+        name = digest(self.scope, "wall", [row.cluster_id for row in rows], list(atlases))
+        return self._unit(("wall", number), name, WallPayload(self.order.destination, atlases))
+
+    def _loose(self, number: int, rows: Sequence[MemberRow]) -> Unit[Payload]:
+        wanted = [[row.image_id, row.uri, row.features_unit, row.features_row] for row in rows]
+        payload = LoosePayload(self.order.destination, self.source, self.catalog, pack_rows(wanted))
+        return self._unit(("loose", number), digest(self.scope, "loose", wanted), payload)
+
+    def _annotations(self, given: Annotations, row: ClusterRows) -> Unit[Payload]:
+        version = str(self.publication.number)
+        payload = annotation_marks.payload(self.order.destination, version, given, row)
+        name = digest(self.scope, "annotations", given.digest, *_substance(row))
+        return self._unit(("annotations", row.cluster_id), name, payload)
+
+    # ---- the end ----
+
+    def finish(self, result: StageResult, outliers: int) -> Location:
+        """Write the index and the page, and remember what they name."""
+        root = self.order.folder
+        made = {entry.unit: entry for entry in result.units}
+        site = MadeSite(
+            self.order,
+            self.publication,
+            self.rows,
+            folders={
+                what: f"stages/{STAGE}/{self.scope}/{unit}/{made[unit].content}"
+                for unit, what in self.parts.items()
+            },
+            kept={what: made[unit].kept for unit, what in self.parts.items()},
+            outliers=outliers,
+        )
+        sheets = site.sheets()
+        places = image_places.read_places(root / site.folders[PLACES], site.kept[PLACES])
+        shown = overview_files.map_rows(self.rows, places, sheets, self._confidences(site), self.seed)
+        files = overview_files.map_files(shown)
+        folder = f"data/{_content(files)}"
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        index = index_of(site, sheets, shown, places, folder, now)
+        data = {"index.js": script("index", index)}
+        home, assets = f"data/{_content(data)}", f"assets/{page_shell.assets_digest()}"
+        for place, content in ((folder, files), (home, data), (assets, page_shell.assets())):
+            self._write(place, content)
+        units = [f"stages/{STAGE}/{self.scope}/{unit}" for unit in made]
+        named = sorted([folder, home, assets, *units])
+        manifest = {
+            "format": FORMAT,
+            "key": key_of(self.order, self.publication),
+            "version": self.publication.number,
+            "images": self.publication.counts.get("ok", 0),
+            "clusters": len(self.rows.clusters),
+            "places": {
+                "ids": self.ids,
+                "folder": site.folders[PLACES],
+                "unit": next(unit for unit, what in self.parts.items() if what == PLACES),
+                "method": places.facts.get("method") or "",
+            },
+            "units": sorted(made),
+            "named": named,
+        }
+        (root / INDEX).write_bytes(page_shell.page(str(index["title"]), f"{home}/index.js"))
+        (root / MANIFEST).write_bytes(json.dumps(manifest, indent=1).encode() + b"\n")
+        return root / INDEX
+
+    def tidy(self, progress: Progress) -> None:
+        """Remove what neither this page nor the one before it names; where that is not allowed, say so."""
+        root = self.order.folder
+        try:
+            tidy(root, [*manifest_of(root).get("named", ()), *self.before.get("named", ())])
+        except StorageError as error:
+            progress.note(f"Old parts of the report could not be removed ({error}).")
+
+    def _confidences(self, site: MadeSite) -> dict[str, list[float]]:
+        parts = sorted(what for what in site.folders if what[0] == "pages")
+        read = in_threads(page_units.confidences, [self.order.folder / site.folders[what] for what in parts])
+        found: dict[str, list[float]] = {}
+        for (_, name, _), values in zip(parts, read, strict=True):
+            found.setdefault(name, []).extend(values)
+        return found
+
+    def _write(self, folder: str, files: Mapping[str, bytes]) -> None:
+        """Files of a folder that is named by what is in them: what is there is not written again."""
+
+        def write(name: str) -> None:
+            place = self.order.folder / folder / name
+            try:
+                if place.size() == len(files[name]):
+                    return
+            except MissingError:
+                pass
+            place.write_bytes(files[name])
+
+        run_in_threads(write, list(files))
+
+
+def _substance(row: ClusterRows) -> list[Any]:
+    """What marks on a cluster's members depend on."""
+    return [plain(row.facts), [plain(list(member)) for member in row.members]]
+
+
+def _copies(row: ClusterRows) -> list[list[str]]:
+    return [list(pair) for pair in row.copies]
+
+
+def _content(files: Mapping[str, bytes]) -> str:
+    """16 hex digits that name these very files."""
+    parts = [[name, hashlib.sha256(data).hexdigest()] for name, data in sorted(files.items())]
+    return digest(parts, length=16)
