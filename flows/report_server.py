@@ -63,6 +63,10 @@ def server_of(folder: Path, port: int = 0) -> ThreadingHTTPServer:
     return ThreadingHTTPServer((HOST, port), functools.partial(_Handler, directory=str(folder)))
 
 
+# These have names of their own content; pages, pointers and markers change under theirs.
+_LASTING = (".js", ".css", ".webp")
+
+
 class _Handler(SimpleHTTPRequestHandler):
     """GET and HEAD of files, with one range; no listing of folders, nothing outside the folder."""
 
@@ -103,8 +107,8 @@ class _Handler(SimpleHTTPRequestHandler):
             self.send_header("Content-Length", str(stop - start))
             self.send_header("Accept-Ranges", "bytes")
             self.send_header("X-Content-Type-Options", "nosniff")
-            # The page changes under its name; all else has a name of its own content.
-            self.send_header("Cache-Control", "no-cache" if path.suffix == ".html" else "max-age=3600")
+            lasts = path.suffix in _LASTING
+            self.send_header("Cache-Control", "max-age=3600" if lasts else "no-cache")
             if not whole:
                 self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{size}")
             self.end_headers()

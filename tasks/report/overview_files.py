@@ -116,9 +116,9 @@ def loose_buckets(rows: Sequence[MemberRow]) -> list[list[MemberRow]]:
     return [[rows[at] for at in bucket] for bucket in buckets([row.image_id for row in rows], MOST)]
 
 
-def in_sample_order(table: pa.Table, seed: int, sample: int = SAMPLE) -> MapRows:
+def in_sample_order(table: pa.Table, seed: int) -> MapRows:
     """The rows of a table as MAP has them, those of the sample first."""
-    chosen = stratified(table["cluster"].to_numpy(), min(sample, table.num_rows), seed)
+    chosen = stratified(table["cluster"].to_numpy(), min(SAMPLE, table.num_rows), seed)
     rest = np.setdiff1d(np.arange(table.num_rows), chosen, assume_unique=True)
     order = np.concatenate([chosen, rest])
     return MapRows(table.take(pa.array(order)).cast(MAP), len(chosen))

@@ -185,6 +185,7 @@ def test_a_report_that_fails_fails_no_run(
 def server(tmp_path: Path) -> Iterator[tuple[str, int, Path]]:
     (tmp_path / "served").mkdir()
     (tmp_path / "served/a.js").write_bytes(bytes(range(200)))
+    (tmp_path / "served/current.json").write_text("{}")
     (tmp_path / "secret.txt").write_text("no")
     (tmp_path / "served/link").symlink_to(tmp_path / "secret.txt")
     with server_of(tmp_path / "served") as made:
@@ -209,6 +210,8 @@ def test_the_server_answers_ranges(server: tuple[str, int, Path]) -> None:
     status, body, headers = ask(server, "/a.js")
     assert (status, body, headers["Accept-Ranges"]) == (200, whole, "bytes")
     assert headers["Content-Type"].startswith("text/javascript")
+    assert headers["Cache-Control"] == "max-age=3600"
+    assert ask(server, "/current.json")[2]["Cache-Control"] == "no-cache"
     for asked, start, stop in (
         ("10-19", 10, 20),
         ("190-", 190, 200),

@@ -260,3 +260,22 @@ def test_a_cluster_without_an_atlas_is_listed(tmp_path: Path) -> None:
     assert len(lost) == 5
     assert {row["status"] for row in lost} == {2}
     assert {facts["sheets"]["cluster"][row["sheet"]] for row in lost} == {-1}
+
+
+def test_beyond_its_bound_the_map_of_the_page_is_a_sample(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overview_files, "SAMPLE", 4)
+    made(site, out=Location.parse(tmp_path))
+    facts = report_reader.index(tmp_path)
+    assert (facts["map"]["rows"], facts["map"]["sample"]) == (8, 4)
+    assert any("sample of 4 of 8 images" in note for note in facts["notes"])
+    rows = pq.read_table(tmp_path / facts["map"]["parquet"]).to_pylist()
+    names = report_reader.script(tmp_path / facts["map"]["names"], "names")["uri"]
+    assert names == [row["uri"] for row in rows[:4]]
+    assert {row["cluster"] for row in rows[:4]} == {-1, 0, 1}  # every cluster, and those without
+    points = report_reader.script(tmp_path / facts["map"]["script"], "map")
+    x = np.frombuffer(base64.b64decode(points["columns"]["x"]["data"]), np.uint16) / 65_535
+    assert x == pytest.approx([row["x"] for row in rows[:4]], abs=1e-4)
+    cluster = np.frombuffer(base64.b64decode(points["columns"]["cluster"]["data"]), np.uint32)
+    assert (cluster == 0xFFFF_FFFF).sum() == 1
