@@ -215,6 +215,17 @@ def test_toggles_show_over_the_members(page: Page, report: str, box: int) -> Non
     assert marks(page, 2) is None
 
 
+@pytest.mark.parametrize("choice", ["before", "after", "colours", "saliency", "confidence"])
+def test_pictures_of_the_atlas_are_chosen(page: Page, report: str, choice: str) -> None:
+    cluster(page, report)
+    page.click(f".atlas [data-value={choice}]")
+    shown = (
+        "[...document.querySelectorAll('.atlas-stage > :not(.marks)')].filter(e => e.style.opacity === '1')"
+    )
+    page.wait(f"{shown}.every(e => e.tagName === 'CANVAS' || e.naturalWidth > 0)")
+    assert page.evaluate(f"{shown}.length") == 1
+
+
 def test_before_and_after_stand_side_by_side(page: Page, report: str) -> None:
     cluster(page, report)
     page.click(".segmented [data-value=both]")

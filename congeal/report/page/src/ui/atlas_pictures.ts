@@ -21,10 +21,11 @@ interface Sources {
 
 export function atlasPictures(sources: Sources): AtlasPictures {
   const picture = (source: string | null, alt: string): HTMLElement =>
-    source ? h("img", { src: source, alt, draggable: "false" }) : h("span", { class: "missing" }, "no picture");
+    source ? h("img", { alt, draggable: "false" }) : h("span", { class: "missing" }, "no picture");
   const before = picture(sources.before, "Average of the members as they are");
   const after = picture(sources.after, "Average of the members in the atlas frame");
   const colours = picture(sources.colours, "Features of the atlas as colours: like colours are like features");
+  const files: { readonly [choice: string]: string | null } = { before: sources.before, after: sources.after, colours: sources.colours };
   const saliency = fieldPicture(sources.saliency, "Saliency of the atlas: yellow is what the members have in common");
   const confidence = fieldPicture(sources.confidence, "Confidence of the maps: yellow is sure");
   const elements: HTMLElement[] = [before, after, colours];
@@ -45,6 +46,9 @@ export function atlasPictures(sources: Sources): AtlasPictures {
   const show = (choice: Choice): void => {
     for (const [name, element] of Object.entries(parts)) {
       if (!element) continue;
+      // A picture is read when it is first looked at.
+      const source = files[name];
+      if (name === choice && source && !element.hasAttribute("src")) element.setAttribute("src", source);
       element.style.opacity = name === choice ? "1" : "0";
       element.setAttribute("aria-hidden", String(name !== choice));
     }

@@ -1,8 +1,7 @@
 /** Numbers and names as people read them. */
-const whole = new Intl.NumberFormat("en");
-
 export function count(n: number): string {
-  return whole.format(n);
+  // Intl.NumberFormat takes as long to be made as everything else on the page.
+  return String(n).replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
 /** "1 image", "3 images". */

@@ -6,7 +6,7 @@ import type { Member } from "../data/members.ts";
 import { category } from "../draw/colour.ts";
 import { drawPoint } from "../draw/marks.ts";
 import type { Picture } from "../draw/raster.ts";
-import { type Place, clamp, toFrame, toPixels } from "../geometry/frames.ts";
+import { type Place, type Size, clamp, side, toFrame } from "../geometry/frames.ts";
 import { VISIBLE } from "../geometry/maps.ts";
 import { download, h, toggle } from "../ui/dom.ts";
 import { counted, percent } from "../ui/numbers.ts";
@@ -31,7 +31,8 @@ interface Item {
   readonly member: Member;
   readonly source: AnnotationItem;
   readonly points: Point[];
-  readonly mask: Picture | null;
+  /** Made when it is first drawn. */
+  mask: Picture | null;
   touched: boolean;
 }
 
@@ -134,7 +135,7 @@ export class Corrections implements Tool {
   draw(stage: unknown, { context, size, ratio }: Drawing): void {
     if (!(stage instanceof MemberStage)) return;
     for (const item of this.items.get(stage.member) ?? []) {
-      if (item.mask) stage.lay(item.mask, context, size);
+      if (item.source.mask) stage.lay((item.mask ??= maskPicture(item.member, item.source.mask)), context, size);
       for (const ring of item.source.outline ?? []) this.drawRing(stage, ring, context, size, ratio);
       item.points.forEach((point, k) => {
         const drawn = this.drawn(stage, point);
@@ -184,7 +185,7 @@ export class Corrections implements Tool {
       marked: Boolean(marked),
       moved: false,
     }));
-    return { member, source, points, mask: maskPicture(member, source), touched: false };
+    return { member, source, points, mask: null, touched: false };
   }
 
   private tell(): void {
@@ -238,18 +239,24 @@ const MASK_COLOUR = [86, 180, 233];
 const MASK_ALPHA = 0.45;
 
 /** A mask as a picture of the image's frame. */
-function maskPicture(member: Member, item: AnnotationItem): Picture | null {
-  if (!item.mask) return null;
-  const { width, height } = item.mask;
-  const bytes = bytesOf(item.mask.data);
+function maskPicture(size: Size, mask: { readonly width: number; readonly height: number; readonly data: string }): Picture {
+  const bytes = bytesOf(mask.data);
   const data = new Uint8ClampedArray(MASK_SIDE * MASK_SIDE * 4);
+  const [red, green, blue] = MASK_COLOUR;
+  // Columns of the mask for those of the frame, and rows alike.
+  const cells = (length: number, across: number): Int32Array =>
+    Int32Array.from({ length: MASK_SIDE }, (_, k) => {
+      const part = (((k + 0.5) / MASK_SIDE - 0.5) * side(size)) / length + 0.5;
+      return part < 0 || part >= 1 ? -1 : Math.floor(part * across);
+    });
+  const columns = cells(size.width, mask.width);
+  const rows = cells(size.height, mask.height);
   for (let row = 0, k = 0; row < MASK_SIDE; row++)
     for (let column = 0; column < MASK_SIDE; column++, k += 4) {
-      const [x, y] = toPixels(member, (2 * column + 1) / MASK_SIDE - 1, (2 * row + 1) / MASK_SIDE - 1);
-      const across = Math.floor(((x + 0.5) / member.width) * width);
-      const down = Math.floor(((y + 0.5) / member.height) * height);
-      const there = across >= 0 && down >= 0 && across < width && down < height;
-      data.set([...MASK_COLOUR, there ? MASK_ALPHA * bytes[down * width + across] : 0], k);
+      data[k] = red;
+      data[k + 1] = green;
+      data[k + 2] = blue;
+      if (rows[row] >= 0 && columns[column] >= 0) data[k + 3] = MASK_ALPHA * bytes[rows[row] * mask.width + columns[column]];
     }
   return { data, side: MASK_SIDE };
 }
