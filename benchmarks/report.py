@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import os
 import re
 import resource
 import subprocess
@@ -117,6 +118,7 @@ def main() -> None:
     parser.add_argument("destination")
     parser.add_argument("--record", action="store_true")
     asked = parser.parse_args()
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as home:
         folder = Path(home) / "report"
         wall, cpu = command(asked.destination, folder)
@@ -127,6 +129,7 @@ def main() -> None:
         images = facts["counts"]["ok"]
         rows = {
             "images, clusters": f"{images:,}, {facts['counts']['clusters']:,}",
+            "load of the machine before": f"{load:.1f}",
             "made from nothing: wall, processor (s)": f"{wall:.1f}, {cpu:.1f}",
             "nothing changed: wall, processor (s)": f"{still[0]:.2f}, {still[1]:.2f}",
             "files, kB an image": f"{len(sizes):,}, {sum(sizes) / 1_000 / images:.1f}",

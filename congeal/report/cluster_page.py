@@ -164,7 +164,7 @@ def pages_of(
         mean = found.forward_confidence.reshape(len(some), -1).mean(1, dtype=np.float64)
         columns = thumbnail_sheets.columns_for(len(some))
         sides = [max(one.width, one.height) for one in some]
-        files[f"maps-{name}.js"] = script(f"maps/{cluster_id}/{number}", packed_maps(found, sides))
+        files[f"maps-{name}.js"] = script(_key("maps", cluster_id, number), packed_maps(found, sides))
         files[f"small-{name}.webp"] = thumbnail_sheets.sheet(pictures, thumbnail_sheets.SMALL, columns)
         large = thumbnail_sheets.sheet(pictures, thumbnail_sheets.LARGE, columns)
         contents.append(
@@ -183,7 +183,7 @@ def pages_of(
         sure += mean.tolist()
     for page, content, near in zip(pages, contents, _neighbours(vectors, first), strict=True):
         content["rows"]["neighbours"] = near
-        files[page["script"]] = script(f"members/{cluster_id}/{content['page']}", content)
+        files[page["script"]] = script(_key("members", cluster_id, content["page"]), content)
     return Pages(files, pages, sure)
 
 
@@ -228,6 +228,11 @@ def head_of(cluster: Cluster, pages: Sequence[Mapping[str, Any]]) -> dict[str, b
         },
     )
     return files
+
+
+def _key(*parts: str | int) -> str:
+    """The key of a script of a page."""
+    return "/".join(map(str, parts))
 
 
 def _columns(

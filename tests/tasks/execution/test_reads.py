@@ -20,6 +20,7 @@ from infra.storage.zarr_groups import open_group
 from tasks.catalog.image_reading import read_square
 
 FEATURES = "stages/features/"
+NO_REPORT = "report.enabled=false"  # it is made of what is published, read anew
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_a_run_reads_an_original_twice_and_a_shards_marker_at_most_once(
         return connect(*arguments, **options)
 
     monkeypatch.setattr(duckdb, "connect", counted)
-    run(source, out, tiny(weights))
+    run(source, out, tiny(weights, NO_REPORT))
     assert originals(reads) == {2}
     assert shard_markers(reads) == []  # who makes a shard hands on what later stages need
     # The driver has one temporary database; a worker has one for the catalog, the clusters, the images each.
@@ -88,7 +89,7 @@ def test_a_run_reads_an_original_twice_and_a_shards_marker_at_most_once(
     shutil.rmtree(out / "published")
     whole = results(out)
     reads.clear()
-    run(source, out, tiny(weights))
+    run(source, out, tiny(weights, NO_REPORT))
     assert len(units(out, ["features"])) == len(shard_markers(reads)) > 3
     assert set(shard_markers(reads)) == {1}
     assert originals(reads) == set()
@@ -96,7 +97,7 @@ def test_a_run_reads_an_original_twice_and_a_shards_marker_at_most_once(
     # One that grows.
     folder(source, {"new.png": picture(0, 9)})
     reads.clear()
-    run(source, out, tiny(weights))
+    run(source, out, tiny(weights, NO_REPORT))
     assert set(shard_markers(reads)) == {1}
 
 
@@ -111,7 +112,7 @@ def test_a_shard_keeps_the_squares_of_the_pictures(finished: Path, weights: Path
         assert (squares.dtype, squares.shape[1:], record["preview_size"]) == (np.uint8, (32, 32, 3), 32)
         assert squares.metadata.dimension_names == ("image", "preview_row", "preview_column", "rgb")
         for image_id, square in zip(record["image_ids"], squares[:], strict=True):
-            expected = read_square(source, (image_id, names[image_id]), 32, tiny(weights))
+            expected = read_square(source, (image_id, names[image_id]), 32, tiny(weights, NO_REPORT))
             np.testing.assert_array_equal(square, expected)
 
 
@@ -119,12 +120,12 @@ def test_squares_change_nothing_but_the_reads(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, reads: Counter[str]
 ) -> None:
     source = folder(tmp_path / "source", photographs())
-    run(source, tmp_path / "with", tiny(weights))
+    run(source, tmp_path / "with", tiny(weights, NO_REPORT))
     assert originals(reads) == {2}
     reads.clear()
     with monkeypatch.context() as patch:
         without_squares(patch)
-        run(source, tmp_path / "without", tiny(weights))
+        run(source, tmp_path / "without", tiny(weights, NO_REPORT))
     assert originals(reads) == {2, 3}
     # Units have the same names: what is computed from features does not depend on the squares beside them.
     assert later(results(tmp_path / "with")) == later(results(tmp_path / "without"))
@@ -145,7 +146,7 @@ def test_squares_change_nothing_but_the_reads(
     before = units(tmp_path / "without", ["features"])
     stamps = [(unit / "_commit.json").stat().st_mtime_ns for unit in before]
     reads.clear()
-    run(source, tmp_path / "without", tiny(weights))
+    run(source, tmp_path / "without", tiny(weights, NO_REPORT))
     assert originals(reads) == {1}
     assert [(unit / "_commit.json").stat().st_mtime_ns for unit in before] == stamps
     assert later(results(tmp_path / "with")) == later(results(tmp_path / "without"))
@@ -155,12 +156,12 @@ def test_pictures_of_another_size_are_made_from_the_originals(
     tmp_path: Path, weights: Path, reads: Counter[str]
 ) -> None:
     source = folder(tmp_path / "source", photographs())
-    run(source, tmp_path / "out", tiny(weights))
+    run(source, tmp_path / "out", tiny(weights, NO_REPORT))
     reads.clear()
-    run(source, tmp_path / "out", tiny(weights, "previews.size=24"))
+    run(source, tmp_path / "out", tiny(weights, "previews.size=24", NO_REPORT))
     assert originals(reads) == {1}
     assert all(record["preview_size"] == 32 for record, _ in shards(tmp_path / "out"))
-    run(source, tmp_path / "anew", tiny(weights, "previews.size=24"))
+    run(source, tmp_path / "anew", tiny(weights, "previews.size=24", NO_REPORT))
     for unit in units(tmp_path / "anew", ["atlases"]):
         again = tmp_path / "out" / unit.relative_to(tmp_path / "anew")
         found = [json.loads((place / "_commit.json").read_bytes()) for place in (unit, again)]
@@ -171,7 +172,7 @@ def test_an_image_that_is_gone_since_is_shown_as_it_was(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = folder(tmp_path / "source", photographs(3))
-    run(source, tmp_path / "whole", tiny(weights))
+    run(source, tmp_path / "whole", tiny(weights, NO_REPORT))
     real = Location.read_bytes
     seen: Counter[str] = Counter()
 
@@ -181,7 +182,7 @@ def test_an_image_that_is_gone_since_is_shown_as_it_was(
         return picture(0, 99) if self.url.endswith("a/0.png") and seen[self.url] > 2 else real(self)
 
     monkeypatch.setattr(Location, "read_bytes", read)
-    run(source, tmp_path / "out", tiny(weights))
+    run(source, tmp_path / "out", tiny(weights, NO_REPORT))
     assert later(results(tmp_path / "whole")) == later(results(tmp_path / "out"))
 
 
@@ -192,7 +193,7 @@ def test_where_no_square_could_be_made_the_original_is_read(
     from congeal.imaging import decoding
 
     source = folder(tmp_path / "source", photographs(3))
-    run(source, tmp_path / "whole", tiny(weights))
+    run(source, tmp_path / "whole", tiny(weights, NO_REPORT))
     real = decoding.square
 
     def failing(image: np.ndarray, size: int) -> np.ndarray:
@@ -203,7 +204,7 @@ def test_where_no_square_could_be_made_the_original_is_read(
     reads.clear()
     with monkeypatch.context() as patch:
         patch.setattr(decoding, "square", failing)
-        run(source, tmp_path / "out", tiny(weights))
+        run(source, tmp_path / "out", tiny(weights, NO_REPORT))
     assert originals(reads) == {2, 3}
     (unit,) = units(tmp_path / "out", ["atlases"])
     record = json.loads((unit / "_commit.json").read_bytes())["record"]
