@@ -12,7 +12,8 @@ CLUSTERS = "clusters"
 ATLASES = "atlases"
 INDEX = "index"
 
-VERSIONS = {CATALOG: 1, FEATURES: 2, CLUSTERS: 1, ATLASES: 12, INDEX: 5}
+VERSIONS = {CATALOG: 1, FEATURES: 2, CLUSTERS: 1, ATLASES: 13, INDEX: 5}
 # Earlier versions whose atlases can grow: their maps stay as they are, and what is fitted today fits to them.
-# What has changed since is what is said of maps (11), and how fast they are computed, to some digits (12).
-SAME_MAPS = (10, 11)
+# What has changed since is what is said of maps (11), how fast they are computed, to some digits (12), and
+# that small things are looked at twice (13).
+SAME_MAPS = (10, 11, 12)

@@ -49,6 +49,10 @@ class Windows:
         """The windows of some of the images."""
         return Windows(self.centre[rows], self.half[rows])
 
+    def as_array(self) -> npt.NDArray[np.float32]:
+        """float32 [n, 3]: middle and half a side of each, as they are stored."""
+        return np.column_stack([self.centre, self.half]).astype(np.float32)
+
     def to_frame(self, places: Array) -> Doubles:
         """Places [n, ..., 2] in the windows as places of the whole frames."""
         centre, half = self._shaped(np.ndim(places))
