@@ -24,6 +24,7 @@ from congeal.alignment.inputs.oriented import Oriented
 from congeal.alignment.inputs.windows import Windows
 from congeal.alignment.maps.error_estimation import match_cycles
 from congeal.alignment.model import MEANINGLESS, OK, Alignment
+from congeal.geometry.chunking import in_windows
 from congeal.geometry.frames import cell_centres
 from congeal.geometry.segments import Membership
 from congeal.geometry.warps import flip, sample
@@ -134,12 +135,12 @@ def _box(places: Array, saliency: Array, extent: float, config: SecondLookConfig
     from scipy.ndimage import label
 
     g = len(saliency)
-    places = np.clip(places, -1, 1)
+    places = np.clip(places[np.isfinite(places).all(-1)], -1, 1)
     regions, count = label(saliency > config.salient_token, np.ones((3, 3)))
     column, row = np.clip(np.floor((places / extent + 1) / 2 * g).astype(int), 0, g - 1).T
-    hits = np.bincount(regions[row, column], minlength=count + 1) / len(places)
+    hits = np.bincount(regions[row, column], minlength=count + 1) / max(len(places), 1)
     cells, middle = cell_centres(g, extent), None
-    if 1 - hits[0] >= config.trusted:
+    if len(places) and 1 - hits[0] >= config.trusted:
         parts = [places]
         kept = 1 + np.flatnonzero(hits[1:] >= config.region)
     else:
@@ -232,9 +233,14 @@ def _explained(
     start, met = whole(start, here), whole(met, there)
     inside = torch.as_tensor(np.abs(windows[here.tolist()].to_window(start.numpy())) <= 1).all(-1)
     weight = weight * inside
-    atlas = sample(torch.as_tensor(aligned.backward)[here], start)
-    led = sample(torch.as_tensor(aligned.forward)[there], atlas)
-    distance = torch.linalg.vector_norm(met - led, dim=-1) / size[there][:, None]
+    backward, forward = torch.as_tensor(aligned.backward), torch.as_tensor(aligned.forward)
+
+    def led(rows: slice) -> tuple[Tensor]:
+        return (sample(forward[there[rows]], sample(backward[here[rows]], start[rows])),)
+
+    each = 4 * (backward[0].numel() + forward[0].numel())
+    (expected,) = in_windows(len(here), each, start.device, led)
+    distance = torch.linalg.vector_norm(met - expected, dim=-1) / size[there][:, None]
     total = weight.sum().clamp_min(1e-9)
     shares = [
         float((weight * (distance < tolerance)).sum() / total)

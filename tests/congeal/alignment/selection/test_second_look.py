@@ -12,7 +12,14 @@ from congeal.alignment.config.selection import SecondLookConfig
 from congeal.alignment.inputs.image_set import PreparedSet
 from congeal.alignment.inputs.windows import Windows, to_whole_frames
 from congeal.alignment.model import NOTHING_IN_COMMON, OK, Alignment, Atlas, Exemplars
-from congeal.alignment.selection.second_look import Evidence, Looked, better, compare, find_windows
+from congeal.alignment.selection.second_look import (
+    Evidence,
+    Looked,
+    better,
+    compare,
+    find_windows,
+    place_windows,
+)
 from congeal.geometry.frames import cell_centres
 from congeal.geometry.warps import sample
 
@@ -127,3 +134,21 @@ def test_a_second_solution_without_meaning_is_not_kept() -> None:
     assert not better(evidence, replace(whole, status=NOTHING_IN_COMMON), SecondLookConfig())
     lost = Evidence(0.5, 0.4, ((0.7, 0.4), (0.3, 0.4)))
     assert not better(lost, whole, SecondLookConfig())
+
+
+def test_maps_that_are_no_numbers_leave_the_image_to_itself() -> None:
+    one = look(CENTRES, HALF)
+    forward = one.aligned.forward.copy()
+    forward[2] = np.nan
+    found = find_windows(replace(one, aligned=replace(one.aligned, forward=forward)), SecondLookConfig())
+    assert found is not None
+    np.testing.assert_allclose(found.centre[2], CENTRES[2], atol=0.05)
+
+
+def test_where_nothing_is_salient_the_window_is_the_frame() -> None:
+    one = look(CENTRES, HALF)
+    wrong = replace(one.aligned, forward=np.full_like(one.aligned.forward, np.nan))
+    images = replace(one.images, saliency=0 * one.images.saliency)
+    found = place_windows(Looked(images, wrong), SecondLookConfig())
+    np.testing.assert_array_equal(found.half, 1)
+    np.testing.assert_array_equal(found.centre, 0)
