@@ -94,6 +94,8 @@ def scope(settings: Settings, features_scope: str, version: int = VERSION) -> st
     The solver's configuration enters by what differs from the default, whose name is "synchronize".
     """
     asked, previews = settings.atlases, settings.previews
+    # Before there was a choice, atlases were what they are without a second look.
+    once = settings.alignment.second_look == "off" and version > stage_versions.ONE_LOOK
     return digest(
         STAGE,
         version,
@@ -105,7 +107,7 @@ def scope(settings: Settings, features_scope: str, version: int = VERSION) -> st
         previews.members,
         settings.catalog.max_pixels,
         settings.seed,
-        *(["one look"] if settings.alignment.second_look == "off" else []),
+        *(["one look"] if once else []),
         length=16,
     )
 

@@ -17,3 +17,4 @@ VERSIONS = {CATALOG: 1, FEATURES: 2, CLUSTERS: 1, ATLASES: 13, INDEX: 5}
 # What has changed since is what is said of maps (11), how fast they are computed, to some digits (12), and
 # that small things are looked at twice (13).
 SAME_MAPS = (10, 11, 12)
+ONE_LOOK = 12  # the last version of atlases that knew no second look

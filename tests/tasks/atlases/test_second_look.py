@@ -13,10 +13,13 @@ from sample_runs import LITTLE_IN_COMMON, folder, picture, run, tiny
 
 import congeal
 from congeal.geometry.frames import Frame
+from congeal.settings import load_settings
 from infra.ledger.commits import Marker, find_marker, outputs_location
 from infra.storage.location import Location
 from infra.storage.zarr_groups import open_group
+from tasks.atlases.atlases_stage import scope
 from tasks.catalog.image_reading import Unreadable
+from tasks.execution import stage_versions
 
 # So that things of any size are looked at again.
 ALWAYS = (
@@ -138,3 +141,10 @@ def test_newcomers_are_found_in_their_frames_and_seen_again(tmp_path: Path, weig
     np.testing.assert_array_equal(group["maps/forward"][:][rows], earlier["maps/forward"][:])
     assert np.isfinite(group["maps/forward"][late]).all()
     shutil.rmtree(out)
+
+
+def test_without_a_second_look_atlases_have_other_names_but_those_from_before_there_was_one() -> None:
+    auto, off = (load_settings(None, [f"alignment.second_look={way}"], {}) for way in ("auto", "off"))
+    before = stage_versions.ONE_LOOK
+    assert scope(auto, "0123456789abcdef") != scope(off, "0123456789abcdef")
+    assert scope(auto, "0123456789abcdef", before) == scope(off, "0123456789abcdef", before)
