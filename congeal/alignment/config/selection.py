@@ -146,7 +146,7 @@ class SecondLookConfig(Group):
         "share of the free matches on windows that the second solution must explain beyond the first",
         at_least=-1,
         at_most=1,
-        set_on="dogs and mouse (0.04 and more) against duck, butterflies, dog, fish (0.02 at most)",
+        set_on="dogs and mouse (0.033 and more) against duck, butterflies, dog, fish (0.02 at most)",
         held_out=False,
     )
 
