@@ -140,10 +140,12 @@ class ClustersSettings(Section):
 class AlignmentSettings(Section):
     """rotation "upright": things stand alike, to within about 45°. "any": they lie at any angle.
 
-    For any angle the features of every image are extracted at eight angles instead of one.
+    For any angle the features of every image are extracted at eight angles instead of one. second_look: where
+    things are small in their frames, features are extracted again from a window around each ("auto"), or not.
     """
 
     rotation: Literal["upright", "any"] = "upright"
+    second_look: Literal["auto", "off"] = "auto"
 
 
 class AtlasesSettings(Section):

@@ -212,3 +212,10 @@ def joined(parts: Sequence[Alignment]) -> Alignment:
     }
     reasons = [reason for part in parts for reason in part.outlier_reason]
     return replace(parts[0], **values, outlier_reason=reasons)
+
+
+def picked(aligned: Alignment, rows: Sequence[int]) -> Alignment:
+    """Some of the images of an alignment, in that order."""
+    chosen = np.asarray(rows, np.int64)
+    values: dict[str, Any] = {name: getattr(aligned, name)[chosen] for name in PER_IMAGE}
+    return replace(aligned, **values, outlier_reason=[aligned.outlier_reason[row] for row in rows])

@@ -123,6 +123,31 @@ def square(image: Pixels, size: int) -> Pixels:
     return np.pad(np.asarray(picture), ((top, size - bottom), (left, size - right), (0, 0)), mode="edge")
 
 
+def window_pixels(image: Pixels, centre: npt.ArrayLike, half: float, size: int) -> Pixels:
+    """One window of an image at `size` x `size` pixels, uint8 [size, size, 3], edges repeated outwards.
+
+    Pixel (column c, row r) shows the image around `cell_centres(size)[r, c]` of the window, antialiased,
+    whatever the scale at which the image was decoded.
+
+    Args:
+        image: uint8 [h, w, 3].
+        centre: [2], of the window, frame units.
+        half: half the window's side, frame units.
+        size: pixels a side.
+    """
+    height, width = image.shape[:2]
+    frame = Frame(width, height)
+    side = half * frame.side
+    # The window's top-left corner from that of the image, in pixels.
+    x, y = (np.asarray(centre, np.float64) + 1 - half) * frame.side / 2 - frame.pad
+    left, right, x0, x1 = _window_span(float(x), width, side, size)
+    top, bottom, y0, y1 = _window_span(float(y), height, side, size)
+    picture = Image.fromarray(image).resize(
+        (right - left, bottom - top), Image.Resampling.BICUBIC, box=(x0, y0, x1, y1), reducing_gap=3.0
+    )
+    return np.pad(np.asarray(picture), ((top, size - bottom), (left, size - right), (0, 0)), mode="edge")
+
+
 def squares(
     data: bytes,
     sizes: Sequence[int],
@@ -153,6 +178,17 @@ def _span(pad: float, length: int, side: int, size: int) -> tuple[int, int, floa
         return first, size - first, 0.0, float(length)
     begin = first * unit - pad
     return first, size - first, max(begin, 0.0), min(length - begin, float(length))
+
+
+def _window_span(start: float, length: int, side: float, size: int) -> tuple[int, int, float, float]:
+    """The cells [first, last) of a window that lie wholly on the image along one axis, and what they show."""
+    unit = side / size
+    first = min(max(math.ceil(-start / unit - 1e-9), 0), size - 1)
+    last = max(min(math.floor((length - start) / unit + 1e-9), size), first + 1)
+    begin, end = start + first * unit, start + last * unit
+    # A window that shows less than a cell of the image shows the image's edge.
+    begin = min(max(begin, 0.0), length - min(unit, length))
+    return first, last, begin, max(min(end, float(length)), begin + min(unit, length) / 2)
 
 
 def _depth(name: str, data: bytes, image: ImageFile.ImageFile) -> int:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from congeal.results.schema.atlas_arrays import MIRRORED, ROTATION, SCALE, SUPPORT, TRANSLATION
 from congeal.settings import Settings
 from infra.ledger.provenance import Stopwatch
 from infra.storage.location import Location
 from tasks.atlases.cluster_members import Member, fit_set
+from tasks.atlases.second_look import Fitted, fit_windows
 from tasks.atlases.stored_atlas import FIGURES, Stored, as_stored, with_cycle_error
+from tasks.atlases.window_features import Originals
 from tasks.clusters.cluster_roles import NEWCOMER
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ def extended(
     settings: Settings,
     device: torch.device,
     watch: Stopwatch,
+    originals: Originals,
 ) -> Stored:
     """The same atlas for other members: the maps of those it knows as they were, the rest fitted to it.
 
@@ -50,7 +54,14 @@ def extended(
     rows = [place[member.image_id] for member in known]
     images = {array: [data[rows]] for array, data in stored.images.items()}
     figures = {name: [stored.figures[name][rows]] for name in FIGURES}
-    for slab, aligned in fit_set(stored.atlas, destination, rest, settings, device, watch):
+    look, windows = stored.first_look, []
+    if look is None:
+        fitted = fit_set(stored.atlas, destination, rest, settings, device, watch)
+    else:
+        seen = fit_windows(stored.atlas, look, destination, rest, originals, settings, device, watch)
+        windows.append(look.windows[rows])
+        fitted = ((one.members, one.aligned) for one in _remembered(seen, windows))
+    for slab, aligned in fitted:
         part = as_stored(slab, aligned)
         for array, data in part.images.items():
             images[array].append(data)
@@ -62,6 +73,7 @@ def extended(
             members=[*known, *rest],
             images={array: np.concatenate(parts) for array, parts in images.items()},
             figures={name: np.concatenate(parts) for name, parts in figures.items()},
+            first_look=None if look is None else replace(look, windows=np.concatenate(windows)),
         )
     )
     return (
@@ -69,6 +81,13 @@ def extended(
         if stored.medoid in {member.image_id for member in known}
         else replace(found, medoid=_best(found))
     )
+
+
+def _remembered(parts: Iterator[Fitted], windows: list[npt.NDArray[np.float32]]) -> Iterator[Fitted]:
+    """The same, the windows of each put beside the others."""
+    for part in parts:
+        windows.append(part.windows.as_array())
+        yield part
 
 
 def _best(stored: Stored) -> str:

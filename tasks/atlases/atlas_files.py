@@ -15,22 +15,25 @@ from congeal.results.schema.atlas_arrays import (
     ATLAS_GROUP,
     COORDINATES,
     EXEMPLARS,
+    FIRST_LOOK_GROUP,
     FORWARD_CONFIDENCE,
     MAPS,
     NESTED,
     POSES,
     TEMPLATE,
+    WINDOWS,
     AtlasAttributes,
+    FirstLookAttributes,
 )
 from congeal.results.schema.parquet_files import dataset, encode_table
 from congeal.results.schema.tables import ALIGNMENTS
 from congeal.results.schema.zarr_arrays import ZarrArray
-from infra.errors import DamagedError
+from infra.errors import DamagedError, MissingError
 from infra.storage.location import Location
 from infra.storage.zarr_groups import ArraySpec, array_in, encode_group, open_group
 from tasks.atlases.alignment_table import alignment_rows
 from tasks.atlases.cluster_members import Member
-from tasks.atlases.stored_atlas import FIGURES, Stored
+from tasks.atlases.stored_atlas import FIGURES, FirstLook, Stored
 
 if TYPE_CHECKING:
     from congeal.alignment.model import Atlas
@@ -73,8 +76,49 @@ def encode(
     group = encode_group(specs, attributes=attributes, within=within)
     return {
         **{f"{ATLAS_GROUP.name}/{path}": data for path, data in group.items()},
+        **_encode_first_look(stored, cluster_id),
         **encode_rows(alignment_rows(stored, cluster_id)),
     }
+
+
+def _encode_first_look(stored: Stored, cluster_id: str) -> dict[str, bytes]:
+    """The group of a cluster whose atlas is of windows, by path; nothing for others."""
+    look = stored.first_look
+    if look is None:
+        return {}
+    atlas = look.atlas
+    arrays = {
+        **{array: getattr(atlas, array.name).astype(array.dtype) for array in TEMPLATE},
+        **{array: getattr(atlas.exemplars, array.name).astype(array.dtype) for array in EXEMPLARS},
+        WINDOWS: look.windows.astype(WINDOWS.dtype),
+    }
+    specs = {
+        array.path: ArraySpec(data, array.dims, array.chunks(data.shape), array.attributes)
+        for array, data in arrays.items()
+    }
+    attributes: FirstLookAttributes = {
+        "cluster_id": cluster_id,
+        "status": atlas.status,
+        "evidence": atlas.evidence,
+        "least_contrast": atlas.least_contrast,
+        "deformation": atlas.deformation,
+        "mixture": list(atlas.mixture),
+        "weighed": [(list(one), share) for one, share in atlas.weighed.items()],
+        "image_ids": [member.image_id for member in stored.members],
+    }
+    group = encode_group(specs, attributes=attributes)
+    return {f"{FIRST_LOOK_GROUP.name}/{path}": data for path, data in group.items()}
+
+
+def _read_first_look(place: Location, count: int) -> FirstLook | None:
+    try:
+        group = open_group(place / FIRST_LOOK_GROUP.name)
+    except MissingError:
+        return None
+    windows = _whole(group, WINDOWS)
+    if windows.shape != (count, 3):
+        raise DamagedError(f"The parts of {place} do not fit each other: delete the unit and run again.")
+    return FirstLook(_read_atlas(group, cast("FirstLookAttributes", group.attrs.asdict())), windows)
 
 
 def encode_rows(rows: pa.Table) -> dict[str, bytes]:
@@ -109,6 +153,7 @@ def read(place: Location, margin: float | None, medoid: str) -> Stored:
         figures={
             name: np.array([table[one][name] for one in ids], kinds.get(name, np.float32)) for name in FIGURES
         },
+        first_look=_read_first_look(place, len(ids)),
     )
 
 
@@ -116,7 +161,7 @@ def _whole(group: zarr.Group, array: ZarrArray) -> npt.NDArray[Any]:
     return np.asarray(array_in(group, array.path)[:])
 
 
-def _read_atlas(group: zarr.Group, attributes: AtlasAttributes) -> Atlas:
+def _read_atlas(group: zarr.Group, attributes: AtlasAttributes | FirstLookAttributes) -> Atlas:
     from congeal.alignment.model import Atlas, Exemplars
 
     template: dict[str, Any] = {array.name: _whole(group, array) for array in TEMPLATE}

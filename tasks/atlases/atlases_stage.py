@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
@@ -19,7 +19,9 @@ from tasks.atlases.atlas_extension import anchor_of, extended, still_holds
 from tasks.atlases.atlas_files import encode, encode_rows, read
 from tasks.atlases.cluster_members import Member, align_set, packed, unpacked
 from tasks.atlases.previews import Shown, draw, kept_squares, square_of
+from tasks.atlases.second_look import second_look
 from tasks.atlases.stored_atlas import Stored, as_stored
+from tasks.atlases.window_features import Originals
 from tasks.catalog.catalog_stage import Catalog
 from tasks.clusters.cluster_roles import MEMBER, NEWCOMER
 from tasks.clusters.clusters_stage import MEMBERS, SETS, Clusters
@@ -27,6 +29,7 @@ from tasks.clusters.previous_versions import find_atlases
 from tasks.execution import stage_versions
 from tasks.execution.division import KILLED, KILLED_CLUSTER, Division, Items
 from tasks.execution.duckdb_workspace import load, rows
+from tasks.execution.packed_rows import pack_rows
 from tasks.execution.stage_runner import (
     Run,
     StageResult,
@@ -39,6 +42,7 @@ from tasks.execution.stage_runner import (
 )
 from tasks.features import features_stage
 from tasks.features.features_stage import Features, Shard
+from tasks.features.run_backbone import Weights
 
 if TYPE_CHECKING:
     import torch
@@ -64,10 +68,11 @@ class AtlasPayload:
     Attributes:
         members: its images in order of rank, packed.
         position: outputs of the unit that knows the backbone alone.
-        weights: fingerprint of the backbone's weights.
+        weights: the backbone that the features are of.
         identity: digest of the images and their features.
         base: the marker of the atlas that is extended; None: there is none.
         shown: the images of the pictures, position among the members and uri (None: not in the source).
+        uris: of all members in their order, packed; None: not in the source.
     """
 
     source: Location
@@ -75,11 +80,12 @@ class AtlasPayload:
     settings: Settings
     members: bytes
     position: Location
-    weights: str
+    weights: Weights
     cluster_id: str
     identity: str
     base: Marker | None
     shown: tuple[tuple[int, str | None], ...]
+    uris: bytes
 
 
 def scope(settings: Settings, features_scope: str, version: int = VERSION) -> str:
@@ -88,6 +94,8 @@ def scope(settings: Settings, features_scope: str, version: int = VERSION) -> st
     The solver's configuration enters by what differs from the default, whose name is "synchronize".
     """
     asked, previews = settings.atlases, settings.previews
+    # Before there was a choice, atlases were what they are without a second look.
+    once = settings.alignment.second_look == "off" and version > stage_versions.ONE_LOOK
     return digest(
         STAGE,
         version,
@@ -99,6 +107,7 @@ def scope(settings: Settings, features_scope: str, version: int = VERSION) -> st
         previews.members,
         settings.catalog.max_pixels,
         settings.seed,
+        *(["one look"] if once else []),
         length=16,
     )
 
@@ -131,11 +140,12 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
                 settings=run.settings,
                 members=packed([image.member for image in images]),
                 position=position,
-                weights=made.weights.fingerprint,
+                weights=made.weights,
                 cluster_id=cluster_id,
                 identity=identity,
                 base=base,
                 shown=_shown(images, run.settings.previews.members),
+                uris=pack_rows([[image.uri] for image in images]),
             )
             units.append(Unit(place, payload, items=len(images)))
             by_cluster[cluster_id] = name
@@ -225,14 +235,14 @@ def make_atlas(unit: Unit[AtlasPayload], killers: Items = ()) -> Marker:
     torch.set_num_threads(unit.threads)
     device = resolve_device(settings.features.device)
     members = unpacked(unit.payload.members)
-    stored = _solved(unit.payload, members, device, work.watch)
+    stored, looked = _solved(unit.payload, members, device, work.watch)
     shown = _images_shown(unit.payload, members)
     killed = [shown[item].member.image_id for item in killers]
     with work.watch.phase("previews"):
         rest = [image for image in shown if image.member.image_id not in killed]
         pictures = draw(unit.payload.source, unit.payload.destination, rest, stored, settings)
     with work.watch.phase("encode"):
-        outputs = encode(stored, unit.payload.cluster_id, unit.payload.weights, pictures.average)
+        outputs = encode(stored, unit.payload.cluster_id, unit.payload.weights.fingerprint, pictures.average)
     record = {
         "cluster_id": unit.payload.cluster_id,
         "identity": unit.payload.identity,
@@ -241,6 +251,7 @@ def make_atlas(unit: Unit[AtlasPayload], killers: Items = ()) -> Marker:
         "device": str(device),
         "not_shown": pictures.not_shown | dict.fromkeys(killed, KILLED),
         **({"killed": killed} if killed else {}),
+        **({"second_look": looked} if looked else {}),
     }
     return work.commit({**outputs, **pictures.files}, record)
 
@@ -283,16 +294,27 @@ DIVISION = Division(
 )
 
 
-def _solved(asked: AtlasPayload, members: list[Member], device: torch.device, watch: Stopwatch) -> Stored:
+def _solved(
+    asked: AtlasPayload, members: list[Member], device: torch.device, watch: Stopwatch
+) -> tuple[Stored, dict[str, Any]]:
+    """The atlas, and what there is to say of a second look; nothing if there was none."""
     destination, base, settings = asked.destination, asked.base, asked.settings
+    originals = Originals.of(asked.source, asked.weights, asked.uris, members, settings)
     anchor = None
     if base is not None:
         with watch.phase("read"):
             place = outputs_location(destination, base)
             before = read(place, base.record["margin"], base.record["medoid_image_id"])
         if still_holds(before, members):
-            return extended(before, destination, members, settings, device, watch)
+            found = extended(before, destination, members, settings, device, watch, originals)
+            return found, base.record.get("second_look", {})
         anchor = anchor_of(before, [member for member in members if member.role == MEMBER])
-    return as_stored(
-        members, align_set(destination, members, asked.position, settings, device, watch, anchor=anchor)
+    first = align_set(destination, members, asked.position, settings, device, watch, anchor=anchor)
+    if settings.alignment.second_look == "off":
+        return as_stored(members, first), {}
+    again = second_look(
+        first, destination, members, asked.position, originals, settings, device, watch, anchor
     )
+    if again is None or again.aligned is None:
+        return as_stored(members, first), {} if again is None else again.facts
+    return replace(as_stored(members, again.aligned), first_look=again.first), again.facts

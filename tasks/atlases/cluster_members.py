@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -121,9 +121,16 @@ def read_features(destination: Location, members: Sequence[Member]) -> Dense:
     attributes: FeatureAttributes | None = None
     for facts in in_threads(read, sorted(by_unit.items())):
         attributes = facts if attributes is None else {**attributes, **facts}
+    assert attributes is not None  # noqa: S101 - a set has members
+    # Features from one place were stored before there was a choice of more.
+    taps = {str(tap): int(size) for tap, size in attributes.get("taps", ())}
+    return dense_of(arrays, float(attributes["extent"]), taps)
+
+
+def dense_of(arrays: Mapping[ZarrArray, Array], extent: float, taps: dict[str, int]) -> Dense:
+    """Arrays of views, by what they are, as they go to the solver."""
     from congeal.alignment.inputs.rotated_views import Turned
 
-    assert attributes is not None  # noqa: S101 - a set has members
     turned = None
     if FEATURES_TURNED in arrays:
         turned = Turned(
@@ -137,10 +144,9 @@ def read_features(destination: Location, members: Sequence[Member]) -> Dense:
         arrays[SALIENCY],
         arrays.get(FEATURES_MIRRORED),
         arrays.get(SALIENCY_MIRRORED),
-        float(attributes["extent"]),
+        extent,
         turned,
-        # Features from one place were stored before there was a choice of more.
-        {str(tap): int(size) for tap, size in attributes.get("taps", ())},
+        taps,
     )
 
 
@@ -187,7 +193,7 @@ def align_set(
             map_resolution=settings.atlases.map_resolution,
             seed=settings.seed,
             anchor=anchor,
-            valid=_on_image(builders, dense),
+            valid=on_images(builders, dense),
             device=device,
             config=settings.atlases.solver_config,
         )
@@ -222,7 +228,7 @@ def fit_set(
                 extent=dense.extent,
                 map_resolution=settings.atlases.map_resolution,
                 seed=settings.seed,
-                valid=_on_image(slab, dense),
+                valid=on_images(slab, dense),
                 device=device,
                 config=settings.atlases.solver_config,
             )
@@ -230,7 +236,8 @@ def fit_set(
         yield slab, found
 
 
-def _on_image(members: Sequence[Member], dense: Dense) -> npt.NDArray[np.float32]:
+def on_images(members: Sequence[Member], dense: Dense) -> npt.NDArray[np.float32]:
+    """float32 [n, g, g], 1 where a token lies on its image."""
     from congeal.alignment.image_features import on_image
     from congeal.geometry.frames import Frame
 

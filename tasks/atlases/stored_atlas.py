@@ -22,6 +22,19 @@ FIGURES = ("residual", "cycle_error", "fold_fraction", "coverage", "outlier", "o
 
 
 @dataclass(frozen=True)
+class FirstLook:
+    """What is kept of the look at whole frames where an atlas is one of windows, for the sake of newcomers.
+
+    Attributes:
+        atlas: by which they are found in their frames.
+        windows: float32 [n, 3], of each image the middle (u, v) and half the side of its window, frame units.
+    """
+
+    atlas: Atlas
+    windows: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class Stored:
     """An atlas with n images, as it is stored.
 
@@ -32,6 +45,7 @@ class Stored:
         members: the images.
         images: the arrays MAPS and POSES, [n, …]; maps/forward in pixels of each image.
         figures: what FIGURES names of each image, as in the table of alignments.
+        first_look: where the atlas is of windows of the images; None: it is of whole frames.
     """
 
     status: str
@@ -41,6 +55,7 @@ class Stored:
     members: Sequence[Member]
     images: Mapping[ZarrArray, npt.NDArray[Any]]
     figures: Mapping[str, npt.NDArray[Any]]
+    first_look: FirstLook | None = None
 
     @property
     def good(self) -> npt.NDArray[np.bool_]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -89,6 +90,28 @@ def read_squares(
         return Squares(pixels, next(made, None))
     except ImageError:
         return Squares(pixels, None)
+
+
+def read_window(
+    source: Location, member: Named, centre: Sequence[float], half: float, size: int, settings: Settings
+) -> Pixels | Unreadable:
+    """A window of an image as uint8 [size, size, 3], or why there is none; never raises for the image's sake.
+
+    centre, half: of the window, in frame units, see `congeal.imaging.decoding.window_pixels`.
+    """
+    from congeal.imaging.decoding import decode, window_pixels
+
+    data = read_same(source, member)
+    if isinstance(data, Unreadable):
+        return data
+    limits = settings.catalog
+    # So large that the window alone has the pixels that are asked for.
+    target = math.ceil(size / half)
+    try:
+        image = decode(data, limits.max_pixels, limits.min_side, target=target, value_range=limits.range)
+    except ImageError as error:
+        return Unreadable(error.reason, unread=isinstance(error, ReaderMissingError))
+    return window_pixels(image, centre, half, size)
 
 
 def read_same(source: Location, member: Named) -> bytes | Unreadable:

@@ -119,7 +119,7 @@ def join_shard(unit: FeaturesUnit, pieces: Sequence[Items], killers: Items) -> M
     work = Work(unit)
     members = unit.payload.members
     backbone = _backbone(unit, work)
-    arrays = _empty(backbone, len(members), unit.payload.settings)
+    arrays = empty_arrays(backbone, len(members), unit.payload.settings)
     failed = {members[item][0]: Unreadable(KILLED, unread=False) for item in killers}
     for items in pieces:
         data = place_of(unit, items).read_bytes()
@@ -156,7 +156,7 @@ def _seen(
     settings = unit.payload.settings
     members = [unit.payload.members[item] for item in items]
     failed: dict[str, Unreadable] = {}
-    arrays = _empty(backbone, len(members), settings)
+    arrays = empty_arrays(backbone, len(members), settings)
     images = decoded(
         unit.payload.source, members, backbone.image_size, preview_side(settings), settings, failed
     )
@@ -169,7 +169,7 @@ def _seen(
                 arrays[PREVIEW][position] = image.preview
         with work.watch.phase("backbone"):
             pixels = np.stack([image.pixels for image in squares])
-            _store(arrays, list(positions), backbone, pixels, settings)
+            store_views(arrays, list(positions), backbone, pixels, settings)
     return arrays, failed
 
 
@@ -207,7 +207,8 @@ def _commit(
     return work.commit(outputs, record)
 
 
-def _empty(backbone: Backbone, n: int, settings: Settings) -> Arrays:
+def empty_arrays(backbone: Backbone, n: int, settings: Settings) -> Arrays:
+    """The arrays of n images of which nothing is known yet: NaN."""
     from congeal.alignment.inputs.rotated_views import TURNS
 
     arrays: Arrays = {}
@@ -224,7 +225,7 @@ def _empty(backbone: Backbone, n: int, settings: Settings) -> Arrays:
     return arrays
 
 
-def _store(
+def store_views(
     arrays: Arrays,
     positions: list[int],
     backbone: Backbone,

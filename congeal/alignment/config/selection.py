@@ -99,6 +99,59 @@ class DeformationConfig(Group):
 
 
 @dataclass(frozen=True)
+class SecondLookConfig(Group):
+    """A second look at windows of the images, where the thing covers a small part of the frame."""
+
+    title: ClassVar[str] = "second_look"
+    margin: float = setting(1.25, "side of a window against the longer side of the thing's box", at_least=1)
+    least_zoom: float = setting(
+        1.2,
+        "by what windows of a set enlarge at the median at least, else there is no second look",
+        at_least=1,
+    )
+    most_zoom: float = setting(4.0, "by what a window enlarges at most", at_least=1)
+    salient_cell: float = setting(
+        0.3,
+        "saliency of a cell of the atlas, against the highest, from which it is part of the thing",
+        at_least=0,
+        at_most=1,
+    )
+    salient_token: float = setting(
+        0.5, "saliency of a token from which it is part of the thing", at_least=0, at_most=1
+    )
+    trusted: float = setting(
+        0.3,
+        "share of the atlas' salient cells that lie on an image's own salient tokens, if its pose is right",
+        at_least=0,
+        at_most=1,
+    )
+    region: float = setting(
+        0.05,
+        "share of the atlas' salient cells on a connected region from which it is part of the thing",
+        at_least=0,
+        at_most=1,
+    )
+    beside: float = setting(
+        0.3,
+        "saliency of a region, against the largest of the image, from which it is part of the thing, "
+        "where the pose is wrong",
+        at_least=0,
+        at_most=1,
+    )
+    stray: float = setting(
+        0.02, "share of what is salient that may lie beyond each side of a box", at_least=0, at_most=0.4
+    )
+    gain: float = setting(
+        0.03,
+        "share of the free matches on windows that the second solution must explain beyond the first",
+        at_least=-1,
+        at_most=1,
+        set_on="dogs and mouse (0.033 and more) against duck, butterflies, dog, fish (0.02 at most)",
+        held_out=False,
+    )
+
+
+@dataclass(frozen=True)
 class CollapseConfig(Group):
     """Whether what came out can be an alignment."""
 

@@ -30,6 +30,7 @@ from congeal.alignment.config.selection import (
     DeformationConfig,
     FeatureSelectionConfig,
     MirrorSelectionConfig,
+    SecondLookConfig,
 )
 from congeal.alignment.config.setting import Group, Setting, settings_of
 from congeal.errors import CongealError
@@ -78,6 +79,7 @@ class SolverConfig:
     confidence: ConfidenceConfig = field(default_factory=ConfidenceConfig)
     collapse: CollapseConfig = field(default_factory=CollapseConfig)
     exemplars: ExemplarsConfig = field(default_factory=ExemplarsConfig)
+    second_look: SecondLookConfig = field(default_factory=SecondLookConfig)
 
     @staticmethod
     def settings() -> list[Setting]:

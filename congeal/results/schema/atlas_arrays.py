@@ -146,3 +146,34 @@ ATLAS_GROUP = ZarrGroup(
     (*TEMPLATE, *EXEMPLARS, ATLAS_CONFIDENCE, ATLAS_AVERAGE, *MAPS, *POSES),
     described(AtlasAttributes),
 )
+
+
+# ---- first_look.zarr: beside an atlas that is of windows of the images ----
+
+WINDOWS = ZarrArray(
+    "windows", "float32", ("image", "uvh"), FRAME_UNITS,
+    "the square of each image that was looked at a second time",
+    "image; then u (right) and v (down) of its middle, half its side",
+)  # fmt: skip
+
+
+class FirstLookAttributes(TypedDict):
+    """Attributes of `first_look.zarr`."""
+
+    cluster_id: Annotated[str, "the cluster"]
+    status: Annotated[str, "as clusters.status, of the first look"]
+    evidence: Annotated[float, "matches, in tokens, that a member usually shares with an exemplar"]
+    least_contrast: Annotated[float, "contrast of features below which an image counts as blank"]
+    deformation: Annotated[str, "as clusters.deformation, of the first look"]
+    mixture: Annotated[list[str], "parts of the features that are compared; empty: all"]
+    weighed: Annotated[list[tuple[list[str], float]], "each mixture that was tried, and the evidence for it"]
+    image_ids: Annotated[list[str], "ids of the images, in the arrays' order"]
+
+
+FIRST_LOOK_GROUP = ZarrGroup(
+    "first_look.zarr",
+    "Beside the atlas of a cluster whose maps come from a second look at windows of its images: the windows, "
+    "and the atlas of the whole frames, by which newcomers are found.",
+    (*TEMPLATE, *EXEMPLARS, WINDOWS),
+    described(FirstLookAttributes),
+)

@@ -32,13 +32,16 @@ IMAGES = (("0" * 32, "a.png"), ("1" * 32, None))
 SHARD = Shard("unit", "content", "identity", ShardFacts("0\n1", {"1": "truncated"}, 192))
 MEMBERS = [Member("0" * 32, "member", "scope/unit", 0, 80, 60, "content", 192)]
 SHOWN = ((0, "a.png"),)
+URIS = pack_rows([["a.png"]])
 PAYLOADS = (
     SlicePayload(PLACE, SETTINGS.catalog, pack_rows([("a.png", 9, "token", None, None)])),
     MergePayload((PLACE,), (PLACE,)),
     FeaturesPayload(PLACE, SETTINGS, WEIGHTS, IMAGES, deep=True),
     PositionPayload(SETTINGS, WEIGHTS),
     ClustersPayload(SETTINGS, PLACE, PLACE, "scope", (SHARD,), "inputs", None, Regrade()),
-    AtlasPayload(PLACE, PLACE, SETTINGS, packed(MEMBERS), PLACE, "weights", "c1", "identity", None, SHOWN),
+    AtlasPayload(
+        PLACE, PLACE, SETTINGS, packed(MEMBERS), PLACE, WEIGHTS, "c1", "identity", None, SHOWN, URIS
+    ),
     TablesPayload(PLACE, 16, "scope", "embedded", "weights", (ClusterPart("c1", "unit", 0, 3),)),
     ImagesPayload(PLACE, PLACE, {"1" * 32: "truncated"}, (PLACE,)),
     TargetsPayload(PLACE, SETTINGS, WEIGHTS, "views", Sizes(4, 8, 4), ((IMAGES[0], 1),)),
