@@ -40,6 +40,7 @@ def deploy_nightly(server: Server, home: Path) -> None:
     server.prefect(*NIGHTLY, **places)
 
 
+@pytest.mark.slow
 def test_a_deployment_with_a_cron_gets_runs(prefect_server: Server, nightly: Path) -> None:
     (schedule,) = prefect_server.deployment("nightly")["schedules"]
     assert not schedule["active"]

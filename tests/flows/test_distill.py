@@ -145,6 +145,7 @@ def killed(source: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory
     return out
 
 
+@pytest.mark.slow
 def test_a_killed_training_is_taken_up_and_ends_the_same(
     taught: tuple[Path, Any], killed: Path, source: Path, weights: Path, tmp_path: Path
 ) -> None:

@@ -61,6 +61,7 @@ def test_a_small_run_starts_nothing_and_makes_what_a_plain_run_makes(
     assert results(tmp_path / "out") == results(finished / "destination")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_after_a_run_that_died_the_next_one_has_workers(tmp_path: Path, weights: Path) -> None:
     source, destination = folder(tmp_path / "source", photographs(2)), tmp_path / "out"

@@ -244,6 +244,7 @@ print(sorted(name for name in sys.modules if name.startswith("openvino_telemetry
 """
 
 
+@pytest.mark.slow
 def test_nothing_is_sent_and_nothing_left_in_the_home_folder(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()

@@ -263,7 +263,13 @@ def test_one_cluster_for_everything_takes_everybody_in(tmp_path: Path, weights: 
     assert last.clusters["cluster_id"].tolist() == first["cluster_id"].tolist()
 
 
-@pytest.mark.parametrize("version", stage_versions.SAME_MAPS)
+@pytest.mark.parametrize(
+    "version",
+    [
+        *(pytest.param(old, marks=pytest.mark.slow) for old in stage_versions.SAME_MAPS[:-1]),
+        stage_versions.SAME_MAPS[-1],
+    ],
+)
 def test_an_atlas_of_an_earlier_version_grows_and_its_cycle_errors_are_of_the_maps(
     story: Story, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, version: int
 ) -> None:

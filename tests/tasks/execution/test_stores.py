@@ -18,7 +18,13 @@ from tasks.maintenance.verify import verify
 FILES = photographs(2)
 
 
-@pytest.fixture(params=["unnamed", "bare", "ignored"])
+@pytest.fixture(
+    params=[
+        "unnamed",
+        pytest.param("bare", marks=pytest.mark.slow),
+        pytest.param("ignored", marks=pytest.mark.slow),
+    ]
+)
 def store(request: pytest.FixtureRequest) -> Iterator[tuple[Location, StorageSettings]]:
     """An empty place on a server that keeps conditional puts in its way, or not at all."""
     with s3_stub(request.param) as server:
