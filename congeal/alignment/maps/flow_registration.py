@@ -89,7 +89,7 @@ def _contribution(images: Oriented, places: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def as_placed(images: Oriented, places: Tensor) -> Template:
-    """Each image's own features [n, r, r, c] and saliency [n, r, r] at the atlas' cells, as if it were an atlas.
+    """Each image's own features [n, r, r, c] and saliency [n, r, r] at the cells, as if it were an atlas.
 
     places: as of `leave_one_out`.
     """
