@@ -181,6 +181,7 @@ def _clusters(atlases: dict[str, str], ids: dict[str, str]) -> pa.Table:
         row = dict.fromkeys(CLUSTERS.names) | {"cluster_id": cluster, "status": "ok", "atlas_unit": unit}
         misfits = sum("misfit" in name for name in names)
         row |= {"n_images": len(names), "n_outliers": misfits, "deformation": "rigid"}
+        row["fixed_camera"] = cluster == next(iter(atlases))
         rows.append(row | {"medoid_image_id": ids[names[0]]})
     return pa.Table.from_pylist(rows, schema=CLUSTERS)
 

@@ -22,7 +22,9 @@ from tasks.execution.stage_runner import worth_retrying
 DRIFTED, ALL = "drifted", "all"
 DRIFT = 1.25  # residual of many newcomers over that of the images before them from which a cluster is flagged
 ENOUGH = 3  # newcomers that say something about a cluster
-COLUMNS = ("cluster_id", "status", "n_images", "n_outliers", "n_new", "drift", "deformation")
+COLUMNS = (
+    "cluster_id", "status", "n_images", "n_outliers", "n_new", "drift", "deformation", "fixed_camera",
+)  # fmt: skip
 
 
 def drifting(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -11,18 +11,22 @@ from typing import Any
 import numpy as np
 import pytest
 from growing import grown, noise, stripes
+from known_collection import known_collection
 from rich.console import Console
 from sample_runs import folder, photographs, run, tiny
 
 import congeal
 from congeal.alignment.model import NOTHING_IN_COMMON, OK, SINGLE, Alignment
+from congeal.results.outlier_counts import fixed_cameras
 from flows.report import sentence
 from flows.summary import show_run, show_status
 from infra.errors import UserError
+from infra.ledger.publications import published
 from infra.storage.location import Location
 from tasks.atlases import atlases_stage
 from tasks.clusters import clusters_stage
 from tasks.clusters.cluster_roles import Sorting
+from tasks.clusters.drift import published_clusters
 from tasks.maintenance.status import status
 from tasks.maintenance.verify import verify
 
@@ -183,6 +187,7 @@ def test_what_maps_have_beyond_a_pose_is_said(told: Told) -> None:
     with console.file:
         show_run(told.facts | {"deformation": {"rigid": 2, "flow": 1}}, console)
     text = console.export_text()
+    assert "fixed camera" not in text
     assert "maps of the clusters: 2 rigid, 1 flow" in text
     assert "keeps the shape of what was marked" in text
 
@@ -195,3 +200,15 @@ def test_an_older_version_is_counted_like_todays(told: Told) -> None:
     assert outliers({"outliers": 1}, rows) == told.facts["outliers"]
     assert outliers({"outliers": 8, "misfits": 7}, rows) == 8
     assert outliers({}, [{"n_outliers": None}, {}]) == 0
+
+
+def test_clusters_of_a_fixed_camera_are_counted_and_said(told: Told, tmp_path: Path) -> None:
+    place = Location.parse(known_collection(tmp_path))
+    publication = published(place)
+    assert publication is not None
+    count = fixed_cameras(published_clusters(place, publication))
+    assert count == 1
+    console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    with console.file:
+        show_run(told.facts | {"fixed_camera": count}, console)
+    assert "frames of a fixed camera: 1 cluster; what moves is aligned" in console.export_text()
