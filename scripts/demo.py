@@ -52,6 +52,7 @@ def main() -> int:
             print(f"\nMembers, average before, average after: {picture}")
             if address is None:
                 print(f"All pictures: {destination}/stages/atlases/*/*/*/previews/*.png")
+                print(f"The report, to open in a browser: {destination}/report/index.html")
                 print(f"Go on: congeal status {destination}; docs/tutorial.md")
     return 0
 

@@ -35,7 +35,7 @@ from tasks.clusters.cluster_roles import MEMBER
 from tasks.execution.packed_rows import pack_rows, unpack_rows
 from tasks.execution.stage_runner import address, batched
 from tasks.features import features_stage
-from tasks.features.position_bias_unit import read_position
+from tasks.features.position_bias_unit import Position, read_position
 
 if TYPE_CHECKING:
     import torch
@@ -177,26 +177,7 @@ def align_set(
         known = read_position(position)
         dense = read_features(destination, builders)
     with watch.phase("solver"):
-        from congeal.alignment.solver import align
-
-        first = align(
-            dense.features,
-            dense.saliency,
-            mirrored_features=dense.mirrored,
-            mirrored_saliency=dense.mirrored_saliency,
-            turned=dense.turned,
-            position=known.directions,
-            blank=known.blank.tolist(),
-            parts=dense.taps or None,
-            extent=dense.extent,
-            resolution=settings.atlases.resolution,
-            map_resolution=settings.atlases.map_resolution,
-            seed=settings.seed,
-            anchor=anchor,
-            valid=on_images(builders, dense),
-            device=device,
-            config=settings.atlases.solver_config,
-        )
+        first = align_views(dense, on_images(builders, dense), known, settings, device, anchor)
     del dense  # the rest is read slab by slab: only one set of features is in memory at a time
     rest = fit_set(first.atlas, destination, members[len(builders) :], settings, device, watch)
     return joined([first, *(aligned for _, aligned in rest)])
@@ -211,29 +192,70 @@ def fit_set(
     watch: Stopwatch,
 ) -> Iterator[tuple[Sequence[Member], Alignment]]:
     """Images fitted to an atlas, a slab at a time."""
-    from congeal.alignment.solver import fit
-
     size = SLAB_AT_ANY_ANGLE if features_stage.at_any_angle(settings) else SLAB
     for slab in batched(members, size):
         with watch.phase("read"):
             dense = read_features(destination, slab)
         with watch.phase("solver"):
-            found = fit(
-                atlas,
-                dense.features,
-                dense.saliency,
-                mirrored_features=dense.mirrored,
-                mirrored_saliency=dense.mirrored_saliency,
-                turned=dense.turned,
-                extent=dense.extent,
-                map_resolution=settings.atlases.map_resolution,
-                seed=settings.seed,
-                valid=on_images(slab, dense),
-                device=device,
-                config=settings.atlases.solver_config,
-            )
+            found = fit_views(atlas, dense, on_images(slab, dense), settings, device)
         del dense
         yield slab, found
+
+
+def align_views(
+    dense: Dense,
+    valid: npt.NDArray[np.float32],
+    known: Position,
+    settings: Settings,
+    device: torch.device,
+    anchor: Anchor | None = None,
+) -> Alignment:
+    """The alignment of views of a set, as the settings ask for it.
+
+    valid: float32 [n, g, g], 1 where a token lies on its image. known: of the backbone.
+    """
+    from congeal.alignment.solver import align
+
+    return align(
+        dense.features,
+        dense.saliency,
+        mirrored_features=dense.mirrored,
+        mirrored_saliency=dense.mirrored_saliency,
+        turned=dense.turned,
+        position=known.directions,
+        blank=known.blank.tolist(),
+        parts=dense.taps or None,
+        extent=dense.extent,
+        resolution=settings.atlases.resolution,
+        map_resolution=settings.atlases.map_resolution,
+        seed=settings.seed,
+        anchor=anchor,
+        valid=valid,
+        device=device,
+        config=settings.atlases.solver_config,
+    )
+
+
+def fit_views(
+    atlas: Atlas, dense: Dense, valid: npt.NDArray[np.float32], settings: Settings, device: torch.device
+) -> Alignment:
+    """Views fitted to an atlas, as the settings ask for it. valid: as of `align_views`."""
+    from congeal.alignment.solver import fit
+
+    return fit(
+        atlas,
+        dense.features,
+        dense.saliency,
+        mirrored_features=dense.mirrored,
+        mirrored_saliency=dense.mirrored_saliency,
+        turned=dense.turned,
+        extent=dense.extent,
+        map_resolution=settings.atlases.map_resolution,
+        seed=settings.seed,
+        valid=valid,
+        device=device,
+        config=settings.atlases.solver_config,
+    )
 
 
 def on_images(members: Sequence[Member], dense: Dense) -> npt.NDArray[np.float32]:

@@ -17,6 +17,8 @@ from tasks.atlases.cluster_members import (
     SLAB_AT_ANY_ANGLE,
     Dense,
     Member,
+    align_views,
+    fit_views,
     on_images,
     read_features,
 )
@@ -73,7 +75,6 @@ def second_look(
     """
     from congeal.alignment.inputs.windows import to_whole_frames, window_anchor
     from congeal.alignment.selection.second_look import better, compare, find_windows, seen
-    from congeal.alignment.solver import align
 
     config = settings.atlases.solver_config
     builders = [member for member in members if member.role == MEMBER]
@@ -91,24 +92,8 @@ def second_look(
         crops, unread = window_features(originals, builders, windows)
     with watch.phase("solver"):
         valid = _on_windows(builders, windows, crops)
-        aligned = align(
-            crops.features,
-            crops.saliency,
-            mirrored_features=crops.mirrored,
-            mirrored_saliency=crops.mirrored_saliency,
-            turned=crops.turned,
-            position=known.directions,
-            blank=known.blank.tolist(),
-            parts=crops.taps or None,
-            extent=crops.extent,
-            resolution=settings.atlases.resolution,
-            map_resolution=settings.atlases.map_resolution,
-            seed=settings.seed,
-            anchor=None if anchor is None else window_anchor(anchor, windows),
-            valid=valid,
-            device=device,
-            config=config,
-        )
+        moved = None if anchor is None else window_anchor(anchor, windows)
+        aligned = align_views(crops, valid, known, settings, device, moved)
         # Windows follow what moves: the second look can no longer tell that the camera is fixed.
         atlas = replace(aligned.atlas, fixed_camera=first.atlas.fixed_camera)
         aligned = replace(aligned, atlas=atlas)
@@ -159,38 +144,17 @@ def fit_windows(
             dense = read_features(destination, slab)
         with watch.phase("solver"):
             valid = on_images(slab, dense)
-            coarse = _fit(look.atlas, dense, valid, settings, device)
+            coarse = fit_views(look.atlas, dense, valid, settings, device)
             one = seen(_arrays(dense, valid), coarse, dense.extent, config, device=device)
             windows = place_windows(one, config.second_look, usual)
         del dense, one
         with watch.phase("second look"):
             crops, unread = window_features(originals, slab, windows)
         with watch.phase("solver"):
-            fitted = _fit(atlas, crops, _on_windows(slab, windows, crops), settings, device)
+            fitted = fit_views(atlas, crops, _on_windows(slab, windows, crops), settings, device)
             whole = _marked(to_whole_frames(fitted, windows), slab, unread)
         del crops
         yield Fitted(slab, whole, windows, unread)
-
-
-def _fit(
-    atlas: Atlas, dense: Dense, valid: np.ndarray[Any, Any], settings: Settings, device: torch.device
-) -> Alignment:
-    from congeal.alignment.solver import fit
-
-    return fit(
-        atlas,
-        dense.features,
-        dense.saliency,
-        mirrored_features=dense.mirrored,
-        mirrored_saliency=dense.mirrored_saliency,
-        turned=dense.turned,
-        extent=dense.extent,
-        map_resolution=settings.atlases.map_resolution,
-        seed=settings.seed,
-        valid=valid,
-        device=device,
-        config=settings.atlases.solver_config,
-    )
 
 
 def _marked(aligned: Alignment, members: Sequence[Member], unread: Mapping[str, str]) -> Alignment:

@@ -162,7 +162,7 @@ def test_a_killed_report_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setitem(report_stage._MAKERS, page_units.WallPayload, dies)  # type: ignore[arg-type]
+        patched.setattr(report_stage, "_MAKERS", {**report_stage._MAKERS, page_units.WallPayload: dies})
         with pytest.raises(KeyboardInterrupt):
             made(destination)
     assert not (destination / "report/index.html").exists()
