@@ -315,6 +315,27 @@ def test_corrections_come_out_as_files_that_propagate_takes(
     assert np.allclose(flipped, [x, found[2].maps.frame.height - 1 - y], atol=0.02)
 
 
+def test_labels_are_corrected_with_the_keyboard(page: Page, report: str, found: list[Member]) -> None:
+    cluster(page, report, labels=True)
+    page.evaluate("URL.createObjectURL = blob => { window.saved = blob.text(); return 'data:,'; }")
+    page.evaluate("HTMLAnchorElement.prototype.click = () => {}")
+    page.evaluate("document.querySelector('.tile[data-position=\"2\"] .stage').focus()")
+    for key in ("n", "Enter", "ArrowRight", "Escape"):
+        page.key(key)
+    assert "corrected" not in page.evaluate("document.querySelector('.corrections').textContent")
+    for key in ("Enter", *["ArrowRight"] * 8, *["ArrowDown"] * 4, "Enter", "ArrowLeft"):
+        page.key(key)
+    assert "1 label corrected" in page.evaluate("document.querySelector('.corrections').textContent")
+    page.click(".corrections button:nth-of-type(1)")
+    read = coco.read(page.evaluate("window.saved").encode())
+    (corrected,) = (annotation for annotation in read.annotations if annotation.image == found[2].uri)
+    assert corrected.keypoints is not None
+    # A picture is two units wide: 8 and 4 steps of 1/128 are 1/32 and 1/64 of its side.
+    moved = share(found[2], corrected.keypoints[0]) - share(found[2], found[2].maps.forward[16, 16])
+    assert np.allclose(moved, [1 / 32, 1 / 64], atol=0.002)
+    assert np.allclose(corrected.keypoints[1], found[2].maps.forward[16, 22], atol=0.02)
+
+
 def test_carried_masks_are_seen_over_the_members(page: Page, report: str) -> None:
     cluster(page, report)
     assert marks(page, 1) is None

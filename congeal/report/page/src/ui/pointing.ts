@@ -19,6 +19,10 @@ export interface Tool {
   down(stage: AnyStage, at: Place): boolean;
   move(stage: AnyStage, at: Place): void;
   up(): void;
+  /** A key is pressed on a picture, its cursor at a place. Gives where the cursor is then, or null if the key is not its own. */
+  key(stage: AnyStage, event: KeyboardEvent, at: Place): Place | null;
+  /** The keyboard goes elsewhere. */
+  leave(stage: AnyStage): void;
   /** The pointer is over a place, with nothing pressed. */
   over(stage: AnyStage, at: Place): void;
   draw(stage: AnyStage, drawing: Drawing): void;
@@ -211,8 +215,18 @@ export class Pointing {
     element.addEventListener("pointerup", end);
     element.addEventListener("pointercancel", end);
     element.addEventListener("pointerleave", () => this.point(stage, null));
-    element.addEventListener("blur", () => this.point(stage, null));
+    element.addEventListener("blur", () => {
+      this.tool?.leave(stage);
+      this.point(stage, null);
+    });
     element.addEventListener("keydown", (event) => {
+      const taken = this.tool?.key(stage, event, cursor);
+      if (taken) {
+        cursor = taken;
+        this.point(stage, cursor);
+        event.preventDefault();
+        return;
+      }
       const moves: { [key: string]: Place } = {
         ArrowLeft: [-STEP, 0],
         ArrowRight: [STEP, 0],

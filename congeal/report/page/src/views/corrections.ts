@@ -14,7 +14,9 @@ import type { Pointing, Tool } from "../ui/pointing.ts";
 import { MemberStage } from "../ui/member_stage.ts";
 import type { Drawing } from "../ui/stage.ts";
 
-const HINT = "Drag a point to where it belongs.";
+const HINT = "Drag a point to where it belongs; or with the keyboard N, Enter, arrows, Enter.";
+const NUDGE = 1 / 128; // of a picture, an arrow key's while a point is held; four times that with Shift
+const ARROWS: { readonly [key: string]: Place } = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const GRIP = 0.07; // of half a picture: how near a point is taken
 
 interface Point {
@@ -36,6 +38,12 @@ interface Item {
   touched: boolean;
 }
 
+interface Held {
+  readonly item: Item;
+  readonly point: Point;
+  readonly stage: MemberStage;
+}
+
 /** Corrections outlive the page that they were made on. */
 const touched = new Map<string, Item>();
 
@@ -43,7 +51,9 @@ export class Corrections implements Tool {
   readonly element: HTMLElement;
   shown = true;
   private readonly items = new Map<Member, Item[]>();
-  private held: { item: Item; point: Point; stage: MemberStage } | null = null;
+  private held: Held | null = null;
+  /** Of a point that is moved by keys: what it was before. */
+  private before: Point | null = null;
   private readonly state = h("span", { role: "status" });
   private readonly pointName = h("span", { class: "hint one-line" }, HINT);
 
@@ -98,20 +108,75 @@ export class Corrections implements Tool {
       : HINT;
   }
 
-  private nearest(stage: unknown, at: Place): { item: Item; point: Point; stage: MemberStage } | null {
+  /** N goes from point to point, Enter takes one and lets it go, arrows move it, Escape puts it back. */
+  key(stage: unknown, event: KeyboardEvent, at: Place): Place | null {
+    if (!(stage instanceof MemberStage)) return null;
+    const held = this.held?.stage === stage ? this.held : null;
+    if (held) return this.keyWhileHeld(held, event, at);
+    if (event.key === "Enter") {
+      if (!this.down(stage, at) || !this.held) return null;
+      this.before = { ...this.held.point };
+      this.pointName.textContent = `${this.held.point.name} is held: arrows move it, Enter lets it go, Escape puts it back.`;
+      return at;
+    }
+    if (event.key.toLowerCase() !== "n" || event.ctrlKey || event.metaKey || event.altKey) return null;
+    const drawn = this.pointsOn(stage);
+    if (!drawn.length) return null;
+    // The one after the point under the cursor, or the first.
+    const now = drawn.findIndex(({ place }) => Math.hypot(place[0] - at[0], place[1] - at[1]) < 1e-6);
+    const next = drawn[(now + 1) % drawn.length].place;
+    this.over(stage, next);
+    return next;
+  }
+
+  private keyWhileHeld(held: Held, event: KeyboardEvent, at: Place): Place | null {
+    const arrow = ARROWS[event.key];
+    if (arrow) {
+      const step = (event.shiftKey ? 4 : 1) * NUDGE;
+      const to: Place = [clamp(at[0] + arrow[0] * step, -1, 1), clamp(at[1] + arrow[1] * step, -1, 1)];
+      this.move(held.stage, to);
+      return to;
+    }
+    if (event.key === "Escape" && this.before) {
+      Object.assign(held.point, this.before);
+      held.item.touched = held.item.points.some((point) => point.moved);
+      if (!held.item.touched) touched.delete(keyOf(held.item.member, held.item.source));
+    } else if (event.key !== "Enter") return null;
+    this.before = null;
+    this.up();
+    const place = this.drawn(held.stage, held.point) ?? at;
+    this.over(held.stage, place);
+    return place;
+  }
+
+  /** A point that is held by keys is let go where it is. */
+  leave(stage: unknown): void {
+    if (!this.before || this.held?.stage !== stage) return;
+    this.before = null;
+    this.up();
+  }
+
+  private nearest(stage: unknown, at: Place): Held | null {
     if (!(stage instanceof MemberStage)) return null;
     let best = GRIP;
     let found = null;
-    for (const item of this.items.get(stage.member) ?? [])
-      for (const point of item.points) {
-        const drawn = this.drawn(stage, point);
-        const distance = drawn ? Math.hypot(drawn[0] - at[0], drawn[1] - at[1]) : Infinity;
-        if (distance < best) {
-          best = distance;
-          found = { item, point, stage };
-        }
+    for (const { item, point, place } of this.pointsOn(stage)) {
+      const distance = Math.hypot(place[0] - at[0], place[1] - at[1]);
+      if (distance < best) {
+        best = distance;
+        found = { item, point, stage };
       }
+    }
     return found;
+  }
+
+  private pointsOn(stage: MemberStage): { item: Item; point: Point; place: Place }[] {
+    return (this.items.get(stage.member) ?? []).flatMap((item) =>
+      item.points.flatMap((point) => {
+        const place = this.drawn(stage, point);
+        return place ? [{ item, point, place }] : [];
+      }),
+    );
   }
 
   move(stage: unknown, at: Place): void {
