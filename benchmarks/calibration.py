@@ -13,15 +13,14 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-import numpy.typing as npt
-import torch
 from annotated_sets import ROOT
 from destinations import heading
 from recording import options
@@ -39,14 +38,15 @@ from set_features import (
 )
 from sklearn.metrics import roc_auc_score
 
-import congeal.alignment.maps.postprocess
+from congeal.alignment import atlas_fitting, solver
 from congeal.alignment.config.maps import ConfidenceConfig
-from congeal.alignment.maps import confidence as quality
+from congeal.alignment.maps.postprocess import assemble
 from congeal.alignment.model import GUIDED
 from congeal.evaluation.calibration import calibration
 from congeal.evaluation.pck import Assured, carry
 from congeal.geometry.arrays import Doubles, Flags
-from congeal.transfer.points import ForwardMaps, Maps, seen_from_atlas, to_atlas
+from congeal.transfer.points import ForwardMaps, seen_from_atlas, to_atlas
+from tasks.atlases.cluster_members import joined
 
 RESULTS = ROOT / "benchmarks" / "results" / "calibration.md"
 PLOT = ROOT / "docs" / "pictures" / "calibration.png"
@@ -56,8 +56,6 @@ CEILINGS = (0.80, 0.84, 0.88, 0.90, 0.92, 0.94, 0.96, 0.98, 1.0)
 STEEPNESSES = (1, 2, 3, 4, 6, 8, 12, 16, 20, 30)
 CURVES = tuple(itertools.product(CEILINGS, STEEPNESSES))
 SUREST = 0.99  # likelihoods are taken of probabilities between this and its complement
-
-Floats = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -74,48 +72,36 @@ class Carried:
     by_curve: Doubles | None
 
 
-def curved(likeness: Floats) -> Floats:
-    """What each of CURVES makes of likenesses [...]: [curves, ...]."""
-    fields = []
-    for ceiling, steepness in CURVES:
-        curve = ConfidenceConfig(ceiling=ceiling, steepness=steepness)
-        fields.append(quality.probability(torch.as_tensor(likeness), curve, smooth=True).numpy())
-    return np.stack(fields)
+@contextmanager
+def recorded(calls: list[tuple[Any, ...]]) -> Iterator[None]:
+    """While this lasts, arguments of `assemble` are added to calls, the config last."""
+
+    def noting(*arguments: Any) -> Any:
+        calls.append(arguments)
+        return assemble(*arguments)
+
+    with patch.object(solver, "assemble", noting), patch.object(atlas_fitting, "assemble", noting):
+        yield
 
 
-def likenesses(featured: FeaturedSet) -> Any:
-    """The alignment with the bare likeness of every cell in the place of its confidence."""
-
-    def bare(likeness: torch.Tensor, _: ConfidenceConfig, *, smooth: bool) -> torch.Tensor:
-        return likeness.clamp(0, 1)
-
-    with patch.object(congeal.alignment.maps.postprocess, "probability", bare):
-        return solve(featured.given)
+def with_curve(calls: Sequence[tuple[Any, ...]], curve: ConfidenceConfig) -> Any:
+    """The alignment that the same maps make with another curve."""
+    return joined([one for call in calls for one in assemble(*call[:-1], curve)])
 
 
-def assured(alignment: Any) -> Any:
-    """The product's alignment, of one with bare likenesses: its curve is the last thing to touch a cell."""
-    smooth = alignment.atlas.deformation != GUIDED
-    fields = {
-        name: quality.probability(
-            torch.as_tensor(getattr(alignment, name)), ConfidenceConfig(), smooth=smooth
-        ).numpy()
-        for name in ("forward_confidence", "backward_confidence")
-    }
-    return replace(alignment, **fields)
-
-
-def with_curves(maps: Sequence[Maps]) -> Assured:
+def with_curves(calls: Sequence[tuple[Any, ...]], featured: FeaturedSet) -> Assured:
     """The published way from image to image, with a column of confidence for each of CURVES."""
+    by_curve = [
+        with_curve(calls, ConfidenceConfig(ceiling=ceiling, steepness=steepness))
+        for ceiling, steepness in CURVES
+    ]
+    maps = maps_of(by_curve[0], featured.images)
     count = len(CURVES)
-    sources = [np.moveaxis(curved(one.backward_confidence), 0, -1) for one in maps]
+    sources = np.stack([one.backward_confidence for one in by_curve], -1)
+    onward = np.stack([one.forward_confidence for one in by_curve])
     targets = [
-        ForwardMaps(
-            [one.frame] * count,
-            np.broadcast_to(one.forward, (count, *np.shape(one.forward))),
-            curved(one.forward_confidence),
-        )
-        for one in maps
+        ForwardMaps([one.frame] * count, np.broadcast_to(one.forward, (count, *np.shape(one.forward))), sure)
+        for one, sure in zip(maps, onward.swapaxes(0, 1), strict=True)
     ]
 
     def way(source: int, target: int, points: Doubles) -> tuple[Doubles, Doubles]:
@@ -129,12 +115,14 @@ def with_curves(maps: Sequence[Maps]) -> Assured:
 
 def points_of(cache: Path | None, name: str) -> Carried:
     featured = Extractor(cache).named(name)
-    alignment = likenesses(featured)
+    calls: list[tuple[Any, ...]] = []
+    with recorded(calls):
+        alignment = solve(featured.given)
     freedom = alignment.atlas.deformation
-    plain = carried(featured, assured(alignment))
+    plain = carried(featured, alignment)
     by_curve = None
     if freedom != GUIDED:
-        way = with_curves(maps_of(alignment, featured.images))
+        way = with_curves(calls, featured)
         by_curve = carry(featured.images, way, featured.pairs).confidence
     return Carried(freedom, plain.confidence, plain.correct(ALPHA), by_curve)
 

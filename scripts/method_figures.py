@@ -389,7 +389,8 @@ def confidence() -> Any:
     right = drawn.add_axes((0.77, 0.17, 0.22, 0.74))
     likeness = np.linspace(0, 1, 101)
     for smooth, colour, label in ((True, GREEN, "rigid, flow"), (False, ORANGE, "guided")):
-        curve = probability(torch.tensor(likeness), CONFIG.confidence, smooth=smooth)
+        usual = torch.full((len(likeness),), 0.4)  # the support of most points
+        curve = probability(torch.tensor(likeness), usual, CONFIG.confidence, smooth=smooth)
         right.plot(likeness, curve, color=colour, label=label)
     right.set_xlabel("likeness", fontsize=8.5)
     right.set_ylabel("confidence", fontsize=8.5)

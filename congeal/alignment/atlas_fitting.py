@@ -19,6 +19,7 @@ from congeal.alignment.inputs.rotated_views import TURNS, Turned, Whole, to_upri
 from congeal.alignment.inputs.set_batch import SetBatch
 from congeal.alignment.maps.flow_registration import Template, fixed_template, register
 from congeal.alignment.maps.map_batches import compute_maps
+from congeal.alignment.maps.match_support import match_support
 from congeal.alignment.maps.postprocess import assemble
 from congeal.alignment.model import GUIDED, MEANINGLESS, OK, RIGID, Alignment, Atlas, Exemplars, Verdict
 from congeal.alignment.poses.exemplars import exemplar_tokens, pose_by_exemplars
@@ -153,7 +154,19 @@ class _Fit:
         status = atlas.status if atlas.status in MEANINGLESS else OK
         verdict = Verdict(status, support, reasons, margin, int((support * images.sound).argmax()))
         members = images.members
-        (aligned,) = assemble([atlas], [verdict], members, warps, maps, oriented, figures, config.confidence)
+        agreed = match_support(
+            [atlas.exemplars],
+            None,
+            [atlas.deformation != GUIDED],
+            members,
+            oriented,
+            warps,
+            maps.forward,
+            config.match_support,
+        )
+        (aligned,) = assemble(
+            [atlas], [verdict], members, warps, maps, oriented, figures, agreed, config.confidence
+        )
         return aligned
 
 

@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from congeal.alignment.model import MEANINGLESS, Alignment, Atlas
+from congeal.alignment.model import MEANINGLESS, SALIENT, Alignment, Atlas
 from congeal.errors import CongealError, ImageError
 from congeal.geometry.frames import Frame, cell_centres
 from congeal.imaging import visualization
 from congeal.imaging.decoding import Pixels, square
 from congeal.imaging.image_inputs import read_image
+from congeal.transfer.object_confidence import object_confidence
 from congeal.transfer.points import Maps, Transferred, transfer
 
 ImageKey = int | str | os.PathLike[str]  # a position among the images given, a name, or the path
@@ -38,7 +39,7 @@ class ImageRow(NamedTuple):
         error: why it could not be read, else None.
         outlier: whether it does not fit the atlas; None where it could not be read, and so are the following.
         outlier_reason: one sentence, or None.
-        confidence: mean over its map, 0 to 1, as in a run's table of clusters.
+        confidence: mean of its map over the object, 0 to 1, as in a run's table of clusters.
         residual: mean 1 − cosine between the image and the atlas of the others.
         coverage: share of the salient atlas that the image shows with confidence.
         mirrored: whether it is aligned mirrored left to right.
@@ -238,13 +239,13 @@ class ImageAlignment:
 
     def _row_of(self, name: str, row: int) -> ImageRow:
         aligned = self.alignment
-        sure = float(aligned.forward_confidence[row].mean(dtype=np.float64))
+        (sure,) = object_confidence(aligned.forward_confidence[row][None], aligned.atlas.saliency, SALIENT)
         return ImageRow(
             name,
             OK,
             outlier=bool(aligned.outlier[row]),
             outlier_reason=aligned.outlier_reason[row],
-            confidence=sure,
+            confidence=float(sure),
             residual=float(aligned.residual[row]),
             coverage=float(aligned.coverage[row]),
             mirrored=bool(aligned.mirrored[row]),

@@ -49,6 +49,7 @@ from congeal.alignment.inputs.set_arrays import SetArrays, batches, check_sets
 from congeal.alignment.inputs.set_batch import SetBatch
 from congeal.alignment.maps.flow_registration import Template, TemplateFor, as_placed, cells_by, leave_one_out
 from congeal.alignment.maps.map_batches import compute_maps
+from congeal.alignment.maps.match_support import match_support
 from congeal.alignment.maps.postprocess import AtlasSource, assemble, build_atlas
 from congeal.alignment.model import GUIDED, OK, Alignment, Anchor
 from congeal.alignment.poses.common_object import learn_common_object
@@ -316,7 +317,13 @@ def _aligned(
         for one, atlas, rows in zip(consensus, atlases, slices, strict=True)
     ]
     atlases = [replace(one, status=said.status) for one, said in zip(atlases, verdicts, strict=True)]
-    return assemble(atlases, verdicts, images.members, warps, maps, oriented, figures, config.confidence)
+    smooth = [each != GUIDED for each in deformation]
+    agreed = match_support(
+        exemplars, kept, smooth, images.members, oriented, warps, maps.forward, config.match_support
+    )
+    return assemble(
+        atlases, verdicts, images.members, warps, maps, oriented, figures, agreed, config.confidence
+    )
 
 
 def _template_for(oriented: Oriented, places: Tensor, by_itself: Tensor) -> TemplateFor:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from congeal.alignment.model import SALIENT
 from congeal.report import thumbnail_sheets
 from congeal.report.data_scripts import script
 from congeal.report.quantization import (
@@ -19,6 +20,7 @@ from congeal.report.quantization import (
     packed_places,
     packed_shares,
 )
+from congeal.transfer.object_confidence import object_confidence
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating]
@@ -144,12 +146,13 @@ def pages_of(
     members: Sequence[Member],
     first: int,
     maps: Callable[[Sequence[int]], ClusterMaps],
+    saliency: Floats,
     squares: Callable[[Sequence[Member]], tuple[list[Pixels | None], list[Floats | None]]],
 ) -> Pages:
     """The pages of some members of a cluster, in the order of the page. first: the number of the first page.
 
-    maps: of the members at these rows of the group. squares: thumbnails [s, s, 3] and embeddings [c] of
-    members, None for what is not there. Both are asked page by page.
+    maps: of the members at these rows of the group. saliency: [r, r], of the atlas. squares: thumbnails
+    [s, s, 3] and embeddings [c] of members, None for what is not there. Both are asked page by page.
     """
     files: dict[str, bytes] = {}
     pages: list[dict[str, Any]] = []
@@ -161,7 +164,7 @@ def pages_of(
         name = f"{number:04d}"
         found = maps([one.row for one in some])
         pictures, embeddings = squares(some)
-        mean = found.forward_confidence.reshape(len(some), -1).mean(1, dtype=np.float64)
+        mean = object_confidence(found.forward_confidence, saliency, SALIENT)
         columns = thumbnail_sheets.columns_for(len(some))
         sides = [max(one.width, one.height) for one in some]
         files[f"maps-{name}.js"] = script(_key("maps", cluster_id, number), packed_maps(found, sides))

@@ -64,7 +64,8 @@ def member_pages(
         wanted = [by_id[one.image_id] for one in some]
         return squares.read([Wanted(*row[:2], row.features_unit, row.features_row) for row in wanted])
 
-    return pages_of(cluster_id, members, first, lambda at: ClusterMaps(*stored.both_ways(at)), look)
+    saliency, _ = stored.atlas_shares()
+    return pages_of(cluster_id, members, first, lambda at: ClusterMaps(*stored.both_ways(at)), saliency, look)
 
 
 class Head(NamedTuple):

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from congeal.alignment.model import FAILED
+from congeal.alignment.model import FAILED, SALIENT
 from congeal.results.schema.atlas_arrays import FORWARD_CONFIDENCE, MIRRORED, ROTATION, SCALE, TRANSLATION
 from congeal.results.schema.rows import ClusterFacts
 from congeal.results.schema.tables import ALIGNMENTS
+from congeal.transfer.object_confidence import object_confidence
 from tasks.atlases.cluster_members import Member
 from tasks.atlases.stored_atlas import FIGURES, Stored
 from tasks.clusters.cluster_roles import MEMBER, NEWCOMER
@@ -89,7 +90,7 @@ def failed(members: Sequence[Member], cluster_id: str, reason: str) -> tuple[pa.
 def facts(stored: Stored) -> AlignedFacts:
     """A cluster's row of the table clusters, as far as its atlas knows it."""
     good, roles = stored.good, np.array([member.role for member in stored.members])
-    sure = stored.images[FORWARD_CONFIDENCE]
+    sure = object_confidence(stored.images[FORWARD_CONFIDENCE], stored.atlas.saliency, SALIENT)
     return {
         "status": stored.status,
         "n_images": len(roles),
@@ -102,7 +103,7 @@ def facts(stored: Stored) -> AlignedFacts:
         "cycle_error": _median(stored.figures["cycle_error"], good),
         "fold_fraction": _median(stored.figures["fold_fraction"], good),
         "coverage": _median(stored.figures["coverage"], good),
-        "confidence": _median(sure.reshape(len(roles), -1).mean(axis=1, dtype=np.float64), good),
+        "confidence": _median(sure, good),
         "margin": _number(stored.margin),
         "deformation": stored.atlas.deformation,
         "fixed_camera": stored.atlas.fixed_camera,

@@ -30,7 +30,7 @@ ABOUT = {
     "residual": ("", "how far an image's features are from its atlas"),
     "cycle_error": ("atlas units", "from the atlas to the image and back: how far from where it began"),
     "coverage": ("share", "share of the atlas that an image covers"),
-    "confidence": ("share", "mean confidence of an image's map, over all cells of the atlas"),
+    "confidence": ("share", "mean confidence of an image's map over the object"),
 }
 _COLUMNS = {
     "image_id": (pa.string(), "the image"),

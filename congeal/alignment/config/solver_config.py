@@ -16,7 +16,13 @@ from congeal.alignment.config.inputs import (
     OrientationConfig,
     TokensConfig,
 )
-from congeal.alignment.config.maps import ConfidenceConfig, ErrorsConfig, FlowConfig, GuidedConfig
+from congeal.alignment.config.maps import (
+    ConfidenceConfig,
+    ErrorsConfig,
+    FlowConfig,
+    GuidedConfig,
+    MatchSupportConfig,
+)
 from congeal.alignment.config.poses import (
     AtlasConfig,
     CommonObjectConfig,
@@ -76,6 +82,7 @@ class SolverConfig:
     mirror_selection: MirrorSelectionConfig = field(default_factory=MirrorSelectionConfig)
     deformation: DeformationConfig = field(default_factory=DeformationConfig)
     guided: GuidedConfig = field(default_factory=GuidedConfig)
+    match_support: MatchSupportConfig = field(default_factory=MatchSupportConfig)
     confidence: ConfidenceConfig = field(default_factory=ConfidenceConfig)
     collapse: CollapseConfig = field(default_factory=CollapseConfig)
     exemplars: ExemplarsConfig = field(default_factory=ExemplarsConfig)

@@ -84,14 +84,18 @@ def measure(
     )
 
 
-def probability(likeness: Tensor, config: ConfidenceConfig, *, smooth: bool) -> Tensor:
-    """P(error ≤ 0.1 of the object), the confidence that users see, of likeness [...]; 0 stays 0.
+def probability(likeness: Tensor, support: Tensor, config: ConfidenceConfig, *, smooth: bool) -> Tensor:
+    """P(error ≤ 0.1 of the object), the confidence that users see, of likeness and support [...]; 0 stays 0.
 
     Where one smooth map explains a set, a cell's neighbours support it, and even a weak likeness is mostly
-    right. Where cells are matched one by one, their likeness itself is about that probability.
+    right; which of its cells are wrong is told by matches with single members (`match_support`). Where cells
+    are matched one by one, their likeness itself is about that probability.
     """
     sure: Tensor = likeness.clamp(0, 1)
-    return config.ceiling * (1 - (1 - sure) ** config.steepness) if smooth else sure
+    if not smooth:
+        return sure
+    borne_out = 1 - torch.exp(-((support.clamp_min(0) / config.support_scale) ** config.support_power))
+    return config.ceiling * (1 - (1 - sure) ** config.steepness) * borne_out
 
 
 def _rimmed(saliency: Tensor) -> Tensor:

@@ -109,22 +109,27 @@ def assemble(
     maps: DenseMaps,
     oriented: Oriented,
     figures: Figures,
+    support: Tensor,
     config: ConfidenceConfig,
 ) -> list[Alignment]:
-    """Maps in plain frames, at the resolutions they have, with everything as numpy; a result a set."""
+    """Maps in plain frames, at the resolutions they have, with everything as numpy; a result a set.
+
+    support: float32 [n, s, s], of `congeal.alignment.maps.match_support.match_support`.
+    """
     likeness, owner = figures.likeness, members.owner
     nothing = torch.tensor([verdict.status in MEANINGLESS for verdict in verdicts])
     likeness = torch.where(nothing.to(owner.device)[owner].view(-1, 1, 1), 0.0, likeness)
     by_cell = torch.tensor([atlas.deformation == GUIDED for atlas in atlases]).to(owner.device)[owner]
 
-    def confidence(of: Tensor) -> Tensor:
-        itself = probability(of, config, smooth=False)
-        return torch.where(by_cell.view(-1, 1, 1), itself, probability(of, config, smooth=True))
+    def confidence(of: Tensor, at: Tensor) -> Tensor:
+        agreed = sample(support[..., None], at)[..., 0]
+        itself = probability(of, agreed, config, smooth=False)
+        return torch.where(by_cell.view(-1, 1, 1), itself, probability(of, agreed, config, smooth=True))
 
     cells = grid(maps.forward.shape[1], 1.0, owner.device).expand(len(maps.forward), -1, -1, -1)
     back = backward_likeness(maps, likeness, oriented.saliency, oriented.extent, config)
-    sure = confidence(back)
-    onward = confidence(sample(likeness[..., None], cells)[..., 0])
+    sure = confidence(back, maps.backward)
+    onward = confidence(sample(likeness[..., None], cells)[..., 0], cells)
     forward = flip(maps.forward, warps.mirrored)
     # A mirrored image's rows run the other way in its oriented frame.
     turned = warps.mirrored.view(-1, 1, 1)

@@ -103,7 +103,11 @@ CLUSTERS = _schema(
     ("cycle_error", pa.float32(), "median cycle error of the images that fit, atlas units"),
     ("fold_fraction", pa.float32(), "median share of the map that is folded, of the images that fit, 0 to 1"),
     ("coverage", pa.float32(), "median share of the atlas that an image covers, of those that fit, 0 to 1"),
-    ("confidence", pa.float32(), "median confidence of the images that fit, 0 to 1"),
+    (
+        "confidence",
+        pa.float32(),
+        "median, over the images that fit, of a map's mean confidence on the object, 0 to 1",
+    ),
     (
         "margin",
         pa.float32(),

@@ -1,0 +1,137 @@
+"""How far matching with single members bears a map out, place by place.
+
+A smooth map is judged by the atlas that it was fitted to, which says little of single places: where the map
+is wrong, the atlas is blurred accordingly, and alike everywhere. Tokens of single members are sharp. Each is
+looked for in the whole image, without regard to the map, and what the image shows at the token's place is
+looked for in the member. The share of either search that ends where the map says is evidence that the map has
+not seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from congeal.alignment.config.maps import MatchSupportConfig
+from congeal.alignment.inputs.oriented import Oriented
+from congeal.alignment.model import Exemplars
+from congeal.geometry.complex_math import length
+from congeal.geometry.segments import Membership
+from congeal.geometry.warps import Warps, grid, sample
+
+FIELD = 32  # cells along a side of the field of support: about as many as tokens
+REGULARIZATION = 1e-3  # a token's weight, far from which support is the image's mean
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    """Tokens of e exemplars: features [e, k, d], places [e, k, 2] in the atlas, counted [e, k] bool."""
+
+    features: Tensor
+    places: Tensor
+    counted: Tensor
+
+
+def match_support(
+    exemplars: Sequence[Exemplars],
+    kept: Sequence[Tensor] | None,
+    asked: Sequence[bool],
+    members: Membership,
+    images: Oriented,
+    warps: Warps,
+    forward: Tensor,
+    config: MatchSupportConfig,
+) -> Tensor:
+    """The share of matches with single members that agree with the maps of n images of s sets.
+
+    Args:
+        exemplars: of each set.
+        kept: which of a set's images each exemplar is, int64 [e], so that none is matched with itself; None:
+            they are others.
+        asked: whether it is to be computed, for each set: not all maps' confidence depends on it.
+        members: which set each image is of.
+        images: the images in their mirror states.
+        warps: of the same images; a map's scale is the unit of distances.
+        forward: float32 [n, r, r, 2], where the atlas' cells lie in the oriented frames.
+        config: how sharply and how many tokens are matched.
+
+    Returns:
+        float32 [n, 32, 32] in [0, 1] over the atlas' cells: the geometric mean of the share of the matches of
+        members' tokens in the image, and of the image's places in the members, that lie where the map has
+        them. 1 throughout where an image has no other member to be matched with, or it was not asked for.
+    """
+    device = forward.device
+    support = torch.ones((len(forward), FIELD, FIELD), device=device)
+    scale = length(warps.a).clamp_min(1e-6)
+    for number, rows in enumerate(members.slices):
+        if not asked[number]:
+            continue
+        few = _drawn(exemplars[number], config, device)
+        own = torch.full((len(few.features),), -1) if kept is None else kept[number][: config.exemplars]
+        for row in range(rows.start, rows.stop):
+            others = (own != row - rows.start).to(device)
+            if bool(few.counted[others].any()):
+                agreed = _agreement(few, others, images, forward[row], float(scale[row]), row, config)
+                support[row] = _field(few, others, agreed, config.spread)
+    return support
+
+
+def _drawn(exemplars: Exemplars, config: MatchSupportConfig, device: torch.device) -> _Tokens:
+    """The first exemplars, and some tokens of each, always the same.
+
+    Drawn, because they lie row by row: every second or third of a wide object would be stripes of it.
+    """
+    e = min(len(exemplars.weight), config.exemplars)
+    some = torch.randperm(exemplars.weight.shape[1], generator=torch.Generator().manual_seed(0))
+    drawn = some[: config.tokens].numpy()
+    features, places, weight = (
+        torch.as_tensor(array[:e, drawn], device=device).float()
+        for array in (exemplars.features, exemplars.places, exemplars.weight)
+    )
+    return _Tokens(features, places, weight > 0)
+
+
+def _agreement(
+    few: _Tokens,
+    others: Tensor,
+    images: Oriented,
+    forward: Tensor,
+    scale: float,
+    row: int,
+    config: MatchSupportConfig,
+) -> Tensor:
+    """For every token of the other exemplars float32 [e', k], how far matching agrees with an image's map."""
+    features, places, counted = few.features[others], few.places[others], few.counted[others]
+    e, k, d = features.shape
+    image, g = images.features[row], images.features.shape[1]
+    at = sample(forward[None], places.view(1, e * k, 2))[0]
+    tokens = image.reshape(g * g, d)
+    alike = features.view(e * k, d) @ tokens.T
+    alike = alike.masked_fill(images.valid[row].reshape(-1) <= 0, -1.0)
+    off = torch.cdist(at, grid(g, images.extent, at.device).view(-1, 2)) / scale
+    into = _share(alike, off, config)
+    shown = torch.nn.functional.normalize(sample(image[None], at[None], images.extent)[0], dim=-1)
+    # Each place of the image is looked for in every exemplar by itself.
+    alike = torch.einsum("td,ekd->etk", shown, features).masked_fill(~counted[:, None], -1.0)
+    off = torch.cdist(places.view(1, e * k, 2), places)
+    back = _share(alike, off, config).mean(0)
+    return (into * back).clamp_min(0).sqrt().view(e, k)
+
+
+def _share(alike: Tensor, off: Tensor, config: MatchSupportConfig) -> Tensor:
+    """The share of a softmax over the last axis that lies near, by distances of the same shape."""
+    likely = torch.softmax(alike / config.temperature, -1)
+    return (likely * torch.exp(-0.5 * (off / config.radius) ** 2)).sum(-1)
+
+
+def _field(few: _Tokens, others: Tensor, agreed: Tensor, spread: float) -> Tensor:
+    """Support at the cells of the atlas: the mean of that of tokens [e', k] nearby."""
+    counted = few.counted[others]
+    places, values = few.places[others][counted], agreed[counted]
+    cells = grid(FIELD, 1.0, places.device).reshape(-1, 2)
+    weight = torch.exp(-0.5 * (torch.cdist(cells, places) / spread) ** 2)
+    mean = (weight @ values + REGULARIZATION * values.mean()) / (weight.sum(1) + REGULARIZATION)
+    return mean.view(FIELD, FIELD)
