@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from congeal.results.cluster_views import ClusterView
     from congeal.results.landmark_shapes import MeasuredShapes
+    from congeal.results.version_comparison import VersionDiff
     from congeal.transfer.annotations import Annotation
     from congeal.transfer.points import Maps
 
@@ -192,6 +193,19 @@ class Collection(TableMethods):
         one_of(as_, ARRAYS, "form")
         maps = self._published.maps(self._published.aligned(name_of(image, "image")))
         return maps_as_xarray(maps) if as_ == "xarray" else maps
+
+    def diff(self, earlier: str | int | None = None) -> VersionDiff:
+        """What this version says otherwise than an earlier one: images, clusters, points, figures.
+
+        earlier: its number or file name; None: the newest one before this. Raises UserError if there is no
+        such version, or if it was pruned.
+        """
+        from congeal.results.version_comparison import compare, previous_version
+
+        if earlier is not None and not isinstance(earlier, str):
+            earlier = str(count_of(earlier, "a version"))
+        name = previous_version(self._published) if earlier is None else earlier
+        return compare(Published(self.place, name, self._published.storage), self._published)
 
     def show(self, cluster: str) -> ClusterView:
         """The page of a cluster as the report has it, shown inline by a notebook (its first 100 members)."""
