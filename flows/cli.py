@@ -35,6 +35,10 @@ COMMANDS = {
     ),
     "sql": ("inspect", "Query the published tables with DuckDB; nothing can be written to them."),
     "pictures": ("inspect", "Where the pictures of the clusters are: a path or URL a line."),
+    "clusters": (
+        "clusters",
+        "Correct the clusters: merge, split, move, exclude, pin, name, list, undo; the next run applies it.",
+    ),
     "diff": (
         "diff",
         "What a version says otherwise than an earlier one: images, clusters, points, figures.",

@@ -13,6 +13,7 @@ from congeal.alignment.model import OK
 from congeal.geometry.arrays import Doubles
 from congeal.geometry.frames import cell_centres
 from congeal.results.published_version import Published
+from congeal.results.schema.atlas_arrays import ATLAS_GROUP, EXEMPLARS, TEMPLATE
 from congeal.results.schema.rows import ClusterRow
 from infra.errors import UserError
 from infra.ledger.publications import versions
@@ -20,7 +21,8 @@ from infra.ledger.publications import versions
 GRID = 16  # points of an atlas a side that are followed
 MOST_FOLLOWED = 64  # images of a cluster in which they are followed, evenly spread over the ids
 SAME_FRAME = 0.05  # atlas units (half the atlas' side is 1) by which a frame may move and count as the same
-ATLAS = "atlas.zarr/atlas/"  # where the outputs of a unit lie that a kept atlas keeps
+ATLAS = f"{ATLAS_GROUP.name}/"
+KEPT = tuple(f"{ATLAS}{array.path}/" for array in (*TEMPLATE, *EXEMPLARS))  # outputs that a kept atlas keeps
 MAPS_SINCE = 3  # the schema version since which cycle errors are those of the maps
 # What is compared of a cluster, and whether less of it is better (None: neither is).
 FIGURES: dict[str, bool | None] = {
@@ -294,9 +296,7 @@ def _template(published: Published, row: ClusterRow) -> dict[str, str]:
     return {
         path: file.sha256
         for path, file in outputs.items()
-        if path.startswith(ATLAS)
-        and not path.endswith("zarr.json")
-        and not path.startswith((f"{ATLAS}average", f"{ATLAS}confidence"))
+        if path.startswith(KEPT) and not path.endswith("zarr.json")
     }
 
 
