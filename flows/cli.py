@@ -48,6 +48,10 @@ COMMANDS = {
         "Align an annotated set and measure it, beside identity and nearest neighbour on the same features.",
     ),
     "prune": ("prune", "Remove old versions, and what no version needs."),
+    "relocate": (
+        "relocate",
+        "Say that the source lies elsewhere now: its images are known again, none is computed anew.",
+    ),
     "distill": (
         "distill",
         "Teach a small backbone what a large one sees in these images; a killed training is taken up.",

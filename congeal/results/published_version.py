@@ -22,6 +22,7 @@ from congeal.results.schema.rows import AlignedRow, ClusterRow, ImageRow, Member
 from congeal.results.stored_maps import StoredMaps
 from infra.errors import UserError
 from infra.ledger.commits import outputs_location
+from infra.ledger.moved_sources import present_url
 from infra.ledger.publications import Publication, check_layout, published
 from infra.settings import StorageSettings
 from infra.storage.location import Location
@@ -55,10 +56,10 @@ class Published:
         self.tables = PublishedTables(place, publication)
         self._groups: OrderedDict[str, StoredMaps] = OrderedDict()
 
-    @property
+    @cached_property
     def source(self) -> Location:
         """Where the images lie."""
-        return Location.parse(self.publication.source, self.storage)
+        return Location.parse(present_url(self.place, self.publication.source), self.storage)
 
     @cached_property
     def database(self) -> Database:

@@ -343,7 +343,7 @@ def _record(published: Published, make: Callable[[_View], Correction], who: Give
     written = append(place, entry)
     (one,) = understood([written], place).every
     return _facts(one, Corrections((one,)), known.applied) | {
-        "source": published.publication.source,
+        "source": published.source.url,
         "destination": place.url,
     }
 
