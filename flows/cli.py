@@ -35,11 +35,23 @@ COMMANDS = {
     ),
     "sql": ("inspect", "Query the published tables with DuckDB; nothing can be written to them."),
     "pictures": ("inspect", "Where the pictures of the clusters are: a path or URL a line."),
+    "clusters": (
+        "clusters",
+        "Correct the clusters: merge, split, move, exclude, pin, name, list, undo; the next run applies it.",
+    ),
+    "diff": (
+        "diff",
+        "What a version says otherwise than an earlier one: images, clusters, points, figures.",
+    ),
     "evaluate": (
         "evaluate",
         "Align an annotated set and measure it, beside identity and nearest neighbour on the same features.",
     ),
     "prune": ("prune", "Remove old versions, and what no version needs."),
+    "relocate": (
+        "relocate",
+        "Say that the source lies elsewhere now: its images are known again, none is computed anew.",
+    ),
     "distill": (
         "distill",
         "Teach a small backbone what a large one sees in these images; a killed training is taken up.",

@@ -12,6 +12,7 @@ from infra.ledger.publications import Publication, check_layout, claim
 from infra.storage.location import Location
 from tasks.catalog.source_listing import Survey, check_places
 from tasks.clusters.drift import something_to_resolve, something_to_retry
+from tasks.corrections.corrections import NONE, Corrections, read_corrections
 from tasks.features import engine_choice
 from tasks.features.backbone_choice import choose, remember
 from tasks.features.run_backbone import Weights, check, locate
@@ -25,7 +26,7 @@ class Job:
     """What a run is asked to do.
 
     weights: the backbone's, known to fit. current: the publication that already says all that the run would
-    say; then there are no weights.
+    say; then there are no weights. corrections: what the collection's owner has corrected.
     """
 
     source: Location
@@ -36,6 +37,7 @@ class Job:
     current: Publication | None
     weights: Weights | None
     line: str | None = None
+    corrections: Corrections = NONE
     begin: float = field(default_factory=time.perf_counter)
 
 
@@ -58,7 +60,9 @@ def prepare(source: str, destination: str, settings: Settings) -> Job:
         engine = engine_choice.choose(choice.settings, there, survey.images)
         settings = engine.settings
         key = weights_key(settings)
-        whole = run_key(survey, settings, key)
+        corrections = read_corrections(there)
+        settings = _by_id(settings, corrections)
+        whole = run_key(survey, settings, key, corrections.digest)
         current = up_to_date(there, whole)
         if something_to_resolve(settings, there) or something_to_retry(settings, there):
             current = None
@@ -70,14 +74,22 @@ def prepare(source: str, destination: str, settings: Settings) -> Job:
             engine = engine_choice.confirm(engine, weights, there)
             if engine.settings != settings:
                 settings = engine.settings
-                whole = run_key(survey, settings, key)
+                whole = run_key(survey, settings, key, corrections.digest)
             remember(choice, there)
             engine_choice.remember(engine, there)
         line = "\n".join(filter(None, (choice.line, engine.line))) or None
-        return Job(here, there, settings, survey, whole, current, weights, line, begin)
+        return Job(here, there, settings, survey, whole, current, weights, line, corrections, begin)
     except BaseException:
         survey.close()
         raise
+
+
+def _by_id(settings: Settings, corrections: Corrections) -> Settings:
+    """The settings, clusters that are to be solved anew named by their ids."""
+    ids = {name: cluster for cluster, name in corrections.names.items()}
+    resolve = [ids.get(name, name) for name in settings.atlases.resolve]
+    atlases = settings.atlases.model_copy(update={"resolve": type(settings.atlases.resolve)(resolve)})
+    return settings.model_copy(update={"atlases": atlases})
 
 
 def _fitting_engine(source: Location, destination: Location, settings: Settings) -> Settings:

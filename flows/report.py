@@ -81,6 +81,7 @@ def _common(job: Job, publication: Publication) -> dict[str, Any]:
         "backbone": publication.backbone,
         "weights_fingerprint": publication.weights_fingerprint,
         "images": {name: counts[name] for name in ("ok", "failed", "duplicate")},
+        "excluded": counts.get("excluded", 0),
         "clusters": counts["clusters"],
         "failed_clusters": counts.get("failed_clusters", 0),
         "outliers": outliers(counts, clusters),

@@ -53,7 +53,7 @@ def everything(job: Job, progress: Progress, step: Step = plainly) -> dict[str, 
         started = time.perf_counter() - begin
         if job.line is not None:
             progress.note(job.line)
-        run = Run(job.source, job.destination, job.settings, engine, progress)
+        run = Run(job.source, job.destination, job.settings, engine, progress, job.corrections)
 
         catalogued = step("catalog", catalog_stage.stage, run, job.survey)
         featured = step("features", features_stage.stage, run, catalogued, weights)
@@ -64,6 +64,8 @@ def everything(job: Job, progress: Progress, step: Step = plainly) -> dict[str, 
         outcomes = (catalogued, featured, clustered, aligned, indexed)
         results = {outcome.result.stage: outcome.result for outcome in outcomes}
         counts = indexed.counts | {"clusters": clustered.clusters}
+        if job.corrections.last:
+            counts["corrections"] = job.corrections.last
         if failed := sum(unit.failed for unit in aligned.result.units):
             counts["failed_clusters"] = failed
         lock.require_held()

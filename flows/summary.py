@@ -51,7 +51,7 @@ def show_status(report: dict[str, Any], console: Console) -> None:
     for reason in report["failures"]:
         console.print(f"  {reason['uri']}: {reason['error']}", markup=False, highlight=False, soft_wrap=True)
     for reason in report["cluster_failures"]:
-        text = f"  cluster {reason['cluster_id']}: {reason['error']}"
+        text = f"  cluster {_called(reason)}: {reason['error']}"
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     hidden = report["images"]["failed"] - len(report["failures"])
     if hidden > 0:
@@ -60,10 +60,11 @@ def show_status(report: dict[str, Any], console: Console) -> None:
 
 def _counts(report: dict[str, Any], console: Console) -> None:
     images = report["images"]
+    excluded = f", {report['excluded']:,} excluded" if report.get("excluded") else ""
     failed = f" ({report['failed_clusters']:,} failed)" if report.get("failed_clusters") else ""
     console.print(
-        f"images: {images['ok']:,} ok, {images['failed']:,} failed, {images['duplicate']:,} duplicate · "
-        f"clusters: {report['clusters']:,}{failed} · outliers: {report['outliers']:,}",
+        f"images: {images['ok']:,} ok, {images['failed']:,} failed, {images['duplicate']:,} duplicate"
+        f"{excluded} · clusters: {report['clusters']:,}{failed} · outliers: {report['outliers']:,}",
         highlight=False,
     )
     _maps(report, console)
@@ -120,13 +121,12 @@ def _drifting(report: dict[str, Any], console: Console) -> None:
     drifting = report["drifting"]
     if not drifting:
         return
-    shown = [
-        f"{row['cluster_id']} ({row['n_new']:,} new, {row['drift']:.2f})" for row in drifting[:MOST_DRIFTING]
-    ]
+    shown = [f"{_called(row)} ({row['n_new']:,} new, {row['drift']:.2f})" for row in drifting[:MOST_DRIFTING]]
     more = f" and {len(drifting) - MOST_DRIFTING:,} more" if len(drifting) > MOST_DRIFTING else ""
     source, destination = (report[name].removeprefix("file://") for name in ("source", "destination"))
     console.print(
         f"drifting, newcomers fit worse than those before: {', '.join(shown)}{more}",
+        markup=False,
         highlight=False,
         soft_wrap=True,
     )
@@ -134,6 +134,11 @@ def _drifting(report: dict[str, Any], console: Console) -> None:
         f"  congeal run {source} {destination} --set atlases.resolve=drifted",
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
+
+
+def _called(row: dict[str, Any]) -> str:
+    """A cluster's id, its name before it where it has one."""
+    return f"{row['name']} ({row['cluster_id']})" if row.get("name") else str(row["cluster_id"])
 
 
 def _stages(report: dict[str, Any]) -> Table:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from congeal.results.cluster_views import ClusterView
     from congeal.results.landmark_shapes import MeasuredShapes
+    from congeal.results.version_comparison import VersionDiff
     from congeal.transfer.annotations import Annotation
     from congeal.transfer.points import Maps
 
@@ -138,7 +139,7 @@ class Collection(TableMethods):
         if kind is not None:
             one_of(kind, KINDS, "kind")
         sources = [] if source is None else names_of(source, "image")
-        place = None if atlas is None else name_of(atlas, "cluster")
+        place = None if atlas is None else self._id_of(atlas)
         targets = targets_of(to)
         return spread(self._published, list(edits), sources, place, targets, kind, fade)
 
@@ -175,7 +176,7 @@ class Collection(TableMethods):
     def atlas(self, cluster: str, as_: Arrays = "numpy") -> StoredAtlas | xr.Dataset:
         """The atlas of a cluster: a StoredAtlas, or an xarray.Dataset."""
         one_of(as_, ARRAYS, "form")
-        atlas = self._published.stored(name_of(cluster, "cluster")).atlas()
+        atlas = self._published.stored(self._id_of(cluster)).atlas()
         return atlas_as_xarray(atlas) if as_ == "xarray" else atlas
 
     @overload
@@ -193,11 +194,24 @@ class Collection(TableMethods):
         maps = self._published.maps(self._published.aligned(name_of(image, "image")))
         return maps_as_xarray(maps) if as_ == "xarray" else maps
 
+    def diff(self, earlier: str | int | None = None) -> VersionDiff:
+        """What this version says otherwise than an earlier one: images, clusters, points, figures.
+
+        earlier: its number or file name; None: the newest one before this. Raises UserError if there is no
+        such version, or if it was pruned.
+        """
+        from congeal.results.version_comparison import compare, previous_version
+
+        if earlier is not None and not isinstance(earlier, str):
+            earlier = str(count_of(earlier, "a version"))
+        name = previous_version(self._published) if earlier is None else earlier
+        return compare(Published(self.place, name, self._published.storage), self._published)
+
     def show(self, cluster: str) -> ClusterView:
         """The page of a cluster as the report has it, shown inline by a notebook (its first 100 members)."""
         from congeal.results.cluster_views import view
 
-        return view(self._published, name_of(cluster, "cluster"))
+        return view(self._published, self._id_of(cluster))
 
     def figure(self, cluster: str, members: int = 12) -> Figure:
         """A cluster as a matplotlib figure: averages, members as they are and aligned, points by colour.
@@ -206,14 +220,14 @@ class Collection(TableMethods):
         """
         from congeal.results.cluster_views import figure
 
-        return figure(self._published, name_of(cluster, "cluster"), count_of(members, "members"))
+        return figure(self._published, self._id_of(cluster), count_of(members, "members"))
 
     def pictures(self, cluster: str) -> dict[str, str]:
         """Where a cluster's pictures lie: "members", "aligned", "average_after" … to a path or URL of a PNG.
 
         members and aligned are contact sheets, each image with its name under it. Empty if none was drawn.
         """
-        return self._published.pictures(name_of(cluster, "cluster"))
+        return self._published.pictures(self._id_of(cluster))
 
     def image(self, image: str) -> npt.NDArray[np.uint8]:
         """The pixels of an image, uint8 [h, w, 3], read from the source at its full size."""
@@ -221,17 +235,17 @@ class Collection(TableMethods):
 
     def members(self, cluster: str) -> list[MemberRow]:
         """The images of a cluster, one row of the table of images each (some columns), by uri."""
-        return self._published.members(name_of(cluster, "cluster"))
+        return self._published.members(self._id_of(cluster))
 
     def misfits(self, cluster: str) -> dict[str, str]:
         """Image id to reason, of the images of a cluster that do not fit its atlas."""
-        name = name_of(cluster, "cluster")
+        name = self._id_of(cluster)
         self._published.cluster(name)
         return self._published.misfits(name)
 
     def duplicates(self, cluster: str) -> dict[str, str]:
         """Path to image id, of the files that are byte for byte another image of a cluster."""
-        return self._published.duplicates(cluster)
+        return self._published.duplicates(self._id_of(cluster))
 
     def locate(self, names: Sequence[str]) -> dict[str, str]:
         """Names in an annotation file to paths relative to the source; UserError for one that means none.

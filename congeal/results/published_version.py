@@ -22,6 +22,7 @@ from congeal.results.schema.rows import AlignedRow, ClusterRow, ImageRow, Member
 from congeal.results.stored_maps import StoredMaps
 from infra.errors import UserError
 from infra.ledger.commits import outputs_location
+from infra.ledger.moved_sources import present_url
 from infra.ledger.publications import Publication, check_layout, published
 from infra.settings import StorageSettings
 from infra.storage.location import Location
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 # Clusters that have no maps to speak of, by status, and why.
 NOT_ALIGNED = {**MEANINGLESS, FAILED: "it could not be aligned"}
 IMAGE_ID = re.compile("[0-9a-f]{32}")
+CLUSTER_ID = re.compile("c[0-9a-f]{11}")
 GROUPS = 64  # clusters whose groups stay open
 
 
@@ -54,10 +56,10 @@ class Published:
         self.tables = PublishedTables(place, publication)
         self._groups: OrderedDict[str, StoredMaps] = OrderedDict()
 
-    @property
+    @cached_property
     def source(self) -> Location:
         """Where the images lie."""
-        return Location.parse(self.publication.source, self.storage)
+        return Location.parse(present_url(self.place, self.publication.source), self.storage)
 
     @cached_property
     def database(self) -> Database:
@@ -138,8 +140,8 @@ class Published:
             if row["cluster_id"] != rows[0]["cluster_id"]:
                 raise UserError(
                     f"The images {images[0]!r} and {image!r} are in different clusters "
-                    f"({rows[0]['cluster_id']} and {row['cluster_id']}): no correspondence exists "
-                    "between them."
+                    f"({self.called(rows[0]['cluster_id'])} and {self.called(row['cluster_id'])}): no "
+                    "correspondence exists between them."
                 )
         self.require_aligned(rows[0]["cluster_id"])
         return rows
@@ -150,7 +152,8 @@ class Published:
         if row["status"] in NOT_ALIGNED:
             why = row["error"] or NOT_ALIGNED[row["status"]]
             raise UserError(
-                f"Nothing can be transferred within the cluster {cluster}: {why} (status {row['status']})."
+                f"Nothing can be transferred within the cluster {self.called(cluster)}: {why} (status "
+                f"{row['status']})."
             )
         return row
 
@@ -182,6 +185,15 @@ class Published:
         rows = self.tables.dataset("alignments", cluster).to_table(columns=columns, filter=wanted).to_pylist()
         return {row["image_id"]: row["outlier_reason"] or "it does not fit" for row in rows}
 
+    def cluster_id(self, cluster: str) -> str:
+        """The id of a cluster that is named by its id or by the name that its owner gave it."""
+        if CLUSTER_ID.fullmatch(cluster):
+            return cluster
+        wanted = pads.field("name") == cluster
+        found = self.tables.dataset("clusters").to_table(columns=["cluster_id"], filter=wanted)
+        ids: list[str] = found["cluster_id"].to_pylist()
+        return ids[0] if len(ids) == 1 else cluster
+
     def cluster(self, cluster: str) -> ClusterRow:
         """The row of a cluster; UserError if there is none."""
         wanted = pads.field("cluster_id") == cluster
@@ -189,6 +201,11 @@ class Published:
         if not rows:
             raise UserError(f"There is no cluster {cluster!r} in {self.place}: see the table clusters.")
         return rows[0]
+
+    def called(self, cluster: str) -> str:
+        """A cluster's id, its name before it where it has one."""
+        name = self.cluster(cluster)["name"]
+        return cluster if name is None else f"{name!r} ({cluster})"
 
     def rigidly_mapped(self, images: Iterable[str]) -> frozenset[str]:
         """Those of some images, named by id or path, whose cluster's maps are rigid.

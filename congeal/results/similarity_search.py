@@ -135,6 +135,24 @@ def _embedding(published: Published, row: ImageRow) -> Floats:
     return np.asarray(_stored(published, published.tables.marker("features", unit))[position], np.float32)
 
 
+def embeddings_of(published: Published, places: Sequence[tuple[str, int]]) -> Floats:
+    """The embeddings of images, float32 [n, d]. places: unit and row of each, as in the table images."""
+    rows: dict[str, list[int]] = {}
+    for number, (unit, _) in enumerate(places):
+        rows.setdefault(unit, []).append(number)
+
+    def read(unit: str) -> tuple[list[int], Floats]:
+        stored = np.asarray(_stored(published, published.tables.marker("features", unit))[:], np.float32)
+        return rows[unit], stored[[places[at][1] for at in rows[unit]]]
+
+    found: Floats | None = None
+    for at, part in in_threads(read, rows):
+        if found is None:
+            found = np.empty((len(places), part.shape[1]), np.float32)
+        found[at] = part
+    return np.zeros((0, 0), np.float32) if found is None else found
+
+
 def _stored(published: Published, marker: Marker) -> zarr.Array[Any]:
     """The embeddings of a unit of features, unread."""
     from infra.storage.zarr_groups import array_in, open_group

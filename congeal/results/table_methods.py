@@ -39,6 +39,9 @@ class TableMethods:
 
     _published: Published
 
+    def _id_of(self, cluster: str) -> str:
+        return self._published.cluster_id(name_of(cluster, "cluster"))
+
     @property
     def images(self) -> pd.DataFrame:
         """One row an object of the source that is called like an image, sorted by uri."""
@@ -192,7 +195,8 @@ class TableMethods:
             row = self.find(image)
             where = {"cluster_id": row["cluster_id"], "image_id": row["image_id"]}
         if cluster is not None:
-            self._published.cluster(name_of(cluster, "cluster"))
+            cluster = self._id_of(cluster)
+            self._published.cluster(cluster)
             where["cluster_id"] = cluster if where.get("cluster_id", cluster) == cluster else []
         return self.table("correspondences", columns, where, as_=as_)
 
@@ -305,7 +309,7 @@ class TableMethods:
         one_of(as_, FORMS, "form")
         given = points_of(points, several=True)
         sources = None if source is None else names_of(source, "image")
-        place = None if atlas is None else name_of(atlas, "cluster")
+        place = None if atlas is None else self._id_of(atlas)
         labels, images = labels_of(names), targets_of(to)
         found = point_transfer.landmarks(self._published, given, sources, place, labels, images)
         return answered(found, as_)

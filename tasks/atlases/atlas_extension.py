@@ -18,6 +18,7 @@ from tasks.atlases.second_look import Fitted, fit_windows
 from tasks.atlases.stored_atlas import FIGURES, Stored, as_stored, with_cycle_error
 from tasks.atlases.window_features import Originals
 from tasks.clusters.cluster_roles import NEWCOMER
+from tasks.corrections.corrections import Pose
 
 if TYPE_CHECKING:
     import torch
@@ -107,3 +108,20 @@ def anchor_of(stored: Stored, members: Sequence[Member]) -> Anchor | None:
     trust = np.where(rows >= 0, (stored.images[SUPPORT] * stored.good)[rows], 0)
     poses = {array.name: stored.images[array][rows] for array in (MIRRORED, ROTATION, SCALE, TRANSLATION)}
     return Anchor(**poses, weight=trust)
+
+
+def framed_by(reference: str, pose: Pose, members: Sequence[Member]) -> Anchor | None:
+    """The frame in which one image has a given pose; None if it is not among these images."""
+    from congeal.alignment.model import Anchor
+
+    is_it = np.array([member.image_id == reference for member in members], bool)
+    if not is_it.any():
+        return None
+    n = len(members)
+    return Anchor(
+        mirrored=np.full(n, pose.mirrored),
+        rotation=np.full(n, pose.rotation, np.float32),
+        scale=np.full(n, pose.scale, np.float32),
+        translation=np.tile(np.array([pose.translation_u, pose.translation_v], np.float32), (n, 1)),
+        weight=is_it.astype(np.float32),
+    )

@@ -15,7 +15,7 @@ from infra.ledger.commits import Marker, digest, outputs_location
 from infra.ledger.provenance import Stopwatch
 from infra.storage.location import Location
 from tasks.atlases.alignment_table import facts, failed
-from tasks.atlases.atlas_extension import anchor_of, extended, still_holds
+from tasks.atlases.atlas_extension import anchor_of, extended, framed_by, still_holds
 from tasks.atlases.atlas_files import encode, encode_rows, read
 from tasks.atlases.cluster_members import Member, align_set, packed, unpacked
 from tasks.atlases.previews import Shown, draw, kept_squares, square_of
@@ -26,6 +26,7 @@ from tasks.catalog.catalog_stage import Catalog
 from tasks.clusters.cluster_roles import MEMBER, NEWCOMER
 from tasks.clusters.clusters_stage import MEMBERS, SETS, Clusters
 from tasks.clusters.previous_versions import find_atlases
+from tasks.corrections.corrections import Pose
 from tasks.execution import stage_versions
 from tasks.execution.division import KILLED, KILLED_CLUSTER, Division, Items
 from tasks.execution.duckdb_workspace import load, rows
@@ -73,6 +74,8 @@ class AtlasPayload:
         base: the marker of the atlas that is extended; None: there is none.
         shown: the images of the pictures, position among the members and uri (None: not in the source).
         uris: of all members in their order, packed; None: not in the source.
+        anew: it is solved, and not extended, whatever the base.
+        frame: a reference image and its pose, by which the atlas lies, and not by the base.
     """
 
     source: Location
@@ -86,6 +89,8 @@ class AtlasPayload:
     base: Marker | None
     shown: tuple[tuple[int, str | None], ...]
     uris: bytes
+    anew: bool = False
+    frame: tuple[str, Pose] | None = None
 
 
 def scope(settings: Settings, features_scope: str, version: int = VERSION) -> str:
@@ -126,13 +131,15 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
         load(connection, "sets", [clusters.sets], SETS)
         same = (scope(run.settings, made.scope, version) for version in stage_versions.SAME_MAPS)
         known = _known(run, clusters, (here, *same), connection)
+        corrected = clusters.corrected
         for cluster_id, images in _by_cluster(connection, shards):
             parts = [
                 [one.image_id, unit, shards[unit].identity, one.features_row, one.role]
                 for one, unit in ((image.member, image.member.features_unit) for image in images)
             ]
             identity = digest(here, made.position.content, parts)
-            name, base = _grown(identity, known.get(cluster_id))
+            anew, frame = cluster_id in corrected.clusters, corrected.frames.get(cluster_id)
+            name, base = _grown(identity, known.get(cluster_id), anew, frame)
             place = address(run.destination, STAGE, VERSION, here, name)
             payload = AtlasPayload(
                 source=run.source,
@@ -146,6 +153,8 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
                 base=base,
                 shown=_shown(images, run.settings.previews.members),
                 uris=pack_rows([[image.uri] for image in images]),
+                anew=anew,
+                frame=frame,
             )
             units.append(Unit(place, payload, items=len(images)))
             by_cluster[cluster_id] = name
@@ -192,20 +201,26 @@ def _known(
     changed = """SELECT DISTINCT m.cluster_id FROM members m JOIN before b USING (image_id)
         WHERE m.features_unit <> b.features_unit AND m.cluster_id IS NOT NULL"""
     names -= {name for (name,) in rows(connection, changed)}
-    return find_atlases(run, clusters.base, scopes, names)
+    parents = clusters.corrected.parents
+    found = find_atlases(run, clusters.base, scopes, names | set(parents.values()))
+    split = {child: found[parent] for child, parent in parents.items() if parent in found}
+    return {name: marker for name, marker in found.items() if name in names} | split
 
 
-def _grown(identity: str, base: Marker | None) -> tuple[str, Marker | None]:
+def _grown(
+    identity: str, base: Marker | None, anew: bool, frame: tuple[str, Pose] | None
+) -> tuple[str, Marker | None]:
     """The name of a cluster's unit, and the one it grows from.
 
     Of the images that an atlas holds and the atlas that it grew from, only the images are in its identity: so
     it is known again, whichever way it came about.
     """
+    framed = [] if frame is None else [[frame[0], frame[1].model_dump(mode="json")]]
     if base is None:
-        return identity, None
-    if base.record["identity"] == identity:
+        return (digest(identity, *framed) if framed else identity), None
+    if not anew and base.record["identity"] == identity:
         return base.unit, None
-    return digest(identity, base.unit, base.content), base
+    return digest(identity, base.unit, base.content, *(["anew", *framed] if anew else [])), base
 
 
 def _shown(images: Sequence[Shown], most: int) -> tuple[tuple[int, str | None], ...]:
@@ -301,14 +316,17 @@ def _solved(
     destination, base, settings = asked.destination, asked.base, asked.settings
     originals = Originals.of(asked.source, asked.weights, asked.uris, members, settings)
     anchor = None
+    builders = [member for member in members if member.role == MEMBER]
     if base is not None:
         with watch.phase("read"):
             place = outputs_location(destination, base)
             before = read(place, base.record["margin"], base.record["medoid_image_id"])
-        if still_holds(before, members):
+        if not asked.anew and still_holds(before, members):
             found = extended(before, destination, members, settings, device, watch, originals)
             return found, base.record.get("second_look", {})
-        anchor = anchor_of(before, [member for member in members if member.role == MEMBER])
+        anchor = anchor_of(before, builders)
+    if asked.frame is not None:
+        anchor = framed_by(*asked.frame, builders) or anchor
     first = align_set(destination, members, asked.position, settings, device, watch, anchor=anchor)
     if settings.alignment.second_look == "off":
         return as_stored(members, first), {}

@@ -189,16 +189,24 @@ def _make_slices(run: Run, survey: Survey) -> StageResult:
     settings = run.settings.catalog
     here = scope(run.settings)
     units = [
-        Unit(
-            address(run.destination, STAGE, VERSION, here, _slice_digest(run.source, here, entries)),
-            SlicePayload(run.source, settings, pack_rows(entries)),
-            items=len(entries),
-        )
+        slice_unit(run.source, run.destination, run.settings, entries)
         for entries in survey.slices(settings.slice_size)
     ]
     remake = ToRemake([unit.address for unit in units], run.settings.engine.retry_failed)
     plan = plan_units(STAGE, here, units, run.progress, remake=remake, keep=_Facts.of)
     return run_units(plan, make_slice, run, division=DIVISION)
+
+
+def slice_unit(
+    source: Location, destination: Location, settings: Settings, entries: Sequence[ListingEntry]
+) -> Unit[SlicePayload]:
+    """The unit of one slice of a source's listing."""
+    here = scope(settings)
+    return Unit(
+        address(destination, STAGE, VERSION, here, _slice_digest(source, here, entries)),
+        SlicePayload(source, settings.catalog, pack_rows(entries)),
+        items=len(entries),
+    )
 
 
 def _folder(run: Run, made: UnitReport) -> Location:
@@ -213,7 +221,7 @@ def _slice_digest(source: Location, here: str, entries: Iterable[ListingEntry]) 
 def make_slice(unit: Unit[SlicePayload]) -> Marker:
     """Read, hash and check every object of one slice; commit its rows as catalog.parquet."""
     work = Work(unit)
-    return _commit(work, _findings(work, _entries(unit)))
+    return commit_findings(work, _findings(work, _entries(unit)))
 
 
 def make_piece(unit: Unit[SlicePayload], items: Items) -> None:
@@ -231,7 +239,7 @@ def join_slice(unit: Unit[SlicePayload], pieces: Sequence[Items], killers: Items
     for items in pieces:
         rows = pq.read_table(io.BytesIO(place_of(unit, items).read_bytes())).to_pylist()
         found |= {item: Finding(**row) for item, row in zip(items, rows, strict=True)}
-    return _commit(
+    return commit_findings(
         work, [found[item] for item in range(len(entries))], [entries[item].path for item in killers]
     )
 
@@ -259,7 +267,10 @@ def _rows(findings: Sequence[Finding], schema: pa.Schema = CATALOG) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _commit(work: Work[SlicePayload], findings: Sequence[Finding], killed: Sequence[str] = ()) -> Marker:
+def commit_findings(
+    work: Work[SlicePayload], findings: Sequence[Finding], killed: Sequence[str] = ()
+) -> Marker:
+    """Write what was found of a slice's objects, in their order."""
     outputs = {"catalog.parquet": encode_table(_rows(findings), CATALOG)}
     deep = sorted({(str(found.image_id), found.depth) for found in findings if found.depth > 8})
     if deep:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from congeal.settings import Settings
+from tasks.clusters.cluster_placement import with_references
 from tasks.clusters.cluster_roles import MEMBER, NEWCOMER, SINGLE, Floats, Rows, Sorting, names_of, sort
 
 Labels = npt.NDArray[np.int32]
@@ -31,13 +32,19 @@ class Grown(NamedTuple):
 
 
 def grow(
-    embeddings: Floats, ids: pa.ChunkedArray, earlier: pa.Table, settings: Settings, regrade: Regrade
+    embeddings: Floats,
+    ids: pa.ChunkedArray,
+    earlier: pa.Table,
+    settings: Settings,
+    regrade: Regrade,
+    references: Mapping[str, str] | None = None,
 ) -> Grown:
     """Let newcomers join the clusters of an earlier version, and found clusters of what belongs to none.
 
     embeddings: float32 [n, d], unit length. ids: of the images. earlier: for each image cluster_id, role,
     rank and distance as they were, whether it was `known`, and the `size` that its cluster had. Whoever was
-    there keeps all of it, unless the cluster is graded anew.
+    there keeps all of it, unless the cluster is graded anew. references: cluster to the id of the image that
+    comes first in it.
     """
     was = earlier["cluster_id"].to_pylist()
     known = np.asarray(earlier["known"].to_pylist(), bool)
@@ -61,6 +68,7 @@ def grow(
         called = [
             names[label] if label < len(names) else name for label, name in zip(graded, fresh, strict=True)
         ]
+        sorting = with_references(sorting, called, ids, references or {})
         rows.grade(sorting, called, settings.atlases.atlas_size)
     joined = int(np.count_nonzero(loose & (now >= 0) & (now < len(names))))
     return Grown(rows, joined, int(now.max()) + 1 - len(names))
@@ -78,7 +86,7 @@ def _joined(
     embeddings: Floats, labels: Labels, rows: Rows, known: npt.NDArray[np.bool_], settings: Settings
 ) -> tuple[Labels, Floats]:
     """The label of every image now, and the distances of newcomers."""
-    if settings.clusters.method == SINGLE:
+    if settings.clusters.method == SINGLE and not labels.max(initial=0):
         first = min((rank, at) for at, rank in enumerate(rows.ranks) if rank is not None)[1]
         return np.zeros(len(labels), np.int32), (1 - embeddings @ embeddings[first]).astype(np.float32)
     from congeal.clustering.incremental import join
@@ -100,7 +108,7 @@ def _joined(
 def _changed(earlier: pa.Table, names: list[str], labels: Labels, now: Labels, regrade: Regrade) -> list[int]:
     """The labels of the clusters that are graded anew: also where nobody is left who built the atlas."""
     was, size = earlier["cluster_id"].to_pylist(), earlier["size"].to_pylist()
-    sizes = dict(zip(was, size, strict=True))
+    sizes = {name: count for name, count in zip(was, size, strict=True) if count is not None}
     built = {name for name, role in zip(was, earlier["role"].to_pylist(), strict=True) if role == MEMBER}
     left = np.bincount(labels[labels >= 0], minlength=len(names))
     count = np.bincount(now[now >= 0], minlength=len(names))
@@ -109,17 +117,21 @@ def _changed(earlier: pa.Table, names: list[str], labels: Labels, now: Labels, r
         for label, name in enumerate(names)
         if name in regrade.always
         or name not in built
-        or (name in regrade.if_changed and not left[label] == count[label] == sizes[name])
+        or (name in regrade.if_changed and not left[label] == count[label] == sizes.get(name))
     ]
 
 
 def _append(rows: Rows, names: list[str], labels: Labels, now: Labels) -> None:
-    """Enter the newcomers to clusters there were, each after all others, by distance."""
+    """Enter the newcomers to clusters there were, each after all others, by distance.
+
+    An image that a correction keeps in its cluster comes back as a newcomer, too.
+    """
     last = [-1] * len(names)
     for label, rank in zip(labels.tolist(), rows.ranks, strict=True):
         if label >= 0 and rank is not None:
             last[label] = max(last[label], rank)
-    came = np.flatnonzero((labels < 0) & (now >= 0) & (now < len(names)))
+    without = np.array([rank is None for rank in rows.ranks], bool)
+    came = np.flatnonzero(without & (now >= 0) & (now < len(names)))
     for position in came[np.lexsort((came, rows.distances[came]))].tolist():
         label = int(now[position])
         last[label] += 1
@@ -130,7 +142,7 @@ def _append(rows: Rows, names: list[str], labels: Labels, now: Labels) -> None:
 
 def _graded(embeddings: Floats, now: Labels, graded: list[int], settings: Settings) -> Sorting:
     """The order in some of the sets, from all of their images."""
-    if settings.clusters.method == SINGLE:
+    if settings.clusters.method == SINGLE and not now.max(initial=0):
         return sort(embeddings, settings)
     from congeal.clustering.agglomerative import around_centres
 

@@ -16,6 +16,7 @@ from infra.ledger.commits import digest
 SINGLE = "single"
 # Who builds the atlas, who was fitted to it then, who came later.
 MEMBER, FITTED, NEWCOMER = "member", "fitted", "newcomer"
+EXCLUDED = "excluded"  # by a correction: it belongs nowhere, and is no outlier
 
 Floats = npt.NDArray[np.float32]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -25,9 +25,11 @@ from infra.storage.zarr_groups import array_in
 from infra.threads import in_threads
 from tasks.catalog.catalog_stage import CATALOG, Catalog
 from tasks.clusters.cluster_growth import Regrade, grow
-from tasks.clusters.cluster_roles import Floats, Rows, names_of, sort
+from tasks.clusters.cluster_placement import placed, split_anew, taking_part, with_excluded
+from tasks.clusters.cluster_roles import Floats, sort
 from tasks.clusters.drift import to_regrade
 from tasks.clusters.previous_versions import Base, base_atlases, find_base
+from tasks.corrections.corrections import NOWHERE, Placement, Pose
 from tasks.execution import stage_versions
 from tasks.execution.duckdb_workspace import insert, load, scalar, workspace
 from tasks.execution.duckdb_workspace import rows as stream_rows
@@ -85,6 +87,7 @@ class ClustersPayload:
         inputs: digest of all of it.
         base: the members of the earlier version that is extended; None: there is none.
         regrade: which of its clusters are ordered anew.
+        placement: what corrections say of images. corrections: their numbers.
     """
 
     settings: Settings
@@ -95,13 +98,30 @@ class ClustersPayload:
     inputs: str
     base: Location | None
     regrade: Regrade
+    placement: Placement = NOWHERE
+    corrections: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """What corrections ask of the atlases of this run.
+
+    Attributes:
+        clusters: solved anew, in their old frame.
+        frames: cluster to the reference image that says how its frame lies, and its pose there.
+        parents: cluster to the one that it was split from, whose frame it keeps.
+    """
+
+    clusters: frozenset[str] = frozenset()
+    frames: Mapping[str, tuple[str, Pose]] = field(default_factory=dict)
+    parents: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Clusters:
     """The finished stage: its two tables, and how many clusters and outliers there are.
 
-    base: what they have grown from; None if they have not.
+    base: what they have grown from; None if they have not. corrected: what corrections ask of the atlases.
     """
 
     result: StageResult
@@ -111,6 +131,7 @@ class Clusters:
     clusters: int
     outliers: int
     base: Base | None = None
+    corrected: Corrected = Corrected()
 
 
 def scope(run_settings: Settings, features_scope: str) -> str:
@@ -135,9 +156,17 @@ def stage(run: Run, catalog: Catalog, made: Features) -> Clusters:
     inputs = digest(here, catalog.identity, [[entry.unit, entry.identity] for entry in made.shards])
     base = find_base(run, here) if run.settings.clusters.growth == "extend" else None
     regrade = Regrade() if base is None else to_regrade(run.settings, base_atlases(run, base))
-    name = inputs
-    if base is not None and (base.marker.record.get("inputs") != inputs or regrade.always):
-        name = digest(inputs, base.identity, sorted(regrade.always), sorted(regrade.if_changed))
+    applied = None if base is None else tuple(base.marker.record.get("corrections", ()))
+    wanted = run.corrections.of_members
+    placement = run.corrections.placement(applied)
+    touched = placement.touched
+    regrade = Regrade(frozenset(regrade.always) | touched, frozenset(regrade.if_changed) - touched)
+    said = [placement.digest] if placement else []
+    name = digest(inputs, *said) if said else inputs
+    if base is not None and (
+        base.marker.record.get("inputs") != inputs or regrade.always or applied != wanted
+    ):
+        name = digest(inputs, base.identity, sorted(regrade.always), sorted(regrade.if_changed), *said)
     elif base is not None:
         name = base.marker.unit  # nothing has come or gone
     unit = Unit(
@@ -151,6 +180,8 @@ def stage(run: Run, catalog: Catalog, made: Features) -> Clusters:
             inputs=inputs,
             base=None if base is None else base.members,
             regrade=regrade,
+            placement=placement,
+            corrections=wanted,
         ),
         items=catalog.ok,
     )
@@ -166,7 +197,15 @@ def stage(run: Run, catalog: Catalog, made: Features) -> Clusters:
         clusters=record["clusters"],
         outliers=record["outliers"],
         base=base,
+        corrected=_corrected(run, applied, touched),
     )
+
+
+def _corrected(run: Run, applied: tuple[int, ...] | None, touched: frozenset[str]) -> Corrected:
+    if applied is None:
+        return Corrected()
+    corrections = run.corrections
+    return Corrected(touched, corrections.frames(applied), corrections.parents(applied))
 
 
 def make_clusters(unit: Unit[ClustersPayload]) -> Marker:
@@ -181,14 +220,24 @@ def make_clusters(unit: Unit[ClustersPayload]) -> Marker:
             raise UserError("No image has features: `congeal status` lists what failed, and why.")
         grown: dict[str, int] = {}
         with _embeddings(connection, unit, work, n) as (embeddings, ids), work.watch.phase("cluster"):
+            placement = unit.payload.placement
+            kept = taking_part(ids, placement)
+            chosen = embeddings if kept is None else embeddings[kept]
+            names = ids if kept is None else ids.take(pa.array(kept))
+            if not len(chosen):
+                raise UserError("Every image is excluded: undo a correction (`congeal clusters DEST list`).")
             if base is None:
-                sorting = sort(embeddings, settings)
-                rows = Rows(n, sorting.distances)
-                rows.grade(sorting, names_of(sorting, ids), settings.atlases.atlas_size)
+                rows = split_anew(chosen, names, sort(chosen, settings), settings, placement)
             else:
                 earlier = _earlier(connection, base)
-                rows, joined, founded = grow(embeddings, ids, earlier, settings, unit.payload.regrade)
+                earlier = (
+                    placed(earlier, ids, placement) if unit.payload.corrections or placement else earlier
+                )
+                earlier = earlier if kept is None else earlier.take(pa.array(kept))
+                regrade = unit.payload.regrade
+                rows, joined, founded = grow(chosen, names, earlier, settings, regrade, placement.references)
                 grown = {"joined": joined, "founded": founded}
+            rows = rows if kept is None else with_excluded(rows, kept, n)
         connection.execute(
             "CREATE TABLE sorting "
             "(position BIGINT, cluster_id VARCHAR, role VARCHAR, rank INTEGER, distance FLOAT)"
@@ -199,8 +248,12 @@ def make_clusters(unit: Unit[ClustersPayload]) -> Marker:
         record = {
             "inputs": unit.payload.inputs,
             "clusters": sets.num_rows,
-            "outliers": scalar(connection, "SELECT count(*) FROM sorting WHERE cluster_id IS NULL"),
+            "outliers": scalar(
+                connection,
+                "SELECT count(*) FROM sorting WHERE cluster_id IS NULL AND role IS DISTINCT FROM 'excluded'",
+            ),
             **grown,
+            **({"corrections": list(unit.payload.corrections)} if unit.payload.corrections else {}),
         }
         outputs = {
             "members.parquet": encode_table(members, MEMBERS),
@@ -289,7 +342,8 @@ def _room(folder: Path, n: int, channels: int) -> Floats:
 
 def _members(connection: duckdb.DuckDBPyConnection, scope_: str) -> pa.Table:
     return connection.sql(
-        f"""SELECT image_id, cluster_id, role, rank, distance, cluster_id IS NULL AS outlier,
+        f"""SELECT image_id, cluster_id, role, rank, distance,
+                   cluster_id IS NULL AND role IS DISTINCT FROM 'excluded' AS outlier,
                    '{scope_}/' || unit AS features_unit, features_row, width, height
             FROM usable JOIN sorting USING (position)
             ORDER BY cluster_id NULLS LAST, rank, image_id"""  # noqa: S608 - our own names

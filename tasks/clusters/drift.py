@@ -23,18 +23,22 @@ DRIFTED, ALL = "drifted", "all"
 DRIFT = 1.25  # residual of many newcomers over that of the images before them from which a cluster is flagged
 ENOUGH = 3  # newcomers that say something about a cluster
 COLUMNS = (
-    "cluster_id", "status", "n_images", "n_outliers", "n_new", "drift", "deformation", "fixed_camera",
+    "cluster_id", "name", "status", "n_images", "n_outliers", "n_new", "drift", "deformation", "fixed_camera",
 )  # fmt: skip
 
 
 def drifting(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Of rows of the table clusters, or records of atlases, those that are flagged, the worst first."""
     flagged = [
-        {name: row[name] for name in ("cluster_id", "n_new", "drift")}
+        {name: row[name] for name in ("cluster_id", "n_new", "drift")} | _name(row)
         for row in rows
         if row.get("n_new", 0) >= ENOUGH and (row.get("drift") or 0) >= limit(row["n_new"])
     ]
     return sorted(flagged, key=lambda row: (-row["drift"], row["cluster_id"]))
+
+
+def _name(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": row["name"]} if row.get("name") else {}
 
 
 def limit(n_new: int) -> float:

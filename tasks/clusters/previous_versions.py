@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from congeal.alignment.model import FAILED
 from infra.errors import DamagedError
 from infra.ledger.commits import Marker, find_marker, outputs_location
+from infra.ledger.moved_sources import known_as
 from infra.ledger.publications import Publication, published, versions
 from infra.storage.location import Location
 from infra.threads import in_threads
@@ -70,8 +71,9 @@ def _versions_of(run: Run) -> Iterator[Publication]:
         except DamagedError:
             return None
 
+    names = known_as(run.destination, run.source.url)
     for publication in in_threads(read, versions(run.destination)[::-1]):
-        if publication is not None and publication.source == run.source.url:
+        if publication is not None and publication.source in names:
             yield publication
 
 

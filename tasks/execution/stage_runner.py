@@ -21,6 +21,7 @@ from infra.ledger.commits import MARKER, Marker, UnitAddress, commit_unit, conte
 from infra.ledger.provenance import PeakMemory, Provenance, Stopwatch
 from infra.storage.location import Location
 from infra.threads import in_threads
+from tasks.corrections.corrections import NONE, Corrections
 from tasks.execution.division import Division, begun, divide, forget, in_users_words
 from tasks.execution.units import Keep, P_co, StagePlan, StageResult, Unit, UnitReport
 
@@ -59,13 +60,20 @@ class Run:
     """What the stages of one run share. A plain class, so that Prefect does not look into it."""
 
     def __init__(
-        self, source: Location, destination: Location, settings: Settings, engine: Engine, progress: Progress
+        self,
+        source: Location,
+        destination: Location,
+        settings: Settings,
+        engine: Engine,
+        progress: Progress,
+        corrections: Corrections = NONE,
     ) -> None:
         self.source = source
         self.destination = destination
         self.settings = settings
         self.engine = engine
         self.progress = progress
+        self.corrections = corrections
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ CLUSTERS = "clusters"
 ATLASES = "atlases"
 INDEX = "index"
 
-VERSIONS = {CATALOG: 1, FEATURES: 2, CLUSTERS: 1, ATLASES: 14, INDEX: 6}
+VERSIONS = {CATALOG: 1, FEATURES: 2, CLUSTERS: 1, ATLASES: 14, INDEX: 7}
 # Earlier versions whose atlases can grow: their maps stay as they are, and what is fitted today fits to them.
 # What has changed since is what is said of maps (11), how fast they are computed, to some digits (12), how
 # cells are matched where no smooth map fits, that fixed cameras are told, and that small things are looked at

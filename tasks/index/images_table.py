@@ -86,7 +86,10 @@ def make_images(unit: Unit[ImagesPayload]) -> Marker:
                         ELSE c.error END AS error,
                    m.cluster_id,
                    CASE WHEN m.image_id IS NOT NULL
+                             AND m.role IS DISTINCT FROM 'excluded'
                         THEN m.cluster_id IS NULL OR coalesce(a.outlier, false) END AS outlier,
+                   CASE WHEN m.image_id IS NOT NULL
+                        THEN m.role IS NOT DISTINCT FROM 'excluded' END AS excluded,
                    m.features_unit, m.features_row, c.unread
             FROM catalog c
             LEFT JOIN members m ON c.image_id = m.image_id AND c.status <> 'failed'
@@ -100,6 +103,9 @@ def make_images(unit: Unit[ImagesPayload]) -> Marker:
         outliers = "SELECT count(*) FROM images WHERE outlier AND status = 'ok'"
         counts["outliers"] = scalar(connection, outliers)
         counts["misfits"] = scalar(connection, f"{outliers} AND cluster_id IS NOT NULL")
+        excluded = scalar(connection, "SELECT count(*) FROM images WHERE excluded AND status = 'ok'")
+        if excluded:
+            counts["excluded"] = excluded
         counts["unread"] = scalar(connection, "SELECT count(*) FROM images WHERE unread")
         columns = ", ".join(IMAGES.names)
         encoded = encode_table(stream(connection, f"SELECT {columns} FROM images ORDER BY uri"), IMAGES)  # noqa: S608

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -70,7 +70,7 @@ class Index:
 class TablesPayload:
     """A bucket of clusters: `parts`. lattice: points a side. atlases: the scope of their units.
 
-    backbone, weights: name and fingerprint, for the table clusters.
+    backbone, weights: name and fingerprint, for the table clusters. names: of the clusters that have one.
     """
 
     destination: Location
@@ -79,6 +79,7 @@ class TablesPayload:
     backbone: str
     weights: str
     parts: tuple[ClusterPart, ...]
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 class Sampled(NamedTuple):
@@ -120,13 +121,15 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters, atlase
     sized = ((name, unit, atlas[unit].items) for name, unit in sorted(atlases.units.items()))
     units = []
     for bucket in buckets(sized, max(1, asked.rows_per_unit // asked.lattice**2)):
+        held = {part.cluster_id for part in bucket} & run.corrections.names.keys()
+        names = {name: run.corrections.names[name] for name in sorted(held)}
         contents = [[*part, atlas[part.unit].content] for part in bucket]
         place = address(
             run.destination,
             STAGE,
             VERSION,
             here,
-            digest(here, atlases.scope, made.weights.backbone, contents),
+            digest(here, atlases.scope, made.weights.backbone, contents, *([names] if names else [])),
         )
         images = sum(part.stop - part.start for part in bucket)
         payload = TablesPayload(
@@ -136,6 +139,7 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters, atlase
             backbone=made.weights.backbone,
             weights=made.weights.fingerprint,
             parts=tuple(bucket),
+            names=names,
         )
         units.append(Unit(place, payload, items=images))
     tables = run_units(plan_units(STAGE, here, units, run.progress), make_tables, run)
@@ -262,6 +266,7 @@ def _facts(head: _Head, asked: TablesPayload) -> Mapping[str, Any] | None:
     if head.part.start:
         return None
     row = {name: head.marker.record[name] for name in CLUSTERS.names if name in head.marker.record}
+    row["name"] = asked.names.get(head.marker.record["cluster_id"])
     row["backbone"] = asked.backbone
     row["weights_fingerprint"] = asked.weights
     row["atlas_unit"] = f"{head.marker.scope}/{head.marker.unit}"

@@ -18,6 +18,7 @@ from infra.storage.location import Location
 from infra.threads import in_threads
 from tasks.catalog.skipped_files import NOTHING, kept
 from tasks.clusters.drift import drifting
+from tasks.corrections.corrections import read_corrections
 from tasks.execution.stage_versions import VERSIONS
 
 MOST_FAILURES = 20
@@ -47,13 +48,18 @@ def status(destination: Location, version: str | None = None) -> dict[str, Any]:
     facts: dict[str, Any] = {"destination": destination.url, "version": None, "stages": stages}
     if publication is None:
         return facts
-    counts, records = publication.counts, [marker.record for marker in markers["atlases"]]
+    names = read_corrections(destination).names
+    counts = publication.counts
+    records = [
+        {**marker.record, "name": names.get(marker.record["cluster_id"])} for marker in markers["atlases"]
+    ]
     return facts | {
         "version": publication.number,
         "versions": [name.removesuffix(".json") for name in versions(destination)],
         "created": publication.created,
         "source": publication.source,
         "images": {name: counts[name] for name in ("ok", "failed", "duplicate")},
+        "excluded": counts.get("excluded", 0),
         "clusters": counts["clusters"],
         "failed_clusters": counts.get("failed_clusters", 0),
         "outliers": outliers(counts, records),
@@ -62,7 +68,7 @@ def status(destination: Location, version: str | None = None) -> dict[str, Any]:
         "drifting": drifting(records),
         "passed_over": kept(destination) or NOTHING,
         "failures": _failures(destination, markers["index"]),
-        "cluster_failures": _cluster_failures(markers["atlases"]),
+        "cluster_failures": _cluster_failures(records),
     }
 
 
@@ -78,9 +84,13 @@ def _look(destination: Location, stage: str, unit: str) -> Marker | DamagedError
         return error
 
 
-def _cluster_failures(markers: list[Marker]) -> list[dict[str, Any]]:
-    failed = [marker.record for marker in markers if marker.record.get("status") == FAILED]
-    named = [{"cluster_id": record["cluster_id"], "error": record["error"]} for record in failed]
+def _cluster_failures(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    failed = [record for record in records if record.get("status") == FAILED]
+    named = [
+        {"cluster_id": record["cluster_id"], "error": record["error"]}
+        | ({"name": record["name"]} if record["name"] else {})
+        for record in failed
+    ]
     return sorted(named, key=lambda row: str(row["cluster_id"]))[:MOST_FAILURES]
 
 

@@ -43,10 +43,11 @@ class PublishOutcome:
     fault: str | None = None
 
 
-def run_key(survey: Survey, settings: Settings, storage_key: str) -> str:
+def run_key(survey: Survey, settings: Settings, storage_key: str, corrections: str | None = None) -> str:
     """Digest of everything that a run's results depend on; costs no model and no import of torch.
 
-    storage_key: the digest of the weights file, see `weights_key`.
+    storage_key: the digest of the weights file, see `weights_key`. corrections: digest of those in force;
+    None: there are none.
     """
     values = recorded(settings)
     for *sections, name in WITHOUT_EFFECT:
@@ -60,7 +61,7 @@ def run_key(survey: Survey, settings: Settings, storage_key: str) -> str:
         values["features"].pop("engine")
     # What is to be solved anew is an act, not a state.
     values["atlases"].pop("resolve")
-    return digest(survey.digest, values, VERSIONS, storage_key)
+    return digest(survey.digest, values, VERSIONS, storage_key, *([corrections] if corrections else []))
 
 
 def weights_key(settings: Settings) -> str:

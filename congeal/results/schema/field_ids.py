@@ -9,12 +9,12 @@ from __future__ import annotations
 COLUMNS = {
     "images": (
         "image_id", "uri", "bytes", "etag", "width", "height", "format", "status", "error", "cluster_id",
-        "outlier", "features_unit", "features_row",
+        "outlier", "features_unit", "features_row", "excluded",
     ),
     "clusters": (
         "cluster_id", "status", "n_images", "n_members", "n_outliers", "n_new", "medoid_image_id", "residual",
         "cycle_error", "fold_fraction", "coverage", "confidence", "margin", "drift", "backbone",
-        "weights_fingerprint", "atlas_unit", "error", "deformation", "fixed_camera",
+        "weights_fingerprint", "atlas_unit", "error", "deformation", "fixed_camera", "name",
     ),
     "alignments": (
         "image_id", "cluster_id", "role", "mirrored", "rotation", "scale", "translation_u", "translation_v",

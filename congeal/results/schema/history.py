@@ -12,6 +12,7 @@ import pyarrow as pa
 ADDED: dict[int, dict[str, tuple[str, ...]]] = {
     3: {"clusters": ("error", "deformation")},
     4: {"clusters": ("fixed_camera",)},
+    5: {"clusters": ("name",), "images": ("excluded",)},
 }
 # By version: columns that mean something else since, by table and name, and what they meant before.
 MEANT = {

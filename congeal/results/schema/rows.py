@@ -24,6 +24,7 @@ class AlignedRow(MemberRow):
     format: str
     error: None
     outlier: bool
+    excluded: bool
     features_unit: str
     features_row: int
 
@@ -42,6 +43,7 @@ class ImageRow(TypedDict):
     error: str | None
     cluster_id: str | None
     outlier: bool | None
+    excluded: bool | None
     features_unit: str | None
     features_row: int | None
 
@@ -68,6 +70,7 @@ class ClusterRow(ClusterFacts):
     """A row of the table clusters."""
 
     cluster_id: str
+    name: str | None
     error: str | None
     deformation: str | None
     fixed_camera: bool | None

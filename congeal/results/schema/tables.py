@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from congeal.results.schema.field_ids import field_id
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 COORDINATES = (
     "x, y: pixels of the original image after EXIF orientation, x right, y down, (0, 0) the centre of the "
     "top-left pixel. u, v: atlas coordinates, the square [-1, 1]^2, u right, v down, cell centres as torch's "
@@ -64,7 +64,12 @@ IMAGES = _schema(
         "outlier",
         pa.bool_(),
         "true if the image has no cluster, or does not fit its cluster's atlas (alignments.outlier); null if "
-        "it failed. A duplicate has its image's value",
+        "it failed or is excluded. A duplicate has its image's value",
+    ),
+    (
+        "excluded",
+        pa.bool_(),
+        "true if the collection's owner has excluded the image, so that it has no cluster; null if it failed",
     ),
     ("features_unit", _TEXT, "unit that holds the features, scope/unit"),
     ("features_row", pa.int32(), "row of the features in their unit"),
@@ -75,6 +80,7 @@ CLUSTERS = _schema(
     "One row a set of images that show the same kind of thing, and that share one atlas.",
     ("cluster_id",),
     ("cluster_id", _TEXT, "digest of the images that founded it; it keeps it as they come and go"),
+    ("name", _TEXT, "what the collection's owner calls it (see docs/corrections.md); null without a name"),
     (
         "status",
         _TEXT,

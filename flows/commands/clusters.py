@@ -1,0 +1,131 @@
+"""`congeal clusters`: what the owner of a collection corrects."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from flows.terminal import Config, Destination, Json, Overrides, answers, opened
+
+ACTIONS = ("list", "merge", "split", "move", "exclude", "pin", "name", "undo")
+
+
+@answers
+def clusters(
+    destination: Destination,
+    action: Annotated[str, typer.Argument(metavar="ACTION", help=", ".join(ACTIONS))] = "list",
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...",
+            help="merge A B: B comes to A. split A [IMAGE…]: these images leave it, or its smaller half. "
+            "move IMAGE… --to A. exclude IMAGE… from all clusters. pin A --reference IMAGE. name A TEXT. "
+            "undo NUMBER.",
+        ),
+    ] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="A", help="Cluster that images move to.")] = None,
+    reference: Annotated[
+        str | None, typer.Option("--reference", metavar="IMAGE", help="As it lies there, the atlas lies.")
+    ] = None,
+    why: Annotated[str | None, typer.Option("--why", metavar="TEXT", help="Recorded beside it.")] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="WHO", help="Who corrects; absent: who is logged in.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Merge clusters that have little in common, too.")
+    ] = False,
+    config: Config = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> Any:
+    """Correct the clusters: merge, split, move, exclude, pin, name, list, undo; the next run applies it."""
+    from congeal.results.published_version import Published
+    from tasks.maintenance import correct
+
+    place, settings = opened(destination, config, overrides)
+    published = Published(place, None, settings.storage)
+    given = _checked(action, list(names or ()), to, reference)
+    if action == "list":
+        rows = correct.listed(published)
+        return {"corrections": rows}, lambda console: _show_list(rows, console)
+    who = correct.given(why, by)
+    first, *rest = given
+    if action == "merge":
+        facts = correct.merge(published, given, who, force=force)
+    elif action == "split":
+        facts = correct.split(published, first, rest, who)
+    elif action == "move":
+        facts = correct.move(published, given, str(to), who)
+    elif action == "exclude":
+        facts = correct.exclude(published, given, who)
+    elif action == "pin":
+        facts = correct.pin(published, first, str(reference), who)
+    elif action == "name":
+        facts = correct.name(published, first, rest[0], who)
+    else:
+        facts = correct.undo(published, int(first), who)
+
+    def show(console: Console) -> None:
+        source, there = (str(facts[name]).removeprefix("file://") for name in ("source", "destination"))
+        _line(console, f"{_sentence(facts)}; `congeal run {source} {there}` applies it.")
+
+    return facts, show
+
+
+def _checked(action: str, names: list[str], to: str | None, reference: str | None) -> list[str]:
+    """The names that an action takes. Raises UserError for another action, too few or too many."""
+    from infra.errors import UserError
+
+    if action not in ACTIONS:
+        raise UserError(f"There is no action {action!r}: give one of {', '.join(ACTIONS)}.")
+    least, most = {
+        "list": (0, 0),
+        "merge": (2, None),
+        "split": (1, None),
+        "move": (1, None),
+        "exclude": (1, None),
+        "pin": (1, 1),
+        "name": (2, 2),
+        "undo": (1, 1),
+    }[action]
+    if len(names) < least or (most is not None and len(names) > most):
+        wanted = str(least) if most == least else f"{least} or more"
+        raise UserError(f"{action} takes {wanted} names, and {len(names)} are given: see --help.")
+    if (to is not None) != (action == "move"):
+        raise UserError("--to A goes with move, and move with it: name the cluster that the images move to.")
+    if (reference is not None) != (action == "pin"):
+        raise UserError("--reference IMAGE goes with pin, and pin with it: name an image of the cluster.")
+    if action == "undo" and not (names[0].isascii() and names[0].isdigit()):
+        raise UserError(
+            f"{names[0]!r} is no number of a correction: `congeal clusters DEST list` shows them."
+        )
+    return names
+
+
+def _sentence(row: dict[str, Any]) -> str:
+    """A correction in a few words."""
+    named = " ".join(row["clusters"])
+    what = {
+        "merge": f"merge {named}, {row['images']:,} images come to the first",
+        "split": f"split {named}, {row['images']:,} images go to the second",
+        "move": f"move {row['images']:,} images to {named}",
+        "exclude": f"exclude {row['images']:,} images",
+        "pin": f"pin {named} to a reference image",
+        "name": f"name {named} {row['name']!r}",
+        "undo": f"undo {row['undoes']}",
+    }[row["kind"]]
+    return f"correction {row['number']}: {what}"
+
+
+def _show_list(rows: list[dict[str, Any]], console: Console) -> None:
+    for row in rows:
+        why = f" ({row['why']})" if row["why"] else ""
+        _line(console, f"{_sentence(row)}; {row['state']}; {row['by']}, {row['at'][:16]}{why}")
+    if not rows:
+        _line(console, "There is no correction.")
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,45 @@
+"""`congeal relocate`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from flows.terminal import Config, Destination, Json, Overrides, answers, opened
+
+MOST_NAMED = 10
+
+
+@answers
+def relocate(
+    destination: Destination,
+    source: Annotated[
+        str, typer.Option("--source", metavar="NEW", help="Where the photographs lie now: a folder or URL.")
+    ],
+    config: Config = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> Any:
+    """Say that the source lies elsewhere now: its images are known again, none is computed anew."""
+    from infra.storage.location import Location
+    from tasks.maintenance.relocate import relocate as move
+
+    place, settings = opened(destination, config, overrides)
+    facts = move(place, Location.parse(source, settings.storage), settings)
+
+    def show(console: Console) -> None:
+        lines = [
+            f"{facts['known']:,} images of {facts['before']} are known again in {facts['source']}; "
+            f"{facts['new']:,} are new, {facts['not_matched_count']:,} do not match"
+        ]
+        lines += [f"  {one['uri']}: {one['reason']}" for one in facts["not_matched"][:MOST_NAMED]]
+        if facts["not_matched_count"] > MOST_NAMED:
+            lines.append(f"  and {facts['not_matched_count'] - MOST_NAMED:,} more (--json names up to 100)")
+        source_, there = (facts[name].removeprefix("file://") for name in ("source", "destination"))
+        lines.append(f"`congeal run {source_} {there}` makes a version of it.")
+        for line in lines:
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    return facts, show
