@@ -79,6 +79,31 @@ def _solver(value: Any) -> Any:
 SolverChanges = Annotated[str | dict[str, Any], NoDecode, BeforeValidator(_solver)]
 
 
+class SourceSettings(Section):
+    """also: further folders and lists of photographs.
+
+    include, exclude: patterns on the images' paths (see tasks.catalog.path_patterns). roots: places outside
+    its own folder that a list may name. columns: a CSV or Parquet table that says more of the images, joined
+    by uri or image_id.
+    """
+
+    also: Names = ()
+    include: Names = ()
+    exclude: Names = ()
+    roots: Names = ()
+    columns: str | None = None
+
+
+def _method(value: str) -> str:
+    kind, mark, name = value.partition(":")
+    if value not in ("auto", "single", "folder") and not (kind == "column" and mark and name.strip()):
+        raise ValueError("it should be 'auto', 'single', 'folder' or 'column:' and the name of a column")
+    return value
+
+
+Method = Annotated[str, AfterValidator(_method)]
+
+
 class CatalogSettings(Section):
     """extensions: name endings that are images. max_pixels: larger ones are refused before decoding.
 
@@ -125,13 +150,15 @@ class FeaturesSettings(Section):
 
 
 class ClustersSettings(Section):
-    """method "single": the whole source is one cluster. smallest: images in a cluster.
+    """method "single": the whole source is one cluster; "folder", "column:NAME": a folder, a value is one.
 
+    split "auto": such folders and values are split by what their images show. smallest: images in a cluster.
     sample: images that the splitting looks at in a large collection. growth "extend": new images join the
     clusters of the last version; "anew": everything is split anew.
     """
 
-    method: Literal["auto", "single"] = "auto"
+    method: Method = "auto"
+    split: Literal["off", "auto"] = "off"
     growth: Literal["extend", "anew"] = "extend"
     smallest: PositiveInt = 3
     sample: PositiveInt = 5_000
@@ -226,6 +253,7 @@ class DistillSettings(Section):
 class Settings(ServiceSettings):
     """All settings. Made by ``load_settings``; made directly, it looks at nothing but its arguments."""
 
+    source: SourceSettings = SourceSettings()
     catalog: CatalogSettings = CatalogSettings()
     features: FeaturesSettings = FeaturesSettings()
     clusters: ClustersSettings = ClustersSettings()

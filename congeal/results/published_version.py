@@ -24,6 +24,7 @@ from infra.errors import UserError
 from infra.ledger.commits import outputs_location
 from infra.ledger.publications import Publication, check_layout, published
 from infra.settings import StorageSettings
+from infra.storage.image_source import image_source
 from infra.storage.location import Location
 
 if TYPE_CHECKING:
@@ -34,6 +35,12 @@ if TYPE_CHECKING:
 NOT_ALIGNED = {**MEANINGLESS, FAILED: "it could not be aligned"}
 IMAGE_ID = re.compile("[0-9a-f]{32}")
 GROUPS = 64  # clusters whose groups stay open
+
+
+def source_of(publication: Publication, storage: StorageSettings | None = None) -> Location:
+    """Where the images of a version lie."""
+    given = publication.settings.get("source", {})  # absent in what earlier versions published
+    return image_source(publication.source, given.get("also", ()), given.get("roots", ()), storage)
 
 
 class Published:
@@ -57,7 +64,7 @@ class Published:
     @property
     def source(self) -> Location:
         """Where the images lie."""
-        return Location.parse(self.publication.source, self.storage)
+        return source_of(self.publication, self.storage)
 
     @cached_property
     def database(self) -> Database:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows.source_options import Columns, Exclude, Include, Sources, choosing
 from flows.terminal import Config, Json, Overrides, Quiet, answers
 
 if TYPE_CHECKING:
@@ -15,12 +16,13 @@ if TYPE_CHECKING:
 
 @answers
 def run(
-    source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="The photographs: a folder, or an fsspec URL.")
-    ],
+    source: Sources,
     destination: Annotated[
         str, typer.Argument(metavar="DEST", help="Where the results go: a folder or URL.")
     ],
+    include: Include = None,
+    exclude: Exclude = None,
+    columns: Columns = None,
     config: Config = None,
     overrides: Overrides = None,
     engine: Annotated[str | None, typer.Option("--engine", help="auto, dask or loop.")] = None,
@@ -39,7 +41,8 @@ def run(
     from infra.compute.progress import Progress
 
     chosen = [*(overrides or ()), *([f"engine.kind={engine}"] if engine else ())]
-    job = prepare(source, destination, load_settings(config, chosen))
+    chosen += choosing(source, include, exclude, columns)
+    job = prepare(source[0], destination, load_settings(config, chosen))
     if job.current is not None:
         job.survey.close()
         facts = nothing_to_do(job) | after_run(job, Progress(quiet=quiet))

@@ -23,10 +23,11 @@ from infra.ledger.commits import Marker, digest
 from infra.storage.location import Location
 from infra.storage.zarr_groups import array_in
 from infra.threads import in_threads
-from tasks.catalog.catalog_stage import CATALOG, Catalog
+from tasks.catalog.catalog_stage import CATALOG, Catalog, OwnFile
 from tasks.clusters.cluster_growth import Regrade, grow
 from tasks.clusters.cluster_roles import Floats, Rows, names_of, sort
 from tasks.clusters.drift import to_regrade
+from tasks.clusters.known_groups import COLUMN, grouped, groups_of, grow_groups, sort_groups
 from tasks.clusters.previous_versions import Base, base_atlases, find_base
 from tasks.execution import stage_versions
 from tasks.execution.duckdb_workspace import insert, load, scalar, workspace
@@ -85,6 +86,7 @@ class ClustersPayload:
         inputs: digest of all of it.
         base: the members of the earlier version that is extended; None: there is none.
         regrade: which of its clusters are ordered anew.
+        own: the columns of the collection's owner, where images are grouped by one.
     """
 
     settings: Settings
@@ -95,6 +97,7 @@ class ClustersPayload:
     inputs: str
     base: Location | None
     regrade: Regrade
+    own: tuple[OwnFile, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,7 @@ def scope(run_settings: Settings, features_scope: str) -> str:
         asked.sample,
         run_settings.atlases.atlas_size,
         run_settings.seed,
+        *([asked.split] if asked.split != "off" else []),
         length=16,
     )
 
@@ -133,6 +137,9 @@ def stage(run: Run, catalog: Catalog, made: Features) -> Clusters:
     """Split the images that have features, or extend the clusters of the last version that was split so."""
     here = scope(run.settings, made.scope)
     inputs = digest(here, catalog.identity, [[entry.unit, entry.identity] for entry in made.shards])
+    by_column = run.settings.clusters.method.startswith(COLUMN)
+    if by_column:
+        inputs = digest(inputs, catalog.survey.groups_digest(run.settings.clusters.method))
     base = find_base(run, here) if run.settings.clusters.growth == "extend" else None
     regrade = Regrade() if base is None else to_regrade(run.settings, base_atlases(run, base))
     name = inputs
@@ -151,6 +158,7 @@ def stage(run: Run, catalog: Catalog, made: Features) -> Clusters:
             inputs=inputs,
             base=None if base is None else base.members,
             regrade=regrade,
+            own=catalog.own if by_column else (),
         ),
         items=catalog.ok,
     )
@@ -181,13 +189,25 @@ def make_clusters(unit: Unit[ClustersPayload]) -> Marker:
             raise UserError("No image has features: `congeal status` lists what failed, and why.")
         grown: dict[str, int] = {}
         with _embeddings(connection, unit, work, n) as (embeddings, ids), work.watch.phase("cluster"):
+            known = (
+                groups_of(connection, settings, unit.payload.catalog, unit.payload.own)
+                if grouped(settings)
+                else None
+            )
             if base is None:
-                sorting = sort(embeddings, settings)
+                sorting = (
+                    sort(embeddings, settings) if known is None else sort_groups(embeddings, known, settings)
+                )
                 rows = Rows(n, sorting.distances)
                 rows.grade(sorting, names_of(sorting, ids), settings.atlases.atlas_size)
             else:
                 earlier = _earlier(connection, base)
-                rows, joined, founded = grow(embeddings, ids, earlier, settings, unit.payload.regrade)
+                regrade = unit.payload.regrade
+                rows, joined, founded = (
+                    grow(embeddings, ids, earlier, settings, regrade)
+                    if known is None
+                    else grow_groups(embeddings, ids, earlier, known, settings, regrade)
+                )
                 grown = {"joined": joined, "founded": founded}
         connection.execute(
             "CREATE TABLE sorting "

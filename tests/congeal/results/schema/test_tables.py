@@ -34,7 +34,7 @@ def images(count: int, start: int = 0) -> pa.Table:
 @pytest.mark.parametrize("schema", ALL, ids=["images", "clusters", "alignments", "correspondences"])
 def test_every_column_says_what_it_means(schema: pa.Schema) -> None:
     read = pq.read_schema(io.BytesIO(encode_table(schema.empty_table(), schema)))
-    assert read.metadata[b"congeal.schema_version"] == b"4"
+    assert read.metadata[b"congeal.schema_version"] == b"5"
     assert b"centre of the top-left pixel" in read.metadata[b"congeal.coordinates"]
     assert b"align_corners=False" in read.metadata[b"congeal.coordinates"]
     assert read.equals(schema, check_metadata=True)
@@ -190,7 +190,7 @@ def _with_metadata(**facts: str) -> bytes:
     [
         (b"PAR1 not a table PAR1", "is no Parquet file"),
         (b"", "is no Parquet file"),
-        (_with_metadata(schema_version="5"), "has the newer schema version 5: upgrade congeal"),
+        (_with_metadata(schema_version="6"), "has the newer schema version 6: upgrade congeal"),
         (_with_metadata(table="clusters"), "does not hold the table images"),
         (encode_table(CLUSTERS.empty_table(), CLUSTERS), "does not hold the table images"),
     ],
