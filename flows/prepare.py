@@ -43,7 +43,9 @@ class Job:
 def prepare(source: str, destination: str, settings: Settings, *, writing: bool = True) -> Job:
     """List the source, look at the destination and, if there is something to do, try the backbone's weights.
 
-    The caller closes `survey`. writing: False leaves the destination as it is, for a forecast. Raises UserError for a source without images, a destination inside the source
+    The caller closes `survey`. writing: False leaves the destination as it is, for a forecast.
+
+    Raises UserError for a source without images, a destination inside the source
     or the other way round or of a newer congeal, an unknown backbone, weights that are not there or do not
     fit, a memory:// place with an engine of several processes, a cluster to be solved anew that there is not.
     """

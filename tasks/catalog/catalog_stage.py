@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from congeal.results.schema.parquet_files import encode_table
 from congeal.settings import CatalogSettings, Settings
 from infra.errors import UserError
-from infra.ledger.commits import Marker, digest
+from infra.ledger.commits import Marker, UnitAddress, digest
 from infra.storage.location import Location
 from infra.threads import in_threads
 from tasks.catalog.deep_image_table import DEPTHS, DEPTHS_FILE, ToRemake, depths_table
@@ -202,6 +202,16 @@ def stage(run: Run, survey: Survey) -> Catalog:
         counted = "The only image" if catalog.failed == 1 else f"None of the {catalog.failed} images"
         raise UserError(f"{counted} of {run.source.url} can be used; the first: {catalog.first_error}.")
     return catalog
+
+
+def slice_addresses(
+    source: Location, destination: Location, settings: Settings, survey: Survey
+) -> Iterator[tuple[UnitAddress, int]]:
+    """Where the unit of each slice of the listing is, or would be, and how many objects it holds."""
+    here = scope(settings)
+    for entries in survey.slices(settings.catalog.slice_size):
+        name = _slice_digest(source, here, entries)
+        yield address(destination, STAGE, VERSION, here, name), len(entries)
 
 
 def _make_slices(run: Run, survey: Survey) -> StageResult:
