@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, SecretStr
 from pydantic_settings import NoDecode
 
 from congeal.alignment.config import SolverConfig
@@ -79,6 +79,31 @@ def _solver(value: Any) -> Any:
 SolverChanges = Annotated[str | dict[str, Any], NoDecode, BeforeValidator(_solver)]
 
 
+class SourceSettings(Section):
+    """also: further folders and lists of photographs.
+
+    include, exclude: patterns on the images' paths (see tasks.catalog.path_patterns). roots: places outside
+    its own folder that a list may name. columns: a CSV or Parquet table that says more of the images, joined
+    by uri or image_id.
+    """
+
+    also: Names = ()
+    include: Names = ()
+    exclude: Names = ()
+    roots: Names = ()
+    columns: str | None = None
+
+
+def _method(value: str) -> str:
+    kind, mark, name = value.partition(":")
+    if value not in ("auto", "single", "folder") and not (kind == "column" and mark and name.strip()):
+        raise ValueError("it should be 'auto', 'single', 'folder' or 'column:' and the name of a column")
+    return value
+
+
+Method = Annotated[str, AfterValidator(_method)]
+
+
 class CatalogSettings(Section):
     """extensions: name endings that are images. max_pixels: larger ones are refused before decoding.
 
@@ -125,13 +150,15 @@ class FeaturesSettings(Section):
 
 
 class ClustersSettings(Section):
-    """method "single": the whole source is one cluster. smallest: images in a cluster.
+    """method "single": the whole source is one cluster; "folder", "column:NAME": a folder, a value is one.
 
+    split "auto": such folders and values are split by what their images show. smallest: images in a cluster.
     sample: images that the splitting looks at in a large collection. growth "extend": new images join the
     clusters of the last version; "anew": everything is split anew.
     """
 
-    method: Literal["auto", "single"] = "auto"
+    method: Method = "auto"
+    split: Literal["off", "auto"] = "off"
     growth: Literal["extend", "anew"] = "extend"
     smallest: PositiveInt = 3
     sample: PositiveInt = 5_000
@@ -202,6 +229,34 @@ class ReportSettings(Section):
     enabled: bool = True
 
 
+class PlanSettings(Section):
+    """sample: images that a forecast is measured on. price_…: what a store and a machine cost.
+
+    In currency, for 1,000 requests (get, put, list), a GB read out of the store, a GB stored for a month, an
+    hour of this machine. What they are by default is Amazon's list price of S3 Standard in us-east-1.
+    """
+
+    sample: PositiveInt = 64
+    currency: str = "USD"
+    price_get: float = Field(default=0.0004, ge=0)
+    price_put: float = Field(default=0.005, ge=0)
+    price_list: float = Field(default=0.005, ge=0)
+    price_gb_read: float = Field(default=0.0, ge=0)
+    price_gb_month: float = Field(default=0.023, ge=0)
+    price_hour: float = Field(default=0.0, ge=0)
+
+
+class NotifySettings(Section):
+    """url: where the end of a run is posted, as JSON. prefect_event: whether it is a Prefect event, too.
+
+    timeout: seconds.
+    """
+
+    url: SecretStr | None = None
+    prefect_event: bool = False
+    timeout: float = Field(default=10, gt=0, le=300)
+
+
 class DistillSettings(Section):
     """student: a plain timm ViT or a part of one, "architecture:blocks@cells" (see
     congeal.backbones.registry).
@@ -226,6 +281,7 @@ class DistillSettings(Section):
 class Settings(ServiceSettings):
     """All settings. Made by ``load_settings``; made directly, it looks at nothing but its arguments."""
 
+    source: SourceSettings = SourceSettings()
     catalog: CatalogSettings = CatalogSettings()
     features: FeaturesSettings = FeaturesSettings()
     clusters: ClustersSettings = ClustersSettings()
@@ -235,6 +291,8 @@ class Settings(ServiceSettings):
     index: IndexSettings = IndexSettings()
     publish: PublishSettings = PublishSettings()
     report: ReportSettings = ReportSettings()
+    plan: PlanSettings = PlanSettings()
+    notify: NotifySettings = NotifySettings()
     distill: DistillSettings = DistillSettings()
     seed: int = 0
 
@@ -255,9 +313,12 @@ def load_settings(
     return load(Settings, config, overrides, environ, where)
 
 
+UNRECORDED = {"engine", "storage", "distill", "publish", "report", "plan", "notify"}  # without any effect
+
+
 def recorded(settings: Settings) -> dict[str, Any]:
     """What a publication says about its settings: JSON-able, without the engine and without secrets."""
-    values = settings.model_dump(mode="json", exclude={"engine", "storage", "distill", "publish", "report"})
+    values = settings.model_dump(mode="json", exclude=UNRECORDED)
     storage = settings.storage
     # An endpoint may carry a user and a password before its host.
     endpoint = storage.endpoint_url and storage.endpoint_url.rpartition("@")[2]

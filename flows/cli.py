@@ -15,6 +15,10 @@ COMMANDS = {
         "Everything, from images to tables. What is done already is not done again; a killed run is taken "
         "up.",
     ),
+    "plan": (
+        "plan",
+        "What a run would take, measured on a sample: sets, hours, memory, bytes, requests and their price.",
+    ),
     "status": ("inspect", "What is done, missing and failed, per stage."),
     "verify": (
         "inspect",

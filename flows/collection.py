@@ -15,6 +15,7 @@ from infra.compute.numeric_libraries import settle_threads
 settle_threads()  # before NumPy is imported
 
 from flows import retries  # noqa: E402
+from flows.notification import require_url, told  # noqa: E402
 from flows.parameters import checked  # noqa: E402
 from flows.prepare import Job, prepare  # noqa: E402
 from flows.report import sentence  # noqa: E402
@@ -48,11 +49,18 @@ def collection(source: Any = None, destination: Any = None, settings: Any = None
     """
     given = {"source": source, "destination": destination, "settings": settings}
     taken = _taken_over(source, destination)
-    if taken is None:
-        taken = prepare(*checked(given)), Progress()
-    job, progress = taken
-    with job.survey:
-        facts = everything(job, progress, step=as_task_run)
+    if taken is not None:
+        job, progress = taken
+        with job.survey:  # whoever has handed it over tells of it
+            facts = everything(job, progress, step=as_task_run)
+    else:
+        sound, progress = checked(given), Progress()
+        require_url(sound.settings.notify)
+        with told(sound.settings, sound.source, sound.destination, progress.note) as outcome:
+            job = prepare(*sound)
+            with job.survey:
+                facts = everything(job, progress, step=as_task_run)
+            outcome.facts = facts
     get_run_logger().info(sentence(facts))
     return facts
 

@@ -12,6 +12,7 @@ from infra.compute.progress import Progress
 from infra.errors import UserError
 from infra.ledger.publications import check_layout, claim
 from infra.ledger.run_lock import RUN, locked
+from infra.storage.image_source import image_source
 from infra.storage.location import Location
 from tasks.catalog import catalog_stage
 from tasks.catalog.source_listing import Survey, check_places
@@ -42,7 +43,8 @@ def prepare(source: str, out: str, settings: Settings) -> Lesson:
     Raises UserError for a source without images, an output inside the source or the other way round, a
     teacher or student that does not exist, weights that do not fit, a student larger than its teacher.
     """
-    here, there = Location.parse(source, settings.storage), Location.parse(out, settings.storage)
+    here = image_source(source, settings.source.also, settings.source.roots, settings.storage)
+    there = Location.parse(out, settings.storage)
     check_places(here, there)
     if not (here.shared and there.shared):
         settings = settings.model_copy(update={"engine": settings.engine.model_copy(update={"kind": "loop"})})
@@ -51,7 +53,9 @@ def prepare(source: str, out: str, settings: Settings) -> Lesson:
         raise UserError("distill looks at patches side by side: leave features.stride unset.")
     if settings.features.beside:
         raise UserError("a student learns the features of one block: leave features.beside unset.")
-    survey = Survey(here, settings.catalog)
+    more = settings.source.columns
+    columns = None if more is None else Location.parse(more, settings.storage)
+    survey = Survey(here, settings.catalog, settings.source, columns)
     try:
         survey.require_images(settings.catalog)
         check_layout(there)

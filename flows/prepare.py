@@ -9,6 +9,7 @@ from congeal.settings import Settings
 from flows.parameters import overrides
 from infra.errors import UserError
 from infra.ledger.publications import Publication, check_layout, claim
+from infra.storage.image_source import image_source
 from infra.storage.location import Location
 from tasks.catalog.source_listing import Survey, check_places
 from tasks.clusters.drift import something_to_resolve, something_to_retry
@@ -41,20 +42,27 @@ class Job:
     begin: float = field(default_factory=time.perf_counter)
 
 
-def prepare(source: str, destination: str, settings: Settings) -> Job:
+def prepare(source: str, destination: str, settings: Settings, *, writing: bool = True) -> Job:
     """List the source, look at the destination and, if there is something to do, try the backbone's weights.
 
-    The caller closes `survey`. Raises UserError for a source without images, a destination inside the source
+    The caller closes `survey`. writing: False leaves the destination as it is, for a forecast.
+
+    Raises UserError for a source without images, a destination inside the source
     or the other way round or of a newer congeal, an unknown backbone, weights that are not there or do not
     fit, a memory:// place with an engine of several processes, a cluster to be solved anew that there is not.
     """
     begin = time.perf_counter()
-    here, there = Location.parse(source, settings.storage), Location.parse(destination, settings.storage)
+    settings = _whole(settings)
+    here = image_source(source, settings.source.also, settings.source.roots, settings.storage)
+    there = Location.parse(destination, settings.storage)
     check_places(here, there)
     settings = _fitting_engine(here, there, settings)
-    survey = Survey(here, settings.catalog)
+    more = settings.source.columns
+    columns = None if more is None else Location.parse(more, settings.storage)
+    survey = Survey(here, settings.catalog, settings.source, columns)
     try:
         survey.require_images(settings.catalog)
+        survey.require_groups(settings.clusters.method)
         check_layout(there)
         choice = choose(settings, there)
         engine = engine_choice.choose(choice.settings, there, survey.images)
@@ -66,7 +74,7 @@ def prepare(source: str, destination: str, settings: Settings) -> Job:
         current = up_to_date(there, whole)
         if something_to_resolve(settings, there) or something_to_retry(settings, there):
             current = None
-        if current is None:
+        if current is None and writing:
             claim(there, single_writer=settings.storage.single_writer)
         weights = None
         if current is None:
@@ -75,8 +83,9 @@ def prepare(source: str, destination: str, settings: Settings) -> Job:
             if engine.settings != settings:
                 settings = engine.settings
                 whole = run_key(survey, settings, key, corrections.digest)
-            remember(choice, there)
-            engine_choice.remember(engine, there)
+            if writing:
+                remember(choice, there)
+                engine_choice.remember(engine, there)
         line = "\n".join(filter(None, (choice.line, engine.line))) or None
         return Job(here, there, settings, survey, whole, current, weights, line, corrections, begin)
     except BaseException:
@@ -90,6 +99,18 @@ def _by_id(settings: Settings, corrections: Corrections) -> Settings:
     resolve = [ids.get(name, name) for name in settings.atlases.resolve]
     atlases = settings.atlases.model_copy(update={"resolve": type(settings.atlases.resolve)(resolve)})
     return settings.model_copy(update={"atlases": atlases})
+
+
+def _whole(settings: Settings) -> Settings:
+    """The same with the places of the source as URLs, which mean the same wherever they are read."""
+    given = settings.source
+
+    def url(text: str) -> str:
+        return Location.parse(text, settings.storage).url
+
+    places: dict[str, object] = {name: tuple(map(url, getattr(given, name))) for name in ("also", "roots")}
+    places["columns"] = None if given.columns is None else url(given.columns)
+    return settings.model_copy(update={"source": given.model_copy(update=places)})
 
 
 def _fitting_engine(source: Location, destination: Location, settings: Settings) -> Settings:

@@ -10,6 +10,7 @@ from congeal.results.outlier_counts import deformations, fixed_cameras, outliers
 from flows.prepare import Job
 from infra.ledger.publications import Publication
 from tasks.clusters.drift import drifting, published_clusters
+from tasks.execution.published_units import published_own
 from tasks.execution.stage_runner import StageResult
 from tasks.publication.publish import PublishOutcome, refreshed
 
@@ -90,6 +91,9 @@ def _common(job: Job, publication: Publication) -> dict[str, Any]:
         "drifting": drifting(clusters),
         "passed_over_count": job.survey.passed_over_count,
         "passed_over": job.survey.counted.facts(),
+        "left_out": job.survey.left_out,
+        "own_columns": published_own(job.destination, publication) if job.survey.own else None,
+        "notes": job.survey.notes,
     }
 
 

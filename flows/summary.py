@@ -70,6 +70,7 @@ def _counts(report: dict[str, Any], console: Console) -> None:
     _maps(report, console)
     _fixed_cameras(report, console)
     _passed_over(report, console)
+    _owner(report, console)
     _drifting(report, console)
 
 
@@ -114,6 +115,25 @@ def _passed_over(report: dict[str, Any], console: Console) -> None:
     hidden = len(passed_over["reasons"]) - MOST_REASONS
     if hidden > 0:
         console.print(f"  … and {hidden:,} more reasons: `congeal status --json`", highlight=False)
+
+
+def _owner(report: dict[str, Any], console: Console) -> None:
+    """What the owner of the collection has left out, and which columns images have of theirs."""
+    lines = []
+    if report.get("left_out"):
+        lines.append(f"left out by source.include and source.exclude: {report['left_out']:,}")
+    own = report.get("own_columns")
+    if own:
+        lines.append(f"columns of images from your table: {', '.join(name for name, _ in own['columns'])}")
+        for key, what in (
+            ("without_row", "images without a row"),
+            ("without_images", "rows without an image"),
+        ):
+            if own[key]["count"]:
+                more = ", …" if own[key]["count"] > len(own[key]["first"]) else ""
+                lines.append(f"  {what}: {own[key]['count']:,} ({', '.join(own[key]['first'])}{more})")
+    for line in [*lines, *report.get("notes", ())]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _drifting(report: dict[str, Any], console: Console) -> None:

@@ -25,6 +25,7 @@ from infra.ledger.commits import outputs_location
 from infra.ledger.moved_sources import present_url
 from infra.ledger.publications import Publication, check_layout, published
 from infra.settings import StorageSettings
+from infra.storage.image_source import image_source
 from infra.storage.location import Location
 
 if TYPE_CHECKING:
@@ -36,6 +37,15 @@ NOT_ALIGNED = {**MEANINGLESS, FAILED: "it could not be aligned"}
 IMAGE_ID = re.compile("[0-9a-f]{32}")
 CLUSTER_ID = re.compile("c[0-9a-f]{11}")
 GROUPS = 64  # clusters whose groups stay open
+
+
+def source_of(
+    publication: Publication, storage: StorageSettings | None = None, present: str | None = None
+) -> Location:
+    """Where the images of a version lie. present: where its first place lies now, if it was moved."""
+    given = publication.settings.get("source", {})  # absent in what earlier versions published
+    first = present or publication.source
+    return image_source(first, given.get("also", ()), given.get("roots", ()), storage)
 
 
 class Published:
@@ -59,7 +69,7 @@ class Published:
     @cached_property
     def source(self) -> Location:
         """Where the images lie."""
-        return Location.parse(present_url(self.place, self.publication.source), self.storage)
+        return source_of(self.publication, self.storage, present_url(self.place, self.publication.source))
 
     @cached_property
     def database(self) -> Database:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows.source_options import Columns, Exclude, Include, Sources, choosing
 from flows.terminal import Config, Json, Overrides, Quiet, answers
 
 if TYPE_CHECKING:
@@ -15,36 +16,50 @@ if TYPE_CHECKING:
 
 @answers
 def run(
-    source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="The photographs: a folder, or an fsspec URL.")
-    ],
+    source: Sources,
     destination: Annotated[
         str, typer.Argument(metavar="DEST", help="Where the results go: a folder or URL.")
     ],
+    include: Include = None,
+    exclude: Exclude = None,
+    columns: Columns = None,
     config: Config = None,
     overrides: Overrides = None,
     engine: Annotated[str | None, typer.Option("--engine", help="auto, dask or loop.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Do nothing, and say what it would take, as congeal plan.")
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> Any:
     """Everything, from images to tables. What is done already is not done again; a killed run is taken up."""
+    chosen = [*(overrides or ()), *([f"engine.kind={engine}"] if engine else ())]
+    chosen += choosing(source, include, exclude, columns)
+    if dry_run:
+        from flows.commands.plan import planned
+
+        return planned(source[0], destination, config, chosen)
     from infra.compute.numeric_libraries import settle_threads
 
     settle_threads()  # before NumPy is imported
     from congeal.settings import load_settings
+    from flows.notification import require_url, told
     from flows.prepare import prepare
     from flows.report import nothing_to_do
     from flows.site import after_run
     from flows.summary import show_run
     from infra.compute.progress import Progress
 
-    chosen = [*(overrides or ()), *([f"engine.kind={engine}"] if engine else ())]
-    job = prepare(source, destination, load_settings(config, chosen))
-    if job.current is not None:
-        job.survey.close()
-        facts = nothing_to_do(job) | after_run(job, Progress(quiet=quiet))
-    else:
-        facts = _done(job, quiet=quiet)
+    settings = load_settings(config, chosen)
+    require_url(settings.notify)
+    with told(settings, source[0], destination, Progress(quiet=quiet).note) as outcome:
+        job = prepare(source[0], destination, settings)
+        if job.current is not None:
+            job.survey.close()
+            facts = nothing_to_do(job) | after_run(job, Progress(quiet=quiet))
+        else:
+            facts = _done(job, quiet=quiet)
+        outcome.facts = facts
     return facts, functools.partial(show_run, facts)
 
 

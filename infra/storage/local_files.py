@@ -41,6 +41,13 @@ class FileStore:
         """When the object was changed, UTC."""
         return datetime.fromtimestamp(Path(path).stat().st_mtime, UTC)
 
+    def info(self, path: str) -> ObjectInfo | None:
+        """The object as a listing has it; None for a folder."""
+        facts = Path(path).stat()
+        if stat.S_ISDIR(facts.st_mode):
+            return None
+        return ObjectInfo(path, facts.st_size, f"{facts.st_mtime_ns}-{facts.st_size}", None)
+
     def read(self, path: str) -> bytes:
         """The whole object."""
         return Path(path).read_bytes()

@@ -139,6 +139,14 @@ class Location:
         with translated("read", self.url):
             return attempt(lambda: self._store.modified(self._path))
 
+    def info(self) -> ObjectInfo | None:
+        """Size, token and tag of the object as a listing of its folder has them; None for a folder.
+
+        One request. Raises ``MissingError`` if there is nothing here.
+        """
+        with translated("read", self.url):
+            return attempt(lambda: self._store.info(self._path))
+
     def read_bytes(self) -> bytes:
         """The whole object."""
         with translated("read", self.url):

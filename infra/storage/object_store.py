@@ -33,6 +33,9 @@ class Store(Protocol):
     def modified(self, path: str) -> datetime | None:
         """When the object was changed, UTC; None where the store does not say."""
 
+    def info(self, path: str) -> ObjectInfo | None:
+        """The object as a listing has it; None for a folder."""
+
     def read(self, path: str) -> bytes:
         """The whole object."""
 
@@ -93,6 +96,13 @@ class S3Store:
         """When the object was changed, UTC."""
         bucket, key = _split(path)
         return _utc(self._call("head_object", Bucket=bucket, Key=key).get("LastModified"))
+
+    def info(self, path: str) -> ObjectInfo | None:
+        """The object as a listing has it."""
+        bucket, key = _split(path)
+        found = self._call("head_object", Bucket=bucket, Key=key)
+        etag = found["ETag"].strip('"')
+        return ObjectInfo(path, int(found["ContentLength"]), etag, etag)
 
     def read(self, path: str) -> bytes:
         """The whole object."""
@@ -216,6 +226,11 @@ class FsspecStore:
         """When the object was changed, UTC; None where the store does not say."""
         facts = self.filesystem.info(path)
         return _utc(next((facts[name] for name in _CHANGED if facts.get(name)), None))
+
+    def info(self, path: str) -> ObjectInfo | None:
+        """The object as a listing has it; None for a folder."""
+        facts = self.filesystem.info(path)
+        return None if facts["type"] == "directory" else _info(path, facts)
 
     def read(self, path: str) -> bytes:
         """The whole object."""

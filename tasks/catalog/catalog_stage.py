@@ -21,11 +21,12 @@ import pyarrow.parquet as pq
 from congeal.results.schema.parquet_files import encode_table
 from congeal.settings import CatalogSettings, Settings
 from infra.errors import UserError
-from infra.ledger.commits import Marker, digest
+from infra.ledger.commits import Marker, UnitAddress, digest
 from infra.storage.location import Location
 from infra.threads import in_threads
 from tasks.catalog.deep_image_table import DEPTHS, DEPTHS_FILE, ToRemake, depths_table
 from tasks.catalog.image_reading import readers_of
+from tasks.catalog.own_columns import FILES as OWN_FILES
 from tasks.catalog.source_listing import ListingEntry, Survey
 from tasks.execution import stage_versions
 from tasks.execution.division import KILLED, Division, Items, place_of
@@ -39,6 +40,8 @@ from tasks.execution.stage_runner import (
     Work,
     address,
     plan_units,
+    read_markers,
+    report,
     run_units,
 )
 
@@ -114,12 +117,23 @@ class _Facts(NamedTuple):
         return cls(marker.record, DEPTHS_FILE in marker.outputs)
 
 
+class OwnFile(NamedTuple):
+    """Columns of the collection's owner. key: the column that names images, "uri" or "image_id".
+
+    origin: "list" or "columns", see `tasks.catalog.own_columns`.
+    """
+
+    place: Location
+    key: str
+    origin: str
+
+
 @dataclass(frozen=True)
 class Catalog:
     """The finished stage: where the merged table lies, its identity, how many images it has of each kind.
 
     survey: the listing that it was made from. depths: the table of images with samples of more than 8 bits;
-    None if there are none.
+    None if there are none. own: the columns of the collection's owner, and the identity of all of them.
     """
 
     survey: Survey
@@ -132,6 +146,8 @@ class Catalog:
     unread: int
     first_error: str | None
     depths: Location | None = None
+    own: tuple[OwnFile, ...] = ()
+    own_identity: str | None = None
 
     @contextmanager
     def planning(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -164,12 +180,13 @@ def stage(run: Run, survey: Survey) -> Catalog:
     survey.require_images(run.settings.catalog)
     slices = _make_slices(run, survey)
     merged = _merge(run, slices)
+    own, given = _keep_own(run, survey)
     (made,) = merged.units
     folder = _folder(run, made)
     record, deep = cast("_Facts", made.kept)
     catalog = Catalog(
         survey=survey,
-        result=slices + merged,
+        result=slices + merged if given is None else slices + merged + given,
         images=folder / "images.parquet",
         identity=f"{made.scope}/{made.unit}/{made.content}",
         ok=record["ok"],
@@ -178,11 +195,23 @@ def stage(run: Run, survey: Survey) -> Catalog:
         unread=record["unread"],
         first_error=record["first_error"],
         depths=folder / DEPTHS_FILE if deep else None,
+        own=own,
+        own_identity=None if given is None else given.units[0].identity,
     )
     if catalog.ok == 0:
         counted = "The only image" if catalog.failed == 1 else f"None of the {catalog.failed} images"
         raise UserError(f"{counted} of {run.source.url} can be used; the first: {catalog.first_error}.")
     return catalog
+
+
+def slice_addresses(
+    source: Location, destination: Location, settings: Settings, survey: Survey
+) -> Iterator[tuple[UnitAddress, int]]:
+    """Where the unit of each slice of the listing is, or would be, and how many objects it holds."""
+    here = scope(settings)
+    for entries in survey.slices(settings.catalog.slice_size):
+        name = _slice_digest(source, here, entries)
+        yield address(destination, STAGE, VERSION, here, name), len(entries)
 
 
 def _make_slices(run: Run, survey: Survey) -> StageResult:
@@ -335,6 +364,28 @@ def _merge(run: Run, slices: StageResult) -> StageResult:
     )
     plan = plan_units(STAGE, here, [unit], run.progress, keep=_Facts.of)
     return run_units(plan, make_merge, run, title="catalog, merged")
+
+
+def _keep_own(run: Run, survey: Survey) -> tuple[tuple[OwnFile, ...], StageResult | None]:
+    """Copy what lists and tables say of the images into a unit; a list may change while a run is at work."""
+    some = [own for own in survey.own if own]
+    if not some:
+        return (), None
+    here = digest(STAGE, "own", VERSION, length=16)
+    with survey.planning(keep=[WANTED]) as connection:
+        name = digest(here, [own.digest(connection) for own in some])
+        place = address(run.destination, STAGE, VERSION, here, name)
+        (marker,) = read_markers([place], run.progress)
+        made = marker is None
+        if marker is None:
+            work = Work(Unit(place, None, items=0))
+            with work.watch.phase("encode"):
+                outputs = {OWN_FILES[own.origin]: own.encoded(connection) for own in some}
+            marker = work.commit(outputs, {"own": {own.origin: own.key for own in some}})
+    files = tuple(
+        OwnFile(place.folder / marker.content / OWN_FILES[own.origin], own.key, own.origin) for own in some
+    )
+    return files, StageResult(STAGE, (report(marker),), made=int(made), skipped=int(not made))
 
 
 def make_merge(unit: Unit[MergePayload]) -> Marker:

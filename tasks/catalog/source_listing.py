@@ -13,11 +13,14 @@ from operator import itemgetter
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
-from congeal.settings import CatalogSettings
+from congeal.settings import CatalogSettings, SourceSettings
 from infra.errors import UserError
 from infra.ledger.publications import NAME as DESTINATION
 from infra.ledger.publications import is_destination
+from infra.storage.image_source import ImageSource, is_list, places_of
 from infra.storage.location import Location, ObjectInfo, Skipped
+from infra.threads import in_threads
+from tasks.catalog.path_patterns import PathFilter
 from tasks.catalog.skipped_files import (
     MOST_LOOKED_INTO,
     NOT_LOOKED_INTO,
@@ -32,6 +35,8 @@ from tasks.catalog.skipped_files import (
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
+
+    from tasks.catalog.own_columns import OwnColumn, OwnColumns
 
 MODULUS = 1 << 128
 MOST_NAMED = 100  # of what is passed over; the rest is only counted
@@ -51,11 +56,30 @@ class ListingEntry(NamedTuple):
 
 
 class Survey:
-    """The listing of a source, until closed: in memory while it is short, else in a temporary file."""
+    """The listing of a source, until closed: in memory while it is short, else in a temporary file.
 
-    def __init__(self, source: Location, settings: CatalogSettings) -> None:
+    own: the columns that lists and `source.columns` have. notes: what is to be said of these. left_out: how
+    many images `source.include` and `source.exclude` leave out.
+
+    columns: the table of `source.columns`.
+    """
+
+    def __init__(
+        self,
+        source: Location,
+        settings: CatalogSettings,
+        asked: SourceSettings | None = None,
+        columns: Location | None = None,
+    ) -> None:
         self.source = source
+        asked = asked or SourceSettings()
+        self.wanted = PathFilter(asked.include, asked.exclude)
+        self._columns = columns
+        self.left_out = 0
+        self.own: list[OwnColumns] = []
+        self._own_digests: list[str] = []
         self.images = 0
+        self.bytes = 0
         self.others = 0
         self.passed_over: list[Skipped] = []  # the first MOST_NAMED
         self.passed_over_count = 0
@@ -72,27 +96,158 @@ class Survey:
             raise
 
     def _read_listing(self, settings: CatalogSettings) -> None:
+        folders = [place for place in places_of(self.source) if not is_list(place)]
+        for place in folders:
+            self._read_folder(place, settings)
+        if isinstance(self.source, ImageSource) and len(folders) < len(self.source.places):
+            self._read_lists(self.source, settings)
+        self._tell_others()
+        if self._columns is not None:
+            from tasks.catalog.image_list import load_columns
+
+            lists = self.own[0] if self.own else None
+            self._keep_own(load_columns(self._file(), self._columns, self.source, lists))
+
+    def _read_folder(self, place: Location, settings: CatalogSettings) -> None:
         endings = {ending.lower() for ending in settings.extensions}
         marked: list[str] = []  # folders that may be destinations
-        for item in self.source.objects(self.pass_over, settings.follow_links):
+        # Only the first of several places has short names.
+        first = not isinstance(self.source, ImageSource) or place == self.source.roots[0]
+        lead = "" if first else f"{place.url}/"
+        skip = (
+            self.pass_over
+            if first
+            else (lambda skipped: self.pass_over(Skipped(lead + skipped.path, skipped.reason)))
+        )
+        for item in place.objects(skip, settings.follow_links):
             folder, _, name = item.path.rpartition("/")
             if name == DESTINATION:
-                marked.append(folder)
+                marked.append((lead + folder).rstrip("/"))
             suffix = PurePosixPath(item.path).suffix.lower()
             if suffix not in endings or companion(item.path) or needs_extra(item.path):
                 self.others += 1
                 reason = reason_by_name(item.path)
-                if reason is not None or (item.bytes and worth_a_look(item.path)):
-                    self._others.append((item.path, reason))
+                if (reason is not None or (item.bytes and worth_a_look(item.path))) and (
+                    not self.wanted or self.wanted(item.path)
+                ):
+                    self._others.append((lead + item.path, reason))
+            elif self.wanted and not self.wanted(item.path):
+                self.left_out += 1
             else:
-                entry = _entry(item)
-                self._count(entry)
-                self._listing.append(entry)
-            if max(len(self._listing), len(self._others)) == IN_MEMORY:
+                self._add(_entry(item, lead))
+            if len(self._others) == IN_MEMORY:
                 self._file()
         for folder in marked:
             self._without_destination(folder)
-        self._tell_others()
+
+    def _add(self, entry: ListingEntry) -> None:
+        self._count(entry)
+        self._listing.append(entry)
+        if len(self._listing) == IN_MEMORY:
+            self._file()
+
+    def _read_lists(self, source: ImageSource, settings: CatalogSettings) -> None:
+        """The images that lists name, each looked at where the list does not say what a listing would."""
+        from tasks.catalog.image_list import LOOKING, listed_images, load_lists, look
+
+        connection = self._file()
+        before = self.images
+        self._keep_own(load_lists(connection, source, self.pass_over))
+        wanted = (image for image in listed_images(connection) if self._is_wanted(image.uri))
+        local = source.local_path() is not None
+        found = (
+            (look(source, image, settings.follow_links) for image in wanted)
+            if local
+            else in_threads(lambda image: look(source, image, settings.follow_links), wanted, threads=LOOKING)
+        )
+        for item in found:
+            if isinstance(item, Skipped):
+                self.pass_over(item)
+            else:
+                self._add(_entry(item))
+        if before:
+            self._without_doubles()
+
+    def _is_wanted(self, uri: str) -> bool:
+        if not self.wanted:
+            return True
+        # A whole URL is compared from its root on, as the paths of a folder are.
+        roots = self.source.roots if isinstance(self.source, ImageSource) else ()
+        path = next((uri[len(root.url) + 1 :] for root in roots if uri.startswith(f"{root.url}/")), uri)
+        if self.wanted(path):
+            return True
+        self.left_out += 1
+        return False
+
+    def _without_doubles(self) -> None:
+        """Take what a list names and a folder holds once."""
+        from tasks.catalog.image_list import TWICE
+        from tasks.execution.duckdb_workspace import rows
+
+        connection = self._file()
+        doubled = "rowid NOT IN (SELECT min(rowid) FROM listing GROUP BY path)"
+        for (path,) in rows(connection, f"SELECT path FROM listing WHERE {doubled} ORDER BY path"):  # noqa: S608
+            self.pass_over(Skipped(path, TWICE))
+        connection.execute(f"DELETE FROM listing WHERE {doubled}")  # noqa: S608 - our own words
+        self._recount()
+
+    def _keep_own(self, own: OwnColumns) -> None:
+        self.own.append(own)
+        self._own_digests.append(own.digest(self._file()))
+
+    def require_groups(self, method: str) -> None:
+        """Raise UserError if the images are to be grouped by a column that there is not."""
+        if method.startswith("column:"):
+            self._group_column(method)
+
+    def groups_digest(self, method: str) -> str:
+        """Identity of the column that the images are grouped by; nothing else of the lists is in it."""
+        own, column = self._group_column(method)
+        return own.digest(self._file(), [column])
+
+    def groups(self, method: str, paths: Collection[str]) -> dict[str, str] | None:
+        """The group of some images, where groups are known (`clusters.method`); else None."""
+        if method == "folder":
+            return {path: path.rpartition("/")[0] for path in paths}
+        if not method.startswith("column:"):
+            return None
+        wanted = set(paths)
+        with self.planning(keep=()) as connection:
+            from tasks.execution.duckdb_workspace import rows
+
+            found = rows(connection, self._grouped(method))
+            return {path: group for path, group in found if path in wanted and group is not None}
+
+    def group_sizes(self, method: str) -> list[int] | None:
+        """How many images each known group has; None where groups are not known."""
+        if method != "folder" and not method.startswith("column:"):
+            return None
+        with self.planning(keep=()) as connection:
+            from tasks.execution.duckdb_workspace import rows
+
+            sizes = f"SELECT count(*) FROM ({self._grouped(method)}) WHERE grp IS NOT NULL GROUP BY grp"  # noqa: S608
+            return [int(count) for (count,) in rows(connection, sizes)]
+
+    def _grouped(self, method: str) -> str:
+        """SQL for the path and the group of every image of the listing."""
+        if method == "folder":
+            return "SELECT path, regexp_extract(path, '^(.*)/', 1) AS grp FROM listing"
+        own, column = self._group_column(method)
+        # A table by image_id says nothing before the images are read.
+        return (
+            f"SELECT path, CAST({column.physical} AS VARCHAR) AS grp FROM listing "  # noqa: S608 - our own names
+            f"JOIN {own.table} ON key = path"
+        )
+
+    def _group_column(self, method: str) -> tuple[OwnColumns, OwnColumn]:
+        from tasks.catalog.own_columns import require_column
+
+        return require_column(self.own, method.removeprefix("column:").strip())
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be said of the lists and tables, a sentence each."""
+        return [note for own in self.own for note in own.notes]
 
     def _file(self) -> duckdb.DuckDBPyConnection:
         """The temporary file, with all that has been listed."""
@@ -137,28 +292,34 @@ class Survey:
         """Leave out a folder that holds results, not photographs. Raises UserError if it is the source."""
         if not is_destination(self.source, folder):
             return
-        if not folder:
+        if not folder or folder in [place.url for place in places_of(self.source)]:
             raise UserError(
-                f"The source {self.source.url} is a destination of congeal: name the photographs' place."
+                f"The source {folder or self.source.url} is a destination of congeal: name the photographs' "
+                "place."
             )
         self.pass_over(Skipped(folder, "a destination of congeal: results are no photographs"))
-        self.images = self._sum = 0
         lead = folder + "/"
         if self._connection is None:
+            self.images = self.bytes = self._sum = 0
             self._listing = [entry for entry in self._listing if not entry.path.startswith(lead)]
             self._others = [other for other in self._others if not other[0].startswith(lead)]
             for entry in self._listing:
                 self._count(entry)
             return
-        from tasks.execution.duckdb_workspace import rows
-
         for table in ("listing", "others"):
             self._file().execute(f"DELETE FROM {table} WHERE starts_with(path, ?)", [lead])  # noqa: S608
+        self._recount()
+
+    def _recount(self) -> None:
+        from tasks.execution.duckdb_workspace import rows
+
+        self.images = self.bytes = self._sum = 0
         for row in rows(self._file(), "SELECT path, bytes, token, etag, fault FROM listing"):
             self._count(ListingEntry(*row))
 
     def _count(self, entry: ListingEntry) -> None:
         self.images += 1
+        self.bytes += entry.bytes
         self._sum = (self._sum + _number(f"{entry.path}\0{entry.bytes}\0{entry.token}", 16)) % MODULUS
 
     def pass_over(self, skipped: Skipped) -> None:
@@ -171,13 +332,19 @@ class Survey:
     @property
     def digest(self) -> str:
         """Identity of the listing (source, names, sizes, tokens): 32 hex."""
-        text = f"{self.source.url}\0{self.images}\0{self._sum:032x}"
+        text = "\0".join([self.source.url, str(self.images), f"{self._sum:032x}", *self._own_digests])
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     def require_images(self, settings: CatalogSettings) -> None:
         """Raise UserError, naming source and cure, unless there is at least one candidate image."""
         if self.images:
             return
+        if self.left_out:
+            counted = "the only image is" if self.left_out == 1 else f"all {self.left_out:,} images are"
+            raise UserError(
+                f"Of the source {self.source.url} nothing is left: {counted} left out by source.include or "
+                "source.exclude."
+            )
         if self.passed_over:
             first = self.passed_over[0]
             count = self.passed_over_count
@@ -223,7 +390,7 @@ class Survey:
         from tasks.execution.duckdb_workspace import scratch
 
         connection = self._file()
-        with scratch(connection, {"listing", "others", *keep}):
+        with scratch(connection, {"listing", "others", *(own.table for own in self.own), *keep}):
             yield connection
 
     def close(self) -> None:
@@ -240,7 +407,10 @@ class Survey:
 
 def check_places(source: Location, destination: Location) -> None:
     """Raise UserError if one of the two lies inside the other: results must not become photographs."""
-    if source.contains(destination) or destination.contains(source):
+    if isinstance(source, ImageSource):
+        for place in source.places:
+            check_places(place, destination)
+    elif source.contains(destination) or destination.contains(source):
         relation = (
             "is the same place as"
             if source.contains(destination) and destination.contains(source)
@@ -267,10 +437,10 @@ def _others_table(others: list[tuple[str, str | None]]) -> pa.Table:
     return pa.table({"path": pa.array(paths, pa.string()), "reason": pa.array(reasons, pa.string())})
 
 
-def _entry(item: ObjectInfo) -> ListingEntry:
+def _entry(item: ObjectInfo, lead: str = "") -> ListingEntry:
     # Names that are no UTF-8 are listed with escapes, and nothing is read by a name with a backslash.
     fault = "its name holds a backslash or is not valid UTF-8: rename it" if "\\" in item.path else None
-    return ListingEntry(item.path, item.bytes, item.token, item.etag, fault)
+    return ListingEntry(lead + item.path, item.bytes, item.token, item.etag, fault)
 
 
 def _number(text: str, size: int) -> int:

@@ -23,11 +23,12 @@ from infra.ledger.commits import Marker, digest
 from infra.storage.location import Location
 from infra.storage.zarr_groups import array_in
 from infra.threads import in_threads
-from tasks.catalog.catalog_stage import CATALOG, Catalog
+from tasks.catalog.catalog_stage import CATALOG, Catalog, OwnFile
 from tasks.clusters.cluster_growth import Regrade, grow
 from tasks.clusters.cluster_placement import placed, split_anew, taking_part, with_excluded
 from tasks.clusters.cluster_roles import Floats, sort
 from tasks.clusters.drift import to_regrade
+from tasks.clusters.known_groups import COLUMN, grouped, groups_of, grow_groups, sort_groups
 from tasks.clusters.previous_versions import Base, base_atlases, find_base
 from tasks.corrections.corrections import NOWHERE, Placement, Pose
 from tasks.execution import stage_versions
@@ -88,6 +89,7 @@ class ClustersPayload:
         base: the members of the earlier version that is extended; None: there is none.
         regrade: which of its clusters are ordered anew.
         placement: what corrections say of images. corrections: their numbers.
+        own: the columns of the collection's owner, where images are grouped by one.
     """
 
     settings: Settings
@@ -98,6 +100,7 @@ class ClustersPayload:
     inputs: str
     base: Location | None
     regrade: Regrade
+    own: tuple[OwnFile, ...] = ()
     placement: Placement = NOWHERE
     corrections: tuple[int, ...] = ()
 
@@ -146,6 +149,7 @@ def scope(run_settings: Settings, features_scope: str) -> str:
         asked.sample,
         run_settings.atlases.atlas_size,
         run_settings.seed,
+        *([asked.split] if asked.split != "off" else []),
         length=16,
     )
 
@@ -154,6 +158,9 @@ def stage(run: Run, catalog: Catalog, made: Features) -> Clusters:
     """Split the images that have features, or extend the clusters of the last version that was split so."""
     here = scope(run.settings, made.scope)
     inputs = digest(here, catalog.identity, [[entry.unit, entry.identity] for entry in made.shards])
+    by_column = run.settings.clusters.method.startswith(COLUMN)
+    if by_column:
+        inputs = digest(inputs, catalog.survey.groups_digest(run.settings.clusters.method))
     base = find_base(run, here) if run.settings.clusters.growth == "extend" else None
     regrade = Regrade() if base is None else to_regrade(run.settings, base_atlases(run, base))
     applied = None if base is None else tuple(base.marker.record.get("corrections", ()))
@@ -182,6 +189,7 @@ def stage(run: Run, catalog: Catalog, made: Features) -> Clusters:
             regrade=regrade,
             placement=placement,
             corrections=wanted,
+            own=catalog.own if by_column else (),
         ),
         items=catalog.ok,
     )
@@ -226,16 +234,25 @@ def make_clusters(unit: Unit[ClustersPayload]) -> Marker:
             names = ids if kept is None else ids.take(pa.array(kept))
             if not len(chosen):
                 raise UserError("Every image is excluded: undo a correction (`congeal clusters DEST list`).")
+            known = None
+            if grouped(settings):
+                known = groups_of(connection, settings, unit.payload.catalog, unit.payload.own)
+                known = known if kept is None else [known[at] for at in kept.tolist()]
             if base is None:
-                rows = split_anew(chosen, names, sort(chosen, settings), settings, placement)
+                sorting = sort(chosen, settings) if known is None else sort_groups(chosen, known, settings)
+                rows = split_anew(chosen, names, sorting, settings, placement)
             else:
                 earlier = _earlier(connection, base)
                 earlier = (
                     placed(earlier, ids, placement) if unit.payload.corrections or placement else earlier
                 )
                 earlier = earlier if kept is None else earlier.take(pa.array(kept))
-                regrade = unit.payload.regrade
-                rows, joined, founded = grow(chosen, names, earlier, settings, regrade, placement.references)
+                regrade, references = unit.payload.regrade, placement.references
+                rows, joined, founded = (
+                    grow(chosen, names, earlier, settings, regrade, references)
+                    if known is None
+                    else grow_groups(chosen, names, earlier, known, settings, regrade, placement)
+                )
                 grown = {"joined": joined, "founded": founded}
             rows = rows if kept is None else with_excluded(rows, kept, n)
         connection.execute(

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from infra.ledger.commits import Marker, find_marker
 from infra.ledger.publications import Publication
 from infra.storage.location import Location
 from infra.threads import in_threads
+from tasks.execution.stage_versions import INDEX
+
+
+def published_own(destination: Location, publication: Publication) -> dict[str, Any] | None:
+    """What a version's table of images says of the columns of its owner; None if there are none.
+
+    "columns": pairs of name and type; "without_row", "without_images": see `tasks.index.own_join`.
+    """
+    markers = published_markers(destination, publication, [INDEX])
+    return next((marker.record["own"] for _, marker in markers if marker and "own" in marker.record), None)
 
 
 def published_markers(

@@ -9,21 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from congeal.results.schema.dictionary import dictionary_text
+from congeal.results.schema.own_fields import own_fields
 from congeal.results.schema.parquet_files import encode_table
-from congeal.results.schema.tables import ALIGNMENTS, IMAGES
+from congeal.results.schema.tables import ALIGNMENTS
 from infra.ledger.commits import Marker, digest
 from infra.storage.location import Location
-from tasks.catalog.catalog_stage import CATALOG, Catalog
+from tasks.catalog.catalog_stage import CATALOG, Catalog, OwnFile
 from tasks.clusters.clusters_stage import MEMBERS, Clusters
 from tasks.execution import stage_versions
 from tasks.execution.duckdb_workspace import insert, load, scalar, stream, workspace
 from tasks.execution.stage_runner import Run, StageResult, Unit, Work, address
 from tasks.features.features_stage import Features
+from tasks.index.own_join import join
 
 STAGE = stage_versions.INDEX
 VERSION = stage_versions.VERSIONS[STAGE]
@@ -36,12 +39,14 @@ class ImagesPayload:
     Attributes:
         catalog, members, alignments: Parquet files.
         failed: why images of the catalog have no features, by id.
+        own: files of the columns of the collection's owner.
     """
 
     catalog: Location
     members: Location
     failed: Mapping[str, str]
     alignments: tuple[Location, ...]
+    own: tuple[OwnFile, ...] = ()
 
 
 def images_unit(
@@ -52,6 +57,8 @@ def images_unit(
     shards = [[entry.unit, entry.identity] for entry in made.shards]
     aligned = [[entry.scope, entry.unit, entry.content] for entry in tables.units]
     name = digest(here, catalog.identity, clusters.identity, shards, aligned)
+    if catalog.own_identity is not None:
+        name = digest(name, catalog.own_identity)
     return Unit(
         address(run.destination, STAGE, VERSION, here, name),
         ImagesPayload(
@@ -64,6 +71,7 @@ def images_unit(
                 run.destination / f"stages/{STAGE}" / "/".join(part) / "alignments.parquet"
                 for part in aligned
             ),
+            own=catalog.own,
         ),
         items=catalog.ok + catalog.failed + catalog.duplicate,
     )
@@ -107,11 +115,15 @@ def make_images(unit: Unit[ImagesPayload]) -> Marker:
         if excluded:
             counts["excluded"] = excluded
         counts["unread"] = scalar(connection, "SELECT count(*) FROM images WHERE unread")
-        columns = ", ".join(IMAGES.names)
-        encoded = encode_table(stream(connection, f"SELECT {columns} FROM images ORDER BY uri"), IMAGES)  # noqa: S608
-    outputs = {"images.parquet": encoded, "dictionary.md": dictionary_text().encode()}
+        joined = join(connection, unit.payload.own)
+        found = stream(connection, f"SELECT {joined.columns} FROM images i {joined.joins} ORDER BY i.uri")  # noqa: S608
+        named = (pa.RecordBatch.from_arrays(batch.columns, joined.schema.names) for batch in found)
+        encoded = encode_table(named, joined.schema)
+    own = own_fields(joined.schema)
+    outputs = {"images.parquet": encoded, "dictionary.md": dictionary_text(own).encode()}
     rows = {"images": sum(counts[status] for status in ("ok", "failed", "duplicate"))}
-    return work.commit(outputs, {"counts": counts, "rows": rows})
+    record: dict[str, Any] = {"counts": counts, "rows": rows}
+    return work.commit(outputs, record | ({"own": joined.facts} if own else {}))
 
 
 def _insert_faults(connection: duckdb.DuckDBPyConnection, unit: Unit[ImagesPayload]) -> None:

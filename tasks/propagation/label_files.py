@@ -19,6 +19,7 @@ from congeal.results.schema.rows import ImageRow, MemberRow
 from congeal.transfer.annotations import Annotation
 from congeal.transfer.formats.labels import Entry, LabelFile, Size, agreeing, carriable, placed
 from infra.errors import UserError
+from infra.storage.image_source import as_path
 from tasks.propagation.output_folder import Order, left_out, nothing_lost, outside
 
 COCO = "labels.json"  # with data/ beside it, as FiftyOne's COCODetectionDataset has it
@@ -267,6 +268,12 @@ def _copies(found: Mapping[str, str], carried: Iterable[str]) -> dict[str, str]:
     named = set(found.values())
     for name, uri in found.items():
         path = PurePosixPath(name)
-        plain = "\\" not in name and not path.is_absolute() and ".." not in path.parts and "\0" not in name
-        copies[f"{IMAGES}/{path if plain else uri}"] = uri
-    return copies | {f"{IMAGES}/{uri}": uri for uri in carried if uri not in named}
+        plain = (
+            "\\" not in name
+            and "://" not in name
+            and not path.is_absolute()
+            and ".." not in path.parts
+            and "\0" not in name
+        )
+        copies[f"{IMAGES}/{path if plain else as_path(uri)}"] = uri
+    return copies | {f"{IMAGES}/{as_path(uri)}": uri for uri in carried if uri not in named}

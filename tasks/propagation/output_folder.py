@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from congeal.results.collection import Collection
 from congeal.results.point_transfer import TargetImages
 from infra.errors import UserError
+from infra.storage.image_source import as_path, places_of
 from infra.storage.location import Location
 
 
@@ -33,7 +34,8 @@ class Order:
 def outside(collection: Collection, out: Location) -> Location:
     """The folder to write to, which must not touch the photographs or the destination."""
     source = collection.source
-    for place, what in ((source, "the source"), (collection.place, "the destination")):
+    sources = [(place, "the source") for place in places_of(source)]
+    for place, what in (*sources, (collection.place, "the destination")):
         if place.contains(out) or out.contains(place):
             raise UserError(f"The folder {out} holds {what} {place} or lies in it: write somewhere else.")
     return out
@@ -68,6 +70,7 @@ class FileNames:
 
     def beside(self, uri: str, ending: str) -> str:
         """The image's path with another ending; where two images differ only in that, after the old one."""
+        uri = as_path(uri)
         path = PurePosixPath(uri)
         name = str(path.with_suffix(ending))
         if name in self._taken:

@@ -8,7 +8,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pyarrow as pa
+
 from congeal.results.schema.dictionary import dictionary
+from congeal.results.schema.own_fields import kind_of, own_field
 from congeal.results.schema.tables import SCHEMA_VERSION
 from infra.errors import MissingError, UserError
 from infra.ledger.commits import Marker, find_marker, outputs_location
@@ -27,7 +30,7 @@ def manifest(destination: Location, publication: Publication) -> bytes:
     """
     named = publication.units[stage_versions.INDEX]
     markers = list(in_threads(lambda unit: find_marker(destination, stage_versions.INDEX, unit), named))
-    facts = dictionary()
+    facts = dictionary(_own_fields(markers))
     for name, table in facts["tables"].items():
         table["files"] = sorted(
             (
@@ -75,6 +78,12 @@ def _earlier_files(there: bytes) -> dict[str, Any] | None:
 
 def _files(facts: dict[str, Any]) -> dict[str, Any]:
     return {name: table["files"] for name, table in facts["tables"].items()}
+
+
+def _own_fields(markers: list[Marker | None]) -> list[pa.Field]:
+    """The columns of the collection's owner, as the unit of the table of images notes them."""
+    own = next((marker.record["own"] for marker in markers if marker and "own" in marker.record), None)
+    return [] if own is None else [own_field(name, kind_of(kind)) for name, kind in own["columns"]]
 
 
 def _path(table: str) -> str:

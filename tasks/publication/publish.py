@@ -59,6 +59,10 @@ def run_key(survey: Survey, settings: Settings, storage_key: str, corrections: s
     if values["features"]["engine"] in ("auto", "torch"):
         # So it was before there was a choice, and what was made then is up to date.
         values["features"].pop("engine")
+    # What is to be listed, and what is said of it, is in the survey.
+    values.pop("source")
+    if values["clusters"]["split"] == "off":
+        values["clusters"].pop("split")  # as it was before there was a choice
     # What is to be solved anew is an act, not a state.
     values["atlases"].pop("resolve")
     return digest(survey.digest, values, VERSIONS, storage_key, *([corrections] if corrections else []))

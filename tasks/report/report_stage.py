@@ -19,6 +19,7 @@ from congeal.report.data_scripts import plain, script
 from congeal.report.index_fields import FORMAT
 from congeal.results.cluster_report import MemberRow
 from congeal.results.published_tables import PublishedTables
+from congeal.results.published_version import source_of
 from congeal.settings import Settings
 from infra.compute.engine import Engine
 from infra.compute.progress import Progress
@@ -82,7 +83,7 @@ def report(order: Order, settings: Settings, engine: Engine, progress: Progress)
     there = up_to_date(order, publication)
     if there is not None:
         return there
-    source = Location.parse(publication.source, settings.storage)
+    source = source_of(publication, settings.storage)
     run = Run(source, order.destination, settings, engine, progress)
     tables = PublishedTables(order.destination, publication)
     site = _Site(order, publication, source, published_rows(tables), image_places.images_digest(tables))

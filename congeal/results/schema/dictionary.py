@@ -6,6 +6,8 @@ The arrays, which say themselves what they are, are described by `arrays_text`, 
 
 from __future__ import annotations
 
+import html
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
@@ -26,19 +28,24 @@ REFERENCES = (
 )
 
 
-def dictionary() -> dict[str, Any]:
-    """Every table and column as plain values: {"schema_version", "coordinates", "tables", "references"}."""
+def dictionary(own: Iterable[pa.Field] = ()) -> dict[str, Any]:
+    """Every table and column as plain values: {"schema_version", "coordinates", "tables", "references"}.
+
+    own: the columns of the collection's owner, in the table images.
+    """
+    described = {name: _described(schema) for name, schema in TABLES.items()}
+    described["images"]["columns"] += [_column(field) for field in own]
     return {
         "schema_version": SCHEMA_VERSION,
         "coordinates": COORDINATES,
-        "tables": {name: _described(schema) for name, schema in TABLES.items()},
+        "tables": described,
         "references": [f"{here}.{column} -> {there}.{key}" for here, column, there, key in REFERENCES],
     }
 
 
-def dictionary_text() -> str:
+def dictionary_text(own: Iterable[pa.Field] = ()) -> str:
     """The same in Markdown, to be laid beside the data; the same text every time."""
-    facts = dictionary()
+    facts = dictionary(own)
     lines = [
         "# Data dictionary",
         f"Parquet tables, schema version {facts['schema_version']}. Every file holds the description of its "
@@ -51,7 +58,7 @@ def dictionary_text() -> str:
         lines += ["", f"## {name}", table["description"] + f" Sorted by {', '.join(table['sorted_by'])}.", ""]
         lines += ["| column | type | meaning |", "| --- | --- | --- |"]
         lines += [
-            f"| {column['name']} | {column['type']} | {column['description']} |"
+            f"| {_cell(column['name'])} | {column['type']} | {column['description']} |"
             for column in table["columns"]
         ]
     lines += ["", "## References", *(f"- {reference}" for reference in facts["references"])]
@@ -83,15 +90,21 @@ def _described(schema: pa.Schema) -> dict[str, Any]:
     return {
         "description": schema.metadata[b"congeal.description"].decode(),
         "sorted_by": schema.metadata[b"congeal.sorted_by"].decode().split(", "),
-        "columns": [
-            {
-                "name": field.name,
-                "type": _type(field.type),
-                "description": field.metadata[b"description"].decode(),
-            }
-            for field in schema
-        ],
+        "columns": [_column(field) for field in schema],
     }
+
+
+def _column(field: pa.Field) -> dict[str, str]:
+    return {
+        "name": field.name,
+        "type": _type(field.type),
+        "description": field.metadata[b"description"].decode(),
+    }
+
+
+def _cell(text: str) -> str:
+    """Text in a table of Markdown; names of columns may be somebody else's."""
+    return html.escape(text, quote=False).replace("|", "\\|")
 
 
 def _type(kind: pa.DataType) -> str:

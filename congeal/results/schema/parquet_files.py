@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from congeal.results.schema.history import as_of, lacking
+from congeal.results.schema.own_fields import own_fields, with_own
 from infra.errors import DamagedError
 from infra.storage.location import Location
 from infra.threads import in_threads
@@ -78,10 +79,12 @@ def dataset(
     if not locations:
         return pyarrow.dataset.dataset(schema.empty_table())
     held = [(contents or {}).get(location.url) for location in locations]
-    checked = in_threads(lambda pair: _check(*pair, schema), list(zip(locations, held, strict=True)))
-    oldest = min(checked)
+    pairs = list(zip(locations, held, strict=True))
+    checked = list(in_threads(lambda pair: _check(*pair, schema), pairs))
+    oldest = min(version for version, _ in checked)
     if oldest < int(schema.metadata[b"congeal.schema_version"]):
         schema = as_of(schema, oldest)
+    schema = with_own(schema, {field.name: field for _, own in checked for field in own}.values())
     if None not in held:
         form = pyarrow.dataset.ParquetFileFormat()
         fragments = [form.make_fragment(pa.py_buffer(data)) for data in held]
@@ -147,13 +150,13 @@ def _joined(tables: list[pa.Table]) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=table.schema)
 
 
-def _check(location: Location, content: bytes | None, schema: pa.Schema) -> int:
-    """The schema version of a file; ``DamagedError`` if it is not what its name says."""
+def _check(location: Location, content: bytes | None, schema: pa.Schema) -> tuple[int, list[pa.Field]]:
+    """The schema version of a file, and its owner's columns; ``DamagedError`` if it is none of these."""
     with location.open() if content is None else pa.BufferReader(content) as file:
         return _require(location, file, schema)
 
 
-def _require(location: Location, file: Any, schema: pa.Schema) -> int:
+def _require(location: Location, file: Any, schema: pa.Schema) -> tuple[int, list[pa.Field]]:
     """The same of its opened content."""
     try:
         found = pq.read_schema(file)
@@ -167,6 +170,8 @@ def _require(location: Location, file: Any, schema: pa.Schema) -> int:
     if not version.isdigit() or int(version) > int(schema.metadata[b"congeal.schema_version"]):
         raise DamagedError(f"{location} has the newer schema version {version.decode()}: upgrade congeal.")
     missing = lacking(expected.decode(), int(version))
-    if not found.equals(pa.schema([field for field in schema if field.name not in missing])):
+    own = own_fields(found) if expected == b"images" else []
+    expected_fields = [field for field in schema if field.name not in missing]
+    if not found.equals(pa.schema([*expected_fields, *own])):
         raise DamagedError(f"{location} has not the columns of {expected.decode()}: run congeal again.")
-    return int(version)
+    return int(version), own

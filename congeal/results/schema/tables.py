@@ -44,10 +44,11 @@ def _schema(
 IMAGES = _schema(
     "images",
     "One row an object of the source that is called like an image. Several rows may share an image_id: the "
-    "same bytes under several names.",
+    "same bytes under several names. After these columns come those of the collection's owner, if there are "
+    "any.",
     ("uri",),
     ("image_id", _TEXT, "first 32 hex digits of the SHA-256 of the bytes; null if they could not be read"),
-    ("uri", _TEXT, "path relative to the source"),
+    ("uri", _TEXT, "path relative to the source; a whole URL if it lies outside the first place of it"),
     ("bytes", pa.int64(), "size of the object"),
     ("etag", _TEXT, "the store's entity tag; the MD5 of the bytes where the store has none"),
     ("width", pa.int32(), "pixels, after EXIF orientation"),

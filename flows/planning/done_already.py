@@ -1,0 +1,82 @@
+"""What of a run is done already in its destination; nothing is written to find out."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from flows.prepare import Job
+from infra.errors import DamagedError
+from infra.ledger.commits import Marker, outputs_location
+from infra.ledger.publications import check_layout, published
+from infra.threads import in_threads
+from tasks.catalog.catalog_stage import slice_addresses
+from tasks.execution.stage_runner import address, read_markers
+from tasks.features import features_stage
+
+
+@dataclass(frozen=True)
+class Done:
+    """Images that are catalogued and that have features, and sets that have an atlas."""
+
+    catalog: int = 0
+    features: int = 0
+    atlases: int = 0
+
+    @property
+    def facts(self) -> dict[str, int]:
+        """For the answer of a command."""
+        return {"catalog": self.catalog, "features": self.features, "atlases": self.atlases}
+
+
+def done_already(job: Job) -> Done:
+    """Look at the units that a run of this job would name, and at the version that it would grow from."""
+    if not check_layout(job.destination) or job.weights is None:
+        return Done()
+    places, counts = [], []
+    for place, count in slice_addresses(job.source, job.destination, job.settings, job.survey):
+        places.append(place)
+        counts.append(count)
+    try:
+        slices = list(read_markers(places))
+    except DamagedError:
+        slices = [None] * len(places)  # the run makes them anew
+    catalog = sum(count for count, marker in zip(counts, slices, strict=True) if marker is not None)
+    found = [marker for marker in slices if marker is not None]
+    return Done(catalog, _with_features(job, found) if found else 0, _atlases(job))
+
+
+def _with_features(job: Job, slices: list[Marker]) -> int:
+    """How many of the files of committed slices are images that have features."""
+    assert job.weights is not None  # noqa: S101 - see above
+    here = features_stage.scope(job.settings, job.weights)
+    stage, version = features_stage.STAGE, features_stage.VERSION
+    names = (job.destination / "stages" / stage / here).children()
+    known: set[str] = set()
+    try:
+        for marker in read_markers([address(job.destination, stage, version, here, name) for name in names]):
+            if marker is not None:
+                known.update(marker.record["image_ids"])
+    except DamagedError:
+        return 0
+    if not known:
+        return 0
+
+    def ids(marker: Marker) -> list[Any]:
+        data = (outputs_location(job.destination, marker) / "catalog.parquet").read_bytes()
+        found: list[Any] = pq.read_table(io.BytesIO(data), columns=["image_id"])["image_id"].to_pylist()
+        return found
+
+    return sum(one in known for some in in_threads(ids, slices) for one in some)
+
+
+def _atlases(job: Job) -> int:
+    try:
+        publication = published(job.destination)
+    except DamagedError:
+        return 0
+    same = publication is not None and publication.source == job.source.url
+    return len(publication.units.get("atlases", ())) if publication is not None and same else 0

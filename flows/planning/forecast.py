@@ -1,0 +1,248 @@
+"""Numbers of a sample, carried over to a whole collection: sets, hours, memory, bytes, requests, price."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from congeal.settings import PlanSettings, Settings
+from flows.planning.done_already import Done
+from flows.planning.sample_run import Sampled, SetCost
+from flows.prepare import Job
+from infra.storage.image_source import is_list, places_of
+from infra.storage.location import Location
+from tasks.catalog.source_listing import Survey
+
+PAGE = 1_000  # objects in an answer of a listing
+CLUSTERED = 1_000  # images from which the clustering's time is told, for more it goes with their square
+PRICED = ("s3", "gs", "az")  # stores whose requests cost something
+
+
+@dataclass(frozen=True)
+class Sets:
+    """The sets that are expected: their sizes, and the images without one; and between what they may be."""
+
+    sizes: tuple[float, ...]
+    lone: float
+    least: int
+    most: int
+
+
+def expected_sets(sample: Sampled, images: float, known: Sequence[int] | None, settings: Settings) -> Sets:
+    """The sets of a whole collection.
+
+    known: the sizes of groups that are known. Else those of the sample, as large as their share of it. An
+    image without a set there may have one in the whole: if it stands for enough images for that, there may be
+    as many more sets, and half of them are expected.
+    """
+    smallest = settings.clusters.smallest
+    if known is not None and settings.clusters.split == "off":
+        sizes = [float(size) for size in known if size >= smallest]
+        return Sets(tuple(sizes), max(0.0, images - sum(sizes)), len(sizes), len(sizes))
+    scale = images / max(1, sample.ok)
+    seen = tuple(one.images * scale for one in sample.sets)
+    more = sample.lone if scale >= smallest and settings.clusters.method != "single" else 0
+    sizes = [*seen, *[scale] * (more // 2)]
+    return Sets(tuple(sizes), max(0.0, images - sum(sizes)), len(seen), len(seen) + more)
+
+
+def atlas_seconds(costs: Sequence[SetCost], most: int) -> tuple[float, float]:
+    """What a set takes, and each of its images up to `most`: least squares, from 0 up."""
+    from scipy.optimize import nnls
+
+    if not costs:
+        return 0.0, 0.0
+    rows = np.array([[1.0, min(one.images, most)] for one in costs])
+    found, _ = nnls(rows, np.array([one.seconds for one in costs]))
+    return float(found[0]), float(found[1])
+
+
+def clustering_seconds(images: float, settings: Settings) -> float:
+    """Seconds that the split of so many embeddings takes, measured on made-up ones of this machine."""
+    from tasks.clusters.cluster_roles import sort
+
+    whole = min(images, settings.clusters.sample)
+    some = int(min(whole, CLUSTERED))
+    if some < 2 or settings.clusters.method != "auto":
+        return 0.0
+    random = np.random.default_rng(0)
+    made_up = random.standard_normal((some, 384)).astype(np.float32)
+    made_up /= np.linalg.norm(made_up, axis=1, keepdims=True)
+    sort(made_up[: min(some, 50)], settings)  # imports
+    begin = time.perf_counter()
+    sort(made_up, settings)
+    return (time.perf_counter() - begin) * (whole / some) ** 2
+
+
+def forecast(
+    job: Job, sample: Sampled, there: Done | None, destination: Location | None, embedding: int
+) -> dict[str, Any]:
+    """The facts of a plan.
+
+    there: what is done already. destination: None if none was named. embedding: numbers of an image's.
+    """
+    survey, settings, source, done = job.survey, job.settings, job.source, there or Done()
+    usable = sample.ok / max(1, sample.images)
+    images = survey.images * usable
+    new = max(0.0, (survey.images - done.features) * usable)
+    sets = expected_sets(sample, images, survey.group_sizes(settings.clusters.method), settings)
+    stages = _stages(survey, sample, done, settings, sets, images)
+    written = _written(sample, done, sets, images, new)
+    reads = _reads(survey, sample, done, sets, new)
+    requests = _requests(survey, done, written, source)
+    workers = sample.facts["workers"]
+    start = sample.facts["engine_start_seconds"]
+    seconds = start + sum(stage["seconds"] for stage in stages)
+    return {
+        "source": source.url,
+        "destination": None if destination is None else destination.url,
+        "images": survey.images,
+        "usable": round(images),
+        "source_bytes": survey.bytes,
+        "sets": len(sets.sizes),
+        "sets_between": [sets.least, sets.most],
+        "without_set": round(sets.lone),
+        "done": done.facts,
+        "stages": stages,
+        "seconds": round(seconds, 1),
+        "device": sample.device,
+        "workers": workers,
+        "peak_memory_bytes": _memory(sample, settings, images, embedding),
+        "read_bytes": round(sum(reads.values())),
+        "reads": {name: round(count) for name, count in reads.items()},
+        "written_bytes": round(sum(count for count, _ in written.values())),
+        "writes": {name: round(count) for name, (count, _) in written.items()},
+        "requests": requests,
+        "price": _price(settings.plan, requests, seconds, workers, reads, written, source, destination),
+        "sample": {"images": sample.images, "ok": sample.ok, "sets": len(sample.sets)},
+        "passed_over": survey.counted.facts(),
+        "left_out": survey.left_out,
+        "notes": survey.notes,
+    }
+
+
+def _stages(
+    survey: Survey, sample: Sampled, done: Done, settings: Settings, sets: Sets, images: float
+) -> list[dict[str, Any]]:
+    """Seconds of each stage: work that goes with images or sets, over the workers; a process' start once."""
+    workers = sample.facts["workers"]
+    each, more = atlas_seconds(sample.sets, settings.atlases.atlas_size)
+    todo = {
+        "catalog": (survey.images - done.catalog) / max(1, sample.images),
+        "features": max(0, survey.images - done.features) / max(1, sample.images),
+        "clusters": images / max(1, sample.ok),
+        "index": images / max(1, sample.ok),
+    }
+    undone = max(0.0, 1 - done.atlases / len(sets.sizes)) if sets.sizes else 0.0
+    solving = undone * sum(each + more * size for size in sets.sizes)
+    found = []
+    for stage in sample.facts["stages"]:
+        name = stage["stage"]
+        start = stage["timings"].get("start", 0.0)
+        work = sum(stage["timings"].values()) - start
+        if name == "atlases":
+            work = solving
+        elif name == "clusters":
+            work = clustering_seconds(images, settings) + stage["timings"].get("read", 0.0) * todo[name]
+        else:
+            work *= todo[name]
+        busy = 1 if name == "clusters" else workers
+        if name == "atlases":
+            busy = min(workers, max(1, len(sets.sizes)))
+        seconds = (work / busy + start / workers) if work else 0.0
+        found.append({"stage": name, "seconds": round(seconds, 1), "work_seconds": round(work, 1)})
+    if sample.facts.get("report"):
+        seconds = sample.facts["report_seconds"] * images / max(1, sample.ok)
+        found.append({"stage": "report", "seconds": round(seconds, 1), "work_seconds": round(seconds, 1)})
+    return found
+
+
+def _memory(sample: Sampled, settings: Settings, images: float, embedding: int) -> int:
+    """The most that a stage takes: as measured, and what the split of all embeddings needs besides."""
+    measured = max(stage["peak_memory_bytes"] for stage in sample.facts["stages"])
+    compared = min(images, settings.clusters.sample) ** 2 * 4 * 3  # distances, and two more of their size
+    held = min(images * embedding * 4, 2**28)
+    return int(measured + held + (compared if settings.clusters.method == "auto" else 0))
+
+
+def _written(
+    sample: Sampled, done: Done, sets: Sets, images: float, new: float
+) -> dict[str, tuple[float, float]]:
+    """Bytes and files of each stage."""
+    found = {}
+    for stage, (size, files) in sample.written.items():
+        if stage == "atlases":
+            held = sum(one.images for one in sample.sets)
+            inside = sum(sets.sizes) * max(0.0, 1 - done.atlases / max(1, len(sets.sizes)))
+            scale = inside / held if held else 0.0
+        else:
+            scale = (new if stage == "features" else images) / max(1, sample.ok)
+        found[stage] = (size * scale, files * scale)
+    return found
+
+
+def _reads(survey: Survey, sample: Sampled, done: Done, sets: Sets, new: float) -> dict[str, float]:
+    """Bytes that are read: originals for the catalog and for the features, features for the atlases."""
+    one = survey.bytes / max(1, survey.images)
+    features = sample.written["features"][0] / max(1, sample.ok) * sum(sets.sizes)
+    return {
+        "originals": one * (survey.images - done.catalog + new),
+        "features": features * max(0.0, 1 - done.atlases / max(1, len(sets.sizes))),
+    }
+
+
+def _requests(
+    survey: Survey, done: Done, written: dict[str, tuple[float, float]], source: Location
+) -> dict[str, dict[str, int]]:
+    """How often each store is asked for what."""
+    listed = any(is_list(place) for place in places_of(source))
+    new = max(0, survey.images - done.features)
+    files = sum(count for _, count in written.values())
+    read_back = sum(count for stage, (_, count) in written.items() if stage != "report")
+    return {
+        "source": {
+            "list": math.ceil(survey.images / PAGE) if not listed else 0,
+            "head": survey.images if listed else 0,
+            "get": round(survey.images - done.catalog + new),
+        },
+        "destination": {"put": round(files), "get": round(read_back), "list": len(written)},
+    }
+
+
+def _price(
+    plan: PlanSettings,
+    requests: dict[str, dict[str, int]],
+    seconds: float,
+    workers: int,
+    reads: dict[str, float],
+    written: dict[str, tuple[float, float]],
+    source: Location,
+    destination: Location | None,
+) -> dict[str, Any]:
+    """What that costs by the table of prices in the settings; requests to a disk cost nothing."""
+    paid = {"source": source.protocol in PRICED}
+    paid["destination"] = destination is not None and destination.protocol in PRICED
+    each = {"get": plan.price_get, "head": plan.price_get, "put": plan.price_put, "list": plan.price_list}
+    asked = sum(
+        count / 1_000 * each[kind]
+        for side, kinds in requests.items()
+        if paid[side]
+        for kind, count in kinds.items()
+    )
+    moved = reads["originals"] / 1e9 * plan.price_gb_read if paid["source"] else 0.0
+    size = sum(size for size, _ in written.values()) / 1e9
+    stored = size * plan.price_gb_month if paid["destination"] else 0.0
+    computed = seconds / 3_600 * plan.price_hour
+    return {
+        "currency": plan.currency,
+        "requests": round(asked, 4),
+        "reading": round(moved, 4),
+        "computing": round(computed, 4),
+        "once": round(asked + moved + computed, 4),
+        "storage_per_month": round(stored, 4),
+    }

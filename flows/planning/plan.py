@@ -1,0 +1,39 @@
+"""A plan: the sample is run, what is done already is looked up, and both are carried over to the whole."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from congeal.settings import Settings
+from flows.planning.done_already import done_already
+from flows.planning.forecast import forecast
+from flows.planning.sample_run import sampled
+from flows.prepare import prepare
+from infra.compute.progress import Progress
+
+LEAST = 16  # images of a sample; of a small collection it is a third
+EMBEDDING = 1_024  # numbers of an image's embedding, at most, of the backbones that there are
+
+
+def plan(source: str, destination: str | None, settings: Settings, progress: Progress) -> dict[str, Any]:
+    """The facts of a plan, see `flows.planning.forecast.forecast`; the destination stays as it is.
+
+    destination None: somewhere new. Raises UserError as a run would.
+    """
+    begin = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="congeal-plan-") as folder:
+        job = prepare(source, destination or str(Path(folder) / "out"), settings, writing=False)
+        with job.survey:
+            if job.current is not None:
+                facts = {"up_to_date": True, "source": job.source.url, "destination": job.destination.url}
+                facts |= {"version": job.current.number, "images": job.survey.images}
+                return facts | {"plan_seconds": round(time.perf_counter() - begin, 3)}
+            most = min(settings.plan.sample, max(LEAST, job.survey.images // 3))
+            with sampled(job, most, progress) as sample:
+                named = None if destination is None else job.destination
+                done = done_already(job) if destination is not None else None
+                found = forecast(job, sample, done, named, EMBEDDING)
+    return {"up_to_date": False, **found, "plan_seconds": round(time.perf_counter() - begin, 3)}

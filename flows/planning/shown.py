@@ -1,0 +1,63 @@
+"""A plan as a person reads it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Column, Table
+
+
+def show_plan(facts: dict[str, Any], console: Console) -> None:
+    """Images, sets, hours, memory, bytes, requests and price."""
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    if facts["up_to_date"]:
+        say(
+            f"Nothing to do: {facts['destination']} is up to date with {facts['source']} "
+            f"(version {facts['version']}, {facts['images']:,} images)."
+        )
+        return
+    left = f", {facts['left_out']:,} left out" if facts["left_out"] else ""
+    passed = f", {facts['passed_over']['total']:,} passed over" if facts["passed_over"]["total"] else ""
+    say(f"images: {facts['images']:,} ({_bytes(facts['source_bytes'])}{left}{passed})")
+    sample = facts["sample"]
+    least, most = facts["sets_between"]
+    about = "" if least == most else f" ({least:,} to {most:,}, by a sample of {sample['ok']:,} images)"
+    say(f"sets expected: {facts['sets']:,}{about}; images without a set: {facts['without_set']:,}")
+    done = facts["done"]
+    if any(done.values()):
+        say(
+            f"done already: {done['catalog']:,} images catalogued, {done['features']:,} with features, "
+            f"{done['atlases']:,} atlases"
+        )
+    table = Table("stage", Column("hours", justify="right"), box=None, pad_edge=False)
+    for stage in facts["stages"]:
+        table.add_row(stage["stage"], f"{stage['seconds'] / 3600:,.3f}")
+    table.add_row("all", f"{facts['seconds'] / 3600:,.3f}", style="bold")
+    console.print(table)
+    workers = "1 worker" if facts["workers"] == 1 else f"{facts['workers']} workers"
+    say(f"on {facts['device']}, {workers}, as measured on this machine just now")
+    say(f"peak memory: {_bytes(facts['peak_memory_bytes'])}")
+    say(f"read: {_bytes(facts['read_bytes'])} · written: {_bytes(facts['written_bytes'])}")
+    for side, kinds in facts["requests"].items():
+        said = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)
+        say(f"requests to the {side}: {said or 'none'}")
+    price = facts["price"]
+    say(
+        f"price: {price['once']:,.2f} {price['currency']} once (requests {price['requests']:,.2f}, reading "
+        f"{price['reading']:,.2f}, computing {price['computing']:,.2f}), {price['storage_per_month']:,.2f} a "
+        "month for storage; by the settings of the section plan"
+    )
+    for note in facts["notes"]:
+        say(note)
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1_000:
+            return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
+        count /= 1_000
+    return f"{count:,.1f} TB"

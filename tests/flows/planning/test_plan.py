@@ -1,0 +1,116 @@
+"""What a run would take: asked without leaving a trace, and told by the numbers of a sample."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from sample_runs import chosen, folder, photographs, results, run, tiny, weights
+from typer.testing import CliRunner
+
+from congeal.settings import load_settings
+from flows.cli import app
+from flows.planning.forecast import atlas_seconds, expected_sets
+from flows.planning.plan import plan
+from flows.planning.sample_run import Sampled, SetCost
+from flows.planning.shown import show_plan
+from infra.compute.progress import Progress
+from infra.errors import UserError
+
+__all__ = ["weights"]
+
+
+def asked(weights: Path, *more: str) -> Any:
+    return tiny(weights, "plan.sample=16", "report.enabled=false", *more)
+
+
+def test_a_plan_says_what_a_run_takes_and_writes_nothing(tmp_path: Path, weights: Path) -> None:
+    source, out = folder(tmp_path / "source", photographs(12)), tmp_path / "out"
+    facts = plan(str(source), str(out), asked(weights), Progress(quiet=True))
+    assert not out.exists()
+    assert (facts["images"], facts["usable"], facts["sets"]) == (24, 24, 1)
+    assert facts["source_bytes"] == sum(path.stat().st_size for path in source.rglob("*.png"))
+    assert facts["sample"] == {"images": 16, "ok": 16, "sets": 1}
+    assert facts["done"] == {"catalog": 0, "features": 0, "atlases": 0}
+    assert [one["stage"] for one in facts["stages"]] == [
+        "catalog",
+        "features",
+        "clusters",
+        "atlases",
+        "index",
+    ]
+    assert facts["read_bytes"] >= 2 * facts["source_bytes"]
+    assert facts["requests"]["source"] == {"list": 1, "head": 0, "get": 48}
+    assert facts["price"]["once"] == facts["price"]["storage_per_month"] == 0  # a disk
+    console = Console(file=io.StringIO(), width=200)
+    show_plan(facts, console)
+    told = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "images: 24 (" in told
+    assert "peak memory" in told
+
+    # What it says of bytes is what a run then writes, to within a quarter: the sample's images are like all.
+    run(source, out, asked(weights))
+    written = sum(path.stat().st_size for path in (out / "stages/features").rglob("*") if path.is_file())
+    assert facts["writes"]["features"] == pytest.approx(written, rel=0.25)
+    before = results(out)
+    again = plan(str(source), str(out), asked(weights), Progress(quiet=True))
+    assert (again["up_to_date"], again["version"]) == (True, 1)
+    show_plan(again, console)
+    folder(
+        source, {f"c/{seed}.png": data for seed, data in enumerate(photographs(20).values()) if seed >= 32}
+    )
+    grown = plan(str(source), str(out), asked(weights), Progress(quiet=True))
+    assert grown["images"] == 32
+    assert 16 <= grown["done"]["catalog"] <= 24
+    assert grown["done"]["features"] == grown["done"]["catalog"]
+    assert results(out) == before
+
+
+def test_dry_runs_and_lists_on_the_command_line(tmp_path: Path, weights: Path) -> None:
+    folder(tmp_path / "p", photographs(3))
+    rows = [f"p/{kind}/{seed}.png,{kind}" for kind in "ab" for seed in range(3)]
+    (tmp_path / "l.csv").write_text("uri,kind\n" + "\n".join(rows) + "\n")
+    out = tmp_path / "out"
+    settings = [
+        f"--set={one}" for one in chosen(weights, "report.enabled=false", "clusters.method=column:kind")
+    ]
+    for command in (["run", "--dry-run"], ["plan"]):
+        answer = CliRunner().invoke(app, [*command, str(tmp_path / "l.csv"), str(out), "--json", *settings])
+        facts = json.loads(answer.stdout.splitlines()[-1])
+        assert facts["ok"], facts
+        assert facts["sets"] == 2
+        assert facts["sets_between"] == [2, 2]
+        assert facts["requests"]["source"]["list"] == 0
+        assert not out.exists()
+    answer = CliRunner().invoke(app, ["plan", str(tmp_path / "none"), "--json", *settings])
+    assert answer.exit_code == 1
+    assert "does not exist" in json.loads(answer.stdout)["error"]
+    with pytest.raises(UserError, match="lies inside"):
+        plan(str(tmp_path / "p"), str(tmp_path / "p/out"), tiny(weights), Progress(quiet=True))
+
+
+def sample(*sizes: int, lone: int = 0) -> Sampled:
+    count = sum(sizes) + lone
+    return Sampled(count, count, {}, tuple(SetCost(size, 1.0) for size in sizes), {}, lone, "cpu")
+
+
+def test_sets_are_expected_by_their_share_of_a_sample() -> None:
+    settings = load_settings(None, [], environ={})
+    found = expected_sets(sample(6, 10, lone=4), 200, None, settings)
+    assert (found.least, found.most, len(found.sizes)) == (2, 6, 4)
+    assert found.sizes == (60.0, 100.0, 10.0, 10.0)
+    assert found.lone == 20.0
+    # All of them were looked at: those without a set have none.
+    assert expected_sets(sample(6, 10, lone=4), 20, None, settings).sizes == (6.0, 10.0)
+    known = expected_sets(sample(6), 100, [50, 2, 40], settings)
+    assert (known.sizes, known.lone, known.least, known.most) == ((50.0, 40.0), 10.0, 2, 2)
+
+
+def test_a_set_takes_a_while_and_each_image_more() -> None:
+    costs = [SetCost(images, 2 + 0.5 * min(images, 24)) for images in (3, 10, 24, 60)]
+    assert atlas_seconds(costs, 24) == pytest.approx((2, 0.5))
+    assert atlas_seconds([], 24) == (0, 0)
