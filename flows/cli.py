@@ -40,6 +40,7 @@ COMMANDS = {
         "Align an annotated set and measure it, beside identity and nearest neighbour on the same features.",
     ),
     "prune": ("prune", "Remove old versions, and what no version needs."),
+    "repair": ("repair", "Remove what is damaged and what came from it; the next run makes it anew."),
     "distill": (
         "distill",
         "Teach a small backbone what a large one sees in these images; a killed training is taken up.",

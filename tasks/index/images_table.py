@@ -16,8 +16,9 @@ import pyarrow as pa
 from congeal.results.schema.dictionary import dictionary_text
 from congeal.results.schema.parquet_files import encode_table
 from congeal.results.schema.tables import ALIGNMENTS, IMAGES
-from infra.ledger.commits import Marker, digest
+from infra.ledger.commits import Marker, digest, sealed
 from infra.storage.location import Location
+from infra.threads import in_threads
 from tasks.catalog.catalog_stage import CATALOG, Catalog
 from tasks.clusters.clusters_stage import MEMBERS, Clusters
 from tasks.execution import stage_versions
@@ -75,7 +76,8 @@ def make_images(unit: Unit[ImagesPayload]) -> Marker:
     with workspace() as connection:
         load(connection, "catalog", [unit.payload.catalog], CATALOG)
         load(connection, "members", [unit.payload.members], MEMBERS)
-        load(connection, "alignments", unit.payload.alignments, ALIGNMENTS, "image_id, outlier")
+        aligned = list(in_threads(sealed, unit.payload.alignments))
+        load(connection, "alignments", aligned, ALIGNMENTS, "image_id, outlier")
         connection.execute("CREATE TABLE faults (image_id VARCHAR, reason VARCHAR)")
         _insert_faults(connection, unit)
         connection.execute(

@@ -42,7 +42,7 @@ def test_a_destination_is_claimed_once(location: Location) -> None:
     assert not check_layout(location)
     claim(location)
     claim(location)
-    assert json.loads((location / "congeal.json").read_bytes()) == {"layout": 1}
+    assert json.loads((location / "congeal.json").read_bytes()) == {"layout": 2}
     assert check_layout(location)
 
 
@@ -61,9 +61,9 @@ def test_a_destination_that_another_run_claims_at_the_same_moment(
 
 
 def test_a_newer_layout_is_refused(memory_location: Location) -> None:
-    (memory_location / "congeal.json").write_bytes(b'{"layout": 2}')
+    (memory_location / "congeal.json").write_bytes(b'{"layout": 3}')
     for act in (claim, check_layout):
-        with pytest.raises(UserError, match=r"newer congeal \(layout 2\): upgrade"):
+        with pytest.raises(UserError, match=r"newer congeal \(layout 3\): upgrade"):
             act(memory_location)
 
 
@@ -126,16 +126,16 @@ def test_damage(memory_location: Location) -> None:
     name = publish(memory_location, publication())
     place = memory_location / f"published/versions/{name}"
     place.write_bytes(b"{}")
-    with pytest.raises(DamagedError, match="is damaged: run congeal again"):
+    with pytest.raises(DamagedError, match=r"is damaged, .*: `congeal repair"):
         published(memory_location)
     place.write_bytes(b'{"layout": 9}')
     with pytest.raises(UserError, match="newer congeal"):
         published(memory_location)
     place.delete()
-    with pytest.raises(DamagedError, match="is missing: run congeal again"):
+    with pytest.raises(DamagedError, match=r"is damaged, it is missing: `congeal repair"):
         published(memory_location)
     (memory_location / "published/current.json").write_bytes(b"x")
-    with pytest.raises(DamagedError, match="The pointer"):
+    with pytest.raises(DamagedError, match="it is not the pointer"):
         published(memory_location)
 
 
