@@ -16,6 +16,8 @@ from infra.storage.seals import damaged
 
 NAME = "congeal.json"  # what makes a folder a destination
 POINTER = "published/current.json"
+CLAIMS = "published/claims"  # a small object for each number, written by the first run that wants it
+CLAIMED = ("created", "code_version")  # what runs that publish the same would say differently
 SEARCHED = 10_000  # objects of a folder that is to become one
 
 
@@ -101,11 +103,12 @@ def publish(
 ) -> str:
     """Write ``publication`` under the next number and point to it; the version's file name is returned.
 
-    before: called with the numbered publication and that name, before it is pointed to.
+    Of runs that publish the same at the same time all write the one version, that of the run which was first
+    to claim the number; others get a number of their own. before: called with the numbered publication and
+    that name, before it is pointed to.
     """
-    names = versions(destination)
-    number = 1 + (int(names[-1].partition("-")[0]) if names else 0)
-    publication = publication.model_copy(update={"number": number})
+    publication = _claimed(destination, publication)
+    number = publication.number
     content = publication.model_dump(mode="json")
     name = f"{number:05d}-{digest(content, length=8)}.json"
     # Nobody else writes under a name that is made of the content, and with many units it can be large.
@@ -114,6 +117,29 @@ def publish(
         before(publication, name)
     point_to(destination, name)
     return name
+
+
+def _claimed(destination: Location, publication: Publication) -> Publication:
+    """``publication`` with a number that nobody else gives to another one, and the time of its claim."""
+    names = versions(destination)
+    # The newest may be of a run that has published the same a moment ago.
+    newest = int(names[-1].partition("-")[0]) if names else 0
+    number = max(newest, 1)
+    substance = digest(publication.model_dump(mode="json", exclude=set(CLAIMED) | {"number"}))
+    mine = {name: getattr(publication, name) for name in CLAIMED} | {"substance": substance}
+    while True:
+        place = destination / CLAIMS / f"{number:05d}.json"
+        if number > newest and place.put_if_absent(sealed_text(mine)):
+            return publication.model_copy(update={"number": number})
+        try:
+            claim = json.loads(opened_text(place.read_bytes())[0])
+            if claim["substance"] == substance:
+                known = {name: str(claim[name]) for name in CLAIMED}
+                return publication.model_copy(update=known | {"number": number})
+        except (MissingError, ValueError, KeyError, TypeError):
+            # Whoever claimed it cannot be asked: the number is not given twice.
+            pass
+        number += 1
 
 
 def point_to(destination: Location, name: str) -> None:
@@ -165,6 +191,7 @@ def withdraw(destination: Location, name: str) -> None:
     if name == _current(destination):
         raise ValueError(f"{name} is the current publication")
     (destination / "published/versions" / name).delete()
+    (destination / CLAIMS / f"{name.partition('-')[0]}.json").delete()
 
 
 def _current(destination: Location) -> str | None:

@@ -37,11 +37,13 @@ class ImagesPayload:
     Attributes:
         catalog, members, alignments: Parquet files.
         failed: why images of the catalog have no features, by id.
+        unread: those of them that could not be read that time, and may be the next.
     """
 
     catalog: Location
     members: Location
     failed: Mapping[str, str]
+    unread: frozenset[str]
     alignments: tuple[Location, ...]
 
 
@@ -61,6 +63,7 @@ def images_unit(
             failed={
                 image_id: reason for shard in made.shards for image_id, reason in shard.facts.failed.items()
             },
+            unread=frozenset(image_id for shard in made.shards for image_id in shard.facts.unread),
             alignments=tuple(
                 run.destination / f"stages/{STAGE}" / "/".join(part) / "alignments.parquet"
                 for part in aligned
@@ -78,7 +81,7 @@ def make_images(unit: Unit[ImagesPayload]) -> Marker:
         load(connection, "members", [unit.payload.members], MEMBERS)
         aligned = list(in_threads(sealed, unit.payload.alignments))
         load(connection, "alignments", aligned, ALIGNMENTS, "image_id, outlier")
-        connection.execute("CREATE TABLE faults (image_id VARCHAR, reason VARCHAR)")
+        connection.execute("CREATE TABLE faults (image_id VARCHAR, reason VARCHAR, unread BOOLEAN)")
         _insert_faults(connection, unit)
         connection.execute(
             """CREATE TABLE images AS
@@ -89,7 +92,9 @@ def make_images(unit: Unit[ImagesPayload]) -> Marker:
                    m.cluster_id,
                    CASE WHEN m.image_id IS NOT NULL
                         THEN m.cluster_id IS NULL OR coalesce(a.outlier, false) END AS outlier,
-                   m.features_unit, m.features_row, c.unread
+                   m.features_unit, m.features_row,
+                   c.unread OR (c.status = 'ok' AND m.image_id IS NULL AND coalesce(f.unread, false))
+                       AS unread
             FROM catalog c
             LEFT JOIN members m ON c.image_id = m.image_id AND c.status <> 'failed'
             LEFT JOIN alignments a ON a.image_id = m.image_id
@@ -115,5 +120,6 @@ def _insert_faults(connection: duckdb.DuckDBPyConnection, unit: Unit[ImagesPaylo
     table = {
         "image_id": pa.array(list(reasons), pa.string()),
         "reason": pa.array(list(reasons.values()), pa.string()),
+        "unread": pa.array([image_id in unit.payload.unread for image_id in reasons], pa.bool_()),
     }
     insert(connection, "faults", pa.table(table))

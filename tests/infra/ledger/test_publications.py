@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from infra.ledger.publications import (
     withdraw,
 )
 from infra.storage.location import Location
+from infra.threads import in_threads
 
 
 def publication(run_key: str = "key") -> Publication:
@@ -185,3 +187,23 @@ class TestNested:
 
         monkeypatch.setattr(Location, "read_bytes", refuse)
         claim(memory_location / "a/b/c")
+
+
+def test_runs_that_publish_the_same_make_one_version(location: Location) -> None:
+    """Whichever of them looks for the next number before or after another has written its version."""
+    barrier = threading.Barrier(4)
+
+    def publish_at(hour: int) -> str:
+        mine = publication().model_copy(update={"created": f"2026-01-01T{hour:02d}:00:00+00:00"})
+        barrier.wait()
+        return publish(location, mine)
+
+    names = list(in_threads(publish_at, range(4), threads=4, ahead=4))
+    assert versions(location) == sorted(set(names))
+    assert len(set(names)) == 1
+    assert publish(location, publication("another")).startswith("00002-")
+
+
+def test_a_run_that_died_after_its_claim_costs_a_number_at_most(memory_location: Location) -> None:
+    (memory_location / "published/claims/00001.json").write_bytes(b"{")
+    assert publish(memory_location, publication()).startswith("00002-")
