@@ -26,10 +26,10 @@ NOT_COMPARED = {
         "code_version", "host", "python", "platform",  # where and with what
         "started", "seconds", "timings*", "peak_memory_bytes",  # when, how long, at what cost
         "record.device", "record.made*",  # the device; seconds and device of each cluster's atlas
-        "content", "outputs*",  # digests of the files, which are compared themselves
+        "content", "outputs*", "checksum",  # digests of the files, which are compared themselves, and of it
     ),
     "version": (
-        "created", "code_version",
+        "created", "code_version", "checksum",
         "source",  # where the images lie
         "settings*",  # with what: those that bear on a result are in run_key and in the names of the units
     ),

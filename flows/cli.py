@@ -56,6 +56,7 @@ COMMANDS = {
         "relocate",
         "Say that the source lies elsewhere now: its images are known again, none is computed anew.",
     ),
+    "repair": ("repair", "Remove what is damaged and what came from it; the next run makes it anew."),
     "distill": (
         "distill",
         "Teach a small backbone what a large one sees in these images; a killed training is taken up.",

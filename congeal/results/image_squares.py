@@ -127,7 +127,7 @@ class _Shard(NamedTuple):
 @lru_cache(maxsize=OPEN)
 def _opened(destination: Location, unit: str) -> _Shard:
     """Clusters share these units: each is opened once, not once a cluster."""
-    from infra.storage.zarr_groups import array_at, read_rows
+    from infra.storage.zarr_groups import array_at, read_rows, read_whole
     from infra.storage.zarr_shards import ShardedRows, is_sharded_by_row
 
     marker = find_marker(destination, "features", unit)
@@ -135,7 +135,7 @@ def _opened(destination: Location, unit: str) -> _Shard:
         return _Shard(None, None)
     place = outputs_location(destination, marker) / FEATURE_GROUP.name
     embedding, preview = (array_at(place, array.path) for array in (EMBEDDING, PREVIEW))
-    vectors = None if embedding is None else np.asarray(embedding[:], np.float32)
+    vectors = None if embedding is None else np.asarray(read_whole(embedding), np.float32)
     if preview is None:
         return _Shard(vectors, None)
     if is_sharded_by_row(preview):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +15,6 @@ from congeal.results.schema.rows import ImageRow
 from infra.errors import UserError
 from infra.ledger.commits import Marker, outputs_location
 from infra.threads import in_threads
-
-if TYPE_CHECKING:
-    import zarr
 
 Floats = npt.NDArray[np.float32]
 
@@ -120,7 +117,7 @@ def _units(published: Published) -> Iterator[tuple[Any, Floats]]:
         marker = published.tables.marker("features", unit)
         if "image_ids" not in marker.record:
             return None  # the unit that knows the backbone alone
-        embeddings = np.asarray(_stored(published, marker)[:], np.float32)
+        embeddings = _embeddings(published, marker)
         return np.array(marker.record["image_ids"], "U32"), embeddings
 
     for part in in_threads(read, published.publication.units["features"]):
@@ -132,7 +129,7 @@ def _embedding(published: Published, row: ImageRow) -> Floats:
     unit, position = row["features_unit"], row["features_row"]
     if unit is None or position is None:
         raise UserError(f"The image {row['uri']!r} has no features.")
-    return np.asarray(_stored(published, published.tables.marker("features", unit))[position], np.float32)
+    return np.asarray(_embeddings(published, published.tables.marker("features", unit))[position])
 
 
 def embeddings_of(published: Published, places: Sequence[tuple[str, int]]) -> Floats:
@@ -142,7 +139,7 @@ def embeddings_of(published: Published, places: Sequence[tuple[str, int]]) -> Fl
         rows.setdefault(unit, []).append(number)
 
     def read(unit: str) -> tuple[list[int], Floats]:
-        stored = np.asarray(_stored(published, published.tables.marker("features", unit))[:], np.float32)
+        stored = _embeddings(published, published.tables.marker("features", unit))
         return rows[unit], stored[[places[at][1] for at in rows[unit]]]
 
     found: Floats | None = None
@@ -153,12 +150,12 @@ def embeddings_of(published: Published, places: Sequence[tuple[str, int]]) -> Fl
     return np.zeros((0, 0), np.float32) if found is None else found
 
 
-def _stored(published: Published, marker: Marker) -> zarr.Array[Any]:
-    """The embeddings of a unit of features, unread."""
-    from infra.storage.zarr_groups import array_in, open_group
+def _embeddings(published: Published, marker: Marker) -> Floats:
+    """The embeddings of a unit of features, float32 [n, c]; they lie in one chunk."""
+    from infra.storage.zarr_groups import array_in, open_group, read_whole
 
     group = open_group(outputs_location(published.place, marker) / FEATURE_GROUP.name)
-    return array_in(group, EMBEDDING.path)
+    return np.asarray(read_whole(array_in(group, EMBEDDING.path)), np.float32)
 
 
 def _existing(published: Published, ids: list[str]) -> list[ImageRow]:

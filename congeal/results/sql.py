@@ -41,7 +41,8 @@ class Database:
         files = {
             f"{name}/{k}.parquet": file for name in SEEN for k, file in enumerate(_checked(tables, name))
         }
-        self._connection.register_filesystem(PublishedFiles(files))
+        self._files = PublishedFiles(files)
+        self._connection.register_filesystem(self._files)
         paths = _listed(files)
         self._connection.execute(f"SET allowed_paths = {paths}; SET enable_external_access = false")
         self._tables = tables
@@ -52,7 +53,8 @@ class Database:
             if mine:
                 try:
                     self._connection.execute(f"CREATE VIEW {name} AS FROM read_parquet({_listed(mine)})")
-                except duckdb.IOException as error:
+                except duckdb.Error as error:
+                    self._raise_damage()
                     raise DamagedError(
                         f"A file of the table {name} in {tables.place} is not the one that was published: "
                         "run congeal verify, which names it."
@@ -75,10 +77,16 @@ class Database:
                 _require_reading(cursor, text)
                 self._narrow(cursor, text)
                 return cursor.sql(text).to_arrow_table()
-            except duckdb.CatalogException as error:
-                raise UserError(f"{error}{_what_there_is(str(error))}") from error
             except duckdb.Error as error:
-                raise UserError(str(error)) from error
+                self._raise_damage()
+                if not isinstance(error, duckdb.CatalogException):
+                    raise UserError(str(error)) from error
+                raise UserError(f"{error}{_what_there_is(str(error))}") from error
+
+    def _raise_damage(self) -> None:
+        """What a file was found to be while DuckDB read it, instead of what DuckDB says of that."""
+        if self._files.damage:
+            raise self._files.damage.pop()
 
     def _narrow(self, cursor: duckdb.DuckDBPyConnection, text: str) -> None:
         """Let a cursor see only the rows that can matter to a query, where these are known beforehand."""

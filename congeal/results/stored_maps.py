@@ -22,8 +22,8 @@ from congeal.results.schema.atlas_arrays import (
     AtlasAttributes,
 )
 from congeal.results.schema.zarr_arrays import ZarrArray
-from infra.errors import DamagedError
 from infra.storage.location import Location
+from infra.storage.seals import damaged
 from infra.threads import in_threads
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class StoredMaps:
 
     def atlas(self) -> StoredAtlas:
         """The atlas."""
-        from infra.storage.zarr_groups import find_array
+        from infra.storage.zarr_groups import find_array, read_whole
 
         average = find_array(self.group, ATLAS_AVERAGE.path)
         return StoredAtlas(
@@ -101,7 +101,7 @@ class StoredMaps:
             features=self._whole(ATLAS_FEATURES),
             saliency=self._whole(ATLAS_SALIENCY),
             confidence=self._whole(ATLAS_CONFIDENCE),
-            average=None if average is None else np.asarray(average[:]),
+            average=None if average is None else read_whole(average),
             members=self.ids,
             deformation=self.deformation,
             # What was published before there was a choice says nothing of it.
@@ -155,15 +155,13 @@ class StoredMaps:
             yield some, self.forward(some)
 
     def _whole(self, array: ZarrArray) -> npt.NDArray[Any]:
-        from infra.storage.zarr_groups import array_in
+        from infra.storage.zarr_groups import array_in, read_whole
 
-        return np.asarray(array_in(self.group, array.path)[:])
+        return read_whole(array_in(self.group, array.path))
 
     def _rows(self, of: ZarrArray, positions: Sequence[int]) -> Floats:
         if of not in self._maps:
-            raise DamagedError(
-                f"{self.group.store_path} has no array {of.path}: delete the unit and run again."
-            )
+            raise damaged(str(self.group.store_path), f"it has no array {of.path}")
         array = self._maps[of]
         if not positions:
             return np.zeros((0, *array.shape[1:]), np.float32)

@@ -10,17 +10,22 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from infra.errors import DamagedError, MissingError, UserError
 from infra.ledger.provenance import Provenance
+from infra.ledger.sealed_text import opened_text, sealed_text
 from infra.storage.location import Location
+from infra.storage.seals import BLOCK, below, block_sums, damaged
 from infra.threads import in_threads, run_in_threads
 
-LAYOUT = 1
+LAYOUT = 2
+CHECKED = 2  # from this layout on, records carry a checksum of themselves
 MARKER = "_commit.json"
+MARKERS = 4096  # whose outputs a process remembers
 _WRITERS = 16
 P = TypeVar("P")
 R = TypeVar("R")
@@ -43,10 +48,25 @@ class Frozen(BaseModel):
 
 
 class OutputFile(Frozen):
-    """Size in bytes and hex SHA-256 of one output."""
+    """Size in bytes and hex SHA-256 of one output; blocks: see `infra.storage.seals`, "": not known."""
 
     bytes: int
     sha256: str
+    blocks: str = ""
+
+    @classmethod
+    def of(cls, path: str, data: Any) -> OutputFile:
+        """Of an output's bytes. Chunks of arrays carry sums of their parts themselves."""
+        parts = len(data) > BLOCK and ".zarr/" not in path
+        return cls(
+            bytes=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+            blocks=block_sums(data) if parts else "",
+        )
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, default: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in default(self).items() if value != ""}
 
 
 class Marker(Frozen):
@@ -104,10 +124,7 @@ def commit_unit(
 
     If another run was first, that is its marker, and what this one wrote is removed unless it is the same.
     """
-    files = {
-        path: OutputFile(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
-        for path, data in sorted(outputs.items())
-    }
+    files = {path: OutputFile.of(path, data) for path, data in sorted(outputs.items())}
     marker = Marker(
         layout=LAYOUT,
         stage=address.stage,
@@ -138,9 +155,38 @@ def commit_unit(
 
 
 def outputs_location(place: UnitAddress | Location, marker: Marker) -> Location:
-    """The folder of the outputs that ``marker`` names; ``place``: the unit's address or the destination."""
+    """The folder of the outputs that ``marker`` names; ``place``: the unit's address or the destination.
+
+    What is read there is checked: it is what the marker names, or ``DamagedError``.
+    """
     destination = place.destination if isinstance(place, UnitAddress) else place
-    return _unit_folder(destination, marker.stage, marker.scope, marker.unit) / marker.content
+    folder = _unit_folder(destination, marker.stage, marker.scope, marker.unit) / marker.content
+    return folder.sealed(marker.outputs)
+
+
+def sealed(place: Location) -> Location:
+    """A place in a unit's outputs, by its path alone, so that what is read there is checked.
+
+    The marker is read once a process. Raises ``MissingError`` if the unit is gone, or has other outputs.
+    """
+    home, mark, path = place.url.partition("/stages/")
+    parts = path.split("/", 4)
+    if place.seals or not mark or len(parts) < 4:
+        return place
+    stage, scope, unit, content, *inner = parts
+    seals = _outputs(Location(home, place.options), stage, f"{scope}/{unit}", content)
+    return place.sealed(below(seals, inner[0]) if inner else seals)
+
+
+@lru_cache(maxsize=MARKERS)
+def _outputs(destination: Location, stage: str, unit_path: str, content: str) -> Mapping[str, OutputFile]:
+    marker = find_marker(destination, stage, unit_path)
+    if marker is None or marker.content != content:
+        raise MissingError(
+            f"The outputs {content} of {destination}/stages/{stage}/{unit_path} vanished while they were "
+            "used: run again."
+        )
+    return marker.outputs
 
 
 def find_marker(destination: Location, stage: str, unit_path: str) -> Marker | None:
@@ -156,13 +202,14 @@ def check_unit(destination: Location, marker: Marker, deep: bool = False) -> lis
     def fault(path: str) -> str | None:
         place, expected = folder / path, marker.outputs[path]
         try:
-            size = place.size()
+            if deep:
+                place.read_bytes()
+            elif (size := place.size()) != expected.bytes:
+                return str(damaged(place.url, f"it has {size} bytes instead of {expected.bytes}"))
         except MissingError:
-            return f"{place} is missing."
-        if size != expected.bytes:
-            return f"{place} has {size} bytes instead of {expected.bytes}."
-        if deep and hashlib.sha256(place.read_bytes()).hexdigest() != expected.sha256:
-            return f"{place} has other bytes than were written (SHA-256 differs)."
+            return str(damaged(place.url, "it is missing"))
+        except DamagedError as error:
+            return str(error)
         return None
 
     faults = [found for found in in_threads(fault, sorted(marker.outputs)) if found]
@@ -186,7 +233,7 @@ def _unit_folder(destination: Location, stage: str, scope: str, unit: str) -> Lo
 
 
 def _encoded(record: Frozen) -> bytes:
-    return json.dumps(record.model_dump(mode="json"), indent=1, sort_keys=True).encode() + b"\n"
+    return sealed_text(record.model_dump(mode="json"))
 
 
 def _read_marker(place: Location, stage: str, scope: str, unit: str) -> Marker | None:
@@ -195,15 +242,18 @@ def _read_marker(place: Location, stage: str, scope: str, unit: str) -> Marker |
     except MissingError:
         return None
     try:
-        marker = Marker.model_validate_json(data)
-    except ValidationError as fault:
+        text, checked = opened_text(data)
+        marker = Marker.model_validate_json(text)
+    except ValueError as fault:
         raise _damaged(place, "it is not the record that was written") from fault
     if marker.layout > LAYOUT:
         raise newer(place, marker.layout)
+    if marker.layout >= CHECKED and not checked:
+        raise _damaged(place, "it has lost its checksum")
     if (marker.stage, marker.scope, marker.unit) != (stage, scope, unit):
         raise _damaged(place, f"it names the unit {marker.stage}/{marker.scope}/{marker.unit}")
     return marker
 
 
 def _damaged(place: Location, what: str) -> DamagedError:
-    return DamagedError(f"The marker {place} is damaged, {what}: delete it and run again.")
+    return damaged(place.url, what)

@@ -7,14 +7,17 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
-from pydantic import ValidationError
-
 from infra.errors import DamagedError, MissingError, StorageError, UserError
-from infra.ledger.commits import LAYOUT, Frozen, digest, newer
+from infra.ledger.commits import CHECKED, LAYOUT, Frozen, digest, newer
+from infra.ledger.sealed_text import opened_text, sealed_text
 from infra.storage.conditional_writes import require_conditional_puts
 from infra.storage.location import Location
+from infra.storage.seals import damaged
 
 NAME = "congeal.json"  # what makes a folder a destination
+POINTER = "published/current.json"
+CLAIMS = "published/claims"  # a small object for each number, written by the first run that wants it
+CLAIMED = ("created", "code_version")  # what runs that publish the same would say differently
 SEARCHED = 10_000  # objects of a folder that is to become one
 
 
@@ -100,19 +103,48 @@ def publish(
 ) -> str:
     """Write ``publication`` under the next number and point to it; the version's file name is returned.
 
-    before: called with the numbered publication and that name, before it is pointed to.
+    Of runs that publish the same at the same time all write the one version, that of the run which was first
+    to claim the number; others get a number of their own. before: called with the numbered publication and
+    that name, before it is pointed to.
     """
-    names = versions(destination)
-    number = 1 + (int(names[-1].partition("-")[0]) if names else 0)
-    publication = publication.model_copy(update={"number": number})
+    publication = _claimed(destination, publication)
+    number = publication.number
     content = publication.model_dump(mode="json")
     name = f"{number:05d}-{digest(content, length=8)}.json"
     # Nobody else writes under a name that is made of the content, and with many units it can be large.
-    (destination / "published/versions" / name).write_bytes(_encoded(content))
+    (destination / "published/versions" / name).write_bytes(sealed_text(content))
     if before is not None:
         before(publication, name)
-    (destination / "published/current.json").write_bytes(_encoded({"version": name}))
+    point_to(destination, name)
     return name
+
+
+def _claimed(destination: Location, publication: Publication) -> Publication:
+    """``publication`` with a number that nobody else gives to another one, and the time of its claim."""
+    names = versions(destination)
+    # The newest may be of a run that has published the same a moment ago.
+    newest = int(names[-1].partition("-")[0]) if names else 0
+    number = max(newest, 1)
+    substance = digest(publication.model_dump(mode="json", exclude=set(CLAIMED) | {"number"}))
+    mine = {name: getattr(publication, name) for name in CLAIMED} | {"substance": substance}
+    while True:
+        place = destination / CLAIMS / f"{number:05d}.json"
+        if number > newest and place.put_if_absent(sealed_text(mine)):
+            return publication.model_copy(update={"number": number})
+        try:
+            claim = json.loads(opened_text(place.read_bytes())[0])
+            if claim["substance"] == substance:
+                known = {name: str(claim[name]) for name in CLAIMED}
+                return publication.model_copy(update=known | {"number": number})
+        except (MissingError, ValueError, KeyError, TypeError):
+            # Whoever claimed it cannot be asked: the number is not given twice.
+            pass
+        number += 1
+
+
+def point_to(destination: Location, name: str) -> None:
+    """Make a version, called by the name of its file, the current one."""
+    (destination / POINTER).write_bytes(sealed_text({"version": name}))
 
 
 def published(destination: Location, version: str | None = None) -> Publication | None:
@@ -128,16 +160,19 @@ def published(destination: Location, version: str | None = None) -> Publication 
         name = _named(destination, version)
     place = destination / "published/versions" / name
     try:
-        content = json.loads(place.read_bytes())
+        text, checked = opened_text(place.read_bytes())
+        content = json.loads(text)
         if content["layout"] > LAYOUT:
             raise newer(place, content["layout"])
+        if content["layout"] >= CHECKED and not checked:
+            raise damaged(place.url, "it has lost its checksum")
         return Publication.model_validate(content)
     except MissingError as fault:
         if version is not None:
             raise _pruned(destination, version, versions(destination)) from fault
-        raise DamagedError(f"The publication {place} is missing: run congeal again.") from fault
-    except (ValidationError, ValueError, KeyError, TypeError) as fault:
-        raise DamagedError(f"The publication {place} is damaged: run congeal again.") from fault
+        raise damaged(place.url, "it is missing") from fault
+    except (ValueError, KeyError, TypeError) as fault:
+        raise damaged(place.url, "it is not the record of a version that was written") from fault
 
 
 def versions(destination: Location) -> list[str]:
@@ -156,17 +191,21 @@ def withdraw(destination: Location, name: str) -> None:
     if name == _current(destination):
         raise ValueError(f"{name} is the current publication")
     (destination / "published/versions" / name).delete()
+    (destination / CLAIMS / f"{name.partition('-')[0]}.json").delete()
 
 
 def _current(destination: Location) -> str | None:
-    place = destination / "published/current.json"
+    place = destination / POINTER
     try:
-        name = json.loads(place.read_bytes())["version"]
+        text, _ = opened_text(place.read_bytes())
+        found = json.loads(text)
+        if set(found) != {"version"}:
+            raise ValueError("it names more than a version")
+        return str((destination / "published/versions" / found["version"]).name)
     except MissingError:
         return None
-    except (ValueError, KeyError, TypeError) as fault:
-        raise DamagedError(f"The pointer {place} is damaged: run congeal again.") from fault
-    return str(name)
+    except (ValueError, TypeError, AttributeError) as fault:
+        raise damaged(place.url, "it is not the pointer that was written") from fault
 
 
 def _named(destination: Location, version: str) -> str:

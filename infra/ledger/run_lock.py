@@ -27,12 +27,13 @@ FOLDER = "working"
 RENEWAL = 20.0  # seconds between two heartbeats
 SILENCE = timedelta(minutes=5)  # after so long without a heartbeat, a process has ended
 LARGEST = 65_536  # bytes of a heartbeat
-RUN, PRUNE = "run", "prune"
+RUN, PRUNE, REPAIR = "run", "prune", "repair"
+_REMOVING = {PRUNE, REPAIR}  # these let no run work beside them
 _BROKEN = object()
 
 
 class Heartbeat(BaseModel):
-    """What a process writes. kind: "run" or "prune". seen: UTC, ISO 8601, when it was written last.
+    """What a process writes. kind: "run", "prune" or "repair". seen: UTC, ISO 8601, when it was written last.
 
     alone: no other process may write at the same time, since the store cannot keep two writers apart.
     """
@@ -127,14 +128,14 @@ class RunLock:
 def locked(destination: Location, kind: str, *, alone: bool = False) -> Iterator[RunLock]:
     """Hold a lock of `kind` for the time of the block.
 
-    A run excludes a pruning; a pruning, and whoever is `alone`, excludes all others. Raises UserError if
-    another process holds a lock that excludes this one.
+    A run excludes a pruning and a repair; these, and whoever is `alone`, exclude all others. Raises UserError
+    if another process holds a lock that excludes this one.
     """
     name = f"{kind}-{secrets.token_hex(8)}.json"
     lock = RunLock(destination / FOLDER / name, kind, alone)
     lock.begin()
     try:
-        _require_alone(destination, name, {RUN, PRUNE} if alone or kind == PRUNE else {PRUNE})
+        _require_alone(destination, name, {RUN, *_REMOVING} if alone or kind in _REMOVING else _REMOVING)
         yield lock
     finally:
         lock.end()
@@ -164,7 +165,7 @@ def _check(destination: Location, place: Location, heartbeat: Heartbeat, exclude
     ago = _age(place) if silent is None else silent
     if ago is not None and ago > SILENCE:
         _remove(place)
-    elif silent is None and heartbeat.kind == PRUNE and not heartbeat.alone and RUN not in excluded:
+    elif silent is None and heartbeat.kind in _REMOVING and not heartbeat.alone and RUN not in excluded:
         # It stops no run: a pruning whose heartbeat is gone stops before it removes more.
         _remove(place)
     elif heartbeat.alone or heartbeat.kind in excluded:

@@ -98,7 +98,7 @@ def image_source(
                 raise UserError(f"The sources {one} and {other} overlap: name the outer one alone.")
     allowed = [folder_of(place, storage) if is_list(place) else place for place in places]
     allowed += [Location.parse(text, storage) for text in roots]
-    return ImageSource(places[0].url, places[0].options, tuple(places), tuple(allowed))
+    return ImageSource(places[0].url, places[0].options, places=tuple(places), roots=tuple(allowed))
 
 
 def places_of(source: Location) -> tuple[Location, ...]:

@@ -15,10 +15,11 @@ from typing import IO, TYPE_CHECKING, Any
 import fsspec
 from pydantic import SecretStr
 
-from infra.errors import StorageError
+from infra.errors import MissingError, StorageError
 from infra.storage.local_files import FileStore, ObjectInfo, Skipped
 from infra.storage.object_store import FsspecStore, S3Store, Store
 from infra.storage.retrying_reads import arrow_filesystem, asynchronous, retrying_file
+from infra.storage.seals import Seal, SealedRanges, Seals, below, missing, require_sound, sealed_file
 from infra.storage.storage_errors import attempt, translated
 from infra.threads import in_threads
 
@@ -42,11 +43,13 @@ class Location:
     """A place in a store: an object, or a prefix under which objects lie. Picklable.
 
     url: protocol and path, without trailing slash. options: how to reach the store, secrets included; they
-    take no part in equality and never show in ``repr``.
+    take no part in equality and never show in ``repr``. seals: of what was written at and below the place, by
+    path; what is read there is checked, and raises ``DamagedError`` if it is something else.
     """
 
     url: str
     options: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    seals: Seals = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def parse(cls, text: str | os.PathLike[str], settings: StorageSettings | None = None) -> Location:
@@ -78,7 +81,16 @@ class Location:
         """The place ``part`` (one or more names) below this one; ``StorageError`` if that leads outside."""
         if "\\" in part or "\0" in part or any(name in ("", ".", "..") for name in part.split("/")):
             raise StorageError(f"The name {part!r} cannot be used below {self.url}: rename it.")
-        return Location(f"{self.url}/{part}", self.options)
+        return Location(f"{self.url}/{part}", self.options, below(self.seals, part) if self.seals else {})
+
+    def sealed(self, seals: Seals) -> Location:
+        """The same place with what is known of the objects there; none: nothing is checked."""
+        return Location(self.url, self.options, seals)
+
+    @property
+    def seal(self) -> Seal | None:
+        """What is known of the object here; None: nothing."""
+        return self.seals.get("")
 
     @property
     def protocol(self) -> str:
@@ -149,28 +161,38 @@ class Location:
 
     def read_bytes(self) -> bytes:
         """The whole object."""
-        with translated("read", self.url):
-            return attempt(lambda: self._store.read(self._path))
+        seal = self.seal
+        try:
+            with translated("read", self.url):
+                data = attempt(lambda: self._store.read(self._path))
+        except MissingError as fault:
+            raise (fault if seal is None else missing(self.url)) from fault
+        if seal is not None:
+            require_sound(self.url, seal, data)
+        return data
 
     def read_ranges(self, ranges: Sequence[tuple[int, int | None]]) -> list[bytes]:
         """Parts of the object, each from a start to a stop in bytes, read at the same time.
 
         (-n, None): its last n bytes. What reaches beyond the end is cut off there.
         """
+        sealed = self._sealed_ranges()
 
         def read(part: tuple[int, int | None]) -> bytes:
             start, stop = part
             if stop is not None and stop <= start:
                 return b""  # HTTP knows no empty range: a store would send everything
-            return attempt(lambda: self._store.read_range(self._path, *part))
+            return self._range(start, stop) if sealed is None else sealed.range(start, stop)
 
-        with translated("read", self.url):
-            return list(in_threads(read, ranges)) if len(ranges) > 1 else [read(part) for part in ranges]
+        return list(in_threads(read, ranges)) if len(ranges) > 1 else [read(part) for part in ranges]
 
     def open(self, mode: str = "rb") -> IO[bytes]:
         """A seekable file for reading; writing goes through ``write_bytes``, which is atomic."""
         if mode != "rb":
             raise ValueError(f"mode {mode!r}: a location opens for reading only ('rb')")
+        sealed = self._sealed_ranges()
+        if self.seal is not None and sealed is not None:
+            return sealed_file(sealed, self.seal.bytes)
         with translated("read", self.url):
             file = attempt(lambda: self._store.open(self._path))
         return file if self.protocol in ("file", "memory") else retrying_file(file)
@@ -222,23 +244,32 @@ class Location:
         import zarr.storage
 
         if self.protocol == "file":
-            return zarr.storage.LocalStore(self._path, read_only=read_only)
-        with translated("read", self.url):
-            filesystem = _filesystem(self.protocol, self.options)
-        return zarr.storage.FsspecStore(
-            asynchronous(filesystem),
-            read_only=read_only,
-            path=filesystem._strip_protocol(self.url),
-        )
+            store: zarr.abc.store.Store = zarr.storage.LocalStore(self._path, read_only=read_only)
+        else:
+            with translated("read", self.url):
+                filesystem = _filesystem(self.protocol, self.options)
+            store = zarr.storage.FsspecStore(
+                asynchronous(filesystem),
+                read_only=read_only,
+                path=filesystem._strip_protocol(self.url),
+            )
+        if not self.seals:
+            return store
+        from infra.storage.sealed_store import SealedStore
+
+        return SealedStore(store, self.url, self.seals)
 
     def arrow_filesystem(self) -> tuple[Any, str]:
         """A ``pyarrow.fs.FileSystem`` and the path of this place in it."""
-        if self.protocol == "file":
-            from pyarrow.fs import LocalFileSystem
+        filesystem, (path,) = arrow_files([self])
+        return filesystem, path
 
-            return LocalFileSystem(), self._path
+    def _range(self, start: int, stop: int | None) -> bytes:
         with translated("read", self.url):
-            return arrow_filesystem(_filesystem(self.protocol, self.options)), self._path
+            return attempt(lambda: self._store.read_range(self._path, start, stop))
+
+    def _sealed_ranges(self) -> SealedRanges | None:
+        return None if self.seal is None else SealedRanges(self.url, self.seal, self._range)
 
     def _kind(self) -> str | None:
         with translated("read", self.url):
@@ -256,6 +287,18 @@ class Location:
             return FileStore()
         filesystem = _filesystem(self.protocol, self.options)
         return S3Store(filesystem) if self.protocol == "s3" else FsspecStore(filesystem)
+
+
+def arrow_files(locations: Sequence[Location]) -> tuple[Any, list[str]]:
+    """A ``pyarrow.fs.FileSystem`` and the paths in it of objects of one store; what is sealed is checked."""
+    first, paths = locations[0], [location._path for location in locations]
+    sealed = {location._path.strip("/"): location.open for location in locations if location.seal is not None}
+    if first.protocol == "file" and not sealed:
+        from pyarrow.fs import LocalFileSystem
+
+        return LocalFileSystem(), paths
+    with translated("read", first.url):
+        return arrow_filesystem(_filesystem(first.protocol, first.options), sealed), paths
 
 
 def _check_protocol(protocol: str) -> None:

@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 
 from fsspec import AbstractFileSystem
 
+from infra.errors import DamagedError
 from infra.storage.location import Location
+from infra.storage.seals import SealedRanges
 from infra.storage.storage_errors import attempt, translated
 
 PROTOCOL = "published"
@@ -39,12 +41,14 @@ class PublishedFiles(AbstractFileSystem):  # type: ignore[misc]
     def __init__(self, objects: Mapping[str, Sized]) -> None:
         super().__init__()
         self._objects = dict(objects)
+        # What was found damaged: engines pass on no more than its text.
+        self.damage: list[DamagedError] = []
 
     def open(self, path: str, mode: str = "rb", **_: Any) -> io.RawIOBase:
         """The object, to be read; PermissionError for any other mode."""
         if mode != "rb":
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
-        return _Reader(self._object(path))
+        return _Reader(self._object(path), self.damage)
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
         """Name, size and type of the object."""
@@ -82,9 +86,12 @@ class _Reader(io.RawIOBase):
     apart by their numbers: those that are not Python's lose what threading.local keeps.
     """
 
-    def __init__(self, found: Sized) -> None:
+    def __init__(self, found: Sized, damage: list[DamagedError]) -> None:
         super().__init__()
         self._size = found.bytes
+        self._damage = damage
+        seal = found.place.seal
+        self._sealed = None if seal is None else SealedRanges(found.place.url, seal, self._range)
         self._at: dict[int, int] = {}
         self._file: int | None = None
         local = found.place.local_path()
@@ -114,7 +121,11 @@ class _Reader(io.RawIOBase):
         stop = self._size if size is None or size < 0 else min(start + size, self._size)
         if stop <= start:
             return b""
-        data = self._range(start, stop)
+        try:
+            data = self._range(start, stop) if self._sealed is None else self._sealed.range(start, stop)
+        except DamagedError as error:
+            self._damage.append(error)
+            raise
         self._at[threading.get_ident()] = start + len(data)
         return data
 

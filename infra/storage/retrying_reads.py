@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import IO, Any, ParamSpec, TypeVar, cast
 
 from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper, async_wrapper
@@ -73,8 +73,11 @@ def asynchronous(filesystem: Any) -> Any:
     return wrapper
 
 
-def arrow_filesystem(filesystem: Any) -> Any:
-    """``filesystem`` as a ``pyarrow.fs.FileSystem``, with attempts at looking, opening and reading."""
+def arrow_filesystem(filesystem: Any, sealed: Mapping[str, Callable[[], IO[bytes]]] | None = None) -> Any:
+    """``filesystem`` as a ``pyarrow.fs.FileSystem``, with attempts at looking, opening and reading.
+
+    sealed: how some of its files are opened so that what is read of them is checked, by path.
+    """
     import pyarrow as pa
     from pyarrow.fs import FSSpecHandler, PyFileSystem
 
@@ -86,6 +89,9 @@ def arrow_filesystem(filesystem: Any) -> Any:
             return _again(super().get_file_info_selector)(selector)
 
         def open_input_file(self, path: str) -> Any:
+            opened = (sealed or {}).get(path.strip("/"))
+            if opened is not None:
+                return pa.PythonFile(opened(), mode="r")
             file = _again(self.fs.open)(path, mode="rb")
             return pa.PythonFile(_RetryingFile(file), mode="r")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 import zarr.storage
-from zarr.codecs import ZstdCodec
-from zarr.errors import ContainsArrayError
+from zarr.codecs import Crc32cCodec, ZstdCodec
 
-from infra.errors import DamagedError, MissingError
+from infra.errors import MissingError
 from infra.storage.location import Location
+from infra.storage.seals import damaged
 from infra.storage.storage_errors import translated
 
 SMALL = 2**20  # bytes of an array that is read as a whole rather than in parts
@@ -52,8 +53,8 @@ def encode_group(
     """A Zarr v3 group as relative path → bytes; the same arrays give the same bytes.
 
     arrays: by name, "/" makes nested groups. Every array is one shard (one object, one writer) with inner
-    chunks, or one plain chunk where ``chunks`` is the whole. level: of zstd. within: attributes of nested
-    groups, by name. Attributes must be JSON.
+    chunks, or one plain chunk where ``chunks`` is the whole; every chunk ends with its CRC32C. level: of
+    zstd. within: attributes of nested groups, by name. Attributes must be JSON.
     """
     store = zarr.storage.MemoryStore()
     # zarr's settings are the process's, and put back what they found: one encoding at a time.
@@ -73,12 +74,9 @@ def open_group(location: Location) -> zarr.Group:
 
     Raises ``MissingError`` if there is nothing and ``DamagedError`` if it is no group.
     """
-    try:
-        with translated("read", location.url):
-            store = location.zarr_store(read_only=True)
-            return zarr.open_group(store, mode="r", zarr_format=3, use_consolidated=False)
-    except (ContainsArrayError, ValueError, KeyError, TypeError) as fault:
-        raise DamagedError(f"{location} holds no Zarr group: run congeal again to write it anew.") from fault
+    with _reading(location.url, "it is no Zarr group"):
+        store = location.zarr_store(read_only=True)
+        return zarr.open_group(store, mode="r", zarr_format=3, use_consolidated=False)
 
 
 def array_at(location: Location, path: str) -> zarr.Array[Any] | None:
@@ -87,17 +85,18 @@ def array_at(location: Location, path: str) -> zarr.Array[Any] | None:
     Raises ``DamagedError`` for what is no array.
     """
     try:
-        with translated("read", location.url):
+        with _reading(location.url, f"it has no array {path}"):
             return zarr.open_array(location.zarr_store(read_only=True), path=path, mode="r", zarr_format=3)
     except MissingError:
+        if f"{path}/zarr.json" in location.seals:
+            raise
         return None
-    except (ValueError, KeyError, TypeError) as fault:
-        raise DamagedError(f"{location} has no array {path}: delete the unit and run again.") from fault
 
 
 def find_array(group: zarr.Group, path: str) -> zarr.Array[Any] | None:
     """An array of a group, unread; None if the group has none of that path."""
-    found = group.get(path)
+    with _reading(str(group.store_path), f"it has no array {path}"):
+        found = group.get(path)
     return found if isinstance(found, zarr.Array) else None
 
 
@@ -105,19 +104,44 @@ def array_in(group: zarr.Group, path: str) -> zarr.Array[Any]:
     """An array that a group has, unread. Raises ``DamagedError`` if it has not."""
     found = find_array(group, path)
     if found is None:
-        raise DamagedError(f"{group.store_path} has no array {path}: delete the unit and run again.")
+        raise damaged(str(group.store_path), f"it has no array {path}")
     return found
+
+
+def read_whole(array: zarr.Array[Any]) -> npt.NDArray[Any]:
+    """All of an array. Raises ``DamagedError`` for a chunk that is not what was written."""
+    with _reading(str(array.store_path)):
+        return np.asarray(array[...])
 
 
 def read_rows(array: zarr.Array[Any], rows: Sequence[int]) -> npt.NDArray[Any]:
     """Some rows of the first axis, in their order; of a sharded array only their chunks are fetched.
 
     One by one, since Zarr resolves a list of rows inside a shard element by element (50 ms for two images'
-    features where two reads take 6); an array of one small chunk is read as a whole.
+    features where two reads take 6); an array of one small chunk is read as a whole. Raises as `read_whole`.
     """
-    if array.nbytes <= SMALL:
-        return np.take(np.asarray(array[:]), rows, axis=0)
-    return np.stack([np.asarray(array[int(row)]) for row in rows])
+    with _reading(str(array.store_path)):
+        if array.nbytes <= SMALL:
+            return np.take(np.asarray(array[...]), rows, axis=0)
+        return np.stack([np.asarray(array[int(row)]) for row in rows])
+
+
+def read_sorted_rows(array: zarr.Array[Any], rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The same of many rows in ascending order, in one reading."""
+    with _reading(str(array.store_path)):
+        return np.asarray(array[...] if len(rows) == array.shape[0] else array.oindex[rows])
+
+
+@contextmanager
+def _reading(url: str, what: str = "a chunk of it is not what was written") -> Iterator[None]:
+    """Sentences instead of what Zarr and its codecs raise for bytes that are no sound array."""
+    try:
+        with translated("read", url):
+            yield
+    except MissingError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError) as fault:
+        raise damaged(url, what) from fault
 
 
 def _write(group: zarr.Group, name: str, spec: ArraySpec, level: int) -> None:
@@ -135,7 +159,7 @@ def _write(group: zarr.Group, name: str, spec: ArraySpec, level: int) -> None:
         dtype=data.dtype,
         chunks=chunks,
         shards=None if shard == chunks else shard,
-        compressors=ZstdCodec(level=level),
+        compressors=[ZstdCodec(level=level), Crc32cCodec()],
         fill_value=fill,
         attributes=dict(spec.attributes),
         dimension_names=list(spec.dims),

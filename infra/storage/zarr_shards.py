@@ -19,16 +19,21 @@ from zarr.codecs import BytesCodec, Crc32cCodec, ShardingCodec, ZstdCodec
 
 from infra.errors import DamagedError
 from infra.storage.location import Location
+from infra.storage.seals import damaged
 
 GAP = 262_144  # bytes between two rows up to which one request fetches both
 WHOLE = 67_108_864  # bytes of a shard up to which it is fetched as a whole if many of its rows are wanted
 MANY = 8  # one row in so many
+_PLAIN, _INDEX = [BytesCodec, ZstdCodec], [BytesCodec, Crc32cCodec]
 _ABSENT = 2**64 - 1  # offset of a chunk that was not written
 _MAGIC = b"\x28\xb5\x2f\xfd"  # of a zstd frame
 
 
 def is_sharded_by_row(array: zarr.Array[Any]) -> bool:
-    """True if one object holds the array, each entry of its first axis a chunk compressed by zstd alone."""
+    """True if one object holds the array, each entry of its first axis a chunk compressed by zstd alone.
+
+    The chunks may end with a checksum; those of earlier versions have none.
+    """
     codecs: Sequence[Any] = getattr(array.metadata, "codecs", ())
     if len(codecs) != 1 or not isinstance(codecs[0], ShardingCodec) or array.shards != array.shape:
         return False
@@ -36,7 +41,7 @@ def is_sharded_by_row(array: zarr.Array[Any]) -> bool:
     kinds = [type(codec) for codec in (*sharding.codecs, *sharding.index_codecs)]
     little = [codec for codec in (*sharding.codecs, *sharding.index_codecs) if isinstance(codec, BytesCodec)]
     return (
-        kinds == [BytesCodec, ZstdCodec, BytesCodec, Crc32cCodec]
+        kinds in ([*_PLAIN, *_INDEX], [*_PLAIN, Crc32cCodec, *_INDEX])
         and all(codec.endian is not None and codec.endian.value == "little" for codec in little)
         and sharding.index_location.value == "end"
         and array.chunks == (1, *array.shape[1:])
@@ -48,7 +53,11 @@ class ShardedRows:
     """The rows of one array. array: as `is_sharded_by_row` wants it; place: where it lies."""
 
     def __init__(self, array: zarr.Array[Any], place: Location) -> None:
-        self._place = place / "/".join(["c", *"0" * array.ndim])
+        codecs: Sequence[Any] = getattr(array.metadata, "codecs", ())
+        self._summed = isinstance(codecs[0].codecs[-1], Crc32cCodec)
+        shard = place / "/".join(["c", *"0" * array.ndim])
+        # With sums of its own each chunk is checked once, and what was not asked for is not read.
+        self._place = shard.sealed({}) if self._summed else shard
         self._shape = array.shape
         self._dtype = array.dtype.newbyteorder("<")
         self._fill = array.fill_value
@@ -120,6 +129,10 @@ class ShardedRows:
             start, data = parts[int(np.searchsorted(starts, offset, "right")) - 1]
             at = int(offset) - start
             chunk = memoryview(data)[at : at + int(size)]
+            if self._summed:
+                chunk, stated = chunk[:-4], chunk[-4:]
+                if google_crc32c.value(bytes(chunk)) != int.from_bytes(stated, "little"):
+                    raise self._damaged()
             # The codec writes no more than there is room for, and refuses a frame of another size than its
             # header says; one whose header says less than a row would leave the rest as memory was.
             if _content_size(chunk) not in (None, found[row : row + 1].nbytes):
@@ -130,7 +143,7 @@ class ShardedRows:
                 raise self._damaged() from fault
 
     def _damaged(self) -> DamagedError:
-        return DamagedError(f"{self._place} is damaged: delete the unit and run again.")
+        return damaged(self._place.url)
 
 
 def _content_size(frame: memoryview) -> int | None:

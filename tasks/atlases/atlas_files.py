@@ -28,9 +28,10 @@ from congeal.results.schema.atlas_arrays import (
 from congeal.results.schema.parquet_files import dataset, encode_table
 from congeal.results.schema.tables import ALIGNMENTS
 from congeal.results.schema.zarr_arrays import ZarrArray
-from infra.errors import DamagedError, MissingError
+from infra.errors import MissingError
 from infra.storage.location import Location
-from infra.storage.zarr_groups import ArraySpec, array_in, encode_group, open_group
+from infra.storage.seals import damaged
+from infra.storage.zarr_groups import ArraySpec, array_in, encode_group, open_group, read_whole
 from tasks.atlases.alignment_table import alignment_rows
 from tasks.atlases.cluster_members import Member
 from tasks.atlases.stored_atlas import FIGURES, FirstLook, Stored
@@ -117,7 +118,7 @@ def _read_first_look(place: Location, count: int) -> FirstLook | None:
         return None
     windows = _whole(group, WINDOWS)
     if windows.shape != (count, 3):
-        raise DamagedError(f"The parts of {place} do not fit each other: delete the unit and run again.")
+        raise damaged(place.url, "its parts do not fit each other")
     return FirstLook(_read_atlas(group, cast("FirstLookAttributes", group.attrs.asdict())), windows)
 
 
@@ -137,7 +138,7 @@ def read(place: Location, margin: float | None, medoid: str) -> Stored:
     table = {row["image_id"]: row for row in dataset([place / TABLE], ALIGNMENTS).to_table().to_pylist()}
     images = {array: _whole(group, array) for array in (*MAPS, *POSES)}
     if set(ids) != set(table) or any(len(data) != len(ids) for data in images.values()):
-        raise DamagedError(f"The parts of {place} do not fit each other: delete the unit and run again.")
+        raise damaged(place.url, "its parts do not fit each other")
     members = [
         Member(name, table[name]["role"], "", 0, int(width), int(height))
         for name, (width, height) in zip(ids, sizes, strict=True)
@@ -158,7 +159,7 @@ def read(place: Location, margin: float | None, medoid: str) -> Stored:
 
 
 def _whole(group: zarr.Group, array: ZarrArray) -> npt.NDArray[Any]:
-    return np.asarray(array_in(group, array.path)[:])
+    return read_whole(array_in(group, array.path))
 
 
 def _read_atlas(group: zarr.Group, attributes: AtlasAttributes | FirstLookAttributes) -> Atlas:

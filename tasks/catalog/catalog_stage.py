@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from congeal.results.schema.parquet_files import encode_table
 from congeal.settings import CatalogSettings, Settings
 from infra.errors import UserError
-from infra.ledger.commits import Marker, UnitAddress, digest
+from infra.ledger.commits import Marker, UnitAddress, digest, sealed
 from infra.storage.location import Location
 from infra.threads import in_threads
 from tasks.catalog.deep_image_table import DEPTHS, DEPTHS_FILE, ToRemake, depths_table
@@ -182,7 +182,7 @@ def stage(run: Run, survey: Survey) -> Catalog:
     merged = _merge(run, slices)
     own, given = _keep_own(run, survey)
     (made,) = merged.units
-    folder = _folder(run, made)
+    folder = sealed(_folder(run, made))
     record, deep = cast("_Facts", made.kept)
     catalog = Catalog(
         survey=survey,
@@ -395,7 +395,7 @@ def make_merge(unit: Unit[MergePayload]) -> Marker:
     """
     work = Work(unit)
     with workspace() as connection:
-        load(connection, "entries", unit.payload.tables, CATALOG)
+        load(connection, "entries", list(in_threads(sealed, unit.payload.tables)), CATALOG)
         # The first name of some bytes is the image; the same bytes under a later name are a duplicate of it.
         connection.execute(
             """CREATE TABLE images AS
@@ -419,7 +419,7 @@ def make_merge(unit: Unit[MergePayload]) -> Marker:
             "images.parquet": encode_table(stream(connection, "SELECT * FROM images ORDER BY uri"), CATALOG)
         }
         if unit.payload.depths:
-            load(connection, "depths", unit.payload.depths, DEPTHS)
+            load(connection, "depths", [sealed(place) for place in unit.payload.depths], DEPTHS)
             named = stream(connection, "SELECT DISTINCT image_id, bits FROM depths ORDER BY image_id")
             outputs[DEPTHS_FILE] = encode_table(named, DEPTHS)
     return work.commit(outputs, record)

@@ -19,9 +19,9 @@ from congeal.results.schema.feature_arrays import EMBEDDING
 from congeal.results.schema.parquet_files import encode_table
 from congeal.settings import Settings
 from infra.errors import UserError
-from infra.ledger.commits import Marker, digest
+from infra.ledger.commits import Marker, digest, sealed
 from infra.storage.location import Location
-from infra.storage.zarr_groups import array_in
+from infra.storage.zarr_groups import array_in, read_whole
 from infra.threads import in_threads
 from tasks.catalog.catalog_stage import CATALOG, Catalog, OwnFile
 from tasks.clusters.cluster_growth import Regrade, grow
@@ -196,7 +196,7 @@ def stage(run: Run, catalog: Catalog, made: Features) -> Clusters:
     result = run_units(plan_units(STAGE, here, [unit], run.progress, keep=record_of), make_clusters, run)
     (found,) = result.units
     record = cast("Mapping[str, Any]", found.kept)
-    folder = unit.address.folder / found.content
+    folder = sealed(unit.address.folder / found.content)
     return Clusters(
         result=result,
         members=folder / "members.parquet",
@@ -326,7 +326,7 @@ def _embeddings(
     def read(wanted: tuple[str, list[int], list[int]]) -> tuple[list[int], Floats]:
         name, positions, places = wanted
         group = features_stage.open_shard(asked.destination, f"{asked.scope}/{name}", contents[name])
-        return positions, np.asarray(array_in(group, EMBEDDING.path)[:], np.float32)[places]
+        return positions, np.asarray(read_whole(array_in(group, EMBEDDING.path)), np.float32)[places]
 
     with tempfile.TemporaryDirectory(prefix="congeal-") as folder:
         embeddings: Floats | None = None

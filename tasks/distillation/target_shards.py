@@ -28,7 +28,7 @@ from congeal.settings import Settings
 from infra.errors import UserError
 from infra.ledger.commits import Marker, digest, outputs_location
 from infra.storage.location import Location
-from infra.storage.zarr_groups import ArraySpec, array_in, encode_group, open_group
+from infra.storage.zarr_groups import ArraySpec, array_in, encode_group, open_group, read_whole
 from infra.threads import in_threads
 from tasks.catalog.catalog_stage import CATALOG, Catalog
 from tasks.catalog.deep_image_table import load_depths
@@ -246,6 +246,6 @@ def read_unit(destination: Location, marker: Marker) -> Examples:
     group = open_group(outputs_location(destination, marker) / TARGET_GROUP.name)
 
     def read(array: ZarrArray) -> torch.Tensor:
-        return torch.from_numpy(np.asarray(array_in(group, array.path)[...]))
+        return torch.from_numpy(read_whole(array_in(group, array.path)))
 
     return Examples(read(VIEW_PIXELS), read(VIEW_FEATURES), read(VIEW_EMBEDDING), read(VIEW_SALIENCY))

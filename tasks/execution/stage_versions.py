@@ -15,7 +15,8 @@ INDEX = "index"
 VERSIONS = {CATALOG: 1, FEATURES: 2, CLUSTERS: 1, ATLASES: 14, INDEX: 7}
 # Earlier versions whose atlases can grow: their maps stay as they are, and what is fitted today fits to them.
 # What has changed since is what is said of maps (11), how fast they are computed, to some digits (12), how
-# cells are matched where no smooth map fits, that fixed cameras are told, and that small things are looked at
-# twice (13), and confidences (14).
+# cells are matched where no smooth map fits, that fixed cameras are told, that small things are looked at
+# twice (13), what is said of maps, and that chunks and pages carry checksums (14). Units of the features
+# and of the catalog carry those since then, too, and have kept their versions: what they say is the same.
 SAME_MAPS = (10, 11, 12, 13)
 ONE_LOOK = 12  # the last version of atlases that knew no second look

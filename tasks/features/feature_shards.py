@@ -65,17 +65,20 @@ class ShardFacts(NamedTuple):
 
     images: the ids, in order of their rows, a line each: a third of the memory of so many texts. failed: why
     an image has no features, by id. preview: the side of the squares that are kept; None if there are none.
+    unread: those of the failed that could not be read that time.
     """
 
     images: str
     failed: Mapping[str, str]
     preview: int | None
+    unread: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, marker: Marker) -> ShardFacts:
         """From the marker of a shard."""
         record = marker.record
-        return cls("\n".join(record["image_ids"]), record["failed"], record.get("preview_size"))
+        images = "\n".join(record["image_ids"])
+        return cls(images, record["failed"], record.get("preview_size"), tuple(record["unread"]))
 
     @property
     def rows(self) -> Iterator[tuple[int, str]]:

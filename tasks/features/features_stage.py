@@ -15,7 +15,7 @@ from congeal.imaging import intensity_scaling
 from congeal.results.schema.feature_arrays import FEATURE_GROUP
 from congeal.settings import Settings
 from infra.errors import MissingError, UserError
-from infra.ledger.commits import Marker, digest
+from infra.ledger.commits import Marker, digest, sealed
 from infra.storage.location import Location
 from infra.storage.zarr_groups import open_group
 from tasks.catalog.catalog_stage import Catalog
@@ -126,7 +126,7 @@ def open_shard(destination: Location, unit: str, content: str) -> zarr.Group:
     """The Zarr group of a committed shard, called "scope/unit". Raises UserError if it is gone."""
     place = address(destination, STAGE, VERSION, *unit.split("/"))
     try:
-        return open_group(place.folder / content / FEATURE_GROUP.name)
+        return open_group(sealed(place.folder / content) / FEATURE_GROUP.name)
     except MissingError as error:
         raise UserError(
             f"The features in {place.folder.url} vanished while they were used: run again."

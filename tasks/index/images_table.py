@@ -18,8 +18,9 @@ from congeal.results.schema.dictionary import dictionary_text
 from congeal.results.schema.own_fields import own_fields
 from congeal.results.schema.parquet_files import encode_table
 from congeal.results.schema.tables import ALIGNMENTS
-from infra.ledger.commits import Marker, digest
+from infra.ledger.commits import Marker, digest, sealed
 from infra.storage.location import Location
+from infra.threads import in_threads
 from tasks.catalog.catalog_stage import CATALOG, Catalog, OwnFile
 from tasks.clusters.clusters_stage import MEMBERS, Clusters
 from tasks.execution import stage_versions
@@ -40,11 +41,13 @@ class ImagesPayload:
         catalog, members, alignments: Parquet files.
         failed: why images of the catalog have no features, by id.
         own: files of the columns of the collection's owner.
+        unread: those of them that could not be read that time, and may be the next.
     """
 
     catalog: Location
     members: Location
     failed: Mapping[str, str]
+    unread: frozenset[str]
     alignments: tuple[Location, ...]
     own: tuple[OwnFile, ...] = ()
 
@@ -67,6 +70,7 @@ def images_unit(
             failed={
                 image_id: reason for shard in made.shards for image_id, reason in shard.facts.failed.items()
             },
+            unread=frozenset(image_id for shard in made.shards for image_id in shard.facts.unread),
             alignments=tuple(
                 run.destination / f"stages/{STAGE}" / "/".join(part) / "alignments.parquet"
                 for part in aligned
@@ -83,8 +87,9 @@ def make_images(unit: Unit[ImagesPayload]) -> Marker:
     with workspace() as connection:
         load(connection, "catalog", [unit.payload.catalog], CATALOG)
         load(connection, "members", [unit.payload.members], MEMBERS)
-        load(connection, "alignments", unit.payload.alignments, ALIGNMENTS, "image_id, outlier")
-        connection.execute("CREATE TABLE faults (image_id VARCHAR, reason VARCHAR)")
+        aligned = list(in_threads(sealed, unit.payload.alignments))
+        load(connection, "alignments", aligned, ALIGNMENTS, "image_id, outlier")
+        connection.execute("CREATE TABLE faults (image_id VARCHAR, reason VARCHAR, unread BOOLEAN)")
         _insert_faults(connection, unit)
         connection.execute(
             """CREATE TABLE images AS
@@ -98,7 +103,9 @@ def make_images(unit: Unit[ImagesPayload]) -> Marker:
                         THEN m.cluster_id IS NULL OR coalesce(a.outlier, false) END AS outlier,
                    CASE WHEN m.image_id IS NOT NULL
                         THEN m.role IS NOT DISTINCT FROM 'excluded' END AS excluded,
-                   m.features_unit, m.features_row, c.unread
+                   m.features_unit, m.features_row,
+                   c.unread OR (c.status = 'ok' AND m.image_id IS NULL AND coalesce(f.unread, false))
+                       AS unread
             FROM catalog c
             LEFT JOIN members m ON c.image_id = m.image_id AND c.status <> 'failed'
             LEFT JOIN alignments a ON a.image_id = m.image_id
@@ -131,5 +138,6 @@ def _insert_faults(connection: duckdb.DuckDBPyConnection, unit: Unit[ImagesPaylo
     table = {
         "image_id": pa.array(list(reasons), pa.string()),
         "reason": pa.array(list(reasons.values()), pa.string()),
+        "unread": pa.array([image_id in unit.payload.unread for image_id in reasons], pa.bool_()),
     }
     insert(connection, "faults", pa.table(table))

@@ -24,9 +24,9 @@ from congeal.results.schema.parquet_files import dataset, encode_table
 from congeal.results.schema.tables import ALIGNMENTS, CLUSTERS, CORRESPONDENCES
 from congeal.settings import Settings
 from infra.errors import UserError
-from infra.ledger.commits import Marker, digest
+from infra.ledger.commits import Marker, digest, outputs_location
 from infra.storage.location import Location
-from infra.storage.zarr_groups import array_in, open_group
+from infra.storage.zarr_groups import array_in, open_group, read_sorted_rows, read_whole
 from infra.threads import in_threads
 from tasks.atlases import atlases_stage
 from tasks.atlases.atlas_files import TABLE
@@ -166,7 +166,7 @@ def make_tables(unit: Unit[TablesPayload]) -> Marker:
     for part, place, marker in zip(asked.parts, places, read_markers(places), strict=True):
         if marker is None:
             raise UserError(f"The atlas in {place.folder.url} vanished while it was used: run again.")
-        heads.append((part, place.folder / marker.content, marker))
+        heads.append((part, outputs_location(place, marker), marker))
     # How long a cluster took, and where, is a fact of the run: it stays in the marker, out of the tables.
     made = {
         marker.record["cluster_id"]: {"seconds": marker.seconds, "device": marker.record["device"]}
@@ -234,7 +234,7 @@ def _open(part: ClusterPart, folder: Location, marker: Marker, lattice: int) -> 
         part,
         marker,
         group,
-        lattice_points(np.asarray(array_in(group, ATLAS_SALIENCY.path)[:]), lattice),
+        lattice_points(read_whole(array_in(group, ATLAS_SALIENCY.path)), lattice),
         order,
         alignments,
     )
@@ -258,8 +258,7 @@ def _rows(head: _Head, order: list[int]) -> pa.RecordBatch:
 def _images(array: zarr.Array[Any], order: list[int]) -> npt.NDArray[Any]:
     # What is stored is read in the order in which it is stored, then put in the order of the ids.
     stored = np.sort(order)
-    found = array[:] if len(stored) == array.shape[0] else array.oindex[stored]
-    return np.asarray(found)[np.searchsorted(stored, order)]
+    return read_sorted_rows(array, stored)[np.searchsorted(stored, order)]
 
 
 def _facts(head: _Head, asked: TablesPayload) -> Mapping[str, Any] | None:

@@ -16,6 +16,7 @@ from infra.storage.zarr_groups import open_group
 from tasks.catalog.catalog_stage import CATALOG
 from tasks.clusters.clusters_stage import MEMBERS, SETS
 from tasks.execution.duckdb_workspace import load, rows, workspace
+from tasks.maintenance.derived_units import Name, UnitFacts, unchecked
 from tasks.publication import current_iceberg_tables
 from tasks.publication.manifest import NAME as TABLES_FILE
 from tasks.publication.manifest import described
@@ -79,17 +80,24 @@ def verify(destination: Location, *, deep: bool = True, version: str | None = No
         )
     faults: list[str] = []
     markers: dict[str, list[Marker]] = {}
+    facts: dict[Name, UnitFacts] = {}
+    bad: set[Name] = set()
     files = 0
     for stage, unit in _named(publication):
         marker = _marker(destination, stage, unit, faults)
         if marker is None:
+            bad.add((stage, unit))
             continue
+        facts[stage, unit] = UnitFacts.of(marker)
         markers.setdefault(stage, []).append(marker)
         files += len(marker.outputs)
         broken = check_unit(destination, marker, deep=deep)
+        if broken:
+            bad.add((stage, unit))
         faults.extend(broken)
         if not broken:
             faults.extend(_unreadable(destination, marker))
+    faults.extend(_suspect(destination, bad, publication, facts))
     if not faults:
         faults.extend(_references(destination, publication, markers))
     if not faults and version is None and not described(destination, publication):
@@ -108,6 +116,18 @@ def verify(destination: Location, *, deep: bool = True, version: str | None = No
         "faults": faults,
         "notes": notes,
     }
+
+
+def _suspect(
+    destination: Location, bad: set[Name], publication: Publication, facts: dict[Name, UnitFacts]
+) -> Iterator[str]:
+    """What may hold what is damaged, since it was made without a check of what it was made from."""
+    sound = {name: found for name, found in facts.items() if name not in bad}
+    for stage, unit in sorted(unchecked(bad, [publication.units], sound, facts)):
+        yield (
+            f"{destination}/stages/{stage}/{unit} was computed from units that are damaged now, by a congeal "
+            f"that did not check them: `congeal repair {destination}` removes it, too."
+        )
 
 
 def _named(publication: Publication) -> Iterator[tuple[str, str]]:

@@ -182,7 +182,7 @@ def test_verify_exits_with_1_for_a_fault(finished: Path, tmp_path: Path) -> None
     path.unlink()
     result = call("verify", tmp_path / "out")
     assert result.exit_code == 1
-    assert f"{path} is missing" in result.stdout
+    assert f"{path} is damaged, it is missing" in result.stdout
     facts = answer(call("verify", tmp_path / "out", "--json"))
     assert facts["ok"] is False
     assert len(facts["faults"]) == 1

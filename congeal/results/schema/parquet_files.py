@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 from congeal.results.schema.history import as_of, lacking
 from congeal.results.schema.own_fields import own_fields, with_own
 from infra.errors import DamagedError
-from infra.storage.location import Location
+from infra.storage.location import Location, arrow_files
+from infra.storage.seals import damaged
 from infra.threads import in_threads
 
 if TYPE_CHECKING:
@@ -52,7 +53,12 @@ def _layout(schema: pa.Schema) -> dict[str, Any]:
         for field in schema
         if field.type in (_TEXT, _CATEGORY) or (table == "correspondences" and field.name in _REPEATED)
     ]
-    options: dict[str, Any] = {"compression": "zstd", "use_dictionary": repeated, "write_page_index": True}
+    options: dict[str, Any] = {
+        "compression": "zstd",
+        "use_dictionary": repeated,
+        "write_page_index": True,
+        "write_page_checksum": True,
+    }
     if table == "correspondences":
         options["use_byte_stream_split"] = list(_SPLIT)
     if order:
@@ -72,7 +78,8 @@ def dataset(
 
     contents: what the files hold, by URL, where all of it is at hand already. The dataset's schema says what
     the columns mean in the oldest of the files (`congeal.results.schema.history`). Raises ``DamagedError``
-    for a file that is no Parquet, of another table, or of a newer schema version.
+    for a file that is no Parquet, of another table, or of a newer schema version; so does whoever reads rows
+    that are not those that were written, where the files are sealed (see `infra.storage.seals`).
     """
     import pyarrow.dataset  # and with it pandas
 
@@ -85,13 +92,13 @@ def dataset(
     if oldest < int(schema.metadata[b"congeal.schema_version"]):
         schema = as_of(schema, oldest)
     schema = with_own(schema, {field.name: field for _, own in checked for field in own}.values())
+    pages = pyarrow.dataset.ParquetFragmentScanOptions(page_checksum_verification=True)
+    form = pyarrow.dataset.ParquetFileFormat(default_fragment_scan_options=pages)
     if None not in held:
-        form = pyarrow.dataset.ParquetFileFormat()
         fragments = [form.make_fragment(pa.py_buffer(data)) for data in held]
         return pyarrow.dataset.FileSystemDataset(fragments, schema, form)
-    filesystem, _ = locations[0].arrow_filesystem()
-    paths = [location.arrow_filesystem()[1] for location in locations]
-    return pyarrow.dataset.dataset(paths, schema=schema, filesystem=filesystem, format="parquet")
+    filesystem, paths = arrow_files(locations)
+    return pyarrow.dataset.dataset(paths, schema=schema, filesystem=filesystem, format=form)
 
 
 def small_rows(
@@ -105,10 +112,13 @@ def small_rows(
     def read(location: Location) -> list[dict[str, Any]]:
         data = pa.BufferReader(location.read_bytes())
         _require(location, data, schema)
-        file = pq.ParquetFile(data)
-        present = [name for name in columns if name in file.schema_arrow.names]
-        nothing = dict.fromkeys(columns)
-        return [nothing | row for row in file.read(columns=present).to_pylist()]
+        try:
+            file = pq.ParquetFile(data, page_checksum_verification=True)
+            present = [name for name in columns if name in file.schema_arrow.names]
+            nothing = dict.fromkeys(columns)
+            return [nothing | row for row in file.read(columns=present).to_pylist()]
+        except (pa.ArrowException, OSError) as fault:
+            raise damaged(location.url) from fault
 
     return [row for rows in in_threads(read, list(locations)) for row in rows]
 
@@ -160,12 +170,12 @@ def _require(location: Location, file: Any, schema: pa.Schema) -> tuple[int, lis
     """The same of its opened content."""
     try:
         found = pq.read_schema(file)
-    except pa.ArrowInvalid as fault:
-        raise DamagedError(f"{location} is no Parquet file: run congeal again to write it anew.") from fault
+    except (pa.ArrowException, OSError, ValueError) as fault:
+        raise damaged(location.url, "it is no Parquet file") from fault
     facts = found.metadata or {}
     expected = schema.metadata[b"congeal.table"]
     if facts.get(b"congeal.table") != expected:
-        raise DamagedError(f"{location} does not hold the table {expected.decode()}: run congeal again.")
+        raise damaged(location.url, f"it does not hold the table {expected.decode()}")
     version = facts.get(b"congeal.schema_version", b"")
     if not version.isdigit() or int(version) > int(schema.metadata[b"congeal.schema_version"]):
         raise DamagedError(f"{location} has the newer schema version {version.decode()}: upgrade congeal.")
@@ -173,5 +183,5 @@ def _require(location: Location, file: Any, schema: pa.Schema) -> tuple[int, lis
     own = own_fields(found) if expected == b"images" else []
     expected_fields = [field for field in schema if field.name not in missing]
     if not found.equals(pa.schema([*expected_fields, *own])):
-        raise DamagedError(f"{location} has not the columns of {expected.decode()}: run congeal again.")
+        raise damaged(location.url, f"it has not the columns of {expected.decode()}")
     return int(version), own

@@ -148,7 +148,7 @@ def test_a_marker_that_names_another_unit(address: UnitAddress) -> None:
 
 
 def test_a_marker_of_a_newer_layout(address: UnitAddress) -> None:
-    content = commit(address).model_dump(mode="json") | {"layout": 2}
+    content = commit(address).model_dump(mode="json") | {"layout": 3}
     (address.folder / "_commit.json").write_bytes(json.dumps(content).encode())
     with pytest.raises(UserError, match="written by a newer congeal"):
         address.marker()
@@ -167,9 +167,16 @@ def test_check_unit_names_each_fault(address: UnitAddress) -> None:
     (folder / "b").write_bytes(b"2")
     (folder / "c").write_bytes(b"33x")
     shallow = check_unit(address.destination, marker, deep=False)
-    assert shallow == [f"{folder}/a is missing.", f"{folder}/b has 1 bytes instead of 2."]
+    cure = f": `congeal repair {address.destination}` removes it, and the next run makes it anew."
+    assert shallow == [
+        f"{folder}/a is damaged, it is missing{cure}",
+        f"{folder}/b is damaged, it has 1 bytes instead of 2{cure}",
+    ]
     deep = check_unit(address.destination, marker, deep=True)
-    assert deep == [*shallow, f"{folder}/c has other bytes than were written (SHA-256 differs)."]
+    assert deep == [
+        *shallow,
+        f"{folder}/c is damaged, its bytes are not those that were written (SHA-256 differs){cure}",
+    ]
 
 
 def test_check_unit_notices_an_edited_marker(address: UnitAddress) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from infra.ledger.publications import (
     withdraw,
 )
 from infra.storage.location import Location
+from infra.threads import in_threads
 
 
 def publication(run_key: str = "key") -> Publication:
@@ -42,7 +44,7 @@ def test_a_destination_is_claimed_once(location: Location) -> None:
     assert not check_layout(location)
     claim(location)
     claim(location)
-    assert json.loads((location / "congeal.json").read_bytes()) == {"layout": 1}
+    assert json.loads((location / "congeal.json").read_bytes()) == {"layout": 2}
     assert check_layout(location)
 
 
@@ -61,9 +63,9 @@ def test_a_destination_that_another_run_claims_at_the_same_moment(
 
 
 def test_a_newer_layout_is_refused(memory_location: Location) -> None:
-    (memory_location / "congeal.json").write_bytes(b'{"layout": 2}')
+    (memory_location / "congeal.json").write_bytes(b'{"layout": 3}')
     for act in (claim, check_layout):
-        with pytest.raises(UserError, match=r"newer congeal \(layout 2\): upgrade"):
+        with pytest.raises(UserError, match=r"newer congeal \(layout 3\): upgrade"):
             act(memory_location)
 
 
@@ -126,16 +128,16 @@ def test_damage(memory_location: Location) -> None:
     name = publish(memory_location, publication())
     place = memory_location / f"published/versions/{name}"
     place.write_bytes(b"{}")
-    with pytest.raises(DamagedError, match="is damaged: run congeal again"):
+    with pytest.raises(DamagedError, match=r"is damaged, .*: `congeal repair"):
         published(memory_location)
     place.write_bytes(b'{"layout": 9}')
     with pytest.raises(UserError, match="newer congeal"):
         published(memory_location)
     place.delete()
-    with pytest.raises(DamagedError, match="is missing: run congeal again"):
+    with pytest.raises(DamagedError, match=r"is damaged, it is missing: `congeal repair"):
         published(memory_location)
     (memory_location / "published/current.json").write_bytes(b"x")
-    with pytest.raises(DamagedError, match="The pointer"):
+    with pytest.raises(DamagedError, match="it is not the pointer"):
         published(memory_location)
 
 
@@ -185,3 +187,23 @@ class TestNested:
 
         monkeypatch.setattr(Location, "read_bytes", refuse)
         claim(memory_location / "a/b/c")
+
+
+def test_runs_that_publish_the_same_make_one_version(location: Location) -> None:
+    """Whichever of them looks for the next number before or after another has written its version."""
+    barrier = threading.Barrier(4)
+
+    def publish_at(hour: int) -> str:
+        mine = publication().model_copy(update={"created": f"2026-01-01T{hour:02d}:00:00+00:00"})
+        barrier.wait()
+        return publish(location, mine)
+
+    names = list(in_threads(publish_at, range(4), threads=4, ahead=4))
+    assert versions(location) == sorted(set(names))
+    assert len(set(names)) == 1
+    assert publish(location, publication("another")).startswith("00002-")
+
+
+def test_a_run_that_died_after_its_claim_costs_a_number_at_most(memory_location: Location) -> None:
+    (memory_location / "published/claims/00001.json").write_bytes(b"{")
+    assert publish(memory_location, publication()).startswith("00002-")

@@ -61,7 +61,7 @@ def test_axes_are_named_and_one_array_is_one_object() -> None:
     assert codec["configuration"]["chunk_shape"] == [1, 4, 4, 3]
     assert [path for path in files if path.startswith("features/c/")] == ["features/c/0/0/0/0"]
     plain = json.loads(files["maps/forward/zarr.json"])
-    assert [codec["name"] for codec in plain["codecs"]] == ["bytes", "zstd"]
+    assert [codec["name"] for codec in plain["codecs"]] == ["bytes", "zstd", "crc32c"]
     assert "maps/zarr.json" in files
     assert "zarr.json" in files
 
@@ -130,7 +130,7 @@ def test_no_group(location: Location) -> None:
     with pytest.raises(MissingError, match="nothing does not exist"):
         open_group(location / "nothing")
     (location / "bad/zarr.json").write_bytes(b"{")
-    with pytest.raises(DamagedError, match="holds no Zarr group"):
+    with pytest.raises(DamagedError, match="it is no Zarr group"):
         open_group(location / "bad")
 
 

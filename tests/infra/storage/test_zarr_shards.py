@@ -136,7 +136,7 @@ def test_a_damaged_shard_is_one_sentence(tmp_path: Path, fault: str, rows: list[
         body = index.tobytes()
         data[-size:] = body + zarr_shards.google_crc32c.value(body).to_bytes(4, "little")
     (place / OBJECT).write_bytes(bytes(data))
-    with pytest.raises(DamagedError, match="is damaged: delete the unit"):
+    with pytest.raises(DamagedError, match="is damaged, its bytes are not those"):
         reader.read(rows)
 
 
@@ -149,7 +149,8 @@ def framed(data: bytes, *, stated: bool = True) -> bytes:
 
 
 def with_frame(place: Location, row: int, frame: bytes) -> None:
-    """Put a frame in the place of a row's, with an index that fits."""
+    """Put a frame in the place of a row's, with a checksum and an index that fit."""
+    frame += zarr_shards.google_crc32c.value(frame).to_bytes(4, "little")
     data = (place / OBJECT).read_bytes()
     body, tail = data[: -(40 * 16 + 4)], data[-(40 * 16 + 4) : -4]
     index = np.frombuffer(tail, "<u8").reshape(-1, 2).copy()
@@ -175,7 +176,7 @@ def test_a_row_of_another_size_is_damage(
     reader = rows_of(place)
     tracemalloc.start()
     try:
-        with pytest.raises(DamagedError, match=r"group/maps/rows/c/0/0/0 is damaged: delete the unit"):
+        with pytest.raises(DamagedError, match=r"group/maps/rows/c/0/0/0 is damaged, "):
             reader.read(rows)
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:

@@ -16,6 +16,7 @@ from sample_runs import encoded, folder, picture, results, run, tiny, units
 import congeal
 from congeal.imaging import intensity_scaling
 from infra.ledger.commits import MARKER
+from infra.ledger.sealed_text import sealed_text
 from tasks.catalog.deep_image_table import DEPTHS_FILE
 
 
@@ -34,7 +35,8 @@ def forget(destination: Path, stage: str, key: str) -> None:
     for unit in units(destination, [stage]):
         marker = json.loads((unit / MARKER).read_text())
         marker["record"].pop(key, None)
-        (unit / MARKER).write_text(json.dumps(marker))
+        marker.pop("checksum", None)
+        (unit / MARKER).write_bytes(sealed_text(marker))
 
 
 def stages(facts: dict[str, Any]) -> dict[str, int]:

@@ -12,6 +12,7 @@ from sample_runs import units
 from congeal.results.schema.parquet_files import encode_table
 from congeal.results.schema.tables import IMAGES
 from infra.errors import UserError
+from infra.ledger.sealed_text import opened_text, sealed_text
 from infra.storage.location import Location
 from tasks.maintenance.verify import verify
 
@@ -40,12 +41,12 @@ def rewrite(path: Path, data: bytes) -> None:
     path.write_bytes(data)
     folder = path.parent
     marker_path = folder.parent / "_commit.json"
-    marker = json.loads(marker_path.read_bytes())
+    marker = json.loads(opened_text(marker_path.read_bytes())[0])
     marker["outputs"][path.name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     marker["content"] = digest(
         sorted((name, entry["sha256"]) for name, entry in marker["outputs"].items()), length=16
     )
-    marker_path.write_text(json.dumps(marker))
+    marker_path.write_bytes(sealed_text(marker))
     folder.rename(folder.parent / marker["content"])
 
 
