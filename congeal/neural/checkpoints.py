@@ -35,7 +35,7 @@ class Trained:
 
 
 def encode_state(tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> bytes:
-    """Tensors by name and a card of JSON values, as the bytes of a safetensors file."""
+    """Tensors [...] by name and a card of JSON values, as the bytes of a safetensors file."""
     whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     metadata = {KEY: json.dumps({"format": FORMAT, **card}, sort_keys=True)}
     return bytes(safetensors.torch.save(whole, metadata))

@@ -15,6 +15,8 @@ from torch.nn import functional
 
 from congeal.geometry.frames import cell_centres
 
+FAR = 8.0  # half frames from the middle; beyond it all places are alike
+
 
 def cells(resolution: int, device: torch.device | str = "cpu") -> Tensor:
     """Cell centres of the atlas, float32 [resolution, resolution, 2]."""
@@ -54,8 +56,13 @@ def composed(pose: Tensor, flow: Tensor) -> Tensor:
 
 
 def sampled(fields: Tensor, places: Tensor, extent: float = 1.0, padding: str = "border") -> Tensor:
-    """Bilinear values [n, c, r, r] of fields [n, c, h, w] over ±extent at places [n, r, r, 2]."""
-    return functional.grid_sample(fields, places / extent, align_corners=False, padding_mode=padding)
+    """Bilinear values [n, c, r, r] of fields [n, c, h, w] over ±extent at places [n, r, r, 2].
+
+    Places that are no numbers, or far away, are read at the edge of what is known to be safe: `grid_sample`
+    turns them into addresses. A training that has diverged is found by its losses, not here.
+    """
+    sound = torch.nan_to_num(places / extent, nan=FAR).clamp(-FAR, FAR)
+    return functional.grid_sample(fields, sound, align_corners=False, padding_mode=padding)
 
 
 def resized_flow(flow: Tensor, resolution: int) -> Tensor:

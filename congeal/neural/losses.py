@@ -48,7 +48,7 @@ class Seen:
 
 
 def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
-    """Mean of values by weights of a shape that broadcasts; 0 where nothing counts."""
+    """Mean of values [...] by weights of a shape that broadcasts to theirs; 0 where nothing counts."""
     weight = weight.expand_as(values)
     return (values * weight).sum() / weight.sum().clamp_min(1e-6)
 
@@ -151,7 +151,7 @@ def atlas_losses(keys: Tensor, saliency: Tensor, inside: Tensor, weights: LossWe
 
 
 def total(losses: Mapping[str, Tensor], weights: LossWeights) -> Tensor:
-    """The sum with the coefficients."""
+    """The sum of losses by name, each a number [...], times its coefficient."""
     return torch.stack([getattr(weights, name) * value for name, value in losses.items()]).sum()
 
 

@@ -105,7 +105,7 @@ class MapFitting:
         return self.optimiser.state()
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from a `state`."""
+        """Go on from a `state`, tensors [...] by name."""
         self.optimiser.restore(state)
 
 

@@ -32,7 +32,7 @@ class Scaled(nn.Module):
 
 
 def activated(x: Tensor) -> Tensor:
-    """Leaky rectified, at the variance it had."""
+    """Leaky rectified, at the variance it had: [...] to [...]."""
     return functional.leaky_relu(x, SLOPE) * math.sqrt(2 / (1 + SLOPE**2))
 
 

@@ -46,7 +46,7 @@ class Optimiser:
         self._adam = torch.optim.Adam(groups)
 
     def descend(self, loss: Tensor, pace: float = 1.0) -> None:
-        """One step. pace: share of the learning rates."""
+        """One step down a loss, a number [...]. pace: share of the learning rates."""
         for group in self._adam.param_groups:
             group["lr"] = group["base"] * pace
         self._adam.zero_grad(set_to_none=True)
@@ -64,7 +64,7 @@ class Optimiser:
         return {name: value.to("cpu", copy=True).contiguous() for name, value in found.items()}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from a `state`; raises CongealError if it is of other modules."""
+        """Go on from a `state`, tensors [...] by name; raises CongealError if it is of other modules."""
         for name, value in self._named.items():
             stored = state.get(f"parameter/{name}")
             if stored is None or stored.shape != value.shape:
@@ -116,8 +116,12 @@ def _terms(names: Sequence[str], row: Tensor) -> dict[str, float]:
     return dict(zip(names, row[:-1].tolist(), strict=True))
 
 
-def with_restart(run: Callable[[float], None], smaller: float = 0.25) -> list[DivergedError]:
+def with_restart(
+    run: Callable[[float], None], told: Callable[[DivergedError], None] | None = None, smaller: float = 0.25
+) -> list[DivergedError]:
     """Run a training that takes a share of its learning rates; once more, with a smaller one, if it diverges.
+
+    told: called for each fault, before the next attempt.
 
     Returns what went wrong: nothing, once (the second attempt was sound), or twice.
     """
@@ -127,6 +131,8 @@ def with_restart(run: Callable[[float], None], smaller: float = 0.25) -> list[Di
             run(share)
         except DivergedError as fault:
             faults.append(fault)
+            if told is not None:
+                told(fault)
         else:
             break
     return faults

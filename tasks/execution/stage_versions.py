@@ -18,4 +18,5 @@ VERSIONS = {CATALOG: 1, FEATURES: 2, CLUSTERS: 1, ATLASES: 13, INDEX: 6}
 # cells are matched where no smooth map fits, that fixed cameras are told, and that small things are looked at
 # twice (13).
 SAME_MAPS = (10, 11, 12)
+NETWORKS = 1  # of what is trained with alignment.method=neural; no part of what is solved directly
 ONE_LOOK = 12  # the last version of atlases that knew no second look
