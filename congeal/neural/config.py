@@ -91,7 +91,7 @@ class NetworkSize(Numbers):
 
 
 NETWORKS: Mapping[str, NetworkSize] = {
-    SMALL: NetworkSize(SMALL, 32, 48, (48, 64, 64), 16, 2, pixels=False),
+    SMALL: NetworkSize(SMALL, 32, 32, (32, 32, 48), 16, 2, pixels=False),
     PUBLISHED: NetworkSize(PUBLISHED, 128, 64, (128, 256, 512, 512, 512), 16, 8, pixels=True),
 }
 
@@ -129,7 +129,7 @@ class Schedule(Numbers):
 
 
 SCHEDULES: Mapping[str, Schedule] = {
-    FAST: Schedule(FAST, 500, 2e-3, 40, 0, 8, 2e-4, 1e-3, mirrors=False, losses=EVALUATION),
+    FAST: Schedule(FAST, 800, 2e-3, 60, 0, 8, 5e-6, 1e-3, mirrors=False, losses=EVALUATION),
     PUBLISHED: Schedule(PUBLISHED, 0, 0.0, 8000, 1000, 2, 1e-4, 8e-4),
 }
 
