@@ -128,11 +128,14 @@ def matching_losses(keys: Tensor, saliency: Tensor, seen: Seen, weights: LossWei
 def mapping_losses(
     poses: Tensor, flow: Tensor | None, saliency: Tensor, inside: Tensor, weights: LossWeights
 ) -> dict[str, Tensor]:
-    """What keeps maps from bending. flow: [n, r, r, 2], or None while only similarities are trained."""
+    """What keeps maps from bending; how a flow bends tells the flow network alone, not the poses [n, 4].
+
+    flow: [n, r, r, 2], or None while only similarities are trained.
+    """
     found = {"scale": scale_loss(poses)}
     if flow is None:
         return found
-    places = grids.composed(poses, flow)
+    places = grids.composed(poses.detach(), flow)
     far = max(1, round(weights.global_offset * flow.shape[1]))
     return found | {
         "magnitude": magnitude_loss(flow, inside),

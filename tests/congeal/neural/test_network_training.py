@@ -97,11 +97,20 @@ def test_the_first_phase_leaves_the_flow_network_alone() -> None:
 
 
 def test_in_the_second_phase_each_network_has_losses_of_its_own() -> None:
-    terms, _ = begun().losses_of(torch.tensor([0, 1]), flowing=True)
+    training = begun()
+    terms, _ = training.losses_of(torch.tensor([0, 1]), flowing=True)
     own = {"similarity_keys_mse", "similarity_keys_cosine", "similarity_saliency"}
     assert own <= set(terms)
     assert {f"mirrored_{name}" for name in own} <= set(terms)
     assert {"centre", "saliency_sparsity", "keys_sparsity"} <= set(terms)
+    of_flow = ("keys_mse", "keys_cosine", "saliency", "magnitude", "local_rigidity", "global_rigidity")
+    slopes = torch.autograd.grad(
+        torch.stack([terms[name] for name in of_flow]).sum(),
+        list(training.networks.similarity.parameters()),
+        allow_unused=True,
+        retain_graph=True,
+    )
+    assert slopes == (None,) * len(slopes)
     assert not {"mirrored_centre", "mirrored_saliency_sparsity"} & set(terms)
 
 
