@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, SecretStr
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PositiveInt,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import NoDecode
 
 from congeal.alignment.config import SolverConfig
@@ -66,6 +74,8 @@ def _solver(value: Any) -> Any:
     """
     if isinstance(value, str) and value.lstrip().startswith("{"):
         value = json.loads(value)
+    if isinstance(value, str) and value in ("direct", "neural"):
+        raise ValueError(f"how sets are aligned is alignment.method now: set alignment.method={value}")
     if isinstance(value, str):
         value = {"preset": value}
     if not isinstance(value, Mapping):
@@ -169,10 +179,24 @@ class AlignmentSettings(Section):
 
     For any angle the features of every image are extracted at eight angles instead of one. second_look: where
     things are small in their frames, features are extracted again from a window around each ("auto"), or not.
+    method "direct": the closed-form solver. "neural": mapping networks are trained on each cluster, too (see
+    docs/neural.md). schedule "fast": from the direct maps; "published": the paper's own. network "small": on
+    tokens; "published": the paper's, on images. losses: preset of the coefficients; "auto": the schedule's.
     """
 
     rotation: Literal["upright", "any"] = "upright"
     second_look: Literal["auto", "off"] = "auto"
+    method: Literal["direct", "neural"] = "direct"
+    schedule: Literal["fast", "published"] = "fast"
+    network: Literal["small", "published"] = "small"
+    losses: Literal["auto", "published", "evaluation"] = "auto"
+
+    @field_validator("method")
+    @classmethod
+    def _fits_the_rotation(cls, value: str, others: ValidationInfo) -> str:
+        if value == "neural" and others.data.get("rotation") == "any":
+            raise ValueError("networks map things that stand alike: set alignment.rotation=upright")
+        return value
 
 
 class AtlasesSettings(Section):

@@ -25,6 +25,7 @@ COMMANDS = {
         "Check every marker, checksum, schema and reference; name each fault; exit 1 if there is one.",
     ),
     "transfer": ("carry", "Carry points of one image to others: x, y, confidence, visible."),
+    "fit": ("fit", "Map images that are no members to a cluster; the collection stays as it is."),
     "propagate": (
         "carry",
         "Carry an edit, a mask, labels or annotations from one image, or several, to all of their cluster.",

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.errors import UserError
+from infra.settings import StorageSettings
 from infra.storage.location import Location
 
 COLUMNS = ("x", "y")
+MAPS = ".npz"  # how files of maps end that `congeal fit` writes
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,17 @@ class Points:
 
 
 def carry(
-    collection: Any, source: str, targets: Sequence[str], points: Location
+    collection: Any,
+    source: str,
+    targets: Sequence[str],
+    points: Location,
+    storage: StorageSettings | None = None,
 ) -> tuple[dict[str, Any], str]:
     """The rows of the CSV file with x and y in the target instead, and confidence and visible.
 
     Other columns are carried along as they are: where one has a name that is needed here, the new one is
-    called carried_… instead. With several targets, or "all", the rows come once for each, after a column
+    called carried_… instead. A source or target may be a file of maps that `congeal fit` wrote; storage: how
+    such files are reached. With several targets, or "all", the rows come once for each, after a column
     target. Returns the facts and the CSV text.
     """
     table = read_points(points)
@@ -43,7 +50,11 @@ def carry(
     if "all" in targets and len(targets) > 1:
         raise UserError("Say --to all, or name the images; not both.")
     xy = table.xy()
-    moved = collection.transfer(source, xy or [[0.0, 0.0]][:0], target)
+    given = xy or [[0.0, 0.0]][:0]
+    if any(name.endswith(MAPS) for name in (source, *targets)):
+        moved = _through_files(collection, source, given, targets, storage)
+    else:
+        moved = collection.transfer(source, given, target)
     several = "target" in moved
     taken = {name.strip().casefold() for name in table.header}
     first, confidence, visible = (_free(name, taken) for name in ("target", "confidence", "visible"))
@@ -69,6 +80,46 @@ def carry(
     writer.writerow(header)
     writer.writerows([["" if _plain(value) is None else value for value in row] for row in rows])
     return facts, text.getvalue()
+
+
+def _through_files(
+    collection: Any,
+    source: str,
+    points: Sequence[Sequence[float]],
+    targets: Sequence[str],
+    storage: StorageSettings | None,
+) -> Any:
+    """As `Collection.transfer`, where some of the images are files of maps."""
+    import numpy as np
+    import pandas as pd
+
+    from congeal.results.new_images import read_maps
+    from congeal.transfer.points import transfer
+
+    if "all" in targets:
+        raise UserError("A file of maps goes to images that are named: give them with --to.")
+
+    def maps_of(name: str) -> tuple[Any, str]:
+        if name.endswith(MAPS):
+            return read_maps(Location.parse(name, storage).read_bytes())
+        return collection.maps(name), collection.find(name)["cluster_id"]
+
+    start, cluster = maps_of(source)
+    parts = []
+    for name in targets:
+        end, other = maps_of(name)
+        if other != cluster:
+            raise UserError(
+                f"{source} is of cluster {cluster} and {name} of {other}: no correspondence exists "
+                "between them."
+            )
+        moved = transfer(np.asarray(points, np.float64).reshape(-1, 2), start, end)
+        part = pd.DataFrame({"x": moved.xy[:, 0], "y": moved.xy[:, 1]})
+        part["confidence"], part["visible"] = moved.confidence, moved.visible
+        if len(targets) > 1:
+            part.insert(0, "target", name)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
 
 
 def read_points(place: Location) -> Points:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from jaxtyping import Real
 from torch import Tensor
 
 from congeal.alignment.config import SolverConfig
+from congeal.alignment.config.maps import FlowConfig
 from congeal.alignment.inputs.cosaliency import Discriminant
 from congeal.alignment.inputs.feature_basis import Basis
 from congeal.alignment.inputs.image_set import ImageArrays, PreparedSet, prepare, read_tensors
@@ -30,9 +31,40 @@ from congeal.geometry.frames import check_cells
 from congeal.geometry.sampling import evenly
 from congeal.geometry.segments import Membership
 from congeal.geometry.shape_checks import Numbers, checked
-from congeal.geometry.warps import grid, rigid, sample
+from congeal.geometry.warps import Warps, grid, rigid, sample
 
 Array = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where something else than the atlas' exemplars says that n images lie.
+
+    Attributes:
+        warps: of the images, in the mirror states that it says.
+        rounds: how many of the last rounds of the flow are still done; 0: the maps are those of the warps.
+    """
+
+    warps: Warps
+    rounds: int
+
+
+Starting = Callable[[SetBatch, Template], Start]
+"""Of images in the basis of an atlas, and the atlas as a template."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Images fitted to an atlas.
+
+    Attributes:
+        aligned: the alignment.
+        score: float32 [n], matches with the exemplars that agree with one pose, as a share of what members
+            usually reach; below `outliers.least_evidence` an image is an outlier.
+    """
+
+    aligned: Alignment
+    score: npt.NDArray[np.float32]
 
 
 @checked
@@ -67,21 +99,58 @@ def fit(
     Raises:
         CongealError: if the arrays do not fit each other, or the atlas.
     """
+    arrays = ImageArrays(features, saliency, mirrored_features, mirrored_saliency, valid)
+    job = fitting(
+        atlas, arrays, extent=extent, map_resolution=map_resolution, seed=seed, device=device, config=config
+    )
+    if turned is not None:
+        turns = job.best_turns(arrays, turned)
+        return to_upright(job.fitted(turned.chosen(arrays, turns, extent)).aligned, turns)
+    return job.fitted(arrays).aligned
+
+
+def fit_scored(
+    atlas: Atlas,
+    arrays: ImageArrays,
+    *,
+    extent: float = 1.0,
+    map_resolution: int = 64,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    config: SolverConfig | None = None,
+    starting: Starting | None = None,
+) -> Fitted:
+    """As `fit`, with the score of every image, and from where something else says that they lie.
+
+    arrays: n images. starting: what says so; None: the exemplars, as of `fit`.
+    """
+    job = fitting(
+        atlas, arrays, extent=extent, map_resolution=map_resolution, seed=seed, device=device, config=config
+    )
+    return job.fitted(arrays, starting)
+
+
+def fitting(
+    atlas: Atlas,
+    arrays: ImageArrays,
+    *,
+    extent: float,
+    map_resolution: int,
+    seed: int,
+    device: str | torch.device,
+    config: SolverConfig | None,
+) -> _Fit:
+    """An atlas, checked against the features [n, g, g, c] of images, and how they are fitted to it."""
     check_cells(map_resolution, "map_resolution")
     if not issubclass(type(atlas), Atlas):
         raise CongealError(f"atlas is {type(atlas).__name__}, not congeal.Atlas")
-    channels = np.shape(features)[-1]
+    channels = np.shape(arrays.features)[-1]
     if channels != len(atlas.mean):
         raise CongealError(
             f"the features have {channels} channels, and the atlas {len(atlas.mean)}: both must come "
             "from one backbone"
         )
-    job = _Fit(atlas, config or SolverConfig(), extent, map_resolution, seed, device)
-    arrays = ImageArrays(features, saliency, mirrored_features, mirrored_saliency, valid)
-    if turned is not None:
-        turns = job.best_turns(arrays, turned)
-        return to_upright(job.fitted(turned.chosen(arrays, turns, extent)), turns)
-    return job.fitted(arrays)
+    return _Fit(atlas, config or SolverConfig(), extent, map_resolution, seed, device)
 
 
 @dataclass(frozen=True)
@@ -122,7 +191,7 @@ class _Fit:
         best: Whole = torch.stack(scores).argmax(0).cpu().numpy()
         return best
 
-    def fitted(self, arrays: ImageArrays) -> Alignment:
+    def fitted(self, arrays: ImageArrays, starting: Starting | None = None) -> Fitted:
         """The images fitted as they are."""
         atlas, config = self.atlas, self.config
         prepared = self.prepared(arrays)
@@ -130,16 +199,22 @@ class _Fit:
         template = _template(atlas, prepared.basis, finest)
         images = SetBatch.of([prepared], config.tokens)
         found = _best_poses([atlas.exemplars], images, [self.seed], config)
-        mirrored, support = found.mirrored, found.pose.score / found.total.clamp_min(1e-9)
+        start = None if starting is None else starting(images, template)
+        mirrored = found.mirrored if start is None else start.warps.mirrored
+        support = found.pose.score / found.total.clamp_min(1e-9)
         evidence = found.pose.score / atlas.evidence if atlas.evidence > 0 else torch.ones_like(support)
         reasons = outlier_reasons(evidence, images.sound, images.blank, config.outliers)
         if atlas.status in MEANINGLESS:
             reasons = [reason or MEANINGLESS[atlas.status] for reason in reasons]
         oriented = images.oriented(mirrored, images.sound.float())
-        warps = rigid(found.pose.a, found.pose.b, mirrored, template.features.shape[1])
-        if atlas.deformation != RIGID:
-            warps = register(warps, oriented, config.flow, template)
-        by_cell = torch.full_like(images.sound, atlas.deformation == GUIDED)
+        if start is None:
+            warps, flow = rigid(found.pose.a, found.pose.b, mirrored, template.features.shape[1]), config.flow
+        else:
+            warps, flow = start.warps, last_rounds(config.flow, start.rounds)
+        steps = start is None or start.rounds > 0
+        if atlas.deformation != RIGID and steps:
+            warps = register(warps, oriented, flow, template)
+        by_cell = torch.full_like(images.sound, atlas.deformation == GUIDED and steps)
         maps, figures = compute_maps(
             fixed_template(template),
             oriented,
@@ -167,7 +242,14 @@ class _Fit:
         (aligned,) = assemble(
             [atlas], [verdict], members, warps, maps, oriented, figures, agreed, config.confidence
         )
-        return aligned
+        return Fitted(aligned, evidence.cpu().numpy())
+
+
+def last_rounds(config: FlowConfig, count: int) -> FlowConfig:
+    """A flow of its last rounds alone, as many as asked for, at least one."""
+    some = slice(-max(count, 1), None)
+    names = ("search_radius", "smoothness", "inlier_distance")
+    return replace(config, **{name: getattr(config, name)[some] for name in names})
 
 
 def usual_evidence(

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from congeal.results.cluster_views import ClusterView
     from congeal.results.landmark_shapes import MeasuredShapes
+    from congeal.results.new_images import ClusterFit
     from congeal.results.version_comparison import VersionDiff
     from congeal.transfer.annotations import Annotation
     from congeal.transfer.points import Maps
@@ -206,6 +207,12 @@ class Collection(TableMethods):
             earlier = str(count_of(earlier, "a version"))
         name = previous_version(self._published) if earlier is None else earlier
         return compare(Published(self.place, name, self._published.storage), self._published)
+
+    def cluster(self, cluster: str) -> ClusterFit:
+        """A cluster, to which images that are no members can be fitted: `c.cluster(id).fit("new.jpg")`."""
+        from congeal.results.new_images import ClusterFit
+
+        return ClusterFit.of(self._published, name_of(cluster, "cluster"))
 
     def show(self, cluster: str) -> ClusterView:
         """The page of a cluster as the report has it, shown inline by a notebook (its first 100 members)."""

@@ -46,7 +46,9 @@ def transfer(
     place, settings = opened(destination, config, overrides)
     given = Location.parse(points, settings.storage)
     written = None if out is None else fresh(Location.parse(out, settings.storage), given, place, overwrite)
-    facts, text = carry(Collection(place, version, settings.storage), source, targets, given)
+    facts, text = carry(
+        Collection(place, version, settings.storage), source, targets, given, settings.storage
+    )
     if written is not None:
         written.write_bytes(text.encode())
     elif not as_json:

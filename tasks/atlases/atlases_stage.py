@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from tasks.atlases.alignment_table import facts, failed
 from tasks.atlases.atlas_extension import anchor_of, extended, framed_by, still_holds
 from tasks.atlases.atlas_files import encode, encode_rows, read
 from tasks.atlases.cluster_members import Member, align_set, packed, unpacked
+from tasks.atlases.network_training import CHECKPOINT, NETWORKS, Networks, stored_networks
 from tasks.atlases.previews import Shown, draw, kept_squares, square_of
 from tasks.atlases.second_look import second_look
 from tasks.atlases.stored_atlas import Stored, as_stored
@@ -113,8 +114,17 @@ def scope(settings: Settings, features_scope: str, version: int = VERSION) -> st
         settings.catalog.max_pixels,
         settings.seed,
         *(["one look"] if once else []),
+        *_networks(settings),
         length=16,
     )
+
+
+def _networks(settings: Settings) -> list[Any]:
+    """What bears on networks that are trained; nothing where none are."""
+    asked = settings.alignment
+    if asked.method == "direct":
+        return []
+    return ["networks", stage_versions.NETWORKS, asked.schedule, asked.network, asked.losses]
 
 
 def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atlases:
@@ -250,7 +260,8 @@ def make_atlas(unit: Unit[AtlasPayload], killers: Items = ()) -> Marker:
     torch.set_num_threads(unit.threads)
     device = resolve_device(settings.features.device)
     members = unpacked(unit.payload.members)
-    stored, looked = _solved(unit.payload, members, device, work.watch)
+    solved = _solved(unit.payload, members, device, work.watch, unit.address.folder)
+    stored, looked = solved.stored, solved.looked
     shown = _images_shown(unit.payload, members)
     killed = [shown[item].member.image_id for item in killers]
     with work.watch.phase("previews"):
@@ -267,8 +278,13 @@ def make_atlas(unit: Unit[AtlasPayload], killers: Items = ()) -> Marker:
         "not_shown": pictures.not_shown | dict.fromkeys(killed, KILLED),
         **({"killed": killed} if killed else {}),
         **({"second_look": looked} if looked else {}),
+        **({"networks": solved.trained} if solved.trained else {}),
     }
-    return work.commit({**outputs, **pictures.files}, record)
+    beside = {} if solved.networks is None else {NETWORKS: solved.networks}
+    marker = work.commit({**outputs, **pictures.files, **beside}, record)
+    if solved.trained:
+        (unit.address.folder / CHECKPOINT).delete()
+    return marker
 
 
 def look_again(unit: Unit[AtlasPayload], items: Items) -> None:
@@ -309,10 +325,20 @@ DIVISION = Division(
 )
 
 
+@dataclass(frozen=True)
+class _Solved:
+    """A cluster's atlas. looked, trained: what there is to say of a second look and of networks."""
+
+    stored: Stored
+    looked: dict[str, Any] = field(default_factory=dict)
+    trained: dict[str, Any] = field(default_factory=dict)
+    networks: bytes | None = None
+
+
 def _solved(
-    asked: AtlasPayload, members: list[Member], device: torch.device, watch: Stopwatch
-) -> tuple[Stored, dict[str, Any]]:
-    """The atlas, and what there is to say of a second look; nothing if there was none."""
+    asked: AtlasPayload, members: list[Member], device: torch.device, watch: Stopwatch, folder: Location
+) -> _Solved:
+    """The atlas of a cluster. folder: of the unit."""
     destination, base, settings = asked.destination, asked.base, asked.settings
     originals = Originals.of(asked.source, asked.weights, asked.uris, members, settings)
     anchor = None
@@ -323,16 +349,26 @@ def _solved(
             before = read(place, base.record["margin"], base.record["medoid_image_id"])
         if not asked.anew and still_holds(before, members):
             found = extended(before, destination, members, settings, device, watch, originals)
-            return found, base.record.get("second_look", {})
+            told = base.record
+            looked, trained = told.get("second_look", {}), told.get("networks", {})
+            return _Solved(found, looked, trained, stored_networks(destination, base))
         anchor = anchor_of(before, builders)
     if asked.frame is not None:
         anchor = framed_by(*asked.frame, builders) or anchor
     first = align_set(destination, members, asked.position, settings, device, watch, anchor=anchor)
-    if settings.alignment.second_look == "off":
-        return as_stored(members, first), {}
-    again = second_look(
-        first, destination, members, asked.position, originals, settings, device, watch, anchor
-    )
-    if again is None or again.aligned is None:
-        return as_stored(members, first), {} if again is None else again.facts
-    return replace(as_stored(members, again.aligned), first_look=again.first), again.facts
+    networks = Networks(destination, settings, device, watch, originals, folder)
+    looked = {}
+    if settings.alignment.second_look != "off":
+        finishing = networks.finishing(members)
+        finish = finishing.finish if networks.asked else None
+        again = second_look(
+            first, destination, members, asked.position, originals, settings, device, watch, anchor, finish
+        )
+        if again is not None and again.aligned is not None:
+            stored = replace(as_stored(members, again.aligned), first_look=again.first)
+            return _Solved(stored, again.facts, finishing.facts, finishing.networks)
+        looked = {} if again is None else again.facts
+    if not networks.asked:
+        return _Solved(as_stored(members, first), looked)
+    made = networks.train_set(first, members)
+    return _Solved(as_stored(members, made.aligned), looked, made.facts, made.networks)

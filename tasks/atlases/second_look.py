@@ -22,6 +22,7 @@ from tasks.atlases.cluster_members import (
     on_images,
     read_features,
 )
+from tasks.atlases.network_training import Finish
 from tasks.atlases.stored_atlas import FirstLook
 from tasks.atlases.window_features import Originals, window_features
 from tasks.clusters.cluster_roles import MEMBER
@@ -67,11 +68,12 @@ def second_look(
     device: torch.device,
     watch: Stopwatch,
     anchor: Anchor | None = None,
+    finish: Finish | None = None,
 ) -> Found | None:
     """Solve a cluster again on windows of its images; None if it is not worth it.
 
     first, members, position, anchor: the first solution, and what it was made of, see
-    `tasks.atlases.cluster_members.align_set`.
+    `tasks.atlases.cluster_members.align_set`. finish: what becomes of the second one, if it is kept.
     """
     from congeal.alignment.inputs.windows import to_whole_frames, window_anchor
     from congeal.alignment.selection.second_look import better, compare, find_windows, seen
@@ -101,6 +103,9 @@ def second_look(
         whole = to_whole_frames(aligned, windows)
         evidence = compare(one, two, whole, settings.seed, config)
         kept = better(evidence, whole, config.second_look)
+    if kept and finish is not None:
+        aligned = finish(aligned, crops, valid, windows)
+        whole = to_whole_frames(aligned, windows)
     del crops, one, two
     facts = {
         "kept": kept,

@@ -19,4 +19,5 @@ VERSIONS = {CATALOG: 1, FEATURES: 2, CLUSTERS: 1, ATLASES: 14, INDEX: 7}
 # twice (13), what is said of maps, and that chunks and pages carry checksums (14). Units of the features
 # and of the catalog carry those since then, too, and have kept their versions: what they say is the same.
 SAME_MAPS = (10, 11, 12, 13)
+NETWORKS = 1  # of what is trained with alignment.method=neural; no part of what is solved directly
 ONE_LOOK = 12  # the last version of atlases that knew no second look

@@ -1,0 +1,169 @@
+"""The mapping networks: a similarity stage, then a residual-flow stage on the image in its place."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from congeal.neural import grids
+from congeal.neural.config import NetworkSize
+
+SLOPE = 0.2
+LAST_GRID = 4  # cells along a side at which the similarity network stops halving
+
+
+class Scaled(nn.Module):
+    """A convolution whose weights have variance 1 and are scaled by their number: all learn at one pace."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3, gain: float = 1.0, zero: bool = False):
+        super().__init__()
+        shape = (outputs, inputs, kernel, kernel)
+        self.weight = nn.Parameter(torch.zeros(shape) if zero else torch.randn(shape))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.factor = gain / math.sqrt(inputs * kernel**2)
+        self.padding = kernel // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, inputs, h, w] to [n, outputs, h, w]."""
+        return functional.conv2d(x, self.weight * self.factor, self.bias, padding=self.padding)
+
+
+def activated(x: Tensor) -> Tensor:
+    """Leaky rectified, at the variance it had: [...] to [...]."""
+    return functional.leaky_relu(x, SLOPE) * math.sqrt(2 / (1 + SLOPE**2))
+
+
+def halved(x: Tensor) -> Tensor:
+    """Half as many cells a side, blurred first: [n, c, 2h, 2w] to [n, c, h, w]."""
+    return functional.avg_pool2d(x, 2)
+
+
+class HalvingBlock(nn.Module):
+    """Two convolutions beside a short cut, and half as many cells a side."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.first, self.second = Scaled(inputs, inputs), Scaled(inputs, outputs)
+        self.short = Scaled(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, inputs, 2h, 2w] to [n, outputs, h, w]."""
+        long = activated(self.second(halved(activated(self.first(x)))))
+        found: Tensor = (long + self.short(halved(x))) / math.sqrt(2)
+        return found
+
+
+def _trunk(inputs: int, size: NetworkSize, last: int) -> tuple[nn.Sequential, int]:
+    """Blocks from ``size.input_size`` down to so many cells a side, and the channels they end with."""
+    layers: list[nn.Module] = [Scaled(inputs, size.stem, 1)]
+    now, side = size.stem, size.input_size
+    for step in range(round(math.log2(size.input_size / last))):
+        after = size.channels[min(step, len(size.channels) - 1)]
+        layers.append(HalvingBlock(now, after))
+        now, side = after, side // 2
+    return nn.Sequential(*layers), now
+
+
+class SimilarityNetwork(nn.Module):
+    """From images to the logits of `congeal.neural.grids.pose_of`; it begins with the identity."""
+
+    def __init__(self, inputs: int, size: NetworkSize) -> None:
+        super().__init__()
+        self.size = size
+        self.trunk, width = _trunk(inputs, size, LAST_GRID)
+        self.mixed = Scaled(width, width)
+        self.joined = nn.Linear(width * LAST_GRID**2, width)
+        self.said = nn.Linear(width, 4)
+        nn.init.zeros_(self.said.weight)
+        nn.init.zeros_(self.said.bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[n, inputs, h, w] over the whole frame to logits [n, 4]."""
+        side = self.size.input_size
+        if images.shape[-1] != side:
+            images = functional.interpolate(
+                images, size=(side, side), mode="bilinear", align_corners=False, antialias=True
+            )
+        x = activated(self.mixed(self.trunk(images)))
+        said: Tensor = self.said(activated(self.joined(x.flatten(1))))
+        return said
+
+
+class FlowNetwork(nn.Module):
+    """From images in their places in the atlas to a coarse flow, upsampled by learned convex weights."""
+
+    def __init__(self, inputs: int, size: NetworkSize) -> None:
+        super().__init__()
+        self.size = size
+        self.trunk, width = _trunk(inputs, size, size.coarse)
+        self.mixed = Scaled(width, width)
+        self.coarse = Scaled(width, 2, zero=True)
+        self.weights = Scaled(width, 9 * size.upsampling**2, zero=True)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[n, inputs, s, s] over the atlas to a flow [n, r, r, 2] in atlas units."""
+        x = activated(self.mixed(self.trunk(images)))
+        return convex_upsampled(self.coarse(x), self.weights(x), self.size.upsampling)
+
+
+def convex_upsampled(flow: Tensor, weights: Tensor, factor: int) -> Tensor:
+    """A flow with ``factor`` times as many cells a side, each a convex combination of 3 × 3 coarse cells.
+
+    Args:
+        flow: [n, 2, h, w].
+        weights: [n, 9·factor², h, w]: of each coarse cell, the logits of its nine neighbours, row by row, for
+            each of its factor² fine cells, row by row.
+        factor: how many fine cells a coarse one has along a side.
+
+    Returns:
+        [n, factor·h, factor·w, 2].
+    """
+    n, _, h, w = flow.shape
+    share = weights.view(n, 9, factor, factor, h, w).softmax(1)
+    padded = functional.pad(flow, (1, 1, 1, 1), mode="replicate")
+    near = functional.unfold(padded, 3).view(n, 2, 9, 1, 1, h, w)
+    fine = (share[:, None] * near).sum(2)  # [n, 2, factor, factor, h, w]
+    return fine.permute(0, 4, 2, 5, 3, 1).reshape(n, factor * h, factor * w, 2)
+
+
+class MappingNetworks(nn.Module):
+    """Both stages: the map of an image is its similarity after its flow.
+
+    Attributes:
+        inputs: channels of what the networks see.
+        size: of the networks.
+        extent: half the side of what they see, in frame units.
+    """
+
+    def __init__(self, inputs: int, size: NetworkSize, extent: float = 1.0, seed: int = 0) -> None:
+        """seed: of the weights at the start."""
+        super().__init__()
+        self.inputs, self.size, self.extent = inputs, size, extent
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.similarity = SimilarityNetwork(inputs, size)
+            self.residual = FlowNetwork(inputs, size)
+
+    def poses(self, images: Tensor) -> Tensor:
+        """Poses [n, 4] of images [n, inputs, h, w] over the whole frame."""
+        return grids.pose_of(self.similarity(images))
+
+    def flows(self, images: Tensor, poses: Tensor) -> Tensor:
+        """Flows [n, r, r, 2] of images that lie in poses [n, 4]; no gradient reaches the poses from here."""
+        side = self.size.input_size
+        places = grids.placed(poses.detach(), grids.cells(side, images.device)[None])
+        flow: Tensor = self.residual(grids.sampled(images, places, self.extent))
+        return flow
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Poses [n, 4] and flows [n, r, r, 2] of images [n, inputs, h, w]."""
+        poses = self.poses(images)
+        return poses, self.flows(images, poses)
+
+    @property
+    def parameters_in_all(self) -> int:
+        """How many numbers the networks have."""
+        return sum(value.numel() for value in self.parameters())

@@ -1,0 +1,113 @@
+"""New images mapped to an atlas by networks, alone or with a few steps of the direct solver after them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from congeal.alignment.atlas_fitting import Fitted, Start, Starting, fit_scored
+from congeal.alignment.config import SolverConfig
+from congeal.alignment.inputs.image_set import ImageArrays
+from congeal.alignment.inputs.set_batch import SetBatch
+from congeal.alignment.maps.flow_registration import Template
+from congeal.alignment.model import Atlas
+from congeal.errors import CongealError
+from congeal.neural import grids, losses
+from congeal.neural.config import LossWeights
+from congeal.neural.networks import MappingNetworks
+from congeal.neural.solution import warps_from
+from congeal.neural.training_set import TrainingSet
+
+Way = Literal["network", "network+steps", "steps"]
+WAYS: tuple[Way, ...] = ("network", "network+steps", "steps")
+ROUNDS = 3  # of the flow after the networks, the finest
+
+
+def fit_new(
+    atlas: Atlas,
+    arrays: ImageArrays,
+    way: Way,
+    *,
+    networks: MappingNetworks | None = None,
+    pixels: npt.NDArray[np.uint8] | None = None,
+    extent: float = 1.0,
+    map_resolution: int = 64,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    config: SolverConfig | None = None,
+) -> Fitted:
+    """Map n images that took no part in an atlas; each on its own, whatever the others.
+
+    Args:
+        atlas: of the cluster.
+        arrays: the images' features, of the backbone that the atlas is of.
+        way: "network": one pass; "network+steps": and the finest rounds of the direct solver's flow, or its
+            matching cell by cell, as the atlas has them; "steps": the direct solver alone.
+        networks: of the cluster; needed but for "steps".
+        pixels: uint8 [n, s, s, 3], for networks that see images.
+        extent, map_resolution, seed, device, config: as of `congeal.fit`.
+
+    Raises:
+        CongealError: if there are no networks for the way, or the arrays do not fit.
+    """
+    if way not in WAYS:
+        raise CongealError(f"new images are mapped by {', '.join(WAYS)}, not {way!r}")
+    starting: Starting | None = None
+    if way != "steps":
+        if networks is None:
+            raise CongealError("this cluster has no networks: fit with steps")
+        starting = _Networks(networks.to(device), pixels, ROUNDS if way == "network+steps" else 0)
+    return fit_scored(
+        atlas,
+        arrays,
+        extent=extent,
+        map_resolution=map_resolution,
+        seed=seed,
+        device=device,
+        config=config,
+        starting=starting,
+    )
+
+
+class _Networks:
+    """Where networks say that images lie, in the mirror state that brings each nearer to the atlas."""
+
+    def __init__(self, networks: MappingNetworks, pixels: npt.NDArray[np.uint8] | None, rounds: int) -> None:
+        self.networks, self.pixels, self.rounds = networks.eval(), pixels, rounds
+        if networks.size.pixels and pixels is None:
+            raise CongealError("these networks see images: give pixels")
+
+    @torch.no_grad()
+    def __call__(self, images: SetBatch, template: Template) -> Start:
+        data = self._data(images)
+        if data.images.shape[2] != self.networks.inputs:
+            raise CongealError(
+                f"the networks see {self.networks.inputs} channels, and the images have "
+                f"{data.images.shape[2]}: both must come from one cluster"
+            )
+        r = template.features.shape[1]
+        keys, saliency = template.features[0].permute(2, 0, 1), template.saliency[0]
+        found: list[tuple[Tensor, Tensor, Tensor]] = []
+        for state in (False, True):
+            mirrored = torch.full((len(data),), state, device=images.device)
+            some = data.oriented(mirrored, torch.arange(len(data), device=images.device))
+            poses, flow = self.networks(some.images[0])
+            flow = grids.resized_flow(flow, r)
+            seen = some.placed(grids.composed(poses, flow))
+            found.append((losses.image_distances(keys, saliency, seen, LossWeights()), poses, flow))
+        (plain, *as_is), (turned, *flipped) = found
+        mirrored = turned < plain
+        poses, flow = (
+            torch.where(mirrored.view(-1, *(1,) * (one.ndim - 1)), two, one)
+            for one, two in zip(as_is, flipped, strict=True)
+        )
+        return Start(warps_from(poses, flow, mirrored), self.rounds)
+
+    def _data(self, images: SetBatch) -> TrainingSet:
+        if self.networks.size.pixels:
+            return TrainingSet.of_pixels(images, torch.as_tensor(np.ascontiguousarray(self.pixels)))
+        return TrainingSet.of_tokens(images)

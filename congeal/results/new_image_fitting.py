@@ -1,0 +1,194 @@
+"""The backbone and the atlas of a published cluster, read so that an image can be fitted to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from congeal.errors import CongealError
+from congeal.results.published_version import Published
+from congeal.results.schema.atlas_arrays import (
+    ATLAS_GROUP,
+    EXEMPLARS,
+    FIRST_LOOK_GROUP,
+    TEMPLATE,
+    WINDOWS,
+    AtlasAttributes,
+    FirstLookAttributes,
+)
+from infra.errors import MissingError, UserError
+from infra.storage.location import Location
+
+if TYPE_CHECKING:
+    from congeal.alignment.config import SolverConfig
+    from congeal.alignment.inputs.image_set import ImageArrays
+    from congeal.alignment.inputs.windows import Windows
+    from congeal.alignment.model import Alignment, Atlas
+    from congeal.backbones.extractor import Backbone, BackboneSpec
+    from congeal.geometry.frames import Frame
+    from congeal.imaging.decoding import Pixels
+    from congeal.neural.networks import MappingNetworks
+
+NETWORKS = "networks.safetensors"  # beside the atlas, as `tasks.atlases.network_training` writes them
+SIDE = 256  # pixels a side of what networks see that look at images
+
+
+class AtlasFit:
+    """An atlas that lies in a folder, its networks if they are asked for, and how images are fitted to it.
+
+    Attributes:
+        value_range: of images with more than 8 bits a sample, or None.
+    """
+
+    def __init__(self, folder: Location, settings: Mapping[str, Any], backbone: Backbone, way: str) -> None:
+        self.settings, self.backbone, self.way = settings, backbone, way
+        self.atlas, _ = _read_atlas(folder / ATLAS_GROUP.name)
+        self.first, self.usual = _first_look(folder)
+        self.networks = _networks(folder) if way != "steps" else None
+        stated = settings["catalog"].get("range")
+        self.value_range = (float(stated[0]), float(stated[1])) if stated else None
+        if settings["alignment"]["rotation"] == "any":
+            raise UserError(
+                "The images of this collection lie at any angle: new ones are mapped by running it again "
+                "with them."
+            )
+
+    @property
+    def config(self) -> SolverConfig:
+        """Of the solver, as the run had it."""
+        from congeal.alignment.config import SolverConfig
+
+        asked = self.settings["atlases"].get("solver")
+        return SolverConfig().replace(asked) if isinstance(asked, dict) else SolverConfig()
+
+    def fitted(self, square: Pixels, frame: Frame, pixels: Callable[[], Pixels]) -> tuple[Alignment, float]:
+        """The alignment of one image, in its whole frame, and its score.
+
+        square: uint8 [s, s, 3], of the backbone's size. pixels: the image itself, read where it is needed.
+        """
+        from congeal.alignment.image_features import extract_features
+        from congeal.alignment.inputs.windows import to_whole_frames
+        from congeal.alignment.selection.second_look import place_windows, seen
+        from congeal.imaging.decoding import window_pixels
+
+        arrays = extract_features(self.backbone, square[None], [frame]).arrays
+        if self.first is None or self.usual is None:
+            picture = None
+            if self.networks is not None and self.networks.size.pixels:
+                picture = window_pixels(pixels(), (0.0, 0.0), 1.0, SIDE)[None]
+            found = self._fit(self.atlas, arrays, self.way, picture)
+            return found.aligned, float(found.score[0])
+        config = self.config
+        coarse = self._fit(self.first, arrays, "steps", None)
+        look = seen(arrays, coarse.aligned, arrays.extent, config)
+        windows = place_windows(look, config.second_look, self.usual)
+        image, centre, half = pixels(), windows.centre[0], float(windows.half[0])
+        crop = window_pixels(image, centre, half, self.backbone.image_size)
+        within = extract_features(self.backbone, crop[None], [frame]).arrays
+        valid = windows.on_image([frame], within.features.shape[1], within.extent)
+        picture = None
+        if self.networks is not None and self.networks.size.pixels:
+            picture = window_pixels(image, centre, half, SIDE)[None]
+        found = self._fit(self.atlas, replace(within, valid=valid), self.way, picture)
+        return to_whole_frames(found.aligned, windows), float(found.score[0])
+
+    def _fit(self, atlas: Atlas, arrays: ImageArrays, way: str, pixels: Any) -> Any:
+        from congeal.neural.new_images import fit_new
+
+        return fit_new(
+            atlas,
+            arrays,
+            cast("Any", way),
+            networks=None if way == "steps" else self.networks,
+            pixels=pixels,
+            extent=self.backbone.extent,
+            map_resolution=int(self.settings["atlases"]["map_resolution"]),
+            seed=int(self.settings["seed"]),
+            config=self.config,
+        )
+
+
+def _networks(folder: Location) -> MappingNetworks:
+    from congeal.neural.checkpoints import decode_networks
+
+    return decode_networks((folder / NETWORKS).read_bytes()).networks
+
+
+def _read_atlas(place: Location) -> tuple[Atlas, Any]:
+    """An atlas as the solver takes it, and the group that it was read from."""
+    from congeal.alignment.model import Atlas, Exemplars
+    from infra.storage.zarr_groups import array_in, open_group
+
+    group = open_group(place)
+    said = cast("AtlasAttributes | FirstLookAttributes", group.attrs.asdict())
+    template: dict[str, Any] = {array.name: np.asarray(array_in(group, array.path)[:]) for array in TEMPLATE}
+    tokens: dict[str, Any] = {array.name: np.asarray(array_in(group, array.path)[:]) for array in EXEMPLARS}
+    return Atlas(
+        **template,
+        exemplars=Exemplars(**tokens),
+        evidence=float(said["evidence"]),
+        status=said["status"],
+        least_contrast=float(said["least_contrast"]),
+        deformation=said["deformation"],
+        mixture=tuple(said["mixture"]),
+    ), group
+
+
+def _first_look(folder: Location) -> tuple[Atlas | None, Windows | None]:
+    """The atlas of whole frames and the usual windows, where the atlas is one of windows."""
+    from congeal.alignment.inputs.windows import Windows
+    from infra.storage.zarr_groups import array_in
+
+    try:
+        atlas, group = _read_atlas(folder / FIRST_LOOK_GROUP.name)
+    except MissingError:
+        return None, None
+    places = np.asarray(array_in(group, WINDOWS.path)[:], np.float64)
+    return atlas, Windows(places[:, :2], places[:, 2])
+
+
+@lru_cache(maxsize=1)
+def _loaded(spec: BackboneSpec, data: bytes | None, device: str) -> Backbone:
+    """A backbone, loaded once for one image after the other."""
+    from congeal.backbones.extractor import load_backbone
+
+    return load_backbone(spec, data, device)
+
+
+def backbone_of(published: Published, weights: str | bytes | None, device: str) -> Backbone:
+    """The backbone of a version, loaded; UserError if its weights are not the run's."""
+    from congeal.backbones.extractor import BackboneSpec
+
+    publication = published.publication
+    asked = publication.settings["features"]
+    spec = BackboneSpec(
+        name=publication.backbone,
+        image_size=asked["image_size"],
+        layer=asked["layer"],
+        facet=asked["facet"],
+        beside=tuple(asked.get("beside", ())),
+        stride=asked["stride"],
+        precision=asked["precision"],
+        engine="torch",
+    )
+    given = weights if weights is not None else asked["weights"]
+    if given is None:
+        data = None
+    elif isinstance(given, bytes):
+        data = given
+    else:
+        data = Location.parse(str(given), published.storage).read_bytes()
+    try:
+        found = _loaded(spec, data, device)
+    except CongealError as error:
+        raise UserError(str(error)) from error
+    if found.fingerprint != publication.weights_fingerprint:
+        raise UserError(
+            f"The weights ({found.fingerprint}) are not those of the run "
+            f"({publication.weights_fingerprint}): give its own file."
+        )
+    return found

@@ -1,0 +1,220 @@
+"""Images that are no part of a collection, mapped to one of its clusters; nothing is written to it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from congeal.errors import CongealError
+from congeal.results.new_image_fitting import NETWORKS, AtlasFit, backbone_of
+from congeal.results.published_version import Published
+from infra.errors import UserError
+from infra.ledger.commits import outputs_location
+from infra.storage.location import Location
+
+if TYPE_CHECKING:
+    from congeal.alignment.model import Alignment
+    from congeal.geometry.frames import Frame
+    from congeal.imaging.image_inputs import ImageInput
+    from congeal.transfer.points import Maps, Transferred
+
+Way = Literal["auto", "network", "network+steps", "steps"]
+WAYS = ("auto", "network", "network+steps", "steps")
+MAPS = ("forward", "forward_confidence", "backward", "backward_confidence")
+
+
+@dataclass(frozen=True)
+class NewImage:
+    """An image mapped to a cluster that it is no member of.
+
+    Attributes:
+        maps: its dense maps both ways, as of `Collection.maps`.
+        cluster_id: the cluster.
+        version: of the collection.
+        way: how it was mapped: "network", "network+steps" or "steps".
+        score: matches with members that agree with one pose, as a share of what members usually reach.
+        mirrored: whether it shows the mirrored atlas.
+        residual, coverage: as of the table alignments.
+        unlike: why it is unlike the cluster, if it was forced; None: it fits.
+    """
+
+    maps: Maps
+    cluster_id: str
+    version: int
+    way: str
+    score: float
+    mirrored: bool
+    residual: float
+    coverage: float
+    unlike: str | None
+    _published: Published = field(repr=False)
+
+    def transfer_to(self, target: str, points: npt.ArrayLike) -> Transferred:
+        """Points [k, 2] of this image, in its pixels, carried to a member by its id or path."""
+        from congeal.transfer.points import transfer
+
+        return transfer(np.asarray(points, np.float64), self.maps, self._member(target))
+
+    def transfer_from(self, source: str, points: npt.ArrayLike) -> Transferred:
+        """Points [k, 2] of a member, by its id or path, carried to this image."""
+        from congeal.transfer.points import transfer
+
+        return transfer(np.asarray(points, np.float64), self._member(source), self.maps)
+
+    def _member(self, image: str) -> Maps:
+        row = self._published.aligned(image)
+        if row["cluster_id"] != self.cluster_id:
+            raise UserError(f"The image {image!r} is in cluster {row['cluster_id']}, not {self.cluster_id}.")
+        self._published.require_aligned(self.cluster_id)
+        return self._published.maps(row)
+
+    def encoded(self) -> bytes:
+        """The bytes of an .npz file: MAPS as of `Collection.maps`, and size, cluster_id."""
+        buffer = io.BytesIO()
+        frame = self.maps.frame
+        arrays: dict[str, Any] = {name: np.asarray(getattr(self.maps, name)) for name in MAPS}
+        arrays["size"] = np.array([frame.width, frame.height])
+        np.savez(buffer, **arrays, cluster_id=np.array(self.cluster_id))
+        return buffer.getvalue()
+
+
+def read_maps(data: bytes) -> tuple[Maps, str]:
+    """Maps that `NewImage.encoded` wrote, and their cluster; CongealError for anything else.
+
+    Nothing is unpickled.
+    """
+    import zipfile
+
+    from congeal.geometry.frames import Frame
+    from congeal.transfer.points import Maps
+
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+            arrays = {name: np.asarray(stored[name], np.float32) for name in MAPS}
+            width, height = (int(value) for value in stored["size"])
+            cluster = str(stored["cluster_id"])
+        return Maps(Frame(width, height), **arrays), cluster
+    except (ValueError, KeyError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        raise CongealError("this is no file of maps: congeal fit writes them") from error
+
+
+@dataclass(frozen=True)
+class ClusterFit:
+    """A cluster that new images are fitted to.
+
+    Attributes:
+        cluster_id: the cluster.
+        has_networks: whether networks were trained for it.
+    """
+
+    cluster_id: str
+    _published: Published = field(repr=False)
+    _folder: Location = field(repr=False)
+    has_networks: bool = False
+
+    @classmethod
+    def of(cls, published: Published, cluster: str) -> ClusterFit:
+        """A cluster by its id; UserError if there is none, or nothing can be carried within it."""
+        row = published.require_aligned(cluster)
+        if row["atlas_unit"] is None:
+            raise UserError(f"The cluster {cluster} has no atlas.")
+        marker = published.tables.marker("atlases", row["atlas_unit"])
+        return cls(cluster, published, outputs_location(published.place, marker), NETWORKS in marker.outputs)
+
+    def fit(
+        self,
+        image: ImageInput,
+        way: Way = "auto",
+        *,
+        force: bool = False,
+        weights: str | bytes | None = None,
+        device: str = "auto",
+    ) -> NewImage:
+        """Map an image that is no member; the collection stays as it is.
+
+        Args:
+            image: a path, the bytes of an image file, a Pillow image, or uint8 [h, w, 3] or [h, w].
+            way: "steps": the direct solver's steps with the atlas fixed; "network": one pass of the cluster's
+                networks; "network+steps": the networks, then a few steps; "auto": steps, which every cluster
+                has.
+            force: map an image that is unlike the cluster, too.
+            weights: of the backbone, where they no longer lie where the run found them: a path or the bytes
+                of a safetensors file.
+            device: "auto", "cpu", "cuda".
+
+        Raises:
+            UserError: if the image is unlike the cluster (with its score), the cluster has no networks, or
+                the backbone is not the run's.
+            ImageError: if the image cannot be read.
+        """
+        return self.fit_all([image], way, force=force, weights=weights, device=device)[0]
+
+    def fit_all(
+        self,
+        images: Sequence[ImageInput],
+        way: Way = "auto",
+        *,
+        force: bool = False,
+        weights: str | bytes | None = None,
+        device: str = "auto",
+    ) -> list[NewImage]:
+        """Several images, each on its own; the arguments and errors are those of `fit`."""
+        from congeal.alignment.model import MEANINGLESS
+        from congeal.imaging.image_inputs import read_image, read_square
+
+        if way not in WAYS:
+            raise UserError(f"New images are mapped by {', '.join(WAYS)}, not {way!r}.")
+        chosen = "steps" if way == "auto" else way
+        if chosen != "steps" and not self.has_networks:
+            raise UserError(
+                f"The cluster {self.cluster_id} has no networks: fit with steps, or run with "
+                "alignment.method=neural."
+            )
+        backbone = backbone_of(self._published, weights, device)
+        job = AtlasFit(self._folder, self._published.publication.settings, backbone, chosen)
+        found = []
+        for image in images:
+            seen = read_square(image, backbone.image_size, job.value_range)
+            aligned, score = job.fitted(seen.square, seen.frame, partial(read_image, image))
+            reason = aligned.outlier_reason[0]
+            if aligned.status in MEANINGLESS or (reason is not None and not force):
+                raise UserError(
+                    f"The image {_named(image)} is unlike the cluster {self.cluster_id} "
+                    f"(score {score:.2f}): {reason}."
+                )
+            found.append(self._new(aligned, chosen, score, seen.frame, reason))
+        return found
+
+    def _new(self, aligned: Alignment, way: str, score: float, frame: Frame, reason: str | None) -> NewImage:
+        from congeal.transfer.points import Maps
+
+        maps = Maps(
+            frame,
+            np.asarray(frame.to_pixels(aligned.forward[0]), np.float32),
+            aligned.forward_confidence[0],
+            aligned.backward[0],
+            aligned.backward_confidence[0],
+        )
+        return NewImage(
+            maps=maps,
+            cluster_id=self.cluster_id,
+            version=self._published.publication.number,
+            way=way,
+            score=round(score, 4),
+            mirrored=bool(aligned.mirrored[0]),
+            residual=float(aligned.residual[0]),
+            coverage=float(aligned.coverage[0]),
+            unlike=reason,
+            _published=self._published,
+        )
+
+
+def _named(image: Any) -> str:
+    return repr(str(image)) if isinstance(image, (str, Path)) else "given"

@@ -1,0 +1,107 @@
+"""Images that are no part of a collection, mapped to one of its clusters: `congeal fit`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+from rich.console import Console
+
+from flows.terminal import Config, Destination, Json, Overrides, answers, opened
+
+if TYPE_CHECKING:
+    from congeal.results.collection import Collection
+    from congeal.results.new_images import Way
+
+
+@answers
+def fit(
+    destination: Destination,
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Files; paths or URLs.")],
+    cluster: Annotated[
+        str | None, typer.Option("--cluster", metavar="ID", help="Needed where there are several.")
+    ] = None,
+    way: Annotated[
+        str,
+        typer.Option(
+            "--with",
+            metavar="WAY",
+            help="network, network+steps or steps; auto: steps, which all have.",
+        ),
+    ] = "auto",
+    out: Annotated[
+        str | None, typer.Option("--out", metavar="DIR", help="Folder or URL for the maps, an .npz an image.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Map images unlike the cluster, too.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that are there already.")
+    ] = False,
+    version: Annotated[str | None, typer.Option("--version", help="An older version, by its number.")] = None,
+    config: Config = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> Any:
+    """Map images that are no members to a cluster; the collection stays as it is."""
+    from congeal.results.collection import Collection
+    from infra.errors import UserError
+    from infra.storage.location import Location
+
+    place, settings = opened(destination, config, overrides)
+    collection = Collection(place, version, settings.storage)
+    chosen = collection.cluster(cluster or _only(collection))
+    written = None if out is None else _files(Location.parse(out, settings.storage), images, overwrite)
+    rows: list[dict[str, Any]] = []
+    device, weights = settings.features.device, settings.features.weights
+    given = [Location.parse(name, settings.storage).read_bytes() for name in images]
+    for number, data in enumerate(given):
+        row: dict[str, Any] = {"image": images[number]}
+        try:
+            new = chosen.fit(data, cast("Way", way), force=force, weights=weights, device=device)
+        except UserError as error:
+            if len(images) == 1 or " is unlike " not in str(error):
+                raise
+            rows.append({**row, "refused": str(error)})
+            continue
+        row |= {
+            name: getattr(new, name)
+            for name in ("cluster_id", "way", "score", "mirrored", "residual", "coverage", "unlike")
+        }
+        if written is not None:
+            written[number].write_bytes(new.encoded())
+            row["maps"] = written[number].url.removeprefix("file://")
+        rows.append(row)
+    facts = {"destination": str(place), "cluster_id": chosen.cluster_id, "images": rows}
+
+    def show(console: Console) -> None:
+        for row in rows:
+            said = row.get("refused") or (
+                f"{row['image']}: score {row['score']:.2f}, coverage {row['coverage']:.2f}, by {row['way']}"
+                + (f", unlike the cluster: {row['unlike']}" if row["unlike"] else "")
+            )
+            console.print(said, highlight=False, soft_wrap=True, markup=False)
+
+    return facts, show
+
+
+def _only(collection: Collection) -> str:
+    from infra.errors import UserError
+
+    names = collection.clusters["cluster_id"].tolist()
+    if len(names) != 1:
+        raise UserError(f"There are {len(names)} clusters: say which with --cluster.")
+    return str(names[0])
+
+
+def _files(folder: Any, images: list[str], overwrite: bool) -> list[Any]:
+    """Where the maps of each image go; UserError for names that meet, or are taken."""
+    from pathlib import PurePosixPath
+
+    from infra.errors import UserError
+
+    names = [PurePosixPath(name.replace("\\", "/")).stem + ".npz" for name in images]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise UserError(f"Two images would be written as {name}: fit them one after the other.")
+        if not overwrite and (folder / name).exists():
+            raise UserError(f"The file {folder / name} is there already: say --overwrite.")
+    return [folder / name for name in names]
