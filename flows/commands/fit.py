@@ -51,12 +51,15 @@ def fit(
     chosen = collection.cluster(cluster or _only(collection))
     written = None if out is None else _files(Location.parse(out, settings.storage), images, overwrite)
     rows: list[dict[str, Any]] = []
+    asked = cast("Way", way)
     device, weights = settings.features.device, settings.features.weights
     given = [Location.parse(name, settings.storage).read_bytes() for name in images]
     for number, data in enumerate(given):
         row: dict[str, Any] = {"image": images[number]}
         try:
-            new = chosen.fit(data, cast("Way", way), force=force, weights=weights, device=device)
+            new = chosen.fit(
+                data, cast("Way", way), force=force, weights=weights, device=device, name=images[number]
+            )
         except UserError as error:
             if len(images) == 1 or " is unlike " not in str(error):
                 raise
