@@ -51,7 +51,6 @@ def fit(
     chosen = collection.cluster(cluster or _only(collection))
     written = None if out is None else _files(Location.parse(out, settings.storage), images, overwrite)
     rows: list[dict[str, Any]] = []
-    asked = cast("Way", way)
     device, weights = settings.features.device, settings.features.weights
     given = [Location.parse(name, settings.storage).read_bytes() for name in images]
     for number, data in enumerate(given):
