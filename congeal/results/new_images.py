@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -112,12 +112,14 @@ class ClusterFit:
     Attributes:
         cluster_id: the cluster.
         has_networks: whether networks were trained for it.
+        training: what was tried with alignment.method=neural, which maps were kept and why; else empty.
     """
 
     cluster_id: str
     _published: Published = field(repr=False)
     _folder: Location = field(repr=False)
     has_networks: bool = False
+    training: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, published: Published, cluster: str) -> ClusterFit:
@@ -126,7 +128,13 @@ class ClusterFit:
         if row["atlas_unit"] is None:
             raise UserError(f"The cluster {cluster} has no atlas.")
         marker = published.tables.marker("atlases", row["atlas_unit"])
-        return cls(cluster, published, outputs_location(published.place, marker), NETWORKS in marker.outputs)
+        return cls(
+            cluster,
+            published,
+            outputs_location(published.place, marker),
+            NETWORKS in marker.outputs,
+            dict(marker.record.get("networks", {})),
+        )
 
     def fit(
         self,
@@ -136,6 +144,7 @@ class ClusterFit:
         force: bool = False,
         weights: str | bytes | None = None,
         device: str = "auto",
+        name: str | None = None,
     ) -> NewImage:
         """Map an image that is no member; the collection stays as it is.
 
@@ -148,13 +157,15 @@ class ClusterFit:
             weights: of the backbone, where they no longer lie where the run found them: a path or the bytes
                 of a safetensors file.
             device: "auto", "cpu", "cuda".
+            name: what the image is called in sentences; None: its path.
 
         Raises:
             UserError: if the image is unlike the cluster (with its score), the cluster has no networks, or
                 the backbone is not the run's.
             ImageError: if the image cannot be read.
         """
-        return self.fit_all([image], way, force=force, weights=weights, device=device)[0]
+        names = None if name is None else [name]
+        return self.fit_all([image], way, force=force, weights=weights, device=device, names=names)[0]
 
     def fit_all(
         self,
@@ -164,6 +175,7 @@ class ClusterFit:
         force: bool = False,
         weights: str | bytes | None = None,
         device: str = "auto",
+        names: Sequence[str] | None = None,
     ) -> list[NewImage]:
         """Several images, each on its own; the arguments and errors are those of `fit`."""
         from congeal.alignment.model import MEANINGLESS
@@ -180,13 +192,14 @@ class ClusterFit:
         backbone = backbone_of(self._published, weights, device)
         job = AtlasFit(self._folder, self._published.publication.settings, backbone, chosen)
         found = []
-        for image in images:
+        for number, image in enumerate(images):
             seen = read_square(image, backbone.image_size, job.value_range)
             aligned, score = job.fitted(seen.square, seen.frame, partial(read_image, image))
             reason = aligned.outlier_reason[0]
+            called = _named(image) if names is None else repr(names[number])
             if aligned.status in MEANINGLESS or (reason is not None and not force):
                 raise UserError(
-                    f"The image {_named(image)} is unlike the cluster {self.cluster_id} "
+                    f"The image {called} is unlike the cluster {self.cluster_id} "
                     f"(score {score:.2f}): {reason}."
                 )
             found.append(self._new(aligned, chosen, score, seen.frame, reason))

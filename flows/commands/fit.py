@@ -56,7 +56,9 @@ def fit(
     for number, data in enumerate(given):
         row: dict[str, Any] = {"image": images[number]}
         try:
-            new = chosen.fit(data, cast("Way", way), force=force, weights=weights, device=device)
+            new = chosen.fit(
+                data, cast("Way", way), force=force, weights=weights, device=device, name=images[number]
+            )
         except UserError as error:
             if len(images) == 1 or " is unlike " not in str(error):
                 raise

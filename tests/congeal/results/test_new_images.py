@@ -116,11 +116,19 @@ def test_what_cannot_be_done_is_said_in_a_sentence(made: Path) -> None:
         congeal.open(made).cluster("x")
 
 
+def test_a_cluster_says_what_was_trained_and_which_maps_were_kept(made: Path) -> None:
+    cluster = the_cluster(made)
+    assert cluster.has_networks
+    assert cluster.training["kept"] in {"direct", "fitted", "refined"}
+    assert set(cluster.training["explained"]) == {"direct", "fitted", "refined"}
+
+
 def test_a_cluster_without_networks_has_the_steps(tmp_path: Path, weights: Path) -> None:
     source = folder(tmp_path / "source", few(5))
     run(source, tmp_path / "out", tiny(weights, LITTLE_IN_COMMON))
     cluster = the_cluster(tmp_path / "out")
     assert cluster.fit(picture(0, 9), force=True).way == "steps"
+    assert cluster.training == {}
     with pytest.raises(
         UserError, match=r"has no networks: fit with steps, or run with alignment\.method=neural"
     ):
@@ -166,7 +174,7 @@ def test_the_command_writes_maps_that_transfer_takes(made: Path, tmp_path: Path)
     one, two = json.loads(answer.stdout)["images"]
     assert one["way"] == "steps"
     assert one["maps"] == str(tmp_path / "maps" / "new.npz")
-    assert "is unlike the cluster" in two["refused"]
+    assert f"The image {str(tmp_path / 'plain.png')!r} is unlike the cluster" in two["refused"]
     maps, cluster = read_maps((tmp_path / "maps" / "new.npz").read_bytes())
     assert (maps.frame.width, maps.frame.height) == (80, 60)
     assert cluster == json.loads(answer.stdout)["cluster_id"]
