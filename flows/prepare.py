@@ -9,9 +9,10 @@ from congeal.settings import Settings
 from flows.parameters import overrides
 from infra.errors import UserError
 from infra.ledger.publications import Publication, check_layout, claim
+from infra.ledger.tombstones import require_finished
 from infra.storage.location import Location
 from tasks.catalog.source_listing import Survey, check_places
-from tasks.clusters.drift import something_to_resolve, something_to_retry
+from tasks.clusters.drift import something_forgotten, something_to_resolve, something_to_retry
 from tasks.corrections.corrections import NONE, Corrections, read_corrections
 from tasks.features import engine_choice
 from tasks.features.backbone_choice import choose, remember
@@ -56,6 +57,7 @@ def prepare(source: str, destination: str, settings: Settings) -> Job:
     try:
         survey.require_images(settings.catalog)
         check_layout(there)
+        require_finished(there)
         choice = choose(settings, there)
         engine = engine_choice.choose(choice.settings, there, survey.images)
         settings = engine.settings
@@ -65,6 +67,8 @@ def prepare(source: str, destination: str, settings: Settings) -> Job:
         whole = run_key(survey, settings, key, corrections.digest)
         current = up_to_date(there, whole)
         if something_to_resolve(settings, there) or something_to_retry(settings, there):
+            current = None
+        if current is not None and something_forgotten(there):
             current = None
         if current is None:
             claim(there, single_writer=settings.storage.single_writer)
