@@ -32,9 +32,9 @@ from tasks.corrections.corrections import (
     understood,
 )
 
-# Cosine of the centres of two clusters, the collection's mean taken away, for a merge. Of eight kinds of Caltech
-# (six images each, embedded backbone), halves of one kind have 0.57 to 0.89, two kinds at most 0.51 (emu and
-# llama), all other pairs at most 0.19.
+# Cosine of the centres of two clusters, the collection's mean taken away, for a merge. Of eight kinds of
+# Caltech (six images each, embedded backbone), halves of one kind have 0.57 to 0.89, two kinds at most 0.51
+# (emu and llama), all other pairs at most 0.19.
 ALIKE = 0.35
 RESERVED = ("all", "drifted")  # words that mean more than one cluster
 
