@@ -53,6 +53,10 @@ COMMANDS = {
         "Align an annotated set and measure it, beside identity and nearest neighbour on the same features.",
     ),
     "prune": ("prune", "Remove old versions, and what no version needs."),
+    "forget": (
+        "forget",
+        "Take images out of every version, picture, feature, map and table; no run takes them in again.",
+    ),
     "relocate": (
         "relocate",
         "Say that the source lies elsewhere now: its images are known again, none is computed anew.",

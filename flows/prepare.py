@@ -9,10 +9,11 @@ from congeal.settings import Settings
 from flows.parameters import overrides
 from infra.errors import UserError
 from infra.ledger.publications import Publication, check_layout, claim
+from infra.ledger.tombstones import require_finished
 from infra.storage.image_source import image_source
 from infra.storage.location import Location
 from tasks.catalog.source_listing import Survey, check_places
-from tasks.clusters.drift import something_to_resolve, something_to_retry
+from tasks.clusters.drift import something_forgotten, something_to_resolve, something_to_retry
 from tasks.corrections.corrections import NONE, Corrections, read_corrections
 from tasks.features import engine_choice
 from tasks.features.backbone_choice import choose, remember
@@ -64,6 +65,7 @@ def prepare(source: str, destination: str, settings: Settings, *, writing: bool 
         survey.require_images(settings.catalog)
         survey.require_groups(settings.clusters.method)
         check_layout(there)
+        require_finished(there)
         choice = choose(settings, there)
         engine = engine_choice.choose(choice.settings, there, survey.images)
         settings = engine.settings
@@ -73,6 +75,8 @@ def prepare(source: str, destination: str, settings: Settings, *, writing: bool 
         whole = run_key(survey, settings, key, corrections.digest)
         current = up_to_date(there, whole)
         if something_to_resolve(settings, there) or something_to_retry(settings, there):
+            current = None
+        if current is not None and something_forgotten(there):
             current = None
         if current is None and writing:
             claim(there, single_writer=settings.storage.single_writer)

@@ -35,6 +35,13 @@ def verify(
     config: Config = None,
     overrides: Overrides = None,
     shallow: Annotated[bool, typer.Option("--shallow", help="Sizes only, no checksums.")] = False,
+    forgotten: Annotated[
+        bool, typer.Option("--forgotten", help="Look whether anything is left of what was forgotten.")
+    ] = False,
+    names: Annotated[
+        list[str] | None,
+        typer.Option("--name", metavar="TEXT", help="With --forgotten: an id or path that must not be left."),
+    ] = None,
     as_json: Json = False,
 ) -> Any:
     """Check every marker, checksum, schema and reference; name each fault; exit 1 if there is one."""
@@ -42,6 +49,10 @@ def verify(
 
     place, _ = opened(destination, config, overrides)
     facts = check(place, deep=not shallow, version=version)
+    if forgotten:
+        from tasks.maintenance.forget import what_is_left
+
+        facts["faults"] = [*facts["faults"], *what_is_left(place, names or ())]
 
     def show(console: Console) -> None:
         for fault in (*facts["faults"], *facts["notes"]):

@@ -154,6 +154,38 @@ def commit_unit(
     return first
 
 
+def rewrite_unit(
+    destination: Location, marker: Marker, changed: Mapping[str, bytes | None], record: Mapping[str, Any]
+) -> Marker:
+    """Replace outputs of a unit (None: one that goes) and its record; all else of its marker stays.
+
+    Nobody else may be at work. The new outputs are there before the marker names them, and the old ones go
+    after that, so that the unit is whole whenever this is killed.
+    """
+    old = outputs_location(destination, marker)
+    kept = {path: file for path, file in marker.outputs.items() if path not in changed}
+    new = {
+        path: OutputFile(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+        for path, data in changed.items()
+        if data is not None
+    }
+    files = dict(sorted((kept | new).items()))
+    after = marker.model_copy(update={"outputs": files, "content": content_of(files), "record": dict(record)})
+    folder = outputs_location(destination, after)
+    if after.content != marker.content:
+
+        def put(path: str) -> None:
+            data = changed.get(path)
+            (folder / path).write_bytes((old / path).read_bytes() if data is None else data)
+
+        run_in_threads(put, files, threads=_WRITERS)
+    place = _unit_folder(destination, marker.stage, marker.scope, marker.unit) / MARKER
+    place.write_bytes(_encoded(after))
+    if after.content != marker.content:
+        old.delete()
+    return after
+
+
 def outputs_location(place: UnitAddress | Location, marker: Marker) -> Location:
     """The folder of the outputs that ``marker`` names; ``place``: the unit's address or the destination.
 

@@ -186,6 +186,21 @@ def current_name(destination: Location) -> str | None:
     return _current(destination)
 
 
+def replace_version(destination: Location, name: str, publication: Publication) -> str:
+    """Write a version anew under its number; the name of its file now. What pointed to it points there.
+
+    Nobody else may be at work.
+    """
+    content = publication.model_dump(mode="json")
+    new = f"{publication.number:05d}-{digest(content, length=8)}.json"
+    (destination / "published/versions" / new).write_bytes(sealed_text(content))
+    if _current(destination) == name:
+        point_to(destination, new)
+    if new != name:
+        (destination / "published/versions" / name).delete()
+    return new
+
+
 def withdraw(destination: Location, name: str) -> None:
     """Remove a publication, not its units. Raises ``ValueError`` for the current one."""
     if name == _current(destination):

@@ -26,6 +26,7 @@ from tasks.atlases.window_features import Originals
 from tasks.catalog.catalog_stage import Catalog
 from tasks.clusters.cluster_roles import MEMBER, NEWCOMER
 from tasks.clusters.clusters_stage import MEMBERS, SETS, Clusters
+from tasks.clusters.drift import FORGOTTEN
 from tasks.clusters.previous_versions import find_atlases
 from tasks.corrections.corrections import Pose
 from tasks.execution import stage_versions
@@ -149,7 +150,9 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
             ]
             identity = digest(here, made.position.content, parts)
             anew, frame = cluster_id in corrected.clusters, corrected.frames.get(cluster_id)
-            name, base = _grown(identity, known.get(cluster_id), anew, frame)
+            before = known.get(cluster_id)
+            anew = anew or (before is not None and bool(before.record.get(FORGOTTEN)))
+            name, base = _grown(identity, before, anew, frame)
             place = address(run.destination, STAGE, VERSION, here, name)
             payload = AtlasPayload(
                 source=run.source,

@@ -22,6 +22,7 @@ from congeal.results.schema.parquet_files import encode_table
 from congeal.settings import CatalogSettings, Settings
 from infra.errors import UserError
 from infra.ledger.commits import Marker, UnitAddress, digest, sealed
+from infra.ledger.tombstones import read_tombstones
 from infra.storage.location import Location
 from infra.threads import in_threads
 from tasks.catalog.deep_image_table import DEPTHS, DEPTHS_FILE, ToRemake, depths_table
@@ -291,6 +292,8 @@ def _findings(work: Work[SlicePayload], entries: Sequence[ListingEntry]) -> list
 
 
 def _rows(findings: Sequence[Finding], schema: pa.Schema = CATALOG) -> pa.Table:
+    if not findings:
+        return schema.empty_table()
     columns = list(zip(*findings, strict=True))
     arrays = [pa.array(list(values), field.type) for values, field in zip(columns, schema, strict=False)]
     return pa.Table.from_arrays(arrays, schema=schema)
@@ -299,7 +302,9 @@ def _rows(findings: Sequence[Finding], schema: pa.Schema = CATALOG) -> pa.Table:
 def commit_findings(
     work: Work[SlicePayload], findings: Sequence[Finding], killed: Sequence[str] = ()
 ) -> Marker:
-    """Write what was found of a slice's objects, in their order."""
+    """Write what was found of a slice's objects, in their order; what was forgotten is left out."""
+    stones = read_tombstones(work.unit.address.destination)
+    findings = [found for found in findings if found.image_id is None or not stones.holds(found.image_id)]
     outputs = {"catalog.parquet": encode_table(_rows(findings), CATALOG)}
     deep = sorted({(str(found.image_id), found.depth) for found in findings if found.depth > 8})
     if deep:

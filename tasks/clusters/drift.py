@@ -13,6 +13,7 @@ from congeal.settings import Settings
 from infra.errors import DamagedError, UserError
 from infra.ledger.commits import Marker, outputs_location
 from infra.ledger.publications import Publication, published
+from infra.ledger.tombstones import FOLDER as TOMBSTONES
 from infra.storage.location import Location
 from tasks.clusters.cluster_growth import Regrade
 from tasks.execution import stage_versions
@@ -21,6 +22,7 @@ from tasks.execution.stage_runner import worth_retrying
 
 DRIFTED, ALL = "drifted", "all"
 DRIFT = 1.25  # residual of many newcomers over that of the images before them from which a cluster is flagged
+FORGOTTEN = "forgotten"  # in the record of an atlas: an image of it was, and it is to be solved anew
 ENOUGH = 3  # newcomers that say something about a cluster
 COLUMNS = (
     "cluster_id", "name", "status", "n_images", "n_outliers", "n_new", "drift", "deformation", "fixed_camera",
@@ -65,6 +67,7 @@ def to_regrade(settings: Settings, atlases: Iterable[Marker]) -> Regrade:
     records = [marker.record for marker in atlases]
     asked = _asked(settings.atlases.resolve, records)
     always = {row["cluster_id"] for row in records if row["cluster_id"] in asked and _gains(row, settings)}
+    always |= {row["cluster_id"] for row in records if row.get(FORGOTTEN)}
     # Where there was no memory for an atlas, other members would not help.
     unsettled = {row["cluster_id"] for row in records if row["status"] not in (OK, FAILED)}
     return Regrade(frozenset(always), frozenset((asked | unsettled) - always))
@@ -89,6 +92,18 @@ def something_to_resolve(settings: Settings, destination: Location) -> bool:
         return False
     markers = published_markers(destination, publication, [stage_versions.ATLASES])
     return bool(to_regrade(settings, (marker for _, marker in markers if marker is not None)).always)
+
+
+def something_forgotten(destination: Location) -> bool:
+    """True if the last version has an atlas of which an image was forgotten, so that it is solved anew."""
+    try:
+        publication = published(destination) if (destination / TOMBSTONES).children() else None
+    except DamagedError:
+        publication = None  # the run publishes it anew
+    if publication is None:
+        return False
+    markers = published_markers(destination, publication, [stage_versions.ATLASES])
+    return any(marker is not None and marker.record.get(FORGOTTEN) for _, marker in markers)
 
 
 def something_to_retry(settings: Settings, destination: Location) -> bool:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "APART",
+    "IDENTITY",
     "Run",
     "StagePlan",
     "StageResult",
@@ -50,6 +51,7 @@ __all__ = [
     "worth_retrying",
 ]
 
+IDENTITY = "identity_of_outputs"  # in a record: by what later units know outputs that were rewritten since
 APART = "apart"  # in a record: the outputs, by how their paths begin, that no later unit is computed from
 
 T = TypeVar("T")
@@ -112,7 +114,7 @@ def report(marker: Marker, keep: Keep | None = None) -> UnitReport:
         scope=marker.scope,
         unit=marker.unit,
         content=marker.content,
-        identity=content_of(others) if apart else marker.content,
+        identity=marker.record.get(IDENTITY) or (content_of(others) if apart else marker.content),
         items=int(marker.record.get("items", 1)),
         failed=marker.record.get("status") == FAILED,
         seconds=marker.seconds,

@@ -1,0 +1,169 @@
+"""An image is taken out of a destination, and nothing of it is left."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from growing import Story, by_uri, grown, made, retold
+from sample_runs import run
+from typer.testing import CliRunner
+
+import congeal
+from flows.cli import app
+from infra.errors import UserError
+from infra.ledger.publications import versions
+from infra.ledger.tombstones import LIST
+from infra.storage.location import Location
+from tasks.maintenance.forget import forget, what_is_left
+from tasks.maintenance.verify import verify
+
+
+class Place(NamedTuple):
+    source: Path
+    destination: Path
+
+    @property
+    def location(self) -> Location:
+        return Location.parse(self.destination)
+
+    def sound(self) -> bool:
+        names = [name.partition("-")[0] for name in versions(self.location)]
+        return all(verify(self.location, version=name)["faults"] == [] for name in names)
+
+
+@pytest.fixture
+def place(story: Story, tmp_path: Path) -> Place:
+    return Place(*retold(story, tmp_path))
+
+
+def id_of(place: Place, uri: str) -> str:
+    return str(congeal.open(place.destination).find(uri)["image_id"])
+
+
+def left_anywhere(destination: Path, *words: str) -> list[str]:
+    """Files whose bytes hold one of the words, as they are."""
+    files = [path for path in destination.rglob("*") if path.is_file()]
+    return [str(path) for path in files for word in words if word.encode() in path.read_bytes()]
+
+
+def test_a_member_goes_from_all_versions_and_its_cluster_is_solved_anew(place: Place, weights: Path) -> None:
+    image, cluster = id_of(place, "a/0.png"), by_uri(congeal.open(place.destination))["a/0.png"]
+    before = congeal.open(place.destination)
+    other = by_uri(before)["b/0.png"]
+    units = before.clusters.set_index("cluster_id")["atlas_unit"]
+    rows = before.correspondences(cluster=other)
+    facts = forget(place.location, ["a/0.png"])
+    assert (facts["images"], facts["files"], facts["clusters_to_solve"]) == (1, 1, [cluster])
+    assert place.sound()
+    assert what_is_left(place.location, ["a/0.png", image]) == []
+    assert left_anywhere(place.destination, image, "a/0.png") == []
+    for version in (1, 2):
+        collection = congeal.open(place.destination, version=version)
+        assert "a/0.png" not in set(collection.images["uri"])
+        assert len(collection.images) == collection.publication.counts["ok"]
+        assert not (collection.alignments["image_id"] == image).any()
+        assert collection.pictures(cluster) == {}
+        assert collection.atlas(cluster).average is None
+        assert collection.maps("a/1.png").forward.shape[-1] == 2
+    # It is in the source still, and is not taken in again; the others keep what they have.
+    done = made(run(place.source, place.destination, grown(weights)))
+    assert (done["features"], done["atlases"]) == (0, 1)
+    after = congeal.open(place.destination)
+    assert "a/0.png" not in set(after.images["uri"])
+    assert after.clusters.set_index("cluster_id").loc[other, "atlas_unit"] == units[other]
+    assert after.correspondences(cluster=other).equals(rows)
+    assert after.pictures(cluster)
+    assert np.any(after.atlas(cluster).features)
+    assert run(place.source, place.destination, grown(weights))["up_to_date"]
+    assert what_is_left(place.location, ["a/0.png", image]) == []
+    assert place.sound()
+    # Other bytes make it another image, and the same under another name do not.
+    (place.source / "renamed.png").write_bytes((place.source / "a/0.png").read_bytes())
+    run(place.source, place.destination, grown(weights))
+    assert "renamed.png" not in set(congeal.open(place.destination).images["uri"])
+
+
+def test_after_an_outlier_there_is_nothing_to_do(place: Place, weights: Path) -> None:
+    run(place.source, place.destination, grown(weights))  # the source has another place than the story's
+    image = id_of(place, "noise.png")
+    assert forget(place.location, [image])["clusters_to_solve"] == []
+    assert run(place.source, place.destination, grown(weights))["up_to_date"]
+    assert place.sound()
+    # Once more costs nothing, and says so.
+    assert forget(place.location, [image])["units"] == 0
+
+
+def test_the_commands_say_what_they_did(place: Place) -> None:
+    def call(*arguments: object) -> Any:
+        return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+    answer = json.loads(call("forget", place.destination, "b/0.png", "--json").stdout)
+    assert answer["ok"]
+    assert answer["images"] == 1
+    proof = call("verify", place.destination, "--forgotten", "--name", "b/0.png")
+    assert proof.exit_code == 0, proof.stdout
+    (place.destination / "notes.txt").write_text("b/0.png was here")
+    proof = call("verify", place.destination, "--forgotten", "--name", "b/0.png")
+    assert proof.exit_code == 1
+    assert "holds the name 'b/0.png'" in proof.stdout
+
+
+def test_an_id_that_is_left_is_found_without_being_named(place: Place) -> None:
+    image = id_of(place, "b/0.png")
+    forget(place.location, ["b/0.png"])
+    (place.destination / "report").mkdir()
+    (place.destination / "report/index.js").write_text(f'ids(["{image}"])')
+    (fault,) = what_is_left(place.location)
+    assert "report/index.js holds the id of a forgotten image" in fault
+
+
+@pytest.mark.parametrize("writes", [1, 4, 16, 30, 60])
+def test_a_kill_at_any_moment_is_taken_up(
+    place: Place, weights: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    image = id_of(place, "a/1.png")
+    done = 0
+
+    class Killed(BaseException):
+        pass
+
+    def counted(name: str) -> None:
+        plainly = getattr(Location, name)
+
+        def once(self: Location, *arguments: Any) -> Any:
+            nonlocal done
+            if "/working/" not in self.url:
+                done += 1
+                if done > writes:
+                    raise Killed
+            return plainly(self, *arguments)
+
+        monkeypatch.setattr(Location, name, once)
+
+    with monkeypatch.context():
+        for name in ("write_bytes", "put_if_absent", "delete"):
+            counted(name)
+        with pytest.raises(Killed):
+            forget(place.location, ["a/1.png"])
+    monkeypatch.undo()
+    if (place.destination / LIST).exists():
+        with pytest.raises(UserError, match="did not come to its end"):
+            run(place.source, place.destination, grown(weights))
+        forget(place.location, [])
+    else:
+        forget(place.location, ["a/1.png"])
+    assert what_is_left(place.location, ["a/1.png", image]) == []
+    assert place.sound()
+
+
+def test_what_cannot_be_forgotten(place: Place, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"No version of .* has the image 'nothing.png'"):
+        forget(place.location, ["a/1.png", "nothing.png"])
+    assert "a/1.png" in set(congeal.open(place.destination).images["uri"])
+    with pytest.raises(UserError, match="Nothing is published"):
+        forget(Location.parse(tmp_path / "empty"), ["a/1.png"])
+    assert forget(place.location, [])["units"] == 0
