@@ -12,7 +12,7 @@ export NO_MKDOCS_2_WARNING = 1
 # Where Python may keep no byte code, every process of a run and of the tests compiles torch anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo demo-s3 report-assets format test test-313 test-oldest lint types contracts unit slow docs lock clean
+.PHONY: help setup chaos demo demo-s3 report-assets format test test-313 test-oldest lint types contracts unit slow docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list

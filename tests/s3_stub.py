@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ class _Server(ThreadingHTTPServer):
         self.objects: dict[str, bytes] = {}
         self.requests: list[str] = []
         self.fault: tuple[int, str] | None = None  # what every request is answered with
+        self.trouble: list[str] = []  # what the next reads of objects meet: "503", "reset" or "cut"
         self.met = False
         self.lock = threading.Lock()
 
@@ -48,7 +50,10 @@ class _Handler(BaseHTTPRequestHandler):
         key, query = unquote(address.path).lstrip("/"), parse_qs(address.query, keep_blank_values=True)
         with self.server.lock:
             self.server.requests.append(f"{self.command} {key}")
-            if self.server.fault is not None:
+            trouble = self.server.trouble.pop(0) if self.command == "GET" and self.server.trouble else None
+            if trouble is not None:
+                self._fail(trouble)
+            elif self.server.fault is not None:
                 status, code = self.server.fault
                 self._answer(status, f"<Error><Code>{code}</Code></Error>".encode())
             elif self.command == "PUT":
@@ -64,6 +69,19 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(200)
             else:
                 self._get(key)
+
+    def _fail(self, trouble: str) -> None:
+        if trouble == "503":
+            self._answer(503, b"<Error><Code>SlowDown</Code></Error>")
+            return
+        self.close_connection = True
+        if trouble == "cut":
+            # Less than the header promises.
+            self.send_response(206)
+            self.send_header("Content-Length", "100")
+            self.end_headers()
+            self.wfile.write(b"PAR1")
+        self.connection.shutdown(socket.SHUT_RDWR)
 
     def _put(self, key: str, body: bytes) -> None:
         condition = self.server.condition

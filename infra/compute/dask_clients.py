@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from congeal_floors import own
 from infra.compute.numeric_libraries import ALLOCATOR, THREADS
+from infra.compute.temporary_folders import clear_temporary_folders, temporary_folder
 from infra.errors import UserError
 
 _CONNECT = 30
+# Bytes. What a worker imports takes 672 MiB (torch 2.15, Linux); with less it dies while it starts.
+LEAST_MEMORY = 768 * 2**20
 
 _CONFIG = {
     # A worker whose memory torch holds would be paused, and its run would hang; only the limit stays.
@@ -70,40 +71,51 @@ def local_client(workers: int, memory: str, gpu_slots: bool, preloaded: Sequence
 
     preload(preloaded)
     devices = _devices() if gpu_slots else []
-    scratch = tempfile.mkdtemp(prefix="congeal-engine-")
-    place = {"host": "127.0.0.1", "protocol": "tcp://", "dashboard": False}
+    limit = _memory_limit(memory, workers)
+    clear_temporary_folders()
+    place: dict[str, Any] = {"host": "127.0.0.1", "protocol": "tcp://", "dashboard": False}
     options = place | {
         "nthreads": 1,
-        "memory_limit": _memory_limit(memory, workers),
-        "local_directory": scratch,
+        "memory_limit": limit,
         "silence_logs": logging.CRITICAL,
         "preload": ["congeal_floors.worker"],
     }
     log = logging.getLogger("distributed.scheduler")
     log.addFilter(_worth_saying)
     try:
-        with (
-            dask.config.set(_CONFIG),
-            distributed.SpecCluster(
-                workers={
-                    number: {"cls": distributed.Nanny, "options": options | _surroundings(devices, number)}
-                    for number in range(workers)
-                },
-                scheduler={
-                    "cls": distributed.Scheduler,
-                    "options": place | {"port": 0, "dashboard_address": "127.0.0.1:0"},
-                },
-                silence_logs=logging.CRITICAL,
-            ) as cluster,
-            distributed.Client(cluster, set_as_default=False) as client,
-        ):
+        with temporary_folder("engine") as scratch, ExitStack() as stack:
+            options["local_directory"] = str(scratch)
+            stack.enter_context(dask.config.set(_CONFIG))
+            try:
+                cluster = stack.enter_context(
+                    distributed.SpecCluster(
+                        workers={
+                            number: {
+                                "cls": distributed.Nanny,
+                                "options": options | _surroundings(devices, number),
+                            }
+                            for number in range(workers)
+                        },
+                        scheduler={
+                            "cls": distributed.Scheduler,
+                            "options": place | {"port": 0, "dashboard_address": "127.0.0.1:0"},
+                        },
+                        silence_logs=logging.CRITICAL,
+                    )
+                )
+                client = stack.enter_context(distributed.Client(cluster, set_as_default=False))
+            except (RuntimeError, OSError) as fault:
+                raise UserError(
+                    f"The {workers} workers could not be started ({_brief(fault)}), most likely for want "
+                    "of memory: lower engine.workers or raise engine.memory, and run again; what is done is "
+                    "kept."
+                ) from fault
             # The scheduler, which runs in this process, times the garbage collector in a callback. A Ctrl-C
             # that comes just then would be printed and forgotten.
             disable_gc_diagnosis(force=True)
             yield client
     finally:
         log.removeFilter(_worth_saying)
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _worth_saying(record: logging.LogRecord) -> bool:
@@ -130,17 +142,29 @@ def require_congeal(client: Any, address: str) -> None:
         ) from fault
 
 
+def _brief(fault: BaseException) -> str:
+    return " ".join(str(fault).split())[:160].rstrip(".") or type(fault).__name__
+
+
 def _memory_limit(limit: str, workers: int) -> int:
+    from distributed.system import MEMORY_LIMIT
+
     if limit == "auto":
-        from distributed.system import MEMORY_LIMIT
+        found = int(MEMORY_LIMIT) // workers
+    else:
+        from dask.utils import parse_bytes
 
-        return int(MEMORY_LIMIT) // workers
-    from dask.utils import parse_bytes
-
-    try:
-        return int(parse_bytes(limit))
-    except ValueError as fault:
-        raise UserError(f"The setting engine.memory cannot be {limit!r}: write 4GiB or auto.") from fault
+        try:
+            found = int(parse_bytes(limit))
+        except ValueError as fault:
+            raise UserError(f"The setting engine.memory cannot be {limit!r}: write 4GiB or auto.") from fault
+    if found < LEAST_MEMORY:
+        raise UserError(
+            f"A worker has {found / 2**20:,.0f} MiB (engine.memory={limit}, {workers} workers), and needs at "
+            f"least {LEAST_MEMORY // 2**20} MiB before it does anything: raise engine.memory, or lower "
+            "engine.workers."
+        )
+    return found
 
 
 def _devices() -> list[str]:

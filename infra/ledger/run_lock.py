@@ -66,7 +66,7 @@ class RunLock:
         self._kind = kind
         self._alone = alone
         self._last = datetime.now(UTC)
-        self._lost = False
+        self._lost = self._removed = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="run-lock", daemon=True)
 
@@ -80,7 +80,9 @@ class RunLock:
         # A laptop that slept, a store that did not answer, a wrong clock: others may have taken this process
         # for ended, and removed its heartbeat.
         silent = datetime.now(UTC) - self._last > SILENCE
-        self._lost = self._lost or silent or not self._place.exists()
+        removed = not silent and not self._place.exists()
+        self._removed = self._removed or removed
+        self._lost = self._lost or silent or removed
         self._write()
 
     def _write(self) -> None:
@@ -98,6 +100,12 @@ class RunLock:
     def require_held(self) -> None:
         """Raise UserError if others have, or may have, taken this process for ended."""
         self.renew()
+        if self._removed:
+            raise UserError(
+                f"Another process took this {self._kind} for ended and removed its heartbeat, though it is "
+                f"renewed every {RENEWAL:.0f} s: the clock of a machine is wrong, most likely; set it and "
+                "start it again, what is done is kept."
+            )
         if self._lost:
             raise UserError(
                 f"This {self._kind} wrote no heartbeat for {SILENCE.seconds // 60} minutes, and others may "

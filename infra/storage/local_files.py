@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import BufferedReader
@@ -121,6 +122,21 @@ class FileStore:
                 place.unlink()
         except FileNotFoundError:
             return
+
+
+def remove_partials(folder: Path, age: float) -> int:
+    """Remove what killed writers have left below a folder, at least ``age`` seconds ago; how many."""
+    removed = 0
+    for place, _, names in os.walk(folder):
+        for name in filter(PARTIAL.match, names):
+            path = Path(place) / name
+            try:
+                if time.time() - path.lstat().st_mtime >= age:
+                    path.unlink()
+                    removed += 1
+            except OSError:
+                continue
+    return removed
 
 
 def _write_partial(folder: Path, data: bytes) -> Path:

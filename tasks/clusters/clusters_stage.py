@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ import pyarrow as pa
 from congeal.results.schema.feature_arrays import EMBEDDING
 from congeal.results.schema.parquet_files import encode_table
 from congeal.settings import Settings
+from infra.compute.temporary_folders import temporary_folder
 from infra.errors import UserError
 from infra.ledger.commits import Marker, digest, sealed
 from infra.storage.location import Location
@@ -328,13 +328,13 @@ def _embeddings(
         group = features_stage.open_shard(asked.destination, f"{asked.scope}/{name}", contents[name])
         return positions, np.asarray(read_whole(array_in(group, EMBEDDING.path)), np.float32)[places]
 
-    with tempfile.TemporaryDirectory(prefix="congeal-") as folder:
+    with temporary_folder() as folder:
         embeddings: Floats | None = None
         parts = in_threads(read, _by_shard(connection), ahead=SHARDS_AHEAD)
         with work.watch.phase("read"):
             for positions, part in parts:
                 if embeddings is None:
-                    embeddings = _room(Path(folder), n, part.shape[1])
+                    embeddings = _room(folder, n, part.shape[1])
                 embeddings[positions] = part
         assert embeddings is not None  # noqa: S101 - n > 0: some shard holds an image
         ids = connection.sql("SELECT image_id FROM usable ORDER BY position").to_arrow_table()["image_id"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from infra.compute.temporary_folders import temporary_folder
 from infra.errors import UserError
 from infra.storage.location import Location
 
@@ -24,7 +24,8 @@ def workspace(memory_limit: str = MEMORY_LIMIT) -> Iterator[duckdb.DuckDBPyConne
 
     Raises UserError if there is no room for it.
     """
-    with tempfile.TemporaryDirectory(prefix="congeal-") as folder:
+    with temporary_folder() as home:
+        folder = str(home)
         options: dict[str, Any] = {
             "memory_limit": memory_limit,
             "temp_directory": folder,

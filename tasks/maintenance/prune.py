@@ -16,8 +16,9 @@ from typing import Any
 from infra.errors import DamagedError, MissingError, UserError
 from infra.ledger.commits import MARKER, find_marker
 from infra.ledger.publications import Publication, check_layout, current_name, published, versions, withdraw
-from infra.ledger.run_lock import PRUNE, RunLock, locked
+from infra.ledger.run_lock import PRUNE, SILENCE, RunLock, locked
 from infra.storage.folder_listing import NOT_FOLLOWED
+from infra.storage.local_files import remove_partials
 from infra.storage.location import Location, Skipped
 from infra.threads import in_threads, run_in_threads
 from tasks.execution.stage_runner import batched
@@ -86,8 +87,12 @@ def prune(
         raise UserError(f"Nothing is published in {destination}: there is nothing to prune.")
     with nullcontext() if dry_run else locked(destination, PRUNE) as lock:
         plan = _plan(destination, keep, datetime.now(UTC) - timedelta(days=older_than))
+        partials = 0
         if lock is not None:
             _carry_out(destination, plan, lock)
+            local = destination.local_path()
+            # Nobody is at work; what is younger may be of a machine whose heartbeat was lost.
+            partials = 0 if local is None else remove_partials(local, SILENCE.total_seconds())
     by_stage = dict.fromkeys(VERSIONS, 0)
     for unit in plan.units:
         by_stage[unit.stage] += 1
@@ -100,6 +105,7 @@ def prune(
         "removed_versions": [name.removesuffix(".json") for name in plan.removed],
         "units": by_stage,
         "leftovers": len(plan.leftovers),
+        "partial_files": partials,
         "iceberg_files": len(plan.described.removed),
         "bytes": freed,
         "too_young": len(plan.young),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from sample_runs import encoded, folder, photographs, run, tiny
 
 import congeal
 from congeal.settings import Settings
+from infra.ledger.sealed_text import opened_text, sealed_text
 
 # At this size even random weights see what two pictures of a kind have in common.
 SEEN = ("clusters.method=auto", "features.shard_bytes=200000", "features.image_size=224")
@@ -86,7 +88,9 @@ def story(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Story:
 
 def move(destination: Path, source: Path, there: Path) -> None:
     for version in destination.glob("published/versions/*.json"):
-        version.write_text(version.read_text().replace(f"file://{source}", f"file://{there}"))
+        text, _ = opened_text(version.read_bytes())
+        moved = text.decode().replace(f"file://{source}", f"file://{there}")
+        version.write_bytes(sealed_text(json.loads(moved)))
 
 
 def retold(story: Story, place: Path) -> tuple[Path, Path]:

@@ -298,6 +298,28 @@ def test_a_memory_limit_that_is_none() -> None:
         pass
 
 
+def test_too_little_memory_is_said_before_a_worker_is_started() -> None:
+    with (
+        pytest.raises(UserError, match=r"has 668 MiB .* needs at least 768 MiB .*raise engine\.memory"),
+        open_engine(EngineSettings(kind="dask", memory="700MB", workers=1)),
+    ):
+        pass
+
+
+def test_workers_that_die_while_they_start_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    import distributed
+
+    def dies(*_: object, **__: object) -> None:
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr(distributed, "SpecCluster", dies)
+    with (
+        pytest.raises(UserError, match=r"The 1 workers could not be started \(Nanny failed to start\)"),
+        open_engine(EngineSettings(kind="dask", workers=1)),
+    ):
+        pass
+
+
 PROGRAM = """
 import sys
 from infra.compute.engine import open_engine

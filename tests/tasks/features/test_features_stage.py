@@ -163,6 +163,29 @@ def test_a_run_with_unread_images_is_not_up_to_date(
     assert run(source, tmp_path / "out", tiny(weights))["up_to_date"]
 
 
+def test_an_image_unread_for_its_features_alone_is_tried_again(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = folder(tmp_path / "source", photographs(2))
+    run(source, tmp_path / "undisturbed", tiny(weights))
+    read, asked = Location.read_bytes, []
+
+    def refused(self: Location) -> bytes:
+        if self.url.endswith("source/a/0.png"):
+            asked.append(self.url)
+            if len(asked) == 2:  # the catalog has read it
+                raise StorageError("No permission to read it: grant it.")
+        return read(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Location, "read_bytes", refused)
+        assert run(source, tmp_path / "out", tiny(weights))["images"]["failed"] == 1
+    facts = run(source, tmp_path / "out", tiny(weights))
+    assert not facts["up_to_date"]
+    assert facts["images"] == {"ok": 4, "failed": 0, "duplicate": 0}
+    assert run(source, tmp_path / "out", tiny(weights))["up_to_date"]
+
+
 def test_other_settings_make_other_features_beside_the_old(tmp_path: Path, weights: Path) -> None:
     source = folder(tmp_path / "source", photographs(2))
     run(source, tmp_path / "out", tiny(weights))
