@@ -5,14 +5,15 @@ Defaults, then a TOML or YAML file, then CONGEAL_… variables, then ``section.k
 
 from __future__ import annotations
 
+import base64
 import difflib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -60,11 +61,26 @@ class EngineSettings(Section):
     retry_failed: bool = False
 
 
+def _customer_key(value: SecretStr) -> SecretStr:
+    try:
+        key = base64.b64decode(value.get_secret_value(), validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise ValueError("it should be 32 bytes in base64, such as `openssl rand -base64 32` makes")
+    return value
+
+
+CustomerKey = Annotated[SecretStr, AfterValidator(_customer_key)]
+
+
 class StorageSettings(Section):
     """How to reach object stores; what is None comes from the usual AWS variables and files.
 
     single_writer: one run at a time writes to the destination, held by a lease; asked for where the store
-    cannot write an object only if it is absent.
+    cannot write an object only if it is absent. requester_pays: who reads pays, as the bucket's owner wants
+    it. encryption: by the store, of what is written. kms_key: its key's name. customer_key: 32 bytes in
+    base64, with which all objects are encrypted, and read.
     """
 
     endpoint_url: str | None = None
@@ -74,6 +90,10 @@ class StorageSettings(Section):
     region: str | None = None
     anonymous: bool = False
     single_writer: bool = False
+    requester_pays: bool = False
+    encryption: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = None
+    kms_key: str | None = None
+    customer_key: CustomerKey | None = None
     options: dict[str, Any] = Field(default_factory=dict, repr=False)
 
 

@@ -34,6 +34,8 @@ class _Server(ThreadingHTTPServer):
         self.condition = condition
         self.objects: dict[str, bytes] = {}
         self.requests: list[str] = []
+        self.sent: list[tuple[str, dict[str, str]]] = []  # method and headers of each request
+        self.listable = True
         self.fault: tuple[int, str] | None = None  # what every request is answered with
         self.trouble: list[str] = []  # what the next reads of objects meet: "503", "reset" or "cut"
         self.met = False
@@ -50,6 +52,9 @@ class _Handler(BaseHTTPRequestHandler):
         key, query = unquote(address.path).lstrip("/"), parse_qs(address.query, keep_blank_values=True)
         with self.server.lock:
             self.server.requests.append(f"{self.command} {key}")
+            self.server.sent.append(
+                (self.command, {name.lower(): text for name, text in self.headers.items()})
+            )
             trouble = self.server.trouble.pop(0) if self.command == "GET" and self.server.trouble else None
             if trouble is not None:
                 self._fail(trouble)
@@ -63,6 +68,8 @@ class _Handler(BaseHTTPRequestHandler):
             elif self.command == "DELETE":
                 self.server.objects.pop(key, None)
                 self._answer(204)
+            elif self.command == "GET" and "list-type" in query and not self.server.listable:
+                self._answer(403, b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
             elif self.command == "GET" and "list-type" in query:
                 self._list(key.rstrip("/"), query)
             elif self.command == "HEAD" and "/" not in key:

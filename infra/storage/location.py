@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import difflib
 import json
 import os
@@ -35,6 +36,7 @@ __all__ = ["Location", "ObjectInfo", "Skipped"]
 LARGEST_CONDITIONAL = 64 * 2**20
 _ALIASES = {"local": "file", "s3a": "s3"}
 # These take no storage options: settings that are meant for an object store do not fit them.
+_PACKAGES = {"gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "abfss": "adlfs", "adl": "adlfs"}
 _WITHOUT_OPTIONS = {"file", "memory", "http", "https"}
 
 
@@ -304,6 +306,13 @@ def arrow_files(locations: Sequence[Location]) -> tuple[Any, list[str]]:
 def _check_protocol(protocol: str) -> None:
     try:
         fsspec.get_filesystem_class(protocol)
+    except ImportError as fault:
+        package = _PACKAGES.get(protocol)
+        if package is None:
+            raise
+        raise StorageError(
+            f"{protocol}:// needs the package {package}, which is not installed: pip install {package}."
+        ) from fault
     except ValueError as fault:
         near = difflib.get_close_matches(protocol, fsspec.available_protocols(), n=1)
         hint = f"did you mean {near[0]}://?" if near else "use file://, s3:// or memory://."
@@ -327,7 +336,23 @@ def _options(protocol: str, settings: StorageSettings | None) -> dict[str, Any]:
         options |= {name: value for name, value in given.items() if value is not None}
         options |= {"anon": True} if settings.anonymous else {}
         options |= {"client_kwargs": {"region_name": settings.region}} if settings.region else {}
+        options |= {"requester_pays": True} if settings.requester_pays else {}
+        sent = _encryption(settings)
+        options |= {"s3_additional_kwargs": sent} if sent else {}
     return options | settings.options
+
+
+def _encryption(settings: StorageSettings) -> dict[str, Any]:
+    """What the S3 client says with each request that knows it, so that the store encrypts and decrypts."""
+    sent: dict[str, Any] = {}
+    if settings.encryption or settings.kms_key:
+        sent["ServerSideEncryption"] = settings.encryption or "aws:kms"
+    if settings.kms_key:
+        sent["SSEKMSKeyId"] = settings.kms_key
+    if settings.customer_key:
+        key = base64.b64decode(settings.customer_key.get_secret_value())
+        sent |= {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": key}
+    return sent
 
 
 _filesystems: dict[str, Any] = {}
