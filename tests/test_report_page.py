@@ -440,6 +440,18 @@ def test_names_are_text_and_links_stay_inside(page: Page, tmp_path: Path) -> Non
     assert '"><img src=x onerror=alert(1)>.jpg' in names
 
 
+def test_a_cluster_is_called_what_its_owner_calls_it(page: Page, tmp_path: Path) -> None:
+    index = write_report(tmp_path, members(["a.jpg", "b.jpg", "c.jpg"]))
+    name = '"name": ["<b>herring</b> gull"], '
+    changed(index.parent / "data" / "index.js", ('"status": ["ok"]', name + '"status": ["ok"]'))
+    cluster(page, index.as_uri())
+    assert page.evaluate("document.querySelector('h1').textContent") == "Cluster <b>herring</b> gull c0ffee"
+    assert page.evaluate("document.title").startswith("Cluster <b>herring</b> gull")
+    overview(page, index.as_uri())
+    assert "<b>herring</b> gull" in page.evaluate("document.querySelector('.card').textContent")
+    assert page.evaluate("document.querySelectorAll('b').length") == 0
+
+
 def test_an_unknown_cluster_is_answered_with_a_sentence(page: Page, report: str) -> None:
     page.open(f"{report}#/cluster/nothing")
     page.wait("document.querySelector('.problem')")

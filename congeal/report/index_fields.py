@@ -9,7 +9,7 @@ from congeal.alignment.model import MEANINGLESS
 
 FORMAT = 1
 FIGURES = (
-    "status", "error", "n_images", "n_members", "n_outliers", "n_new", "deformation", "residual",
+    "name", "status", "error", "n_images", "n_members", "n_outliers", "n_new", "deformation", "residual",
     "cycle_error", "fold_fraction", "coverage", "confidence", "margin", "drift", "seconds", "device",
 )  # fmt: skip
 _COUNTS = ("ok", "failed", "duplicate", "clusters", "failed_clusters")

@@ -51,7 +51,7 @@ class AtlasFit:
         self.networks = _networks(folder) if way != "steps" else None
         stated = settings["catalog"].get("range")
         self.value_range = (float(stated[0]), float(stated[1])) if stated else None
-        if settings["alignment"]["rotation"] == "any":
+        if settings["alignment"].get("rotation") == "any":
             raise UserError(
                 "The images of this collection lie at any angle: new ones are mapped by running it again "
                 "with them."
@@ -164,7 +164,7 @@ def backbone_of(published: Published, weights: str | bytes | None, device: str) 
     from congeal.backbones.extractor import BackboneSpec
 
     publication = published.publication
-    asked = publication.settings["features"]
+    asked = publication.settings.get("features", {})
     spec = BackboneSpec(
         name=publication.backbone,
         image_size=asked["image_size"],

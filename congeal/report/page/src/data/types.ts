@@ -71,6 +71,8 @@ type Numbers = readonly (number | null)[];
 
 export interface ClusterColumns {
   readonly id: readonly string[];
+  /** What its owner calls each; absent in reports of earlier versions. */
+  readonly name?: readonly (string | null)[];
   readonly status: readonly string[];
   readonly error: readonly (string | null)[];
   readonly n_images: readonly number[];

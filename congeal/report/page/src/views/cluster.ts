@@ -1,4 +1,5 @@
 /** A cluster: its atlas, all its members, and what corresponds to what. */
+import { nameOf } from "../ui/cluster_name.ts";
 import { unpack } from "../data/packed.ts";
 import type { Member } from "../data/members.ts";
 import type { Cluster, Page, Report } from "../data/report.ts";
@@ -66,7 +67,7 @@ export class ClusterView implements View {
     private readonly page: number,
   ) {
     const { script, path } = cluster;
-    this.title = `Cluster ${script.id}`;
+    this.title = `Cluster ${nameOf(report.index.clusters, cluster.number) ?? script.id}`;
     // What holds for all is said once, at the top.
     this.doubtful = statusText(report.index.clusters.status[cluster.number]).doubtful;
     this.saliency = script.atlas ? (unpack(script.atlas.saliency, false)[0] ?? null) : null;

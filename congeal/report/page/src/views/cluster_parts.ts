@@ -1,6 +1,7 @@
 /** What stands around the members of a cluster. */
 import type { Cluster } from "../data/report.ts";
 import type { ClusterScript, Index } from "../data/types.ts";
+import { clusterLabel } from "../ui/cluster_name.ts";
 import { copyButton, h } from "../ui/dom.ts";
 import { count, counted, decimal, percent, visible } from "../ui/numbers.ts";
 import { facts } from "../ui/page.ts";
@@ -20,7 +21,7 @@ export function clusterHead(index: Index, cluster: Cluster): HTMLElement {
   return h(
     "header",
     { class: "view-head" },
-    h("div", { class: "title-row" }, h("h1", {}, "Cluster ", h("code", {}, script.id)), h("span", { class: "steps" }, link(number - 1, "‹", "Cluster before"), link(number + 1, "›", "Next cluster"))),
+    h("div", { class: "title-row" }, h("h1", {}, "Cluster ", clusterLabel(c, number)), h("span", { class: "steps" }, link(number - 1, "‹", "Cluster before"), link(number + 1, "›", "Next cluster"))),
     status.doubtful ? h("p", { class: "warning" }, status.text) : null,
     h("div", { class: "facts-row" }, facts([
       ["Images", count(c.n_images[number] ?? script.total), `${count(c.n_members[number] ?? 0)} of them made the atlas`],

@@ -2,6 +2,7 @@
 import { type MapPoints, type Measure, NO_CLUSTER, OUTLIER_IN_CLUSTER, mapPoints } from "../data/map_points.ts";
 import type { Report } from "../data/report.ts";
 import { OUTLIER, PLAIN, category, css, packed, sequential } from "../draw/colour.ts";
+import { clusterLabel } from "../ui/cluster_name.ts";
 import { clear, copyButton, h, segmented, toggle } from "../ui/dom.ts";
 import { averageSquare } from "../ui/average_square.ts";
 import { ImageMap } from "../ui/image_map.ts";
@@ -143,7 +144,7 @@ export class MapSection {
     const largest = c.id.map((_, k) => k).sort((a, b) => c.n_images[b] - c.n_images[a] || a - b);
     const none = this.points.cluster.some((k) => k < 0);
     const entry = (k: number): HTMLElement => {
-      const inner = [chip(category(k)), averageSquare(index, k, "after", "mini"), h("span", { class: "lines" }, h("code", {}, c.id[k]), h("span", { class: "hint" }, counted(c.n_images[k], "image")))];
+      const inner = [chip(category(k)), averageSquare(index, k, "after", "mini"), h("span", { class: "lines" }, clusterLabel(c, k), h("span", { class: "hint" }, counted(c.n_images[k], "image")))];
       const on = { pointerenter: () => this.highlight(k), pointerleave: () => this.highlight(null) };
       return h("li", { on }, c.script[k] ? h("a", { href: `#/cluster/${c.id[k]}` }, ...inner) : h("span", { class: "entry" }, ...inner));
     };

@@ -1,5 +1,6 @@
 /** What failed, and what is there twice, with the reasons. */
 import type { Report } from "../data/report.ts";
+import { clusterLabel } from "../ui/cluster_name.ts";
 import { h } from "../ui/dom.ts";
 import { count, counted, visible } from "../ui/numbers.ts";
 import type { View } from "../ui/page.ts";
@@ -28,7 +29,7 @@ export function problemsView(report: Report): View {
       { class: "listing" },
       h("h2", {}, "Clusters without a trusted atlas"),
       doubtful.length
-        ? h("ul", {}, ...doubtful.map((k) => h("li", {}, c.script[k] ? h("a", { href: `#/cluster/${c.id[k]}` }, c.id[k]) : h("code", {}, c.id[k]), h("span", { class: "reason" }, [statusText(c.status[k]).text, c.error[k]].filter(Boolean).join(": ")))))
+        ? h("ul", {}, ...doubtful.map((k) => h("li", {}, c.script[k] ? h("a", { href: `#/cluster/${c.id[k]}` }, clusterLabel(c, k)) : clusterLabel(c, k), h("span", { class: "reason" }, [statusText(c.status[k]).text, c.error[k]].filter(Boolean).join(": ")))))
         : h("p", { class: "hint" }, "none"),
     ),
   );

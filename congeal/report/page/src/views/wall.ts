@@ -1,5 +1,6 @@
 /** The clusters as a wall of averages, before and after. */
 import type { Report } from "../data/report.ts";
+import { clusterLabel } from "../ui/cluster_name.ts";
 import { clear, h, segmented } from "../ui/dom.ts";
 import { count, counted, percent } from "../ui/numbers.ts";
 import { averageSquare } from "../ui/average_square.ts";
@@ -55,7 +56,7 @@ function card(report: Report, k: number, highlight: (cluster: number | null) => 
   const status = statusText(c.status[k]);
   const inner = [
     h("span", { class: "pair", "aria-hidden": "true" }, averageSquare(index, k, "before"), h("span", { class: "arrow" }, "→"), averageSquare(index, k, "after")),
-    h("span", { class: "card-name" }, h("code", {}, c.id[k])),
+    h("span", { class: "card-name" }, clusterLabel(c, k)),
     h(
       "span",
       { class: "card-facts" },
