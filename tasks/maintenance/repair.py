@@ -24,6 +24,7 @@ from infra.ledger.publications import (
     point_to,
     published,
     versions,
+    withdraw,
 )
 from infra.ledger.run_lock import REPAIR, RunLock, locked
 from infra.storage.location import Location
@@ -31,6 +32,7 @@ from infra.threads import in_threads, run_in_threads
 from tasks.execution.stage_runner import batched
 from tasks.execution.stage_versions import VERSIONS
 from tasks.maintenance.derived_units import Name, UnitFacts, derived, unchecked
+from tasks.publication import current_iceberg_tables
 
 AT_ONCE = 64  # units between two signs that the repair goes on
 MOST_NAMED = 100
@@ -64,8 +66,9 @@ def repair(destination: Location, *, dry_run: bool = False, only_damaged: bool =
     """Remove every unit that is not what was written, and every one that came from it.
 
     A pointer that is damaged is written anew, to the newest version; a version that is damaged, or older and
-    left without units that only it names, goes. only_damaged: keep what came from damaged units where it was
-    made from checked inputs, so that it is sound. No run may be at work. Returns the faults as sentences,
+    left without units that only it names, goes. What the current version grew from may be damaged without
+    harm to it, if it was checked when it was read. only_damaged: keep what came from damaged units where it
+    was made from checked inputs, so that it is sound. No run may be at work. Returns the faults as sentences,
     `units` removed by stage, how many of them were `damaged` and how many `derived`, names of the first
     hundred, and `versions` that went. Raises UserError if there is no destination or somebody is at work.
     """
@@ -75,10 +78,9 @@ def repair(destination: Location, *, dry_run: bool = False, only_damaged: bool =
         found = _examined(destination)
         sound = {name: facts for name, facts in found.facts.items() if name not in found.damaged}
         order = [*(one.units for one in found.versions.values()), _unnamed(found)]
-        if only_damaged:
-            came = unchecked(found.damaged, order, sound, found.facts)
-        else:
-            came = derived(found.damaged, order, found.facts)
+        # What only older versions name was checked when the newest grew from it, and is not made again.
+        old = found.damaged if only_damaged else found.damaged - _current_units(found)
+        came = unchecked(old, order, sound, found.facts) | derived(found.damaged - old, order, found.facts)
         came = {name for name in came if name in found.facts} - found.damaged
         removed = found.damaged | came
         lost = _lost(found, removed)
@@ -165,17 +167,28 @@ def _unnamed(found: _Found) -> dict[str, list[str]]:
 
 def _lost(found: _Found, removed: set[Name]) -> list[str]:
     """Older versions that no run makes whole again: units went that the current one does not name."""
-    current = found.current if found.current in found.versions else next(reversed(found.versions), None)
+    current = _newest(found)
     if current is None:
         return []
-    again = {(stage, name) for stage, names in found.versions[current].units.items() for name in names}
-    gone = removed - again
+    gone = removed - _current_units(found)
     return [
         name
         for name, publication in found.versions.items()
         if name != current
         and any((stage, unit) in gone for stage, units in publication.units.items() for unit in units)
     ]
+
+
+def _newest(found: _Found) -> str | None:
+    """The version that is current, or will be."""
+    return found.current if found.current in found.versions else next(reversed(found.versions), None)
+
+
+def _current_units(found: _Found) -> set[Name]:
+    current = _newest(found)
+    if current is None:
+        return set()
+    return {(stage, name) for stage, names in found.versions[current].units.items() for name in names}
 
 
 def _carry_out(
@@ -190,8 +203,13 @@ def _carry_out(
             (destination / POINTER).delete()
         else:
             point_to(destination, newest)
-    for name in (*found.broken, *lost):
-        (destination / "published/versions" / name).delete()
+    gone = (*found.broken, *lost)
+    kept = {name.removesuffix(".json") for name in found.versions if name not in gone}
+    described = current_iceberg_tables.leaving(destination, kept) if gone else None
+    for name in gone:
+        withdraw(destination, name)
+    if described is not None:
+        current_iceberg_tables.leave(destination, described, kept)
     for names in batched(sorted(removed), AT_ONCE):
         lock.require_held()
         run_in_threads(partial(_remove, destination), names)

@@ -17,6 +17,7 @@ from infra.ledger.journal import place_of
 from infra.storage.location import Location
 from tasks.corrections.corrections import checked_name, read_corrections
 from tasks.maintenance import correct
+from tasks.maintenance.repair import repair
 from tasks.maintenance.verify import verify
 
 WHO = correct.Given("ann", "they are the same")
@@ -72,6 +73,26 @@ def test_a_moved_image_changes_two_clusters_and_stays_through_growth(place: Plac
     diff = congeal.open(place.destination).diff()
     assert [one.uri for one in diff.images.other_cluster] == ["a/0.png"]
     assert all(change.solved_anew for change in diff.changed)
+
+
+def test_damage_to_what_was_corrected_since_costs_the_older_version_alone(
+    place: Place, weights: Path
+) -> None:
+    a, _ = two(place)
+    old = congeal.open(place.destination).clusters.set_index("cluster_id").loc[a, "atlas_unit"]
+    correct.exclude(place.published, ["a/0.png"], WHO)
+    run(place.source, place.destination, grown(weights))
+    first, second = sorted((place.destination / "published/versions").iterdir())
+    before = second.read_bytes()
+    (maps,) = (place.destination / "stages/atlases" / old).glob("*/atlas.zarr/maps/forward/c/0/0/0/0")
+    data = bytearray(maps.read_bytes())
+    data[-1] ^= 1
+    maps.write_bytes(data)
+    facts = repair(Location.parse(place.destination))
+    assert (facts["damaged"], facts["derived"], facts["versions"]) == (1, 0, [first.stem])
+    assert second.read_bytes() == before
+    assert verify(Location.parse(place.destination))["faults"] == []
+    assert run(place.source, place.destination, grown(weights))["up_to_date"]
 
 
 def test_an_unconcerned_cluster_is_as_it_was(place: Place, weights: Path) -> None:
