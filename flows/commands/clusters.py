@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.terminal import Config, Destination, Json, Overrides, answers, opened
+from flows.terminal import Config, Destination, Json, Overrides, answers, counted, opened
 
 ACTIONS = ("list", "merge", "split", "move", "exclude", "pin", "name", "undo")
 
@@ -107,11 +107,13 @@ def _checked(action: str, names: list[str], to: str | None, reference: str | Non
 def _sentence(row: dict[str, Any]) -> str:
     """A correction in a few words."""
     named = " ".join(row["clusters"])
+    images = counted(row["images"], "image")
+    comes, goes = ("comes", "goes") if row["images"] == 1 else ("come", "go")
     what = {
-        "merge": f"merge {named}, {row['images']:,} images come to the first",
-        "split": f"split {named}, {row['images']:,} images go to the second",
-        "move": f"move {row['images']:,} images to {named}",
-        "exclude": f"exclude {row['images']:,} images",
+        "merge": f"merge {named}, {images} {comes} to the first",
+        "split": f"split {named}, {images} {goes} to the second",
+        "move": f"move {images} to {named}",
+        "exclude": f"exclude {images}",
         "pin": f"pin {named} to a reference image",
         "name": f"name {named} {row['name']!r}",
         "undo": f"undo {row['undoes']}",

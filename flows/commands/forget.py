@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.terminal import Config, Destination, Json, Overrides, answers, opened
+from flows.terminal import Config, Destination, Json, Overrides, answers, counted, opened
 
 
 @answers
@@ -28,8 +28,11 @@ def forget(
     facts = remove(place, images or ())
 
     def show(console: Console) -> None:
-        images, files, units = (f"{facts[name]:,}" for name in ("images", "files", "units"))
-        line = f"{images} images ({files} files) forgotten, {units} units rewritten"
+        images, files, units = (
+            counted(facts[name], what)
+            for name, what in (("images", "image"), ("files", "file"), ("units", "unit"))
+        )
+        line = f"{images} ({files}) forgotten, {units} rewritten"
         lines = [line, "The report is gone: the next run, or `congeal report`, makes it anew."]
         if facts["clusters_to_solve"]:
             named = ", ".join(facts["clusters_to_solve"])
