@@ -119,6 +119,7 @@ def granted(name: str) -> set[str]:
     return {action for statement in policies()[name] for action in listed(statement["Action"])}
 
 
+@pytest.mark.slow
 def test_the_policies_allow_what_is_sent_and_no_more(
     places: tuple[Location, Location], weights: Path, s3_settings: StorageSettings, calls: list[Call]
 ) -> None:

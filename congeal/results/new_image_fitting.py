@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 NETWORKS = "networks.safetensors"  # beside the atlas, as `tasks.atlases.network_training` writes them
 SIDE = 256  # pixels a side of what networks see that look at images
 
+# Sections and names of the settings, not of arrays.
+FEATURES, ROTATION = "features", "rotation"
+
 
 class AtlasFit:
     """An atlas that lies in a folder, its networks if they are asked for, and how images are fitted to it.
@@ -51,7 +54,7 @@ class AtlasFit:
         self.networks = _networks(folder) if way != "steps" else None
         stated = settings["catalog"].get("range")
         self.value_range = (float(stated[0]), float(stated[1])) if stated else None
-        if settings["alignment"].get("rotation") == "any":
+        if settings["alignment"][ROTATION] == "any":
             raise UserError(
                 "The images of this collection lie at any angle: new ones are mapped by running it again "
                 "with them."
@@ -164,7 +167,7 @@ def backbone_of(published: Published, weights: str | bytes | None, device: str) 
     from congeal.backbones.extractor import BackboneSpec
 
     publication = published.publication
-    asked = publication.settings.get("features", {})
+    asked = publication.settings[FEATURES]
     spec = BackboneSpec(
         name=publication.backbone,
         image_size=asked["image_size"],

@@ -28,10 +28,7 @@ def forget(
     facts = remove(place, images or ())
 
     def show(console: Console) -> None:
-        images, files, units = (
-            counted(facts[name], what)
-            for name, what in (("images", "image"), ("files", "file"), ("units", "unit"))
-        )
+        images, files, units = (counted(facts[f"{what}s"], what) for what in ("image", "file", "unit"))
         line = f"{images} ({files}) forgotten, {units} rewritten"
         lines = [line, "The report is gone: the next run, or `congeal report`, makes it anew."]
         if facts["clusters_to_solve"]:

@@ -164,11 +164,7 @@ def rewrite_unit(
     """
     old = outputs_location(destination, marker)
     kept = {path: file for path, file in marker.outputs.items() if path not in changed}
-    new = {
-        path: OutputFile(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
-        for path, data in changed.items()
-        if data is not None
-    }
+    new = {path: OutputFile.of(path, data) for path, data in changed.items() if data is not None}
     files = dict(sorted((kept | new).items()))
     after = marker.model_copy(update={"outputs": files, "content": content_of(files), "record": dict(record)})
     folder = outputs_location(destination, after)

@@ -205,8 +205,9 @@ def withdraw(destination: Location, name: str) -> None:
     """Remove a publication, not its units. Raises ``ValueError`` for the current one."""
     if name == _current(destination):
         raise ValueError(f"{name} is the current publication")
-    (destination / "published/versions" / name).delete()
+    # The claim first: a version that a kill leaves is withdrawn the next time, a claim by itself never would.
     (destination / CLAIMS / f"{name.partition('-')[0]}.json").delete()
+    (destination / "published/versions" / name).delete()
 
 
 def _current(destination: Location) -> str | None:

@@ -152,6 +152,7 @@ def test_a_run_without_a_report(tmp_path: Path, weights: Path) -> None:
 
 
 @pytest.mark.s3
+@pytest.mark.slow
 def test_a_report_in_a_bucket_is_read_from_there(
     s3_location: Location, s3_settings: StorageSettings, weights: Path, tmp_path: Path
 ) -> None:

@@ -106,6 +106,7 @@ def test_it_is_compiled_once_for_all_processes(cache: Path, monkeypatch: pytest.
     assert same(first(pictures(64)), again(pictures(64)))
 
 
+@pytest.mark.slow
 def test_an_interrupt_in_the_main_thread_is_one_after_models_have_come_and_gone() -> None:
     """A signal is taken on the stack that it had before, so that Ctrl-C ends no interpreter."""
     script = (

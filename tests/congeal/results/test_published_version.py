@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from PIL import Image
 
 import congeal
 from infra.errors import UserError
+from infra.ledger.sealed_text import opened_text, sealed_text
 
 __all__ = ["known"]
 
@@ -30,7 +32,10 @@ def test_pixels_come_from_the_source(opened: Any, known: Path) -> None:
 def test_a_source_that_has_changed_is_noticed(known: Path, tmp_path: Path) -> None:
     home = shutil.copytree(known.parent, tmp_path / "home")
     for path in (home / "destination" / "published" / "versions").iterdir():
-        path.write_text(path.read_text().replace(str(known.parent), str(home)))
+        text, _ = opened_text(path.read_bytes())
+        path.write_bytes(
+            sealed_text(json.loads(text.replace(str(known.parent).encode(), str(home).encode())))
+        )
     opened = congeal.open(home / "destination")
     shutil.copy(home / "source" / "a" / "1.png", home / "source" / "a" / "0.png")
     with pytest.raises(UserError, match=r"a/0.png has changed since it was catalogued"):

@@ -28,6 +28,7 @@ def asked(weights: Path, *more: str) -> Any:
     return tiny(weights, "plan.sample=16", "report.enabled=false", *more)
 
 
+@pytest.mark.slow
 def test_a_plan_says_what_a_run_takes_and_writes_nothing(tmp_path: Path, weights: Path) -> None:
     source, out = folder(tmp_path / "source", photographs(12)), tmp_path / "out"
     facts = plan(str(source), str(out), asked(weights), Progress(quiet=True))

@@ -112,6 +112,7 @@ def test_networks_lie_beside_their_atlas_and_the_record_says_what_is_kept(
         assert (tmp_path / "again" / path.relative_to(tmp_path / "out")).read_bytes() == data, path
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_while_training_goes_on_to_the_same_bytes(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

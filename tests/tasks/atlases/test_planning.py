@@ -18,7 +18,7 @@ from infra.storage.location import Location
 from tasks.atlases import atlases_stage
 from tasks.atlases.atlases_stage import AtlasPayload
 from tasks.atlases.cluster_members import Member, unpacked
-from tasks.clusters.clusters_stage import MEMBERS, SETS
+from tasks.clusters.clusters_stage import MEMBERS, SETS, Corrected
 from tasks.execution import duckdb_workspace
 from tasks.execution.stage_runner import Run, Unit
 from tasks.features.feature_shards import ShardFacts
@@ -54,7 +54,9 @@ def planned(
         scope="scope", shards=shards, weights=SimpleNamespace(fingerprint="weights"),
         position=SimpleNamespace(scope="p", unit="u", content="c"),
     )  # fmt: skip
-    found = SimpleNamespace(members=place / "members.parquet", sets=place / "sets.parquet", base=None)
+    found = SimpleNamespace(
+        members=place / "members.parquet", sets=place / "sets.parquet", base=None, corrected=Corrected()
+    )
     counts: Counter[str] = Counter()
     real_rows, real_load = duckdb_workspace.rows, duckdb_workspace.load
 

@@ -233,6 +233,7 @@ def test_the_pictures_show_newcomers_too(
     assert counts.count({"member": 2, "newcomer": 2}) == 2
 
 
+@pytest.mark.slow
 def test_another_source_begins_anew(story: Story, tmp_path: Path, weights: Path) -> None:
     shutil.copytree(story.then, tmp_path / "out")
     source = folder(tmp_path / "source", photographs(9))

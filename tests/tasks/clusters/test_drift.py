@@ -95,6 +95,7 @@ def test_what_cannot_be_solved_anew_is_named(
         run(story.home / "source", story.then, grown(weights, *settings))
 
 
+@pytest.mark.slow
 def test_anew_splits_everything_again(story: Story, tmp_path: Path, weights: Path) -> None:
     shutil.copytree(story.then, tmp_path / "out")
     run(story.home / "source", tmp_path / "out", grown(weights, "clusters.growth=anew"))

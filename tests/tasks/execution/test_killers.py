@@ -222,6 +222,7 @@ def test_a_cluster_that_kills_has_a_row_and_the_others_their_atlases(tmp_path: P
     sound(out)
 
 
+@pytest.mark.slow
 def test_a_failed_cluster_grows_when_it_can(tmp_path: Path, weights: Path) -> None:
     source, out = folder(tmp_path / "source", photographs(8)), tmp_path / "out"
     run(source, out, grown(weights))

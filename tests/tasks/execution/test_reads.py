@@ -80,7 +80,8 @@ def test_a_run_reads_an_original_twice_and_a_shards_marker_at_most_once(
     monkeypatch.setattr(duckdb, "connect", counted)
     run(source, out, tiny(weights, NO_REPORT))
     assert originals(reads) == {2}
-    assert shard_markers(reads) == []  # who makes a shard hands on what later stages need
+    # Who makes a shard hands on what later stages need; the marker says what its bytes are.
+    assert set(shard_markers(reads)) <= {1}
     # The driver has one temporary database; a worker has one for the catalog, the clusters, the images each.
     assert databases == [None] * 4
     # A run that was ended after the features.

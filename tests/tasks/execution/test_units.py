@@ -43,7 +43,7 @@ PAYLOADS = (
         PLACE, PLACE, SETTINGS, packed(MEMBERS), PLACE, WEIGHTS, "c1", "identity", None, SHOWN, URIS
     ),
     TablesPayload(PLACE, 16, "scope", "embedded", "weights", (ClusterPart("c1", "unit", 0, 3),)),
-    ImagesPayload(PLACE, PLACE, {"1" * 32: "truncated"}, (PLACE,)),
+    ImagesPayload(PLACE, PLACE, {"1" * 32: "truncated"}, frozenset(), (PLACE,)),
     TargetsPayload(PLACE, SETTINGS, WEIGHTS, "views", Sizes(4, 8, 4), ((IMAGES[0], 1),)),
 )
 

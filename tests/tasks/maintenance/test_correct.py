@@ -156,6 +156,7 @@ def test_a_cluster_is_split_by_its_halves(place: Place) -> None:
     assert 1 <= facts["images"] <= 3
 
 
+@pytest.mark.slow
 def test_corrections_hold_while_a_collection_grows(place: Place, weights: Path, tmp_path: Path) -> None:
     source = tmp_path / "source"
     shutil.copytree(place.source, source)

@@ -25,6 +25,7 @@ from infra.compute.engine import LoopEngine
 from infra.compute.progress import Progress
 from infra.compute.thread_engine import ThreadEngine
 from infra.errors import UserError
+from infra.ledger.commits import find_marker, rewrite_unit
 from infra.storage.location import Location
 from tasks.report import annotation_marks, overview_files, page_units, report_stage, site_index
 from tasks.report.report_key import Made, Order, current, up_to_date
@@ -249,7 +250,11 @@ def test_a_cluster_without_an_atlas_is_listed(tmp_path: Path) -> None:
     (path,) = destination.glob("stages/index/*/*/*/clusters.parquet")
     rows = pq.read_table(path).to_pylist()
     rows[0] |= {"status": "failed", "error": "it killed its worker", "atlas_unit": None}
-    path.write_bytes(encode_table(pa.Table.from_pylist(rows, schema=CLUSTERS), CLUSTERS))
+    place = Location.parse(destination)
+    marker = find_marker(place, "index", "/".join(path.parts[-4:-2]))
+    assert marker is not None
+    table = encode_table(pa.Table.from_pylist(rows, schema=CLUSTERS), CLUSTERS)
+    rewrite_unit(place, marker, {"clusters.parquet": table}, marker.record)
     made(destination)
     facts = report_reader.index(destination / "report")
     clusters = facts["clusters"]
