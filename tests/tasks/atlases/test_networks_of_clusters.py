@@ -90,7 +90,7 @@ def test_the_key_of_direct_is_that_of_earlier_releases() -> None:
     assert scope(settings, "features") == known
 
 
-@pytest.mark.parametrize("networks", [True, False])
+@pytest.mark.parametrize("networks", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_networks_lie_beside_their_atlas_and_the_record_says_what_is_kept(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, networks: bool
 ) -> None:

@@ -104,7 +104,7 @@ def sound(destination: Path) -> None:
     assert verify(Location.parse(destination))["faults"] == []
 
 
-@pytest.mark.parametrize("stage", [in_catalog, in_features])
+@pytest.mark.parametrize("stage", [pytest.param(in_catalog, marks=pytest.mark.slow), in_features])
 def test_an_image_that_kills_is_a_row_and_the_run_goes_on(
     tmp_path: Path, weights: Path, stage: Callable[[pytest.MonkeyPatch], Deadly]
 ) -> None:
