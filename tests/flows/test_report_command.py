@@ -240,6 +240,7 @@ def test_what_lies_in_a_bucket_is_not_served() -> None:
         root_of(Location.parse("memory://bucket/out"), None)
 
 
+@pytest.mark.slow
 def test_figures(known: Path, tmp_path: Path) -> None:
     for form, start in (("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")):
         facts = call("figure", known, BIRDS, tmp_path / f"one.{form}")

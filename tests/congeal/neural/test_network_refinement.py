@@ -67,6 +67,7 @@ class Kept(Checkpoints):
             raise Stopped
 
 
+@pytest.mark.slow
 def test_the_fast_start_comes_near_the_direct_maps_and_says_what_it_weighed(
     things: tuple[Scene, ImageArrays, Alignment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,7 +107,9 @@ def test_what_free_matches_bear_out_is_kept(
         assert found.aligned.atlas.evidence > 0
 
 
-@pytest.mark.parametrize("stop", [1, 15, 22])
+@pytest.mark.parametrize(
+    "stop", [pytest.param(1, marks=pytest.mark.slow), 15, pytest.param(22, marks=pytest.mark.slow)]
+)
 def test_a_run_that_is_killed_goes_on_to_the_same_bits(
     things: tuple[Scene, ImageArrays, Alignment], monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:

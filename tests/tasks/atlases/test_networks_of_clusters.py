@@ -141,6 +141,7 @@ def test_a_run_that_was_killed_while_training_goes_on_to_the_same_bytes(
     assert not kept.exists()
 
 
+@pytest.mark.slow
 def test_networks_go_with_an_atlas_that_grows(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +158,7 @@ def test_networks_go_with_an_atlas_that_grows(
     assert all((place / "networks.safetensors").read_bytes() == data for _, place in found)
 
 
+@pytest.mark.slow
 def test_networks_that_see_images_read_them_again(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +169,7 @@ def test_networks_that_see_images_read_them_again(
     assert decode_networks((outputs / "networks.safetensors").read_bytes()).networks.inputs == 3
 
 
+@pytest.mark.slow
 def test_networks_are_trained_on_windows_where_these_are_kept(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

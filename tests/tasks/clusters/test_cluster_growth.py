@@ -244,6 +244,7 @@ def test_another_source_begins_anew(story: Story, tmp_path: Path, weights: Path)
     assert set(beside).isdisjoint(by_uri(story.after).dropna())
 
 
+@pytest.mark.slow
 def test_one_cluster_for_everything_takes_everybody_in(tmp_path: Path, weights: Path) -> None:
     settings = grown(weights, "clusters.method=single")
     source = folder(tmp_path / "source", {"0.png": picture(0, 0)})

@@ -181,6 +181,7 @@ def test_too_much_at_once_comes_out_as_if_undisturbed(
     assert results(tmp_path / "out") == results(tmp_path / "undisturbed")
 
 
+@pytest.mark.slow
 def test_a_cluster_that_kills_has_a_row_and_the_others_their_atlases(tmp_path: Path, weights: Path) -> None:
     source, out = folder(tmp_path / "source", photographs(8)), tmp_path / "out"
     run(source, tmp_path / "undisturbed", grown(weights))

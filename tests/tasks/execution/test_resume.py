@@ -100,6 +100,7 @@ def test_new_images_cost_only_themselves(finished: Path, tmp_path: Path, weights
     assert facts["catalog"]["units_skipped"] > 0
 
 
+@pytest.mark.slow
 def test_every_store_gets_the_same_tables(
     finished: Path,
     weights: Path,

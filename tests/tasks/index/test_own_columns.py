@@ -111,7 +111,7 @@ def test_the_lists_columns_are_in_the_tables(tmp_path: Path, weights: Path) -> N
     assert "species" not in congeal.open(tmp_path / "plain").images.columns
 
 
-@pytest.mark.parametrize("key", ["uri", "image_id"])
+@pytest.mark.parametrize("key", ["uri", pytest.param("image_id", marks=pytest.mark.slow)])
 def test_a_table_is_joined_by_path_or_id(tmp_path: Path, weights: Path, key: str) -> None:
     source = folder(tmp_path / "photos", photographs(3) | {"a/copy.png": picture(0, 0)})
     out, table = tmp_path / "out", tmp_path / "more.parquet"

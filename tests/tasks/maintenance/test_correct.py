@@ -112,6 +112,7 @@ def test_an_unconcerned_cluster_is_as_it_was(place: Place, weights: Path) -> Non
     assert after.loc[a, "n_images"] == 4
 
 
+@pytest.mark.slow
 def test_a_merge_keeps_the_first_id_and_is_undone(place: Place, weights: Path) -> None:
     a, b = two(place)
     correct.merge(place.published, [a, b], WHO, force=True)
@@ -129,6 +130,7 @@ def test_a_merge_keeps_the_first_id_and_is_undone(place: Place, weights: Path) -
     assert run(place.source, place.destination, grown(weights))["up_to_date"]
 
 
+@pytest.mark.slow
 def test_a_split_keeps_the_frame_in_both_parts(place: Place, weights: Path) -> None:
     a, _ = two(place)
     leaving = ["a/0.png", "a/1.png", "a/2.png"]
@@ -183,6 +185,7 @@ def test_corrections_hold_while_a_collection_grows(place: Place, weights: Path, 
     assert by_uri(congeal.open(grown_place.destination))["a/renamed.png"] == b
 
 
+@pytest.mark.slow
 def test_an_exclusion_that_is_undone_brings_the_image_back(place: Place, weights: Path) -> None:
     a, _ = two(place)
     correct.exclude(place.published, ["a/0.png"], WHO)
@@ -196,6 +199,7 @@ def test_an_exclusion_that_is_undone_brings_the_image_back(place: Place, weights
     assert not collection.images["excluded"].any()
 
 
+@pytest.mark.slow
 def test_a_reference_says_how_the_atlas_lies(place: Place, weights: Path) -> None:
     a, _ = two(place)
     collection = congeal.open(place.destination)

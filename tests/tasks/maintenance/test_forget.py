@@ -121,7 +121,16 @@ def test_an_id_that_is_left_is_found_without_being_named(place: Place) -> None:
     assert "report/index.js holds the id of a forgotten image" in fault
 
 
-@pytest.mark.parametrize("writes", [1, 4, 16, 30, 60])
+@pytest.mark.parametrize(
+    "writes",
+    [
+        pytest.param(1, marks=pytest.mark.slow),
+        pytest.param(4, marks=pytest.mark.slow),
+        16,
+        pytest.param(30, marks=pytest.mark.slow),
+        pytest.param(60, marks=pytest.mark.slow),
+    ],
+)
 def test_a_kill_at_any_moment_is_taken_up(
     place: Place, weights: Path, monkeypatch: pytest.MonkeyPatch, writes: int
 ) -> None:

@@ -48,6 +48,7 @@ def test_a_source_that_was_renamed_costs_no_feature_and_no_atlas(
     assert verify(Location.parse(destination))["faults"] == []
 
 
+@pytest.mark.slow
 def test_what_is_wholly_there_needs_no_reading_by_the_next_run(
     story: Story, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
