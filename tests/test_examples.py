@@ -33,6 +33,7 @@ def test_from_a_destination_to_landmarks(
     assert (tmp_path / "landmarks.csv").read_text().startswith("image,image_id,point,x,y,confidence")
 
 
+@pytest.mark.slow
 def test_from_images_to_a_point_in_three_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -50,6 +50,7 @@ def test_the_flow_makes_what_a_plain_run_makes(finished: Path, tmp_path: Path, w
     assert collection(source, destination, parameters(weights))["up_to_date"]
 
 
+@pytest.mark.slow
 def test_what_the_user_has_to_cure_is_not_tried_again(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,6 +70,7 @@ def test_what_the_user_has_to_cure_is_not_tried_again(
     assert calls == [1]
 
 
+@pytest.mark.slow
 def test_a_fault_of_the_machinery_is_tried_again(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,6 +94,7 @@ def test_a_fault_of_the_machinery_is_tried_again(
     assert len(calls) == 2
 
 
+@pytest.mark.slow
 def test_a_job_that_is_handed_over_is_not_prepared_again(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -207,6 +207,7 @@ def test_a_damaged_start_is_named_by_its_checksum(source: Path, tmp_path: Path, 
     assert "SHA-256 should be" in said
 
 
+@pytest.mark.slow
 def test_a_damaged_state_of_the_training_is_named(
     killed: Path, source: Path, tmp_path: Path, weights: Path
 ) -> None:

@@ -32,6 +32,7 @@ def store(request: pytest.FixtureRequest) -> Iterator[tuple[Location, StorageSet
         yield Location.parse("s3://bucket/dest", settings), settings
 
 
+@pytest.mark.slow
 def test_from_the_first_run_to_the_second_version(
     store: tuple[Location, StorageSettings], tmp_path: Path, weights: Path
 ) -> None:

@@ -34,6 +34,7 @@ def write(place: Path, rows: dict[str, tuple[str, str, str]]) -> Path:
     return place
 
 
+@pytest.mark.slow
 def test_the_lists_columns_are_in_the_tables(tmp_path: Path, weights: Path) -> None:
     folder(tmp_path / "photos", photographs(4))
     source, out = write(tmp_path / "list.csv", ROWS), tmp_path / "out"
