@@ -90,7 +90,7 @@ class NetworkSize(Numbers):
         return self.coarse * self.upsampling
 
 
-NETWORKS: Mapping[str, NetworkSize] = {
+NETWORKS: dict[str, NetworkSize] = {
     SMALL: NetworkSize(SMALL, 32, 32, (32, 32, 48), 16, 2, pixels=False),
     PUBLISHED: NetworkSize(PUBLISHED, 128, 64, (128, 256, 512, 512, 512), 16, 8, pixels=True),
 }
@@ -128,7 +128,7 @@ class Schedule(Numbers):
     losses: str = PUBLISHED
 
 
-SCHEDULES: Mapping[str, Schedule] = {
+SCHEDULES: dict[str, Schedule] = {
     FAST: Schedule(FAST, 800, 2e-3, 60, 0, 8, 5e-6, 1e-3, mirrors=False, losses=EVALUATION),
     PUBLISHED: Schedule(PUBLISHED, 0, 0.0, 8000, 1000, 2, 1e-4, 8e-4),
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from rich.console import Console
 
-from flows.terminal import Config, Destination, Json, Overrides, answers, opened
+from flows.terminal import Config, Destination, Json, Overrides, Version, answers, opened
 
 if TYPE_CHECKING:
     from congeal.results.collection import Collection
@@ -36,12 +36,13 @@ def fit(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that are there already.")
     ] = False,
-    version: Annotated[str | None, typer.Option("--version", help="An older version, by its number.")] = None,
+    version: Version = None,
     config: Config = None,
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> Any:
     """Map images that are no members to a cluster; the collection stays as it is."""
+    from congeal.errors import ImageError
     from congeal.results.collection import Collection
     from infra.errors import UserError
     from infra.storage.location import Location
@@ -52,26 +53,29 @@ def fit(
     written = None if out is None else _files(Location.parse(out, settings.storage), images, overwrite)
     rows: list[dict[str, Any]] = []
     device, weights = settings.features.device, settings.features.weights
-    given = [Location.parse(name, settings.storage).read_bytes() for name in images]
-    for number, data in enumerate(given):
-        row: dict[str, Any] = {"image": images[number]}
+    faults: list[str] = []
+    for number, name in enumerate(images):
+        row: dict[str, Any] = {"image": name}
         try:
-            new = chosen.fit(
-                data, cast("Way", way), force=force, weights=weights, device=device, name=images[number]
-            )
-        except UserError as error:
-            if len(images) == 1 or " is unlike " not in str(error):
-                raise
-            rows.append({**row, "refused": str(error)})
+            data = Location.parse(name, settings.storage).read_bytes()
+            new = chosen.fit(data, cast("Way", way), force=force, weights=weights, device=device, name=name)
+        except (ImageError, UserError) as error:
+            sentence = str(error)
+            if isinstance(error, ImageError):
+                sentence = f"The image {name!r} is not mapped: {error}."
+            faults.append(sentence)
+            rows.append({**row, "refused": sentence})
             continue
         row |= {
-            name: getattr(new, name)
-            for name in ("cluster_id", "way", "score", "mirrored", "residual", "coverage", "unlike")
+            column: getattr(new, column)
+            for column in ("cluster_id", "way", "score", "mirrored", "residual", "coverage", "unlike")
         }
         if written is not None:
             written[number].write_bytes(new.encoded())
             row["maps"] = written[number].url.removeprefix("file://")
         rows.append(row)
+    if len(faults) == len(images):
+        raise UserError(faults[0])
     facts = {"destination": str(place), "cluster_id": chosen.cluster_id, "images": rows}
 
     def show(console: Console) -> None:

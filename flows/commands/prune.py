@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.terminal import Config, Destination, Json, Overrides, answers, opened
+from flows.terminal import Config, Destination, Json, Overrides, answers, counted, opened
 
 MOST_NAMED = 5
 
@@ -36,14 +36,14 @@ def prune(
     def show(console: Console) -> None:
         versions, units = len(facts["removed_versions"]), sum(facts["units"].values())
         console.print(
-            f"{_counted(versions, 'version')} and {_counted(units, 'unit')} {'would be ' if dry_run else ''}"
+            f"{counted(versions, 'version')} and {counted(units, 'unit')} {'would be ' if dry_run else ''}"
             f"removed, {facts['bytes'] / 2**20:,.1f} MiB; kept: {', '.join(facts['kept_versions'])}",
             highlight=False,
             soft_wrap=True,
         )
         if facts["too_young"]:
             console.print(
-                f"{_counted(facts['too_young'], 'unit')} that no version names "
+                f"{counted(facts['too_young'], 'unit')} that no version names "
                 f"{'is' if facts['too_young'] == 1 else 'are'} younger than {older_than:g} days: they may "
                 "belong to a run that is to be taken up (--older-than 0 removes them)",
                 highlight=False,
@@ -63,7 +63,3 @@ def prune(
                 console.print(f"  … and {more:,} more (--json names up to 100)", highlight=False)
 
     return facts, show
-
-
-def _counted(count: int, thing: str) -> str:
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"

@@ -26,10 +26,10 @@ SHORT = Schedule("fast", 20, 4e-3, 3, 0, 6, 2e-5, 1e-3, mirrors=False, losses="e
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
-    monkeypatch.setitem(NETWORKS, "small", TINY)  # type: ignore[arg-type]
-    monkeypatch.setitem(SCHEDULES, "fast", SHORT)  # type: ignore[arg-type]
+    monkeypatch.setitem(NETWORKS, "small", TINY)
+    monkeypatch.setitem(SCHEDULES, "fast", SHORT)
     paper = Schedule("published", 0, 0.0, 6, 2, 2, 1e-4, 8e-4, decide_every=2)
-    monkeypatch.setitem(SCHEDULES, "published", paper)  # type: ignore[arg-type]
+    monkeypatch.setitem(SCHEDULES, "published", paper)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ class Kept(Checkpoints):
 def test_the_fast_start_comes_near_the_direct_maps_and_says_what_it_weighed(
     things: tuple[Scene, ImageArrays, Alignment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(SCHEDULES, "fast", replace(SHORT, fit_steps=250))  # type: ignore[arg-type]
+    monkeypatch.setitem(SCHEDULES, "fast", replace(SHORT, fit_steps=250))
     _, _, direct = things
     found = refined(things)
     assert set(found.facts["explained"]) == {"direct", "fitted", "refined"}
@@ -135,7 +135,7 @@ def test_what_diverges_twice_falls_back_to_the_direct_solution_and_says_so(
     things: tuple[Scene, ImageArrays, Alignment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, _, direct = things
-    monkeypatch.setitem(SCHEDULES, "fast", replace(SHORT, epochs=100, network_rate=1e9))  # type: ignore[arg-type]
+    monkeypatch.setitem(SCHEDULES, "fast", replace(SHORT, epochs=100, network_rate=1e9))
     found = refined(things)
     assert found.aligned is direct
     assert found.facts["kept"] == "direct"
@@ -153,7 +153,7 @@ def test_the_published_schedule_begins_with_nothing(things: tuple[Scene, ImageAr
 def test_networks_that_see_images_ask_for_them(
     things: tuple[Scene, ImageArrays, Alignment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(NETWORKS, "published", replace(TINY, pixels=True))  # type: ignore[arg-type]
+    monkeypatch.setitem(NETWORKS, "published", replace(TINY, pixels=True))
     with pytest.raises(CongealError, match="see images: give pixels"):
         refined(things, NeuralMethod(network="published"))
     pixels = np.random.default_rng(0).integers(0, 255, (6, 32, 32, 3)).astype(np.uint8)

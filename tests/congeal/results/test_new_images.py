@@ -37,9 +37,9 @@ def made(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Path:
     source = folder(place / "source", few(6))
     with pytest.MonkeyPatch.context() as patch:
         size = NetworkSize("small", 16, 8, (8, 8), 8, 2, pixels=False)
-        patch.setitem(NETWORKS, "small", size)  # type: ignore[arg-type]
+        patch.setitem(NETWORKS, "small", size)
         short = Schedule("fast", 12, 4e-3, 1, 0, 6, 2e-5, 1e-3, mirrors=False)
-        patch.setitem(SCHEDULES, "fast", short)  # type: ignore[arg-type]
+        patch.setitem(SCHEDULES, "fast", short)
         settings = tiny(weights, LITTLE_IN_COMMON, "alignment.method=neural", "alignment.second_look=off")
         run(source, place / "out", settings)
     return place / "out"
@@ -187,9 +187,32 @@ def test_the_command_writes_maps_that_transfer_takes(made: Path, tmp_path: Path)
         (row,) = csv.DictReader(answer.stdout.splitlines())
         carried[source] = float(row["x"]), float(row["y"])
     assert all(np.isfinite(list(carried.values())).flatten())
-    again = CliRunner().invoke(app, [*asked[:3], "--out", str(tmp_path / "maps")])
+
+
+def test_images_that_cannot_be_read_stop_no_others(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "new.png").write_bytes(picture(0, 3))
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    broken, gone = str(tmp_path / "broken.png"), str(tmp_path / "gone.png")
+    answer = CliRunner().invoke(app, ["fit", str(made), broken, gone, str(tmp_path / "new.png"), "--json"])
+    assert answer.exit_code == 0, answer.output
+    first, second, third = json.loads(answer.stdout)["images"]
+    assert "broken.png" in first["refused"]
+    assert "gone.png" in second["refused"]
+    assert third["score"] > 0.3
+    answer = CliRunner().invoke(app, ["fit", str(made), broken, gone])
+    assert answer.exit_code == 1
+    assert "broken.png" in answer.output
+
+
+def test_maps_that_are_there_are_not_replaced_unasked(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "new.png").write_bytes(picture(0, 3))
+    asked = ["fit", str(made), str(tmp_path / "new.png")]
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps" / "new.npz").write_bytes(b"mine")
+    again = CliRunner().invoke(app, [*asked, "--out", str(tmp_path / "maps")])
     assert again.exit_code == 1
     assert "say --overwrite" in again.output
+    assert (tmp_path / "maps" / "new.npz").read_bytes() == b"mine"
 
 
 def _plain() -> bytes:

@@ -26,10 +26,10 @@ TINY = NetworkSize("small", 16, 8, (8, 8), 8, 2, pixels=False)
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(NETWORKS, "small", TINY)  # type: ignore[arg-type]
-    monkeypatch.setitem(NETWORKS, "published", replace(TINY, name="published", pixels=True))  # type: ignore[arg-type]
+    monkeypatch.setitem(NETWORKS, "small", TINY)
+    monkeypatch.setitem(NETWORKS, "published", replace(TINY, name="published", pixels=True))
     short = Schedule("fast", 8, 4e-3, 2, 0, 6, 2e-5, 1e-3, mirrors=False)
-    monkeypatch.setitem(SCHEDULES, "fast", short)  # type: ignore[arg-type]
+    monkeypatch.setitem(SCHEDULES, "fast", short)
 
 
 def bears_out(monkeypatch: pytest.MonkeyPatch, networks: bool) -> None:
