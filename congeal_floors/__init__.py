@@ -100,7 +100,8 @@ def main() -> None:
         own()
     except ImportError as fault:
         sys.exit(f"error: {fault}")
-    importlib.import_module("flows.cli").main()
+    process_exit = importlib.import_module("flows.process_exit")
+    process_exit.run_to_exit(lambda: importlib.import_module("flows.cli").main())
 
 
 def _refuse_windows() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -41,10 +42,17 @@ def answers(command: Callable[..., tuple[dict[str, Any], Callable[[Console], Non
                 _line({"ok": False, "error": outcome.sentence.removeprefix("error: ")})
             raise typer.Exit(outcome.code)
         facts, show = outcome
-        if kwargs.get("as_json"):
-            _line({"ok": not facts.get("faults"), **facts})
-        elif not kwargs.get("quiet"):
-            show(Console())
+        try:
+            if kwargs.get("as_json"):
+                _line({"ok": not facts.get("faults"), **facts})
+            elif not kwargs.get("quiet"):
+                show(Console())
+                sys.stdout.flush()
+        except BrokenPipeError:
+            raise  # whoever reads has had enough; the command line's own way out says nothing
+        except OSError as error:
+            _unwritable(error)
+            raise typer.Exit(1) from None
         if facts.get("faults"):
             raise typer.Exit(1)
 
@@ -77,6 +85,17 @@ def _attempt(command: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
 def _line(facts: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(facts, default=str) + "\n")
     sys.stdout.flush()
+
+
+def _unwritable(error: OSError) -> None:
+    """Say why the answer is not out, and drop the rest of it: the end of the process would try it again."""
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    sentence = (
+        f"error: The answer cannot be written to standard output: {error.strerror}. What the command did is "
+        "kept; call it again with room for its answer."
+    )
+    Console(stderr=True, soft_wrap=True).print(sentence, markup=False, highlight=False)
 
 
 def opened(destination: str, config: Path | None, overrides: list[str] | None) -> tuple[Any, Any]:

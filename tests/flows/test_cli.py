@@ -261,3 +261,14 @@ def test_a_mistyped_command_gets_the_nearest() -> None:
     result = call("statsu")
     assert result.exit_code == 2
     assert "status" in result.output
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_an_answer_that_does_not_fit_gets_a_sentence(finished: Path, more: list[str]) -> None:
+    command = [sys.executable, "-m", "congeal", "status", str(finished / "destination"), *more]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: The answer cannot be written to standard output: No space left")
+    assert done.stderr.count("\n") == 1
