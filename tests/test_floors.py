@@ -18,7 +18,11 @@ from infra.errors import UserError
 
 __all__ = ["finished", "installed", "python", "weights", "wheel"]
 
-FORMS = ["modules", "packages", "folders"]
+FORMS = [
+    "packages",
+    pytest.param("modules", marks=pytest.mark.slow),
+    pytest.param("folders", marks=pytest.mark.slow),
+]
 FLOORS = ("flows", "infra", "tasks")
 STOP = "raise RuntimeError(f'{__name__} of somebody else: {__file__}')\n"
 
@@ -111,7 +115,7 @@ def test_a_projects_own_flows_and_tasks_are_left_alone(
     assert done.stdout.split() == ["12", "True", "mine", "mine"]
 
 
-@pytest.mark.parametrize("form", ["infra.py", "infra/__init__.py"])
+@pytest.mark.parametrize("form", ["infra.py", pytest.param("infra/__init__.py", marks=pytest.mark.slow)])
 def test_a_module_that_is_imported_already_is_named(
     python: Path, form: str, tmp_path: Path, finished: Path
 ) -> None:

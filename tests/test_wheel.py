@@ -6,6 +6,7 @@ import json
 import zipfile
 from pathlib import Path
 
+import pytest
 from installed import call, installed, wheel
 
 __all__ = ["installed", "wheel"]
@@ -64,6 +65,7 @@ def test_the_science_needs_no_storage_and_no_orchestration(installed: Path, tmp_
     assert result.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_the_embedded_backbone_comes_along(installed: Path, tmp_path: Path) -> None:
     script = (
         "from congeal.backbones.extractor import BackboneSpec, load_backbone; "

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from congeal.alignment.model import MEANINGLESS, SALIENT, Alignment, Atlas
+from congeal.alignment.model import SALIENT, Alignment, Atlas
+from congeal.alignment.status import MEANINGLESS
 from congeal.errors import CongealError, ImageError
 from congeal.geometry.frames import Frame, cell_centres
 from congeal.imaging import visualization

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from congeal.alignment.status import OK
 from congeal.errors import CongealError
 from congeal.geometry.arrays import Flags
 
@@ -40,16 +41,6 @@ PER_IMAGE = (
 )
 
 SALIENT = 0.3  # saliency above which a cell of an atlas belongs to what its images share
-
-OK = "ok"
-SINGLE = "single"
-NOTHING_IN_COMMON = "nothing-in-common"
-COLLAPSED = "collapsed"
-MEANINGLESS = {  # there are maps, and their confidence is 0; why no image of such a set fits
-    NOTHING_IN_COMMON: "the set has nothing in common that could be found",
-    COLLAPSED: "the atlas of its set has collapsed",
-}
-FAILED = "failed"  # there are no maps
 
 RIGID = "rigid"  # a pose
 FLOW = "flow"  # a pose and a smooth flow

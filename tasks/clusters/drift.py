@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from congeal.alignment.model import FAILED, OK
+from congeal.alignment.status import FAILED, OK
 from congeal.results.schema.parquet_files import small_rows
 from congeal.results.schema.tables import CLUSTERS
 from congeal.settings import Settings

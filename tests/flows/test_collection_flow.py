@@ -11,7 +11,7 @@ from sample_runs import chosen, folder, photographs, results, tiny
 
 from infra.errors import UserError
 
-pytestmark = [pytest.mark.prefect, pytest.mark.xdist_group("prefect")]
+pytestmark = [pytest.mark.prefect]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -13,7 +13,7 @@ from documented import commands
 from prefect_server import Server, served, until
 from sample_runs import chosen, folder, photographs
 
-pytestmark = [pytest.mark.prefect, pytest.mark.xdist_group("prefect-server"), pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.prefect, pytest.mark.timeout(1800)]
 NIGHTLY = ("--no-prompt", "deploy", "--prefect-file", "examples/deployment/nightly.yaml", "--all")
 # Commands that the prose names without their arguments.
 NAMED_ALONE = ("deploy", "deployment run", "automation create")

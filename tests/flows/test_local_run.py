@@ -76,7 +76,6 @@ def test_after_a_run_that_died_the_next_one_has_workers(tmp_path: Path, weights:
 
 
 @pytest.mark.prefect
-@pytest.mark.xdist_group("prefect")
 @pytest.mark.timeout(900)
 @pytest.mark.slow
 def test_where_a_server_is_named_the_run_is_seen_there(

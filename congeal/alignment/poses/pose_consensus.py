@@ -13,7 +13,7 @@ from congeal.alignment.config.poses import AtlasConfig
 from congeal.alignment.inputs.oriented import Oriented
 from congeal.alignment.inputs.set_batch import SetBatch
 from congeal.alignment.inputs.tokens import grid_positions
-from congeal.alignment.model import MEANINGLESS, NOTHING_IN_COMMON, OK, SINGLE, Anchor, Verdict
+from congeal.alignment.model import Anchor, Verdict
 from congeal.alignment.poses.common_object import BatchPoses
 from congeal.alignment.poses.frame_anchoring import anchored
 from congeal.alignment.poses.outliers import outlier_reasons
@@ -26,6 +26,7 @@ from congeal.alignment.poses.pose_estimation import (
     solve_poses,
 )
 from congeal.alignment.poses.pose_synchronization import Poses
+from congeal.alignment.status import MEANINGLESS, NOTHING_IN_COMMON, OK, SINGLE
 from congeal.geometry.warps import Warps, rigid
 
 

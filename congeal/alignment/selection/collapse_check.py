@@ -7,7 +7,8 @@ from dataclasses import replace
 from torch import Tensor
 
 from congeal.alignment.config.selection import CollapseConfig
-from congeal.alignment.model import COLLAPSED, OK, SALIENT, Atlas, Verdict
+from congeal.alignment.model import SALIENT, Atlas, Verdict
+from congeal.alignment.status import COLLAPSED, OK
 from congeal.geometry.complex_math import length
 
 

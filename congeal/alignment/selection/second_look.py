@@ -23,7 +23,8 @@ from congeal.alignment.inputs.image_set import ImageArrays, PreparedSet, prepare
 from congeal.alignment.inputs.oriented import Oriented
 from congeal.alignment.inputs.windows import Windows
 from congeal.alignment.maps.error_estimation import match_cycles
-from congeal.alignment.model import MEANINGLESS, OK, Alignment
+from congeal.alignment.model import Alignment
+from congeal.alignment.status import MEANINGLESS, OK
 from congeal.geometry.chunking import in_windows
 from congeal.geometry.frames import cell_centres
 from congeal.geometry.segments import Membership

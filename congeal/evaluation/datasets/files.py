@@ -77,8 +77,19 @@ def frame_of(path: Path) -> Frame:
     return Frame(height, width) if orientation(image) >= 5 else Frame(width, height)
 
 
-def unusable(image: AnnotatedImage) -> str | None:
-    """Why an image cannot be compared with annotations that were made for its `frame`; None if it can."""
+def usable(images: Iterable[tuple[str, AnnotatedImage]]) -> tuple[list[AnnotatedImage], dict[str, str]]:
+    """Those whose file is what their annotations were made for; and by name, why the others are not."""
+    found, unreadable = [], {}
+    for name, image in images:
+        fault = _fault(image)
+        if fault is None:
+            found.append(image)
+        else:
+            unreadable[name] = fault
+    return found, unreadable
+
+
+def _fault(image: AnnotatedImage) -> str | None:
     try:
         found = frame_of(image.path)
     except ImageError as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from congeal.errors import CongealError
-from congeal.evaluation.datasets.files import below, numbers, points, read_json, unusable
+from congeal.evaluation.datasets.files import below, numbers, points, read_json, usable
 from congeal.evaluation.datasets.types import AnnotatedImage, AnnotatedSet, mirrored_by_name, numbered_pairs
 from congeal.geometry.frames import Frame
 
@@ -37,14 +37,9 @@ def load(folder: Path) -> AnnotatedSet:
     if not isinstance(entries, dict) or not isinstance(keypoints, list):
         raise CongealError(f'{path} must have "images", an object, and "keypoint_names", a list')
     shift = 1 if "1-based" in str(document.get("coords", "")) else 0
-    images, unreadable = [], {}
-    for name in sorted(entries):
-        image = _image(folder, name, entries[name], shift, f"{path}, {name}")
-        fault = unusable(image)
-        if fault is None:
-            images.append(image)
-        else:
-            unreadable[name] = fault
+    images, unreadable = usable(
+        (name, _image(folder, name, entries[name], shift, f"{path}, {name}")) for name in sorted(entries)
+    )
     return AnnotatedSet(
         name=folder.resolve().name,
         form=FORM,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from congeal.errors import CongealError
-from congeal.evaluation.datasets.files import below, chosen, folders, numbers, points, read_json, unusable
+from congeal.evaluation.datasets.files import below, chosen, folders, numbers, points, read_json, usable
 from congeal.evaluation.datasets.types import AnnotatedImage, AnnotatedSet, exchanged, numbered_pairs
 from congeal.geometry.frames import Frame
 
@@ -63,14 +63,9 @@ def load(folder: Path, category: str | None = None, split: str = "test") -> Anno
     names = sorted({name for pair in pairs for name in pair})
     read = {name: _read(folder, kind, name) for name in names}
     count = max((int(number) + 1 for entry in read.values() for number in entry["kps"]), default=0)
-    images, unreadable = [], {}
-    for name, entry in read.items():
-        image = _image(folder, kind, name, entry, count)
-        fault = unusable(image)
-        if fault is None:
-            images.append(image)
-        else:
-            unreadable[name] = fault
+    images, unreadable = usable(
+        (name, _image(folder, kind, name, entry, count)) for name, entry in read.items()
+    )
     return AnnotatedSet(
         name=f"SPair-71k {kind} ({split})",
         form=FORM,

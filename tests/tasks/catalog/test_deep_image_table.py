@@ -81,6 +81,7 @@ def test_only_units_with_a_deep_image_are_made_anew(
     assert len(again) == len(named) + 1
 
 
+@pytest.mark.slow
 def test_a_destination_from_before_gets_the_greys_right(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

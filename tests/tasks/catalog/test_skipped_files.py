@@ -101,6 +101,7 @@ def said(show: Any, facts: dict[str, Any]) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_a_run_and_status_tell_it(tmp_path: Path, weights: Path) -> None:
     files = photographs(2) | {"a.cr2": b"1", "noend": picture(0, 9)}
     source = folder(tmp_path / "source", files)

@@ -100,6 +100,7 @@ def test_the_first_version_can_still_be_read(story: Story) -> None:
         assert verify(Location.parse(story.then), version=version)["faults"] == []
 
 
+@pytest.mark.slow
 def test_those_who_come_one_after_the_other_are_fitted_like_those_who_come_together(
     story: Story, tmp_path: Path, weights: Path
 ) -> None:
@@ -122,6 +123,7 @@ class Killed(BaseException):
     """Nothing catches it."""
 
 
+@pytest.mark.slow
 def test_killed_while_an_atlas_grows(
     story: Story, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,6 +217,7 @@ def test_a_cluster_whose_builders_have_all_gone_is_built_by_the_others_in_the_sa
     assert apart(story.after, left, cluster) < 6  # pixels of 84
 
 
+@pytest.mark.slow
 def test_the_pictures_show_newcomers_too(
     story: Story, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

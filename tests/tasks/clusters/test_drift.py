@@ -21,6 +21,7 @@ from tasks.clusters.drift import drifting
 from tasks.maintenance.status import status
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_solved_anew_keeps_its_id_and_its_points(
     story: Story, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -249,6 +249,7 @@ def test_a_failed_cluster_grows_when_it_can(tmp_path: Path, weights: Path) -> No
     assert old[both].reset_index(drop=True).equals(then[both].reset_index(drop=True))
 
 
+@pytest.mark.slow
 def test_an_image_that_kills_in_the_pictures_is_left_out_of_them(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

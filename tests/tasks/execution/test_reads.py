@@ -117,6 +117,7 @@ def test_a_shard_keeps_the_squares_of_the_pictures(finished: Path, weights: Path
             np.testing.assert_array_equal(square, expected)
 
 
+@pytest.mark.slow
 def test_squares_change_nothing_but_the_reads(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, reads: Counter[str]
 ) -> None:
@@ -153,6 +154,7 @@ def test_squares_change_nothing_but_the_reads(
     assert later(results(tmp_path / "with")) == later(results(tmp_path / "without"))
 
 
+@pytest.mark.slow
 def test_pictures_of_another_size_are_made_from_the_originals(
     tmp_path: Path, weights: Path, reads: Counter[str]
 ) -> None:

@@ -142,6 +142,7 @@ def test_it_does_not_give_way_where_it_was_asked_for(
         prepare(str(source), str(begun), tiny(weights, AUTO))
 
 
+@pytest.mark.slow
 def test_the_same_bytes_whatever_the_batch(tmp_path: Path, weights: Path) -> None:
     source = folder(tmp_path / "source", photographs(3))
     found = []

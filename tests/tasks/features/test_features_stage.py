@@ -214,7 +214,11 @@ def test_reasons_why_an_image_cannot_be_read(tmp_path: Path, weights: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "shortage", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")]
+    "shortage",
+    [
+        pytest.param(MemoryError(), marks=pytest.mark.slow),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes"),
+    ],
 )
 def test_too_little_memory_for_a_batch_makes_it_smaller(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, shortage: Exception

@@ -8,6 +8,7 @@ from sample_runs import folder, photographs, results, run, tiny
 from congeal.backbones import backbone_facts
 
 
+@pytest.mark.slow
 def test_a_second_destination_spares_measuring_and_has_the_same_bytes(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,7 @@ def left_anywhere(destination: Path, *words: str) -> list[str]:
     return [str(path) for path in files for word in words if word.encode() in path.read_bytes()]
 
 
+@pytest.mark.slow
 def test_a_member_goes_from_all_versions_and_its_cluster_is_solved_anew(place: Place, weights: Path) -> None:
     image, cluster = id_of(place, "a/0.png"), by_uri(congeal.open(place.destination))["a/0.png"]
     before = congeal.open(place.destination)

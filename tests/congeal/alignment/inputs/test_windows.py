@@ -12,7 +12,8 @@ from congeal.alignment.inputs.windows import (
     to_whole_frames,
     window_anchor,
 )
-from congeal.alignment.model import OK, Alignment, Anchor, Atlas, Exemplars
+from congeal.alignment.model import Alignment, Anchor, Atlas, Exemplars
+from congeal.alignment.status import OK
 from congeal.errors import CongealError
 from congeal.geometry.frames import Frame, cell_centres
 from congeal.imaging.decoding import square, window_pixels

@@ -10,9 +10,10 @@ from synthetic import Scene, Thing, scene, varied_poses
 
 from congeal.alignment import solver
 from congeal.alignment.config.selection import CollapseConfig
-from congeal.alignment.model import COLLAPSED, NOTHING_IN_COMMON, OK, Alignment, Verdict
+from congeal.alignment.model import Alignment, Verdict
 from congeal.alignment.selection.collapse_check import check_collapse
 from congeal.alignment.solver import align
+from congeal.alignment.status import COLLAPSED, NOTHING_IN_COMMON, OK
 
 COUNT = 5
 
