@@ -23,8 +23,8 @@ from destinations import about, heading
 from recording import command_line
 from set_features import EVERY, Extractor, FeaturedSet, Given, in_processes, kin, together
 
+from congeal.alignment.outcomes import NOTHING_IN_COMMON
 from congeal.alignment.solver import align, fit
-from congeal.alignment.status import NOTHING_IN_COMMON
 
 RESULTS = ROOT / "benchmarks" / "results" / "outliers.md"
 SIZE = 15

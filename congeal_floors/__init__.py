@@ -8,6 +8,7 @@ else's.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -96,6 +97,10 @@ def call(task: bytes) -> Any:
 
 def main() -> None:
     """The entry point `congeal`."""
+    # Half a run that finds everything done is imports: nothing is garbage in them, and no plugin of pydantic
+    # is looked for among all packages that are installed, unless one is asked for.
+    gc.disable()
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         own()
     except ImportError as fault:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 from typing import Annotated, Any
 
@@ -101,6 +102,8 @@ class LazyGroup(TyperGroup):
 
 def _command(name: str) -> Any:
     module = importlib.import_module(f"flows.commands.{COMMANDS[name][0]}")
+    if name != "run":  # which imports more before it begins
+        gc.enable()
     alone = getattr(module, "app", None)
     if alone is None:
         alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from congeal.settings import Settings
 from flows.parameters import overrides
@@ -28,7 +30,8 @@ class Job:
     """What a run is asked to do.
 
     weights: the backbone's, known to fit. current: the publication that already says all that the run would
-    say; then there are no weights. corrections: what the collection's owner has corrected.
+    say; then there are no weights. corrections: what the collection's owner has corrected. clusters: what
+    there is to say of those of `current`, as `tasks.clusters.drift.published_clusters` has it.
     """
 
     source: Location
@@ -40,6 +43,7 @@ class Job:
     weights: Weights | None
     line: str | None = None
     corrections: Corrections = NONE
+    clusters: tuple[Mapping[str, Any], ...] = ()
     begin: float = field(default_factory=time.perf_counter)
 
 
@@ -73,7 +77,8 @@ def prepare(source: str, destination: str, settings: Settings, *, writing: bool 
         corrections = read_corrections(there)
         settings = _by_id(settings, corrections)
         whole = run_key(survey, settings, key, corrections.digest)
-        current = up_to_date(there, whole)
+        standing = up_to_date(there, whole)
+        current = None if standing is None else standing.publication
         if something_to_resolve(settings, there) or something_to_retry(settings, there):
             current = None
         if current is not None and something_forgotten(there):
@@ -91,10 +96,16 @@ def prepare(source: str, destination: str, settings: Settings, *, writing: bool 
                 remember(choice, there)
                 engine_choice.remember(engine, there)
         line = "\n".join(filter(None, (choice.line, engine.line))) or None
-        return Job(here, there, settings, survey, whole, current, weights, line, corrections, begin)
+        clusters = () if standing is None else _named(standing.clusters, corrections)
+        return Job(here, there, settings, survey, whole, current, weights, line, corrections, clusters, begin)
     except BaseException:
         survey.close()
         raise
+
+
+def _named(clusters: Sequence[Mapping[str, Any]], corrections: Corrections) -> tuple[Mapping[str, Any], ...]:
+    """Records of atlases, with the names that their owner has given them."""
+    return tuple({**row, "name": corrections.names.get(row["cluster_id"])} for row in clusters)
 
 
 def _by_id(settings: Settings, corrections: Corrections) -> Settings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from congeal.results.outlier_counts import deformations, fixed_cameras, outliers
@@ -31,7 +31,8 @@ def finished(
     useful = sum(seconds for stage in stages for phase, seconds in stage["timings"].items() if phase in WORK)
     start = sum(stage["timings"].get("start", 0.0) for stage in stages)
     made = any(stage["units_made"] for stage in stages)
-    return _common(job, published.publication) | {
+    clusters = published_clusters(job.destination, published.publication)
+    return _common(job, published.publication, clusters) | {
         "up_to_date": False,
         "published": published.written,
         "iceberg_fault": published.fault,
@@ -50,7 +51,7 @@ def nothing_to_do(job: Job) -> dict[str, Any]:
     if publication is None:
         raise ValueError("this job has something to do")
     fault = refreshed(job.destination, publication, job.settings)
-    return _common(job, publication) | {
+    return _common(job, publication, job.clusters) | {
         "up_to_date": True,
         "published": False,
         "iceberg_fault": fault,
@@ -73,8 +74,9 @@ def sentence(facts: dict[str, Any]) -> str:
     )
 
 
-def _common(job: Job, publication: Publication) -> dict[str, Any]:
-    counts, clusters = publication.counts, published_clusters(job.destination, publication)
+def _common(job: Job, publication: Publication, clusters: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """clusters: rows of the table clusters, or records of atlases with the clusters' names."""
+    counts = publication.counts
     return {
         "source": job.source.url,
         "destination": job.destination.url,

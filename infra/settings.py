@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
@@ -187,6 +186,8 @@ def _from_file(model: type[BaseSettings], config: Path | str | None) -> dict[str
     toml = path.suffix.lower() == ".toml"
     if not toml and path.suffix.lower() not in (".yaml", ".yml"):
         raise SettingsError(f"{path} is no settings file: its name must end in .toml, .yaml or .yml.")
+    import yaml
+
     if not path.is_file():
         raise SettingsError(f"The settings file {path} does not exist: check the path.")
     try:

@@ -20,6 +20,7 @@ from congeal.alignment.inputs.oriented import Oriented
 from congeal.alignment.inputs.set_arrays import SetArrays
 from congeal.alignment.inputs.set_batch import SetBatch
 from congeal.alignment.maps.flow_registration import register
+from congeal.alignment.outcomes import OK
 from congeal.alignment.poses.common_object import BatchPoses, learn_common_object
 from congeal.alignment.poses.pose_consensus import (
     Consensus,
@@ -31,7 +32,6 @@ from congeal.alignment.poses.pose_consensus import (
 )
 from congeal.alignment.poses.pose_estimation import PairEvidence, PairMatches, gather_evidence, match_pairs
 from congeal.alignment.selection.mirror_selection import select_mirror_states
-from congeal.alignment.status import OK
 from congeal.backbones.extractor import BackboneSpec, load_backbone
 from congeal.backbones.position_bias import blank_contrast, position_directions
 from congeal.geometry.frames import Frame, cell_centres

@@ -23,10 +23,10 @@ from congeal.alignment.maps.map_batches import compute_maps
 from congeal.alignment.maps.match_support import match_support
 from congeal.alignment.maps.postprocess import assemble
 from congeal.alignment.model import GUIDED, RIGID, Alignment, Atlas, Exemplars, Verdict
+from congeal.alignment.outcomes import MEANINGLESS, OK
 from congeal.alignment.poses.exemplars import exemplar_tokens, pose_by_exemplars
 from congeal.alignment.poses.outliers import outlier_reasons
 from congeal.alignment.poses.pairwise_matching import Similarities
-from congeal.alignment.status import MEANINGLESS, OK
 from congeal.errors import CongealError
 from congeal.geometry.frames import check_cells
 from congeal.geometry.sampling import evenly

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from congeal.alignment.model import SALIENT, Alignment, Atlas
-from congeal.alignment.status import MEANINGLESS
+from congeal.alignment.outcomes import MEANINGLESS
 from congeal.errors import CongealError, ImageError
 from congeal.geometry.frames import Frame, cell_centres
 from congeal.imaging import visualization

@@ -9,12 +9,47 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from congeal.alignment.status import OK
+from congeal.alignment.outcomes import (
+    COLLAPSED,
+    FAILED,
+    FLOW,
+    GUIDED,
+    MEANINGLESS,
+    NOTHING_IN_COMMON,
+    OK,
+    RIGID,
+    SINGLE,
+)
 from congeal.errors import CongealError
 from congeal.geometry.arrays import Flags
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+__all__ = [
+    "COLLAPSED",
+    "FAILED",
+    "FLOW",
+    "GUIDED",
+    "MEANINGLESS",
+    "NOTHING_IN_COMMON",
+    "OK",
+    "PER_IMAGE",
+    "RIGID",
+    "SALIENT",
+    "SINGLE",
+    "Alignment",
+    "Anchor",
+    "Atlas",
+    "Bytes",
+    "Exemplars",
+    "Floats",
+    "Halves",
+    "Mixture",
+    "Verdict",
+    "joined",
+    "picked",
+]
 
 Floats = npt.NDArray[np.float32]
 Halves = npt.NDArray[np.float16]
@@ -41,10 +76,6 @@ PER_IMAGE = (
 )
 
 SALIENT = 0.3  # saliency above which a cell of an atlas belongs to what its images share
-
-RIGID = "rigid"  # a pose
-FLOW = "flow"  # a pose and a smooth flow
-GUIDED = "guided"  # matching near the smooth map, cell by cell
 
 
 @dataclass(frozen=True)

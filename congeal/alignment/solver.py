@@ -52,6 +52,7 @@ from congeal.alignment.maps.map_batches import compute_maps
 from congeal.alignment.maps.match_support import match_support
 from congeal.alignment.maps.postprocess import AtlasSource, assemble, build_atlas
 from congeal.alignment.model import GUIDED, Alignment, Anchor
+from congeal.alignment.outcomes import OK
 from congeal.alignment.poses.common_object import learn_common_object
 from congeal.alignment.poses.exemplars import select_exemplars
 from congeal.alignment.poses.orientation_search import find_turns
@@ -67,7 +68,6 @@ from congeal.alignment.selection.collapse_check import check_collapse
 from congeal.alignment.selection.deformation_selection import select_deformation
 from congeal.alignment.selection.feature_selection import select_features
 from congeal.alignment.selection.mirror_selection import select_mirror_states
-from congeal.alignment.status import OK
 from congeal.geometry.frames import check_cells
 from congeal.geometry.shape_checks import Numbers, checked
 

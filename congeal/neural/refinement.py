@@ -17,7 +17,7 @@ from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.image_set import ImageArrays
 from congeal.alignment.maps.error_estimation import Cycles
 from congeal.alignment.model import Alignment
-from congeal.alignment.status import MEANINGLESS, OK
+from congeal.alignment.outcomes import MEANINGLESS, OK
 from congeal.errors import CongealError
 from congeal.geometry.warps import Warps
 from congeal.neural import grids

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from congeal.alignment.status import MEANINGLESS
+from congeal.alignment.outcomes import MEANINGLESS
 
 FORMAT = 1
 FIGURES = (

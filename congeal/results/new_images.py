@@ -178,7 +178,7 @@ class ClusterFit:
         names: Sequence[str] | None = None,
     ) -> list[NewImage]:
         """Several images, each on its own; the arguments and errors are those of `fit`."""
-        from congeal.alignment.status import MEANINGLESS
+        from congeal.alignment.outcomes import MEANINGLESS
         from congeal.imaging.image_inputs import read_image, read_square
 
         if way not in WAYS:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from congeal.alignment.model import FLOW, GUIDED, RIGID
-from congeal.alignment.status import OK
+from congeal.alignment.outcomes import FLOW, GUIDED, OK, RIGID
 
 
 def outliers(counts: Mapping[str, int], clusters: Iterable[Mapping[str, Any]]) -> int:

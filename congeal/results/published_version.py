@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow.dataset as pads
 
 from congeal.alignment.model import RIGID
-from congeal.alignment.status import FAILED, MEANINGLESS
+from congeal.alignment.outcomes import FAILED, MEANINGLESS
 from congeal.results.image_name_matching import Names, match
 from congeal.results.published_tables import PublishedTables
 from congeal.results.schema.atlas_arrays import ATLAS_GROUP

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.dataset as pads
 
-from congeal.alignment.status import OK
+from congeal.alignment.outcomes import OK
 from congeal.geometry.arrays import Doubles
 from congeal.geometry.frames import cell_centres
 from congeal.results.published_version import Published

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -38,6 +39,7 @@ def run(
     if dry_run:
         from flows.commands.plan import planned
 
+        gc.enable()
         return planned(source[0], destination, config, chosen)
     from infra.compute.numeric_libraries import settle_threads
 
@@ -50,6 +52,7 @@ def run(
     from flows.summary import show_run
     from infra.compute.progress import Progress
 
+    gc.enable()  # see congeal_floors.main
     settings = load_settings(config, chosen)
     require_url(settings.notify)
     with told(settings, source[0], destination, Progress(quiet=quiet).note) as outcome:

@@ -7,32 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Progress as Bars
-from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
 
 Advance = Callable[[int], None]
 
 LINE_EVERY = 30.0  # seconds between the lines of a stage where there is no terminal
-
-
-class _Speed(ProgressColumn):
-    """Items a second, or seconds an item when it is slow."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text(_rate(speed), style="progress.data.speed")
 
 
 class Progress:
@@ -45,25 +29,21 @@ class Progress:
         self._console = console or Console(stderr=True)
         self._quiet = quiet
         self._live = not quiet and self._console.is_terminal
-        self._bars = Bars(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _Speed(),
-            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-            console=self._console,
-            disable=not self._live,
-        )
+        self._bars: Bars | None = None
 
     def __enter__(self) -> Self:
-        self._bars.start()
+        if self._live:
+            from infra.compute.progress_bars import bars
+
+            self._bars = bars(self._console, _rate)
+            self._bars.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bars.stop()
+        if self._bars is not None:
+            self._bars.stop()
 
     @contextmanager
     def stage(self, name: str, total: int | None = None, done: int = 0) -> Iterator[Advance]:
@@ -74,13 +54,15 @@ class Progress:
         """
         begin = time.perf_counter()
         seen, told = done, begin
-        task = self._bars.add_task(name, total=total, completed=done)
+        bars = self._bars
+        task = None if bars is None else bars.add_task(name, total=total, completed=done)
         self.note(f"{name}: {_of(done, total)} at the start" if done else f"{name}: started", live=False)
 
         def advance(count: int) -> None:
             nonlocal seen, told
             seen += count
-            self._bars.update(task, advance=count)
+            if bars is not None and task is not None:
+                bars.update(task, advance=count)
             now = time.perf_counter()
             if now - told >= LINE_EVERY and seen != total:
                 told = now

@@ -6,18 +6,19 @@ import errno
 from collections.abc import Callable
 from http.client import IncompleteRead
 from types import TracebackType
-from typing import Literal, TypeVar
-
-import tenacity
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from infra.errors import MissingError, StorageError
+
+if TYPE_CHECKING:
+    import tenacity
 
 T = TypeVar("T")
 Action = Literal["read", "write", "list", "delete"]
 
 ATTEMPTS = 5
-# Replaced by tests, which do not sleep.
-WAIT: tenacity.wait.wait_base = tenacity.wait_random_exponential(multiplier=0.2, max=5)
+# None: longer and longer, up to 5 s. Replaced by tests, which do not sleep.
+WAIT: tenacity.wait.wait_base | None = None
 
 TRANSIENT = {
     errno.EBUSY,
@@ -58,13 +59,27 @@ def attempt(function: Callable[[], T], passes: Callable[[BaseException], bool] |
 
     passes: which faults are, None: ``is_transient``. Attempts within attempts multiply: one layer a request.
     """
+    passes = passes or is_transient
+    try:
+        return function()
+    except Exception as fault:
+        if not passes(fault):
+            raise
+        first = [fault]
+    import tenacity  # and with it tornado, for what hardly ever happens
+
+    def again() -> T:
+        if first:
+            raise first.pop()
+        return function()
+
     retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(passes or is_transient),
+        retry=tenacity.retry_if_exception(passes),
         stop=tenacity.stop_after_attempt(ATTEMPTS),
-        wait=WAIT,
+        wait=WAIT or tenacity.wait_random_exponential(multiplier=0.2, max=5),
         reraise=True,
     )
-    return retrying(function)
+    return retrying(again)
 
 
 class translated:  # noqa: N801 - reads as a verb: with translated("read", url)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from congeal.alignment.model import SALIENT
-from congeal.alignment.status import FAILED
+from congeal.alignment.outcomes import FAILED
 from congeal.results.schema.atlas_arrays import FORWARD_CONFIDENCE, MIRRORED, ROTATION, SCALE, TRANSLATION
 from congeal.results.schema.rows import ClusterFacts
 from congeal.results.schema.tables import ALIGNMENTS

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def still_holds(stored: Stored, members: Sequence[Member]) -> bool:
     """True if an atlas serves these members: those it knows have their roles, all others are newcomers."""
-    from congeal.alignment.status import OK
+    from congeal.alignment.outcomes import OK
 
     roles = {member.image_id: member.role for member in stored.members}
     return stored.status == OK and all(
@@ -100,7 +100,7 @@ def _best(stored: Stored) -> str:
 def anchor_of(stored: Stored, members: Sequence[Member]) -> Anchor | None:
     """The poses that an atlas knows of some images; None if they mean nothing."""
     from congeal.alignment.model import Anchor
-    from congeal.alignment.status import MEANINGLESS
+    from congeal.alignment.outcomes import MEANINGLESS
 
     if stored.status in MEANINGLESS:
         return None

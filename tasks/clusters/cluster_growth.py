@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -12,15 +12,9 @@ import pyarrow as pa
 from congeal.settings import Settings
 from tasks.clusters.cluster_placement import with_references
 from tasks.clusters.cluster_roles import MEMBER, NEWCOMER, SINGLE, Floats, Rows, Sorting, names_of, sort
+from tasks.clusters.regrade import Regrade
 
 Labels = npt.NDArray[np.int32]
-
-
-class Regrade(NamedTuple):
-    """Clusters whose images are graded anew, newcomers among them: in any case, or if they have changed."""
-
-    always: Collection[str] = ()
-    if_changed: Collection[str] = ()
 
 
 class Grown(NamedTuple):

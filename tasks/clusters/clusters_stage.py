@@ -24,12 +24,13 @@ from infra.storage.location import Location
 from infra.storage.zarr_groups import array_in, read_whole
 from infra.threads import in_threads
 from tasks.catalog.catalog_stage import CATALOG, Catalog, OwnFile
-from tasks.clusters.cluster_growth import Regrade, grow
+from tasks.clusters.cluster_growth import grow
 from tasks.clusters.cluster_placement import placed, split_anew, taking_part, with_excluded
 from tasks.clusters.cluster_roles import Floats, sort
 from tasks.clusters.drift import to_regrade
 from tasks.clusters.known_groups import COLUMN, grouped, groups_of, grow_groups, sort_groups
 from tasks.clusters.previous_versions import Base, base_atlases, find_base
+from tasks.clusters.regrade import Regrade
 from tasks.corrections.corrections import NOWHERE, Placement, Pose
 from tasks.execution import stage_versions
 from tasks.execution.duckdb_workspace import insert, load, scalar, workspace

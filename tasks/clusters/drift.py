@@ -6,16 +6,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from congeal.alignment.status import FAILED, OK
-from congeal.results.schema.parquet_files import small_rows
-from congeal.results.schema.tables import CLUSTERS
+from congeal.alignment.outcomes import FAILED, OK
 from congeal.settings import Settings
 from infra.errors import DamagedError, UserError
 from infra.ledger.commits import Marker, outputs_location
 from infra.ledger.publications import Publication, published
 from infra.ledger.tombstones import FOLDER as TOMBSTONES
 from infra.storage.location import Location
-from tasks.clusters.cluster_growth import Regrade
+from tasks.clusters.regrade import Regrade
 from tasks.execution import stage_versions
 from tasks.execution.published_units import published_markers
 from tasks.execution.stage_runner import worth_retrying
@@ -50,6 +48,9 @@ def limit(n_new: int) -> float:
 
 def published_clusters(destination: Location, publication: Publication) -> list[dict[str, Any]]:
     """What there is to say of the clusters of a version: a row each, of the table clusters, with COLUMNS."""
+    from congeal.results.schema.parquet_files import small_rows
+    from congeal.results.schema.tables import CLUSTERS
+
     tables = [
         outputs_location(destination, marker) / "clusters.parquet"
         for _, marker in published_markers(destination, publication, [stage_versions.INDEX])

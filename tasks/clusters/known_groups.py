@@ -20,8 +20,9 @@ from congeal.results.schema.own_fields import own_fields
 from congeal.settings import Settings
 from tasks.catalog.catalog_stage import CATALOG, OwnFile
 from tasks.catalog.own_columns import IMAGE_ID
-from tasks.clusters.cluster_growth import Grown, Regrade, grow
+from tasks.clusters.cluster_growth import Grown, grow
 from tasks.clusters.cluster_roles import SINGLE, Floats, Rows, Sorting, sort
+from tasks.clusters.regrade import Regrade
 from tasks.corrections.corrections import NOWHERE, Placement
 from tasks.execution.duckdb_workspace import load
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from congeal.alignment.status import FAILED
+from congeal.alignment.outcomes import FAILED
 from infra.errors import DamagedError
 from infra.ledger.commits import Marker, find_marker, outputs_location
 from infra.ledger.moved_sources import known_as

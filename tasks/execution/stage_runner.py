@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from congeal.alignment.status import FAILED
+from congeal.alignment.outcomes import FAILED
 from congeal.settings import Settings
 from infra.compute.engine import Engine
 from infra.compute.worker_death import Killed

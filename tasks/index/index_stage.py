@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import zarr
 
-from congeal.alignment.status import FAILED
+from congeal.alignment.outcomes import FAILED
 from congeal.results.schema.atlas_arrays import (
     ATLAS_GROUP,
     ATLAS_SALIENCY,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow.dataset as pads
 
-from congeal.alignment.status import FAILED
+from congeal.alignment.outcomes import FAILED
 from congeal.results.outlier_counts import deformations, fixed_cameras, outliers
 from congeal.results.schema.parquet_files import dataset
 from congeal.results.schema.tables import IMAGES

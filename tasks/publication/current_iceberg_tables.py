@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from congeal.results.schema.tables import TABLES
+from congeal.results.schema.table_names import TABLE_NAMES
 from infra.errors import DamagedError, MissingError, UserError
 from infra.ledger.commits import Marker, find_marker, outputs_location
 from infra.ledger.publications import Publication, current_name, versions
@@ -82,7 +82,7 @@ def begun(destination: Location) -> bool:
 
 def elsewhere(destination: Location, publication: Publication) -> str | None:
     """A sentence, if the tables are those of another place, from which this one was copied or moved."""
-    for table in TABLES:
+    for table in TABLE_NAMES:
         found = _glance(destination, table, publication.number)
         if found is not None and found[0] != (destination / FOLDER / table).url:
             return (
@@ -94,10 +94,10 @@ def elsewhere(destination: Location, publication: Publication) -> str | None:
 
 def faults(destination: Location, publication: Publication, *, current: bool) -> Iterator[str]:
     """What is wrong with the description of a version, a sentence each. current: it should be pointed to."""
-    if not current and _glance(destination, next(iter(TABLES)), publication.number) is None:
+    if not current and _glance(destination, next(iter(TABLE_NAMES)), publication.number) is None:
         return  # published before there were such tables
     files = _files(destination, publication)
-    for name, table in zip(TABLES, _tables(destination), strict=True):
+    for name, table in zip(TABLE_NAMES, _tables(destination), strict=True):
         yield from table.faults(publication.number, files[name])
         if current and _hint(destination, name) != publication.number:
             place, number = table.place / "metadata/version-hint.text", publication.number
@@ -110,7 +110,7 @@ def leaving(destination: Location, kept: set[str]) -> Described:
     removed = {}
     for item in (destination / FOLDER).objects():
         table, _, file = item.path.partition("/metadata/")
-        if table not in TABLES:
+        if table not in TABLE_NAMES:
             continue
         if file.endswith(".metadata.json") and file[:1] == "v" and file[1:-14].isdigit():
             goes = file not in numbers
@@ -135,6 +135,7 @@ def leave(destination: Location, described: Described, kept: set[str]) -> None:
 
 
 def _write(destination: Location, publication: Publication, name: str) -> None:
+    from congeal.results.schema.tables import TABLES
     from infra.iceberg.table_metadata import TableVersion
 
     files = _files(destination, publication)
@@ -147,13 +148,13 @@ def _write(destination: Location, publication: Publication, name: str) -> None:
         found = TableVersion(publication.number, stem, created, files[table], TABLES[table])
         place.write(found, earlier)
 
-    run_in_threads(one, zip(TABLES, _tables(destination), strict=True))
+    run_in_threads(one, zip(TABLE_NAMES, _tables(destination), strict=True))
 
 
 def _tables(destination: Location) -> list[Table]:
     from infra.iceberg.table_metadata import Table
 
-    return [Table(destination, f"{FOLDER}/{name}") for name in TABLES]
+    return [Table(destination, f"{FOLDER}/{name}") for name in TABLE_NAMES]
 
 
 def _files(destination: Location, publication: Publication) -> dict[str, list[Sized]]:
@@ -173,7 +174,7 @@ def _files(destination: Location, publication: Publication) -> dict[str, list[Si
             for marker in markers
             if (found := marker.outputs.get(f"{name}.parquet")) is not None
         ]
-        for name in TABLES
+        for name in TABLE_NAMES
     }
 
 
@@ -186,7 +187,7 @@ def _describes(destination: Location, number: int, name: str) -> bool:
             name.removesuffix(".json"),
         )
 
-    return all(in_threads(look, list(TABLES)))
+    return all(in_threads(look, list(TABLE_NAMES)))
 
 
 def _hint(destination: Location, table: str) -> int | None:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from congeal.backbones import embedded
 from congeal.settings import Settings, recorded
@@ -17,7 +18,7 @@ from infra.storage.location import Location
 from tasks.catalog.source_listing import Survey
 from tasks.execution.published_units import published_markers
 from tasks.execution.stage_runner import Run, StageResult
-from tasks.execution.stage_versions import VERSIONS
+from tasks.execution.stage_versions import ATLASES, VERSIONS
 from tasks.features.run_backbone import HUB, Weights
 from tasks.publication import current_iceberg_tables
 from tasks.publication.manifest import describe, described
@@ -78,7 +79,15 @@ def weights_key(settings: Settings) -> str:
     return hashlib.sha256(place.read_bytes()).hexdigest()
 
 
-def up_to_date(destination: Location, key: str) -> Publication | None:
+@dataclass(frozen=True)
+class Standing:
+    """What is published already, and the records of its atlases."""
+
+    publication: Publication
+    clusters: tuple[Mapping[str, Any], ...]
+
+
+def up_to_date(destination: Location, key: str) -> Standing | None:
     """The current publication, if it is what a run with this key would publish and all its markers are there.
 
     Not if some image could not be read: it may be readable now.
@@ -89,11 +98,16 @@ def up_to_date(destination: Location, key: str) -> Publication | None:
         return None
     if publication is None or publication.run_key != key or publication.counts.get("unread"):
         return None
+    clusters = []
     try:
-        complete = all(marker is not None for _, marker in published_markers(destination, publication))
+        for name, marker in published_markers(destination, publication):
+            if marker is None:
+                return None
+            if name == ATLASES:
+                clusters.append(marker.record)
     except DamagedError:
         return None
-    return publication if complete and described(destination, publication) else None
+    return Standing(publication, tuple(clusters)) if described(destination, publication) else None
 
 
 def stage(

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.dataset as pads
 
-from congeal.alignment.status import FAILED
+from congeal.alignment.outcomes import FAILED
 from congeal.results.cluster_report import MemberRow
 from congeal.results.published_tables import SMALL_TABLES, PublishedTables
 from congeal.results.schema.tables import CLUSTERS

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any, cast
 
-from congeal.alignment.status import MEANINGLESS
+from congeal.alignment.outcomes import MEANINGLESS
 from congeal.report import page_shell
 from congeal.report.cluster_page import PAGE
 from congeal.report.data_scripts import plain, script

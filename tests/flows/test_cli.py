@@ -69,7 +69,9 @@ def test_a_run_with_nothing_to_do_starts_nothing(finished: Path, weights: Path) 
     arguments = ["run", str(finished / "source"), str(finished / "destination"), *sets(weights), "--quiet"]
     code = (
         f"import sys; from flows.cli import app; app({arguments!r}, standalone_mode=False); "
-        "print(sorted({'torch', 'prefect', 'timm', 'distributed', 'duckdb', 'pandas'} & set(sys.modules)))"
+        "heavy = {'torch', 'prefect', 'timm', 'distributed', 'duckdb', 'pandas', "
+        "'pyarrow', 'numpy', 'tenacity', 'yaml'}; "
+        "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"

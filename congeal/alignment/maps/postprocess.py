@@ -24,7 +24,7 @@ from congeal.alignment.maps.confidence import (
 )
 from congeal.alignment.maps.guided_matching import DenseMaps
 from congeal.alignment.model import GUIDED, SALIENT, Alignment, Atlas, Exemplars, Mixture, Verdict
-from congeal.alignment.status import MEANINGLESS
+from congeal.alignment.outcomes import MEANINGLESS
 from congeal.geometry.chunking import windows
 from congeal.geometry.complex_math import length
 from congeal.geometry.interpolation import corners, weighted_rows

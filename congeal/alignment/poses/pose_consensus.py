@@ -14,6 +14,7 @@ from congeal.alignment.inputs.oriented import Oriented
 from congeal.alignment.inputs.set_batch import SetBatch
 from congeal.alignment.inputs.tokens import grid_positions
 from congeal.alignment.model import Anchor, Verdict
+from congeal.alignment.outcomes import MEANINGLESS, NOTHING_IN_COMMON, OK, SINGLE
 from congeal.alignment.poses.common_object import BatchPoses
 from congeal.alignment.poses.frame_anchoring import anchored
 from congeal.alignment.poses.outliers import outlier_reasons
@@ -26,7 +27,6 @@ from congeal.alignment.poses.pose_estimation import (
     solve_poses,
 )
 from congeal.alignment.poses.pose_synchronization import Poses
-from congeal.alignment.status import MEANINGLESS, NOTHING_IN_COMMON, OK, SINGLE
 from congeal.geometry.warps import Warps, rigid
 
 

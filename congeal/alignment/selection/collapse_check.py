@@ -8,7 +8,7 @@ from torch import Tensor
 
 from congeal.alignment.config.selection import CollapseConfig
 from congeal.alignment.model import SALIENT, Atlas, Verdict
-from congeal.alignment.status import COLLAPSED, OK
+from congeal.alignment.outcomes import COLLAPSED, OK
 from congeal.geometry.complex_math import length
 
 

@@ -13,9 +13,9 @@ from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.oriented import Oriented
 from congeal.alignment.maps.error_estimation import agreement, error_of_matching
 from congeal.alignment.model import FLOW, GUIDED, RIGID
+from congeal.alignment.outcomes import OK
 from congeal.alignment.poses.pose_consensus import Consensus
 from congeal.alignment.selection.flow_trial import FlowTrial, try_flow
-from congeal.alignment.status import OK
 from congeal.geometry.segments import sums
 from congeal.geometry.warps import Warps, recentred, with_flow
 

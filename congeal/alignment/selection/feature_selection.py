@@ -20,11 +20,11 @@ from congeal.alignment.inputs.image_set import ImageArrays, prepare, read_tensor
 from congeal.alignment.inputs.set_batch import SetBatch
 from congeal.alignment.maps.error_estimation import share_explained
 from congeal.alignment.model import Mixture
+from congeal.alignment.outcomes import OK
 from congeal.alignment.poses.pose_consensus import orient, solve_sets
 from congeal.alignment.poses.pose_estimation import match_pairs
 from congeal.alignment.selection.flow_trial import try_flow
 from congeal.alignment.selection.mirror_selection import select_mirror_states
-from congeal.alignment.status import OK
 from congeal.geometry.warps import recentred, with_flow
 
 

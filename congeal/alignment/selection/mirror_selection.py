@@ -10,9 +10,9 @@ from torch import Tensor
 from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.set_batch import SetBatch
 from congeal.alignment.maps.error_estimation import share_explained
+from congeal.alignment.outcomes import OK
 from congeal.alignment.poses.pose_consensus import Consensus, orient
 from congeal.alignment.selection.flow_trial import FlowTrial, try_flow
-from congeal.alignment.status import OK
 from congeal.geometry.warps import with_flow
 
 

@@ -24,7 +24,7 @@ from congeal.alignment.inputs.oriented import Oriented
 from congeal.alignment.inputs.windows import Windows
 from congeal.alignment.maps.error_estimation import match_cycles
 from congeal.alignment.model import Alignment
-from congeal.alignment.status import MEANINGLESS, OK
+from congeal.alignment.outcomes import MEANINGLESS, OK
 from congeal.geometry.chunking import in_windows
 from congeal.geometry.frames import cell_centres
 from congeal.geometry.segments import Membership

@@ -12,6 +12,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from congeal.results.schema.field_ids import field_id
+from congeal.results.schema.table_names import TABLE_NAMES
 
 SCHEMA_VERSION = 5
 COORDINATES = (
@@ -168,9 +169,4 @@ CORRESPONDENCES = _schema(
     ("visible", pa.bool_(), "true if the point is seen in the image"),
 )
 
-TABLES = {
-    "images": IMAGES,
-    "clusters": CLUSTERS,
-    "alignments": ALIGNMENTS,
-    "correspondences": CORRESPONDENCES,
-}
+TABLES = dict(zip(TABLE_NAMES, (IMAGES, CLUSTERS, ALIGNMENTS, CORRESPONDENCES), strict=True))

@@ -24,11 +24,11 @@ from congeal.alignment.maps import flow_registration as registration
 from congeal.alignment.maps import guided_matching as dense
 from congeal.alignment.maps.salient_cells import Cells
 from congeal.alignment.model import Verdict
+from congeal.alignment.outcomes import OK
 from congeal.alignment.poses.pairwise_matching import mutual_matches, robust_similarities
 from congeal.alignment.poses.pose_consensus import Consensus
 from congeal.alignment.poses.pose_synchronization import Poses
 from congeal.alignment.selection import mirror_selection as mirrors
-from congeal.alignment.status import OK
 from congeal.geometry import warps
 from congeal.geometry.complex_math import length
 from congeal.geometry.segments import Membership

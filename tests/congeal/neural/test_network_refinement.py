@@ -13,7 +13,7 @@ from synthetic import Scene, Thing, scene, varied_poses
 import congeal
 from congeal.alignment.inputs.image_set import ImageArrays
 from congeal.alignment.model import Alignment
-from congeal.alignment.status import NOTHING_IN_COMMON
+from congeal.alignment.outcomes import NOTHING_IN_COMMON
 from congeal.errors import CongealError
 from congeal.neural import refinement
 from congeal.neural.checkpoints import decode_networks

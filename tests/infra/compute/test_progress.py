@@ -63,6 +63,7 @@ def test_a_terminal_shows_items_speed_and_time_left() -> None:
     screen, sink = console(terminal=True)
     with Progress(console=screen) as progress, progress.stage("features", total=20) as advance:
         advance(10)
+        assert progress._bars is not None
         progress._bars.refresh()
         text = sink.getvalue()
     assert "features" in text

@@ -17,7 +17,7 @@ from sample_runs import folder, photographs, run, tiny
 
 import congeal
 from congeal.alignment.model import Alignment
-from congeal.alignment.status import NOTHING_IN_COMMON, OK, SINGLE
+from congeal.alignment.outcomes import NOTHING_IN_COMMON, OK, SINGLE
 from congeal.results.outlier_counts import fixed_cameras
 from flows.report import sentence
 from flows.summary import show_run, show_status

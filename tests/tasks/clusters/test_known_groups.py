@@ -9,10 +9,11 @@ import pyarrow as pa
 import pytest
 
 from congeal.settings import Settings, load_settings
-from tasks.clusters.cluster_growth import Grown, Regrade
+from tasks.clusters.cluster_growth import Grown
 from tasks.clusters.cluster_placement import placed
 from tasks.clusters.cluster_roles import Rows, names_of
 from tasks.clusters.known_groups import grow_groups, sort_groups
+from tasks.clusters.regrade import Regrade
 from tasks.corrections.corrections import Placement
 
 EARLIER = pa.schema(

@@ -12,8 +12,8 @@ from infra.storage.location import Location
 from tasks.atlases.atlases_stage import AtlasPayload
 from tasks.atlases.cluster_members import Member, packed, unpacked
 from tasks.catalog.catalog_stage import MergePayload, SlicePayload
-from tasks.clusters.cluster_growth import Regrade
 from tasks.clusters.clusters_stage import ClustersPayload
+from tasks.clusters.regrade import Regrade
 from tasks.distillation.target_shards import Sizes, TargetsPayload
 from tasks.execution.packed_rows import pack_rows, unpack_rows
 from tasks.execution.stage_runner import Unit, address

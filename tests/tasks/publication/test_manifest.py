@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -8,11 +10,12 @@ import pytest
 from known_index import known_index
 from sample_runs import folder, photographs, run, tiny
 
+from congeal.results.schema.dictionary import dictionary
 from congeal.results.schema.tables import TABLES
 from infra.errors import UserError
 from infra.ledger.publications import published
 from infra.storage.location import Location
-from tasks.publication.manifest import described, manifest
+from tasks.publication.manifest import DICTIONARY, NAME, described, manifest
 
 
 def test_it_names_every_file_that_counts(finished: Path) -> None:
@@ -79,4 +82,22 @@ def test_one_that_an_earlier_schema_wrote_describes_its_files_in_its_own_words(t
     file.write_bytes(json.dumps(facts | {"schema_version": 2}).encode())
     assert not described(place, publication)
     file.write_bytes(b'{"schema_version": 2}')
+    assert not described(place, publication)
+
+
+def test_the_digest_of_the_dictionary_is_that_of_this_version() -> None:
+    text = json.dumps(dictionary(), indent=1).encode() + b"\n"
+    assert hashlib.sha256(text).hexdigest() == DICTIONARY, "DICTIONARY in tasks/publication/manifest.py"
+
+
+@pytest.mark.parametrize("change", [b" ", b'"another": 1, '])
+def test_a_manifest_that_says_something_else_is_not_taken_for_it(
+    finished: Path, change: bytes, tmp_path: Path
+) -> None:
+    place = Location.parse(shutil.copytree(finished / "destination", tmp_path / "destination"))
+    publication = published(place)
+    assert publication is not None
+    assert described(place, publication)
+    text = (place / NAME).read_bytes()
+    (place / NAME).write_bytes(text.replace(b"{", b"{" + change, 1))
     assert not described(place, publication)

@@ -13,7 +13,7 @@ from congeal.alignment.inputs.windows import (
     window_anchor,
 )
 from congeal.alignment.model import Alignment, Anchor, Atlas, Exemplars
-from congeal.alignment.status import OK
+from congeal.alignment.outcomes import OK
 from congeal.errors import CongealError
 from congeal.geometry.frames import Frame, cell_centres
 from congeal.imaging.decoding import square, window_pixels

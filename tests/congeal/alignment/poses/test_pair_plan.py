@@ -16,10 +16,10 @@ from congeal.alignment.config.poses import MatchingConfig
 from congeal.alignment.inputs.image_set import ImageArrays, prepare, read_tensors
 from congeal.alignment.inputs.set_batch import SetBatch
 from congeal.alignment.inputs.tokens import Tokens
+from congeal.alignment.outcomes import NOTHING_IN_COMMON
 from congeal.alignment.poses.pair_plan import appearance, plan_pairs, sparse_pairs
 from congeal.alignment.poses.pose_consensus import Consensus, solve_sets
 from congeal.alignment.poses.pose_estimation import match_pairs
-from congeal.alignment.status import NOTHING_IN_COMMON
 from congeal.geometry.segments import Membership
 
 CONFIG = MatchingConfig(all_pairs_up_to=20, neighbours=4, drawn_pairs=6)

@@ -11,9 +11,9 @@ from synthetic import Scene, Thing, scene, varied_poses
 from congeal.alignment import solver
 from congeal.alignment.config.selection import CollapseConfig
 from congeal.alignment.model import Alignment, Verdict
+from congeal.alignment.outcomes import COLLAPSED, NOTHING_IN_COMMON, OK
 from congeal.alignment.selection.collapse_check import check_collapse
 from congeal.alignment.solver import align
-from congeal.alignment.status import COLLAPSED, NOTHING_IN_COMMON, OK
 
 COUNT = 5
 

@@ -12,6 +12,7 @@ from congeal.alignment.config.selection import SecondLookConfig
 from congeal.alignment.inputs.image_set import PreparedSet
 from congeal.alignment.inputs.windows import Windows, to_whole_frames
 from congeal.alignment.model import Alignment, Atlas, Exemplars
+from congeal.alignment.outcomes import NOTHING_IN_COMMON, OK
 from congeal.alignment.selection.second_look import (
     Evidence,
     Looked,
@@ -20,7 +21,6 @@ from congeal.alignment.selection.second_look import (
     find_windows,
     place_windows,
 )
-from congeal.alignment.status import NOTHING_IN_COMMON, OK
 from congeal.geometry.frames import cell_centres
 from congeal.geometry.warps import sample
 

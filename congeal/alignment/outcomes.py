@@ -1,4 +1,4 @@
-"""What became of a set: the words in the tables and arrays; imports nothing."""
+"""What becomes of a set and what its maps are, in words; needs no NumPy, for those who only count."""
 
 OK = "ok"
 SINGLE = "single"
@@ -9,3 +9,7 @@ MEANINGLESS = {  # there are maps, and their confidence is 0; why no image of su
     COLLAPSED: "the atlas of its set has collapsed",
 }
 FAILED = "failed"  # there are no maps
+
+RIGID = "rigid"  # a pose
+FLOW = "flow"  # a pose and a smooth flow
+GUIDED = "guided"  # matching near the smooth map, cell by cell
