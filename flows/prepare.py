@@ -14,6 +14,7 @@ from infra.ledger.publications import Publication, check_layout, claim
 from infra.ledger.tombstones import require_finished
 from infra.storage.image_source import image_source
 from infra.storage.location import Location
+from tasks.catalog.listed_groups import require_groups
 from tasks.catalog.source_listing import Survey, check_places
 from tasks.clusters.drift import something_forgotten, something_to_resolve, something_to_retry
 from tasks.corrections.corrections import NONE, Corrections, read_corrections
@@ -67,7 +68,7 @@ def prepare(source: str, destination: str, settings: Settings, *, writing: bool 
     survey = Survey(here, settings.catalog, settings.source, columns)
     try:
         survey.require_images(settings.catalog)
-        survey.require_groups(settings.clusters.method)
+        require_groups(survey, settings.clusters.method)
         check_layout(there)
         require_finished(there)
         choice = choose(settings, there)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
+import io
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from placed_maps import from_atlas, placed
 from sample_runs import folder, picture
@@ -21,13 +25,14 @@ from congeal.results.schema.atlas_arrays import (
     MAPS,
 )
 from congeal.results.schema.feature_arrays import EMBEDDING, FEATURE_GROUP
+from congeal.results.schema.own_fields import own_field, with_own
 from congeal.results.schema.parquet_files import encode_table
 from congeal.results.schema.tables import ALIGNMENTS, CLUSTERS, CORRESPONDENCES, IMAGES
 from congeal.settings import Settings, recorded
 from congeal.transfer.points import Maps
 from infra.ledger.commits import UnitAddress, commit_unit, digest
 from infra.ledger.provenance import Provenance, Stopwatch
-from infra.ledger.publications import Publication, claim, publish
+from infra.ledger.publications import Publication, claim, publish, published
 from infra.storage.location import Location
 from infra.storage.zarr_groups import ArraySpec, encode_group
 
@@ -89,6 +94,28 @@ def known_collection(home: Path) -> Path:
     )
     publish(destination, publication)
     return home / "destination"
+
+
+def labelled(destination: Path) -> None:
+    """Publish a second version of a known collection: a column of its owner's, and one image gone."""
+    place = Location.parse(destination)
+    before = published(place)
+    assert before is not None
+    tables = {path.name: path.read_bytes() for path in destination.rglob("stages/index/**/*.parquet")}
+    images = pq.read_table(io.BytesIO(tables["images.parquet"]))
+    images = images.filter(pc.not_equal(images["uri"], "a/2.png"))
+    uris = images["uri"].to_pylist()
+    label = pa.array([None if "/" not in uri else uri.partition("/")[0] for uri in uris])
+    taken = pa.array([datetime.date(2024, 5, 1 + at) for at in range(len(uris))])
+    fields = [own_field("status of it", pa.string()), own_field("taken", pa.date32())]
+    schema = with_own(IMAGES, fields)
+    table = pa.Table.from_arrays([*images.select(IMAGES.names).columns, label, taken], schema=schema)
+    tables["images.parquet"] = encode_table(table, schema)
+    record = {"made": {cluster: {"seconds": 1.0, "device": "cpu"} for cluster in (BIRDS, BOATS)}, "rows": {}}
+    index = _commit(place, "index", "labelled", tables, record)
+    counts = before.counts | {"ok": before.counts["ok"] - 1}
+    units = before.units | {"index": [index]}
+    publish(place, before.model_copy(update={"run_key": "labelled", "units": units, "counts": counts}))
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
@@ -99,21 +100,35 @@ class Collection(TableMethods):
         """The version: number, source, settings, counts, and the units that it is made of."""
         return self._published.publication
 
-    def shapes(self, landmarks: pd.DataFrame | pa.Table, components: int | None = None) -> MeasuredShapes:
+    def shapes(
+        self,
+        landmarks: pd.DataFrame | pa.Table,
+        components: int | None = None,
+        groups: str | None = None,
+    ) -> MeasuredShapes:
         """Procrustes-aligned shapes of a table from `landmarks`, and their principal components.
 
         landmarks: a DataFrame of pandas or Polars, or an Arrow table, with image, point, x and y. Images with
         a landmark that is not known or lies off the image are left out, and named. Rigid maps
         (see `clusters.deformation`) carry copies of one shape: of images with such maps only what was marked
-        by hand counts as known, unless components is 0, which asks for sizes alone.
+        by hand counts as known, unless components is 0, which asks for sizes alone. groups: a column of the
+        table images, one of its owner's or another, such as "species" or "cluster_id": the shapes are told
+        group by group, too.
+
+        Raises UserError, besides what `landmark_shapes.measured` says, for a column that there is not.
         """
+        from congeal.results.image_groups import values_of
         from congeal.results.landmark_shapes import measured
 
         if components is not None:
             components = count_of(components, "components")
         table = as_arrow(landmarks)
         images = table["image"].unique().to_pylist() if "image" in table.column_names else []
-        return measured(table, components, self._published.rigidly_mapped(images))
+        found = measured(table, components, self._published.rigidly_mapped(images))
+        if groups is None:
+            return found
+        values = values_of(self._published.tables, name_of(groups, "column"), found.images)
+        return replace(found, groups=values, grouped_by=groups)
 
     def propagate(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,8 @@ class MeasuredShapes:
     """Shapes of images: names, landmarks in pixels [n, k, 2], their alignment and components.
 
     left_out: image to the number of its landmarks that are not known, lie off the image, or were carried by
-    rigid maps, which say nothing of its shape.
+    rigid maps, which say nothing of its shape. groups: what every image belongs to, None for one that belongs
+    nowhere; they are called `grouped_by`.
     """
 
     images: tuple[str, ...]
@@ -37,15 +38,80 @@ class MeasuredShapes:
     shapes: Shapes
     space: ShapeSpace
     left_out: dict[str, int]
+    groups: tuple[Any, ...] | None = None
+    grouped_by: str = "group"
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row an image: its centroid size in pixels, its distance to the mean shape, its scores."""
+        """One row an image: centroid size in pixels, distance to the mean shape, scores, and its group."""
         import pandas as pd
 
         scores = {f"pc{number + 1}": column for number, column in enumerate(self.space.scores.T)}
         facts = {"image": self.images, "size": self.shapes.sizes, "distance": self.shapes.distances}
-        return pd.DataFrame(facts | scores)
+        # A group may be called like one of these columns.
+        group = {} if self.groups is None else {self.grouped_by: list(self.groups)}
+        table = pd.DataFrame(facts | scores)
+        return pd.concat([table, pd.DataFrame(group)], axis=1) if group else table
+
+    @property
+    def group_means(self) -> dict[Any, Doubles]:
+        """The mean shape [k, 2] of every group, of unit centroid size, by its value in sorted order.
+
+        Raises UserError if the shapes were measured without groups.
+        """
+        found = {}
+        for group, rows in self._members().items():
+            mean = self.shapes.aligned[rows].mean(0)
+            found[group] = mean / np.linalg.norm(mean)
+        return found
+
+    @property
+    def group_table(self) -> pd.DataFrame:
+        """One row a group: images, mean centroid size (pixels), mean distance to its mean shape (radians)."""
+        import pandas as pd
+
+        means = self.group_means
+        rows = [
+            {
+                self.grouped_by: group,
+                "images": len(rows),
+                "mean size": float(self.shapes.sizes[rows].mean()),
+                "mean distance": float(
+                    np.mean([shape_distance(self.shapes.aligned[row], means[group]) for row in rows])
+                ),
+            }
+            for group, rows in self._members().items()
+        ]
+        return pd.DataFrame(rows)
+
+    @property
+    def group_distances(self) -> pd.DataFrame:
+        """Procrustes distances between the groups' mean shapes, radians, a row and a column a group."""
+        import pandas as pd
+
+        means = self.group_means
+        names = pd.Index(list(means), name=self.grouped_by)
+        values = [[shape_distance(one, other) for other in means.values()] for one in means.values()]
+        return pd.DataFrame(values, index=names, columns=names)
+
+    def _members(self) -> dict[Any, list[int]]:
+        if self.groups is None:
+            raise UserError("The shapes were measured without groups: shapes(table, groups=COLUMN).")
+        found: dict[Any, list[int]] = {}
+        for row, group in enumerate(self.groups):
+            if group is not None:
+                found.setdefault(group, []).append(row)
+        return {group: found[group] for group in sorted(found)}
+
+
+def shape_distance(one: Doubles, other: Doubles) -> float:
+    """Procrustes distance [k, 2] to [k, 2], radians: what is left of two shapes by place, size and turn."""
+    a, b = (
+        centred[:, 0] + 1j * centred[:, 1]
+        for centred in (shape - shape.mean(0, keepdims=True) for shape in (one, other))
+    )
+    cosine = abs(np.vdot(a, b)) / (np.linalg.norm(a) * np.linalg.norm(b))
+    return float(np.arccos(min(1.0, cosine)))
 
 
 def measured(table: pa.Table, components: int | None, rigid: Collection[str] = frozenset()) -> MeasuredShapes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,7 +102,7 @@ class ClusterChange:
     """A cluster that is in both versions, and what is new about it.
 
     joined, left: images. solved_anew: its atlas is another one; what was only extended is not. points: None
-    where nothing can be followed. figures: by column of the table clusters, those that differ.
+    where nothing can be, or was to be, followed. figures: by column of the table clusters, those that differ.
     """
 
     cluster_id: str
@@ -158,8 +158,11 @@ def previous_version(published: Published) -> str:
     return earlier[-1]
 
 
-def compare(before: Published, after: Published) -> VersionDiff:
-    """The differences of two versions of a destination. Raises UserError if they are the same one."""
+def compare(before: Published, after: Published, follow: int | None = None) -> VersionDiff:
+    """The differences of two versions of a destination. Raises UserError if they are the same one.
+
+    follow: of how many changed clusters, the largest ones, points are followed; None: of all.
+    """
     numbers = before.publication.number, after.publication.number
     if numbers[0] == numbers[1]:
         raise UserError(f"Version {numbers[0]} is compared with itself: name two versions.")
@@ -176,8 +179,18 @@ def compare(before: Published, after: Published) -> VersionDiff:
     both = sorted(rows_before.keys() & rows_after.keys())
     pairs = [(rows_before[name], rows_after[name]) for name in both]
     members = [_by_cluster(was), _by_cluster(now)]
-    changes = (_change(before, after, *pair, members[0], members[1], figures) for pair in pairs)
-    changed = [change for change in changes if change is not None]
+    pairs = [pair for pair in pairs if _differ(*pair, members)]
+    largest = sorted(pairs, key=lambda pair: (-pair[1]["n_images"], pair[1]["cluster_id"]))[:follow]
+    followed = {now["cluster_id"] for _, now in largest}
+    changed = [
+        _change(before, after, *pair, members, figures, follow=pair[1]["cluster_id"] in followed)
+        for pair in pairs
+    ]
+    if len(followed) < len(changed):
+        notes.append(
+            f"Points were followed in the {len(followed):,} largest of {len(changed):,} changed clusters: "
+            "`congeal diff` follows them in all."
+        )
     return VersionDiff(
         *numbers,
         _image_changes(was, now),
@@ -246,24 +259,28 @@ def _called(row: ClusterRow) -> str | None:
     return name
 
 
+def _differ(was: ClusterRow, now: ClusterRow, members: Sequence[Mapping[str | None, set[str]]]) -> bool:
+    old, new = (one.get(now["cluster_id"], set()) for one in members)
+    return was["atlas_unit"] != now["atlas_unit"] or old != new or _called(was) != _called(now)
+
+
 def _change(
     before: Published,
     after: Published,
     was: ClusterRow,
     now: ClusterRow,
-    members_before: Mapping[str | None, set[str]],
-    members_after: Mapping[str | None, set[str]],
+    members: Sequence[Mapping[str | None, set[str]]],
     figures: Mapping[str, bool | None],
-) -> ClusterChange | None:
-    """What has changed about a cluster; None if nothing has."""
+    *,
+    follow: bool,
+) -> ClusterChange:
+    """What has changed about a cluster."""
     cluster = now["cluster_id"]
-    old, new = members_before.get(cluster, set()), members_after.get(cluster, set())
+    old, new = (one.get(cluster, set()) for one in members)
     same_unit = was["atlas_unit"] == now["atlas_unit"]
-    if same_unit and old == new and _called(was) == _called(now):
-        return None
     anew = not same_unit and _template(before, was) != _template(after, now)
     points = None
-    if was["status"] == now["status"] == OK:
+    if follow and was["status"] == now["status"] == OK:
         points = _points(before, after, cluster, old & new, kept=not anew)
     old_facts: Any = was
     new_facts: Any = now

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from flows.terminal import Config, Destination, Json, Overrides, answers, counted, opened
+
+if TYPE_CHECKING:
+    from congeal.results.published_version import Published
+    from congeal.settings import Settings
 
 ACTIONS = ("list", "merge", "split", "move", "exclude", "pin", "name", "undo")
 
@@ -36,17 +41,30 @@ def clusters(
     force: Annotated[
         bool, typer.Option("--force", help="Merge clusters that have little in common, too.")
     ] = False,
+    apply: Annotated[
+        bool,
+        typer.Option(
+            "--run",
+            help="And run at once, as the current version was made: what is concerned is solved.",
+        ),
+    ] = False,
     config: Config = None,
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> Any:
     """Correct the clusters: merge, split, move, exclude, pin, name, list, undo; the next run applies it."""
+    if apply:
+        from infra.compute.numeric_libraries import settle_threads
+
+        settle_threads()  # before NumPy is imported
     from congeal.results.published_version import Published
     from tasks.maintenance import correct
 
     place, settings = opened(destination, config, overrides)
     published = Published(place, None, settings.storage)
     given = _checked(action, list(names or ()), to, reference)
+    # Asked before anything is recorded: what cannot be run is refused whole.
+    again = _again(action, published, config, overrides or ()) if apply else None
     if action == "list":
         rows = correct.listed(published)
         return {"corrections": rows}, lambda console: _show_list(rows, console)
@@ -67,11 +85,46 @@ def clusters(
     else:
         facts = correct.undo(published, int(first), who)
 
+    if again is not None:
+        return _applied(facts, *again)
+
     def show(console: Console) -> None:
         source, there = (str(facts[name]).removeprefix("file://") for name in ("source", "destination"))
         _line(console, f"{_sentence(facts)}; `congeal run {source} {there}` applies it.")
 
     return facts, show
+
+
+def _again(
+    action: str, published: Published, config: Any, overrides: Sequence[str]
+) -> tuple[str, str, Settings]:
+    """Source, destination and settings of another run like that of the current version."""
+    from flows.prepare import prepare
+    from flows.whole_run import settings_of
+    from infra.errors import UserError
+    from infra.ledger.moved_sources import present_url
+
+    if action == "list":
+        raise UserError("--run goes with a correction, and list is none: give `congeal run` without one.")
+    place = published.place
+    source = present_url(place, published.publication.source)
+    settings = settings_of(published.publication, config, overrides)
+    prepare(source, place.url, settings, writing=False).survey.close()
+    return source, place.url, settings
+
+
+def _applied(facts: dict[str, Any], source: str, destination: str, settings: Settings) -> Any:
+    """Run, and show the correction before what the run has done."""
+    from flows.summary import show_run
+    from flows.whole_run import whole_run
+
+    done = whole_run(source, destination, settings, quiet=False)
+
+    def show(console: Console) -> None:
+        _line(console, _sentence(facts))
+        show_run(done, console)
+
+    return facts | {"run": done}, show
 
 
 def _checked(action: str, names: list[str], to: str | None, reference: str | None) -> list[str]:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import functools
 import gc
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from flows.source_options import Columns, Exclude, Include, Sources, choosing
 from flows.terminal import Config, Json, Overrides, Quiet, answers
-
-if TYPE_CHECKING:
-    from flows.prepare import Job
 
 
 @answers
@@ -45,44 +42,9 @@ def run(
 
     settle_threads()  # before NumPy is imported
     from congeal.settings import load_settings
-    from flows.notification import require_url, told
-    from flows.prepare import prepare
-    from flows.report import nothing_to_do
-    from flows.site import after_run
     from flows.summary import show_run
-    from infra.compute.progress import Progress
+    from flows.whole_run import whole_run
 
     gc.enable()  # see congeal_floors.main
-    settings = load_settings(config, chosen)
-    require_url(settings.notify)
-    with told(settings, source[0], destination, Progress(quiet=quiet).note) as outcome:
-        job = prepare(source[0], destination, settings)
-        if job.current is not None:
-            job.survey.close()
-            facts = nothing_to_do(job) | after_run(job, Progress(quiet=quiet))
-        else:
-            facts = _done(job, quiet=quiet)
-        outcome.facts = facts
+    facts = whole_run(source[0], destination, load_settings(config, chosen), quiet=quiet)
     return facts, functools.partial(show_run, facts)
-
-
-def _done(job: Job, *, quiet: bool) -> dict[str, Any]:
-    """The facts of the run: of the flow, where Prefect's settings name a server, else of its stages here."""
-    from flows.prefect_profile import server_named
-    from flows.quiet_libraries import quiet_libraries, quiet_prefect
-    from infra.compute.progress import Progress
-
-    quiet_libraries()
-    quiet_prefect()
-    progress = Progress(quiet=quiet)
-    if server_named():
-        from congeal.settings import recorded
-        from flows.collection import collection, hand_over
-
-        hand_over(job, progress)
-        return collection(job.source.url, job.destination.url, recorded(job.settings))
-    from flows.retries import retrying
-    from flows.stages import everything
-
-    with job.survey:
-        return everything(job, progress, step=retrying(progress.note))

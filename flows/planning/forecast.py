@@ -16,6 +16,7 @@ from flows.planning.sample_run import Sampled, SetCost
 from flows.prepare import Job
 from infra.storage.image_source import is_list, places_of
 from infra.storage.location import Location
+from tasks.catalog.listed_groups import group_sizes, grouped_by_id
 from tasks.catalog.source_listing import Survey
 
 PAGE = 1_000  # objects in an answer of a listing
@@ -90,7 +91,7 @@ def forecast(
     usable = sample.ok / max(1, sample.images)
     images = survey.images * usable
     new = max(0.0, (survey.images - done.features) * usable)
-    sets = expected_sets(sample, images, survey.group_sizes(settings.clusters.method), settings)
+    sets = expected_sets(sample, images, _known(survey, sample, settings, images), settings)
     stages = _stages(survey, sample, done, settings, sets, images)
     written = _written(sample, done, sets, images, new)
     reads = _reads(survey, sample, done, sets, new)
@@ -124,6 +125,15 @@ def forecast(
         "left_out": survey.left_out,
         "notes": survey.notes,
     }
+
+
+def _known(survey: Survey, sample: Sampled, settings: Settings, images: float) -> list[int] | None:
+    """Sizes of the groups that are known; of a table by image_id as much of them as the source has."""
+    sizes = group_sizes(survey, settings.clusters.method)
+    if sizes is None or not grouped_by_id(survey, settings.clusters.method):
+        return sizes
+    there = images * sample.grouped / max(1, sample.images)
+    return [round(size * min(1.0, there / max(1, sum(sizes)))) for size in sizes]
 
 
 def _stages(

@@ -14,10 +14,14 @@ from congeal.settings import Settings, SourceSettings
 from flows.prepare import Job, prepare
 from flows.stages import everything
 from infra.compute.progress import Progress
+from infra.errors import UserError
 from infra.ledger.commits import Marker
 from infra.ledger.publications import published
 from infra.storage.image_source import ImageSource
 from infra.storage.location import Location
+from infra.threads import in_threads
+from tasks.catalog import listed_groups
+from tasks.catalog.image_reading import content_id
 from tasks.catalog.source_listing import ListingEntry, Survey
 from tasks.execution.duckdb_workspace import rows
 from tasks.execution.published_units import published_markers
@@ -41,6 +45,7 @@ class Sampled:
         facts: of the run, see `flows.report`.
         sets: its clusters. written: bytes and files by stage, the site's under "report".
         lone: images without a cluster. device: what computed the atlases.
+        grouped: images that are in a group, where groups are known.
     """
 
     images: int
@@ -50,6 +55,7 @@ class Sampled:
     written: dict[str, tuple[int, int]]
     lone: int
     device: str
+    grouped: int = 0
 
 
 @contextmanager
@@ -58,11 +64,12 @@ def sampled(job: Job, most: int, progress: Progress) -> Iterator[Sampled]:
     entries = chosen(job.survey, most)
     with tempfile.TemporaryDirectory(prefix="congeal-plan-") as folder:
         place = Path(folder)
-        settings = _settings(job, entries, place)
+        groups = _groups(job, entries)
+        settings = _settings(job, entries, groups, place)
         inner = prepare(str(place / "list.csv"), str(place / "out"), settings)
         with inner.survey:
             facts = everything(inner, progress)
-        yield _outcome(Location.parse(place / "out"), facts, len(entries))
+        yield _outcome(Location.parse(place / "out"), facts, len(entries), groups)
 
 
 def chosen(survey: Survey, most: int) -> list[ListingEntry]:
@@ -78,18 +85,17 @@ def chosen(survey: Survey, most: int) -> list[ListingEntry]:
         return [ListingEntry(*row) for row in found]
 
 
-def _settings(job: Job, entries: Sequence[ListingEntry], place: Path) -> Settings:
+def _settings(
+    job: Job, entries: Sequence[ListingEntry], groups: Sequence[str | None] | None, place: Path
+) -> Settings:
     """Write the list of the sample, and say how it is run: as the job is, but for where its images are."""
     source = job.source
     roots = source.roots if isinstance(source, ImageSource) else (source,)
-    method = job.settings.clusters.method
-    groups = job.survey.groups(method, [entry.path for entry in entries])
     with (place / "list.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["uri", "bytes", "etag", GROUP])
-        for entry in entries:
+        for entry, group in zip(entries, groups or [None] * len(entries), strict=True):
             tag = entry.etag if entry.token == entry.etag else None
-            group = None if groups is None else groups.get(entry.path)
             table.writerow([(source / entry.path).url, entry.bytes if tag else "", tag or "", group or ""])
     listed = SourceSettings(roots=tuple(root.url for root in roots))
     clusters = job.settings.clusters.model_copy(
@@ -99,7 +105,26 @@ def _settings(job: Job, entries: Sequence[ListingEntry], place: Path) -> Setting
     return job.settings.model_copy(update={"source": listed, "clusters": clusters, "atlases": atlases})
 
 
-def _outcome(destination: Location, facts: dict[str, Any], images: int) -> Sampled:
+def _groups(job: Job, entries: Sequence[ListingEntry]) -> list[str | None] | None:
+    """The group of every image, None for one without; None where groups are not known."""
+    method = job.settings.clusters.method
+    names = [entry.path for entry in entries]
+    if listed_groups.grouped_by_id(job.survey, method):
+
+        def content(entry: ListingEntry) -> str:
+            try:
+                return content_id((job.source / entry.path).read_bytes())
+            except UserError:
+                return ""  # it has no id, and so no group
+
+        names = list(in_threads(content, entries))
+    found = listed_groups.groups(job.survey, method, names)
+    return None if found is None else [found.get(name) for name in names]
+
+
+def _outcome(
+    destination: Location, facts: dict[str, Any], images: int, groups: Sequence[str | None] | None
+) -> Sampled:
     publication = published(destination)
     assert publication is not None  # noqa: S101 - the run has just ended
     markers: dict[str, list[Marker]] = {}
@@ -125,4 +150,5 @@ def _outcome(destination: Location, facts: dict[str, Any], images: int) -> Sampl
         written,
         facts["images"]["ok"] - sum(int(one.record["n_images"]) for one in atlases),
         next((str(one.record["device"]) for one in atlases if one.record["device"]), "cpu"),
+        sum(group is not None for group in groups or ()),
     )

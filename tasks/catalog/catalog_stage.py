@@ -26,7 +26,7 @@ from infra.ledger.tombstones import read_tombstones
 from infra.storage.location import Location
 from infra.threads import in_threads
 from tasks.catalog.deep_image_table import DEPTHS, DEPTHS_FILE, ToRemake, depths_table
-from tasks.catalog.image_reading import readers_of
+from tasks.catalog.image_reading import content_id, readers_of
 from tasks.catalog.own_columns import FILES as OWN_FILES
 from tasks.catalog.source_listing import ListingEntry, Survey
 from tasks.execution import stage_versions
@@ -340,7 +340,7 @@ def examine(source: Location, entry: ListingEntry, settings: CatalogSettings) ->
         data = (source / entry.path).read_bytes()
     except UserError as error:
         return failed(str(error), unread=True)
-    image_id = hashlib.sha256(data).hexdigest()[:32]
+    image_id = content_id(data)
     etag = entry.etag or hashlib.md5(data, usedforsecurity=False).hexdigest()
     try:
         info = inspect(data, settings.max_pixels, settings.min_side)

@@ -114,6 +114,11 @@ def read_window(
     return window_pixels(image, centre, half, size)
 
 
+def content_id(data: bytes) -> str:
+    """The id of an image: what its file's bytes are, 32 hex."""
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
 def read_same(source: Location, member: Named) -> bytes | Unreadable:
     """The bytes of an image as it was catalogued, or why they are not to be had; what has changed is not."""
     image_id, uri = member
@@ -123,7 +128,7 @@ def read_same(source: Location, member: Named) -> bytes | Unreadable:
         data = (source / uri).read_bytes()
     except UserError as error:
         return Unreadable(str(error), unread=True)
-    if hashlib.sha256(data).hexdigest()[:32] != image_id:
+    if content_id(data) != image_id:
         return Unreadable("changed since it was catalogued", unread=True)
     return data
 

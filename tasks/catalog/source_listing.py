@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-    from tasks.catalog.own_columns import OwnColumn, OwnColumns
+    from tasks.catalog.own_columns import OwnColumns
 
 MODULUS = 1 << 128
 MOST_NAMED = 100  # of what is passed over; the rest is only counted
@@ -194,55 +194,6 @@ class Survey:
     def _keep_own(self, own: OwnColumns) -> None:
         self.own.append(own)
         self._own_digests.append(own.digest(self._file()))
-
-    def require_groups(self, method: str) -> None:
-        """Raise UserError if the images are to be grouped by a column that there is not."""
-        if method.startswith("column:"):
-            self._group_column(method)
-
-    def groups_digest(self, method: str) -> str:
-        """Identity of the column that the images are grouped by; nothing else of the lists is in it."""
-        own, column = self._group_column(method)
-        return own.digest(self._file(), [column])
-
-    def groups(self, method: str, paths: Collection[str]) -> dict[str, str] | None:
-        """The group of some images, where groups are known (`clusters.method`); else None."""
-        if method == "folder":
-            return {path: path.rpartition("/")[0] for path in paths}
-        if not method.startswith("column:"):
-            return None
-        wanted = set(paths)
-        with self.planning(keep=()) as connection:
-            from tasks.execution.duckdb_workspace import rows
-
-            found = rows(connection, self._grouped(method))
-            return {path: group for path, group in found if path in wanted and group is not None}
-
-    def group_sizes(self, method: str) -> list[int] | None:
-        """How many images each known group has; None where groups are not known."""
-        if method != "folder" and not method.startswith("column:"):
-            return None
-        with self.planning(keep=()) as connection:
-            from tasks.execution.duckdb_workspace import rows
-
-            sizes = f"SELECT count(*) FROM ({self._grouped(method)}) WHERE grp IS NOT NULL GROUP BY grp"  # noqa: S608
-            return [int(count) for (count,) in rows(connection, sizes)]
-
-    def _grouped(self, method: str) -> str:
-        """SQL for the path and the group of every image of the listing."""
-        if method == "folder":
-            return "SELECT path, regexp_extract(path, '^(.*)/', 1) AS grp FROM listing"
-        own, column = self._group_column(method)
-        # A table by image_id says nothing before the images are read.
-        return (
-            f"SELECT path, CAST({column.physical} AS VARCHAR) AS grp FROM listing "  # noqa: S608 - our own names
-            f"JOIN {own.table} ON key = path"
-        )
-
-    def _group_column(self, method: str) -> tuple[OwnColumns, OwnColumn]:
-        from tasks.catalog.own_columns import require_column
-
-        return require_column(self.own, method.removeprefix("column:").strip())
 
     @property
     def notes(self) -> list[str]:

@@ -23,12 +23,13 @@ from infra.ledger.commits import Marker, digest, sealed
 from infra.storage.location import Location
 from infra.storage.zarr_groups import array_in, read_whole
 from infra.threads import in_threads
+from tasks.catalog import listed_groups
 from tasks.catalog.catalog_stage import CATALOG, Catalog, OwnFile
 from tasks.clusters.cluster_growth import grow
 from tasks.clusters.cluster_placement import placed, split_anew, taking_part, with_excluded
 from tasks.clusters.cluster_roles import Floats, sort
 from tasks.clusters.drift import to_regrade
-from tasks.clusters.known_groups import COLUMN, grouped, groups_of, grow_groups, sort_groups
+from tasks.clusters.known_groups import grouped, groups_of, grow_groups, sort_groups
 from tasks.clusters.previous_versions import Base, base_atlases, find_base
 from tasks.clusters.regrade import Regrade
 from tasks.corrections.corrections import NOWHERE, Placement, Pose
@@ -159,9 +160,10 @@ def stage(run: Run, catalog: Catalog, made: Features) -> Clusters:
     """Split the images that have features, or extend the clusters of the last version that was split so."""
     here = scope(run.settings, made.scope)
     inputs = digest(here, catalog.identity, [[entry.unit, entry.identity] for entry in made.shards])
-    by_column = run.settings.clusters.method.startswith(COLUMN)
+    by_column = listed_groups.by_column(run.settings.clusters.method)
     if by_column:
-        inputs = digest(inputs, catalog.survey.groups_digest(run.settings.clusters.method))
+        groups = listed_groups.groups_digest(catalog.survey, run.settings.clusters.method)
+        inputs = digest(inputs, groups)
     base = find_base(run, here) if run.settings.clusters.growth == "extend" else None
     regrade = Regrade() if base is None else to_regrade(run.settings, base_atlases(run, base))
     applied = None if base is None else tuple(base.marker.record.get("corrections", ()))

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from congeal.results.schema.own_fields import own_fields
 from congeal.settings import Settings
 from tasks.catalog.catalog_stage import CATALOG, OwnFile
+from tasks.catalog.listed_groups import COLUMN, FOLDER, by_column
 from tasks.catalog.own_columns import IMAGE_ID
 from tasks.clusters.cluster_growth import Grown, grow
 from tasks.clusters.cluster_roles import SINGLE, Floats, Rows, Sorting, sort
@@ -31,13 +32,12 @@ if TYPE_CHECKING:
 
     from infra.storage.location import Location
 
-FOLDER, COLUMN = "folder", "column:"
 _NEW = {"cluster_id": None, "role": None, "rank": None, "distance": None, "known": False, "size": None}
 
 
 def grouped(settings: Settings) -> bool:
     """Whether the groups are known."""
-    return settings.clusters.method == FOLDER or settings.clusters.method.startswith(COLUMN)
+    return settings.clusters.method == FOLDER or by_column(settings.clusters.method)
 
 
 def groups_of(

@@ -20,7 +20,7 @@ from infra.threads import in_threads
 from tasks.catalog import catalog_stage
 from tasks.catalog.catalog_stage import Finding, examine
 from tasks.catalog.deep_image_table import DEPTHS_FILE
-from tasks.catalog.image_reading import readers_of
+from tasks.catalog.image_reading import content_id, readers_of
 from tasks.catalog.source_listing import ListingEntry, Survey, check_places
 from tasks.execution.stage_runner import Unit, Work
 from tasks.execution.stage_versions import CATALOG
@@ -133,7 +133,7 @@ def _recognised(
                     data = (source / entry.path).read_bytes()
                 except UserError:
                     data = b""
-                same = hashlib.sha256(data).hexdigest()[:32] == was.image_id
+                same = content_id(data) == was.image_id
                 tag = entry.etag or hashlib.md5(data, usedforsecurity=False).hexdigest()
             if same:
                 return was._replace(etag=tag, depth=depths.get(str(was.image_id), 8)), True

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from congeal.report.cluster_page import PAGE, in_order
@@ -17,6 +18,7 @@ from congeal.report.embedding_map import stratified
 from congeal.report.thumbnail_sheets import SMALL
 from congeal.results.cluster_report import MemberRow
 from tasks.report.image_places import Places
+from tasks.report.owner_columns import OwnerColumn, owner_column
 from tasks.report.published_rows import PublishedRows, buckets
 
 SAMPLE = 200_000  # images that a page shows; of more, a sample stratified by cluster
@@ -58,10 +60,14 @@ MAP = pa.schema(
 
 @dataclass(frozen=True)
 class MapRows:
-    """A row an image, in the order of the table, the first `sample` of them the stratified sample."""
+    """A row an image, in the order of the table, the first `sample` of them the stratified sample.
+
+    own: the columns of the collection's owner, in that order, too.
+    """
 
     table: pa.Table
     sample: int
+    own: tuple[OwnerColumn, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,15 @@ def map_rows(
         sheet = first.get((-1, page), -1)
         found += [(row, owner[row.image_id], LOOSE, None, sheet, at) for at, row in enumerate(bucket)]
     found = [one for one in found if one[0].image_id in places.by_id]
-    return in_sample_order(_table(found, places), seed)
+    shown = in_sample_order(_table(found, places), seed)
+    return replace(shown, own=_own(shown.table["image_id"], rows.own))
+
+
+def _own(image_ids: pa.ChunkedArray, own: pa.Table) -> tuple[OwnerColumn, ...]:
+    if own.num_columns < 2 or not len(image_ids):
+        return ()
+    at = pc.index_in(image_ids, value_set=own["image_id"])
+    return tuple(owner_column(name, own[name].take(at)) for name in own.column_names if name != "image_id")
 
 
 def loose_buckets(rows: Sequence[MemberRow]) -> list[list[MemberRow]]:
@@ -128,10 +142,15 @@ def map_files(rows: MapRows) -> dict[str, bytes]:
     """map.parquet with all rows; map.js and names.js with the sample."""
     sink = pa.BufferOutputStream()
     repeated = ["cluster", "status", "sheet"]
+    table = rows.table
+    for name, own in _own_names(rows):
+        about = {"description": f"the owner's column {own.name}, by the report's index"}
+        codes = pa.array(own.codes.astype(np.int32))
+        table = table.append_column(pa.field(name, pa.int32(), metadata=about), codes)
     with pq.ParquetWriter(
-        sink, MAP, compression="zstd", use_dictionary=repeated, write_page_index=True
+        sink, table.schema, compression="zstd", use_dictionary=repeated, write_page_index=True
     ) as writer:
-        writer.write_table(rows.table, row_group_size=ROW_GROUP)
+        writer.write_table(table, row_group_size=ROW_GROUP)
     some = rows.table.slice(0, rows.sample)
 
     def whole(name: str, kind: type[np.unsignedinteger[Any]]) -> npt.NDArray[Any]:
@@ -149,11 +168,22 @@ def map_files(rows: MapRows) -> dict[str, bytes]:
         "cell": column(whole("cell", np.uint16)),
     }
     columns |= {name: share_column(_floats(some, name)) for name in METRICS}
+    columns |= {name: column(own.codes[: rows.sample]) for name, own in _own_names(rows)}
     return {
         "map.parquet": bytes(sink.getvalue()),
         "map.js": script("map", {"rows": rows.sample, "columns": columns}),
         "names.js": script("names", {"uri": some["uri"].to_pylist()}),
     }
+
+
+def own_facts(rows: MapRows) -> list[dict[str, Any]]:
+    """The owner's columns as the index has them, each with the name of its column in the map's files."""
+    return [{"column": name, **own.facts} for name, own in _own_names(rows)]
+
+
+def _own_names(rows: MapRows) -> list[tuple[str, OwnerColumn]]:
+    # Names that somebody else has chosen might be those of the map's own columns.
+    return [(f"own_{number}", own) for number, own in enumerate(rows.own)]
 
 
 def histograms(table: pa.Table) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import pyarrow.dataset as pads
 from congeal.alignment.outcomes import FAILED
 from congeal.results.cluster_report import MemberRow
 from congeal.results.published_tables import SMALL_TABLES, PublishedTables
+from congeal.results.schema.own_fields import own_fields
 from congeal.results.schema.tables import CLUSTERS
 
 _IMAGES = ["image_id", "uri", "width", "height", "features_unit", "features_row"]
@@ -50,6 +51,7 @@ class PublishedRows:
         loose: images that are in no cluster, by id.
         failures, duplicates: pairs of texts, the first MOST.
         failed, copied: how many there are of them.
+        own: image_id and the columns of the collection's owner, of all that are ok.
     """
 
     clusters: list[ClusterRows]
@@ -59,6 +61,7 @@ class PublishedRows:
     duplicates: list[tuple[str, str]]
     copied: int
     table: list[dict[str, Any]] = field(repr=False)
+    own: pa.Table = field(repr=False)
 
     @cached_property
     def without_page(self) -> list[MemberRow]:
@@ -95,7 +98,13 @@ def published_rows(tables: PublishedTables) -> PublishedRows:
         duplicates,
         copied,
         table,
+        _own(images),
     )
+
+
+def _own(images: pads.Dataset) -> pa.Table:
+    names = [one.name for one in own_fields(images.schema)]
+    return images.to_table(columns=["image_id", *names], filter=pads.field("status") == "ok")
 
 
 def _members(joined: pa.Table) -> dict[str, list[MemberRow]]:

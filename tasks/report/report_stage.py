@@ -41,6 +41,8 @@ from tasks.execution.stage_runner import (
 )
 from tasks.report import annotation_marks, image_places, overview_files, page_units
 from tasks.report.annotation_marks import Annotations, AnnotationsPayload
+from tasks.report.changes import FILE as CHANGES
+from tasks.report.changes import changes
 from tasks.report.image_places import PlacesPayload
 from tasks.report.page_units import HeadPayload, LoosePayload, PagesPayload, WallPayload
 from tasks.report.published_rows import ClusterRows, PublishedRows, buckets, published_rows
@@ -243,9 +245,12 @@ class _Site:
         places = image_places.read_places(root / site.folders[PLACES], site.kept[PLACES])
         shown = overview_files.map_rows(self.rows, places, sheets, self._confidences(site), self.seed)
         files = overview_files.map_files(shown)
+        changed = changes(self.order.destination, self.publication)
+        if changed.facts is not None:
+            files[CHANGES] = script("changes", changed.facts)
         folder = f"data/{_content(files)}"
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        index = index_of(site, sheets, shown, places, folder, now)
+        index = index_of(site, sheets, shown, places, folder, now, changed)
         data = {"index.js": script("index", index)}
         home, assets = f"data/{_content(data)}", f"assets/{page_shell.assets_digest()}"
         for place, content in ((folder, files), (home, data), (assets, page_shell.assets())):

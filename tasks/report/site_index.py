@@ -13,6 +13,8 @@ from congeal.report.thumbnail_sheets import WALL, columns_for
 from infra.ledger.provenance import code_version
 from infra.ledger.publications import Publication
 from tasks.report import annotation_marks, overview_files, page_units
+from tasks.report.changes import FILE as CHANGES
+from tasks.report.changes import Changes
 from tasks.report.image_places import Places
 from tasks.report.overview_files import MapRows, Sheets
 from tasks.report.provenance_facts import stage_facts
@@ -63,9 +65,9 @@ class MadeSite:
 
 
 def index_of(
-    site: MadeSite, sheets: Sheets, shown: MapRows, places: Places, folder: str, made: str
+    site: MadeSite, sheets: Sheets, shown: MapRows, places: Places, folder: str, made: str, changed: Changes
 ) -> dict[str, Any]:
-    """The index, JSON-able. folder: of the map's files. made: when, UTC, ISO 8601."""
+    """The index, JSON-able. folder: of the files of map and changes. made: when, UTC, ISO 8601."""
     publication, rows, given = site.publication, site.rows, site.order.annotations
     return {
         "format": FORMAT,
@@ -90,8 +92,17 @@ def index_of(
         "duplicates": {"total": rows.copied, "rows": [list(pair) for pair in rows.duplicates]},
         "quality": _quality(site, shown),
         "annotations": None if given is None else dict(given.facts),
-        "notes": _notes(site, shown, places),
+        "changes": _changes(changed, folder),
+        "notes": [*_notes(site, shown, places), *changed.notes],
     }
+
+
+def _changes(changed: Changes, folder: str) -> dict[str, Any] | None:
+    if changed.facts is None:
+        return None
+    images, clusters = changed.facts["images"]["counts"], changed.facts["counts"]
+    facts = {"before": changed.facts["before"], "images": images, "clusters": clusters}
+    return {"script": f"{folder}/{CHANGES}", **facts}
 
 
 def _map(shown: MapRows, places: Places, folder: str, seed: int) -> dict[str, Any] | None:
@@ -100,6 +111,7 @@ def _map(shown: MapRows, places: Places, folder: str, seed: int) -> dict[str, An
     facts = {name: places.facts.get(name) for name in ("method", "fitted", "placed", "note")}
     files = {"script": "map.js", "names": "names.js", "parquet": "map.parquet"}
     paths = {name: f"{folder}/{file}" for name, file in files.items()}
+    facts |= {"own": overview_files.own_facts(shown)}
     return {**paths, "rows": shown.table.num_rows, "sample": shown.sample, "seed": seed, **facts}
 
 

@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 from known_collection import BIRDS, BOATS, known_collection
+from sample_runs import LITTLE_IN_COMMON, folder, photographs, run, tiny, weights
 from typer.testing import CliRunner
 
+import congeal
 from flows.cli import app
+
+__all__ = ["weights"]
 
 
 def call(*arguments: object) -> Any:
@@ -38,9 +42,34 @@ def test_a_correction_is_recorded_listed_and_undone(tmp_path: Path) -> None:
     assert "(it is one)" in shown
 
 
+@pytest.mark.slow
+def test_a_correction_is_applied_at_once(tmp_path: Path, weights: Path) -> None:
+    """`--run` runs as the version was made: no setting has to be given again."""
+    source, out = folder(tmp_path / "source", photographs(4)), tmp_path / "out"
+    asked = ("clusters.method=folder", "report.enabled=false", LITTLE_IN_COMMON)
+    run(source, out, tiny(weights, *asked))
+    before = congeal.open(out).images.set_index("uri")["cluster_id"]
+    engine = ["--set=engine.kind=loop", "--set=engine.threads=1", "--set=report.enabled=false"]
+    move = ["move", "a/3.png", "--to", before["b/0.png"], "--run"]
+    refused = call("clusters", out, *move, *engine, "--set=features.weights=/nowhere.safetensors")
+    assert refused.exit_code == 1
+    assert "nowhere" in refused.stderr
+    assert not (out / "corrections").exists()
+    facts = json.loads(call("clusters", out, *move, *engine, "--json").stdout.splitlines()[-1])
+    assert facts["run"]["version"] == 2
+    made = {row["stage"]: row["units_made"] for row in facts["run"]["stages"]}
+    assert (made["catalog"], made["features"], made["atlases"]) == (0, 0, 2)
+    after = congeal.open(out).images.set_index("uri")["cluster_id"]
+    assert after["a/3.png"] == before["b/0.png"]
+    assert after.drop("a/3.png").to_dict() == before.drop("a/3.png").to_dict()
+    rows = json.loads(call("clusters", out, "list", "--json").stdout)["corrections"]
+    assert [row["state"] for row in rows] == ["in force"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (["list", "--run"], "--run goes with a correction"),
         (["join", "a"], "There is no action 'join': give one of list, merge"),
         (["merge", BIRDS], "merge takes 2 or more names, and 1 are given"),
         (["name", BIRDS], "name takes 2 names, and 1 are given"),

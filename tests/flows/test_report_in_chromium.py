@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from chromium import Page, chromium
-from known_collection import BIRDS, known, known_collection
+from known_collection import BIRDS, known, known_collection, labelled
 from sample_runs import folder, photographs, run, tiny, weights
 from typer.testing import CliRunner
 
@@ -82,6 +82,60 @@ def test_a_report_from_disk(page: Page, tmp_path: Path) -> None:
     for route in ("#/quality", "#/problems", "#/about", f"#/cluster/{BIRDS}/0/1"):
         opened(page, index + route)
     assert all(url.startswith(("file:", "data:", "blob:", "about:")) for url in page.requests)
+
+
+@pytest.mark.parametrize("served", [False, True])
+def test_the_owners_columns_colour_and_filter_the_map(page: Page, tmp_path: Path, served: bool) -> None:
+    destination = known_collection(tmp_path)
+    labelled(destination)
+    call("report", destination)
+    with server_of(destination) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            address = f"http://127.0.0.1:{server.server_port}/report/index.html"
+            index = address if served else (destination / "report" / "index.html").as_uri()
+            opened(page, index)
+            page.wait("congealView.map && congealView.interactive > 0")
+            colour_by(page, "status of it")
+            page.wait("document.querySelectorAll('.legend button.value').length === 3")
+            shown = "congealView.map.map.colours.filter(colour => colour !== 0).length"
+            assert page.evaluate(shown) == 7
+            assert page.evaluate("new Set(congealView.map.map.colours).size") == 3
+            page.click(".legend li:nth-child(2) button")  # b
+            assert page.evaluate(shown) == 2
+            page.click(".legend li:nth-child(3) button")  # or c
+            assert page.evaluate(shown) == 3
+            assert page.evaluate("document.querySelector('.filter-text').textContent") == "status of it: b, c"
+            # And of these, those taken on or before a day.
+            colour_by(page, "taken")
+            page.wait("document.querySelector('.bound')")
+            page.evaluate(
+                "(() => { const to = document.querySelectorAll('.bound input')[1]; to.value = '2024-05-07';"
+                " to.dispatchEvent(new Event('change')); })()"
+            )
+            assert page.evaluate(shown) == 2
+            page.click(".map-filter .quiet")
+            page.wait("document.querySelector('.map-list')?.textContent.includes('1.png')")
+            assert page.evaluate("document.querySelectorAll('.map-list li').length") == 2
+            page.click(".filter-chip")
+            page.click(".filter-chip")
+            assert page.evaluate(shown) == 7
+            opened(page, f"{index}#/changes")
+            text = page.evaluate("document.querySelector('.changes').textContent")
+            assert "Since version 1" in text
+            assert "Images that have gone 1a/2.png" in text
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def colour_by(page: Page, name: str) -> None:
+    page.evaluate(
+        "(() => { const choice = document.querySelector('.toolbar select');"
+        f" choice.value = [...choice.options].find(one => one.textContent === {name!r}).value;"
+        " choice.dispatchEvent(new Event('change')); })()"
+    )
 
 
 def test_a_report_that_is_served_reads_the_published_arrays(page: Page, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -92,6 +93,17 @@ def test_dry_runs_and_lists_on_the_command_line(tmp_path: Path, weights: Path) -
     assert "does not exist" in json.loads(answer.stdout)["error"]
     with pytest.raises(UserError, match="lies inside"):
         plan(str(tmp_path / "p"), str(tmp_path / "p/out"), tiny(weights), Progress(quiet=True))
+
+
+def test_groups_of_a_table_by_image_id_are_those_of_the_plan(tmp_path: Path, weights: Path) -> None:
+    files = photographs(3)
+    source = folder(tmp_path / "p", files)
+    kinds = {name: hashlib.sha256(data).hexdigest()[:32] for name, data in files.items()}
+    rows = [f"{image},{name[0]}" for name, image in kinds.items()]
+    (tmp_path / "t.csv").write_text("\n".join(["image_id,kind", *rows, "0123456789,c"]) + "\n")
+    wanted = asked(weights, f"source.columns={tmp_path / 't.csv'}", "clusters.method=column:kind")
+    facts = plan(str(source), None, wanted, Progress(quiet=True))
+    assert (facts["sets"], facts["without_set"], facts["sample"]["sets"]) == (2, 0, 2)
 
 
 def sample(*sizes: int, lone: int = 0) -> Sampled:

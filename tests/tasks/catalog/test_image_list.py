@@ -18,6 +18,7 @@ from congeal.settings import CatalogSettings, SourceSettings
 from infra.errors import UserError
 from infra.storage.image_source import image_source
 from infra.storage.location import Location
+from tasks.catalog.listed_groups import group_sizes, grouped_by_id, groups, groups_digest, require_groups
 from tasks.catalog.listed_rows import listed_rows
 from tasks.catalog.source_listing import Survey
 from tasks.execution.duckdb_workspace import rows
@@ -292,12 +293,16 @@ def test_a_table_by_path_or_id(tmp_path: Path) -> None:
         assert own_of(survey)[2] == [("a.jpg", "x"), ("b.jpg", "y"), ("none.jpg", "q")]
         assert any("an earlier row has named: 1;" in note for note in survey.notes)
         assert survey.images == 2
-        survey.require_groups("column:KIND")
+        require_groups(survey, "column:KIND")
         with pytest.raises(UserError, match="did you mean kind"):
-            survey.require_groups("column:kinds")
+            require_groups(survey, "column:kinds")
     (tmp_path / "t.csv").write_text("image_id,kind\nabc,x\n")
     with surveyed(tmp_path / "p", columns=tmp_path / "t.csv") as survey:
         assert (survey.own[0].key, own_of(survey)[2]) == ("image_id", [("abc", "x")])
+        # By the ids of images, which paths say nothing of.
+        assert grouped_by_id(survey, "column:kind")
+        assert groups(survey, "column:kind", ["abc", "a.jpg"]) == {"abc": "x"}
+        assert group_sizes(survey, "column:kind") == [1]
     (tmp_path / "t.csv").write_text("file,kind\nabc,x\n")
     with pytest.raises(UserError, match="neither a column uri nor image_id"):
         surveyed(tmp_path / "p", columns=tmp_path / "t.csv").__enter__()
@@ -313,7 +318,7 @@ def test_groups_depend_on_their_column_alone(tmp_path: Path) -> None:
     for text in ("a.jpg,x,1\nb.jpg,y,2\n", "b.jpg,y,3\na.jpg,x,4\n", "a.jpg,y,1\nb.jpg,x,2\n"):
         (tmp_path / "l.csv").write_text("uri,kind,n\n" + text)
         with surveyed(tmp_path / "l.csv") as survey:
-            digests.append((survey.groups_digest("column:kind"), survey.digest))
+            digests.append((groups_digest(survey, "column:kind"), survey.digest))
     assert digests[0][0] == digests[1][0] != digests[2][0]
     assert len({whole for _, whole in digests}) == 3
 

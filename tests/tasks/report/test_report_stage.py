@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import report_reader
-from known_collection import BIRDS, known, known_collection
+from known_collection import BIRDS, known, known_collection, labelled
 from PIL import Image
 
 import congeal
@@ -137,6 +137,42 @@ def test_the_map_has_every_image_with_a_place(site: Path) -> None:
     assert found["rows"]["uri"][row["cell"]] == "a/misfit.png"
     names = report_reader.script(site / "report" / facts["map"]["names"], "names")
     assert names["uri"] == [row["uri"] for row in table]
+
+
+def test_the_owners_columns_and_what_has_changed_are_told(tmp_path: Path) -> None:
+    destination = known_collection(tmp_path)
+    made(destination)
+    assert report_reader.index(destination / "report")["changes"] is None
+    labelled(destination)
+    made(destination)
+    facts = report_reader.index(destination / "report")
+    label, taken = facts["map"]["own"]
+    assert (label["name"], label["values"], label["counts"]) == ("status of it", ["a", "b", "c"], [4, 2, 1])
+    assert (taken["name"], taken["kind"], taken["step"]) == ("taken", "date", 1.0)
+    rows = pq.read_table(destination / "report" / facts["map"]["parquet"]).to_pylist()
+    said = {row["uri"]: label["values"][row[label["column"]] - 1] for row in rows}
+    assert said == {uri: uri[0] for uri in said}
+    columns = report_reader.script(destination / "report" / facts["map"]["script"], "map")["columns"]
+    codes = np.frombuffer(base64.b64decode(columns[label["column"]]["data"]), np.uint16)
+    assert codes.tolist() == [row[label["column"]] for row in rows]
+
+    told = report_reader.script(destination / "report" / facts["changes"]["script"], "changes")
+    assert (told["before"], told["after"]) == (1, 2)
+    assert told["images"]["gone"] == ["a/2.png"]
+    assert facts["changes"]["images"]["gone"] == 1
+    assert [(one["cluster_id"], one["left"], one["solved_anew"]) for one in told["changed"]] == [
+        (BIRDS, 1, False)
+    ]
+    assert told["counts"] == {"new": 0, "gone": 0, "changed": 1, "unchanged": 1}
+
+    # A version that has lost what it named costs its comparison, and nothing else.
+    for old in (destination / "published/versions").glob("00001-*"):
+        old.write_bytes(b"{}")
+    shutil.rmtree(destination / "report")
+    made(destination)
+    facts = report_reader.index(destination / "report")
+    assert facts["changes"] is None
+    assert "since version 1 cannot be told" in facts["notes"][-1]
 
 
 def test_when_nothing_has_changed_nothing_is_written(site: Path) -> None:

@@ -5,6 +5,7 @@ import { inline } from "./data/scripts.ts";
 import { append, h } from "./ui/dom.ts";
 import { type View, messageOf, problem } from "./ui/page.ts";
 import { aboutView } from "./views/about.ts";
+import { changesView } from "./views/changes.ts";
 import { ClusterView, clusterView } from "./views/cluster.ts";
 import { overviewView } from "./views/overview.ts";
 import { problemsView } from "./views/problems.ts";
@@ -25,6 +26,7 @@ const whole = (text: string | undefined): number | null => (text !== undefined &
 async function viewOf(report: Report): Promise<View> {
   const [kind, id, page, position] = parts();
   if (kind === "cluster" && id) return clusterView(report, id, whole(page) ?? 0, whole(position));
+  if (kind === "changes") return changesView(report);
   if (kind === "quality") return qualityView(report);
   if (kind === "problems") return problemsView(report);
   if (kind === "about") return aboutView(report);
@@ -111,7 +113,7 @@ function start(): void {
       "header",
       { class: "bar" },
       h("a", { class: "brand", href: "#/" }, "Congeal"),
-      h("nav", { "aria-label": "Report" }, h("a", { href: "#/" }, "Overview"), h("a", { href: "#/quality" }, "Quality"), h("a", { href: "#/problems" }, problems ? "Failures and duplicates" : "Failures"), h("a", { href: "#/about" }, "The run")),
+      h("nav", { "aria-label": "Report" }, h("a", { href: "#/" }, "Overview"), index.changes ? h("a", { href: "#/changes" }, "Changes") : null, h("a", { href: "#/quality" }, "Quality"), h("a", { href: "#/problems" }, problems ? "Failures and duplicates" : "Failures"), h("a", { href: "#/about" }, "The run")),
       themeButton(),
     ),
     main,

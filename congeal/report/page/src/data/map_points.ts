@@ -1,4 +1,5 @@
 /** The places of all images (or of a sample) on the map: from a script, or over http from the Parquet file. */
+import type { OwnFacts } from "./own_columns.ts";
 import { bytesOf } from "./packed.ts";
 import { CURE, RemoteTable, overHttp } from "./remote.ts";
 import { held, load } from "./scripts.ts";
@@ -26,6 +27,9 @@ export interface MapPoints {
   /** Path of an image. */
   name(row: number): Promise<string>;
   readonly note: string | null;
+  readonly own: readonly OwnFacts[];
+  /** Codes of a column of the collection's owner. */
+  ownCodes(column: string): Promise<Int32Array>;
 }
 
 interface Column {
@@ -80,6 +84,10 @@ function fromScript(script: MapScript, facts: MapFacts, note: string | null): Ma
       return (await load<{ uri: string[] }>("names", facts.names)).uri[row] ?? "";
     },
     note,
+    own: facts.own ?? [],
+    async ownCodes(column) {
+      return columns[column] ? Int32Array.from(numbers(column)) : new Int32Array(rows);
+    },
   };
 }
 
@@ -112,5 +120,9 @@ async function fromParquet(facts: MapFacts, path: string): Promise<MapPoints> {
       return String((await found)[row - start] ?? "");
     },
     note: null,
+    own: facts.own ?? [],
+    async ownCodes(column) {
+      return Int32Array.from((await table.columns([column], 0, rows))[column] as ArrayLike<number>);
+    },
   };
 }

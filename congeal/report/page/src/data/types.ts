@@ -1,4 +1,6 @@
 /** What the scripts of a report hold, as Python writes them (`congeal/report`). Columns are arrays of one length. */
+import type { OwnFacts } from "./own_columns.ts";
+
 export interface Index {
   readonly format: number;
   readonly title: string;
@@ -30,6 +32,59 @@ export interface Index {
   readonly duplicates: Listing;
   readonly quality: Quality;
   readonly annotations: AnnotationFacts | null;
+  /** Since the version before; absent in reports of earlier versions, null if there is none. */
+  readonly changes?: ChangesFacts | null;
+  readonly notes: readonly string[];
+}
+
+type ImageKinds = "come" | "gone" | "renamed" | "other_cluster";
+
+export interface ChangesFacts {
+  readonly script: string;
+  readonly before: number;
+  readonly images: { readonly [kind in ImageKinds]: number };
+  readonly clusters: { readonly new: number; readonly gone: number; readonly changed: number; readonly unchanged: number };
+}
+
+export interface FigureChange {
+  readonly before: number | null;
+  readonly after: number | null;
+  readonly better: boolean | null;
+}
+
+export interface NamedCluster {
+  readonly cluster_id: string;
+  readonly name: string | null;
+  readonly n_images: number;
+}
+
+export interface ClusterChange extends NamedCluster {
+  readonly name_before: string | null;
+  readonly n_images_before: number;
+  readonly joined: number;
+  readonly left: number;
+  readonly solved_anew: boolean;
+  readonly points: { readonly images: number; readonly points: number; readonly median: number; readonly p90: number; readonly frame_moved: number; readonly same_frame: boolean } | null;
+  readonly figures: { readonly [name: string]: FigureChange };
+}
+
+export interface ChangesScript {
+  readonly before: number;
+  readonly after: number;
+  readonly images: {
+    readonly before: number;
+    readonly after: number;
+    readonly counts: { readonly [kind in ImageKinds]: number };
+    readonly come: readonly string[];
+    readonly gone: readonly string[];
+    readonly renamed: readonly (readonly [string, string])[];
+    readonly other_cluster: readonly (readonly [string, string | null, string | null])[];
+  };
+  readonly new: readonly NamedCluster[];
+  readonly gone: readonly NamedCluster[];
+  readonly changed: readonly ClusterChange[];
+  readonly counts: ChangesFacts["clusters"];
+  readonly figures: { readonly [name: string]: FigureChange };
   readonly notes: readonly string[];
 }
 
@@ -57,6 +112,8 @@ export interface MapFacts {
   readonly placed: number;
   readonly seed: number;
   readonly note: string | null;
+  /** Columns of the collection's owner; absent in reports of earlier versions. */
+  readonly own?: readonly OwnFacts[];
 }
 
 export interface Sheets {

@@ -7,9 +7,10 @@ import { clear, copyButton, h, segmented, toggle } from "../ui/dom.ts";
 import { averageSquare } from "../ui/average_square.ts";
 import { ImageMap } from "../ui/image_map.ts";
 import { count, counted, decimal, shortName, visible } from "../ui/numbers.ts";
+import { MapFilter } from "./map_filter.ts";
 import type { SheetCache } from "../ui/sheets.ts";
 
-type Colouring = "cluster" | "status" | Measure;
+type Colouring = "cluster" | "status" | Measure | `own_${number}`;
 
 const LISTED = 120; // images named in the list of those chosen
 const LEGEND = 40; // clusters named beside the map
@@ -29,6 +30,8 @@ export class MapSection {
   private readonly side = h("aside", { class: "map-side", "aria-label": "Colours and chosen images", tabindex: 0 });
   private colouring: Colouring = "cluster";
   private lassoed: number[] = [];
+  private readonly filter: MapFilter;
+  private colours = new Uint32Array();
 
   private constructor(
     private readonly report: Report,
@@ -45,6 +48,12 @@ export class MapSection {
     const has = (name: Measure): boolean => report.index.clusters.id.length > 0 && name in MEASURES;
     const options: [Colouring, string][] = [["cluster", "Cluster"], ["status", "Status"]];
     for (const name of ["confidence", "residual", "cycle_error"] as const) if (has(name)) options.push([name, MEASURES[name]]);
+    this.filter = new MapFilter(points, () => this.paint(), (some) => this.map.single(some), (some) => void this.choice(some));
+    const colourBy = segmented<Colouring>("Colour by", options, "cluster", (colouring) => {
+      if (own) own.value = "";
+      void this.recolour(colouring);
+    });
+    const own = points.own.length ? this.ownChoice(colourBy) : null;
     const lasso = h("button", { type: "button", "aria-pressed": "false", title: "or hold Shift and drag", on: { click: () => {
       this.map.lassoing = !this.map.lassoing;
       lasso.setAttribute("aria-pressed", String(this.map.lassoing));
@@ -58,7 +67,8 @@ export class MapSection {
         "div",
         { class: "toolbar" },
         h("h2", {}, "All images by likeness"),
-        segmented<Colouring>("Colour by", options, "cluster", (colouring) => void this.recolour(colouring)),
+        colourBy,
+        own,
         toggle("Pictures", true, (on) => {
           this.map.thumbs = on;
           this.map.draw();
@@ -66,6 +76,7 @@ export class MapSection {
         lasso,
         h("span", { class: "zooms", role: "group", "aria-label": "Zoom" }, button("Zoom in", "+", () => this.map.zoom(1.6)), button("Zoom out", "−", () => this.map.zoom(1 / 1.6)), button("Show all", "⤢", () => this.map.reset())),
       ),
+      this.filter.element,
       h("div", { class: "map-row" }, h("div", { class: "map-frame" }, this.map.canvas, this.card), this.side),
       h("div", { class: "map-foot" }, h("p", { class: "hint" }, "Drag to move, wheel to zoom, Shift and drag to choose images, click to open one."), h("p", { class: "hint" }, this.about(facts?.note ?? null))),
     );
@@ -115,6 +126,13 @@ export class MapSection {
         colours[k] = colouring === "cluster" ? (cluster[k] < 0 ? plain : packed(category(cluster[k]))) : status[k] === NO_CLUSTER ? plain : status[k] === OUTLIER_IN_CLUSTER ? outlier : fits;
       if (colouring === "cluster") this.clusterLegend();
       else this.showLegend([[category(0), "fits its atlas"], [OUTLIER, "does not fit its atlas"], [PLAIN, "in no cluster"]]);
+    } else if (!isMeasure(colouring)) {
+      const facts = this.filter.find(colouring);
+      if (!facts) return;
+      const codes = await this.filter.codes(facts);
+      if (this.colouring !== colouring) return;
+      colours.set(this.filter.colours(facts, codes));
+      this.legend.replaceChildren(this.filter.legend(facts, codes));
     } else {
       const values = await this.points.measure(colouring);
       if (this.colouring !== colouring) return;
@@ -129,7 +147,29 @@ export class MapSection {
         h("span", { class: "legend-entry" }, chip(PLAIN), "not known"),
       );
     }
-    this.map.colour(colours);
+    this.colours = colours;
+    this.paint();
+  }
+
+  /** The colours on the map, without what the filter hides. */
+  private paint(): void {
+    this.map.colour(this.filter.applied(this.colours));
+  }
+
+  /** The columns of the collection's owner, to colour and to filter by. */
+  private ownChoice(colourBy: HTMLElement): HTMLSelectElement {
+    const choice: HTMLSelectElement = h(
+      "select",
+      { "aria-label": "Colour and filter by a column of your own", on: { change: () => {
+        const column = choice.value as Colouring | "";
+        colourBy.querySelectorAll("button").forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.value === (column || "cluster"))));
+        if (this.lassoed.length) void this.choice([]);
+        void this.recolour(column || "cluster");
+      } } },
+      h("option", { value: "" }, "Own column…"),
+      ...this.points.own.map((facts) => h("option", { value: facts.column }, visible(facts.name))),
+    );
+    return choice;
   }
 
   private showLegend(entries: readonly (readonly [string, string])[]): void {
@@ -192,7 +232,7 @@ export class MapSection {
     if (this.card.dataset.row === String(row)) return;
     this.card.dataset.row = String(row);
     const name = h("span", { class: "map-card-name" });
-    this.card.replaceChildren(this.thumb(row, 128), name, h("span", { class: "hint" }, this.describe(row)));
+    this.card.replaceChildren(this.thumb(row, 128), name, h("span", { class: "hint" }, this.describe(row)), ...this.filter.describe(row).map((text) => h("span", { class: "hint" }, text)));
     const uri = await this.points.name(row);
     if (this.hovered === row) name.textContent = shortName(uri);
   }
@@ -240,6 +280,10 @@ export class MapSection {
       }
     }));
   }
+}
+
+function isMeasure(colouring: Colouring): colouring is Measure {
+  return colouring in MEASURES;
 }
 
 function chip(colour: string): HTMLElement {

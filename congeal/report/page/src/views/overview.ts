@@ -1,7 +1,7 @@
 /** The collection at a glance: numbers, the map of all images, the wall of clusters. */
 import type { Report } from "../data/report.ts";
 import { append, h } from "../ui/dom.ts";
-import { count, duration, percent, visible } from "../ui/numbers.ts";
+import { count, counted, duration, percent, visible } from "../ui/numbers.ts";
 import { type View, messageOf, problem } from "../ui/page.ts";
 import { SheetCache } from "../ui/sheets.ts";
 import { MapSection } from "./map_section.ts";
@@ -26,6 +26,7 @@ export class OverviewView implements View {
       this.element,
       h("header", { class: "view-head" }, h("h1", {}, visible(index.title)), h("p", { class: "lead" }, lead(report))),
       numbers(report),
+      changesLine(report),
       ...index.notes.map((note) => h("p", { class: "note" }, note)),
       index.map ? this.mapPlace : null,
       wall(report, (cluster) => this.map?.highlight(cluster)),
@@ -47,6 +48,22 @@ export class OverviewView implements View {
       this.mapPlace.append(problem(messageOf(error)));
     }
   }
+}
+
+/** What has changed since the version before, in one line. */
+function changesLine(report: Report): HTMLElement | null {
+  const facts = report.index.changes;
+  if (!facts) return null;
+  const { images, clusters } = facts;
+  const said = [
+    images.come ? `${counted(images.come, "image")} came` : "",
+    images.gone ? `${counted(images.gone, "image")} went` : "",
+    images.other_cluster ? `${counted(images.other_cluster, "image")} changed clusters` : "",
+    clusters.new ? `${counted(clusters.new, "new cluster")}` : "",
+    clusters.gone ? `${counted(clusters.gone, "cluster")} gone` : "",
+    clusters.changed ? `${counted(clusters.changed, "cluster")} changed` : "",
+  ].filter(Boolean);
+  return h("p", { class: "since" }, h("a", { href: "#/changes" }, `Since version ${facts.before}`), `: ${said.join(", ") || "no image and no cluster has changed"}.`);
 }
 
 function lead(report: Report): string {

@@ -1,0 +1,90 @@
+"""Groups of images that are known before any is read: by their folders, or by a column of their owner's."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from tasks.catalog.source_listing import Survey
+
+if TYPE_CHECKING:
+    from tasks.catalog.own_columns import OwnColumn, OwnColumns
+
+FOLDER, COLUMN = "folder", "column:"
+
+
+def by_column(method: str) -> bool:
+    """Whether `clusters.method` names a column."""
+    return method.startswith(COLUMN)
+
+
+def group_column(survey: Survey, method: str) -> tuple[OwnColumns, OwnColumn]:
+    """The column that images are grouped by; UserError, naming the nearest one, if there is none."""
+    from tasks.catalog.own_columns import require_column
+
+    return require_column(survey.own, method.removeprefix(COLUMN).strip())
+
+
+def require_groups(survey: Survey, method: str) -> None:
+    """Raise UserError if the images are to be grouped by a column that there is not."""
+    if by_column(method):
+        group_column(survey, method)
+
+
+def groups_digest(survey: Survey, method: str) -> str:
+    """Identity of the column that the images are grouped by; nothing else of the lists is in it."""
+    own, column = group_column(survey, method)
+    with survey.planning(keep=()) as connection:
+        return own.digest(connection, [column])
+
+
+def grouped_by_id(survey: Survey, method: str) -> bool:
+    """Whether the column of the groups says of images by their ids, not by their paths."""
+    from tasks.catalog.own_columns import IMAGE_ID
+
+    return by_column(method) and group_column(survey, method)[0].key == IMAGE_ID
+
+
+def groups(survey: Survey, method: str, images: Collection[str]) -> dict[str, str] | None:
+    """The group of some images, where groups are known (`clusters.method`); else None.
+
+    images: their paths; their ids if they are `grouped_by_id`.
+    """
+    if method == FOLDER:
+        return {path: path.rpartition("/")[0] for path in images}
+    if not by_column(method):
+        return None
+    from tasks.execution.duckdb_workspace import rows
+
+    wanted = set(images)
+    with survey.planning(keep=()) as connection:
+        found = rows(connection, _grouped(survey, method))
+        return {name: group for name, group in found if name in wanted and group is not None}
+
+
+def group_sizes(survey: Survey, method: str) -> list[int] | None:
+    """How many images each known group has; None where groups are not known.
+
+    Where they are `grouped_by_id`, all rows of the table are counted: whether an image lies in the source is
+    not known before it is read.
+    """
+    if method != FOLDER and not by_column(method):
+        return None
+    from tasks.execution.duckdb_workspace import rows
+
+    with survey.planning(keep=()) as connection:
+        sizes = f"SELECT count(*) FROM ({_grouped(survey, method)}) WHERE grp IS NOT NULL GROUP BY grp"  # noqa: S608 - our own words
+        return [int(count) for (count,) in rows(connection, sizes)]
+
+
+def _grouped(survey: Survey, method: str) -> str:
+    """SQL for the name (see `groups`) and the group of every image."""
+    if method == FOLDER:
+        return "SELECT path, regexp_extract(path, '^(.*)/', 1) AS grp FROM listing"
+    from tasks.catalog.own_columns import IMAGE_ID
+
+    own, column = group_column(survey, method)
+    group = f"nullif(CAST({column.physical} AS VARCHAR), '') AS grp"
+    if own.key == IMAGE_ID:
+        return f"SELECT key AS path, {group} FROM {own.table}"  # noqa: S608 - our own names
+    return f"SELECT path, {group} FROM listing JOIN {own.table} ON key = path"  # noqa: S608 - our own names
