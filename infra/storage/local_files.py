@@ -11,7 +11,6 @@ import os
 import secrets
 import shutil
 import stat
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import BufferedReader
@@ -124,19 +123,18 @@ class FileStore:
             return
 
 
-def remove_partials(folder: Path, age: float) -> int:
-    """Remove what killed writers have left below a folder, at least ``age`` seconds ago; how many."""
-    removed = 0
+def partials(folder: Path, before: datetime) -> list[Path]:
+    """What killed writers have left below a folder until some time; no other listing shows it."""
+    found = []
     for place, _, names in os.walk(folder):
         for name in filter(PARTIAL.match, names):
             path = Path(place) / name
             try:
-                if time.time() - path.lstat().st_mtime >= age:
-                    path.unlink()
-                    removed += 1
+                if path.lstat().st_mtime <= before.timestamp():
+                    found.append(path)
             except OSError:
                 continue
-    return removed
+    return found
 
 
 def _write_partial(folder: Path, data: bytes) -> Path:
