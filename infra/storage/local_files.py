@@ -18,6 +18,7 @@ from pathlib import Path
 
 from infra.storage.folder_listing import PARTIAL, ObjectInfo, OnSkip, Skipped, walk
 from infra.storage.storage_errors import attempt
+from infra.storage.usage import GET, PUT, meter
 
 __all__ = ["FileStore", "ObjectInfo", "Skipped"]
 
@@ -50,7 +51,9 @@ class FileStore:
 
     def read(self, path: str) -> bytes:
         """The whole object."""
-        return Path(path).read_bytes()
+        data = Path(path).read_bytes()
+        meter.add("file", GET, read=len(data))
+        return data
 
     def read_range(self, path: str, start: int, stop: int | None) -> bytes:
         """The object from one byte to another; a start below 0 counts from the end."""
@@ -58,7 +61,9 @@ class FileStore:
             if start < 0:
                 start = max(0, file.seek(0, os.SEEK_END) + start)
             file.seek(start)
-            return file.read() if stop is None else file.read(max(0, stop - start))
+            data = file.read() if stop is None else file.read(max(0, stop - start))
+        meter.add("file", GET, read=len(data))
+        return data
 
     def open(self, path: str) -> BufferedReader:
         """A seekable file."""
@@ -140,6 +145,7 @@ def partials(folder: Path, before: datetime) -> list[Path]:
 def _write_partial(folder: Path, data: bytes) -> Path:
     """Write ``data`` to a new file with a passing name, on disk when this returns."""
     folder.mkdir(parents=True, exist_ok=True)
+    meter.add("file", PUT, written=len(data))
     partial = folder / f".{secrets.token_hex(8)}.partial"
     try:
         with partial.open("xb") as file:
