@@ -17,5 +17,9 @@ class ReaderMissingError(ImageError):
     """A sound image, perhaps, for which an optional package is not installed here."""
 
 
+class ImageLimitError(ImageError):
+    """A sound image, perhaps, that takes more memory or time to decode than it may."""
+
+
 class BackboneError(CongealError):
     """A backbone, its settings or its weights that do not fit each other or this machine."""

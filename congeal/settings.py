@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ByteSize,
     Field,
     PositiveInt,
     SecretStr,
@@ -20,6 +21,9 @@ from pydantic_settings import NoDecode
 
 from congeal.alignment.config import SolverConfig
 from infra.settings import Section, ServiceSettings, load
+
+if TYPE_CHECKING:
+    from congeal.imaging.decoding_cost import Limits
 
 _PILLOW_LIMIT = 178_956_970
 
@@ -270,6 +274,27 @@ class PlanSettings(Section):
     price_hour: float = Field(default=0.0, ge=0)
 
 
+class LimitsSettings(Section):
+    """image_memory: bytes that decoding one image may take, such as 2GiB; image_seconds: of processor time.
+
+    An image that takes more has failed; with higher limits it is tried again by engine.retry_failed=true.
+    budget_seconds, budget_cost: once a run has taken so many seconds, or units have cost so much (at the
+    prices of the section plan), it begins no further unit; the next run goes on. None: no such limit.
+    """
+
+    image_memory: Annotated[ByteSize, Field(ge=64 * 2**20)] = ByteSize(2 * 2**30)
+    image_seconds: float = Field(default=60, ge=1, le=3600)
+    budget_seconds: float | None = Field(default=None, gt=0)
+    budget_cost: float | None = Field(default=None, gt=0)
+
+    @property
+    def image(self) -> Limits:
+        """Those of one image."""
+        from congeal.imaging.decoding_cost import Limits
+
+        return Limits(int(self.image_memory), self.image_seconds)
+
+
 class NotifySettings(Section):
     """url: where the end of a run is posted, as JSON. prefect_event: whether it is a Prefect event, too.
 
@@ -316,6 +341,7 @@ class Settings(ServiceSettings):
     publish: PublishSettings = PublishSettings()
     report: ReportSettings = ReportSettings()
     plan: PlanSettings = PlanSettings()
+    limits: LimitsSettings = LimitsSettings()
     notify: NotifySettings = NotifySettings()
     distill: DistillSettings = DistillSettings()
     seed: int = 0
@@ -337,7 +363,8 @@ def load_settings(
     return load(Settings, config, overrides, environ, where)
 
 
-UNRECORDED = {"engine", "storage", "distill", "publish", "report", "plan", "notify"}  # without any effect
+# Without any effect on what is published, but for images that take more than they may.
+UNRECORDED = {"engine", "storage", "distill", "publish", "report", "plan", "limits", "notify"}
 
 
 def recorded(settings: Settings) -> dict[str, Any]:

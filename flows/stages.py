@@ -10,12 +10,15 @@ from flows.job_engine import job_engine
 from flows.prepare import Job
 from flows.report import finished, nothing_to_do
 from flows.site import after_run
+from infra.compute.engine import LoopEngine
 from infra.compute.progress import Progress
 from infra.ledger.run_lock import RUN, locked
+from infra.storage.usage import meter
 from tasks.atlases import atlases_stage
 from tasks.catalog import catalog_stage
 from tasks.catalog.skipped_files import keep
 from tasks.clusters import clusters_stage
+from tasks.execution.cost import Budget, keep_cost, run_cost
 from tasks.execution.stage_runner import Run
 from tasks.features import features_stage
 from tasks.index import index_stage
@@ -53,7 +56,9 @@ def everything(job: Job, progress: Progress, step: Step = plainly) -> dict[str, 
         started = time.perf_counter() - begin
         if job.line is not None:
             progress.note(job.line)
-        run = Run(job.source, job.destination, job.settings, engine, progress, job.corrections)
+        budget = Budget(job.settings.limits, job.begin)
+        run = Run(job.source, job.destination, job.settings, engine, progress, job.corrections, budget)
+        before = meter.total
 
         catalogued = step("catalog", catalog_stage.stage, run, job.survey)
         featured = step("features", features_stage.stage, run, catalogued, weights)
@@ -72,5 +77,14 @@ def everything(job: Job, progress: Progress, step: Step = plainly) -> dict[str, 
         keep(job.destination, job.survey.counted.facts())
         published = step("publish", publish.stage, run, job.key, weights, results, counts)
         site = after_run(job, progress, engine)
-    facts = finished(job, published, results=results, workers=engine.workers, engine_start=started)
+        facts = finished(job, published, results=results, workers=engine.workers, engine_start=started)
+        cost = run_cost(
+            job.settings.plan,
+            results.values(),
+            meter.total - before,
+            facts["seconds"],
+            in_process=isinstance(engine, LoopEngine),
+        )
+        keep_cost(job.destination, cost)
+        facts |= {"cost": cost}
     return facts | site

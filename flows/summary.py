@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from tasks.execution.cost import shown_cost
+
 MOST_DRIFTING = 5  # clusters that are named
 MOST_REASONS = 10  # why something was passed over
 
@@ -21,6 +23,8 @@ def show_run(report: dict[str, Any], console: Console) -> None:
         )
     else:
         console.print(_stages(report))
+        if report.get("cost"):
+            console.print(shown_cost(report["cost"]), markup=False, highlight=False, soft_wrap=True)
     _counts(report, console)
     if report["iceberg_fault"]:
         console.print(report["iceberg_fault"], markup=False, highlight=False, soft_wrap=True)

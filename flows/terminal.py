@@ -27,6 +27,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no summary
 
 
 INTERRUPTED = 130
+SPENT = 3  # the run stopped in good order, with work left, because its budget was spent
 
 
 def answers(command: Callable[..., tuple[dict[str, Any], Callable[[Console], None]]]) -> Callable[..., None]:
@@ -38,7 +39,7 @@ def answers(command: Callable[..., tuple[dict[str, Any], Callable[[Console], Non
         # Outside of any except block: an error that is still being handled would keep what it holds alive.
         if isinstance(outcome, Failure):
             Console(stderr=True, soft_wrap=True).print(outcome.sentence, markup=False, highlight=False)
-            if kwargs.get("as_json") and outcome.code == 1:
+            if kwargs.get("as_json") and outcome.code in (1, SPENT):
                 _line({"ok": False, "error": outcome.sentence.removeprefix("error: ")})
             raise typer.Exit(outcome.code)
         facts, show = outcome
@@ -68,10 +69,13 @@ class Failure(NamedTuple):
 
 def _attempt(command: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     from congeal.errors import CongealError
-    from infra.errors import UserError
+    from infra.errors import BudgetSpentError, UserError
 
     try:
         return command(*args, **kwargs)
+    except BudgetSpentError as error:
+        traceback.clear_frames(error.__traceback__)
+        return Failure(str(error), SPENT)
     except (UserError, CongealError) as error:
         # Prefect keeps the error until the end of the process; what its frames hold must go before that.
         traceback.clear_frames(error.__traceback__)

@@ -19,5 +19,9 @@ class SettingsError(UserError):
     """A setting is unknown or has a value that is not allowed."""
 
 
+class BudgetSpentError(UserError):
+    """A run has taken or cost what it may; what is done is kept."""
+
+
 class DamagedError(UserError):
     """Something that was stored is not what was written, or was written by a newer version."""

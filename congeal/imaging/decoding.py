@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile
 
-from congeal.errors import CongealError, ImageError
+from congeal.errors import CongealError, ImageError, ImageLimitError
 from congeal.geometry.frames import Frame
+from congeal.imaging import decoding_process
+from congeal.imaging.decoding_cost import Heavy, Limits, check_canvas, check_cost, cost, room
 from congeal.imaging.high_bit_depth import deep_samples, depth
 from congeal.imaging.intensity_scaling import Range, eight_bits
 from congeal.imaging.pillow_io import PILLOW_ERRORS, load, open_image, orientation, shortened
@@ -20,6 +23,8 @@ Pixels = npt.NDArray[np.uint8]
 
 DEFAULT_MAX_PIXELS = 178_956_970
 DEFAULT_MIN_SIDE = 8
+_LIMITS = Limits()
+_BAND = 1024  # rows
 
 # Not by ImageOps.exif_transpose, which writes the metadata anew: of 20,000 JPEGs with damaged EXIF it raised
 # for 1,050 whose orientation could be read. Nor is there EXIF beside samples that were read past Pillow.
@@ -48,20 +53,34 @@ class ImageInfo:
     depth: int = 8
 
 
-def inspect(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS, min_side: int = DEFAULT_MIN_SIDE) -> ImageInfo:
+def inspect(
+    data: bytes,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    min_side: int = DEFAULT_MIN_SIDE,
+    limits: Limits | None = _LIMITS,
+) -> ImageInfo:
     """Check that a file can be decoded to its last byte, without keeping its pixels.
+
+    limits: of memory and time; what may take much is decoded in a process of its own, as by all functions
+    here. None: there are none, and it is decoded in this process.
 
     Raises `ImageError` with one of the reasons: "empty file", "not an image", "truncated: ...",
     "damaged ... file: ...", "... pixels, smaller than <min_side>" (shorter side), "... pixels, more than the
-    <max_pixels> allowed" (from the header, before any decoding), "unreadable colour mode ...".
+    <max_pixels> allowed" (from the header, before any decoding), "unreadable colour mode ..."; and
+    `ImageLimitError` where the limits do not suffice.
     """
-    name, image = open_image(data, max_pixels, min_side)
-    width, height = image.size
-    bits = _depth(name, data, image)
-    if name == "JPEG":
-        # One eighth of the scale skips most of the arithmetic, yet every byte is still entropy-decoded.
-        image.draft(None, (1, 1))
-    load(name, image)
+    try:
+        name, image, bits = _opened(data, max_pixels, min_side, limits)
+        width, height = image.size
+        if name == "JPEG":
+            # One eighth of the scale skips most of the arithmetic, yet every byte is still entropy-decoded.
+            image.draft(None, (1, 1))
+        with _room(name, data, image, width, bits, limits):
+            load(name, image)
+    except Heavy:
+        asked = decoding_process.Asked("inspect", max_pixels, min_side)
+        facts, _ = decoding_process.ask(data, asked, limits or _LIMITS)
+        return ImageInfo(*facts["info"])
     if orientation(image) >= 5:
         width, height = height, width
     return ImageInfo(width, height, name, image.mode, bits)
@@ -73,6 +92,7 @@ def decode(
     min_side: int = DEFAULT_MIN_SIDE,
     target: int | None = None,
     value_range: Range | None = None,
+    limits: Limits | None = _LIMITS,
 ) -> Pixels:
     """Decode a file to 8-bit RGB, uint8 [h, w, 3], after EXIF orientation; the first frame of several.
 
@@ -82,24 +102,60 @@ def decode(
     scale: its longer side is then at least `target` pixels, and both sides are exact fractions of the
     original's, so that frame coordinates are those of the original. Raises `ImageError` as `inspect` does.
     """
-    name, image = open_image(data, max_pixels, min_side)
-    bits = _depth(name, data, image)
+    try:
+        return np.array(_picture(data, max_pixels, min_side, target, value_range, limits))
+    except Heavy:
+        asked = decoding_process.Asked("decode", max_pixels, min_side, value_range, target=target)
+        return decoding_process.ask(data, asked, limits or _LIMITS)[1][0]
+
+
+def _picture(
+    data: bytes,
+    max_pixels: int,
+    min_side: int,
+    target: int | None,
+    value_range: Range | None,
+    limits: Limits | None,
+) -> Image.Image:
+    """The image upright, in Pillow's mode RGB. Raises `Heavy` for what is to be decoded elsewhere."""
+    name, image, bits = _opened(data, max_pixels, min_side, limits)
+    width = image.width
     if name == "JPEG" and target is not None:
         _draft(image, target)
-    load(name, image)
-    transposition = _TRANSPOSITIONS.get(orientation(image))
-    try:
-        if bits > 8:
-            # The samples come out of the file a second time, loaded as this image was.
-            greys = eight_bits(deep_samples(name, data, image, bits), value_range)
-            rgb = Image.fromarray(greys).convert("RGB")
-        else:
-            rgb = _rgb(image)
-        if transposition is not None:
-            rgb = rgb.transpose(transposition)
-    except PILLOW_ERRORS as error:
-        raise ImageError(f"unreadable colour mode {image.mode}: {shortened(error)}") from error
-    return np.array(rgb)
+    with _room(name, data, image, width, bits, limits):
+        load(name, image)
+        transposition = _TRANSPOSITIONS.get(orientation(image))
+        try:
+            if bits > 8:
+                # The samples come out of the file a second time, loaded as this image was.
+                greys = eight_bits(deep_samples(name, data, image, bits), value_range)
+                rgb = Image.fromarray(greys).convert("RGB")
+            else:
+                rgb = _rgb(image)
+            return rgb if transposition is None else rgb.transpose(transposition)
+        except MemoryError as error:
+            raise ImageLimitError("there is not enough memory to decode it") from error
+        except PILLOW_ERRORS as error:
+            raise ImageError(f"unreadable colour mode {image.mode}: {shortened(error)}") from error
+
+
+def _opened(
+    data: bytes, max_pixels: int, min_side: int, limits: Limits | None
+) -> tuple[str, ImageFile.ImageFile, int]:
+    check_canvas(data, limits)
+    name, image = open_image(data, max_pixels, min_side)
+    return name, image, _depth(name, data, image)
+
+
+def _room(
+    name: str, data: bytes, image: ImageFile.ImageFile, width: int, bits: int, limits: Limits | None
+) -> AbstractContextManager[None]:
+    """Room to decode an image, whose full width is given, in this process."""
+    if limits is None:
+        return nullcontext()
+    found = cost(name, data, image, max(round(width / image.width), 1), bits)
+    check_cost(found, limits)
+    return room.held(found.memory)
 
 
 def square(image: Pixels, size: int) -> Pixels:
@@ -111,13 +167,18 @@ def square(image: Pixels, size: int) -> Pixels:
         raise CongealError(f"square needs uint8 pixels [h, w, 3], not {image.dtype} {list(image.shape)}")
     if size < 1:
         raise CongealError(f"a square of {size} pixels a side cannot be made")
-    height, width = image.shape[:2]
+    return square_of(Image.fromarray(image), size)
+
+
+def square_of(image: Image.Image, size: int) -> Pixels:
+    """The same of an image in Pillow's mode RGB."""
+    width, height = image.size
     frame = Frame(width, height)
     left, right, x0, x1 = _span(frame.pad[0], width, frame.side, size)
     top, bottom, y0, y1 = _span(frame.pad[1], height, frame.side, size)
     # Cells that lie only partly on the image are left to the padding: what remains is an exact sub-pixel
     # box, so that the frame's coordinates hold whatever the aspect ratio.
-    picture = Image.fromarray(image).resize(
+    picture = image.resize(
         (right - left, bottom - top), Image.Resampling.BICUBIC, box=(x0, y0, x1, y1), reducing_gap=3.0
     )
     return np.pad(np.asarray(picture), ((top, size - bottom), (left, size - right), (0, 0)), mode="edge")
@@ -135,14 +196,18 @@ def window_pixels(image: Pixels, centre: npt.ArrayLike, half: float, size: int) 
         half: half the window's side, frame units.
         size: pixels a side.
     """
-    height, width = image.shape[:2]
+    return _window_of(Image.fromarray(image), centre, half, size)
+
+
+def _window_of(image: Image.Image, centre: npt.ArrayLike, half: float, size: int) -> Pixels:
+    width, height = image.size
     frame = Frame(width, height)
     side = half * frame.side
     # The window's top-left corner from that of the image, in pixels.
     x, y = (np.asarray(centre, np.float64) + 1 - half) * frame.side / 2 - frame.pad
     left, right, x0, x1 = _window_span(float(x), width, side, size)
     top, bottom, y0, y1 = _window_span(float(y), height, side, size)
-    picture = Image.fromarray(image).resize(
+    picture = image.resize(
         (right - left, bottom - top), Image.Resampling.BICUBIC, box=(x0, y0, x1, y1), reducing_gap=3.0
     )
     return np.pad(np.asarray(picture), ((top, size - bottom), (left, size - right), (0, 0)), mode="edge")
@@ -154,19 +219,51 @@ def squares(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     min_side: int = DEFAULT_MIN_SIDE,
     value_range: Range | None = None,
+    limits: Limits | None = _LIMITS,
 ) -> Iterator[Pixels]:
     """A file's square frame at several sizes, one after the other, each uint8 [size, size, 3].
 
     Each is `square(decode(data, target=size), size)` to the bit; the file is decoded once for all sizes that
     need it at the same scale. Raises `ImageError` as `decode` does.
     """
-    name, image = open_image(data, max_pixels, min_side)
-    at_scale: dict[int, Pixels] = {}
-    for size in sizes:
-        scale = _reduction(image, size) if name == "JPEG" else 1
-        if scale not in at_scale:
-            at_scale[scale] = decode(data, max_pixels, min_side, target=size, value_range=value_range)
-        yield square(at_scale[scale], size)
+    at_scale: dict[int, Image.Image] = {}
+    left = list(sizes)
+    try:
+        check_canvas(data, limits)
+        name, image = open_image(data, max_pixels, min_side)
+        while left:
+            scale = _reduction(image, left[0]) if name == "JPEG" else 1
+            if scale not in at_scale:
+                at_scale[scale] = _picture(data, max_pixels, min_side, left[0], value_range, limits)
+            yield square_of(at_scale[scale], left.pop(0))
+    except Heavy:
+        asked = decoding_process.Asked("squares", max_pixels, min_side, value_range, sizes=tuple(left))
+        yield from decoding_process.ask(data, asked, limits or _LIMITS)[1]
+
+
+def decode_window(
+    data: bytes,
+    centre: Sequence[float],
+    half: float,
+    size: int,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    min_side: int = DEFAULT_MIN_SIDE,
+    value_range: Range | None = None,
+    limits: Limits | None = _LIMITS,
+) -> Pixels:
+    """One window of a file's image (see `window_pixels`), decoded so large that it has the pixels asked for.
+
+    Raises `ImageError` as `decode` does.
+    """
+    target = math.ceil(size / half)
+    try:
+        return _window_of(
+            _picture(data, max_pixels, min_side, target, value_range, limits), centre, half, size
+        )
+    except Heavy:
+        window = (float(centre[0]), float(centre[1]), float(half), size)
+        asked = decoding_process.Asked("window", max_pixels, min_side, value_range, window=window)
+        return decoding_process.ask(data, asked, limits or _LIMITS)[1][0]
 
 
 def _span(pad: float, length: int, side: int, size: int) -> tuple[int, int, float, float]:
@@ -217,7 +314,13 @@ def _reduction(image: ImageFile.ImageFile, target: int) -> int:
 def _rgb(image: ImageFile.ImageFile) -> Image.Image:
     if image.has_transparency_data:
         picture: Image.Image = image.convert("LA") if image.mode == "La" else image
-        paper = Image.new("RGBA", image.size, "white")
-        paper.alpha_composite(picture.convert("RGBA"))
-        return paper.convert("RGB")
-    return image.convert("RGB")
+        width, height = image.size
+        whole = Image.new("RGB", image.size)
+        # In bands: four copies of a large image would be alive at once.
+        for top in range(0, height, _BAND):
+            band = picture.crop((0, top, width, min(top + _BAND, height))).convert("RGBA")
+            paper = Image.new("RGBA", band.size, "white")
+            paper.alpha_composite(band)
+            whole.paste(paper.convert("RGB"), (0, top))
+        return whole
+    return image if image.mode == "RGB" else image.convert("RGB")

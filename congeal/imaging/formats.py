@@ -103,3 +103,17 @@ def jpeg2000_depth(data: bytes) -> tuple[int, bool]:
         return 8, False
     told = data[at + 42]
     return (told & 0x7F) + 1, bool(told & 0x80)
+
+
+def jpeg2000_tiles(data: bytes) -> int:
+    """How many tiles a JPEG 2000 file has by its header; 1 if it does not say."""
+    at = data.find(b"\xff\x4f\xff\x51")
+    if at < 0 or at + 40 > len(data):
+        return 1
+    # SOC, SIZ, its length, the capabilities; then eight numbers: the grid's size and offset, and the tiles'.
+    right, bottom, _, _, width, height, left, top = (
+        int.from_bytes(data[at + 8 + 4 * k : at + 12 + 4 * k], "big") for k in range(8)
+    )
+    if not width or not height or right <= left or bottom <= top:
+        return 1
+    return -(-(right - left) // width) * -(-(bottom - top) // height)

@@ -28,7 +28,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from congeal.errors import ImageError, ReaderMissingError
+from congeal.errors import ImageError, ImageLimitError, ReaderMissingError
 from congeal.imaging.float_tiff import open_wide
 from congeal.imaging.formats import HEIF, HEIF_EXTRA, format_of, unread_format, webp_canvas
 from congeal.imaging.high_bit_depth import DEEP_GREY
@@ -198,6 +198,8 @@ def load(name: str, image: ImageFile.ImageFile) -> None:
         raise ImageError(
             f"{image.width} x {image.height} pixels, more than the {_most()} that can be read"
         ) from error
+    except MemoryError as error:
+        raise ImageLimitError("there is not enough memory to decode it") from error
     except PILLOW_ERRORS as error:
         if isinstance(error, _CUT_SHORT) or _says_cut_short(str(error)):
             raise ImageError(f"truncated: {shortened(error)}") from error

@@ -18,10 +18,10 @@ from infra.storage.image_source import is_list, places_of
 from infra.storage.location import Location
 from tasks.catalog.listed_groups import group_sizes, grouped_by_id
 from tasks.catalog.source_listing import Survey
+from tasks.execution.cost import PRICED, request_price
 
 PAGE = 1_000  # objects in an answer of a listing
 CLUSTERED = 1_000  # images from which the clustering's time is told, for more it goes with their square
-PRICED = ("s3", "gs", "az")  # stores whose requests cost something
 
 
 @dataclass(frozen=True)
@@ -237,9 +237,8 @@ def _price(
     """What that costs by the table of prices in the settings; requests to a disk cost nothing."""
     paid = {"source": source.protocol in PRICED}
     paid["destination"] = destination is not None and destination.protocol in PRICED
-    each = {"get": plan.price_get, "head": plan.price_get, "put": plan.price_put, "list": plan.price_list}
     asked = sum(
-        count / 1_000 * each[kind]
+        count * request_price(plan, kind)
         for side, kinds in requests.items()
         if paid[side]
         for kind, count in kinds.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from infra.compute.temporary_folders import clear_temporary_folders, temporary_f
 from infra.errors import UserError
 
 _CONNECT = 30
+STARTS = 3  # of a cluster whose workers die while they start
 # Bytes. What a worker imports takes 672 MiB (torch 2.15, Linux); with less it dies while it starts.
 LEAST_MEMORY = 768 * 2**20
 
@@ -86,29 +87,25 @@ def local_client(workers: int, memory: str, gpu_slots: bool, preloaded: Sequence
         with temporary_folder("engine") as scratch, ExitStack() as stack:
             options["local_directory"] = str(scratch)
             stack.enter_context(dask.config.set(_CONFIG))
+            spec = {
+                "workers": {
+                    number: {"cls": distributed.Nanny, "options": options | _surroundings(devices, number)}
+                    for number in range(workers)
+                },
+                "scheduler": {
+                    "cls": distributed.Scheduler,
+                    "options": place | {"port": 0, "dashboard_address": "127.0.0.1:0"},
+                },
+                "silence_logs": logging.CRITICAL,
+            }
             try:
-                cluster = stack.enter_context(
-                    distributed.SpecCluster(
-                        workers={
-                            number: {
-                                "cls": distributed.Nanny,
-                                "options": options | _surroundings(devices, number),
-                            }
-                            for number in range(workers)
-                        },
-                        scheduler={
-                            "cls": distributed.Scheduler,
-                            "options": place | {"port": 0, "dashboard_address": "127.0.0.1:0"},
-                        },
-                        silence_logs=logging.CRITICAL,
-                    )
-                )
+                cluster = stack.enter_context(_started(spec))
                 client = stack.enter_context(distributed.Client(cluster, set_as_default=False))
             except (RuntimeError, OSError) as fault:
                 raise UserError(
-                    f"The {workers} workers could not be started ({_brief(fault)}), most likely for want "
-                    "of memory: lower engine.workers or raise engine.memory, and run again; what is done is "
-                    "kept."
+                    f"The {workers} workers could not be started in {STARTS} tries ({_brief(fault)}), most "
+                    "likely for want of memory: lower engine.workers or raise engine.memory, and run again; "
+                    "what is done is kept."
                 ) from fault
             # The scheduler, which runs in this process, times the garbage collector in a callback. A Ctrl-C
             # that comes just then would be printed and forgotten.
@@ -116,6 +113,18 @@ def local_client(workers: int, memory: str, gpu_slots: bool, preloaded: Sequence
             yield client
     finally:
         log.removeFilter(_worth_saying)
+
+
+def _started(spec: Mapping[str, Any]) -> Any:
+    """A cluster. A worker may die while it starts, for reasons of its own: then all are started anew."""
+    import distributed
+
+    for _ in range(STARTS - 1):
+        try:
+            return distributed.SpecCluster(**spec)
+        except (RuntimeError, OSError):
+            continue
+    return distributed.SpecCluster(**spec)
 
 
 def _worth_saying(record: logging.LogRecord) -> bool:

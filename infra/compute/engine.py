@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -39,14 +39,14 @@ class Engine(Protocol):
         ...
 
     def map(
-        self, function: Callable[[P], R], payloads: Sequence[P], *, gpu: bool = False, tries: int = TRIES
+        self, function: Callable[[P], R], payloads: Iterable[P], *, gpu: bool = False, tries: int = TRIES
     ) -> Iterator[R | Killed[P]]:
         """``function`` of every payload, as they complete.
 
-        function: of a module, payloads and results small: they may cross to another process. gpu: each
-        takes a GPU slot where there are slots. For a payload with which a worker has died, or memory run out,
-        ``tries`` times, a ``Killed`` comes back. The first error of another kind is raised at once and the
-        rest cancelled.
+        payloads: taken one by one, when there is room for another. function: of a module, payloads and
+        results small: they may cross to another process. gpu: each takes a GPU slot where there are slots.
+        For a payload with which a worker has died, or memory run out, ``tries`` times, a ``Killed`` comes
+        back. The first error of another kind is raised at once and the rest cancelled.
         """
         ...
 
@@ -71,7 +71,7 @@ class LoopEngine:
         self._threads = threads
 
     def map(
-        self, function: Callable[[P], R], payloads: Sequence[P], *, gpu: bool = False, tries: int = TRIES
+        self, function: Callable[[P], R], payloads: Iterable[P], *, gpu: bool = False, tries: int = TRIES
     ) -> Iterator[R | Killed[P]]:
         """See ``Engine.map``; in the order of the payloads. This process itself has to live."""
         for payload in payloads:
@@ -114,7 +114,7 @@ class DaskEngine:
         self._slots = slots
 
     def map(
-        self, function: Callable[[P], R], payloads: Sequence[P], *, gpu: bool = False, tries: int = TRIES
+        self, function: Callable[[P], R], payloads: Iterable[P], *, gpu: bool = False, tries: int = TRIES
     ) -> Iterator[R | Killed[P]]:
         """See ``Engine.map``. A death counts for whatever was on its way to that worker, too."""
         from distributed.scheduler import KilledWorker

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from infra.compute.cores import cores
@@ -24,7 +24,7 @@ class ThreadEngine:
         self.workers = workers or cores()
 
     def map(
-        self, function: Callable[[P], R], payloads: Sequence[P], *, gpu: bool = False, tries: int = TRIES
+        self, function: Callable[[P], R], payloads: Iterable[P], *, gpu: bool = False, tries: int = TRIES
     ) -> Iterator[R | Killed[P]]:
         """See ``infra.compute.engine.Engine.map``; in the order of the payloads."""
         yield from in_threads(function, payloads, ahead=self.workers, threads=self.workers)

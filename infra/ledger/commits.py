@@ -20,6 +20,7 @@ from infra.ledger.provenance import Provenance
 from infra.ledger.sealed_text import opened_text, sealed_text
 from infra.storage.location import Location
 from infra.storage.seals import BLOCK, below, block_sums, damaged
+from infra.storage.usage import Usage
 from infra.threads import in_threads, run_in_threads
 
 LAYOUT = 2
@@ -73,7 +74,8 @@ class Marker(Frozen):
     """Proof that a unit is done. outputs: by path relative to the content folder.
 
     record: small facts that later stages need, the same in every run. From ``code_version`` on: how it was
-    made, which differs from run to run; started: UTC; seconds, timings: wall time.
+    made, which differs from run to run; started: UTC; seconds, timings: wall time; requests: to stores, by
+    protocol and kind. What earlier versions did not note is absent.
     """
 
     layout: int
@@ -92,6 +94,15 @@ class Marker(Frozen):
     seconds: float
     timings: dict[str, float]
     peak_memory_bytes: int
+    device: str = ""
+    requests: dict[str, dict[str, int]] = {}
+    read_bytes: int = 0
+    written_bytes: int = 0
+
+    @property
+    def used(self) -> Usage:
+        """What was asked of stores."""
+        return Usage(self.requests, self.read_bytes, self.written_bytes)
 
 
 @dataclass(frozen=True)

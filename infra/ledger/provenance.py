@@ -12,11 +12,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import TracebackType
 from typing import Self
+
+from infra.storage.usage import Usage
 
 
 class Stopwatch:
@@ -69,10 +71,18 @@ class Provenance:
     seconds: float
     timings: dict[str, float]
     peak_memory_bytes: int
+    device: str = ""
+    requests: dict[str, dict[str, int]] = field(default_factory=dict)
+    read_bytes: int = 0
+    written_bytes: int = 0
 
     @classmethod
-    def of(cls, watch: Stopwatch, peak: int | None = None) -> Provenance:
-        """The facts of this process and of ``watch``; ``peak`` in bytes, None: this process's."""
+    def of(cls, watch: Stopwatch, peak: int | None = None, used: Usage | None = None) -> Provenance:
+        """The facts of this process and of ``watch``; ``peak`` in bytes, None: this process's.
+
+        used: of stores, for the unit.
+        """
+        used = used or Usage()
         return cls(
             code_version=code_version(),
             host=socket.gethostname(),
@@ -82,7 +92,17 @@ class Provenance:
             seconds=round(watch.seconds, 6),
             timings={name: round(seconds, 6) for name, seconds in sorted(watch.timings.items())},
             peak_memory_bytes=peak_memory_bytes() if peak is None else peak,
+            device=device(),
+            requests={protocol: dict(kinds) for protocol, kinds in used.requests.items()},
+            read_bytes=used.read_bytes,
+            written_bytes=used.written_bytes,
         )
+
+
+def device() -> str:
+    """The accelerator that this process has used, "cuda"; else "cpu"."""
+    torch = sys.modules.get("torch")
+    return "cuda" if torch is not None and torch.cuda.is_initialized() else "cpu"
 
 
 @lru_cache(maxsize=1)

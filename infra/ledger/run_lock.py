@@ -4,6 +4,9 @@ A process writes a small object, its heartbeat, and renews it; one whose heartbe
 writes its own first and looks for others second, so that of two that begin at once at least one sees the
 other; it removes its own heartbeat and stops.
 
+How old a heartbeat is, the store says, which has written it and one's own: clocks of machines differ, by an
+hour where a time zone is taken for another, and who trusted his own would take whoever is at work for ended.
+
 Not by filelock: many runs may be at work at once, on several machines, in a bucket as on a disk. A lock is
 for one of them, on one file system.
 """
@@ -14,6 +17,7 @@ import os
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -48,7 +52,7 @@ class Heartbeat(BaseModel):
 
     @property
     def silent(self) -> timedelta | None:
-        """How long ago that was, by this machine's clock; None for no time, or one that cannot be true."""
+        """How long ago that was by this machine's clock, for a store that has none; None for no such time."""
         try:
             seen = datetime.fromisoformat(self.seen)
             silent = datetime.now(UTC) - (seen if seen.tzinfo else seen.replace(tzinfo=UTC))
@@ -65,7 +69,7 @@ class RunLock:
         self._place = place
         self._kind = kind
         self._alone = alone
-        self._last = datetime.now(UTC)
+        self._last = _elapsed()
         self._lost = self._removed = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="run-lock", daemon=True)
@@ -77,9 +81,9 @@ class RunLock:
 
     def renew(self) -> None:
         """Write another heartbeat."""
-        # A laptop that slept, a store that did not answer, a wrong clock: others may have taken this process
-        # for ended, and removed its heartbeat.
-        silent = datetime.now(UTC) - self._last > SILENCE
+        # A laptop that slept, a store that did not answer: others may have taken this process for ended, and
+        # removed its heartbeat.
+        silent = _elapsed() - self._last > SILENCE.total_seconds()
         removed = not silent and not self._place.exists()
         self._removed = self._removed or removed
         self._lost = self._lost or silent or removed
@@ -95,16 +99,21 @@ class RunLock:
             alone=self._alone,
         )
         self._place.write_bytes(heartbeat.model_dump_json().encode() + b"\n")
-        self._last = now
+        self._last = _elapsed()
+
+    @property
+    def store_time(self) -> datetime:
+        """When the last heartbeat was written, by the store's clock; by this machine's where it has none."""
+        return _written(self._place) or datetime.now(UTC)
 
     def require_held(self) -> None:
         """Raise UserError if others have, or may have, taken this process for ended."""
         self.renew()
         if self._removed:
             raise UserError(
-                f"Another process took this {self._kind} for ended and removed its heartbeat, though it is "
-                f"renewed every {RENEWAL:.0f} s: the clock of a machine is wrong, most likely; set it and "
-                "start it again, what is done is kept."
+                f"Another process took this {self._kind} for ended and removed its heartbeat, which is "
+                f"renewed every {RENEWAL:.0f} s: most likely the store could not be written to for "
+                f"{SILENCE.seconds // 60} minutes; start it again, what is done is kept."
             )
         if self._lost:
             raise UserError(
@@ -151,6 +160,7 @@ def locked(destination: Location, kind: str, *, alone: bool = False) -> Iterator
 
 def _require_alone(destination: Location, mine: str, excluded: set[str]) -> None:
     folder = destination / FOLDER
+    clock = _StoreClock(folder / mine)
     for name in folder.children():
         if name == mine or not name.endswith(".json"):
             continue
@@ -161,16 +171,18 @@ def _require_alone(destination: Location, mine: str, excluded: set[str]) -> None
             # A name that cannot be used, an object that may not be read: no heartbeat.
             continue
         if isinstance(heartbeat, Heartbeat):
-            _check(destination, place, heartbeat, excluded)
+            _check(destination, place, heartbeat, excluded, clock)
         elif heartbeat is _BROKEN and RUN in excluded:
             # Runs do not look at it; a pruning must be sure that no run wrote it.
-            _check_broken(destination, place)
+            _check_broken(destination, place, clock)
 
 
-def _check(destination: Location, place: Location, heartbeat: Heartbeat, excluded: set[str]) -> None:
-    silent = heartbeat.silent
-    # A time that cannot be true is not used; the store knows when the object was written.
-    ago = _age(place) if silent is None else silent
+def _check(
+    destination: Location, place: Location, heartbeat: Heartbeat, excluded: set[str], clock: _StoreClock
+) -> None:
+    told = clock.age(place)
+    silent = heartbeat.silent if told is None else told
+    ago = silent
     if ago is not None and ago > SILENCE:
         _remove(place)
     elif silent is None and heartbeat.kind in _REMOVING and not heartbeat.alone and RUN not in excluded:
@@ -187,8 +199,8 @@ def _check(destination: Location, place: Location, heartbeat: Heartbeat, exclude
         )
 
 
-def _check_broken(destination: Location, place: Location) -> None:
-    ago = _age(place)
+def _check_broken(destination: Location, place: Location, clock: _StoreClock) -> None:
+    ago = clock.age(place)
     if ago is not None and ago > SILENCE:
         _remove(place)
         return
@@ -198,13 +210,30 @@ def _check_broken(destination: Location, place: Location) -> None:
     )
 
 
-def _age(place: Location) -> timedelta | None:
-    """How long ago the store wrote the object, None if that cannot be told."""
+class _StoreClock:
+    """The store's time, from the heartbeat that this process has just written."""
+
+    def __init__(self, mine: Location) -> None:
+        self._mine = mine
+        self._now: datetime | None = None
+
+    def age(self, place: Location) -> timedelta | None:
+        """How long before that the store wrote an object; None if it does not say."""
+        self._now = self._now or _written(self._mine)
+        changed = _written(place)
+        return None if changed is None or self._now is None else self._now - changed
+
+
+def _written(place: Location) -> datetime | None:
     try:
-        changed = place.modified()
+        return place.modified()
     except StorageError:
         return None
-    return None if changed is None else datetime.now(UTC) - changed
+
+
+def _elapsed() -> float:
+    """Seconds that pass while a machine sleeps, too, whatever is done to its clock."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def _remove(place: Location) -> None:

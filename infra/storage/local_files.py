@@ -11,7 +11,6 @@ import os
 import secrets
 import shutil
 import stat
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import BufferedReader
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from infra.storage.folder_listing import PARTIAL, ObjectInfo, OnSkip, Skipped, walk
 from infra.storage.storage_errors import attempt
+from infra.storage.usage import GET, PUT, meter
 
 __all__ = ["FileStore", "ObjectInfo", "Skipped"]
 
@@ -51,7 +51,9 @@ class FileStore:
 
     def read(self, path: str) -> bytes:
         """The whole object."""
-        return Path(path).read_bytes()
+        data = Path(path).read_bytes()
+        meter.add("file", GET, read=len(data))
+        return data
 
     def read_range(self, path: str, start: int, stop: int | None) -> bytes:
         """The object from one byte to another; a start below 0 counts from the end."""
@@ -59,7 +61,9 @@ class FileStore:
             if start < 0:
                 start = max(0, file.seek(0, os.SEEK_END) + start)
             file.seek(start)
-            return file.read() if stop is None else file.read(max(0, stop - start))
+            data = file.read() if stop is None else file.read(max(0, stop - start))
+        meter.add("file", GET, read=len(data))
+        return data
 
     def open(self, path: str) -> BufferedReader:
         """A seekable file."""
@@ -124,24 +128,24 @@ class FileStore:
             return
 
 
-def remove_partials(folder: Path, age: float) -> int:
-    """Remove what killed writers have left below a folder, at least ``age`` seconds ago; how many."""
-    removed = 0
+def partials(folder: Path, before: datetime) -> list[Path]:
+    """What killed writers have left below a folder until some time; no other listing shows it."""
+    found = []
     for place, _, names in os.walk(folder):
         for name in filter(PARTIAL.match, names):
             path = Path(place) / name
             try:
-                if time.time() - path.lstat().st_mtime >= age:
-                    path.unlink()
-                    removed += 1
+                if path.lstat().st_mtime <= before.timestamp():
+                    found.append(path)
             except OSError:
                 continue
-    return removed
+    return found
 
 
 def _write_partial(folder: Path, data: bytes) -> Path:
     """Write ``data`` to a new file with a passing name, on disk when this returns."""
     folder.mkdir(parents=True, exist_ok=True)
+    meter.add("file", PUT, written=len(data))
     partial = folder / f".{secrets.token_hex(8)}.partial"
     try:
         with partial.open("xb") as file:

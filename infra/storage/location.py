@@ -378,7 +378,9 @@ def _make_filesystem(protocol: str, options: dict[str, Any]) -> Any:
     # Two of three layers of attempts are switched off: botocore's and s3fs's.
     config = {"retries": {"total_max_attempts": 1}, **options.get("config_kwargs", {})}
     options = {"use_listings_cache": False, **options, "config_kwargs": config}
-    filesystem = fsspec.filesystem("s3", skip_instance_cache=True, **options)
+    from infra.storage.metered_s3 import MeteredS3
+
+    filesystem = MeteredS3(skip_instance_cache=True, **options)
     filesystem.retries = 1
     # Whole objects come in one request unless the user wants parts at once: for these s3fs asks for the size.
     filesystem.reads_at_once = options.get("max_concurrency", 1)

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from congeal.results.schema.parquet_files import encode_table
-from congeal.settings import CatalogSettings, Settings
+from congeal.settings import CatalogSettings, LimitsSettings, Settings
 from infra.errors import UserError
 from infra.ledger.commits import Marker, UnitAddress, digest, sealed
 from infra.ledger.tombstones import read_tombstones
@@ -30,7 +30,7 @@ from tasks.catalog.image_reading import content_id, readers_of
 from tasks.catalog.own_columns import FILES as OWN_FILES
 from tasks.catalog.source_listing import ListingEntry, Survey
 from tasks.execution import stage_versions
-from tasks.execution.division import KILLED, Division, Items, place_of
+from tasks.execution.division import KILLED, RAISE, Division, Items, place_of
 from tasks.execution.duckdb_workspace import load, scalar, stream, workspace
 from tasks.execution.packed_rows import pack_rows, unpack_rows
 from tasks.execution.stage_runner import (
@@ -68,13 +68,15 @@ CATALOG = pa.schema(
     metadata={b"congeal.table": b"catalog", b"congeal.schema_version": b"1"},
 )
 # A piece of a slice knows the bits of a sample, too; in the table of a slice they would change its bytes.
-PIECE = CATALOG.append(pa.field("depth", pa.int32(), nullable=False))
+PIECE = CATALOG.append(pa.field("depth", pa.int32(), nullable=False)).append(
+    pa.field("limited", pa.bool_(), nullable=False)
+)
 
 
 class Finding(NamedTuple):
     """One row of the catalog, its columns in order, and the bits of a sample.
 
-    unread: the object could not be read this time.
+    unread: the object could not be read this time. limited: it takes more than may be taken to decode one.
     """
 
     image_id: str | None
@@ -88,6 +90,7 @@ class Finding(NamedTuple):
     error: str | None
     unread: bool
     depth: int = 8
+    limited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ class SlicePayload:
     source: Location
     catalog: CatalogSettings
     entries: bytes
+    limits: LimitsSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +238,7 @@ def slice_unit(
     here = scope(settings)
     return Unit(
         address(destination, STAGE, VERSION, here, _slice_digest(source, here, entries)),
-        SlicePayload(source, settings.catalog, pack_rows(entries)),
+        SlicePayload(source, settings.catalog, pack_rows(entries), settings.limits),
         items=len(entries),
     )
 
@@ -282,12 +286,16 @@ def _entries(unit: Unit[SlicePayload]) -> list[ListingEntry]:
 
 
 def _findings(work: Work[SlicePayload], entries: Sequence[ListingEntry]) -> list[Finding]:
-    source, settings = work.unit.payload.source, work.unit.payload.catalog
+    asked = work.unit.payload
     with work.watch.phase("start"):
         import congeal.imaging.decoding  # noqa: F401 - the first unit of a process pays for the import
     with work.watch.phase("decode"):
         return list(
-            in_threads(lambda entry: examine(source, entry, settings), entries, threads=readers_of(source))
+            in_threads(
+                lambda entry: examine(asked.source, entry, asked.catalog, asked.limits),
+                entries,
+                threads=readers_of(asked.source),
+            )
         )
 
 
@@ -309,6 +317,7 @@ def commit_findings(
     deep = sorted({(str(found.image_id), found.depth) for found in findings if found.depth > 8})
     if deep:
         outputs[DEPTHS_FILE] = encode_table(depths_table(deep), DEPTHS)
+    killed = [*killed, *(found.uri for found in findings if found.limited)]
     record = {"unread": sum(finding.unread for finding in findings), "deep": len(deep)}
     return work.commit(outputs, record | ({"killed": list(killed)} if killed else {}))
 
@@ -319,9 +328,14 @@ def _failed(entry: ListingEntry, reason: str) -> Finding:
     )
 
 
-def examine(source: Location, entry: ListingEntry, settings: CatalogSettings) -> Finding:
+def examine(
+    source: Location,
+    entry: ListingEntry,
+    settings: CatalogSettings,
+    limits: LimitsSettings = LimitsSettings(),  # noqa: B008 - frozen
+) -> Finding:
     """One object: identity and size if it is a sound image, else the reason why not. Never raises for it."""
-    from congeal.errors import ImageError, ReaderMissingError
+    from congeal.errors import ImageError, ImageLimitError, ReaderMissingError
     from congeal.imaging.decoding import inspect
 
     def failed(
@@ -336,6 +350,9 @@ def examine(source: Location, entry: ListingEntry, settings: CatalogSettings) ->
         return failed(
             f"{entry.bytes} bytes, more than an image of the allowed {settings.max_pixels} pixels needs"
         )
+    if entry.bytes > limits.image_memory:
+        reason = f"{entry.bytes:,} bytes, more than decoding may take (limits.image_memory): {RAISE}"
+        return failed(reason)._replace(limited=True)
     try:
         data = (source / entry.path).read_bytes()
     except UserError as error:
@@ -343,11 +360,15 @@ def examine(source: Location, entry: ListingEntry, settings: CatalogSettings) ->
     image_id = content_id(data)
     etag = entry.etag or hashlib.md5(data, usedforsecurity=False).hexdigest()
     try:
-        info = inspect(data, settings.max_pixels, settings.min_side)
+        info = inspect(data, settings.max_pixels, settings.min_side, limits.image)
     except ImageError as error:
         # Where a package is missing here, another run may have it.
         missing = isinstance(error, ReaderMissingError)
-        return failed(error.reason, image_id=image_id, etag=etag, unread=missing)._replace(bytes=len(data))
+        limited = isinstance(error, ImageLimitError)
+        reason = f"{error.reason}: {RAISE}" if limited else error.reason
+        return failed(reason, image_id=image_id, etag=etag, unread=missing)._replace(
+            bytes=len(data), limited=limited
+        )
     return Finding(
         image_id, entry.path, len(data), etag, info.width, info.height, info.format, "ok", None, unread=False,
         depth=info.depth,

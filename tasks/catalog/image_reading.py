@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from congeal.errors import ImageError, ReaderMissingError
+from congeal.errors import ImageError, ImageLimitError, ReaderMissingError
 from congeal.settings import Settings
 from infra.errors import UserError
 from infra.storage.location import Location
 from infra.threads import in_threads
+from tasks.execution.division import RAISE
 
 LOCAL_READERS = 2
 REMOTE_READERS = 16
@@ -24,10 +24,21 @@ Named = tuple[str, str | None]  # image id, uri (None: no longer in the source)
 
 
 class Unreadable(NamedTuple):
-    """Why an image has no features. `unread`: it could not be read this time; another time may do."""
+    """Why an image has no features. unread: it could not be read this time; another time may do.
+
+    limited: it takes more memory or time to decode than it may.
+    """
 
     reason: str
     unread: bool
+    limited: bool = False
+
+    @classmethod
+    def of(cls, error: ImageError) -> Unreadable:
+        """From what decoding says."""
+        if isinstance(error, ImageLimitError):
+            return cls(f"{error.reason}: {RAISE}", unread=False, limited=True)
+        return cls(error.reason, unread=isinstance(error, ReaderMissingError))
 
 
 class Squares(NamedTuple):
@@ -81,11 +92,11 @@ def read_squares(
         return data
     limits = settings.catalog
     sizes = [size] if preview is None else [size, preview]
-    made = squares(data, sizes, limits.max_pixels, limits.min_side, limits.range)
+    made = squares(data, sizes, limits.max_pixels, limits.min_side, limits.range, settings.limits.image)
     try:
         pixels = next(made)
     except ImageError as error:
-        return Unreadable(error.reason, unread=isinstance(error, ReaderMissingError))
+        return Unreadable.of(error)
     try:
         return Squares(pixels, next(made, None))
     except ImageError:
@@ -99,19 +110,19 @@ def read_window(
 
     centre, half: of the window, in frame units, see `congeal.imaging.decoding.window_pixels`.
     """
-    from congeal.imaging.decoding import decode, window_pixels
+    from congeal.imaging.decoding import decode_window
 
     data = read_same(source, member)
     if isinstance(data, Unreadable):
         return data
     limits = settings.catalog
-    # So large that the window alone has the pixels that are asked for.
-    target = math.ceil(size / half)
     try:
-        image = decode(data, limits.max_pixels, limits.min_side, target=target, value_range=limits.range)
+        return decode_window(
+            data, centre, half, size,
+            limits.max_pixels, limits.min_side, limits.range, settings.limits.image,
+        )  # fmt: skip
     except ImageError as error:
-        return Unreadable(error.reason, unread=isinstance(error, ReaderMissingError))
-    return window_pixels(image, centre, half, size)
+        return Unreadable.of(error)
 
 
 def content_id(data: bytes) -> str:

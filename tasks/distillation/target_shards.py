@@ -207,6 +207,7 @@ def _views(asked: TargetsPayload) -> Iterator[tuple[npt.NDArray[np.uint8], npt.N
     from congeal.imaging.decoding import decode
 
     source, sizes, limits = asked.source, asked.sizes, asked.settings.catalog
+    allowed = asked.settings.limits.image
 
     def cut(member: tuple[Named, int]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]] | None:
         named, turn = member
@@ -214,9 +215,7 @@ def _views(asked: TargetsPayload) -> Iterator[tuple[npt.NDArray[np.uint8], npt.N
         if isinstance(data, Unreadable):
             return None
         try:
-            image = decode(
-                data, limits.max_pixels, limits.min_side, target=2 * sizes.teacher, value_range=limits.range
-            )
+            image = decode(data, limits.max_pixels, limits.min_side, 2 * sizes.teacher, limits.range, allowed)
         except ImageError:
             return None
         view = _view(asked.kind, named[0], turn, asked.settings.seed)

@@ -26,6 +26,7 @@ DEATHS = "deaths.json"
 WHOLE, JOIN, FAIL = "whole", "join", "fail"
 PROBES = 4  # items that are tried where nothing has come through yet
 CURE = "give workers more (engine.memory, fewer engine.workers) and run with --set engine.retry_failed=true"
+RAISE = "raise that limit and run with --set engine.retry_failed=true"
 KILLED = f"its worker ran out of memory or died each time it worked on this image alone: {CURE}"
 KILLED_CLUSTER = f"the worker ran out of memory or died each time it made this atlas: {CURE}"
 

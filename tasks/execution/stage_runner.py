@@ -13,15 +13,17 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from congeal.alignment.outcomes import FAILED
-from congeal.settings import Settings
+from congeal.settings import LimitsSettings, Settings
 from infra.compute.engine import Engine
 from infra.compute.worker_death import Killed
 from infra.errors import DamagedError, StorageError, UserError
 from infra.ledger.commits import MARKER, Marker, UnitAddress, commit_unit, content_of
 from infra.ledger.provenance import PeakMemory, Provenance, Stopwatch
 from infra.storage.location import Location
+from infra.storage.usage import NOTHING, PUT, Usage, meter
 from infra.threads import in_threads
 from tasks.corrections.corrections import NONE, Corrections
+from tasks.execution.cost import Budget, cost_of
 from tasks.execution.division import Division, begun, divide, forget, in_users_words
 from tasks.execution.units import Keep, P_co, StagePlan, StageResult, Unit, UnitReport
 
@@ -69,6 +71,7 @@ class Run:
         engine: Engine,
         progress: Progress,
         corrections: Corrections = NONE,
+        budget: Budget | None = None,
     ) -> None:
         self.source = source
         self.destination = destination
@@ -76,6 +79,7 @@ class Run:
         self.engine = engine
         self.progress = progress
         self.corrections = corrections
+        self.budget = budget or Budget(LimitsSettings())
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ def execute(job: UnitJob[P]) -> UnitReport | Unit[P]:
         return report(marker, job.keep)
     if job.resumes and begun(job.unit):
         return job.unit
-    return report(in_users_words(job.make, job.unit), job.keep)
+    return _made(in_users_words(job.make, job.unit), job.keep)
 
 
 def report(marker: Marker, keep: Keep | None = None) -> UnitReport:
@@ -124,6 +128,11 @@ def report(marker: Marker, keep: Keep | None = None) -> UnitReport:
     )
 
 
+def _made(marker: Marker, keep: Keep | None) -> UnitReport:
+    """Of a unit that was made just now: with what it has cost."""
+    return replace(report(marker, keep), device=marker.device, used=marker.used)
+
+
 def record_of(marker: Marker) -> Mapping[str, Any]:
     """What a marker says for later stages, to be kept of a stage of one unit."""
     return marker.record
@@ -135,11 +144,15 @@ class Work(Generic[P_co]):
     def __init__(self, unit: Unit[P_co]) -> None:
         self.unit = unit
         self.watch = Stopwatch()
+        self._before = meter.total
 
     def commit(self, outputs: Mapping[str, bytes], record: Mapping[str, Any]) -> Marker:
         """Write the outputs, then the marker; if another run was first, its marker comes back."""
         record = {"items": self.unit.items, **record}
-        return commit_unit(self.unit.address, outputs, record, Provenance.of(self.watch))
+        # Its outputs and its marker are put after the marker is made up.
+        puts = {self.unit.address.destination.protocol: {PUT: len(outputs) + 1}}
+        used = meter.total - self._before + Usage(puts, 0, sum(len(data) for data in outputs.values()))
+        return commit_unit(self.unit.address, outputs, record, Provenance.of(self.watch, used=used))
 
 
 def address(destination: Location, stage: str, version: int, scope: str, unit: str) -> UnitAddress:
@@ -242,6 +255,16 @@ def run_units(
     jobs = [UnitJob(make, replace(unit, threads=threads), resumes, plan.keep) for unit in plan.todo]
     made: list[UnitReport] = []
     peak = 0
+    used, devices, budget = NOTHING, set[str](), run.budget
+
+    def add(found: UnitReport) -> None:
+        nonlocal used
+        used += found.used
+        devices.add(found.device)
+        budget.cost += cost_of(run.settings.plan, found.used, found.seconds, run.engine.workers)
+        made.append(replace(found, used=NOTHING))
+        advance(found.items)
+
     if jobs:
         items = sum(unit.items for unit in plan.todo)
         skipped = sum(entry.items for entry in plan.done)
@@ -250,17 +273,16 @@ def run_units(
             run.progress.stage(title, total=items + skipped, done=skipped) as advance,
         ):
             killers: list[Unit[P]] = []
-            for outcome in run.engine.map(execute, jobs, gpu=plan.gpu):
+            for outcome in run.engine.map(execute, budget.while_left(jobs), gpu=plan.gpu):
                 if isinstance(outcome, Killed):
                     killers.append(outcome.payload.unit)
                 elif isinstance(outcome, Unit):
                     killers.append(outcome)
                 else:
-                    made.append(outcome)
-                    advance(outcome.items)
-            for unit in sorted(killers, key=lambda unit: unit.address.unit):
-                made.append(_divided(unit, division, run, title, plan, bool(made)))
-                advance(made[-1].items)
+                    add(outcome)
+            for unit in budget.while_left(sorted(killers, key=lambda unit: unit.address.unit)):
+                add(_divided(unit, division, run, title, plan, bool(made)))
+        budget.require_done(title, len(plan.done) + len(made), plan.total)
         peak = max(memory.bytes, *(entry.peak_memory_bytes for entry in made))
     timings: dict[str, float] = {}
     for entry in made:
@@ -277,6 +299,9 @@ def run_units(
         seconds=time.perf_counter() - begin,
         timings=timings,
         peak_memory_bytes=peak,
+        unit_seconds=sum(entry.seconds for entry in made),
+        used=used,
+        devices=frozenset(devices),
     )
 
 
@@ -300,4 +325,4 @@ def _divided(
         f"{unit.items:,}; the work is divided, to go on without what kills."
     )
     made = divide(unit, division, run.engine, gpu=plan.gpu, others_succeed=others_succeed)
-    return report(made, plan.keep)
+    return _made(made, plan.keep)

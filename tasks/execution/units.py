@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from infra.ledger.commits import Marker, UnitAddress
+from infra.storage.usage import NOTHING, Usage
 
 Keep = Callable[[Marker], object]  # a function of a module: what later stages need of a marker
 
@@ -39,6 +40,7 @@ class UnitReport:
         identity: digest of those outputs that later units are computed from.
         failed: it says no more than that it could not be made.
         kept: what its stage hands to later stages, small; so they need not read the marker again.
+        used: of stores; of those that this run has made, until they are added up.
     """
 
     scope: str
@@ -51,6 +53,8 @@ class UnitReport:
     timings: Mapping[str, float] = field(default_factory=dict)
     peak_memory_bytes: int = 0
     kept: object = None
+    device: str = ""
+    used: Usage = NOTHING
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,9 @@ class StageResult:
     seconds: float = 0.0
     timings: Mapping[str, float] = field(default_factory=dict)
     peak_memory_bytes: int = 0
+    unit_seconds: float = 0.0  # of the units that were made, added up
+    used: Usage = NOTHING
+    devices: frozenset[str] = frozenset()
 
     @property
     def names(self) -> list[str]:
@@ -107,4 +114,7 @@ class StageResult:
             seconds=self.seconds + other.seconds,
             timings=timings,
             peak_memory_bytes=max(self.peak_memory_bytes, other.peak_memory_bytes),
+            unit_seconds=self.unit_seconds + other.unit_seconds,
+            used=self.used + other.used,
+            devices=self.devices | other.devices,
         )

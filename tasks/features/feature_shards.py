@@ -185,6 +185,7 @@ def _commit(
 ) -> Marker:
     settings = work.unit.payload.settings
     members = work.unit.payload.members
+    killed = [*killed, *(image_id for image_id, fault in failed.items() if fault.limited)]
     with work.watch.phase("encode"):
         specs = {
             array.path: ArraySpec(data, array.dims, array.chunks(data.shape), array.attributes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from infra.ledger.commits import MARKER, find_marker
 from infra.ledger.publications import Publication, check_layout, current_name, published, versions, withdraw
 from infra.ledger.run_lock import PRUNE, SILENCE, RunLock, locked
 from infra.storage.folder_listing import NOT_FOLLOWED
-from infra.storage.local_files import remove_partials
+from infra.storage.local_files import partials
 from infra.storage.location import Location, Skipped
 from infra.threads import in_threads, run_in_threads
 from tasks.execution.stage_runner import batched
@@ -86,13 +86,17 @@ def prune(
     if not check_layout(destination) or published(destination) is None:
         raise UserError(f"Nothing is published in {destination}: there is nothing to prune.")
     with nullcontext() if dry_run else locked(destination, PRUNE) as lock:
-        plan = _plan(destination, keep, datetime.now(UTC) - timedelta(days=older_than))
-        partials = 0
+        now = datetime.now(UTC) if lock is None else lock.store_time
+        plan = _plan(destination, keep, now - timedelta(days=older_than))
         if lock is not None:
             _carry_out(destination, plan, lock)
-            local = destination.local_path()
-            # Nobody is at work; what is younger may be of a machine whose heartbeat was lost.
-            partials = 0 if local is None else remove_partials(local, SILENCE.total_seconds())
+        local = destination.local_path()
+        # Nobody is at work; what is younger may be of a machine whose heartbeat was lost.
+        left = [] if local is None else partials(local, now - SILENCE)
+        if lock is not None:
+            for path in left:
+                with suppress(OSError):
+                    path.unlink()
     by_stage = dict.fromkeys(VERSIONS, 0)
     for unit in plan.units:
         by_stage[unit.stage] += 1
@@ -105,7 +109,7 @@ def prune(
         "removed_versions": [name.removesuffix(".json") for name in plan.removed],
         "units": by_stage,
         "leftovers": len(plan.leftovers),
-        "partial_files": partials,
+        "partial_files": len(left),
         "iceberg_files": len(plan.described.removed),
         "bytes": freed,
         "too_young": len(plan.young),

@@ -59,7 +59,7 @@ def relocate(destination: Location, source: Location, settings: Settings) -> dic
     with Survey(source, there) as survey, locked(destination, RUN, alone=single):
         survey.require_images(there)
         slices = list(survey.slices(there.slice_size))
-        found = [_recognised(source, entries, usable, depths, there) for entries in slices]
+        found = [_recognised(source, entries, usable, depths, settings) for entries in slices]
         for entries, rows in zip(slices, found, strict=True):
             for entry, (finding, same) in zip(entries, rows, strict=True):
                 listed.add(entry.path)
@@ -119,7 +119,7 @@ def _recognised(
     entries: list[ListingEntry],
     known: Mapping[str, Finding],
     depths: Mapping[str, int],
-    settings: CatalogSettings,
+    settings: Settings,
 ) -> list[tuple[Finding, bool]]:
     """The row of each object, and whether it is the image that had its path."""
 
@@ -137,6 +137,6 @@ def _recognised(
                 tag = entry.etag or hashlib.md5(data, usedforsecurity=False).hexdigest()
             if same:
                 return was._replace(etag=tag, depth=depths.get(str(was.image_id), 8)), True
-        return examine(source, entry, settings), False
+        return examine(source, entry, settings.catalog, settings.limits), False
 
     return list(in_threads(one, entries, threads=readers_of(source)))

@@ -15,6 +15,7 @@ from infra.errors import DamagedError, UserError
 from infra.ledger.commits import Marker, find_marker, outputs_location
 from infra.ledger.publications import check_layout, published, versions
 from infra.storage.location import Location
+from infra.storage.usage import Usage
 from infra.threads import in_threads
 from tasks.catalog.skipped_files import NOTHING, kept
 from tasks.clusters.drift import drifting
@@ -67,8 +68,29 @@ def status(destination: Location, version: str | None = None) -> dict[str, Any]:
         "fixed_camera": fixed_cameras(records),
         "drifting": drifting(records),
         "passed_over": kept(destination) or NOTHING,
+        "cost": _costs(markers),
         "failures": _failures(destination, markers["index"]),
         "cluster_failures": _cluster_failures(records),
+    }
+
+
+def _costs(markers: dict[str, list[Marker]]) -> dict[str, Any]:
+    """What the units of a version took: seconds, requests and bytes, by stage and by its dearest clusters."""
+
+    def facts(made: list[Marker]) -> dict[str, Any]:
+        used = sum((marker.used for marker in made), Usage())
+        return {
+            "seconds": round(sum(marker.seconds for marker in made), 3),
+            "devices": sorted({marker.device for marker in made} - {""}),
+            "requests": used.requests,
+            "read_bytes": used.read_bytes,
+            "written_bytes": used.written_bytes,
+        }
+
+    dearest = sorted(markers["atlases"], key=lambda marker: -marker.seconds)[:MOST_FAILURES]
+    return {
+        "stages": {stage: facts(made) for stage, made in markers.items()},
+        "clusters": [{"cluster_id": marker.record["cluster_id"], **facts([marker])} for marker in dearest],
     }
 
 

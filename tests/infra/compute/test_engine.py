@@ -309,15 +309,37 @@ def test_too_little_memory_is_said_before_a_worker_is_started() -> None:
 def test_workers_that_die_while_they_start_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     import distributed
 
+    tries: list[int] = []
+
     def dies(*_: object, **__: object) -> None:
+        tries.append(1)
         raise RuntimeError("Nanny failed to start.")
 
     monkeypatch.setattr(distributed, "SpecCluster", dies)
     with (
-        pytest.raises(UserError, match=r"The 1 workers could not be started \(Nanny failed to start\)"),
+        pytest.raises(
+            UserError, match=r"The 1 workers could not be started in 3 tries \(Nanny failed to start\)"
+        ),
         open_engine(EngineSettings(kind="dask", workers=1)),
     ):
         pass
+    assert len(tries) == 3
+
+
+def test_a_worker_that_dies_once_while_it_starts_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    import distributed
+
+    real, tries = distributed.SpecCluster, []
+
+    def dies_once(*args: Any, **options: Any) -> Any:
+        tries.append(1)
+        if len(tries) == 1:
+            raise RuntimeError("Nanny failed to start.")
+        return real(*args, **options)
+
+    monkeypatch.setattr(distributed, "SpecCluster", dies_once)
+    with open_engine(EngineSettings(kind="dask", workers=1)) as engine:
+        assert list(engine.map(abs, [-3])) == [3]
 
 
 PROGRAM = """

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,26 @@ from infra.errors import StorageError, UserError
 from infra.ledger import run_lock
 from infra.ledger.run_lock import FOLDER, PRUNE, RUN, SILENCE, locked
 from infra.storage.location import Location
+
+# How long ago the store has written an object, by name; None: not told.
+AGES: dict[str, timedelta | None] = {}
+
+
+@pytest.fixture(autouse=True)
+def _ages() -> Iterator[None]:
+    AGES.clear()
+    real = Location.modified
+
+    def modified(place: Location) -> datetime | None:
+        name = place.url.rpartition("/")[2]
+        if name not in AGES:
+            return real(place)
+        ago = AGES[name]
+        return None if ago is None else datetime.now(UTC) - ago
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Location, "modified", modified)
+        yield
 
 
 def leave_heartbeat(place: Location, kind: str, ago: timedelta) -> Location:
@@ -22,6 +43,7 @@ def leave_heartbeat(place: Location, kind: str, ago: timedelta) -> Location:
     }
     left = place / FOLDER / f"{kind}-left.json"
     left.write_bytes(json.dumps(heartbeat | {"of a newer congeal": 1}).encode())
+    AGES[f"{kind}-left.json"] = ago
     return left
 
 
@@ -79,10 +101,9 @@ def seen(kind: str, text: str) -> bytes:
     return json.dumps({"kind": kind, "host": "far.away", "process": 7, "seen": text}).encode()
 
 
-def written(monkeypatch: pytest.MonkeyPatch, ago: timedelta | None) -> None:
-    """Let every store say that its objects were written so long ago, or say nothing."""
-    changed = None if ago is None else datetime.now(UTC) - ago
-    monkeypatch.setattr(Location, "modified", lambda _: changed)
+def written(ago: timedelta | None, name: str = "run-x.json") -> None:
+    """Let the store say that an object was written so long ago, or say nothing."""
+    AGES[name] = ago
 
 
 class TestBroken:
@@ -96,7 +117,7 @@ class TestBroken:
 
     @pytest.mark.parametrize("what", WRONG)
     def test_a_pruning_waits_until_what_is_no_heartbeat_is_old(
-        self, memory_location: Location, what: str, monkeypatch: pytest.MonkeyPatch
+        self, memory_location: Location, what: str
     ) -> None:
         left = leave(memory_location, WRONG[what])
         with (
@@ -106,7 +127,7 @@ class TestBroken:
             locked(memory_location, PRUNE),
         ):
             pytest.fail("it began")
-        written(monkeypatch, SILENCE * 1.1)
+        written(SILENCE * 1.1)
         with locked(memory_location, PRUNE):
             assert not left.exists()
 
@@ -115,11 +136,9 @@ class TestBroken:
         assert changed is not None
         assert abs(datetime.now(UTC) - changed) < timedelta(minutes=1)
 
-    def test_a_store_that_does_not_say_when_counts_as_just_now(
-        self, memory_location: Location, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_store_that_does_not_say_when_counts_as_just_now(self, memory_location: Location) -> None:
         left = leave(memory_location, b"nothing")
-        written(monkeypatch, None)
+        written(None)
         with pytest.raises(UserError, match="cannot be read"), locked(memory_location, PRUNE):
             pytest.fail("it began")
         assert left.exists()
@@ -129,6 +148,7 @@ class TestBroken:
             (datetime.now(UTC) - SILENCE * share).replace(tzinfo=None).isoformat() for share in (0.5, 1.1)
         )
         left = leave(memory_location, seen(PRUNE, old))
+        written(None)
         with locked(memory_location, RUN):
             assert not left.exists()
         leave(memory_location, seen(RUN, recent))
@@ -142,30 +162,36 @@ class TestBroken:
         "time",
         ["", "yesterday", "2026-13-45T99:99", "9999-12-31T23:59:59+00:00", "9999-12-31T23:59:59-23:59"],
     )
-    def test_a_time_that_cannot_be_true(
-        self, location: Location, kind: str, time: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        leave(location, seen(kind, time))
-        with locked(location, RUN):
-            pass
+    def test_a_time_that_cannot_be_true(self, location: Location, kind: str, time: str) -> None:
+        if kind != PRUNE:
+            leave(location, seen(kind, time))
+            with locked(location, RUN):
+                pass
         left = leave(location, seen(kind, time))
-        written(monkeypatch, SILENCE / 2)
+        written(SILENCE / 2)
         if kind in (RUN, PRUNE):
             with (
                 pytest.raises(UserError, match=rf"A {kind} is at work .*last heartbeat 1\d\d s ago"),
                 locked(location, PRUNE),
             ):
                 pytest.fail("it began")
-        written(monkeypatch, SILENCE * 1.1)
+        written(SILENCE * 1.1)
         with locked(location, PRUNE):
             assert not left.exists()
 
-    def test_a_pruning_with_a_wrong_clock_notices_that_a_run_went_on(self, memory_location: Location) -> None:
-        with locked(memory_location, PRUNE) as pruning:
-            (name,) = (memory_location / FOLDER).children()
-            leave(memory_location, seen(PRUNE, "2999-01-01T00:00:00+00:00"), name)
-            with locked(memory_location, RUN), pytest.raises(UserError, match="clock of a machine is wrong"):
-                pruning.require_held()
+    @pytest.mark.parametrize(("first", "second"), [(RUN, PRUNE), (PRUNE, RUN)])
+    @pytest.mark.parametrize("hours", [-1, 1, 1000])
+    def test_a_clock_that_is_wrong_lets_nobody_in(
+        self, location: Location, first: str, second: str, hours: float
+    ) -> None:
+        with locked(location, first) as mine:
+            (name,) = (location / FOLDER).children()
+            # As of a machine whose clock is so far from this one's.
+            told = datetime.now(UTC) - timedelta(hours=hours)
+            leave(location, seen(first, told.isoformat()), name)
+            with pytest.raises(UserError, match=f"A {first} is at work"), locked(location, second):
+                pytest.fail("it began")
+            mine.require_held()
 
     def test_a_folder_and_strangers_are_left_alone(self, tmp_path: Path) -> None:
         place = Location.parse(tmp_path)
@@ -288,6 +314,6 @@ def test_who_was_taken_for_gone_notices(memory_location: Location) -> None:
 
 def test_who_slept_notices(tmp_path: Path) -> None:
     with locked(Location.parse(tmp_path), RUN) as mine:
-        mine._last -= SILENCE * 1.1
+        mine._last -= SILENCE.total_seconds() * 1.1
         with pytest.raises(UserError, match="This run wrote no heartbeat"):
             mine.require_held()

@@ -195,3 +195,17 @@ def test_a_run_that_comes_late_finds_what_another_has_made(
     made, rows = make(source, destination, settings())
     assert (made.ok, len(rows)) == (7, 7)
     assert len(read) == 7
+
+
+def test_an_image_beyond_the_limit_of_memory_is_failed_and_tried_again_when_asked(tmp_path: Path) -> None:
+    large = encoded(np.zeros((4200, 4200, 3), np.uint8))
+    source = folder(tmp_path / "source", {"large.png": large, "small.png": picture(0, 1)})
+    _, rows = make(source, tmp_path / "out", settings("limits.image_memory=64MiB"))
+    reason = rows[0]["error"]
+    assert (rows[0]["status"], rows[1]["status"]) == ("failed", "ok")
+    assert "64 MiB allowed by limits.image_memory" in reason
+    assert "engine.retry_failed=true" in reason
+    made, rows = make(source, tmp_path / "out", settings())
+    assert (rows[0]["status"], made.result.made) == ("failed", 0)
+    _, rows = make(source, tmp_path / "out", settings("engine.retry_failed=true"))
+    assert [row["status"] for row in rows] == ["ok", "ok"]

@@ -40,7 +40,7 @@ class Recorder:
     ) -> Iterator[Any]:
         self.gpu.append(gpu)
         # As completed, which is not as given.
-        return map(function, reversed(payloads))
+        return map(function, reversed(list(payloads)))
 
     def threads(self, units: int) -> int:
         self.totals.append(units)

@@ -34,7 +34,7 @@ MEMBERS = [Member("0" * 32, "member", "scope/unit", 0, 80, 60, "content", 192)]
 SHOWN = ((0, "a.png"),)
 URIS = pack_rows([["a.png"]])
 PAYLOADS = (
-    SlicePayload(PLACE, SETTINGS.catalog, pack_rows([("a.png", 9, "token", None, None)])),
+    SlicePayload(PLACE, SETTINGS.catalog, pack_rows([("a.png", 9, "token", None, None)]), SETTINGS.limits),
     MergePayload((PLACE,), (PLACE,)),
     FeaturesPayload(PLACE, SETTINGS, WEIGHTS, IMAGES, deep=True),
     PositionPayload(SETTINGS, WEIGHTS),

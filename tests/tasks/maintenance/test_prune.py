@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -170,6 +171,18 @@ def test_what_is_not_congeals_is_left_alone(memory_location: Location) -> None:
         (place / path).write_bytes(b"mine")
     prune(place, older_than=0)
     assert mine <= paths(place)
+
+
+def test_what_killed_writers_left_is_counted_and_removed(tmp_path: Path) -> None:
+    place = three_versions(Location.parse(tmp_path))
+    old, young = (tmp_path / "stages/features" / f".{digit * 16}.partial" for digit in "ab")
+    for path in (old, young):
+        path.write_bytes(b"half")
+    os.utime(old, (1, 1))
+    assert prune(place, dry_run=True)["partial_files"] == 1
+    assert old.exists()
+    assert prune(place)["partial_files"] == 1
+    assert (old.exists(), young.exists()) == (False, True)
 
 
 def test_a_dry_run_removes_nothing(location: Location) -> None:
