@@ -247,10 +247,26 @@ class PublishSettings(Section):
     iceberg: bool = True
 
 
+def _web_address(value: str) -> str:
+    if not value.lower().startswith(("http://", "https://")):
+        raise ValueError("it should begin with http:// or https://")
+    return value.rstrip("/")
+
+
 class ReportSettings(Section):
-    """enabled: whether a run ends with the report on what it has published (see docs/report.md)."""
+    """enabled: whether a run ends with the report on what it has published (see docs/report.md).
+
+    url: where browsers find the destination; None: nowhere.
+    """
 
     enabled: bool = True
+    url: Annotated[str, AfterValidator(_web_address)] | None = None
+
+
+class LogSettings(Section):
+    """format "json": every line of progress and every event is one JSON object."""
+
+    format: Literal["text", "json"] = "text"
 
 
 class PlanSettings(Section):
@@ -317,6 +333,7 @@ class Settings(ServiceSettings):
     report: ReportSettings = ReportSettings()
     plan: PlanSettings = PlanSettings()
     notify: NotifySettings = NotifySettings()
+    log: LogSettings = LogSettings()
     distill: DistillSettings = DistillSettings()
     seed: int = 0
 
@@ -337,7 +354,16 @@ def load_settings(
     return load(Settings, config, overrides, environ, where)
 
 
-UNRECORDED = {"engine", "storage", "distill", "publish", "report", "plan", "notify"}  # without any effect
+UNRECORDED = {
+    "engine",
+    "storage",
+    "distill",
+    "publish",
+    "report",
+    "plan",
+    "notify",
+    "log",
+}  # without any effect
 
 
 def recorded(settings: Settings) -> dict[str, Any]:

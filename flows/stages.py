@@ -73,4 +73,17 @@ def everything(job: Job, progress: Progress, step: Step = plainly) -> dict[str, 
         published = step("publish", publish.stage, run, job.key, weights, results, counts)
         site = after_run(job, progress, engine)
     facts = finished(job, published, results=results, workers=engine.workers, engine_start=started)
+    _tell(job, facts, progress)
     return facts | site
+
+
+def _tell(job: Job, facts: dict[str, Any], progress: Progress) -> None:
+    """An event for whatever failed, where events are shown; that they cannot be read stops no run."""
+    from congeal.results.collection import Collection
+    from flows.findings import failures, tell
+
+    try:
+        collection = Collection(job.destination, facts["version"], job.settings.storage)
+        tell(facts, failures(facts, collection), progress)
+    except Exception as error:
+        progress.note(f"What failed could not be read ({type(error).__name__}: {error}).", live=False)

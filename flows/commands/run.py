@@ -12,6 +12,7 @@ from flows.terminal import Config, Json, Overrides, Quiet, answers
 
 if TYPE_CHECKING:
     from flows.prepare import Job
+    from infra.compute.progress import Progress
 
 
 @answers
@@ -52,26 +53,25 @@ def run(
 
     settings = load_settings(config, chosen)
     require_url(settings.notify)
-    with told(settings, source[0], destination, Progress(quiet=quiet).note) as outcome:
+    progress = Progress(quiet=quiet, as_json=settings.log.format == "json")
+    with told(settings, source[0], destination, progress.note) as outcome:
         job = prepare(source[0], destination, settings)
         if job.current is not None:
             job.survey.close()
-            facts = nothing_to_do(job) | after_run(job, Progress(quiet=quiet))
+            facts = nothing_to_do(job) | after_run(job, progress)
         else:
-            facts = _done(job, quiet=quiet)
+            facts = _done(job, progress)
         outcome.facts = facts
     return facts, functools.partial(show_run, facts)
 
 
-def _done(job: Job, *, quiet: bool) -> dict[str, Any]:
+def _done(job: Job, progress: Progress) -> dict[str, Any]:
     """The facts of the run: of the flow, where Prefect's settings name a server, else of its stages here."""
     from flows.prefect_profile import server_named
     from flows.quiet_libraries import quiet_libraries, quiet_prefect
-    from infra.compute.progress import Progress
 
     quiet_libraries()
     quiet_prefect()
-    progress = Progress(quiet=quiet)
     if server_named():
         from congeal.settings import recorded
         from flows.collection import collection, hand_over
