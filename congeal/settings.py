@@ -251,10 +251,26 @@ class PublishSettings(Section):
     iceberg: bool = True
 
 
+def _web_address(value: str) -> str:
+    if not value.lower().startswith(("http://", "https://")):
+        raise ValueError("it should begin with http:// or https://")
+    return value.rstrip("/")
+
+
 class ReportSettings(Section):
-    """enabled: whether a run ends with the report on what it has published (see docs/report.md)."""
+    """enabled: whether a run ends with the report on what it has published (see docs/report.md).
+
+    url: where browsers find the destination; None: nowhere.
+    """
 
     enabled: bool = True
+    url: Annotated[str, AfterValidator(_web_address)] | None = None
+
+
+class LogSettings(Section):
+    """format "json": every line of progress and every event is one JSON object."""
+
+    format: Literal["text", "json"] = "text"
 
 
 class PlanSettings(Section):
@@ -343,6 +359,7 @@ class Settings(ServiceSettings):
     plan: PlanSettings = PlanSettings()
     limits: LimitsSettings = LimitsSettings()
     notify: NotifySettings = NotifySettings()
+    log: LogSettings = LogSettings()
     distill: DistillSettings = DistillSettings()
     seed: int = 0
 
@@ -364,7 +381,7 @@ def load_settings(
 
 
 # Without any effect on what is published, but for images that take more than they may.
-UNRECORDED = {"engine", "storage", "distill", "publish", "report", "plan", "limits", "notify"}
+UNRECORDED = {"engine", "storage", "distill", "publish", "report", "plan", "limits", "notify", "log"}
 
 
 def recorded(settings: Settings) -> dict[str, Any]:

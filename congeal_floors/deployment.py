@@ -10,7 +10,14 @@ from typing import Any
 
 from congeal_floors import own
 
-_FLOW = "collection"
+# Flows, and where they are; everything else is a step of the deployment files.
+_FLOWS = {
+    "collection": "flows.collection",
+    "new_images": "flows.deployments.further_flows",
+    "resolve": "flows.deployments.further_flows",
+    "verification": "flows.deployments.further_flows",
+    "report": "flows.deployments.further_flows",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -18,4 +25,4 @@ def __getattr__(name: str) -> Any:
     if name.startswith("_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     own()
-    return getattr(importlib.import_module(f"flows.{_FLOW if name == _FLOW else 'deployment'}"), name)
+    return getattr(importlib.import_module(_FLOWS.get(name, "flows.deployment")), name)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from pydantic import Field
 
 import congeal_floors.first  # noqa: F401  before any of these
 from infra.compute.numeric_libraries import settle_threads
@@ -15,8 +16,11 @@ from infra.compute.numeric_libraries import settle_threads
 settle_threads()  # before NumPy is imported
 
 from flows import retries  # noqa: E402
+from flows.deployments.destination_slots import alone_on  # noqa: E402
+from flows.deployments.run_progress import RunProgress  # noqa: E402
+from flows.deployments.settings_form import EMPTY, SettingsForm  # noqa: E402
 from flows.notification import require_url, told  # noqa: E402
-from flows.parameters import checked  # noqa: E402
+from flows.parameters import Parameters, checked  # noqa: E402
 from flows.prepare import Job, prepare  # noqa: E402
 from flows.report import sentence  # noqa: E402
 from flows.stages import everything  # noqa: E402
@@ -35,7 +39,12 @@ def hand_over(job: Job, progress: Progress) -> None:
     _handed_over[job.source.url, job.destination.url] = (job, progress)
 
 
-def _form(source: str, destination: str, settings: dict[str, Any] | None = None) -> None:
+# Prefect shows the parameters' names as their titles, and what the flows' docstrings say of them.
+Source = Annotated[str, Field(examples=["s3://bucket/photographs"])]
+Destination = Annotated[str, Field(examples=["s3://bucket/atlases"])]
+
+
+def _form(source: Source, destination: Destination, settings: SettingsForm = EMPTY) -> None:
     """What the flow asks for."""
 
 
@@ -43,9 +52,14 @@ def _form(source: str, destination: str, settings: dict[str, Any] | None = None)
 def collection(source: Any = None, destination: Any = None, settings: Any = None) -> dict[str, Any]:
     """Everything, from images to published tables; what is done already is not done again.
 
-    source, destination: fsspec URLs or plain paths. settings: by section ({"features": {"image_size": 448}})
-    or by dotted name; what is not given comes from CONGEAL_… variables and the defaults. Returns the facts of
-    the run (see flows.report). Raises UserError for what cannot be run (see flows.parameters, flows.prepare).
+    Returns the facts of the run (see flows.report). Raises UserError for what cannot be run (see
+    flows.parameters, flows.prepare).
+
+    Args:
+        source: Where the photographs are: a folder, an fsspec URL, or a list of them.
+        destination: Where the results go: a folder or an fsspec URL.
+        settings: By section, {"features": {"image_size": 448}}, or by dotted name. What is left out comes
+            from the CONGEAL_… variables of the worker and then from the defaults.
     """
     given = {"source": source, "destination": destination, "settings": settings}
     taken = _taken_over(source, destination)
@@ -53,21 +67,53 @@ def collection(source: Any = None, destination: Any = None, settings: Any = None
         job, progress = taken
         with job.survey:  # whoever has handed it over tells of it
             facts = everything(job, progress, step=as_task_run)
-    else:
-        sound, progress = checked(given), Progress()
-        require_url(sound.settings.notify)
-        with told(sound.settings, sound.source, sound.destination, progress.note) as outcome:
-            job = prepare(*sound)
-            with job.survey:
-                facts = everything(job, progress, step=as_task_run)
-            outcome.facts = facts
+            shown(job, facts)
+        get_run_logger().info(sentence(facts))
+        return facts
+    return run_on(checked(given))
+
+
+def run_on(sound: Parameters) -> dict[str, Any]:
+    """A run inside of a flow, alone on its destination; its facts, which the page of the run shows, too."""
+    settings = sound.settings
+    progress = RunProgress(as_json=settings.log.format == "json")
+    require_url(settings.notify)
+    with (
+        alone_on(sound.destination),
+        told(settings, sound.source, sound.destination, progress.note) as outcome,
+    ):
+        job = prepare(*sound)
+        if job.line is None:  # which would be told on the way
+            progress.event("backbone", _why(job), backbone=job.settings.features.backbone)
+        with job.survey:
+            facts = everything(job, progress, step=as_task_run)
+            shown(job, facts)
+        outcome.facts = facts
     get_run_logger().info(sentence(facts))
     return facts
+
+
+def shown(job: Job, facts: dict[str, Any]) -> None:
+    """Leave what the run did on its page. Whatever goes wrong with that, the run is done."""
+    from congeal.results.collection import Collection
+    from flows.deployments.artifacts import write_artifacts
+    from flows.findings import failures
+
+    try:
+        collection = Collection(job.destination, facts["version"], job.settings.storage)
+        write_artifacts(facts, failures(facts, collection), collection, _why(job), job.settings.report.url)
+    except Exception as error:  # whatever it is, what the run is for is published
+        get_run_logger().warning(f"the page of this run lacks its tables ({type(error).__name__}: {error})")
 
 
 # Forms and clients are shown that both places must be given, and as text. The flow itself takes anything, so
 # that a run without them begins, and fails with a sentence, instead of ending before it began.
 collection.__signature__ = inspect.signature(_form, eval_str=True)  # type: ignore[attr-defined]
+
+
+def _why(job: Job) -> str:
+    """Which backbone a job uses, and for what reason."""
+    return job.line or f"backbone: {job.settings.features.backbone}, as the settings ask for it"
 
 
 def _taken_over(source: object, destination: object) -> tuple[Job, Progress] | None:

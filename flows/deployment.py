@@ -34,7 +34,8 @@ def check_parameters() -> None:
     run = UUID(os.environ["PREFECT__FLOW_RUN_ID"])
     with get_client(sync_client=True) as client:
         try:
-            checked(client.read_flow_run(run).parameters)
+            asked = client.read_flow_run(run)
+            checked(asked.parameters, client.read_flow(asked.flow_id).name)
         except UserError as error:
             client.set_flow_run_state(run, Failed(message=str(error)))
             # The run has its state; Prefect stops here, and does not call it Crashed any more.

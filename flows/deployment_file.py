@@ -10,10 +10,10 @@ import yaml
 import congeal_floors
 from infra.errors import UserError
 
-ENTRYPOINT = "congeal_floors.deployment:collection"
+ENTRYPOINTS = "congeal_floors.deployment"
 
 _HEADING = """\
-# The deployment collection/on-demand of Congeal, written by `congeal deployment init`. Deploy it from here:
+# The deployments of Congeal, written by `congeal deployment init`. Deploy them from here:
 #   prefect --no-prompt deploy --all
 # Congeal has to be installed where that is called and where the worker runs; no checkout is needed, and a
 # worker may run in any folder. The pull step is written out because an empty one would be replaced by the
@@ -50,15 +50,26 @@ def text() -> str:
     places = [here / "prefect.yaml", here.parent / "prefect.yaml"]
     found = next(place for place in places if place.is_file())
     config = without_checkout(yaml.safe_load(found.read_text(encoding="utf-8")))
-    return _HEADING + yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=110)
+    return _HEADING + yaml.dump(config, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=110)
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes what is shared as often as it occurs, without anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """True of everything."""
+        return True
 
 
 def without_checkout(config: dict[str, Any]) -> dict[str, Any]:
     """The content of a prefect.yaml, with steps and entrypoints that are found in the installed package."""
     steps = {key: _steps(config[key]) for key in ("build", "push", "pull") if config.get(key)}
-    deployments = [deployment | {"entrypoint": ENTRYPOINT} for deployment in config["deployments"]]
+    deployments = [
+        deployment | {"entrypoint": f"{ENTRYPOINTS}:{deployment['entrypoint'].rpartition(':')[2]}"}
+        for deployment in config["deployments"]
+    ]
     changed = config | steps | {"deployments": deployments}
-    return {key: value for key, value in changed.items() if value != []}
+    return {key: value for key, value in changed.items() if value != [] and key != "definitions"}
 
 
 def _steps(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -87,4 +87,20 @@ def everything(job: Job, progress: Progress, step: Step = plainly) -> dict[str, 
         )
         keep_cost(job.destination, cost)
         facts |= {"cost": cost}
+        _tell(job, facts, progress)
     return facts | site
+
+
+def _tell(job: Job, facts: dict[str, Any], progress: Progress) -> None:
+    """An event for whatever failed, where events are shown; that they cannot be read stops no run."""
+    from flows.findings import Failures, failures, tell
+
+    found = Failures()
+    if facts["images"]["failed"] or facts["failed_clusters"]:
+        from congeal.results.collection import Collection
+
+        try:
+            found = failures(facts, Collection(job.destination, facts["version"], job.settings.storage))
+        except Exception as error:
+            progress.note(f"What failed could not be read ({type(error).__name__}: {error}).", live=False)
+    tell(facts, found, progress)

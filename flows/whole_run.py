@@ -26,13 +26,14 @@ def whole_run(source: str, destination: str, settings: Settings, *, quiet: bool)
     from flows.site import after_run
 
     require_url(settings.notify)
-    with told(settings, source, destination, Progress(quiet=quiet).note) as outcome:
+    progress = Progress(quiet=quiet, as_json=settings.log.format == "json")
+    with told(settings, source, destination, progress.note) as outcome:
         job = prepare(source, destination, settings)
         if job.current is not None:
             job.survey.close()
-            facts = nothing_to_do(job) | after_run(job, Progress(quiet=quiet))
+            facts = nothing_to_do(job) | after_run(job, progress)
         else:
-            facts = _done(job, quiet=quiet)
+            facts = _done(job, progress)
         outcome.facts = facts
     return facts
 
@@ -53,14 +54,13 @@ def settings_of(publication: Publication, config: Path | None, overrides: Sequen
     return load_settings(config, [*as_overrides(known), *overrides])
 
 
-def _done(job: Job, *, quiet: bool) -> dict[str, Any]:
+def _done(job: Job, progress: Progress) -> dict[str, Any]:
     """The facts of the run: of the flow, where Prefect's settings name a server, else of its stages here."""
     from flows.prefect_profile import server_named
     from flows.quiet_libraries import quiet_libraries, quiet_prefect
 
     quiet_libraries()
     quiet_prefect()
-    progress = Progress(quiet=quiet)
     if server_named():
         from congeal.settings import recorded
         from flows.collection import collection, hand_over

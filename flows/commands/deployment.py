@@ -32,7 +32,7 @@ def init(
     ] = Path(),
     as_json: Json = False,
 ) -> Any:
-    """Write a prefect.yaml with the deployment collection/on-demand, which needs no checkout of Congeal."""
+    """Write a prefect.yaml with Congeal's deployments, which needs no checkout of Congeal."""
     from flows.deployment_file import write
 
     path = write(folder)

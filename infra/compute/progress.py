@@ -1,11 +1,15 @@
-"""Progress of long stages on stderr: a live bar on a terminal, a line now and then elsewhere."""
+"""Progress of long stages on stderr: a live bar on a terminal, a line now and then elsewhere.
+
+Asked for, each line is a JSON object.
+"""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -22,13 +26,14 @@ LINE_EVERY = 30.0  # seconds between the lines of a stage where there is no term
 class Progress:
     """Shows how far each stage is. Use as a context manager; stages may follow one another or overlap.
 
-    quiet: show nothing. console: where to; None: stderr.
+    quiet: show nothing. console: where to; None: stderr. as_json: lines that programs read, and no bars.
     """
 
-    def __init__(self, quiet: bool = False, console: Console | None = None) -> None:
+    def __init__(self, quiet: bool = False, console: Console | None = None, *, as_json: bool = False) -> None:
         self._console = console or Console(stderr=True)
         self._quiet = quiet
-        self._live = not quiet and self._console.is_terminal
+        self._json = as_json
+        self._live = not quiet and not as_json and self._console.is_terminal
         self._bars: Bars | None = None
 
     def __enter__(self) -> Self:
@@ -56,7 +61,9 @@ class Progress:
         seen, told = done, begin
         bars = self._bars
         task = None if bars is None else bars.add_task(name, total=total, completed=done)
-        self.note(f"{name}: {_of(done, total)} at the start" if done else f"{name}: started", live=False)
+        facts = {"stage": name, "total": total}
+        begun = f"{name}: {_of(done, total)} at the start" if done else f"{name}: started"
+        self.event("stage_started", begun, **facts, done=done)
 
         def advance(count: int) -> None:
             nonlocal seen, told
@@ -67,17 +74,36 @@ class Progress:
             if now - told >= LINE_EVERY and seen != total:
                 told = now
                 left = _left(now - begin, seen - done, total, seen)
-                self.note(f"{name}: {_of(seen, total)}{left}", live=False)
+                self.event("stage_progress", f"{name}: {_of(seen, total)}{left}", **facts, done=seen)
 
         yield advance
         seconds = time.perf_counter() - begin
         speed = (seen - done) / seconds if seconds > 0 else None
-        self.note(f"{name}: {_of(seen, total)} in {seconds:.1f} s, {_rate(speed)}", live=False)
+        ended = f"{name}: {_of(seen, total)} in {seconds:.1f} s, {_rate(speed)}"
+        self.event("stage_finished", ended, **facts, done=seen, seconds=round(seconds, 3))
 
     def note(self, text: str, *, live: bool = True) -> None:
         """Print one line, above the bars if there are any. live=False: only where there are no bars."""
-        if not self._quiet and (live or not self._live):
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        if live or not self._live:
+            self._write(self._line("note", text, {}))
+
+    def event(self, name: str, text: str, **facts: object) -> None:
+        """One line of what happened, where there are no bars: the text, or as JSON its name and facts.
+
+        facts: such as the image's or the cluster's id.
+        """
+        if not self._live:
+            self._write(self._line(name, text, facts))
+
+    def _line(self, name: str, text: str, facts: dict[str, object]) -> str:
+        if not self._json:
+            return text
+        time_ = datetime.now(UTC).isoformat(timespec="milliseconds")
+        return json.dumps({"time": time_, "event": name, "message": text, **facts}, default=str)
+
+    def _write(self, line: str) -> None:
+        if not self._quiet:
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _rate(speed: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,33 @@ def test_the_flow_makes_what_a_plain_run_makes(finished: Path, tmp_path: Path, w
     }
     assert len(runs) < 10
     assert collection(source, destination, parameters(weights))["up_to_date"]
+
+
+def test_the_other_deployments_flows_and_what_their_pages_show(finished: Path, tmp_path: Path) -> None:
+    from prefect.client.orchestration import get_client
+
+    from flows.deployments.destination_slots import slot_name
+    from flows.deployments.further_flows import new_images, report, resolve, verification
+    from infra.errors import DamagedError
+
+    shutil.copytree(finished, tmp_path / "home")
+    source, destination = str(tmp_path / "home/source"), str(tmp_path / "home/destination")
+    (tmp_path / "home/source/broken.jpg").unlink()
+    assert new_images(source, destination)["images"]["failed"] == 0
+    state = resolve(source, destination, ["nobody"], return_state=True)
+    assert (state.name, "nobody" in state.message) == ("Failed", True)
+    assert report(destination)["report"].endswith("/report/index.html")
+    assert verification(destination, shallow=True)["faults"] == []
+    max((tmp_path / "home/destination/stages/atlases").rglob("*.png")).write_bytes(b"damaged")
+    with pytest.raises(DamagedError, match="is damaged, it has 7 bytes"):
+        verification(destination)
+    with get_client(sync_client=True) as client:
+        artifacts = sorted(client.read_artifacts(), key=lambda each: str(each.created))
+    found = {each.key: each.data for each in artifacts if each.key}
+    mine = slot_name(destination)
+    assert found.keys() >= {f"{mine}-{what}" for what in ("summary", "clusters", "report", "verification")}
+    assert "as the settings ask for it" in found[f"{mine}-summary"]
+    assert "not sound" in found[f"{mine}-verification"]
 
 
 @pytest.mark.slow

@@ -103,26 +103,45 @@ def worker(prefect_server: Server) -> Iterator[Server]:
         yield prefect_server
 
 
+# By the server, before there is a run; and what it lets through, by the run.
+REFUSED_AT_ONCE: list[tuple[str, dict[str, Any], str]] = [
+    ("collection", {"source": None}, "source"),
+    ("collection", {"source": 5}, "source"),
+    ("collection", {"settings": [1]}, "settings"),
+    ("collection", {"settings": {"feature": {"image_size": 448}}}, "settings.feature"),
+    ("collection", {"settings": {"features": {"image_sise": 448}}}, "image_sise"),
+    ("collection", {"settings": {"features": {"image_size": "big"}}}, "settings.features.image_size"),
+    ("collection", {"settings": {"features.image_sise": 448}}, "features.image_sise"),
+    ("collection", {"settings": {"storage": {"secret": "of mine"}}}, "secret"),
+    ("resolve", {}, "clusters"),
+    ("verification", {"source": None, "shallow": "yes"}, "shallow"),
+]
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"source": None}, "The parameter source is missing"),
     ({"setings": {}}, "setings is no parameter of a run: did you mean settings?"),
-    ({"source": 5}, "source cannot be 5"),
-    ({"settings": [1]}, "settings cannot be [1]"),
-    ({"settings": {"feature": {"image_size": 448}}}, "did you mean features.image_size?"),
-    ({"settings": {"clusters": {"image_size": 448}}}, "did you mean features.image_size?"),
-    ({"settings": {"features": {"image_size": "big"}}}, "features.image_size cannot be 'big'"),
+    ({"settings": {"atlases.solver.flow.finest": 3}}, "atlases.solver.flow.finest"),
     ({"source": "/no/such/place"}, "/no/such/place"),
     ({"settings": {"features.backbone": "vit_of_nobody"}}, "vit_of_nobody"),
 ]
 
 
 @pytest.mark.slow
+def test_the_server_refuses_wrong_keys_before_there_is_a_run(prefect_server: Server, on_demand: str) -> None:
+    for flow, wrong, key in REFUSED_AT_ONCE:
+        deployment = prefect_server.get(f"deployments/name/{flow}/{on_demand}")["id"]
+        given = {"source": "/s", "destination": "/d"} | wrong
+        body = {"parameters": {name: value for name, value in given.items() if value is not None}}
+        answer = prefect_server.post(f"deployments/{deployment}/create_flow_run", body)
+        assert answer.status_code == 409, (wrong, answer.text)
+        assert key in answer.json()["detail"]
+        assert "of mine" not in answer.text
+
+
+@pytest.mark.slow
 def test_what_cannot_be_run_fails_with_one_sentence(worker: Server, on_demand: str, tmp_path: Path) -> None:
     source = folder(tmp_path / "source", photographs(1))
     good = {"source": str(source), "destination": str(tmp_path / "out")}
-    whole = [good | wrong for wrong, _ in REFUSED]
-    del whole[0]["source"]
-    for run, (_, sentence) in zip([worker.start(on_demand, each) for each in whole], REFUSED, strict=True):
+    runs = [worker.start(on_demand, good | wrong) for wrong, _ in REFUSED]
+    for run, (_, sentence) in zip(runs, REFUSED, strict=True):
         state, message = worker.ended(run, 600)
         assert (state, "\n" in message) == ("FAILED", False), message
         assert sentence in message

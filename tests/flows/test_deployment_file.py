@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 
@@ -18,11 +19,22 @@ def test_the_file_is_the_checkouts_without_the_checkout() -> None:
     made, shipped = yaml.safe_load(text()), yaml.safe_load((ROOT / "prefect.yaml").read_text())
     assert "CONGEAL_HOME" not in text()
     assert made["pull"]  # an empty one would be replaced by the folder of whoever deploys
-    (deployment,) = made["deployments"]
-    assert deployment.pop("entrypoint") == "congeal_floors.deployment:collection"
-    (original,) = shipped["deployments"]
-    del original["entrypoint"]
-    assert deployment == original
+    assert "&" not in text()
+    assert len(made["deployments"]) == len(shipped["deployments"]) == 6
+    for deployment, original in zip(made["deployments"], shipped["deployments"], strict=True):
+        name = original.pop("entrypoint").partition(":")[2]
+        entrypoint = deployment.pop("entrypoint")
+        assert entrypoint == f"congeal_floors.deployment:{name}"
+        module, _, attribute = entrypoint.partition(":")
+        assert getattr(importlib.import_module(module), attribute).name
+        assert deployment == original
+
+
+def test_flow_and_deployment_names_do_not_meet() -> None:
+    """`prefect deployment run FLOW/NAME` names one deployment."""
+    file = yaml.safe_load((ROOT / "prefect.yaml").read_text())
+    names = [(one["entrypoint"].partition(":")[2], one["name"]) for one in file["deployments"]]
+    assert len(set(names)) == len(names)
 
 
 def test_steps_of_ours_are_found_in_the_installed_package() -> None:
