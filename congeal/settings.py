@@ -277,7 +277,7 @@ class PlanSettings(Section):
     """sample: images that a forecast is measured on. price_…: what a store and a machine cost.
 
     In currency, for 1,000 requests (get, put, list), a GB read out of the store, a GB stored for a month, an
-    hour of this machine. What they are by default is Amazon's list price of S3 Standard in us-east-1.
+    hour of this machine. What they are by default is an example, see docs/planning.md: prices change.
     """
 
     sample: PositiveInt = 64

@@ -28,8 +28,16 @@ def forget(
     facts = remove(place, images or ())
 
     def show(console: Console) -> None:
-        images, files, units = (counted(facts[f"{what}s"], what) for what in ("image", "file", "unit"))
-        line = f"{images} ({files}) forgotten, {units} rewritten"
+        if not facts["images"]:
+            said = (
+                "What is named was forgotten before: nothing is left to do."
+                if images
+                else "Nothing to do: no forgetting was begun, and no image is named."
+            )
+            console.print(said, markup=False, highlight=False, soft_wrap=True)
+            return
+        images_, files, units = (counted(facts[f"{what}s"], what) for what in ("image", "file", "unit"))
+        line = f"{images_} ({files}) forgotten, {units} rewritten"
         lines = [line, "The report is gone: the next run, or `congeal report`, makes it anew."]
         if facts["clusters_to_solve"]:
             named = ", ".join(facts["clusters_to_solve"])

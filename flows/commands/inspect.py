@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.terminal import Config, Destination, Json, Overrides, Version, answers, opened
+from flows.terminal import Config, Destination, Json, Overrides, Version, answers, counted, opened
 
 
 @answers
@@ -58,7 +58,7 @@ def verify(
         for fault in (*facts["faults"], *facts["notes"]):
             console.print(fault, markup=False, highlight=False, soft_wrap=True)
         sound = f"sound: {facts['units']:,} units, {facts['files']:,} files of version {facts['version']}"
-        found = f"{len(facts['faults']):,} faults"
+        found = counted(len(facts["faults"]), "fault")
         console.print(found if facts["faults"] else sound, highlight=False)
 
     return facts, show

@@ -1,7 +1,8 @@
 """Does a store keep conditional puts? The commits stand on them; so a destination's store is asked, once.
 
 Some servers that speak S3 ignore If-None-Match, answer 200 and replace the object: two writers would both
-believe that they were first. fsspec's own put-if-absent, for all other protocols, looks and then writes.
+believe that they were first; so do some emulators. The packages for Google's and Azure's stores send such a
+condition; fsspec's own put-if-absent, for all further protocols, looks and then writes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from infra.storage.location import Location
 NOTE = "store.json"  # in a destination: its store was asked, and keeps conditional puts
 FOLDER = "probes"
 _KEPT = {"file", "memory"}  # hard links; and what no other process can see
-_ASKED = {"s3"}
+_ASKED = {"s3", "gs", "gcs", "az", "abfs", "abfss"}
 _CURE = (
     "use another store, or set storage.single_writer=true and let only one run at a time write there "
     "(see docs/operations.md)"
@@ -26,7 +27,7 @@ _CURE = (
 def require_conditional_puts(destination: Location) -> None:
     """Raise StorageError unless ``destination`` lies in a store that keeps conditional puts.
 
-    An S3 store is asked by two puts under a name that nobody else has, and the answer is noted in the
+    An object store is asked by two puts under a name that nobody else has, and the answer is noted in the
     destination; a note that was copied there from another store does not count.
     """
     if destination.protocol in _KEPT:

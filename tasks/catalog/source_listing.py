@@ -307,6 +307,10 @@ class Survey:
         if self.others == 0:
             if not self.source.is_prefix() and not self.source.exists():
                 raise UserError(f"The source {self.source.url} does not exist: check the path or URL.")
+            if all(is_list(place) for place in places_of(self.source)):
+                raise UserError(
+                    f"The list {self.source.url} names no image: give it one a row, in the column uri."
+                )
             raise UserError(
                 f"The source {self.source.url} is empty: put the photographs there or name another."
             )
