@@ -1,6 +1,7 @@
 """Runs over a small collection are killed at random moments, and files are broken: what is left afterwards?
 
-    python benchmarks/chaos.py --kills 200 --flips 100 --meetings 5 --pictures 6000 [--seed 0] [--record]
+    python benchmarks/chaos.py --kills 200 --flips 100 --meetings 5 --pictures 6000
+        [--seconds 500] [--seed 0] [--record]
 
 After each kill a plain run follows, and the destination must then hold the same bytes as that of an
 undisturbed run, and be sound (`congeal verify`). After each flipped bit `verify` must name the file, and a
@@ -51,6 +52,7 @@ def main() -> int:
     parser.add_argument("--flips", type=int, default=30)
     parser.add_argument("--meetings", type=int, default=3)
     parser.add_argument("--pictures", type=int, default=6000)
+    parser.add_argument("--seconds", type=float, help="no further try after so long")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--record", action="store_true")
     asked = parser.parse_args()
@@ -60,6 +62,7 @@ def main() -> int:
     said = "Left behind: passing files and outputs that no marker names, in all destinations together."
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     command = f"python benchmarks/chaos.py --kills {asked.kills} --flips {asked.flips}"
+    command += f" --seconds {asked.seconds:g}" if asked.seconds else ""
     command += f" --meetings {asked.meetings} --pictures {asked.pictures} --seed {asked.seed} --record"
     about = f"`{command}`, {date.today()}, {machine}; ten small pictures, a tiny ViT with random weights."
     text = "\n".join(["# Faults", "", about, "", said, "", *lines]) + "\n"
@@ -81,7 +84,24 @@ def _table(home: Path, asked: argparse.Namespace, chance: random.Random) -> tupl
     shutil.move(home / "loop", undisturbed)
     wanted = sample_runs.results(undisturbed)
     counts: dict[str, Counter[str]] = {}
+    begun = time.monotonic()
+
+    def over(share: float) -> bool:
+        """Whether so much of the time is gone."""
+        return asked.seconds is not None and time.monotonic() - begun > share * asked.seconds
+
+    more: list[str] = []
+    pictures: list[str] = []
+    lost = False
+    if asked.pictures:
+        pictures, lost = fuzzed_pictures.table(asked.pictures, asked.seed, home)
+    if asked.meetings:
+        arena = chaos_runs.Arena(home, source, weights, wanted, took["loop"])
+        more, bad = chaos_runs.rows(arena, asked.meetings, chance, lambda: over(0.4))
+        lost = lost or bad
     for number in range(asked.kills):
+        if over(0.8):
+            break
         # Workers take seconds to start: most kills are of runs without them.
         kind = ("the run", "the run", "the run", "the run", "the run with workers", "a worker")[number % 6]
         found = _killed(home / "out", source, weights, kind, took, chance, wanted)
@@ -90,6 +110,8 @@ def _table(home: Path, asked: argparse.Namespace, chance: random.Random) -> tupl
     files = sorted(path for path in undisturbed.glob("stages/**/*") if path.is_file())
     files += [*sorted(undisturbed.glob("published/versions/*")), undisturbed / "published/current.json"]
     for _ in range(asked.flips):
+        if over(1.0):
+            break
         found = _flipped(home / "out", undisturbed, chance, files, source, weights, wanted)
         counts.setdefault("one bit of a stored file", Counter()).update(found)
         shutil.rmtree(home / "out", ignore_errors=True)
@@ -97,18 +119,10 @@ def _table(home: Path, asked: argparse.Namespace, chance: random.Random) -> tupl
         "| fault | times | survived | bytes identical | left behind |",
         "| --- | --- | --- | --- | --- |",
     ]
-    lost = False
     for name, row in counts.items():
         lines.append(f"| {name} | {row['times']} | {row['survived']} | {row['same']} | {row['left']} |")
         lost = lost or row["survived"] < row["times"] or row["same"] < row["times"]
-    if asked.meetings:
-        arena = chaos_runs.Arena(home, source, weights, wanted, took["loop"])
-        more, bad = chaos_runs.rows(arena, asked.meetings, chance)
-        lines, lost = lines + more, lost or bad
-    if asked.pictures:
-        more, bad = fuzzed_pictures.table(asked.pictures, asked.seed, home)
-        lines, lost = [*lines, "", *more], lost or bad
-    return lines, lost
+    return [*lines, *more, "", *pictures], lost
 
 
 def _begin(source: Path, destination: Path, weights: Path, more: tuple[str, ...] = ()) -> int:

@@ -126,7 +126,7 @@ def several_at_once(arena: Arena, count: int) -> bool:
     return well
 
 
-def beside_a_pruning_and_a_reader(arena: Arena, chance: random.Random) -> bool:
+def beside_others(arena: Arena, chance: random.Random) -> bool:
     """A run while another process prunes and a third reads, again and again."""
     out = arena.home / "beside"
     if end(arena.run(out)) != WELL:
@@ -206,32 +206,37 @@ def on_s3(arena: Arena, endpoint: str, faults: Faults, first_ends: tuple[int, ..
         return first in first_ends and arena.ends_well(place)
 
 
-def rows(arena: Arena, times: int, chance: random.Random) -> tuple[list[str], bool]:
-    """Lines of a table: each case so many times; and whether something did not end well."""
+def rows(
+    arena: Arena, times: int, chance: random.Random, over: Callable[[], bool] = lambda: False
+) -> tuple[list[str], bool]:
+    """Lines of a table: each case so many times, until time is over; whether something did not end well."""
     counts: dict[str, Counter[str]] = {}
     met: Counter[str] = Counter()
 
-    def tried(name: str, well: bool) -> None:
+    def tried(name: str, case: Callable[[], bool]) -> None:
+        if over():
+            return
+        begun = time.monotonic()
+        well = case()
         counts.setdefault(name, Counter()).update(times=1, well=int(well))
-        if not well:
-            print(f"did not end well: {name}", flush=True)
+        said = "well" if well else "not well"
+        print(f"{name}: ended {said} after {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
 
-    for _ in range(times):
-        tried("two runs at once", several_at_once(arena, 2))
-        tried("four runs at once", several_at_once(arena, 4))
-        tried("a run beside a pruning beside a reader", beside_a_pruning_and_a_reader(arena, chance))
-        tried("the disk is full", full_disk(arena, chance))
-        tried("an image changes or vanishes", images_that_come_and_go(arena, chance))
     with _server() as endpoint:
         for number in range(times):
             seed = chance.randrange(2**31)
             faults = Faults(unavailable=0.05, reset=0.02, cut=0.01, late=0.005, seed=seed)
             name = "S3: 5 % answered 503, 2 % reset, 1 % cut short, 0.5 % 2 s late"
-            tried(name, on_s3(arena, endpoint, faults, (WELL,)))
+            tried(name, lambda faults=faults: on_s3(arena, endpoint, faults, (WELL,)))  # type: ignore[misc]
             met.update(faults.met)
             expiring = Faults(expires_at=20 + 60 * number % 200, seed=seed)
             name = "S3: credentials expire in the middle, and come back"
-            tried(name, on_s3(arena, endpoint, expiring, (WELL, SENTENCE)))
+            tried(name, lambda faults=expiring: on_s3(arena, endpoint, faults, (WELL, SENTENCE)))  # type: ignore[misc]
+            tried("two runs at once", lambda: several_at_once(arena, 2))
+            tried("four runs at once", lambda: several_at_once(arena, 4))
+            tried("a run beside a pruning beside a reader", lambda: beside_others(arena, chance))
+            tried("the disk is full", lambda: full_disk(arena, chance))
+            tried("an image changes or vanishes", lambda: images_that_come_and_go(arena, chance))
     lines = [f"| {name} | {row['times']} | {row['well']} | {row['well']} | |" for name, row in counts.items()]
     said = ", ".join(f"{met[one]:,} {one}" for one in ("requests", "unavailable", "reset", "cut", "late"))
     lines += ["", f"Of the store that failed now and then: {said}."]
