@@ -65,7 +65,7 @@ test-313: ## the tests under Python 3.13, in an environment of its own (PYTHON31
 	  { echo "no test was run: $(PYTHON313) is no Python 3.13; give one with PYTHON313=/path/to/python3.13" >&2; exit 1; }
 	@$(MAKE) unit PYTHON=$(PYTHON313) VENV=.venv313
 
-chaos: setup ## kill runs at random moments (N=30), flip bits, damage pictures; what is left?
+chaos: setup ## kill runs at random moments (N=30), flip bits, damage pictures, fail as stores do; what is left?
 	$(VENV)/bin/python benchmarks/chaos.py --kills $(or $(N),30)
 
 report-assets: ## the page of the report, from congeal/report/page (needs Node 20 or newer)

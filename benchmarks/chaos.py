@@ -1,17 +1,19 @@
 """Runs over a small collection are killed at random moments, and files are broken: what is left afterwards?
 
-    python benchmarks/chaos.py --kills 200 --flips 100 --pictures 5000 [--seed 0] [--record]
+    python benchmarks/chaos.py --kills 200 --flips 100 --meetings 5 --pictures 6000
+        [--seconds 500] [--seed 0] [--record]
 
 After each kill a plain run follows, and the destination must then hold the same bytes as that of an
 undisturbed run, and be sound (`congeal verify`). After each flipped bit `verify` must name the file, and a
-repair and a run must bring the same bytes back. Pictures are small images of six formats with bytes changed
-at random, made at run time; each must come out as pixels or as a reason.
+repair and a run must bring the same bytes back. Meetings are what else happens to runs: other runs, a pruning
+and a reader, a full disk, images that change, a store that fails, credentials that expire (chaos_runs.py).
+Pictures are small images of six formats, changed at random at run time; each must come out as pixels or as a
+reason, within a second and a limit of memory (fuzzed_pictures.py).
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import platform
 import random
@@ -21,27 +23,23 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests")]
 
-import numpy as np  # noqa: E402
+import chaos_runs  # noqa: E402
+import fuzzed_pictures  # noqa: E402
 import psutil  # noqa: E402
 import sample_runs  # noqa: E402
-from PIL import Image  # noqa: E402
 
-from congeal.errors import ImageError  # noqa: E402
 from infra.storage.location import Location  # noqa: E402
 from tasks.maintenance.repair import repair  # noqa: E402
 from tasks.maintenance.verify import verify  # noqa: E402
 
 RESULTS = HERE / "results" / "chaos.md"
 PATIENCE = 300.0  # seconds for one run
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP")
 DASK = ("engine.kind=dask", "engine.workers=2")
 
 
@@ -52,7 +50,9 @@ def main() -> int:
     )
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--flips", type=int, default=30)
-    parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--meetings", type=int, default=3)
+    parser.add_argument("--pictures", type=int, default=6000)
+    parser.add_argument("--seconds", type=float, help="no further try after so long")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--record", action="store_true")
     asked = parser.parse_args()
@@ -62,7 +62,8 @@ def main() -> int:
     said = "Left behind: passing files and outputs that no marker names, in all destinations together."
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     command = f"python benchmarks/chaos.py --kills {asked.kills} --flips {asked.flips}"
-    command += f" --pictures {asked.pictures} --seed {asked.seed} --record"
+    command += f" --seconds {asked.seconds:g}" if asked.seconds else ""
+    command += f" --meetings {asked.meetings} --pictures {asked.pictures} --seed {asked.seed} --record"
     about = f"`{command}`, {date.today()}, {machine}; ten small pictures, a tiny ViT with random weights."
     text = "\n".join(["# Faults", "", about, "", said, "", *lines]) + "\n"
     print(text)
@@ -83,7 +84,24 @@ def _table(home: Path, asked: argparse.Namespace, chance: random.Random) -> tupl
     shutil.move(home / "loop", undisturbed)
     wanted = sample_runs.results(undisturbed)
     counts: dict[str, Counter[str]] = {}
+    begun = time.monotonic()
+
+    def over(share: float) -> bool:
+        """Whether so much of the time is gone."""
+        return asked.seconds is not None and time.monotonic() - begun > share * asked.seconds
+
+    more: list[str] = []
+    pictures: list[str] = []
+    lost = False
+    if asked.pictures:
+        pictures, lost = fuzzed_pictures.table(asked.pictures, asked.seed, home)
+    if asked.meetings:
+        arena = chaos_runs.Arena(home, source, weights, wanted, took["loop"])
+        more, bad = chaos_runs.rows(arena, asked.meetings, chance, lambda: over(0.4))
+        lost = lost or bad
     for number in range(asked.kills):
+        if over(0.8):
+            break
         # Workers take seconds to start: most kills are of runs without them.
         kind = ("the run", "the run", "the run", "the run", "the run with workers", "a worker")[number % 6]
         found = _killed(home / "out", source, weights, kind, took, chance, wanted)
@@ -92,6 +110,8 @@ def _table(home: Path, asked: argparse.Namespace, chance: random.Random) -> tupl
     files = sorted(path for path in undisturbed.glob("stages/**/*") if path.is_file())
     files += [*sorted(undisturbed.glob("published/versions/*")), undisturbed / "published/current.json"]
     for _ in range(asked.flips):
+        if over(1.0):
+            break
         found = _flipped(home / "out", undisturbed, chance, files, source, weights, wanted)
         counts.setdefault("one bit of a stored file", Counter()).update(found)
         shutil.rmtree(home / "out", ignore_errors=True)
@@ -99,13 +119,10 @@ def _table(home: Path, asked: argparse.Namespace, chance: random.Random) -> tupl
         "| fault | times | survived | bytes identical | left behind |",
         "| --- | --- | --- | --- | --- |",
     ]
-    lost = False
     for name, row in counts.items():
         lines.append(f"| {name} | {row['times']} | {row['survived']} | {row['same']} | {row['left']} |")
         lost = lost or row["survived"] < row["times"] or row["same"] < row["times"]
-    if asked.pictures:
-        lines += ["", *_pictures(asked.pictures, asked.seed)]
-    return lines, lost
+    return [*lines, *more, "", *pictures], lost
 
 
 def _begin(source: Path, destination: Path, weights: Path, more: tuple[str, ...] = ()) -> int:
@@ -195,48 +212,6 @@ def _left(out: Path) -> int:
     contents = [path for path in out.glob("stages/*/*/*/*") if path.is_dir()]
     named = [one for one in contents if (one.parent / "_commit.json").exists()]
     return len(contents) - len(named) + len(list(out.rglob(".*.partial")))
-
-
-def _pictures(count: int, seed: int) -> list[str]:
-    from congeal.imaging.decoding import decode
-
-    generator = np.random.default_rng(seed)
-    sound = [_encoded(name) for name in FORMATS]
-    rows: Counter[tuple[str, str]] = Counter()
-    slowest = dict.fromkeys(FORMATS, 0.0)
-    for number in range(count):
-        name = FORMATS[number % len(FORMATS)]
-        data = np.frombuffer(sound[number % len(FORMATS)], np.uint8).copy()
-        places = generator.integers(0, len(data), generator.integers(1, 12))
-        data[places] = generator.integers(0, 256, len(places))
-        begin = time.process_time()
-        outcome = _outcome(decode, data.tobytes())
-        slowest[name] = max(slowest[name], time.process_time() - begin)
-        rows[name, outcome] += 1
-    lines = ["| files changed at random | decoded | a reason | anything else | slowest, CPU s |"]
-    lines.append("| --- | --- | --- | --- | --- |")
-    for name in FORMATS:
-        parts = [str(rows[name, outcome]) for outcome in ("decoded", "a reason", "anything else")]
-        lines.append(f"| {name} | {' | '.join(parts)} | {slowest[name]:.2f} |")
-    return lines
-
-
-def _outcome(decode: Callable[..., Any], data: bytes) -> str:
-    try:
-        decode(data, 4_000_000)
-    except ImageError:
-        return "a reason"
-    except Exception as error:
-        print(f"{type(error).__name__}: {error}", flush=True)
-        return "anything else"
-    return "decoded"
-
-
-def _encoded(name: str) -> bytes:
-    buffer = io.BytesIO()
-    pixels = np.random.default_rng(1).integers(0, 255, (48, 64, 3), np.uint8)
-    Image.fromarray(pixels).save(buffer, name)
-    return buffer.getvalue()
 
 
 def _weights(home: Path) -> Path:

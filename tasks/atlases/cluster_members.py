@@ -22,20 +22,19 @@ from congeal.results.schema.feature_arrays import (
     SALIENCY_TURNED,
     SALIENCY_TURNED_MIRRORED,
     FeatureAttributes,
-    dense_arrays,
 )
 from congeal.results.schema.zarr_arrays import ZarrArray
 from congeal.settings import Settings
 from infra.errors import DamagedError
 from infra.ledger.provenance import Stopwatch
 from infra.storage.location import Location
-from infra.storage.zarr_groups import find_array, read_rows
 from infra.threads import in_threads
 from tasks.clusters.cluster_roles import MEMBER
 from tasks.execution.packed_rows import pack_rows, unpack_rows
 from tasks.execution.stage_runner import address, batched
 from tasks.features import features_stage
 from tasks.features.position_bias_unit import Position, read_position
+from tasks.features.shard_reading import VIEWS, opened_shard
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +46,6 @@ Array = npt.NDArray[np.float16]
 
 SLAB = 32  # images whose features are in memory at once while they are fitted; seen at any angle, fewer
 SLAB_AT_ANY_ANGLE = 8
-VIEWS = [array for turned in (False, True) for side in (False, True) for array in dense_arrays(turned, side)]
 
 
 class Member(NamedTuple):
@@ -108,15 +106,15 @@ def read_features(destination: Location, members: Sequence[Member]) -> Dense:
     def read(item: tuple[str, list[int]]) -> FeatureAttributes:
         name, positions = item
         content = members[positions[0]].content or _content(destination, name)
-        group = features_stage.open_shard(destination, name, content)
+        shard = opened_shard(destination, name, content)
         rows = [members[position].features_row for position in positions]
         for array in VIEWS:
-            stored = find_array(group, array.path)
-            if stored is not None:
+            read_rows = shard.rows.get(array.path)
+            if read_rows is not None:
                 # Put in their place at once: a cluster's features are in memory once, not twice.
-                part = read_rows(stored, rows)
+                part = read_rows(rows)
                 whole(array, part)[positions] = part
-        return cast("FeatureAttributes", group.attrs.asdict())
+        return cast("FeatureAttributes", shard.attributes)
 
     attributes: FeatureAttributes | None = None
     for facts in in_threads(read, sorted(by_unit.items())):

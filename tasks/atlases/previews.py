@@ -15,12 +15,11 @@ from congeal.results.schema.atlas_arrays import FORWARD
 from congeal.results.schema.feature_arrays import PREVIEW
 from congeal.settings import Settings
 from infra.storage.location import Location
-from infra.storage.zarr_groups import array_in, read_rows
 from infra.threads import in_threads
 from tasks.atlases.cluster_members import Member
 from tasks.atlases.stored_atlas import Stored
 from tasks.catalog.image_reading import Unreadable, read_square
-from tasks.features.features_stage import open_shard
+from tasks.features.shard_reading import opened_shard
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -104,10 +103,8 @@ def kept_squares(destination: Location, shown: Sequence[Shown], settings: Settin
 
     def read(item: tuple[tuple[str, str], list[int]]) -> Iterator[tuple[int, Pixels]]:
         (name, content), positions = item
-        group = open_shard(destination, name, content)
-        squares = read_rows(
-            array_in(group, PREVIEW.path), [shown[at].member.features_row for at in positions]
-        )
+        read_rows = opened_shard(destination, name, content).rows[PREVIEW.path]
+        squares = read_rows([shown[at].member.features_row for at in positions])
         return zip(positions, squares, strict=True)
 
     found = in_threads(read, sorted(by_shard.items()))

@@ -56,6 +56,8 @@ __all__ = [
 IDENTITY = "identity_of_outputs"  # in a record: by what later units know outputs that were rewritten since
 APART = "apart"  # in a record: the outputs, by how their paths begin, that no later unit is computed from
 
+LISTED = 256  # units of a stage from which on its folder is listed
+
 T = TypeVar("T")
 P = TypeVar("P")
 
@@ -202,7 +204,10 @@ def plan_units(
     A committed unit of which `remake` says that it may come out better now is taken back and made again.
     """
     wanted = list(units)
-    markers = read_markers((unit.address for unit in wanted), progress)
+    begun = _begun([unit.address for unit in wanted])
+    places = [unit.address for unit in wanted if begun is None or unit.address.unit in begun]
+    found = read_markers(places, progress)
+    markers = (next(found) if begun is None or unit.address.unit in begun else None for unit in wanted)
     done, todo = [], []
     for unit, marker in zip(wanted, markers, strict=True):
         if marker is not None and not remake(marker):
@@ -212,6 +217,17 @@ def plan_units(
             take_back(unit.address)
         todo.append(unit)
     return StagePlan(stage, scope, tuple(done), tuple(todo), gpu, keep)
+
+
+def _begun(places: list[UnitAddress]) -> set[str] | None:
+    """Which of many units have a folder; None for a few, or such of several scopes.
+
+    A listing names a thousand, and markers that are not there need not be asked for one by one.
+    """
+    if len(places) < LISTED or len({place.scope for place in places}) > 1:
+        return None
+    first = places[0]
+    return set((first.destination / f"stages/{first.stage}/{first.scope}").children())
 
 
 def committed_marker(place: UnitAddress) -> Marker:

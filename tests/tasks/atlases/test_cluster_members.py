@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import zarr
 
 from congeal.settings import Settings
 from infra.ledger.provenance import Stopwatch
@@ -15,7 +14,7 @@ from infra.storage.location import Location
 from tasks.atlases import cluster_members
 from tasks.atlases.cluster_members import SLAB, Dense, Member, align_set, read_features
 from tasks.clusters.cluster_roles import MEMBER, NEWCOMER
-from tasks.features import features_stage
+from tasks.features.shard_reading import OpenShard
 
 PLACE: Any = Location  # never opened: what is read is made up
 
@@ -53,18 +52,14 @@ def test_a_slab_of_features_is_in_memory_at_a_time(monkeypatch: pytest.MonkeyPat
 def test_features_of_many_shards_come_in_the_order_of_the_members(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    random, shards = np.random.default_rng(0), {}
-    for name in ("scope/a", "scope/b", "scope/c"):
-        group = zarr.create_group(zarr.storage.MemoryStore(), attributes={"extent": 0.9, "taps": []})
-        shards[name] = group
+    random, shards, truth = np.random.default_rng(0), {}, {}
     features, saliency = cluster_members.FEATURES, cluster_members.SALIENCY
-    truth = {}
-    for name, group in shards.items():
+    for name in ("scope/a", "scope/b", "scope/c"):
         whole = random.normal(size=(6, 2, 2, 3)).astype(np.float16)
-        group.create_array(features.path, data=whole, chunks=(1, 2, 2, 3))
-        group.create_array(saliency.path, data=whole[..., 0], chunks=(6, 2, 2))
+        rows = {features.path: whole.__getitem__, saliency.path: whole[..., 0].__getitem__}
+        shards[name] = OpenShard({"extent": 0.9, "taps": []}, rows)
         truth[name] = whole
-    monkeypatch.setattr(features_stage, "open_shard", lambda _, name, __: shards[name])
+    monkeypatch.setattr(cluster_members, "opened_shard", lambda _, name, __: shards[name])
     order = [("scope/b", 4), ("scope/a", 0), ("scope/c", 5), ("scope/b", 1), ("scope/a", 3), ("scope/c", 5)]
     asked = [Member(str(at), MEMBER, unit, row, 8, 8, "content") for at, (unit, row) in enumerate(order)]
     found = read_features(PLACE, asked)

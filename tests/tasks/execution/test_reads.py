@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pytest
+from PIL import Image
 from sample_runs import folder, photographs, picture, results, run, tiny, units
 
 from infra.ledger.commits import find_marker, outputs_location
@@ -197,16 +198,16 @@ def test_where_no_square_could_be_made_the_original_is_read(
 
     source = folder(tmp_path / "source", photographs(3))
     run(source, tmp_path / "whole", tiny(weights, NO_REPORT))
-    real = decoding.square
+    real = decoding.square_of
 
-    def failing(image: np.ndarray, size: int) -> np.ndarray:
+    def failing(image: Image.Image, size: int) -> np.ndarray:
         if size == 32:
             raise ImageError("no square")
         return real(image, size)
 
     reads.clear()
     with monkeypatch.context() as patch:
-        patch.setattr(decoding, "square", failing)
+        patch.setattr(decoding, "square_of", failing)
         run(source, tmp_path / "out", tiny(weights, NO_REPORT))
     assert originals(reads) == {2, 3}
     (unit,) = units(tmp_path / "out", ["atlases"])

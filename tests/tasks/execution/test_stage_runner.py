@@ -10,9 +10,11 @@ from congeal.errors import CongealError
 from congeal.settings import Settings
 from infra.compute.progress import Progress
 from infra.errors import UserError
-from infra.ledger.commits import Marker
+from infra.ledger.commits import Marker, commit_unit
+from infra.ledger.provenance import Provenance, Stopwatch
 from infra.storage.location import Location
 from tasks.execution.stage_runner import (
+    LISTED,
     Run,
     StageResult,
     Unit,
@@ -133,3 +135,28 @@ def test_rounds_of_a_stage_add_up() -> None:
 def test_batches() -> None:
     assert list(batched(range(5), 2)) == [(0, 1), (2, 3), (4,)]
     assert list(batched([], 2)) == []
+
+
+@pytest.mark.parametrize("count", [LISTED - 1, LISTED + 40])
+def test_markers_that_are_not_there_are_not_asked_for_one_by_one(
+    memory_location: Location, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    units = [Unit(address(memory_location, "features", 1, "scope", f"u{n:04}"), None) for n in range(count)]
+    made = Provenance.of(Stopwatch())
+    for unit in units[::50]:
+        commit_unit(unit.address, {"a": b"1"}, {}, made)
+    (memory_location / "stages/features/scope/u0001/pieces/x").write_bytes(b"begun, not committed")
+    asked: list[str] = []
+    real = Location.read_bytes
+
+    def counted(place: Location) -> bytes:
+        asked.append(place.url)
+        return real(place)
+
+    monkeypatch.setattr(Location, "read_bytes", counted)
+    plan = plan_units("features", "scope", units, Progress(quiet=True))
+    assert [entry.unit for entry in plan.done] == [unit.address.unit for unit in units[::50]]
+    assert [unit.address.unit for unit in plan.todo] == [
+        unit.address.unit for number, unit in enumerate(units) if number % 50
+    ]
+    assert len(asked) == (count if count < LISTED else len(units[::50]) + 1)

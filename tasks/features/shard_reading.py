@@ -1,0 +1,60 @@
+"""Rows of committed shards, in few requests: what describes a shard is read once a process.
+
+The images of a cluster are spread over many shards, and many clusters share each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import numpy.typing as npt
+
+from congeal.results.schema.feature_arrays import FEATURE_GROUP, PREVIEW, dense_arrays
+from infra.errors import MissingError, UserError
+from infra.ledger.commits import sealed
+from infra.storage.location import Location
+from infra.storage.zarr_groups import array_at, open_group, read_rows
+from infra.storage.zarr_shards import ShardedRows, is_sharded_by_row
+from tasks.execution import stage_versions
+from tasks.execution.stage_runner import address
+
+STAGE = stage_versions.FEATURES
+OPEN = 512  # shards that a process remembers
+VIEWS = [array for turned in (False, True) for side in (False, True) for array in dense_arrays(turned, side)]
+
+Rows = Callable[[Sequence[int]], npt.NDArray[Any]]
+
+
+class OpenShard(NamedTuple):
+    """A shard's attributes, and what reads rows of its arrays, by their paths."""
+
+    attributes: Mapping[str, Any]
+    rows: Mapping[str, Rows]
+
+
+@lru_cache(maxsize=OPEN)
+def opened_shard(destination: Location, unit: str, content: str) -> OpenShard:
+    """A committed shard, called "scope/unit". Raises UserError if it is gone."""
+    place = address(destination, STAGE, stage_versions.VERSIONS[STAGE], *unit.split("/"))
+    try:
+        home = sealed(place.folder / content) / FEATURE_GROUP.name
+        attributes = dict(open_group(home).attrs.asdict())
+        rows = {array.path: _reader(home, array.path) for array in (*VIEWS, PREVIEW)}
+    except MissingError as error:
+        raise UserError(
+            f"The features in {place.folder.url} vanished while they were used: run again."
+        ) from error
+    return OpenShard(attributes, {path: reader for path, reader in rows.items() if reader is not None})
+
+
+def _reader(home: Location, path: str) -> Rows | None:
+    if home.seals and f"{path}/zarr.json" not in home.seals:
+        return None  # its marker says so, and nobody need be asked
+    array = array_at(home, path)
+    if array is None:
+        return None
+    if is_sharded_by_row(array):
+        return ShardedRows(array, home / path).read
+    return partial(read_rows, array)
