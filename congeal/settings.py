@@ -94,11 +94,12 @@ SolverChanges = Annotated[str | dict[str, Any], NoDecode, BeforeValidator(_solve
 
 
 class SourceSettings(Section):
-    """also: further folders and lists of photographs.
+    """also: further folders, clips and lists of photographs.
 
     include, exclude: patterns on the images' paths (see tasks.catalog.path_patterns). roots: places outside
     its own folder that a list may name. columns: a CSV or Parquet table that says more of the images, joined
-    by uri or image_id.
+    by uri or image_id. video "auto": the frames of a clip are a video; "frames": so are the images of each
+    folder, in order of their names, fps of them a second; "off": nothing is.
     """
 
     also: Names = ()
@@ -106,12 +107,18 @@ class SourceSettings(Section):
     exclude: Names = ()
     roots: Names = ()
     columns: str | None = None
+    video: Literal["auto", "frames", "off"] = "auto"
+    fps: Annotated[float, Field(gt=0, le=1000)] = 25.0
 
 
 def _method(value: str) -> str:
     kind, mark, name = value.partition(":")
-    if value not in ("auto", "single", "folder") and not (kind == "column" and mark and name.strip()):
-        raise ValueError("it should be 'auto', 'single', 'folder' or 'column:' and the name of a column")
+    if value not in ("auto", "single", "folder", "shots") and not (
+        kind == "column" and mark and name.strip()
+    ):
+        raise ValueError(
+            "it should be 'auto', 'single', 'folder', 'shots' or 'column:' and the name of a column"
+        )
     return value
 
 
@@ -165,6 +172,7 @@ class FeaturesSettings(Section):
 
 class ClustersSettings(Section):
     """method "single": the whole source is one cluster; "folder", "column:NAME": a folder, a value is one.
+    "shots": a shot of a video is one, which is what "auto" means where all images are frames.
 
     split "auto": such folders and values are split by what their images show. smallest: images in a cluster.
     sample: images that the splitting looks at in a large collection. growth "extend": new images join the
@@ -186,6 +194,8 @@ class AlignmentSettings(Section):
     method "direct": the closed-form solver. "neural": mapping networks are trained on each cluster, too (see
     docs/neural.md). schedule "fast": from the direct maps; "published": the paper's own. network "small": on
     tokens; "published": the paper's, on images. losses: preset of the coefficients; "auto": the schedule's.
+    smoothing: of the maps of a video's frames over time; in frames, the period of a movement of which half is
+    kept, of slower ones more; 0: each frame by itself.
     """
 
     rotation: Literal["upright", "any"] = "upright"
@@ -194,6 +204,7 @@ class AlignmentSettings(Section):
     schedule: Literal["fast", "published"] = "fast"
     network: Literal["small", "published"] = "small"
     losses: Literal["auto", "published", "evaluation"] = "auto"
+    smoothing: Annotated[float, Field(ge=0, le=1000)] = 8.0
 
     @field_validator("method")
     @classmethod
@@ -206,12 +217,16 @@ class AlignmentSettings(Section):
 class AtlasesSettings(Section):
     """atlas_size: most images that build an atlas; the rest are fitted to it. resolution: cells a side.
 
+    builders "central": those nearest to the medoid build it; "change": the medoid, and then in turn the one
+    least like those chosen, so that all that changes is seen; "auto": "change" for videos.
+
     solver: what differs from the default of `congeal.alignment.config.SolverConfig`, by dotted name;
     "synchronize": nothing. A preset's name, and a table of fields with or without a preset, are taken, too.
     resolve: clusters that have grown, to be solved anew from all their images: their ids, "drifted" or "all".
     """
 
     atlas_size: PositiveInt = 24
+    builders: Literal["auto", "central", "change"] = "auto"
     resolution: Cells = 64
     map_resolution: Cells = 64
     solver: SolverChanges = SYNCHRONIZE

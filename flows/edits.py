@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +12,7 @@ from infra.errors import UserError
 from infra.settings import StorageSettings
 from infra.storage.location import Location
 
+TRACKED = ("frame", "time", "image", "point", "x", "y", "confidence", "visible")
 FILES = ("coco", "tps", "deeplabcut", "sleap")  # these name their images themselves
 
 
@@ -24,6 +27,7 @@ class Request:
     tps: str | None = None
     deeplabcut: str | None = None
     sleap: str | None = None
+    points: str | None = None
 
 
 def carry_out(
@@ -38,8 +42,11 @@ def carry_out(
 
     kind = _kind(request)
     order = propagate.Order(Location.parse(out, storage), **how)
-    if order.composite and kind != "layer":
+    clip = propagate.is_clip(order.out.name)
+    if order.composite and kind != "layer" and not clip:
         raise UserError("--composite goes with --layer: only an edit can be laid over an image.")
+    if kind == "points":
+        return _points(collection, request, order, storage, clip=clip)
     if order.with_images and kind != "coco":
         raise UserError("--with-images goes with --coco.")
     carry = {
@@ -68,12 +75,44 @@ def carry_out(
     return propagate.propagate_pictures(collection, kind, contents, request.sources, request.atlas, order)
 
 
+def _points(
+    collection: Any, request: Request, order: Any, storage: StorageSettings, *, clip: bool
+) -> dict[str, Any]:
+    """Points drawn on a whole video, and where they are, in a CSV file beside the clip."""
+    import numpy as np
+
+    from flows.points import read_points
+    from tasks import propagation as propagate
+
+    if not clip:
+        raise UserError(
+            "--points goes with a clip, --out NAME.mp4; congeal transfer --to all carries points to images."
+        )
+    if len(request.sources) != 1 or request.atlas is not None:
+        raise UserError("With --points goes one --from: the frame that the points are marked on.")
+    given = Location.parse(str(request.points), storage)
+    beside = Location.parse(order.out.url[: -len(".mp4")] + ".csv", storage)
+    if beside.exists() and not order.overwrite:
+        raise UserError(f"The file {beside} is there already: name another clip, or say --overwrite.")
+    order = replace(order, inputs=[given])
+    if beside.contains(given):
+        raise UserError(f"The file {given} is an input: write somewhere else.")
+    xy = np.array(read_points(given).xy(), np.float64).reshape(-1, 2)
+    facts, rows = propagate.propagate_points(collection, xy, request.sources[0], order)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(TRACKED), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    beside.write_bytes(text.getvalue().encode())
+    return facts | {"tracks": str(beside)}
+
+
 def _kind(request: Request) -> Any:
     given = [kind for kind, files in request.painted.items() if files]
-    given += [kind for kind in FILES if getattr(request, kind)]
+    given += [kind for kind in (*FILES, "points") if getattr(request, kind)]
     if len(given) != 1:
         said = " and ".join(f"--{kind}" for kind in given) or "nothing"
-        options = ", ".join(f"--{kind}" for kind in (*request.painted, *FILES))
+        options = ", ".join(f"--{kind}" for kind in (*request.painted, *FILES, "points"))
         raise UserError(f"Say what to carry: one of {options} ({said} was given).")
     if given[0] in FILES and (request.sources or request.atlas):
         raise UserError(f"--{given[0]} names its images itself: leave out --from and --atlas.")

@@ -12,7 +12,7 @@ from flows.parameters import overrides
 from infra.errors import UserError
 from infra.ledger.publications import Publication, check_layout, claim
 from infra.ledger.tombstones import require_finished
-from infra.storage.image_source import image_source
+from infra.storage.image_source import image_source, is_video
 from infra.storage.location import Location
 from tasks.catalog.listed_groups import require_groups
 from tasks.catalog.source_listing import Survey, check_places
@@ -62,7 +62,7 @@ def prepare(source: str, destination: str, settings: Settings, *, writing: bool 
     here = image_source(source, settings.source.also, settings.source.roots, settings.storage)
     there = Location.parse(destination, settings.storage)
     check_places(here, there)
-    settings = _fitting_engine(here, there, settings)
+    settings = _by_shots(here, _fitting_engine(here, there, settings))
     more = settings.source.columns
     columns = None if more is None else Location.parse(more, settings.storage)
     survey = Survey(here, settings.catalog, settings.source, columns)
@@ -115,6 +115,16 @@ def _by_id(settings: Settings, corrections: Corrections) -> Settings:
     resolve = [ids.get(name, name) for name in settings.atlases.resolve]
     atlases = settings.atlases.model_copy(update={"resolve": type(settings.atlases.resolve)(resolve)})
     return settings.model_copy(update={"atlases": atlases})
+
+
+def _by_shots(source: Location, settings: Settings) -> Settings:
+    """The settings, a shot being a cluster where all images are frames and nothing else is said."""
+    video = settings.source.video
+    frames = video == "frames" or (video == "auto" and is_video(source))
+    if not frames or settings.clusters.method != "auto":
+        return settings
+    clusters = settings.clusters.model_copy(update={"method": "shots"})
+    return settings.model_copy(update={"clusters": clusters})
 
 
 def _whole(settings: Settings) -> Settings:

@@ -128,7 +128,7 @@ def _owner(report: dict[str, Any], console: Console) -> None:
         lines.append(f"left out by source.include and source.exclude: {report['left_out']:,}")
     own = report.get("own_columns")
     if own:
-        lines.append(f"columns of images from your table: {', '.join(name for name, _ in own['columns'])}")
+        lines.append(f"further columns of images: {', '.join(name for name, _ in own['columns'])}")
         for key, what in (
             ("without_row", "images without a row"),
             ("without_images", "rows without an image"),

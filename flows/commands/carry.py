@@ -64,7 +64,9 @@ def transfer(
 @answers
 def propagate(
     destination: Destination,
-    out: Annotated[str, typer.Option("--out", metavar="DIR", help="Folder or URL to write to.")],
+    out: Annotated[
+        str, typer.Option("--out", metavar="DIR", help="Folder or URL to write to; of a video also NAME.mp4.")
+    ],
     sources: Annotated[
         list[str] | None,
         typer.Option("--from", metavar="IMAGE", help="The image that was painted on; with its --layer."),
@@ -95,13 +97,18 @@ def propagate(
     sleap: Annotated[
         str | None, typer.Option("--sleap", metavar="FILE.slp", help="Instances on a list of images.")
     ] = None,
+    points: Annotated[
+        str | None,
+        typer.Option("--points", metavar="IN.csv", help="x and y on a frame, drawn on its whole video."),
+    ] = None,
     targets: Annotated[
         list[str] | None,
         typer.Option("--to", metavar="IMAGE", help=f"{IMAGE} May be repeated; absent: all of the cluster."),
     ] = None,
     fade: Annotated[bool, typer.Option("--fade", help="Multiply alpha by confidence.")] = False,
     composite: Annotated[
-        bool, typer.Option("--composite", help="Write the images with the layer on them.")
+        bool,
+        typer.Option("--composite", help="Write the images with the layer on them; in clips, masks too."),
     ] = False,
     with_images: Annotated[
         bool, typer.Option("--with-images", help="With --coco: copy the images to DIR/data, for FiftyOne.")
@@ -125,6 +132,7 @@ def propagate(
         tps=tps,
         deeplabcut=deeplabcut,
         sleap=sleap,
+        points=points,
     )
     facts = carry_out(
         Collection(place, version, settings.storage),

@@ -98,9 +98,10 @@ def _settings(
             tag = entry.etag if entry.token == entry.etag else None
             table.writerow([(source / entry.path).url, entry.bytes if tag else "", tag or "", group or ""])
     listed = SourceSettings(roots=tuple(root.url for root in roots))
-    clusters = job.settings.clusters.model_copy(
-        update={"growth": "anew", **({} if groups is None else {"method": f"column:{GROUP}"})}
-    )
+    # The frames of a sample are far apart: of a video's shots they say nothing.
+    known = {"method": "single"} if job.settings.clusters.method == listed_groups.SHOTS else {}
+    known = known if groups is None else {"method": f"column:{GROUP}"}
+    clusters = job.settings.clusters.model_copy(update={"growth": "anew", **known})
     atlases = job.settings.atlases.model_copy(update={"resolve": ()})
     return job.settings.model_copy(update={"source": listed, "clusters": clusters, "atlases": atlases})
 

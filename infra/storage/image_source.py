@@ -1,4 +1,4 @@
-"""Where the photographs of a collection lie: a folder, several of them, or what a list names.
+"""Where the photographs of a collection lie: a folder, a clip, several of them, or what a list names.
 
 A name is relative to the first place, as it always was; what lies elsewhere is named by its whole URL. Either
 is taken only if it lies in one of the `roots`, so that no list and no table leads anywhere else.
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from infra.errors import StorageError, UserError
+from infra.storage.clip_source import Clip, clip_or_place
 from infra.storage.location import Location
 
 if TYPE_CHECKING:
@@ -85,10 +86,10 @@ def image_source(
 ) -> Location:
     """The source that a run is given: plain for one folder, else an ``ImageSource``.
 
-    first, also: folders and lists. roots: places beside these, and beside the folders in which the lists lie,
-    that a list may name. Raises ``UserError`` for folders of which one lies in another.
+    first, also: folders, clips and lists. roots: places beside these, and beside the folders in which the
+    lists lie, that a list may name. Raises ``UserError`` for folders of which one lies in another.
     """
-    places = [Location.parse(text, storage) for text in (first, *also)]
+    places = [clip_or_place(text, storage) for text in (first, *also)]
     if len(places) == 1 and not is_list(places[0]):
         return places[0]
     folders = [place for place in places if not is_list(place)]
@@ -97,13 +98,18 @@ def image_source(
             if one.contains(other) or other.contains(one):
                 raise UserError(f"The sources {one} and {other} overlap: name the outer one alone.")
     allowed = [folder_of(place, storage) if is_list(place) else place for place in places]
-    allowed += [Location.parse(text, storage) for text in roots]
+    allowed += [clip_or_place(text, storage) for text in roots]
     return ImageSource(places[0].url, places[0].options, places=tuple(places), roots=tuple(allowed))
 
 
 def places_of(source: Location) -> tuple[Location, ...]:
-    """The folders and lists that a source consists of."""
+    """The folders, clips and lists that a source consists of."""
     return source.places if isinstance(source, ImageSource) else (source,)
+
+
+def is_video(source: Location) -> bool:
+    """True for a source of nothing but clips."""
+    return all(isinstance(one, Clip) for one in places_of(source))
 
 
 def is_list(place: Location) -> bool:

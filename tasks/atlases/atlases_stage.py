@@ -22,8 +22,10 @@ from tasks.atlases.network_training import CHECKPOINT, NETWORKS, Networks, store
 from tasks.atlases.previews import Shown, draw, kept_squares, square_of
 from tasks.atlases.second_look import second_look
 from tasks.atlases.stored_atlas import Stored, as_stored
+from tasks.atlases.video_smoothing import FramePlace, smoothed_over_time
 from tasks.atlases.window_features import Originals
 from tasks.catalog.catalog_stage import Catalog
+from tasks.catalog.frame_columns import TABLE as FRAMES_TABLE
 from tasks.clusters.cluster_roles import MEMBER, NEWCOMER
 from tasks.clusters.clusters_stage import MEMBERS, SETS, Clusters
 from tasks.clusters.drift import FORGOTTEN
@@ -50,6 +52,7 @@ from tasks.features.run_backbone import Weights
 if TYPE_CHECKING:
     import torch
 
+NO_FRAME = FramePlace(None, None)
 STAGE = stage_versions.ATLASES
 VERSION = stage_versions.VERSIONS[STAGE]
 __all__ = ["STAGE", "VERSION", "Atlases", "make_atlas", "scope", "stage"]
@@ -78,6 +81,7 @@ class AtlasPayload:
         uris: of all members in their order, packed; None: not in the source.
         anew: it is solved, and not extended, whatever the base.
         frame: a reference image and its pose, by which the atlas lies, and not by the base.
+        frames: of which video each member is a frame (`tasks.atlases.video_smoothing`); empty: of none.
     """
 
     source: Location
@@ -93,6 +97,7 @@ class AtlasPayload:
     uris: bytes
     anew: bool = False
     frame: tuple[str, Pose] | None = None
+    frames: bytes = b""
 
 
 def scope(settings: Settings, features_scope: str, version: int = VERSION) -> str:
@@ -143,12 +148,16 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
         same = (scope(run.settings, made.scope, version) for version in stage_versions.SAME_MAPS)
         known = _known(run, clusters, (here, *same), connection)
         corrected = clusters.corrected
+        shown_at = _frame_places(connection, catalog) if run.settings.alignment.smoothing > 0 else {}
         for cluster_id, images in _by_cluster(connection, shards):
             parts = [
                 [one.image_id, unit, shards[unit].identity, one.features_row, one.role]
                 for one, unit in ((image.member, image.member.features_unit) for image in images)
             ]
-            identity = digest(here, made.position.content, parts)
+            frames = [shown_at.get(image.uri or "", NO_FRAME) for image in images]
+            video = any(place.clip is not None for place in frames)
+            timed = [run.settings.alignment.smoothing, frames] if video else []
+            identity = digest(here, made.position.content, parts, *timed)
             anew, frame = cluster_id in corrected.clusters, corrected.frames.get(cluster_id)
             before = known.get(cluster_id)
             anew = anew or (before is not None and bool(before.record.get(FORGOTTEN)))
@@ -168,6 +177,7 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
                 uris=pack_rows([[image.uri] for image in images]),
                 anew=anew,
                 frame=frame,
+                frames=pack_rows(frames) if video else b"",
             )
             units.append(Unit(place, payload, items=len(images)))
             by_cluster[cluster_id] = name
@@ -176,6 +186,14 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
         STAGE, here, units, run.progress, gpu=True, remake=lambda marker: retry and worth_retrying(marker)
     )
     return Atlases(run_units(plan, make_atlas, run, division=DIVISION), here, by_cluster)
+
+
+def _frame_places(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> dict[str, FramePlace]:
+    """Of the images that are frames of a video, by path: of which, and when."""
+    if not catalog.survey.frames:
+        return {}
+    found = rows(connection, f"SELECT key, c0, c2 FROM {FRAMES_TABLE}")  # noqa: S608 - our own name
+    return {uri: FramePlace(clip, time) for uri, clip, time in found}
 
 
 def _by_cluster(
@@ -264,7 +282,9 @@ def make_atlas(unit: Unit[AtlasPayload], killers: Items = ()) -> Marker:
     device = resolve_device(settings.features.device)
     members = unpacked(unit.payload.members)
     solved = _solved(unit.payload, members, device, work.watch, unit.address.folder)
-    stored, looked = solved.stored, solved.looked
+    looked = solved.looked
+    with work.watch.phase("solver"):
+        stored, smooth = smoothed_over_time(solved.stored, unit.payload.frames, settings, solved.kept)
     shown = _images_shown(unit.payload, members)
     killed = [shown[item].member.image_id for item in killers]
     with work.watch.phase("previews"):
@@ -282,6 +302,7 @@ def make_atlas(unit: Unit[AtlasPayload], killers: Items = ()) -> Marker:
         **({"killed": killed} if killed else {}),
         **({"second_look": looked} if looked else {}),
         **({"networks": solved.trained} if solved.trained else {}),
+        **({"smoothed": smooth} if smooth else {}),
     }
     beside = {} if solved.networks is None else {NETWORKS: solved.networks}
     marker = work.commit({**outputs, **pictures.files, **beside}, record)
@@ -330,12 +351,16 @@ DIVISION = Division(
 
 @dataclass(frozen=True)
 class _Solved:
-    """A cluster's atlas. looked, trained: what there is to say of a second look and of networks."""
+    """A cluster's atlas. looked, trained: what there is to say of a second look and of networks.
+
+    kept: ids of images whose maps are those of the atlas that it grew from.
+    """
 
     stored: Stored
     looked: dict[str, Any] = field(default_factory=dict)
     trained: dict[str, Any] = field(default_factory=dict)
     networks: bytes | None = None
+    kept: frozenset[str] = frozenset()
 
 
 def _solved(
@@ -354,7 +379,8 @@ def _solved(
             found = extended(before, destination, members, settings, device, watch, originals)
             told = base.record
             looked, trained = told.get("second_look", {}), told.get("networks", {})
-            return _Solved(found, looked, trained, stored_networks(destination, base))
+            kept = frozenset(member.image_id for member in before.members)
+            return _Solved(found, looked, trained, stored_networks(destination, base), kept)
         anchor = anchor_of(before, builders)
     if asked.frame is not None:
         anchor = framed_by(*asked.frame, builders) or anchor

@@ -7,7 +7,7 @@ stops nothing: it is passed over, with the reason.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
@@ -79,7 +79,7 @@ def load_lists(
 
 
 def load_columns(
-    connection: duckdb.DuckDBPyConnection, place: Location, source: Location, lists: OwnColumns | None
+    connection: duckdb.DuckDBPyConnection, place: Location, source: Location, known: Iterable[OwnColumns] = ()
 ) -> OwnColumns:
     """Read a table that says more of images, joined by their paths or ids.
 
@@ -113,7 +113,7 @@ def load_columns(
     )
     columns, count = _load(connection, "more", given, key, name, 0)
     connection.execute("DROP TABLE listed")
-    names = [one.name for one in lists.columns] if lists is not None else []
+    names = [one.name for own in known for one in own.columns]
     own = united(connection, "columns", [("more", columns)], by, names)
     connection.execute("DROP TABLE more")
     own.notes += _notes(given)

@@ -1,21 +1,27 @@
-"""Groups of images that are known before any is read: by their folders, or by a column of their owner's."""
+"""Groups of images that are known: by folder, by a column of their owner's, by the clip they are from."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from infra.errors import UserError
 from tasks.catalog.source_listing import Survey
 
 if TYPE_CHECKING:
     from tasks.catalog.own_columns import OwnColumn, OwnColumns
 
-FOLDER, COLUMN = "folder", "column:"
+FOLDER, COLUMN, SHOTS = "folder", "column:", "shots"
 
 
 def by_column(method: str) -> bool:
     """Whether `clusters.method` names a column."""
     return method.startswith(COLUMN)
+
+
+def by_own_columns(method: str) -> bool:
+    """Whether the groups come from what is known of the images beside their paths."""
+    return method == SHOTS or by_column(method)
 
 
 def group_column(survey: Survey, method: str) -> tuple[OwnColumns, OwnColumn]:
@@ -26,13 +32,22 @@ def group_column(survey: Survey, method: str) -> tuple[OwnColumns, OwnColumn]:
 
 
 def require_groups(survey: Survey, method: str) -> None:
-    """Raise UserError if the images are to be grouped by a column that there is not."""
+    """Raise UserError if the images are to be grouped by what is not known of them."""
+    if method == SHOTS and not survey.frames:
+        raise UserError(
+            "clusters.method=shots is for videos: name a clip as the source, or set source.video=frames for "
+            "a folder of frames."
+        )
     if by_column(method):
         group_column(survey, method)
 
 
 def groups_digest(survey: Survey, method: str) -> str:
-    """Identity of the column that the images are grouped by; nothing else of the lists is in it."""
+    """Identity of what the images are grouped by; nothing else of the lists is in it."""
+    if method == SHOTS:
+        known = next(own for own in survey.own if own.origin == "frames")
+        with survey.planning(keep=()) as connection:
+            return known.digest(connection)
     own, column = group_column(survey, method)
     with survey.planning(keep=()) as connection:
         return own.digest(connection, [column])

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import duckdb
 
 URI, IMAGE_ID = "uri", "image_id"
-FILES = {"list": "own_list.parquet", "columns": "own_columns.parquet"}
+FILES = {"list": "own_list.parquet", "columns": "own_columns.parquet", "frames": "own_frames.parquet"}
 _WHOLE = r"^[+-]?(0|[1-9][0-9]{0,17})$"
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _NO_NUMBER = r"^[+-]?(0[0-9].*|[0-9]{16,})$"  # a name made of digits: as a number it would lose some
@@ -64,7 +64,7 @@ class OwnColumn(NamedTuple):
 class OwnColumns:
     """Typed columns in a table of the workspace, a row an image.
 
-    origin: "list" or "columns", where they are from. table: its name. key: what its rows name images by,
+    origin: a key of FILES, where they are from. table: its name. key: what its rows name images by,
     "uri" or "image_id". rows: how many. notes: what was renamed or left out, a sentence each.
     """
 

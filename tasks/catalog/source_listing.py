@@ -17,6 +17,7 @@ from congeal.settings import CatalogSettings, SourceSettings
 from infra.errors import UserError
 from infra.ledger.publications import NAME as DESTINATION
 from infra.ledger.publications import is_destination
+from infra.storage.clip_source import Clip
 from infra.storage.image_source import ImageSource, is_list, places_of
 from infra.storage.location import Location, ObjectInfo, Skipped
 from infra.threads import in_threads
@@ -59,7 +60,7 @@ class Survey:
     """The listing of a source, until closed: in memory while it is short, else in a temporary file.
 
     own: the columns that lists and `source.columns` have. notes: what is to be said of these. left_out: how
-    many images `source.include` and `source.exclude` leave out.
+    many images `source.include` and `source.exclude` leave out. frames: how many images are a video's.
 
     columns: the table of `source.columns`.
     """
@@ -72,10 +73,11 @@ class Survey:
         columns: Location | None = None,
     ) -> None:
         self.source = source
-        asked = asked or SourceSettings()
+        self._asked = asked = asked or SourceSettings()
         self.wanted = PathFilter(asked.include, asked.exclude)
         self._columns = columns
         self.left_out = 0
+        self.frames = 0
         self.own: list[OwnColumns] = []
         self._own_digests: list[str] = []
         self.images = 0
@@ -102,11 +104,27 @@ class Survey:
         if isinstance(self.source, ImageSource) and len(folders) < len(self.source.places):
             self._read_lists(self.source, settings)
         self._tell_others()
+        self._know_frames()
         if self._columns is not None:
             from tasks.catalog.image_list import load_columns
 
-            lists = self.own[0] if self.own else None
-            self._keep_own(load_columns(self._file(), self._columns, self.source, lists))
+            self._keep_own(load_columns(self._file(), self._columns, self.source, self.own))
+
+    def _know_frames(self) -> None:
+        """Which images are frames of a video, where some may be."""
+        asked = self._asked
+        clips = any(isinstance(place, Clip) for place in places_of(self.source))
+        if asked.video == "off" or not (clips or asked.video == "frames"):
+            return
+        from tasks.catalog.frame_columns import load_frames
+        from tasks.execution.duckdb_workspace import rows
+
+        paths = [path for (path,) in rows(self._file(), "SELECT path FROM listing ORDER BY path")]
+        fps = asked.fps if asked.video == "frames" else None
+        known = load_frames(self._file(), self.source, paths, fps, self.own)
+        self.frames = known.rows
+        if known.rows:
+            self._keep_own(known)
 
     def _read_folder(self, place: Location, settings: CatalogSettings) -> None:
         endings = {ending.lower() for ending in settings.extensions}

@@ -48,7 +48,7 @@ def grow(
     if not names:
         sorting = sort(embeddings, settings)
         rows = Rows(len(was), sorting.distances)
-        rows.grade(sorting, names_of(sorting, ids), settings.atlases.atlas_size)
+        rows.grade(sorting, names_of(sorting, ids), settings, embeddings)
         return Grown(rows, 0, len(sorting.medoids))
     rows = _as_they_were(earlier)
     now, distances = _joined(embeddings, labels, rows, known, settings)
@@ -63,7 +63,7 @@ def grow(
             names[label] if label < len(names) else name for label, name in zip(graded, fresh, strict=True)
         ]
         sorting = with_references(sorting, called, ids, references or {})
-        rows.grade(sorting, called, settings.atlases.atlas_size)
+        rows.grade(sorting, called, settings, embeddings)
     joined = int(np.count_nonzero(loose & (now >= 0) & (now < len(names))))
     return Grown(rows, joined, int(now.max()) + 1 - len(names))
 

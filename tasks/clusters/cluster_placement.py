@@ -71,7 +71,7 @@ def split_anew(
         sorting, names = _moved(embeddings, ids, sorting, names, placement)
     rows = Rows(len(sorting.labels), sorting.distances)
     sorting = with_references(sorting, names, ids, placement.references)
-    rows.grade(sorting, names, settings.atlases.atlas_size)
+    rows.grade(sorting, names, settings, embeddings)
     return rows
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from congeal.settings import Settings
 from infra.ledger.commits import digest
+from tasks.catalog.listed_groups import SHOTS
 
 SINGLE = "single"
 # Who builds the atlas, who was fitted to it then, who came later.
@@ -55,10 +56,15 @@ class Rows:
         self.ranks: list[int | None] = [None] * n
         self.distances = np.ones(n, np.float32) if distances is None else distances
 
-    def grade(self, sorting: Sorting, names: list[str], atlas_size: int) -> None:
-        """Enter sets by name; the nearest to each medoid build its atlas, the medoid has rank 0."""
-        for name, inside in zip(names, in_order(sorting), strict=True):
-            self.distances[inside] = sorting.distances[inside]
+    def grade(self, sorting: Sorting, names: list[str], settings: Settings, embeddings: Floats) -> None:
+        """Enter sets by name; those that the settings ask for build each atlas, the medoid has rank 0.
+
+        embeddings: float32 [n, d], unit length, of all images.
+        """
+        atlas_size, by_change = settings.atlases.atlas_size, builders_of(settings) == "change"
+        for name, nearest in zip(names, in_order(sorting), strict=True):
+            self.distances[nearest] = sorting.distances[nearest]
+            inside = nearest[changing_first(embeddings[nearest], atlas_size)] if by_change else nearest
             for rank, position in enumerate(inside.tolist()):
                 self.cluster_ids[position] = name
                 self.roles[position] = MEMBER if rank < atlas_size else FITTED
@@ -75,6 +81,38 @@ class Rows:
                 "distance": pa.array(self.distances, pa.float32()),
             }
         )
+
+
+def builders_of(settings: Settings) -> str:
+    """Which images build an atlas: "central" or "change"."""
+    asked = settings.atlases.builders
+    if asked == "auto":
+        return "change" if settings.clusters.method == SHOTS else "central"
+    return asked
+
+
+def with_builders(settings: Settings) -> Settings:
+    """The same, which images build an atlas being said outright."""
+    atlases = settings.atlases.model_copy(update={"builders": builders_of(settings)})
+    return settings.model_copy(update={"atlases": atlases})
+
+
+def changing_first(embeddings: Floats, first: int) -> npt.NDArray[np.intp]:
+    """An order of images: the first one, then in turn the one least like all before it, so many of them; then
+    the others as they came.
+
+    embeddings: float32 [n, d], unit length. The farthest-point order of Gonzalez (1985), for k-centres.
+    """
+    chosen = [0]
+    away = 1 - embeddings @ embeddings[0]
+    away[0] = -np.inf
+    while len(chosen) < min(first, len(embeddings)):
+        farthest = int(np.argmax(away))
+        chosen.append(farthest)
+        away = np.minimum(away, 1 - embeddings @ embeddings[farthest])
+        away[chosen] = -np.inf
+    rest = np.setdiff1d(np.arange(len(embeddings)), chosen)
+    return np.concatenate([np.array(chosen, np.intp), rest])
 
 
 def in_order(sorting: Sorting) -> Iterator[npt.NDArray[np.intp]]:

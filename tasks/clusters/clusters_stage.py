@@ -27,7 +27,7 @@ from tasks.catalog import listed_groups
 from tasks.catalog.catalog_stage import CATALOG, Catalog, OwnFile
 from tasks.clusters.cluster_growth import grow
 from tasks.clusters.cluster_placement import placed, split_anew, taking_part, with_excluded
-from tasks.clusters.cluster_roles import Floats, sort
+from tasks.clusters.cluster_roles import Floats, builders_of, sort
 from tasks.clusters.drift import to_regrade
 from tasks.clusters.known_groups import grouped, groups_of, grow_groups, sort_groups
 from tasks.clusters.previous_versions import Base, base_atlases, find_base
@@ -152,6 +152,7 @@ def scope(run_settings: Settings, features_scope: str) -> str:
         run_settings.atlases.atlas_size,
         run_settings.seed,
         *([asked.split] if asked.split != "off" else []),
+        *(["change"] if builders_of(run_settings) == "change" else []),
         length=16,
     )
 
@@ -160,10 +161,10 @@ def stage(run: Run, catalog: Catalog, made: Features) -> Clusters:
     """Split the images that have features, or extend the clusters of the last version that was split so."""
     here = scope(run.settings, made.scope)
     inputs = digest(here, catalog.identity, [[entry.unit, entry.identity] for entry in made.shards])
-    by_column = listed_groups.by_column(run.settings.clusters.method)
-    if by_column:
-        groups = listed_groups.groups_digest(catalog.survey, run.settings.clusters.method)
-        inputs = digest(inputs, groups)
+    method = run.settings.clusters.method
+    by_own = listed_groups.by_own_columns(method)
+    if by_own:
+        inputs = digest(inputs, listed_groups.groups_digest(catalog.survey, method))
     base = find_base(run, here) if run.settings.clusters.growth == "extend" else None
     regrade = Regrade() if base is None else to_regrade(run.settings, base_atlases(run, base))
     applied = None if base is None else tuple(base.marker.record.get("corrections", ()))
@@ -192,7 +193,7 @@ def stage(run: Run, catalog: Catalog, made: Features) -> Clusters:
             regrade=regrade,
             placement=placement,
             corrections=wanted,
-            own=catalog.own if by_column else (),
+            own=catalog.own if by_own else (),
         ),
         items=catalog.ok,
     )
@@ -239,8 +240,8 @@ def make_clusters(unit: Unit[ClustersPayload]) -> Marker:
                 raise UserError("Every image is excluded: undo a correction (`congeal clusters DEST list`).")
             known = None
             if grouped(settings):
-                known = groups_of(connection, settings, unit.payload.catalog, unit.payload.own)
-                known = known if kept is None else [known[at] for at in kept.tolist()]
+                payload = unit.payload
+                known = groups_of(connection, settings, payload.catalog, payload.own, chosen, kept)
             if base is None:
                 sorting = sort(chosen, settings) if known is None else sort_groups(chosen, known, settings)
                 rows = split_anew(chosen, names, sorting, settings, placement)

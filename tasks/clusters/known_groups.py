@@ -19,11 +19,12 @@ import pyarrow.parquet as pq
 from congeal.results.schema.own_fields import own_fields
 from congeal.settings import Settings
 from tasks.catalog.catalog_stage import CATALOG, OwnFile
-from tasks.catalog.listed_groups import COLUMN, FOLDER, by_column
+from tasks.catalog.listed_groups import COLUMN, FOLDER, SHOTS, by_own_columns
 from tasks.catalog.own_columns import IMAGE_ID
 from tasks.clusters.cluster_growth import Grown, grow
-from tasks.clusters.cluster_roles import SINGLE, Floats, Rows, Sorting, sort
+from tasks.clusters.cluster_roles import SINGLE, Floats, Rows, Sorting, sort, with_builders
 from tasks.clusters.regrade import Regrade
+from tasks.clusters.shots import shots_of
 from tasks.corrections.corrections import NOWHERE, Placement
 from tasks.execution.duckdb_workspace import load
 
@@ -37,14 +38,26 @@ _NEW = {"cluster_id": None, "role": None, "rank": None, "distance": None, "known
 
 def grouped(settings: Settings) -> bool:
     """Whether the groups are known."""
-    return settings.clusters.method == FOLDER or by_column(settings.clusters.method)
+    return settings.clusters.method == FOLDER or by_own_columns(settings.clusters.method)
 
 
 def groups_of(
-    connection: duckdb.DuckDBPyConnection, settings: Settings, catalog: Location, own: Sequence[OwnFile]
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    catalog: Location,
+    own: Sequence[OwnFile],
+    embeddings: Floats,
+    kept: npt.NDArray[np.intp] | None = None,
 ) -> list[str | None]:
-    """The group of every image of the table `usable`, in its order; None for those without one."""
+    """The group of images of the table `usable`, in its order; None for those without one.
+
+    kept: positions of those that are asked for; None: all. embeddings: theirs, float32 [n, d], unit length.
+    """
     load(connection, "named", [catalog], CATALOG, "image_id, uri, status")
+    if settings.clusters.method == SHOTS:
+        shots = shots_of(connection, own, embeddings, None if kept is None else kept.tolist())
+        connection.execute("DROP TABLE named")
+        return shots
     group = "regexp_extract(n.uri, '^(.*)/', 1)"
     joined = ""
     if settings.clusters.method != FOLDER:
@@ -58,7 +71,8 @@ def groups_of(
         "ORDER BY u.position"
     ).fetchall()
     connection.execute("DROP TABLE named")
-    return [value for (value,) in found]
+    values = [value for (value,) in found]
+    return values if kept is None else [values[at] for at in kept.tolist()]
 
 
 def _column(own: Sequence[OwnFile], name: str) -> tuple[OwnFile, pa.Table]:
@@ -145,6 +159,7 @@ def grow_groups(
 def _within(settings: Settings) -> Settings:
     """The settings by which one group is sorted."""
     method = SINGLE if settings.clusters.split == "off" else "auto"
+    settings = with_builders(settings)
     return settings.model_copy(update={"clusters": settings.clusters.model_copy(update={"method": method})})
 
 

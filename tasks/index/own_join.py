@@ -47,13 +47,16 @@ def join(connection: duckdb.DuckDBPyConnection, own: Sequence[OwnFile]) -> OwnJo
         table, found = f"own_{number}", _load(connection, f"own_{number}", file)
         key = IMAGE_ID if file.key == IMAGE_ID else "uri"
         joins.append(f"LEFT JOIN {table} ON {table}.key = i.{key}")
-        met.append(f"{table}.key IS NOT NULL")
+        if file.origin != "frames":  # of other images there is nothing to say
+            met.append(f"{table}.key IS NOT NULL")
         cells += [f"{table}.c{at}" for at in range(len(found))]
         fields += found
         if file.origin == "columns":  # rows of a list that name no image are counted where it is read
             unused = _named(connection, "key", f"{table} ANTI JOIN images i ON {table}.key = i.{key}")
     facts: dict[str, Any] = {"columns": [[field.name, str(field.type)] for field in fields]}
     if own:
+        facts |= {"without_row": {"count": 0, "first": []}, "without_images": unused}
+    if met:
         without = f"images i {' '.join(joins)} WHERE NOT ({' OR '.join(met)})"
         facts |= {"without_row": _named(connection, "i.uri", without), "without_images": unused}
     return OwnJoin(", ".join(cells), " ".join(joins), with_own(IMAGES, fields), facts)

@@ -16,6 +16,7 @@ from congeal.results.annotation_transfer import CarriedImage, Kind
 from congeal.results.collection import Collection
 from infra.errors import UserError
 from tasks.atlases.previews import png
+from tasks.propagation.clip_output import is_clip, propagate_clip
 from tasks.propagation.output_folder import FileNames, Order, left_out, nothing_lost, outside
 
 LIST = "propagated.csv"
@@ -29,7 +30,7 @@ def propagate_pictures(
     atlas: str | None,
     order: Order,
 ) -> dict[str, Any]:
-    """A PNG for every target, called like the image, and a list of them, the least sure first.
+    """A PNG for every target, called like the image, and a list of them, the least sure first; or a clip.
 
     files: name to content of as many edits, masks or label maps as there are sources, or of one for an atlas.
     """
@@ -41,6 +42,9 @@ def propagate_pictures(
         "mask": layer_files.read_mask,
         "labels": layer_files.read_labels,
     }
+    if is_clip(order.out.name):
+        edits = [_read(name, data, readers[kind]) for name, data in files.items()]
+        return propagate_clip(collection, kind, edits, sources, atlas, order)
     out = outside(collection, order.out)
     edits = [_read(name, data, readers[kind]) for name, data in files.items()]
     carried = collection.propagate(

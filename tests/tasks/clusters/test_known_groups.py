@@ -43,7 +43,7 @@ def ids(count: int) -> pa.ChunkedArray:
 def first(embeddings: np.ndarray, groups: Sequence[str | None], asked: Settings) -> Rows:
     sorting = sort_groups(embeddings, groups, asked)
     rows = Rows(len(groups), sorting.distances)
-    rows.grade(sorting, names_of(sorting, ids(len(groups))), asked.atlases.atlas_size)
+    rows.grade(sorting, names_of(sorting, ids(len(groups))), asked, embeddings)
     return rows
 
 
