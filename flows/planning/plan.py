@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -15,7 +16,21 @@ from flows.prepare import prepare
 from infra.compute.progress import Progress
 
 LEAST = 16  # images of a sample; of a small collection it is a third
+BUSY = 1.5  # load a core from which other work slows a sample down
 EMBEDDING = 1_024  # numbers of an image's embedding, at most, of the backbones that there are
+
+
+def _busy() -> list[str]:
+    """What is to be said where the machine had other work while the sample ran."""
+    if not hasattr(os, "getloadavg"):
+        return []
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load <= BUSY * cores:
+        return []
+    return [
+        f"This machine was busy with other work (load {load:.0f} of {cores} cores): the times are those of a "
+        "machine as busy, and less on a quiet one."
+    ]
 
 
 def plan(source: str, destination: str | None, settings: Settings, progress: Progress) -> dict[str, Any]:
@@ -36,4 +51,5 @@ def plan(source: str, destination: str | None, settings: Settings, progress: Pro
                 named = None if destination is None else job.destination
                 done = done_already(job) if destination is not None else None
                 found = forecast(job, sample, done, named, EMBEDDING)
+                found["notes"] += _busy()
     return {"up_to_date": False, **found, "plan_seconds": round(time.perf_counter() - begin, 3)}

@@ -95,7 +95,10 @@ def test_dry_runs_and_lists_on_the_command_line(tmp_path: Path, weights: Path) -
         plan(str(tmp_path / "p"), str(tmp_path / "p/out"), tiny(weights), Progress(quiet=True))
 
 
-def test_groups_of_a_table_by_image_id_are_those_of_the_plan(tmp_path: Path, weights: Path) -> None:
+def test_groups_of_a_table_by_image_id_are_those_of_the_plan(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.getloadavg", lambda: (1_000.0, 1_000.0, 1_000.0))
     files = photographs(3)
     source = folder(tmp_path / "p", files)
     kinds = {name: hashlib.sha256(data).hexdigest()[:32] for name, data in files.items()}
@@ -104,6 +107,7 @@ def test_groups_of_a_table_by_image_id_are_those_of_the_plan(tmp_path: Path, wei
     wanted = asked(weights, f"source.columns={tmp_path / 't.csv'}", "clusters.method=column:kind")
     facts = plan(str(source), None, wanted, Progress(quiet=True))
     assert (facts["sets"], facts["without_set"], facts["sample"]["sets"]) == (2, 0, 2)
+    assert "busy with other work (load 1000" in facts["notes"][-1]
 
 
 def sample(*sizes: int, lone: int = 0) -> Sampled:
