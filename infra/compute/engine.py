@@ -39,14 +39,21 @@ class Engine(Protocol):
         ...
 
     def map(
-        self, function: Callable[[P], R], payloads: Iterable[P], *, gpu: bool = False, tries: int = TRIES
+        self,
+        function: Callable[[P], R],
+        payloads: Iterable[P],
+        *,
+        gpu: bool = False,
+        tries: int = TRIES,
+        defects: bool = False,
     ) -> Iterator[R | Killed[P]]:
         """``function`` of every payload, as they complete.
 
         payloads: taken one by one, when there is room for another. function: of a module, payloads and
         results small: they may cross to another process. gpu: each takes a GPU slot where there are slots.
         For a payload with which a worker has died, or memory run out, ``tries`` times, a ``Killed`` comes
-        back. The first error of another kind is raised at once and the rest cancelled.
+        back. The first error of another kind is raised at once and the rest cancelled; with ``defects``
+        one that is no ``UserError`` comes back as a ``Killed``, too, after as many tries.
         """
         ...
 
@@ -71,12 +78,25 @@ class LoopEngine:
         self._threads = threads
 
     def map(
-        self, function: Callable[[P], R], payloads: Iterable[P], *, gpu: bool = False, tries: int = TRIES
+        self,
+        function: Callable[[P], R],
+        payloads: Iterable[P],
+        *,
+        gpu: bool = False,
+        tries: int = TRIES,
+        defects: bool = False,
     ) -> Iterator[R | Killed[P]]:
         """See ``Engine.map``; in the order of the payloads. This process itself has to live."""
         for payload in payloads:
             for deaths in range(1, tries + 1):
-                outcome = _run(function, payload)
+                try:
+                    outcome = _run(function, payload)
+                except Exception as error:
+                    if not defects:
+                        raise
+                    if deaths == tries:
+                        yield Killed(payload, deaths, error)
+                    continue
                 if isinstance(outcome, _Refusal):
                     raise outcome.error
                 if not isinstance(outcome, _Exhausted):
@@ -114,7 +134,13 @@ class DaskEngine:
         self._slots = slots
 
     def map(
-        self, function: Callable[[P], R], payloads: Iterable[P], *, gpu: bool = False, tries: int = TRIES
+        self,
+        function: Callable[[P], R],
+        payloads: Iterable[P],
+        *,
+        gpu: bool = False,
+        tries: int = TRIES,
+        defects: bool = False,
     ) -> Iterator[R | Killed[P]]:
         """See ``Engine.map``. A death counts for whatever was on its way to that worker, too."""
         from distributed.scheduler import KilledWorker
@@ -140,6 +166,11 @@ class DaskEngine:
                     outcome = future.result()
                 except KilledWorker as fault:
                     outcome = _Exhausted(deaths=fault.allowed_failures + 1)
+                except Exception as error:
+                    # Dask has tried it again by itself, wherever there was room.
+                    if not defects or future.status != "error":
+                        raise
+                    outcome = Killed(pending[future][0], tries, error)
                 payload, deaths = pending.pop(future)
                 if isinstance(outcome, _Refusal):
                     raise outcome.error

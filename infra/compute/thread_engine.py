@@ -24,7 +24,13 @@ class ThreadEngine:
         self.workers = workers or cores()
 
     def map(
-        self, function: Callable[[P], R], payloads: Iterable[P], *, gpu: bool = False, tries: int = TRIES
+        self,
+        function: Callable[[P], R],
+        payloads: Iterable[P],
+        *,
+        gpu: bool = False,
+        tries: int = TRIES,
+        defects: bool = False,
     ) -> Iterator[R | Killed[P]]:
         """See ``infra.compute.engine.Engine.map``; in the order of the payloads."""
         yield from in_threads(function, payloads, ahead=self.workers, threads=self.workers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 P = TypeVar("P")
@@ -18,11 +18,12 @@ _WORDS = ("can't allocate memory", "not enough memory")
 class Killed(Generic[P]):
     """What comes back for a payload that killed its worker, or ran out of memory, each time.
 
-    deaths: how often.
+    deaths: how often. error: what was raised instead each time, where the caller takes that, too.
     """
 
     payload: P
     deaths: int
+    error: Exception | None = field(default=None, compare=False)
 
 
 def exhausted(error: BaseException) -> bool:

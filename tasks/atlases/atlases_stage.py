@@ -32,7 +32,7 @@ from tasks.clusters.drift import FORGOTTEN
 from tasks.clusters.previous_versions import find_atlases
 from tasks.corrections.corrections import Pose
 from tasks.execution import stage_versions
-from tasks.execution.division import KILLED, KILLED_CLUSTER, Division, Items
+from tasks.execution.division import Division, Items, reason_of_whole, reasons
 from tasks.execution.duckdb_workspace import load, rows
 from tasks.execution.packed_rows import pack_rows
 from tasks.execution.stage_runner import (
@@ -286,7 +286,7 @@ def make_atlas(unit: Unit[AtlasPayload], killers: Items = ()) -> Marker:
     with work.watch.phase("solver"):
         stored, smooth = smoothed_over_time(solved.stored, unit.payload.frames, settings, solved.kept)
     shown = _images_shown(unit.payload, members)
-    killed = [shown[item].member.image_id for item in killers]
+    killed = {shown[item].member.image_id: why for item, why in reasons(unit, killers).items()}
     with work.watch.phase("previews"):
         rest = [image for image in shown if image.member.image_id not in killed]
         pictures = draw(unit.payload.source, unit.payload.destination, rest, stored, settings)
@@ -298,8 +298,8 @@ def make_atlas(unit: Unit[AtlasPayload], killers: Items = ()) -> Marker:
         **facts(stored),
         "solver_config": settings.atlases.solver_config.differences(),
         "device": str(device),
-        "not_shown": pictures.not_shown | dict.fromkeys(killed, KILLED),
-        **({"killed": killed} if killed else {}),
+        "not_shown": pictures.not_shown | killed,
+        **({"killed": list(killed)} if killed else {}),
         **({"second_look": looked} if looked else {}),
         **({"networks": solved.trained} if solved.trained else {}),
         **({"smoothed": smooth} if smooth else {}),
@@ -332,7 +332,7 @@ def give_up(unit: Unit[AtlasPayload]) -> Marker:
     work = Work(unit)
     cluster_id = unit.payload.cluster_id
     members = unpacked(unit.payload.members)
-    table, known = failed(members, cluster_id, KILLED_CLUSTER)
+    table, known = failed(members, cluster_id, reason_of_whole(unit))
     record = {
         **known,
         "identity": unit.payload.identity,

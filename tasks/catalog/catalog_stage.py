@@ -30,7 +30,7 @@ from tasks.catalog.image_reading import content_id, readers_of
 from tasks.catalog.own_columns import FILES as OWN_FILES
 from tasks.catalog.source_listing import ListingEntry, Survey
 from tasks.execution import stage_versions
-from tasks.execution.division import KILLED, RAISE, Division, Items, place_of
+from tasks.execution.division import RAISE, Division, Items, place_of, reasons
 from tasks.execution.duckdb_workspace import load, scalar, stream, workspace
 from tasks.execution.packed_rows import pack_rows, unpack_rows
 from tasks.execution.stage_runner import (
@@ -269,7 +269,7 @@ def join_slice(unit: Unit[SlicePayload], pieces: Sequence[Items], killers: Items
     """Commit the slice, from its pieces; objects that have killed are recorded as failed."""
     work = Work(unit)
     entries = _entries(unit)
-    found = {item: _failed(entries[item], KILLED) for item in killers}
+    found = {item: _failed(entries[item], why) for item, why in reasons(unit, killers).items()}
     for items in pieces:
         rows = pq.read_table(io.BytesIO(place_of(unit, items).read_bytes())).to_pylist()
         found |= {item: Finding(**row) for item, row in zip(items, rows, strict=True)}

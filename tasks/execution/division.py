@@ -8,10 +8,12 @@ same time: a piece during which a worker dies is the one that killed it.
 from __future__ import annotations
 
 import json
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, ParamSpec, TypeVar
+from pathlib import Path
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from congeal.errors import CongealError
 from infra.compute.engine import TRIES, Engine
@@ -23,6 +25,7 @@ from tasks.execution.units import Unit
 
 PIECES = "pieces"
 DEATHS = "deaths.json"
+DEFECTS = "defects.json"
 WHOLE, JOIN, FAIL = "whole", "join", "fail"
 PROBES = 4  # items that are tried where nothing has come through yet
 CURE = "give workers more (engine.memory, fewer engine.workers) and run with --set engine.retry_failed=true"
@@ -30,8 +33,11 @@ RAISE = "raise that limit and run with --set engine.retry_failed=true"
 KILLED = f"its worker ran out of memory or died each time it worked on this image alone: {CURE}"
 KILLED_CLUSTER = f"the worker ran out of memory or died each time it made this atlas: {CURE}"
 
+DEFECT = "an error of congeal's own came up each time ({}): please report it"
+
 Items = tuple[int, ...]
 P = TypeVar("P")
+V = TypeVar("V")
 W = TypeVar("W")
 R = TypeVar("R")
 Q = ParamSpec("Q")
@@ -88,16 +94,42 @@ class Deaths:
 
     def __init__(self, unit: Unit[object]) -> None:
         self._place = unit.address.folder / PIECES / DEATHS
-        self._counts = _read(self._place)
+        self._counts = _read(self._place, int)
+        self._defects_place = unit.address.folder / PIECES / DEFECTS
+        self.defects = _read(self._defects_place, str)
 
     def of(self, name: str) -> int:
         """Of a piece."""
         return self._counts.get(name, 0)
 
-    def add(self, name: str, deaths: int) -> None:
-        """Another death, or several."""
+    def add(self, name: str, deaths: int, error: Exception | None = None) -> None:
+        """Another death, or several; or an error instead."""
         self._counts[name] = self.of(name) + deaths
+        if error is not None:
+            self.defects[name] = reason(error)
+            self._defects_place.write_bytes(json.dumps(self.defects, sort_keys=True).encode())
         self._place.write_bytes(json.dumps(self._counts, sort_keys=True).encode())
+
+
+def reason(error: Exception) -> str:
+    """What is recorded of an error that nobody expected: what, and where."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f", {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return DEFECT.format((text if len(text) <= 160 else text[:157] + "...") + where)
+
+
+def reasons(unit: Unit[object], killers: Items) -> dict[int, str]:
+    """Why each of the items that kill is left out."""
+    if not killers:
+        return {}
+    known = _read(unit.address.folder / PIECES / DEFECTS, str)
+    return {item: known.get(_name((item,)), KILLED) for item in killers}
+
+
+def reason_of_whole(unit: Unit[object]) -> str:
+    """Why a unit that cannot be divided could not be made."""
+    return _read(unit.address.folder / PIECES / DEFECTS, str).get(JOIN, KILLED_CLUSTER)
 
 
 def begun(unit: Unit[object]) -> bool:
@@ -144,6 +176,10 @@ def divide(
     pieces, killers = _sorted_out(worker, items, division.grain(unit) if division.grain else 1)
     marker = worker.join(pieces, killers) or worker.fail()
     if marker is None:
+        if JOIN in deaths.defects:
+            why = deaths.defects[JOIN]
+            forget(unit)
+            raise UserError(f"The unit {unit.address.folder.url} cannot be put together: {why}.")
         forget(unit)
         raise UserError(
             f"A worker died each time it put together the unit {unit.address.folder.url}, most likely for "
@@ -170,6 +206,11 @@ class _Worker(Generic[P]):
         order = _MakePiece(self._division.make, self._unit, items)
         return self._tried(_make, order, _name(items), tries) is not None
 
+    @property
+    def defects(self) -> dict[str, str]:
+        """Errors that nobody expected, by the name of the piece."""
+        return self._deaths.defects
+
     def join(self, pieces: Sequence[Items], killers: Items) -> Marker | None:
         """The unit's marker; None if the whole kills."""
         order = _JoinPieces(self._division.join, self._unit, tuple(pieces), killers)
@@ -183,10 +224,10 @@ class _Worker(Generic[P]):
 
     def _tried(self, function: Callable[[W], R], order: W, name: str, tries: int) -> R | None:
         while self._deaths.of(name) < tries:
-            (outcome,) = self._engine.map(function, [order], gpu=self._gpu, tries=1)
+            (outcome,) = self._engine.map(function, [order], gpu=self._gpu, tries=1, defects=True)
             if not isinstance(outcome, Killed):
                 return outcome
-            self._deaths.add(name, outcome.deaths)
+            self._deaths.add(name, outcome.deaths, outcome.error)
         return None
 
 
@@ -195,7 +236,13 @@ def _probe(worker: _Worker[P], unit: Unit[P], items: int) -> None:
     for number in range(PROBES):
         if worker.lives((number * (items - 1) // (PROBES - 1),), TRIES):
             return
+    defects = worker.defects
     forget(unit)
+    if defects:
+        raise UserError(
+            f"Of {PROBES} images of the stage {unit.address.stage}, worked on one at a time, none came "
+            f"through: {next(iter(defects.values()))}."
+        )
     raise UserError(
         f"A worker died each time it worked on any of {PROBES} images, one at a time, in the stage "
         f"{unit.address.stage}: it is not the images, most likely it is want of memory; lower "
@@ -255,10 +302,10 @@ def _name(items: Items) -> str:
     return f"{items[0]}-{items[-1]}-{digest(items, length=8)}"
 
 
-def _read(place: Location) -> dict[str, int]:
+def _read(place: Location, kind: Callable[[Any], V]) -> dict[str, V]:
     try:
         found = json.loads(place.read_bytes())
-        return {str(name): int(count) for name, count in found.items()}
+        return {str(name): kind(value) for name, value in found.items()}
     except MissingError:
         return {}
     except (ValueError, AttributeError, TypeError):

@@ -24,7 +24,7 @@ from infra.storage.usage import NOTHING, PUT, Usage, meter
 from infra.threads import in_threads
 from tasks.corrections.corrections import NONE, Corrections
 from tasks.execution.cost import Budget, cost_of
-from tasks.execution.division import Division, begun, divide, forget, in_users_words
+from tasks.execution.division import Division, begun, divide, forget, in_users_words, reason
 from tasks.execution.units import Keep, P_co, StagePlan, StageResult, Unit, UnitReport
 
 if TYPE_CHECKING:
@@ -289,15 +289,21 @@ def run_units(
             run.progress.stage(title, total=items + skipped, done=skipped) as advance,
         ):
             killers: list[Unit[P]] = []
-            for outcome in run.engine.map(execute, budget.while_left(jobs), gpu=plan.gpu):
+            errors: dict[str, Exception] = {}
+            # Where a unit can be divided, one that fails stops no others.
+            ways = {"gpu": plan.gpu, **({} if division is None else {"defects": True})}
+            for outcome in run.engine.map(execute, budget.while_left(jobs), **ways):
                 if isinstance(outcome, Killed):
                     killers.append(outcome.payload.unit)
+                    if outcome.error is not None:
+                        errors[outcome.payload.unit.address.unit] = outcome.error
                 elif isinstance(outcome, Unit):
                     killers.append(outcome)
                 else:
                     add(outcome)
             for unit in budget.while_left(sorted(killers, key=lambda unit: unit.address.unit)):
-                add(_divided(unit, division, run, title, plan, bool(made)))
+                error = errors.get(unit.address.unit)
+                add(_divided(unit, division, run, title, plan, bool(made), error))
         budget.require_done(title, len(plan.done) + len(made), plan.total)
         peak = max(memory.bytes, *(entry.peak_memory_bytes for entry in made))
     timings: dict[str, float] = {}
@@ -328,7 +334,12 @@ def _divided(
     title: str,
     plan: StagePlan[P],
     others_succeed: bool,
+    error: Exception | None,
 ) -> UnitReport:
+    alone = division is not None and division.fail is not None and not (others_succeed or plan.done)
+    if error is not None and (division is None or alone):
+        # Nothing says that it is this unit's doing.
+        raise error
     if division is None:
         raise UserError(
             f"A worker died each time it computed the same unit ({title}), most likely for want of memory: "
@@ -336,9 +347,12 @@ def _divided(
         )
     if run.settings.engine.retry_failed:
         forget(unit)
+    what = "a worker died, or its memory ran out," if error is None else reason(error)
     run.progress.note(
-        f"{title}: a worker died, or its memory ran out, each time it computed the same unit of "
-        f"{unit.items:,}; the work is divided, to go on without what kills."
+        f"{title}: {what} each time it computed the same unit of {unit.items:,}; the work is divided, to go "
+        "on without what kills."
+        if error is None
+        else f"{title}: {what}; the work of that unit of {unit.items:,} is divided, to go on without it."
     )
     made = divide(unit, division, run.engine, gpu=plan.gpu, others_succeed=others_succeed)
     return _made(made, plan.keep)

@@ -28,7 +28,7 @@ from infra.ledger.commits import Marker
 from infra.storage.location import Location
 from infra.storage.zarr_groups import ArraySpec, encode_group
 from tasks.catalog.image_reading import Named, Pixels, Squares, Unreadable, decoded
-from tasks.execution.division import KILLED, Division, Items, place_of
+from tasks.execution.division import Division, Items, place_of, reasons
 from tasks.execution.stage_runner import APART, Unit, Work
 from tasks.features.run_backbone import Weights, load_weights
 
@@ -123,7 +123,7 @@ def join_shard(unit: FeaturesUnit, pieces: Sequence[Items], killers: Items) -> M
     members = unit.payload.members
     backbone = _backbone(unit, work)
     arrays = empty_arrays(backbone, len(members), unit.payload.settings)
-    failed = {members[item][0]: Unreadable(KILLED, unread=False) for item in killers}
+    failed = {members[item][0]: Unreadable(why, unread=False) for item, why in reasons(unit, killers).items()}
     for items in pieces:
         data = place_of(unit, items).read_bytes()
         end = 8 + int.from_bytes(data[:8])

@@ -345,6 +345,7 @@ def test_a_worker_that_dies_once_while_it_starts_is_started_again(monkeypatch: p
 PROGRAM = """
 import sys
 from infra.compute.engine import open_engine
+from infra.compute.worker_death import Killed
 from infra.errors import UserError
 from infra.settings import EngineSettings
 
@@ -479,3 +480,15 @@ def test_workers_are_forked_from_one_process(dask: Engine) -> None:
     (parent,) = set(dask.map(lambda _: os.getppid(), range(20)))
     assert parent != os.getpid()
     assert "forkserver" in " ".join(psutil.Process(parent).cmdline())
+
+
+def test_a_defect_comes_back_where_it_is_asked_for(engine: Engine) -> None:
+    found = list(engine.map(inverse, [1, 0, 2], defects=True))
+    (killed,) = [one for one in found if isinstance(one, Killed)]
+    assert killed.payload == 0
+    assert isinstance(killed.error, ZeroDivisionError)
+    assert sorted(one for one in found if not isinstance(one, Killed)) == [0.5, 1.0]
+
+
+def inverse(number: int) -> float:
+    return 1 / number

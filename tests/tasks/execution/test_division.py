@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from infra.errors import UserError
 from infra.ledger.commits import Marker
 from infra.settings import EngineSettings
 from infra.storage.location import Location
-from tasks.execution.division import Division, Items, divide, place_of
+from tasks.execution.division import Division, Items, divide, place_of, reason_of_whole, reasons
 from tasks.execution.stage_runner import Run, Unit, Work, address, plan_units, run_units
 
 SCOPE = "5" * 16
@@ -328,3 +329,59 @@ def test_a_run_that_is_killed_in_the_midst_of_it_is_taken_up(tmp_path: Path) -> 
     assert sum(5 in items for items in again.tried) <= 6 + known["whole"] - sum(known.values())
     run_toy(Toy([5]), [a_unit(tmp_path / "b", 32)])
     assert outputs(tmp_path / "a") == outputs(tmp_path / "b")
+
+
+class Faulty(Toy):
+    """One that runs into a defect for some items."""
+
+    def __init__(self, killers: Sequence[int]) -> None:
+        super().__init__(killers)
+        self.told: dict[int, str] = {}
+
+    def join(self, unit: Unit, pieces: Sequence[Items], killers: Items) -> Marker:
+        self.told = reasons(unit, killers)
+        return super().join(unit, pieces, killers)
+
+    def _bear(self, items: Items) -> None:
+        if self.killers & set(items):
+            raise KeyError("depth")
+
+
+def test_an_error_that_nobody_expected_is_one_items_reason(tmp_path: Path) -> None:
+    toy = Faulty([5])
+    run_toy(toy, [a_unit(tmp_path, 12)])
+    assert toy.joined is not None
+    assert toy.joined[1] == (5,)
+    assert toy.told[5].startswith("an error of congeal's own came up each time (KeyError: 'depth', test_")
+    marker = a_unit(tmp_path, 12).address.marker()
+    assert marker is not None
+    assert marker.record["killed"] == [5]  # tried again where engine.retry_failed asks for it
+
+
+def test_where_every_item_runs_into_it_the_run_ends_and_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none came through: an error of congeal's own .*KeyError: 'depth'"):
+        run_toy(Faulty(range(12)), [a_unit(tmp_path, 12)])
+
+
+def test_an_error_in_a_unit_that_may_fail_is_its_own_only_beside_others(tmp_path: Path) -> None:
+    toy, told = Faulty([5]), []
+
+    def whole(unit: Unit) -> Marker:
+        if unit.payload["count"] == 12:
+            raise KeyError("depth")
+        return make(unit)
+
+    def join(unit: Unit, pieces: Sequence[Items], killers: Items) -> Marker:
+        return whole(unit)
+
+    def fail(unit: Unit) -> Marker:
+        told.append(reason_of_whole(unit))
+        return Work(unit).commit({"why": told[0].encode()}, {"killed": ["it"]})
+
+    division = replace(toy.division, join=join, fail=fail)
+    units = [a_unit(tmp_path, 12, 1), a_unit(tmp_path, 3, 2)]
+    run = run_of(tmp_path, LoopEngine())
+    with pytest.raises(KeyError):
+        run_units(plan_units("toys", SCOPE, units[:1], run.progress), whole, run, division=division)
+    run_units(plan_units("toys", SCOPE, units, run.progress), whole, run, division=division)
+    assert "KeyError: 'depth'" in told[0]

@@ -174,8 +174,16 @@ def cases(store: str, examples: int) -> type:
     return case  # type: ignore[no-any-return]
 
 
+def marked(case: type, *marks: pytest.MarkDecorator) -> type:
+    """The case with these marks."""
+    for mark in marks:
+        case = mark(case)
+    return case
+
+
 TestOnDisk = cases("file", 8)
 TestInMemory = cases("memory", 20)
 TestLongOnDisk = pytest.mark.slow(cases("file", 100))
-TestOnS3 = pytest.mark.s3(pytest.mark.slow(cases("named", 15)))
-TestOnPlainS3 = pytest.mark.s3(pytest.mark.slow(cases("unnamed", 15)))
+LONG = (pytest.mark.s3, pytest.mark.slow, pytest.mark.timeout(900))
+TestOnS3 = marked(cases("named", 6), *LONG)
+TestOnPlainS3 = marked(cases("unnamed", 6), *LONG)
