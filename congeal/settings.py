@@ -194,6 +194,8 @@ class AlignmentSettings(Section):
     method "direct": the closed-form solver. "neural": mapping networks are trained on each cluster, too (see
     docs/neural.md). schedule "fast": from the direct maps; "published": the paper's own. network "small": on
     tokens; "published": the paper's, on images. losses: preset of the coefficients; "auto": the schedule's.
+    gradual: images join the atlas of the networks one by one (published schedule). reference: that atlas is
+    "learned", or the "medoid", as it is.
     smoothing: of the maps of a video's frames over time; in frames, the period of a movement of which half is
     kept, of slower ones more; 0: each frame by itself.
     """
@@ -204,6 +206,8 @@ class AlignmentSettings(Section):
     schedule: Literal["fast", "published"] = "fast"
     network: Literal["small", "published"] = "small"
     losses: Literal["auto", "published", "evaluation"] = "auto"
+    gradual: bool = False
+    reference: Literal["learned", "medoid"] = "learned"
     smoothing: Annotated[float, Field(ge=0, le=1000)] = 8.0
 
     @field_validator("method")
@@ -211,6 +215,13 @@ class AlignmentSettings(Section):
     def _fits_the_rotation(cls, value: str, others: ValidationInfo) -> str:
         if value == "neural" and others.data.get("rotation") == "any":
             raise ValueError("networks map things that stand alike: set alignment.rotation=upright")
+        return value
+
+    @field_validator("gradual")
+    @classmethod
+    def _fits_the_schedule(cls, value: bool, others: ValidationInfo) -> bool:
+        if value and others.data.get("schedule") == "fast":
+            raise ValueError("the fast schedule is too short for it: set alignment.schedule=published")
         return value
 
 

@@ -42,6 +42,7 @@ from congeal.neural.training_set import TrainingSet
 
 SAVE_EVERY = 60.0  # seconds between two checkpoints; the first is made after the first step
 AUTO = "auto"
+LEARNED, MEDOID = "learned", "medoid"
 LEAST_IMAGES = 3  # that fit together, to train on
 TOLD = 4  # decimals
 DIRECT, FITTED, REFINED = "direct", "fitted", "refined"
@@ -57,15 +58,23 @@ class NeuralMethod:
         network: "small" (on the backbone's tokens) or "published" (on the images).
         losses: preset of their coefficients, "published" or "evaluation" (softer); "auto": the schedule's.
         seed: of the networks and of the order of the images.
+        gradual: whether images join the atlas one by one; with the published schedule.
+        reference: the atlas is "learned", or the "medoid", the most central image, which stays as it is (the
+            published mode with a fixed reference).
     """
 
     schedule: str = FAST
     network: str = SMALL
     losses: str = AUTO
     seed: int = 0
+    gradual: bool = False
+    reference: str = LEARNED
 
     def __post_init__(self) -> None:
+        if self.gradual and self.schedule == FAST:
+            raise CongealError("images join one by one in the published schedule; the fast is too short")
         for name, value, known in (
+            ("reference", self.reference, (LEARNED, MEDOID)),
             ("schedule", self.schedule, SCHEDULES),
             ("network", self.network, NETWORKS),
             ("losses", self.losses, (AUTO, *LOSSES)),
@@ -76,7 +85,7 @@ class NeuralMethod:
     @property
     def plan(self) -> Schedule:
         """The schedule, with the losses that are asked for."""
-        found = SCHEDULES[self.schedule]
+        found = replace(SCHEDULES[self.schedule], gradual=self.gradual)
         return found if self.losses == AUTO else replace(found, losses=self.losses)
 
 
@@ -138,6 +147,8 @@ def refine(
     """
     where = torch.device(device)
     asked = {"schedule": method.schedule, "network": method.network, "losses": method.plan.losses}
+    asked |= {"gradual": "images join one by one"} if method.gradual else {}
+    asked |= {"reference": method.reference} if method.reference != LEARNED else {}
     why = _unfit(direct)
     if why is not None:
         return Refined(direct, None, {**asked, "kept": DIRECT, "why": why})
@@ -255,7 +266,11 @@ class _Job:
             nobody = torch.zeros_like(self.states)
             seen = self.data.oriented(nobody, _every(self.data)).placed(still.contiguous())
             start, states = (seen.keys, seen.saliency), nobody
-        atlas = SemanticAtlas.from_images(*start).to(self.rows.device)
+        fixed = self.method.reference == MEDOID
+        if fixed:
+            at = int((self.rows == int(self.solved.aligned.medoid)).int().argmax())
+            start = (start[0][at : at + 1], start[1][at : at + 1])
+        atlas = SemanticAtlas.from_images(*start, fixed=fixed).to(self.rows.device)
         job = Training(
             networks, atlas, self.data, self.schedule, mirrored=states, seed=self.method.seed, pace=pace
         )

@@ -16,18 +16,19 @@ MOST_NAMED = 10
 def relocate(
     destination: Destination,
     source: Annotated[
-        str, typer.Option("--source", metavar="NEW", help="Where the photographs lie now: a folder or URL.")
+        str,
+        typer.Option("--source", metavar="NEW", help="Where the photographs lie now: a folder, clip or URL."),
     ],
     config: Config = None,
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> Any:
     """Say that the source lies elsewhere now: its images are known again, none is computed anew."""
-    from infra.storage.location import Location
+    from infra.storage.image_source import image_source
     from tasks.maintenance.relocate import relocate as move
 
     place, settings = opened(destination, config, overrides)
-    facts = move(place, Location.parse(source, settings.storage), settings)
+    facts = move(place, image_source(source, storage=settings.storage), settings)
 
     def show(console: Console) -> None:
         lines = [

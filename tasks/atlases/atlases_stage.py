@@ -130,7 +130,10 @@ def _networks(settings: Settings) -> list[Any]:
     asked = settings.alignment
     if asked.method == "direct":
         return []
-    return ["networks", stage_versions.NETWORKS, asked.schedule, asked.network, asked.losses]
+    chosen = ["networks", stage_versions.NETWORKS, asked.schedule, asked.network, asked.losses]
+    # Settings that came later are in the name of a unit only where they are used.
+    chosen += ["gradual"] if asked.gradual else []
+    return chosen + ([asked.reference] if asked.reference != "learned" else [])
 
 
 def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atlases:

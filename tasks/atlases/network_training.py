@@ -89,7 +89,9 @@ class Networks:
                 place.write_bytes(data)
 
         asked = self.settings.alignment
-        method = NeuralMethod(asked.schedule, asked.network, asked.losses, self.settings.seed)
+        method = NeuralMethod(
+            asked.schedule, asked.network, asked.losses, self.settings.seed, asked.gradual, asked.reference
+        )
         pixels = self._pixels(members, windows) if SIZES[method.network].pixels else None
         with self.watch.phase("networks"):
             found = refine(

@@ -124,3 +124,31 @@ def test_clips_and_folders_go_together(tmp_path: Path, weights: Path) -> None:
     frames = images[images["frame"].notna()]
     assert (len(images), len(frames)) == (7, 4)
     assert frames["uri"].str.endswith(".bmp").all()
+
+
+@pytest.mark.slow
+def test_frames_that_come_later_grow_the_atlas_and_the_others_keep_their_maps(
+    tmp_path: Path, weights: Path
+) -> None:
+    files = {f"{number:02}.png": picture(0, number) for number in range(8)}
+    settings = tiny(weights, SHOTS, LITTLE_IN_COMMON, "source.video=frames")
+    source = folder(tmp_path / "frames", files)
+    run(source, tmp_path / "out", settings)
+    before = congeal.open(str(tmp_path / "out"))
+    folder(source, {"08.png": picture(0, 8), "09.png": picture(0, 9)})
+    run(source, tmp_path / "out", settings)
+    after = congeal.open(str(tmp_path / "out"))
+    assert set(after.images["cluster_id"]) == set(before.images["cluster_id"])
+    for name in files:
+        np.testing.assert_array_equal(after.maps(name).forward, before.maps(name).forward)
+    assert len(after.alignments) == 10
+
+
+@pytest.mark.slow
+def test_a_clip_that_was_moved_is_known_again(tmp_path: Path, weights: Path) -> None:
+    source = things(tmp_path / "clip.mp4", [0] * 5)
+    run(source, tmp_path / "out", tiny(weights, SHOTS, LITTLE_IN_COMMON))
+    source.rename(tmp_path / "moved.mp4")
+    facts = call("relocate", tmp_path / "out", "--source", tmp_path / "moved.mp4", "--json")
+    assert (facts["known"], facts["new"]) == (5, 0)
+    assert congeal.open(str(tmp_path / "out")).image("000002.bmp").shape == (64, 96, 3)

@@ -151,6 +151,22 @@ def test_the_published_schedule_begins_with_nothing(things: tuple[Scene, ImageAr
     assert found.facts["losses"] == "evaluation"
 
 
+@pytest.mark.parametrize("asked", [{"gradual": True}, {"reference": "medoid"}])
+def test_images_that_join_one_by_one_and_a_fixed_reference(
+    things: tuple[Scene, ImageArrays, Alignment], asked: dict[str, Any]
+) -> None:
+    found = refined(things, NeuralMethod(schedule="published", losses="evaluation", **asked))
+    assert found.networks is not None
+    assert asked.keys() <= found.facts.keys()
+    plain = refined(things, NeuralMethod(schedule="published", losses="evaluation"))
+    assert found.networks != plain.networks
+
+
+def test_the_fast_schedule_is_too_short_for_images_that_join_one_by_one() -> None:
+    with pytest.raises(CongealError, match="the fast is too short"):
+        NeuralMethod(gradual=True)
+
+
 def test_networks_that_see_images_ask_for_them(
     things: tuple[Scene, ImageArrays, Alignment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
