@@ -53,13 +53,30 @@ def expected_sets(sample: Sampled, images: float, known: Sequence[int] | None, s
 
 
 def atlas_seconds(costs: Sequence[SetCost], most: int) -> tuple[float, float]:
-    """What a set takes, and each of its images up to `most`: least squares, from 0 up."""
+    """What a set takes, and each of its images up to `most`."""
+    return _per_set([min(one.images, most) for one in costs], [one.seconds for one in costs])
+
+
+def atlas_bytes(costs: Sequence[SetCost], sizes: Sequence[float]) -> tuple[float, float]:
+    """Bytes and files of the atlases of sets of these sizes, by those of the sample.
+
+    Arrays of an atlas are there however few images it has: files go with the sets, hardly with the images.
+    """
+    images = [one.images for one in costs]
+    found = []
+    for values in ([one.bytes for one in costs], [one.files for one in costs]):
+        each, more = _per_set(images, values)
+        found.append(sum(each + more * size for size in sizes))
+    return found[0], found[1]
+
+
+def _per_set(images: Sequence[float], values: Sequence[float]) -> tuple[float, float]:
+    """What a set costs, and each of its images: least squares, from 0 up."""
     from scipy.optimize import nnls
 
-    if not costs:
+    if not images:
         return 0.0, 0.0
-    rows = np.array([[1.0, min(one.images, most)] for one in costs])
-    found, _ = nnls(rows, np.array([one.seconds for one in costs]))
+    found, _ = nnls(np.array([[1.0, one] for one in images]), np.array(values, np.float64))
     return float(found[0]), float(found[1])
 
 
@@ -187,12 +204,14 @@ def _written(
     found = {}
     for stage, (size, files) in sample.written.items():
         if stage == "atlases":
-            held = sum(one.images for one in sample.sets)
-            inside = sum(sets.sizes) * max(0.0, 1 - done.atlases / max(1, len(sets.sizes)))
-            scale = inside / held if held else 0.0
-        else:
-            scale = (new if stage == "features" else images) / max(1, sample.ok)
-        found[stage] = (size * scale, files * scale)
+            undone = max(0.0, 1 - done.atlases / max(1, len(sets.sizes)))
+            whole = atlas_bytes(sample.sets, sets.sizes)
+            found[stage] = (whole[0] * undone, whole[1] * undone)
+            continue
+        scale = (new if stage == "features" else images) / max(1, sample.ok)
+        # A page of the report is a cluster's.
+        pages = len(sets.sizes) / len(sample.sets) if stage == "report" and sample.sets else scale
+        found[stage] = (size * scale, files * pages)
     return found
 
 

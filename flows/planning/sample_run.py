@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from congeal.settings import Settings, SourceSettings
 from flows.prepare import Job, prepare
 from flows.stages import everything
+from infra.compute.engine import in_process
 from infra.compute.progress import Progress
 from infra.errors import UserError
 from infra.ledger.commits import Marker
@@ -30,10 +31,12 @@ GROUP = "group of the image"  # the column of the sample's list where groups are
 
 
 class SetCost(NamedTuple):
-    """What one set of the sample took. seconds: of one worker."""
+    """What one set of the sample took. seconds: of one worker; bytes and files that it has written."""
 
     images: int
     seconds: float
+    bytes: int = 0
+    files: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,12 @@ def _settings(
     known = known if groups is None else {"method": f"column:{GROUP}"}
     clusters = job.settings.clusters.model_copy(update={"growth": "anew", **known})
     atlases = job.settings.atlases.model_copy(update={"resolve": ()})
-    return job.settings.model_copy(update={"source": listed, "clusters": clusters, "atlases": atlases})
+    engine = job.settings.engine
+    if engine.kind == "auto" and not in_process(engine, job.survey.images):
+        # The sample is small enough to need no workers; the whole is not.
+        engine = engine.model_copy(update={"kind": "dask"})
+    sections = {"source": listed, "clusters": clusters, "atlases": atlases, "engine": engine}
+    return job.settings.model_copy(update=sections)
 
 
 def _groups(job: Job, entries: Sequence[ListingEntry]) -> list[str | None] | None:
@@ -147,7 +155,15 @@ def _outcome(
         images,
         facts["images"]["ok"],
         facts,
-        tuple(SetCost(int(one.record["n_images"]), one.seconds) for one in atlases),
+        tuple(
+            SetCost(
+                int(one.record["n_images"]),
+                one.seconds,
+                sum(file.bytes for file in one.outputs.values()),
+                len(one.outputs) + 1,
+            )
+            for one in atlases
+        ),
         written,
         facts["images"]["ok"] - sum(int(one.record["n_images"]) for one in atlases),
         next((str(one.record["device"]) for one in atlases if one.record["device"]), "cpu"),

@@ -8,7 +8,7 @@ the outputs before the marker; at the end what was written down goes. A kill lea
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow.dataset as pads
@@ -148,7 +148,7 @@ def _found(destination: Location, images: Sequence[str]) -> tuple[set[str], set[
 def _rewrite_all(destination: Location, what: Forgetting, lock: RunLock) -> int:
     rewritten = 0
     for stage in VERSIONS:  # in their order: the index is told by the atlases
-        units = [unit for unit in _units(destination) if unit[0] == stage]
+        units = list(_units(destination, [stage]))
         for at, (_, scope, unit, marker) in enumerate(units):
             if at % AT_ONCE == 0:
                 lock.require_held()
@@ -231,13 +231,15 @@ def _scrub_journal(destination: Location, what: Forgetting) -> None:
             place_of(destination, entry.number).write_bytes(journal_bytes(after.checked()))
 
 
-def _units(destination: Location) -> Iterator[tuple[str, str, str, Marker | None]]:
+def _units(
+    destination: Location, stages: Iterable[str] = tuple(VERSIONS)
+) -> Iterator[tuple[str, str, str, Marker | None]]:
     """Stage, scope, unit and marker of every folder of a unit; None: it is not done."""
 
     def read(unit: tuple[str, str, str]) -> tuple[str, str, str, Marker | None]:
         return (*unit, find_marker(destination, unit[0], f"{unit[1]}/{unit[2]}"))
 
-    for stage in VERSIONS:
+    for stage in stages:
         folder = destination / "stages" / stage
         names = [(stage, scope, unit) for scope in folder.children() for unit in (folder / scope).children()]
         yield from in_threads(read, names)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from congeal.settings import load_settings
 from flows.cli import app
-from flows.planning.forecast import atlas_seconds, expected_sets
+from flows.planning.forecast import atlas_bytes, atlas_seconds, expected_sets
 from flows.planning.plan import plan
 from flows.planning.sample_run import Sampled, SetCost
 from flows.planning.shown import show_plan
@@ -131,3 +131,9 @@ def test_a_set_takes_a_while_and_each_image_more() -> None:
     costs = [SetCost(images, 2 + 0.5 * min(images, 24)) for images in (3, 10, 24, 60)]
     assert atlas_seconds(costs, 24) == pytest.approx((2, 0.5))
     assert atlas_seconds([], 24) == (0, 0)
+
+
+def test_files_go_with_sets_and_bytes_with_images_too() -> None:
+    costs = [SetCost(images, 1.0, 1_000 + 50 * images, 40) for images in (4, 6, 9)]
+    assert atlas_bytes(costs, [100.0, 200.0]) == pytest.approx((2_000 + 50 * 300, 80))
+    assert atlas_bytes([], [10.0]) == (0, 0)

@@ -1,0 +1,105 @@
+"""What an owner does, killed between two writes: the destination stays sound, and once more ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from growing import Story, by_uri, grown, retold
+from sample_runs import run
+
+import congeal
+from congeal.results.published_version import Published
+from infra.errors import UserError
+from infra.ledger.publications import versions
+from infra.storage.location import Location
+from tasks.maintenance import correct
+from tasks.maintenance.relocate import relocate
+from tasks.maintenance.verify import verify
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+WHO = correct.Given("ann", None)
+
+
+class Killed(BaseException):
+    """As of a process that ends between two writes."""
+
+
+@contextmanager
+def killed_after(writes: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let so many writes to the destination through, then none; without effect if there are fewer."""
+    done = 0
+
+    def counted(name: str) -> None:
+        plainly = getattr(Location, name)
+
+        def once(self: Location, *arguments: Any) -> Any:
+            nonlocal done
+            if "/working/" not in self.url:
+                done += 1
+                if done > writes:
+                    raise Killed
+            return plainly(self, *arguments)
+
+        patched.setattr(Location, name, once)
+
+    with monkeypatch.context() as patched:
+        for name in ("write_bytes", "put_if_absent", "delete"):
+            counted(name)
+        with suppress(Killed):
+            yield
+
+
+def sound(destination: Path) -> bool:
+    place = Location.parse(destination)
+    names = [name.partition("-")[0] for name in versions(place)]
+    return all(verify(place, version=name)["faults"] == [] for name in names)
+
+
+@pytest.mark.parametrize("writes", [0, 1, 2, 3])
+def test_a_correction(
+    story: Story, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    """It is recorded whole or not at all."""
+    _, destination = retold(story, tmp_path)
+    published = Published(Location.parse(destination))
+    with killed_after(writes, monkeypatch):
+        correct.exclude(published, ["a/0.png"], WHO)
+    assert sound(destination)
+    rows = correct.listed(published)
+    if not rows:
+        correct.exclude(published, ["a/0.png"], WHO)
+        rows = correct.listed(published)
+    assert [(row["number"], row["kind"]) for row in rows] == [(1, "exclude")]
+
+
+@pytest.mark.parametrize("writes", [0, 1, 2, 4, 7])
+def test_relocating(
+    story: Story, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    source, destination = retold(story, tmp_path)
+    there = source.rename(tmp_path / "elsewhere")
+    before = by_uri(congeal.open(destination))
+
+    def move() -> Any:
+        return relocate(Location.parse(destination), Location.parse(there), grown(weights))
+
+    with killed_after(writes, monkeypatch):
+        move()
+    assert sound(destination)
+    again(move)
+    facts = run(there, destination, grown(weights))
+    assert sum(row["units_made"] for row in facts["stages"] if row["stage"] in ("features", "atlases")) == 0
+    assert by_uri(congeal.open(destination)).equals(before)
+    assert sound(destination)
+
+
+def again(what: Callable[[], Any]) -> None:
+    """Once more, unless the first time had come to its end."""
+    try:
+        what()
+    except UserError as error:
+        assert "already" in str(error)  # noqa: PT017 - either way is right
