@@ -14,6 +14,7 @@ from infra.storage.image_source import without_credentials
 
 EVENT = "congeal.run.finished"
 FORMAT = 1
+SPENT = "BudgetSpentError"  # a run that has stopped in good order, of tasks.execution
 _COUNTS = ("images", "clusters", "failed_clusters", "outliers", "drifting", "left_out")
 
 
@@ -38,7 +39,10 @@ def told(settings: Settings, source: str, destination: str, warn: Callable[[str]
         yield outcome
     except Exception as error:
         sentence = str(error) if isinstance(error, UserError) else type(error).__name__
-        tell(settings.notify, failed_event(source, destination, sentence), warn)
+        told = failed_event(source, destination, sentence)
+        if type(error).__name__ == SPENT:
+            told["outcome"] = "stopped"
+        tell(settings.notify, told, warn)
         raise
     if outcome.facts is not None:
         tell(settings.notify, event(outcome.facts), warn)
@@ -135,5 +139,16 @@ class _RefusedError(Exception):
 def _emit(content: dict[str, Any]) -> None:
     from prefect.events import emit_event
 
-    place = content["destination"]
-    emit_event(EVENT, resource={"prefect.resource.id": f"congeal.destination.{place}"}, payload=content)
+    resource = {"prefect.resource.id": f"congeal.destination.{content['destination']}"}
+    for name in (EVENT, *_alarms(content)):
+        emit_event(name, resource=resource, payload=content)
+
+
+def _alarms(content: dict[str, Any]) -> Iterator[str]:
+    """Events for automations, which cannot look into a payload: see infra/monitoring/automations.yaml."""
+    if content.get("images", {}).get("failed") or content.get("failed_clusters"):
+        yield "congeal.images.failed"
+    if content.get("drifting"):
+        yield "congeal.clusters.drifting"
+    if content.get("outcome") == "stopped":
+        yield "congeal.budget.spent"

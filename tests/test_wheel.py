@@ -24,7 +24,7 @@ def test_the_wheel_holds_two_packages_and_the_floors_inside_one(wheel: Path) -> 
     assert {f"congeal_floors/{floor}/__init__.py" for floor in FLOORS} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert {"congeal/backbones/embedded/student.safetensors", "congeal/backbones/embedded/card.json"} <= names
-    assert "congeal_floors/prefect.yaml" in names
+    assert {"congeal_floors/prefect.yaml", "congeal_floors/settings.md"} <= names
     assert {f"congeal/report/assets/{name}" for name in ("report.js", "report.css", "LICENSES.txt")} <= names
     assert not any(name.startswith("congeal/report/page/") for name in names)
 

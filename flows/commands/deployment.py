@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.terminal import Json, answers
+from flows.terminal import Config, Json, Overrides, answers
 
 app = typer.Typer(
     help="Deployments on a Prefect server.",
@@ -44,3 +44,38 @@ def init(
                       markup=False, highlight=False, soft_wrap=True)  # fmt: skip
 
     return {"written": str(path)}, show
+
+
+@app.command()
+@answers
+def check(
+    source: Annotated[
+        str | None, typer.Argument(metavar="[SOURCE]", help="Where the photographs are.")
+    ] = None,
+    destination: Annotated[str | None, typer.Argument(metavar="[DEST]", help="Where the results go.")] = None,
+    pool: Annotated[str, typer.Option("--pool", help="The work pool of the deployments.")] = "congeal-pool",
+    config: Config = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> Any:
+    """Try what a deployment needs, a line each: server, pool, worker, deployments, credentials, source,
+    destination, what its store promises, GPU; exit 1 if something is wrong."""  # fmt: skip
+    from congeal.settings import load_settings
+    from flows.deployments.checks import checks
+    from flows.quiet_libraries import quiet_libraries, quiet_prefect
+
+    quiet_libraries()
+    quiet_prefect()
+    settings = load_settings(config, overrides or ())
+    done = list(checks(settings, source, destination, pool))
+    wrong = [f"{one.name}: {one.says}" for one in done if one.passed is False]
+    tried = [{"name": one.name, "passed": one.passed, "says": one.says} for one in done]
+
+    def show(console: Console) -> None:
+        width = max(len(one.name) for one in done)
+        for one in done:
+            mark = {True: "ok", False: "NO", None: "–"}[one.passed]
+            console.print(f"{mark:<3} {one.name:<{width}}  {one.says}",
+                          markup=False, highlight=False, soft_wrap=True)  # fmt: skip
+
+    return {"checks": tried, "faults": wrong}, show

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from congeal.results.collection import Collection
 
 PICTURES = ("average_before", "average_after", "aligned")
-WIDTH = 384  # pixels: of a contact sheet; averages are smaller anyway
-QUALITY = 75  # of the JPEGs: about 5 KB an average, 25 KB a contact sheet
+WIDTH = 256  # pixels: of a contact sheet; averages are smaller anyway
+QUALITY = 75  # of the JPEGs: about 5 KB an average, 12 KB a contact sheet
 
 Address = Callable[[str], str]
 

@@ -40,11 +40,12 @@ def require_conditional_puts(destination: Location) -> None:
     note = _note(destination)
     if _noted(destination) == note:
         return
-    _ask(destination)
+    ask_conditional_puts(destination)
     (destination / NOTE).write_bytes(json.dumps(note, indent=1, sort_keys=True).encode() + b"\n")
 
 
-def _ask(destination: Location) -> None:
+def ask_conditional_puts(destination: Location) -> None:
+    """Raise StorageError unless the store keeps conditional puts now, whatever was noted; leaves nothing."""
     place = destination / FOLDER / secrets.token_hex(16)
     try:
         # The bytes differ: an equal object counts as one's own, whose answer was lost.

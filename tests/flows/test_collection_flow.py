@@ -158,3 +158,54 @@ def test_what_cannot_be_run_ends_as_failed_with_a_sentence(given: dict[str, Any]
     assert sentence in state.message
     with pytest.raises(UserError):
         state.result()
+
+
+def test_what_a_deployment_needs_is_tried(tmp_path: Path) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate
+
+    from congeal.settings import Settings
+    from flows.deployments.checks import checks
+
+    found = {one.name: one for one in checks(Settings(), None, str(tmp_path), "no-such-pool")}
+    assert found["server"].passed
+    assert "prefect work-pool create no-such-pool --type process" in found["pool"].says
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name="empty-pool", type="process"))
+    found = {one.name: one for one in checks(Settings(), None, str(tmp_path), "empty-pool")}
+    assert found["pool"].passed
+    assert "prefect worker start --pool empty-pool" in found["worker"].says
+    assert "prefect --no-prompt deploy --all" in found["deployments"].says
+
+
+def test_a_slot_that_nobody_holds_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is started again has forgotten the leases, and counts their slots for ever."""
+    from types import SimpleNamespace
+
+    from prefect import flow
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
+
+    from flows.deployments import destination_slots
+    from flows.deployments.destination_slots import alone_on, slot_name
+
+    name = slot_name(str(tmp_path))
+    with get_client(sync_client=True) as client:
+        client.upsert_global_concurrency_limit_by_name(name, limit=1)
+        client.update_global_concurrency_limit(name, GlobalConcurrencyLimitUpdate(active_slots=1))
+
+        def slots() -> int:
+            return client.read_global_concurrency_limit_by_name(name).active_slots
+
+        monkeypatch.setattr(destination_slots, "PATIENCE", 0.1)
+        monkeypatch.setattr(
+            destination_slots.runtime, "deployment", SimpleNamespace(id="of a deployment"), raising=False
+        )
+
+        @flow(name="holder")
+        def holder() -> int:
+            with alone_on(str(tmp_path)):
+                return slots()
+
+        assert holder() == 1
+        assert slots() == 0

@@ -189,7 +189,10 @@ def test_the_documented_commands_work_in_their_order(tmp_path: Path, weights: Pa
                 ("s3://bucket/photographs", lambda: str(source)),
                 ("s3://bucket/atlases", lambda: str(out)),
                 ("SCHEDULE_ID", lambda: server.deployment("nightly")["schedules"][0]["id"]),
-                ("RUN_ID", lambda: server.start("on-demand", {})),
+                (
+                    "RUN_ID",
+                    lambda: server.start("on-demand", {"source": str(source), "destination": str(out)}),
+                ),
             ):
                 words = [word.replace(written, meant()) if written in word else word for word in words]
             server.prefect(*words, **places)

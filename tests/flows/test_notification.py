@@ -13,11 +13,11 @@ import pytest
 from sample_runs import chosen, folder, photographs, weights
 from typer.testing import CliRunner
 
-from congeal.settings import NotifySettings, recorded
+from congeal.settings import NotifySettings, Settings, recorded
 from flows import notification
 from flows.cli import app
-from flows.notification import event, failed_event, require_url, tell
-from infra.errors import SettingsError
+from flows.notification import event, failed_event, require_url, tell, told
+from infra.errors import SettingsError, UserError
 
 __all__ = ["weights"]
 
@@ -117,9 +117,8 @@ def test_prefect_gets_an_event_where_that_is_asked_for(monkeypatch: pytest.Monke
         "prefect.events.emit_event", lambda name, **more: emitted.append({"name": name, **more})
     )
     tell(NotifySettings(prefect_event=True), event(FACTS), pytest.fail)
-    (one,) = emitted
-    assert one["name"] == notification.EVENT
-    assert one["payload"]["version"] == 3
+    assert emitted[0]["name"] == notification.EVENT
+    assert all(one["payload"]["version"] == 3 for one in emitted)
     lines: list[str] = []
     monkeypatch.setattr("prefect.events.emit_event", lambda *_, **__: 1 / 0)
     tell(NotifySettings(prefect_event=True), event(FACTS), lines.append)
@@ -149,3 +148,34 @@ def load(settings: list[str]) -> Any:
     from congeal.settings import load_settings
 
     return load_settings(None, settings, environ={})
+
+
+@pytest.mark.parametrize(
+    ("more", "names"),
+    [
+        ({"images": {"ok": 3, "failed": 0}, "failed_clusters": 0, "drifting": []}, []),
+        ({"images": {"ok": 3, "failed": 1}, "failed_clusters": 0, "drifting": []}, ["congeal.images.failed"]),
+        ({"images": {"ok": 3, "failed": 0}, "failed_clusters": 2, "drifting": []}, ["congeal.images.failed"]),
+        (
+            {"images": {"failed": 0}, "failed_clusters": 0, "drifting": [{"cluster_id": "c1"}]},
+            ["congeal.clusters.drifting"],
+        ),
+        ({"outcome": "stopped"}, ["congeal.budget.spent"]),
+    ],
+)
+def test_alarms_are_events_of_their_own(
+    more: dict[str, Any], names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emitted: list[str] = []
+    monkeypatch.setattr("prefect.events.emit_event", lambda name, **_: emitted.append(name))
+    tell(NotifySettings(prefect_event=True), {"destination": "s3://bucket/atlases"} | more, pytest.fail)
+    assert emitted == [notification.EVENT, *names]
+
+
+def test_a_spent_budget_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(notification, "tell", lambda _, content, __: sent.append(content))
+    spent = type(notification.SPENT, (UserError,), {})
+    with pytest.raises(UserError), told(Settings(), "s", "d", pytest.fail):
+        raise spent("The budget is spent.")
+    assert sent[0]["outcome"] == "stopped"

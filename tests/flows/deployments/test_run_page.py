@@ -93,7 +93,7 @@ def test_pictures_are_small_where_there_is_no_address_for_them(collection: Colle
         kind, _, text = data.partition(",")
         assert kind == "data:image/jpeg;base64"
         with Image.open(io.BytesIO(base64.b64decode(text))) as image:
-            assert image.width <= 384
+            assert image.width <= 256
     outside = shown_within(pictures, linked("https://atlases.example.org", collection))
     assert all(url.startswith("https://atlases.example.org/stages/atlases/") for _, url in outside)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools.validation import is_valid, is_valid_schema
@@ -65,8 +65,8 @@ def test_secrets_have_no_place_in_a_form() -> None:
     assert {"storage.key", "storage.secret", "storage.token", "notify.url"} <= secret
     for name in secret:
         section, _, key = name.partition(".")
-        for settings in ({section: {key: "x"}}, {name: "x"}):
-            assert not is_valid(PLACES | {"settings": settings}, schema())
+        for given_ in ({section: {key: "x"}}, {name: "x"}):
+            assert not is_valid(PLACES | {"settings": given_}, schema())
 
 
 @pytest.mark.parametrize("flow", FLOWS)
@@ -78,7 +78,7 @@ def test_the_forms_are_sound(flow: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings",
+    "asked",
     [
         {},
         {"features": {"image_size": 448, "beside": ["9.key"]}, "seed": 3},
@@ -87,13 +87,13 @@ def test_the_forms_are_sound(flow: str) -> None:
         {"storage": {"options": {"anon": True}}, "log": {"format": "json"}},
     ],
 )
-def test_what_a_run_takes_is_let_through(whole: dict[str, Any], settings: dict[str, Any]) -> None:
-    assert is_valid(PLACES | {"settings": settings}, whole)
-    assert checked(PLACES | {"settings": settings}).source
+def test_what_a_run_takes_is_let_through(whole: dict[str, Any], asked: dict[str, Any]) -> None:
+    assert is_valid(PLACES | {"settings": asked}, whole)
+    assert checked(PLACES | {"settings": asked}).source
 
 
 @pytest.mark.parametrize(
-    "settings",
+    "asked",
     [
         {"feature": {"image_size": 448}},
         {"features": {"image_sise": 448}},
@@ -107,16 +107,19 @@ def test_what_a_run_takes_is_let_through(whole: dict[str, Any], settings: dict[s
         None,
     ],
 )
-def test_wrong_keys_and_values_are_refused(whole: dict[str, Any], settings: Any) -> None:
-    assert not is_valid(PLACES | {"settings": settings}, whole)
+def test_wrong_keys_and_values_are_refused(whole: dict[str, Any], asked: Any) -> None:
+    assert not is_valid(PLACES | {"settings": asked}, whole)
 
 
+SHAPE = SettingsForm.model_json_schema()
+
+
+@settings(deadline=None)  # on a busy machine
 @given(st.data())
 def test_a_key_is_let_through_only_if_it_is_a_setting(data: st.DataObject) -> None:
     section = data.draw(st.sampled_from(sorted(SECTIONS)))
     key = data.draw(st.text(max_size=12) | st.sampled_from(sorted(SECTIONS[section].model_fields)))
     known = key in SettingsForm.model_fields[section].annotation.model_fields  # type: ignore[union-attr]
-    shape = SettingsForm.model_json_schema()
-    assert is_valid({section: {}}, shape)
+    assert is_valid({section: {}}, SHAPE)
     if not known:
-        assert not is_valid({section: {key: None}}, shape)
+        assert not is_valid({section: {key: None}}, SHAPE)
