@@ -65,29 +65,35 @@ def carried(collection: congeal.Collection, frames: list[str], masks: list[Mask]
 
 
 def nearest(
-    collection: congeal.Collection, frames: list[str], masks: list[Mask], weights: str | None, *, most: int
+    collection: congeal.Collection, frames: list[str], masks: list[Mask], *, most: int
 ) -> dict[int, list[float]]:
     """J of each frame but the first, by the most similar token of the first, and by so many."""
-    from congeal.alignment.image_features import extract_features, on_image
+    from congeal.alignment.image_features import on_image
     from congeal.geometry.frames import Frame
-    from congeal.imaging.decoding import window_pixels
-    from congeal.results.new_image_fitting import backbone_of
+    from congeal.results.schema.feature_arrays import FEATURE_GROUP, FEATURES
+    from infra.ledger.commits import outputs_location
+    from infra.storage.zarr_groups import array_in, open_group
 
-    backbone = backbone_of(collection._published, weights, "cpu")
+    published = collection._published
+    groups: dict[str, Any] = {}
 
     def seen(name: str) -> tuple[torch.Tensor, Frame]:
-        pixels = collection.image(name)
-        frame = Frame(pixels.shape[1], pixels.shape[0])
-        square = window_pixels(pixels, (0.0, 0.0), 1.0, backbone.image_size)
-        found = extract_features(backbone, square[None], [frame]).arrays.features[0]
+        row = collection.find(name)
+        unit = str(row["features_unit"])
+        if unit not in groups:
+            marker = published.tables.marker("features", unit)
+            groups[unit] = open_group(outputs_location(published.place, marker) / FEATURE_GROUP.name)
+        found = array_in(groups[unit], FEATURES.path)[row["features_row"]]
         tokens = torch.as_tensor(np.asarray(found, np.float32))
+        frame = Frame(int(row["width"] or 0), int(row["height"] or 0))
         return torch.nn.functional.normalize(tokens, dim=-1), frame
 
     start, frame = seen(frames[0])
     g = start.shape[0]
-    cells = grid_pixels(frame, g, backbone.extent)
+    extent = float(next(iter(groups.values())).attrs["extent"])
+    cells = grid_pixels(frame, g, extent)
     thing = torch.as_tensor(at_cells((masks[0] == 255).astype(np.float32), cells)).flatten()
-    valid = torch.as_tensor(on_image([frame], g, backbone.extent)[0]).flatten() > 0
+    valid = torch.as_tensor(on_image([frame], g, extent)[0]).flatten() > 0
     keys, values = start.reshape(g * g, -1)[valid], thing[valid]
     out: dict[int, list[float]] = {1: [], most: []}
     for name, mask in zip(frames[1:], masks[1:], strict=True):
@@ -95,7 +101,7 @@ def nearest(
         likeness, which = (tokens.reshape(g * g, -1) @ keys.T).topk(most, dim=1)
         height, width = mask.shape
         y, x = np.mgrid[:height, :width]
-        places = here.to_frame(np.stack([x, y], -1).astype(np.float64)) / backbone.extent
+        places = here.to_frame(np.stack([x, y], -1).astype(np.float64)) / extent
         grid = torch.as_tensor(places, dtype=torch.float32)[None]
         for k, scores in out.items():
             share = torch.softmax(likeness[:, :k] / 0.1, 1)
@@ -177,7 +183,7 @@ def main() -> None:
                 **tracked(collection, frames, masks),
             }
             print(json.dumps({f"smoothing {period:g}": found[f"smoothing {period:g}"]}), flush=True)
-        for k, scores in nearest(collection, frames, masks, asked.weights, most=5).items():
+        for k, scores in nearest(collection, frames, masks, most=5).items():
             told = {"J": round(100 * float(np.mean(scores)), 2), "least": round(100 * min(scores), 2)}
             found[f"{k} nearest"] = told
             print(json.dumps({f"{k} nearest": told}), flush=True)

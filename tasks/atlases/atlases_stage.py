@@ -121,8 +121,16 @@ def scope(settings: Settings, features_scope: str, version: int = VERSION) -> st
         settings.seed,
         *(["one look"] if once else []),
         *_networks(settings),
+        *_smoothing(settings),
         length=16,
     )
+
+
+def _smoothing(settings: Settings) -> list[Any]:
+    """How maps of videos are smoothed, if not as usual: an atlas smoothed otherwise is not grown."""
+    period = settings.alignment.smoothing
+    usual = type(settings.alignment).model_fields["smoothing"].default
+    return [] if period == usual else ["smoothing", period]
 
 
 def _networks(settings: Settings) -> list[Any]:
@@ -159,7 +167,7 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
             ]
             frames = [shown_at.get(image.uri or "", NO_FRAME) for image in images]
             video = any(place.clip is not None for place in frames)
-            timed = [run.settings.alignment.smoothing, frames] if video else []
+            timed = [frames] if video else []
             identity = digest(here, made.position.content, parts, *timed)
             anew, frame = cluster_id in corrected.clusters, corrected.frames.get(cluster_id)
             before = known.get(cluster_id)

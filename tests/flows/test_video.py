@@ -14,6 +14,7 @@ import congeal
 from flows.cli import app
 from infra.errors import UserError
 from infra.video.frame_times import frame_times
+from tasks.atlases.atlases_stage import scope
 
 __all__ = ["weights"]
 SHOTS = "clusters.method=auto"
@@ -101,6 +102,12 @@ def test_a_folder_of_frames_is_a_video_if_that_is_said(tmp_path: Path, weights: 
     images = congeal.open(str(tmp_path / "out")).images.sort_values("frame")
     assert images["uri"].tolist() == ["1.png", "2.png", "9.png", "10.png", "11.png"]
     assert images["time"].tolist() == [0.0, 0.1, 0.2, 0.3, 0.4]
+
+
+def test_maps_that_are_smoothed_otherwise_are_others(weights: Path) -> None:
+    usual, other = (scope(tiny(weights, f"alignment.smoothing={period}"), "features") for period in (8, 0))
+    assert usual == scope(tiny(weights), "features")
+    assert other != usual
 
 
 def test_what_is_no_video_is_refused_in_a_sentence(tmp_path: Path, weights: Path) -> None:
