@@ -26,6 +26,7 @@ from congeal.results.schema.atlas_arrays import (
     FIRST_LOOK_GROUP,
 )
 from congeal.results.schema.feature_arrays import FEATURE_GROUP
+from congeal.results.schema.own_fields import own_fields, with_own
 from congeal.results.schema.parquet_files import encode_table
 from congeal.results.schema.tables import ALIGNMENTS, CLUSTERS, CORRESPONDENCES, IMAGES
 from infra.ledger.commits import Marker, content_of, outputs_location, rewrite_unit
@@ -34,6 +35,7 @@ from infra.storage.zarr_groups import ArraySpec, encode_group, open_group
 from tasks.atlases.atlas_files import TABLE
 from tasks.catalog.catalog_stage import CATALOG
 from tasks.catalog.deep_image_table import DEPTHS, DEPTHS_FILE
+from tasks.catalog.own_columns import FILES
 from tasks.clusters.cluster_roles import MEMBER, NEWCOMER
 from tasks.clusters.clusters_stage import MEMBERS, SETS
 from tasks.clusters.drift import FORGOTTEN
@@ -41,6 +43,7 @@ from tasks.execution.stage_runner import APART, IDENTITY
 
 GONE = "forgotten"  # in the place of an id where the row stays
 PREVIEWS = "previews/"
+OWN_FILES = frozenset(FILES.values())
 _BLANK = {array.path for array in (ATLAS_FEATURES, *EXEMPLARS)}
 
 
@@ -93,8 +96,9 @@ def _catalog(destination: Location, marker: Marker, what: Forgetting) -> bool:
     changed: dict[str, bytes | None] = {}
     kept: pa.Table | None = None
     for path in marker.outputs:
-        schema = DEPTHS if path == DEPTHS_FILE else CATALOG
         table = _read(folder / path)
+        own = path in OWN_FILES
+        schema = table.schema if own else DEPTHS if path == DEPTHS_FILE else CATALOG
         left = _without(table, what)
         if schema is CATALOG:
             kept = left
@@ -297,7 +301,8 @@ def _encoded(table: pa.Table, schema: pa.Schema) -> bytes:
     """A table in today's encoding; its columns and their meaning are those of its own schema version."""
     version = (table.schema.metadata or {}).get(b"congeal.schema_version")
     same = version == schema.metadata[b"congeal.schema_version"]
-    return encode_table(table, schema if same else table.schema)
+    whole = with_own(schema, own_fields(table.schema)) if schema is IMAGES else schema
+    return encode_table(table, whole if same else table.schema)
 
 
 def _without(table: pa.Table, what: Forgetting) -> pa.Table:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from growing import Story, by_uri, grown, made, retold
-from sample_runs import run
+from sample_runs import folder, photographs, run, tiny
 from typer.testing import CliRunner
 
 import congeal
@@ -111,6 +111,21 @@ def test_the_commands_say_what_they_did(place: Place) -> None:
     proof = call("verify", place.destination, "--forgotten", "--name", "b/0.png")
     assert proof.exit_code == 1
     assert "holds the name 'b/0.png'" in proof.stdout
+
+
+@pytest.mark.slow
+def test_a_row_of_a_list_goes_with_its_image(tmp_path: Path, weights: Path) -> None:
+    folder(tmp_path / "photos", photographs(3))
+    rows = [f"photos/{name},{name[0]} of mine" for name in photographs(3)]
+    (tmp_path / "list.csv").write_text("\n".join(["uri,kind", *rows]) + "\n")
+    out = tmp_path / "out"
+    settings = tiny(weights, "clusters.method=column:kind", "report.enabled=false")
+    run(tmp_path / "list.csv", out, settings)
+    forget(Location.parse(out), ["photos/a/0.png"])
+    assert what_is_left(Location.parse(out), ["photos/a/0.png"]) == []
+    assert verify(Location.parse(out))["faults"] == []
+    images = congeal.open(out).images.set_index("uri")
+    assert images["kind"].to_dict() == {row.split(",")[0]: row.split(",")[1] for row in rows[1:]}
 
 
 def test_an_id_that_is_left_is_found_without_being_named(place: Place) -> None:
