@@ -79,11 +79,14 @@ def everything(job: Job, progress: Progress, step: Step = plainly) -> dict[str, 
 
 def _tell(job: Job, facts: dict[str, Any], progress: Progress) -> None:
     """An event for whatever failed, where events are shown; that they cannot be read stops no run."""
-    from congeal.results.collection import Collection
-    from flows.findings import failures, tell
+    from flows.findings import Failures, failures, tell
 
     try:
-        collection = Collection(job.destination, facts["version"], job.settings.storage)
-        tell(facts, failures(facts, collection), progress)
+        found = Failures()
+        if facts["images"]["failed"] or facts["failed_clusters"]:  # else nothing is read for it
+            from congeal.results.collection import Collection
+
+            found = failures(facts, Collection(job.destination, facts["version"], job.settings.storage))
+        tell(facts, found, progress)
     except Exception as error:
         progress.note(f"What failed could not be read ({type(error).__name__}: {error}).", live=False)
