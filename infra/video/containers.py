@@ -64,6 +64,7 @@ def open_clip(file: IO[bytes], name: str) -> tuple[InputContainer, VideoStream]:
                 f"The frames of {name} are {codec.width} x {codec.height} pixels, more than {MOST_PIXELS:,}: "
                 "make them smaller."
             )
+        codec.options = {"max_pixels": str(MOST_PIXELS)}  # sizes may change on the way
         stream.thread_type = "NONE"  # threads belong to the run
     except BaseException:
         container.close()

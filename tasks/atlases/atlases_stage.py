@@ -22,10 +22,9 @@ from tasks.atlases.network_training import CHECKPOINT, NETWORKS, Networks, store
 from tasks.atlases.previews import Shown, draw, kept_squares, square_of
 from tasks.atlases.second_look import second_look
 from tasks.atlases.stored_atlas import Stored, as_stored
-from tasks.atlases.video_smoothing import FramePlace, smoothed_over_time
+from tasks.atlases.video_smoothing import NO_FRAME, frame_places, smoothed_over_time, smoothing_asked
 from tasks.atlases.window_features import Originals
 from tasks.catalog.catalog_stage import Catalog
-from tasks.catalog.frame_columns import TABLE as FRAMES_TABLE
 from tasks.clusters.cluster_roles import MEMBER, NEWCOMER
 from tasks.clusters.clusters_stage import MEMBERS, SETS, Clusters
 from tasks.clusters.drift import FORGOTTEN
@@ -52,7 +51,6 @@ from tasks.features.run_backbone import Weights
 if TYPE_CHECKING:
     import torch
 
-NO_FRAME = FramePlace(None, None)
 STAGE = stage_versions.ATLASES
 VERSION = stage_versions.VERSIONS[STAGE]
 __all__ = ["STAGE", "VERSION", "Atlases", "make_atlas", "scope", "stage"]
@@ -121,16 +119,9 @@ def scope(settings: Settings, features_scope: str, version: int = VERSION) -> st
         settings.seed,
         *(["one look"] if once else []),
         *_networks(settings),
-        *_smoothing(settings),
+        *smoothing_asked(settings),
         length=16,
     )
-
-
-def _smoothing(settings: Settings) -> list[Any]:
-    """How maps of videos are smoothed, if not as usual: an atlas smoothed otherwise is not grown."""
-    period = settings.alignment.smoothing
-    usual = type(settings.alignment).model_fields["smoothing"].default
-    return [] if period == usual else ["smoothing", period]
 
 
 def _networks(settings: Settings) -> list[Any]:
@@ -159,7 +150,7 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
         same = (scope(run.settings, made.scope, version) for version in stage_versions.SAME_MAPS)
         known = _known(run, clusters, (here, *same), connection)
         corrected = clusters.corrected
-        shown_at = _frame_places(connection, catalog) if run.settings.alignment.smoothing > 0 else {}
+        shown_at = frame_places(connection, catalog) if run.settings.alignment.smoothing > 0 else {}
         for cluster_id, images in _by_cluster(connection, shards):
             parts = [
                 [one.image_id, unit, shards[unit].identity, one.features_row, one.role]
@@ -197,14 +188,6 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
         STAGE, here, units, run.progress, gpu=True, remake=lambda marker: retry and worth_retrying(marker)
     )
     return Atlases(run_units(plan, make_atlas, run, division=DIVISION), here, by_cluster)
-
-
-def _frame_places(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> dict[str, FramePlace]:
-    """Of the images that are frames of a video, by path: of which, and when."""
-    if not catalog.survey.frames:
-        return {}
-    found = rows(connection, f"SELECT key, c0, c2 FROM {FRAMES_TABLE}")  # noqa: S608 - our own name
-    return {uri: FramePlace(clip, time) for uri, clip, time in found}
 
 
 def _by_cluster(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,13 @@ from congeal.results.schema.atlas_arrays import (
 )
 from congeal.settings import Settings
 from tasks.atlases.stored_atlas import Stored, with_cycle_error
+from tasks.catalog.catalog_stage import Catalog
+from tasks.catalog.frame_columns import TABLE
+from tasks.execution.duckdb_workspace import rows as rows_of
 from tasks.execution.packed_rows import unpack_rows
+
+if TYPE_CHECKING:
+    import duckdb
 
 FEWEST = 3  # frames that have a course
 
@@ -31,6 +37,24 @@ class FramePlace(NamedTuple):
 
     clip: str | None
     time: float | None
+
+
+NO_FRAME = FramePlace(None, None)
+
+
+def smoothing_asked(settings: Settings) -> list[Any]:
+    """How maps of videos are smoothed, if not as usual: an atlas smoothed otherwise is not grown."""
+    period = settings.alignment.smoothing
+    usual = type(settings.alignment).model_fields["smoothing"].default
+    return [] if period == usual else ["smoothing", period]
+
+
+def frame_places(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> dict[str, FramePlace]:
+    """Of the images that are frames of a video, by path: of which, and when."""
+    if not catalog.survey.frames:
+        return {}
+    found = rows_of(connection, f"SELECT key, c0, c2 FROM {TABLE}")  # noqa: S608 - our own name
+    return {uri: FramePlace(clip, time) for uri, clip, time in found}
 
 
 def smoothed_over_time(
