@@ -3,9 +3,9 @@
     python benchmarks/align_timing.py FOLDER BUILDERS FITTED --threads N --answer FILE
 
 Started by `scaling.py`, also with an older checkout on PYTHONPATH: it imports nothing of this one's. FOLDER
-holds the arrays as `scaling.py` writes them. The first call is not timed: it gives the memory, on standard
-output as JSON, and the poses, in FILE. Then there is a call, and its seconds, for every line of standard
-input, as `turns.py` asks for them.
+holds the arrays as `scaling.py` writes them. The first call gives the memory and its own seconds, which have
+a few more of starting in them, on standard output as JSON, and the poses, in FILE. Then there is a call, and
+its seconds, for every line of standard input, as `turns.py` asks for them.
 """
 
 from __future__ import annotations
@@ -82,11 +82,14 @@ def main() -> None:
 
     torch.linalg.eigh(torch.eye(4))  # the first call of a process loads the library
     before = memory("VmRSS")
+    wall, cpu = time.perf_counter(), time.process_time()
     found = aligned()
+    first = [time.perf_counter() - wall, time.process_time() - cpu]
     arrays = [*given.values(), *(array for slab in slabs for array in slab.values())]
     ready = {
         "file": congeal.__file__,
         "inputs": sum(array.nbytes for array in arrays if isinstance(array, np.ndarray)) / 2**20,
+        "first": first,
         "before": before,
         "peak": memory("VmHWM"),
         "deformation": getattr(found.atlas, "deformation", None) or getattr(found.atlas, "freedom", ""),

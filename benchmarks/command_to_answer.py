@@ -46,6 +46,8 @@ class Build:
         """What its commands run with: nothing of the user's own settings and caches."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(NOT_OURS)}
         kept |= {"DO_NOT_TRACK": "1", "HOME": str(self.home), "PREFECT_HOME": str(self.home / "prefect")}
+        # Older builds start a server, and give up where other work keeps the machine busy.
+        kept |= {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "900"}
         return kept | {"XDG_CACHE_HOME": str(self.cache)}
 
     @property

@@ -1,7 +1,7 @@
 """Seconds and memory of `congeal.align` by the number of images, features given.
 
     python benchmarks/scaling.py [--sizes N …] [--fitted N] [--threads N …] [--before TREE] [--rounds N]
-                                 [--cache FOLDER] [--record]
+                                 [--cache FOLDER] [--embedded] [--record]
 
 The images are all 178 photographs of three species of albatross, each by the square around its box, in a
 fixed random order; beyond that, the first ones again by a random square of eight to ten tenths of the side
@@ -9,7 +9,8 @@ within it. Each size is measured in a process of its own, after the inputs have 
 aligned once: three calls up to 50 images, one call beyond, or --rounds. The last row builds an atlas of 40
 images and fits 160 to it, as a run does it with a set that is larger than atlases.atlas_size; --fitted 0
 leaves it out. With --before, an older checkout with a .venv of its own and this one take turns, call by call,
-and their poses are compared. Seconds are medians. With --record, results go to benchmarks/results/scaling.md.
+and their poses are compared. Seconds are medians. With --record, results go to benchmarks/results/scaling.md,
+or, with --embedded, to scaling_embedded.md.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Any
 
 import numpy as np
 from annotated_sets import ROOT
-from destinations import heading
+from destinations import about, heading
 from set_features import ARRAYS, Extractor, Given, place_of
 from turns import Build, take_turns
 
@@ -33,6 +34,7 @@ from congeal.evaluation.protocols import Crop, named, views
 from congeal.geometry.frames import Frame
 
 RESULTS = ROOT / "benchmarks" / "results" / "scaling.md"
+EMBEDDED = RESULTS.with_name("scaling_embedded.md")
 SETS = ("cub/001", "cub/002", "cub/003")
 SIZES = (5, 10, 20, 50, 100, 200)
 BUILDERS, FITTED = 40, 160
@@ -79,7 +81,8 @@ def measured(
             builds.append(stack.enter_context(Build(tree, arguments, threads)))
             with np.load(answer) as stored:
                 poses.append(dict(stored))
-        take_turns(builds, rounds or (1 if builders + fitted >= ONCE_FROM else ROUNDS))
+        usual = 1 if builders + fitted >= ONCE_FROM else ROUNDS
+        take_turns(builds, usual if rounds is None else rounds)
     return builds, poses
 
 
@@ -87,7 +90,7 @@ def line(builders: int, fitted: int, threads: int, build: Build) -> str:
     wall, cpu = build.medians
     told = build.ready
     return (
-        f"| {titled(builders, fitted)} | {threads} | {told['deformation']} | {len(build.wall)} | "
+        f"| {titled(builders, fitted)} | {threads} | {told['deformation']} | {len(build.wall) or 1} | "
         f"{wall:.2f} | {cpu:.2f} | {wall / (builders + fitted):.2f} | "
         f"{told['inputs']:,.0f} | {told['peak'] - told['before']:,.0f} | {told['peak']:,.0f} |"
     )
@@ -146,24 +149,28 @@ def main() -> None:
     parser.add_argument("--fitted", type=int, default=FITTED, help=f"beyond an atlas of {BUILDERS}")
     parser.add_argument("--threads", type=int, nargs="*", default=[2])
     parser.add_argument("--cache", type=Path, help="where features are kept for the next time")
+    parser.add_argument("--embedded", action="store_true", help="features of the package's own backbone")
     parser.add_argument("--record", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
     parser.add_argument("--before", type=Path, metavar="TREE", help="an older checkout beside this one")
-    parser.add_argument("--rounds", type=int, help="timed calls of each build and size")
+    parser.add_argument("--rounds", type=int, help="timed calls of each build and size; 0: the first")
     asked = parser.parse_args()
     trees = [ROOT] if asked.before is None else [asked.before, ROOT]
     wanted = [(size, 0) for size in asked.sizes]
     if asked.fitted:
         wanted.append((BUILDERS, asked.fitted))
-    extractor = Extractor(asked.cache)
+    extractor = Extractor(asked.cache, embedded=asked.embedded)
     every = shown(max(sum(size) for size in wanted))
     squares = (extractor.read(path, crop) for path, crop in every)
     given = extractor.given("scaling", squares, [Frame(crop.side, crop.side) for _, crop in every])
+    script = f"scaling.py{' --embedded' if asked.embedded else ''}{' --before TREE' if asked.before else ''}"
+    ours = {"backbone": "embedded"} if asked.embedded else {}
     lines = [
-        *heading("Seconds and memory of `congeal.align`", "scaling.py"),
-        "Albatrosses, 32 x 32 tokens, features given; 178 photographs, beyond that other crops of the same. "
+        *heading("Seconds and memory of `congeal.align`", script, about() | ours),
+        f"Albatrosses, 32 x 32 tokens, features{' of the embedded backbone' if asked.embedded else ''} "
+        "given; 178 photographs, beyond that other crops of the same. "
         "Memory: of the inputs as they are given, of what the first call took on top of everything there was "
         "before it, and of the whole process, in MiB. Wall-clock seconds, and CPU seconds of all threads: "
-        "medians of the calls after it.",
+        "medians of the calls after it, or, with --rounds 0, of that call itself.",
         "",
         "| images | threads | deformation | calls | s | CPU s | s an image | inputs | on top | whole |",
         "| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
@@ -194,7 +201,7 @@ def main() -> None:
     if len(trees) > 1:
         lines += beside
     if asked.record:
-        RESULTS.write_text("\n".join(lines) + "\n")
+        (EMBEDDED if asked.embedded else RESULTS).write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -143,11 +143,14 @@ class Extractor:
 
     cache: a folder of npz files that spares a second computation; they are found by the pixels that the
     backbone saw, by its weights and by what is asked of it.
-    asked: settings other than the usual.
+    asked: settings other than the usual. embedded: by the package's own backbone, which is quicker.
     """
 
-    def __init__(self, cache: Path | None = None, asked: Sequence[str] = ()) -> None:
-        self.settings: Settings = load_settings(None, [f"features.weights={shared() / WEIGHTS}", *asked])
+    def __init__(
+        self, cache: Path | None = None, asked: Sequence[str] = (), *, embedded: bool = False
+    ) -> None:
+        usual = "features.backbone=embedded" if embedded else f"features.weights={shared() / WEIGHTS}"
+        self.settings: Settings = load_settings(None, [usual, *asked])
         self._cache, self._asked = cache, " ".join(asked)
         self._weights = locate(self.settings)
 

@@ -61,7 +61,10 @@ class Build:
 
     @property
     def medians(self) -> tuple[float, float]:
-        """Wall-clock and CPU seconds of a call."""
+        """Wall-clock and CPU seconds of a call; where there were no turns, of the first, as "first" says."""
+        if not self.wall:
+            wall, cpu = self.ready["first"]
+            return wall, cpu
         return statistics.median(self.wall), statistics.median(self.cpu)
 
     def _answer(self) -> Any:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from congeal.backbones.extractor import Backbone
 
 LEAST_COSINE = 0.999  # of any token's features, and of the embedding
-MOST_SALIENCY = 0.05  # that the saliency of any cell may differ by
+# That the saliency of any cell may differ by. Of DINOv2-S in bfloat16: 0.052 by OpenVINO, and by PyTorch
+# itself, on one of the two images, 0.044.
+MOST_SALIENCY = 0.1
 
 
 def check_agreement(backbone: Backbone, reference: Backbone) -> float:
