@@ -43,6 +43,7 @@ SALIENT = 0.3  # saliency above which a cell of an atlas belongs to what its ima
 
 OK = "ok"
 SINGLE = "single"
+DOUBTFUL_BELOW = 0.67  # match agreement of a set on smooth maps, below which it is not to be trusted
 NOTHING_IN_COMMON = "nothing-in-common"
 COLLAPSED = "collapsed"
 MEANINGLESS = {  # there are maps, and their confidence is 0; why no image of such a set fits
@@ -89,6 +90,8 @@ class Atlas:
         deformation: what the members' maps have beyond a pose, and newcomers get: RIGID, FLOW or GUIDED.
         fixed_camera: whether the members are frames of a fixed camera, so that what moves is aligned, see
             `congeal.alignment.inputs.fixed_camera`.
+        match_agreement: share of plain matches between members' features that their maps agree with, see
+            `congeal.alignment.selection.match_agreement`; None: not known.
         mixture: the parts of the features that are compared, where they were taken at several places in the
             backbone; empty: all that there is.
         weighed: the evidence for each mixture that was tried, see
@@ -107,6 +110,7 @@ class Atlas:
     least_contrast: float = 0.0
     deformation: str = RIGID
     fixed_camera: bool = False
+    match_agreement: float | None = None
     mixture: Mixture = ()
     weighed: Mapping[Mixture, float] = field(default_factory=dict)
     status: str = OK
