@@ -73,6 +73,7 @@ def carry(
         )
     facts: dict[str, Any] = {"from": source, "to": target, "points": len(rows)}
     facts["visible"] = int(moved["visible"].sum())
+    facts["doubtful"] = _is_doubtful(collection, source)
     names = _distinct(header)
     facts["rows"] = [dict(zip(names, map(_plain, row), strict=True)) for row in rows]
     text = io.StringIO(newline="")
@@ -80,6 +81,17 @@ def carry(
     writer.writerow(header)
     writer.writerows([["" if _plain(value) is None else value for value in row] for row in rows])
     return facts, text.getvalue()
+
+
+def _is_doubtful(collection: Any, source: str) -> bool:
+    """Whether the maps of an image's cluster are not borne out by matching; a file of maps does not say."""
+    from congeal.results.outlier_counts import is_doubtful
+
+    if source.endswith(MAPS):
+        return False
+    cluster = collection.find(source)["cluster_id"]
+    rows = collection.table("clusters", as_="arrow").to_pylist()
+    return any(is_doubtful(row) for row in rows if row["cluster_id"] == cluster)
 
 
 def _through_files(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from congeal.results.outlier_counts import deformations, fixed_cameras, outliers
+from congeal.results.outlier_counts import deformations, doubtful, fixed_cameras, outliers
 from flows.prepare import Job
 from infra.ledger.publications import Publication
 from tasks.clusters.drift import drifting, published_clusters
@@ -90,6 +90,7 @@ def _common(job: Job, publication: Publication, clusters: Sequence[Mapping[str, 
         "outliers": outliers(counts, clusters),
         "deformation": deformations(clusters),
         "fixed_camera": fixed_cameras(clusters),
+        "doubtful": doubtful(clusters),
         "drifting": drifting(clusters),
         "passed_over_count": job.survey.passed_over_count,
         "passed_over": job.survey.counted.facts(),

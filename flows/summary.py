@@ -11,6 +11,7 @@ from tasks.execution.cost import shown_cost
 
 MOST_DRIFTING = 5  # clusters that are named
 MOST_REASONS = 10  # why something was passed over
+MOST_DOUBTFUL = 5  # clusters that are named
 
 
 def show_run(report: dict[str, Any], console: Console) -> None:
@@ -73,6 +74,7 @@ def _counts(report: dict[str, Any], console: Console) -> None:
     )
     _maps(report, console)
     _fixed_cameras(report, console)
+    _doubtful(report, console)
     _passed_over(report, console)
     _owner(report, console)
     _drifting(report, console)
@@ -100,6 +102,19 @@ def _fixed_cameras(report: dict[str, Any], console: Console) -> None:
         console.print(
             f"frames of a fixed camera: {count:,} {'cluster' if count == 1 else 'clusters'}; what moves is "
             "aligned, the scene is background (column fixed_camera of the table clusters)",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
+
+
+def _doubtful(report: dict[str, Any], console: Console) -> None:
+    """Which clusters' maps are not borne out by matching."""
+    found = report.get("doubtful") or []
+    if found:
+        more = ", …" if len(found) > MOST_DOUBTFUL else ""
+        console.print(
+            f"doubtful: {len(found):,} {'cluster' if len(found) == 1 else 'clusters'} "
+            f"({', '.join(found[:MOST_DOUBTFUL])}{more}); matching does not bear the maps out: look at them "
+            "in the report before you rely on them (column match_agreement of the table clusters)",
             markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
 

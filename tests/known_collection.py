@@ -209,6 +209,7 @@ def _clusters(atlases: dict[str, str], ids: dict[str, str]) -> pa.Table:
         misfits = sum("misfit" in name for name in names)
         row |= {"n_images": len(names), "n_outliers": misfits, "deformation": "rigid"}
         row["fixed_camera"] = cluster == next(iter(atlases))
+        row["match_agreement"] = 0.9 if row["fixed_camera"] else 0.5
         rows.append(row | {"medoid_image_id": ids[names[0]]})
     return pa.Table.from_pylist(rows, schema=CLUSTERS)
 

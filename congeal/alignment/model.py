@@ -111,6 +111,8 @@ class Atlas:
         deformation: what the members' maps have beyond a pose, and newcomers get: RIGID, FLOW or GUIDED.
         fixed_camera: whether the members are frames of a fixed camera, so that what moves is aligned, see
             `congeal.alignment.inputs.fixed_camera`.
+        match_agreement: share of plain matches between members' features that their maps agree with, see
+            `congeal.alignment.selection.match_agreement`; None: not known.
         mixture: the parts of the features that are compared, where they were taken at several places in the
             backbone; empty: all that there is.
         weighed: the evidence for each mixture that was tried, see
@@ -129,6 +131,7 @@ class Atlas:
     least_contrast: float = 0.0
     deformation: str = RIGID
     fixed_camera: bool = False
+    match_agreement: float | None = None
     mixture: Mixture = ()
     weighed: Mapping[Mixture, float] = field(default_factory=dict)
     status: str = OK

@@ -9,6 +9,7 @@ MEANINGLESS = {  # there are maps, and their confidence is 0; why no image of su
     COLLAPSED: "the atlas of its set has collapsed",
 }
 FAILED = "failed"  # there are no maps
+DOUBTFUL_BELOW = 0.67  # match agreement of a set on smooth maps, below which it is not to be trusted
 
 RIGID = "rigid"  # a pose
 FLOW = "flow"  # a pose and a smooth flow

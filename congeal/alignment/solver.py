@@ -67,6 +67,11 @@ from congeal.alignment.poses.pose_estimation import match_pairs
 from congeal.alignment.selection.collapse_check import check_collapse
 from congeal.alignment.selection.deformation_selection import select_deformation
 from congeal.alignment.selection.feature_selection import select_features
+from congeal.alignment.selection.match_agreement import (
+    better_borne_out,
+    few_and_doubtful,
+    match_agreement,
+)
 from congeal.alignment.selection.mirror_selection import select_mirror_states
 from congeal.geometry.frames import check_cells
 from congeal.geometry.shape_checks import Numbers, checked
@@ -202,12 +207,37 @@ def _solved(
         upright = [_upright(seen[number], turns[number]) for number in numbers]
         batch, sources = _batch(upright, facts, device, config)
         aligned = _aligned(batch, upright, sources, resolution, map_resolution, config)
-        for number, found in zip(numbers, aligned, strict=True):
+        for number, one, first in zip(numbers, upright, aligned, strict=True):
+            found, borne_out = _best_borne_out(one, first, facts, resolution, map_resolution, device, config)
             turn = turns[number]
             whole = found if turn is None else to_upright(found, turn)
-            atlas = replace(whole.atlas, fixed_camera=moving[number] is not None)
+            still = moving[number] is not None
+            atlas = replace(whole.atlas, fixed_camera=still, match_agreement=borne_out)
             solved[number] = replace(whole, atlas=atlas)
     return [solved[number] for number in range(len(sets))]
+
+
+def _best_borne_out(
+    one: SetArrays,
+    found: Alignment,
+    facts: BackboneFacts,
+    resolution: int,
+    map_resolution: int,
+    device: torch.device,
+    config: SolverConfig,
+) -> tuple[Alignment, float | None]:
+    """A set's alignment and its match agreement: of few images, the one that matching bears out."""
+
+    def agreement(of: Alignment) -> float | None:
+        return match_agreement(one, one.extent, of, device, config.match_agreement)
+
+    smooth = found, agreement(found)
+    if not few_and_doubtful(*smooth, config):
+        return smooth
+    asked = config.replace({"deformation.least": GUIDED})
+    images, sources = _batch([one], facts, device, asked)
+    (again,) = _aligned(images, [one], sources, resolution, map_resolution, asked)
+    return better_borne_out(smooth, (again, agreement(again)), config.match_agreement)
 
 
 def _turns(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from congeal.alignment.outcomes import FLOW, GUIDED, OK, RIGID
+from congeal.alignment.outcomes import DOUBTFUL_BELOW, FLOW, GUIDED, OK, RIGID
 
 
 def outliers(counts: Mapping[str, int], clusters: Iterable[Mapping[str, Any]]) -> int:
@@ -36,3 +36,18 @@ def deformations(clusters: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 def fixed_cameras(clusters: Iterable[Mapping[str, Any]]) -> int:
     """How many clusters are frames of a fixed camera, so that what moves in them is aligned."""
     return sum(bool(row.get("fixed_camera")) for row in clusters)
+
+
+def is_doubtful(row: Mapping[str, Any]) -> bool:
+    """Whether a cluster is not to be trusted: its maps are smooth, and plain matches do not bear them out.
+
+    Of maps that are matched cell by cell the agreement says little: where things bend, they differ.
+    """
+    agreed = row.get("match_agreement")
+    smooth = row.get("status") == OK and row.get("deformation") in (RIGID, FLOW)
+    return smooth and agreed is not None and float(agreed) < DOUBTFUL_BELOW
+
+
+def doubtful(clusters: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Of which clusters `is_doubtful` holds: their ids, in order; clusters: as of `outliers`."""
+    return [str(row["cluster_id"]) for row in clusters if is_doubtful(row)]

@@ -19,6 +19,12 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that
 SHOWN = 5  # of what was left out; --json has all
 
 
+DOUBTFUL = (
+    "The cluster of these images is doubtful: matching does not bear its maps out, and confidence may be far "
+    "too high. Look at it in the report.\n"
+)
+
+
 @answers
 def transfer(
     destination: Destination,
@@ -57,6 +63,8 @@ def transfer(
     def show(console: Console) -> None:
         if out is not None:
             console.print(f"{facts['points']} points written to {out}", highlight=False, soft_wrap=True)
+        if facts["doubtful"]:  # not on stdout, where the points may be
+            sys.stderr.write(DOUBTFUL)
 
     return facts, show
 

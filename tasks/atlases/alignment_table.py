@@ -25,6 +25,7 @@ class AlignedFacts(ClusterFacts):
 
     deformation: str
     fixed_camera: bool
+    match_agreement: float | None
 
 
 class FailedFacts(ClusterFacts):
@@ -108,6 +109,7 @@ def facts(stored: Stored) -> AlignedFacts:
         "margin": _number(stored.margin),
         "deformation": stored.atlas.deformation,
         "fixed_camera": stored.atlas.fixed_camera,
+        "match_agreement": stored.atlas.match_agreement,
     }
 
 

@@ -66,6 +66,7 @@ def encode(
         "least_contrast": atlas.least_contrast,
         "deformation": atlas.deformation,
         "fixed_camera": atlas.fixed_camera,
+        "match_agreement": atlas.match_agreement,
         "mixture": list(atlas.mixture),
         "weighed": [(list(one), share) for one, share in atlas.weighed.items()],
         "image_ids": [member.image_id for member in stored.members],
@@ -174,6 +175,7 @@ def _read_atlas(group: zarr.Group, attributes: AtlasAttributes | FirstLookAttrib
         least_contrast=float(attributes["least_contrast"]),
         deformation=attributes["deformation"],
         fixed_camera=bool(attributes.get("fixed_camera", False)),
+        match_agreement=attributes.get("match_agreement"),  # type: ignore[arg-type]
         mixture=tuple(attributes["mixture"]),
         weighed={tuple(one): float(share) for one, share in attributes["weighed"]},
     )

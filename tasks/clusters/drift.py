@@ -24,6 +24,7 @@ FORGOTTEN = "forgotten"  # in the record of an atlas: an image of it was, and it
 ENOUGH = 3  # newcomers that say something about a cluster
 COLUMNS = (
     "cluster_id", "name", "status", "n_images", "n_outliers", "n_new", "drift", "deformation", "fixed_camera",
+    "match_agreement",
 )  # fmt: skip
 
 

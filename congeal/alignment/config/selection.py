@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from congeal.alignment.config.setting import Group, setting
+from congeal.alignment.config.setting import ATLAS, Group, setting
 from congeal.errors import CongealError
 
 DEFORMATIONS = ("rigid", "flow", "guided")
@@ -96,6 +96,43 @@ class DeformationConfig(Group):
             raise CongealError(
                 f"deformation.least ({self.least}) is more than deformation.most ({self.most})"
             )
+
+
+@dataclass(frozen=True)
+class MatchAgreementConfig(Group):
+    """How far plain matches of the features bear the maps out, by which a doubtful set is told."""
+
+    title: ClassVar[str] = "match_agreement"
+    images: int = setting(8, "images of a set that are matched with each other", unit="images", at_least=2)
+    tokens: int = setting(96, "tokens of each", unit="tokens", at_least=1)
+    salient: float = setting(
+        0.5, "saliency of the atlas' cell that a token lies on, above which it counts", at_least=0, at_most=1
+    )
+    distance: float = setting(
+        0.2,
+        "distance within which a match leads back, and within which a map agrees with it",
+        unit=ATLAS,
+        at_least=1e-6,
+    )
+    few: int = setting(
+        5,
+        "images up to which a set that is little borne out is matched cell by cell as well",
+        unit="images",
+        at_least=0,
+        set_on="draws of two and three dogs, birds and bottles",
+        held_out=False,
+    )
+    few_below: float = setting(
+        0.8, "agreement below which such a set is", at_least=0, at_most=1, set_on="the same", held_out=False
+    )
+    gain: float = setting(
+        0.1,
+        "agreement that matching cell by cell must add, to be kept",
+        at_least=0,
+        at_most=1,
+        set_on="draws of two and three: dogs and birds 0.10 to 0.36, bottles 0.08, once 0.12",
+        held_out=False,
+    )
 
 
 @dataclass(frozen=True)

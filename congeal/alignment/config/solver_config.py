@@ -35,6 +35,7 @@ from congeal.alignment.config.selection import (
     CollapseConfig,
     DeformationConfig,
     FeatureSelectionConfig,
+    MatchAgreementConfig,
     MirrorSelectionConfig,
     SecondLookConfig,
 )
@@ -84,6 +85,7 @@ class SolverConfig:
     guided: GuidedConfig = field(default_factory=GuidedConfig)
     match_support: MatchSupportConfig = field(default_factory=MatchSupportConfig)
     confidence: ConfidenceConfig = field(default_factory=ConfidenceConfig)
+    match_agreement: MatchAgreementConfig = field(default_factory=MatchAgreementConfig)
     collapse: CollapseConfig = field(default_factory=CollapseConfig)
     exemplars: ExemplarsConfig = field(default_factory=ExemplarsConfig)
     second_look: SecondLookConfig = field(default_factory=SecondLookConfig)

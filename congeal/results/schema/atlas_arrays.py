@@ -117,6 +117,7 @@ class AtlasAttributes(TypedDict):
     least_contrast: Annotated[float, "contrast of features below which an image counts as blank"]
     deformation: Annotated[str, "as clusters.deformation"]
     fixed_camera: Annotated[bool, "as clusters.fixed_camera"]
+    match_agreement: Annotated[float | None, "as clusters.match_agreement"]
     mixture: Annotated[list[str], "parts of the features that are compared; empty: all"]
     weighed: Annotated[list[tuple[list[str], float]], "each mixture that was tried, and the evidence for it"]
     image_ids: Annotated[list[str], "ids of the images, in the arrays' order"]

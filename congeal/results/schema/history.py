@@ -13,6 +13,7 @@ ADDED: dict[int, dict[str, tuple[str, ...]]] = {
     3: {"clusters": ("error", "deformation")},
     4: {"clusters": ("fixed_camera",)},
     5: {"clusters": ("name",), "images": ("excluded",)},
+    6: {"clusters": ("match_agreement",)},
 }
 # By version: columns that mean something else since, by table and name, and what they meant before.
 MEANT = {

@@ -74,6 +74,7 @@ class ClusterRow(ClusterFacts):
     error: str | None
     deformation: str | None
     fixed_camera: bool | None
+    match_agreement: float | None
     backbone: str
     weights_fingerprint: str
     atlas_unit: str | None

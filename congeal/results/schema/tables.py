@@ -14,7 +14,7 @@ import pyarrow as pa
 from congeal.results.schema.field_ids import field_id
 from congeal.results.schema.table_names import TABLE_NAMES
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 COORDINATES = (
     "x, y: pixels of the original image after EXIF orientation, x right, y down, (0, 0) the centre of the "
     "top-left pixel. u, v: atlas coordinates, the square [-1, 1]^2, u right, v down, cell centres as torch's "
@@ -106,6 +106,13 @@ CLUSTERS = _schema(
         pa.bool_(),
         "true if the images are frames of a fixed camera: then what moves is aligned, and the scene, which "
         "stays in its place, is taken for background; null if it is not known",
+    ),
+    (
+        "match_agreement",
+        pa.float32(),
+        "share of plain matches between the images' features, there and back, that the maps agree with, 0 to "
+        "1; a cluster whose maps are rigid or flow and that is under 0.67 is doubtful: look at it "
+        "before you rely on it; null if it is not known",
     ),
     ("residual", pa.float32(), "median residual of the images that fit"),
     ("cycle_error", pa.float32(), "median cycle error of the images that fit, atlas units"),

@@ -18,7 +18,7 @@ from sample_runs import folder, photographs, run, tiny
 import congeal
 from congeal.alignment.model import Alignment
 from congeal.alignment.outcomes import NOTHING_IN_COMMON, OK, SINGLE
-from congeal.results.outlier_counts import fixed_cameras
+from congeal.results.outlier_counts import doubtful, fixed_cameras
 from flows.report import sentence
 from flows.summary import show_run, show_status
 from infra.errors import UserError
@@ -213,3 +213,22 @@ def test_clusters_of_a_fixed_camera_are_counted_and_said(told: Told, tmp_path: P
     with console.file:
         show_run(told.facts | {"fixed_camera": count}, console)
     assert "frames of a fixed camera: 1 cluster; what moves is aligned" in console.export_text()
+
+
+def test_clusters_that_matching_does_not_bear_out_are_said(told: Told, tmp_path: Path) -> None:
+    place = Location.parse(known_collection(tmp_path))
+    publication = published(place)
+    assert publication is not None
+    rows = published_clusters(place, publication)
+    found = doubtful(rows)
+    assert found == [row["cluster_id"] for row in rows if row["match_agreement"] == 0.5]
+    assert found
+    assert f"doubtful: {len(found)} cluster" in _shown(told.facts | {"doubtful": found})
+    assert "doubtful" not in _shown(told.facts | {"doubtful": []})
+
+
+def _shown(facts: dict[str, object]) -> str:
+    console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    with console.file:
+        show_run(facts, console)
+    return console.export_text()

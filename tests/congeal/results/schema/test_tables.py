@@ -34,7 +34,7 @@ def images(count: int, start: int = 0) -> pa.Table:
 @pytest.mark.parametrize("schema", ALL, ids=["images", "clusters", "alignments", "correspondences"])
 def test_every_column_says_what_it_means(schema: pa.Schema) -> None:
     read = pq.read_schema(io.BytesIO(encode_table(schema.empty_table(), schema)))
-    assert read.metadata[b"congeal.schema_version"] == b"5"
+    assert read.metadata[b"congeal.schema_version"] == b"6"
     assert b"centre of the top-left pixel" in read.metadata[b"congeal.coordinates"]
     assert b"align_corners=False" in read.metadata[b"congeal.coordinates"]
     assert read.equals(schema, check_metadata=True)
@@ -50,8 +50,8 @@ def test_the_columns_that_users_rely_on() -> None:
     assert CLUSTERS.names == [
         "cluster_id", "name", "status", "error", "n_images", "n_members", "n_outliers", "n_new",
         "medoid_image_id",
-        "deformation", "fixed_camera", "residual", "cycle_error", "fold_fraction", "coverage", "confidence",
-        "margin", "drift", "backbone", "weights_fingerprint", "atlas_unit",
+        "deformation", "fixed_camera", "match_agreement", "residual", "cycle_error", "fold_fraction",
+        "coverage", "confidence", "margin", "drift", "backbone", "weights_fingerprint", "atlas_unit",
     ]  # fmt: skip
     assert ALIGNMENTS.names == [
         "image_id", "cluster_id", "role", "mirrored", "rotation", "scale", "translation_u", "translation_v",
@@ -191,7 +191,7 @@ def _with_metadata(**facts: str) -> bytes:
     [
         (b"PAR1 not a table PAR1", "is no Parquet file"),
         (b"", "is no Parquet file"),
-        (_with_metadata(schema_version="6"), "has the newer schema version 6: upgrade congeal"),
+        (_with_metadata(schema_version="7"), "has the newer schema version 7: upgrade congeal"),
         (_with_metadata(table="clusters"), "does not hold the table images"),
         (encode_table(CLUSTERS.empty_table(), CLUSTERS), "does not hold the table images"),
     ],
@@ -214,7 +214,7 @@ def test_other_columns_are_damage(memory_location: Location) -> None:
 
 def of_version_2(schema: pa.Schema, **columns: Any) -> bytes:
     """One row of a table as it was written before some columns of the table clusters were there."""
-    newer = ("error", "deformation", "fixed_camera", "name")
+    newer = ("error", "deformation", "fixed_camera", "name", "match_agreement")
     older = pa.schema(
         [
             field
