@@ -11,7 +11,8 @@ from synthetic import Scene, Thing, scene, varied_poses
 
 from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.image_set import ImageArrays
-from congeal.alignment.model import DOUBTFUL_BELOW, Alignment
+from congeal.alignment.model import Alignment
+from congeal.alignment.outcomes import DOUBTFUL_BELOW
 from congeal.alignment.selection.match_agreement import better_borne_out, few_and_doubtful, match_agreement
 from congeal.alignment.solver import align
 from congeal.results.outlier_counts import doubtful
