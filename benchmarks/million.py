@@ -148,7 +148,10 @@ def atlases_part(home: Path, count: int, *, there: bool) -> Callable[[], object]
 
     def act() -> None:
         atlases_stage.stage(
-            run, cast("Any", SimpleNamespace(planning=planning)), cast("Any", made), cast("Any", found)
+            run,
+            cast("Any", SimpleNamespace(planning=planning, survey=SimpleNamespace(frames=0))),
+            cast("Any", made),
+            cast("Any", found),
         )
 
     if there:

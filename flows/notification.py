@@ -9,12 +9,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from congeal.settings import NotifySettings, Settings
-from infra.errors import SettingsError, UserError
+from infra.errors import BudgetSpentError, SettingsError, UserError
 from infra.storage.image_source import without_credentials
 
 EVENT = "congeal.run.finished"
 FORMAT = 1
-SPENT = "BudgetSpentError"  # a run that has stopped in good order, of tasks.execution
 _COUNTS = ("images", "clusters", "failed_clusters", "outliers", "drifting", "left_out")
 
 
@@ -40,7 +39,7 @@ def told(settings: Settings, source: str, destination: str, warn: Callable[[str]
     except Exception as error:
         sentence = str(error) if isinstance(error, UserError) else type(error).__name__
         told = failed_event(source, destination, sentence)
-        if type(error).__name__ == SPENT:
+        if isinstance(error, BudgetSpentError):
             told["outcome"] = "stopped"
         tell(settings.notify, told, warn)
         raise

@@ -17,7 +17,7 @@ from congeal.settings import NotifySettings, Settings, recorded
 from flows import notification
 from flows.cli import app
 from flows.notification import event, failed_event, require_url, tell, told
-from infra.errors import SettingsError, UserError
+from infra.errors import BudgetSpentError, SettingsError, UserError
 
 __all__ = ["weights"]
 
@@ -175,7 +175,6 @@ def test_alarms_are_events_of_their_own(
 def test_a_spent_budget_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[dict[str, Any]] = []
     monkeypatch.setattr(notification, "tell", lambda _, content, __: sent.append(content))
-    spent = type(notification.SPENT, (UserError,), {})
     with pytest.raises(UserError), told(Settings(), "s", "d", pytest.fail):
-        raise spent("The budget is spent.")
+        raise BudgetSpentError("The budget is spent.")
     assert sent[0]["outcome"] == "stopped"

@@ -89,7 +89,7 @@ def planned(
         run = Run(place / "source", place, Settings(), cast("Any", None), Progress(quiet=True))
         atlases_stage.stage(
             run,
-            cast("Any", SimpleNamespace(planning=planning)),
+            cast("Any", SimpleNamespace(planning=planning, survey=SimpleNamespace(frames=0))),
             cast("Any", made),
             cast("Any", found),
         )
