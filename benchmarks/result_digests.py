@@ -25,6 +25,7 @@ NOT_COMPARED = {
     "marker": (
         "code_version", "host", "python", "platform",  # where and with what
         "started", "seconds", "timings*", "peak_memory_bytes",  # when, how long, at what cost
+        "device", "requests*", "read_bytes", "written_bytes",  # … and what was asked of stores
         "record.device", "record.made*",  # the device; seconds and device of each cluster's atlas
         "content", "outputs*", "checksum",  # digests of the files, which are compared themselves, and of it
     ),
@@ -40,7 +41,7 @@ NOT_COMPARED = {
     ),
 }  # fmt: skip
 # Not read at all: tables/*/metadata/*.avro repeat files and statistics of the tables under absolute URLs, and
-# published/current.json is but the name of the version's file.
+# published/current.json is but the name of the version's file; published/cost.json says what a run took.
 
 
 @dataclass(frozen=True)
@@ -91,11 +92,12 @@ def inspect(destination: Path) -> Snapshot:
         raise SystemExit(f"{destination} has no published version: give the destination of a finished run.")
     version = destination / "published/versions" / json.loads(pointer.read_text())["version"]
     number = json.loads(version.read_text())["number"]
+    told = {pointer, pointer.with_name("cost.json")}
     plain = [path for folder in (destination, pointer.parent) for path in folder.glob("*.json")]
     described = destination.glob(f"tables/*/metadata/v{number}.metadata.json")
     parts = [
         _record(destination, version, "version", "published/version", ""),
-        *(_plain(destination, path, _below(destination, path), "") for path in plain if path != pointer),
+        *(_plain(destination, path, _below(destination, path), "") for path in plain if path not in told),
         *(_record(destination, path, "iceberg", "iceberg", path.parts[-3]) for path in sorted(described)),
     ]
     names: dict[str, dict[str, str]] = {}

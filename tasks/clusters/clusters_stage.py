@@ -229,7 +229,7 @@ def make_clusters(unit: Unit[ClustersPayload]) -> Marker:
         with work.watch.phase("read"):
             n = _gather(connection, unit)
         if n == 0:
-            raise UserError("No image has features: `congeal status` lists what failed, and why.")
+            raise UserError(_why_none(connection, unit))
         grown: dict[str, int] = {}
         with _embeddings(connection, unit, work, n) as (embeddings, ids), work.watch.phase("cluster"):
             placement = unit.payload.placement
@@ -317,6 +317,19 @@ def _gather(connection: duckdb.DuckDBPyConnection, unit: Unit[ClustersPayload]) 
         JOIN (SELECT image_id, width, height FROM catalog WHERE status = 'ok') USING (image_id)"""
     )
     return int(scalar(connection, "SELECT count(*) FROM usable"))
+
+
+def _why_none(connection: duckdb.DuckDBPyConnection, unit: Unit[ClustersPayload]) -> str:
+    """The sentence for a source of which no image has features, with the reason of one of them."""
+    failed = {image: why for shard in unit.payload.shards for image, why in shard.facts.failed.items()}
+    if not failed:
+        return "No image has features: `congeal status` lists what failed, and why."
+    load(connection, "named", [unit.payload.catalog], CATALOG, "image_id, uri, status")
+    connection.execute("CREATE TABLE failed (image_id VARCHAR)")
+    insert(connection, "failed", pa.table({"image_id": list(failed)}))
+    named = "SELECT image_id, uri FROM named JOIN failed USING (image_id) ORDER BY uri LIMIT 1"
+    (image, uri) = next(iter(stream_rows(connection, named)), (min(failed), min(failed)))
+    return f"No image has features; that of {uri}: {failed[image].rstrip('.')}."
 
 
 @contextmanager

@@ -82,7 +82,7 @@ class TestClaim:
         def again(*_: object) -> bool:
             raise AssertionError("asked again")
 
-        monkeypatch.setattr("infra.storage.conditional_writes._ask", again)
+        monkeypatch.setattr("infra.storage.conditional_writes.ask_conditional_puts", again)
         claim(location)
 
     @pytest.mark.s3
