@@ -13,10 +13,11 @@ from tasks.execution.stage_versions import VERSIONS
 
 
 def stage_facts(destination: Location, publication: Publication) -> list[dict[str, Any]]:
-    """A row a stage, in their order; seconds and timings are sums over its units."""
+    """A row a stage, in their order; seconds, bytes, requests and timings are sums over its units."""
     found: dict[str, dict[str, Any]] = {
         stage: {
             "stage": stage, "units": 0, "seconds": 0.0, "started": None, "ended": None,
+            "read_bytes": 0, "written_bytes": 0, "requests": 0,
             "peak_memory_bytes": 0, "timings": {}, "python": Counter(), "platform": Counter(),
         }
         for stage in VERSIONS
@@ -27,6 +28,9 @@ def stage_facts(destination: Location, publication: Publication) -> list[dict[st
         row = found[stage]
         row["units"] += 1
         row["seconds"] += marker.seconds
+        row["read_bytes"] += marker.read_bytes
+        row["written_bytes"] += marker.written_bytes
+        row["requests"] += sum(sum(kinds.values()) for kinds in marker.requests.values())
         row["peak_memory_bytes"] = max(row["peak_memory_bytes"], marker.peak_memory_bytes)
         for phase, seconds in marker.timings.items():
             row["timings"][phase] = row["timings"].get(phase, 0.0) + seconds

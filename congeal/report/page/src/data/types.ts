@@ -95,6 +95,10 @@ export interface Stage {
   readonly started: string | null;
   readonly ended: string | null;
   readonly peak_memory_bytes: number | null;
+  /** Out of stores and into them, and how often they were asked; absent in reports from before it was counted. */
+  readonly read_bytes?: number;
+  readonly written_bytes?: number;
+  readonly requests?: number;
   readonly timings: { readonly [phase: string]: number };
   readonly host: string | null;
   readonly python: string | null;

@@ -36,11 +36,14 @@ function when(iso: string | null): string {
 }
 
 function stages(report: Report): HTMLElement {
-  const head = ["Stage", "Units", "Computing", "From", "To", "Memory at most", "Machine"];
+  const head = ["Stage", "Units", "Computing", "From", "To", "Memory at most", "Read", "Written", "Requests", "Machine"];
   const rows = report.index.stages.map((stage) => {
     const memory = stage.peak_memory_bytes ? `${(stage.peak_memory_bytes / 2 ** 30).toFixed(1)} GiB` : "–";
     const where = [stage.host, stage.platform, stage.python && `Python ${stage.python}`].filter(Boolean).join(", ");
-    return [stage.stage, count(stage.units), duration(stage.seconds), when(stage.started), when(stage.ended), memory, where];
+    const moved = [stage.read_bytes, stage.written_bytes].map(megabytes);
+    const asked = stage.requests ? count(stage.requests) : "–";
+    const times = [duration(stage.seconds), when(stage.started), when(stage.ended)];
+    return [stage.stage, count(stage.units), ...times, memory, ...moved, asked, where];
   });
   return h(
     "table",
@@ -48,6 +51,10 @@ function stages(report: Report): HTMLElement {
     h("thead", {}, h("tr", {}, ...head.map((text) => h("th", { scope: "col" }, text)))),
     h("tbody", {}, ...rows.map((row) => h("tr", {}, ...row.map((text) => h("td", {}, text))))),
   );
+}
+
+function megabytes(bytes: number | undefined): string {
+  return bytes ? `${(bytes / 1e6).toLocaleString("en", { maximumFractionDigits: 1 })} MB` : "–";
 }
 
 function settings(value: unknown): HTMLElement {
