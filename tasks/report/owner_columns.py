@@ -20,6 +20,7 @@ LONGEST = 100  # characters of a value that are shown
 FEW = 12  # different whole numbers that are values of a list rather than amounts
 ALL_OTHERS = 0xFFFF
 LEVELS = ALL_OTHERS - 1
+LARGEST = 1e300  # numbers farther from 0 are shown as this
 VALUES, NUMBER, DATE, TIME = "values", "number", "date", "time"
 
 Codes = npt.NDArray[np.uint16]
@@ -73,14 +74,15 @@ def _doubles(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
 
 def _amounts(name: str, kind: str, values: npt.NDArray[np.float64], *, whole: bool) -> OwnerColumn:
     known = np.isfinite(values)
+    # The page adds and multiplies what it is given: nothing of that may leave the doubles.
+    values = values.clip(-LARGEST, LARGEST)
     low, high = (float(values[known].min()), float(values[known].max())) if known.any() else (0.0, 0.0)
-    # Halves, since the difference of two doubles may be no double.
-    step = 2 * ((high / 2 - low / 2) / (LEVELS - 1))
+    step = (high - low) / (LEVELS - 1)
     if whole:
         step = max(1.0, math.ceil(step))
     step = step or 1.0
     codes = np.zeros(len(values), np.uint16)
-    codes[known] = 1 + np.rint(2 * (values[known] / 2 - low / 2) / step).clip(0, LEVELS - 1).astype(np.uint16)
+    codes[known] = 1 + np.rint((values[known] - low) / step).clip(0, LEVELS - 1).astype(np.uint16)
     return OwnerColumn(name, kind, codes, lo=low, step=step)
 
 
