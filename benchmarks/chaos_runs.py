@@ -20,6 +20,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import sample_runs
@@ -227,11 +228,11 @@ def rows(
             seed = chance.randrange(2**31)
             faults = Faults(unavailable=0.05, reset=0.02, cut=0.01, late=0.005, seed=seed)
             name = "S3: 5 % answered 503, 2 % reset, 1 % cut short, 0.5 % 2 s late"
-            tried(name, lambda faults=faults: on_s3(arena, endpoint, faults, (WELL,)))  # type: ignore[misc]
+            tried(name, partial(on_s3, arena, endpoint, faults, (WELL,)))
             met.update(faults.met)
             expiring = Faults(expires_at=20 + 60 * number % 200, seed=seed)
             name = "S3: credentials expire in the middle, and come back"
-            tried(name, lambda faults=expiring: on_s3(arena, endpoint, faults, (WELL, SENTENCE)))  # type: ignore[misc]
+            tried(name, partial(on_s3, arena, endpoint, expiring, (WELL, SENTENCE)))
             tried("two runs at once", lambda: several_at_once(arena, 2))
             tried("four runs at once", lambda: several_at_once(arena, 4))
             tried("a run beside a pruning beside a reader", lambda: beside_others(arena, chance))

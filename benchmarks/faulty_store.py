@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import random
 import socket
 import threading
@@ -11,8 +10,10 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from urllib.parse import urlsplit
+
+from relaying_store import Relay, serving
 
 EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
 SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
@@ -49,13 +50,12 @@ class _Server(ThreadingHTTPServer):
         """A client that was cut off is no news."""
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(Relay):
     server: _Server
 
     def _handle(self) -> None:
         faults = self.server.faults
-        body = self._body()
+        body = self.body()
         with self.server.lock:
             number = faults.met["requests"]
             faults.met["requests"] += 1
@@ -66,22 +66,19 @@ class _Handler(BaseHTTPRequestHandler):
         if late:
             time.sleep(faults.seconds)
         if met == "expired":
-            self._answer(400, {}, EXPIRED)
+            self.answer(400, {}, EXPIRED)
             return
         if met == "unavailable":
-            self._answer(503, {}, SLOW_DOWN)
+            self.answer(503, {}, SLOW_DOWN)
             return
         if met == "reset":
             self._hang_up()
             return
-        above = http.client.HTTPConnection(self.server.upstream)
-        headers = {k: v for k, v in self.headers.items() if k.lower() != "transfer-encoding"}
-        headers["Content-Length"] = str(len(body))
-        above.request(self.command, self.path, body, headers)
-        answer = above.getresponse()
-        data = answer.read()
-        above.close()
-        self._answer(answer.status, dict(answer.getheaders()), data, cut=met == "cut")
+        status, headers, data = self.handed_on(self.server.upstream, body)
+        cut = met == "cut" and bool(data)
+        self.answer(status, headers, data, len(data) // 2 if cut else None)
+        if cut:
+            self._hang_up()
 
     def _met(self, drawn: float, number: int) -> str:
         faults = self.server.faults
@@ -94,51 +91,15 @@ class _Handler(BaseHTTPRequestHandler):
             drawn -= share
         return "answered"
 
-    def _body(self) -> bytes:
-        if self.headers.get("Transfer-Encoding") != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        parts = []
-        while size := int(self.rfile.readline().split(b";")[0], 16):
-            parts.append(self.rfile.read(size + 2)[:-2])
-        self.rfile.readline()
-        return b"".join(parts)
-
     do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _handle  # noqa: N815 - names of http.server
 
     def _hang_up(self) -> None:
         self.close_connection = True
         self.connection.shutdown(socket.SHUT_RDWR)
 
-    def _answer(self, status: int, headers: dict[str, str], data: bytes, *, cut: bool = False) -> None:
-        self.send_response(status)
-        length = str(len(data))
-        for name, value in headers.items():
-            if name.lower() == "content-length" and self.command == "HEAD":
-                length = value
-            elif name.lower() not in ("transfer-encoding", "connection", "content-length"):
-                self.send_header(name, value)
-        self.send_header("Content-Length", length)
-        self.end_headers()
-        if self.command == "HEAD":
-            return
-        if cut and data:
-            self.wfile.write(data[: len(data) // 2])
-            self.wfile.flush()
-            self._hang_up()
-            return
-        self.wfile.write(data)
-
-    def log_message(self, *_: object) -> None:
-        """Nothing is said of single requests."""
-
 
 @contextmanager
 def faulty(upstream: str, faults: Faults) -> Iterator[str]:
     """The URL of a server that answers as ``upstream`` does, with these faults."""
-    server = _Server(upstream, faults)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(_Server(upstream, faults)) as url:
+        yield url

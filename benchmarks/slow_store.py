@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import http.client
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from urllib.parse import urlsplit
+
+from relaying_store import Relay, serving
 
 COUNT = "/-/requests"  # answers with the number of requests so far, and is none
 
@@ -23,50 +24,23 @@ class _Server(ThreadingHTTPServer):
         self.lock = threading.Lock()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(Relay):
     server: _Server
 
     def _handle(self) -> None:
         if self.path == COUNT:
-            self._answer(200, {}, str(self.server.count).encode())
+            self.answer(200, {}, str(self.server.count).encode())
             return
         with self.server.lock:
             self.server.count += 1
         time.sleep(self.server.latency)
-        length = int(self.headers.get("Content-Length") or 0)
-        above = http.client.HTTPConnection(self.server.upstream)
-        above.request(self.command, self.path, self.rfile.read(length), dict(self.headers))
-        answer = above.getresponse()
-        self._answer(answer.status, dict(answer.getheaders()), answer.read())
-        above.close()
+        self.answer(*self.handed_on(self.server.upstream, self.body()))
 
     do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _handle  # noqa: N815 - names of http.server
-
-    def _answer(self, status: int, headers: dict[str, str], data: bytes) -> None:
-        self.send_response(status)
-        length = str(len(data))
-        for name, value in headers.items():
-            if name.lower() == "content-length" and self.command == "HEAD":
-                length = value
-            elif name.lower() not in ("transfer-encoding", "connection", "content-length"):
-                self.send_header(name, value)
-        self.send_header("Content-Length", length)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(data)
-
-    def log_message(self, *_: object) -> None:
-        """Nothing is said of single requests."""
 
 
 @contextmanager
 def slowed(upstream: str, latency: float) -> Iterator[str]:
     """The URL of a server that answers as ``upstream`` does, ``latency`` seconds later."""
-    server = _Server(upstream, latency)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(_Server(upstream, latency)) as url:
+        yield url

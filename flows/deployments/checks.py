@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,7 +48,7 @@ def checks(settings: Settings, source: str | None, destination: str | None, pool
     yield server
     for name, function in (("pool", _pool), ("worker", _worker), ("deployments", _deployments)):
         if server.passed:
-            yield _tried(name, lambda function=function: function(pool))  # type: ignore[misc]
+            yield _tried(name, partial(function, pool))
         else:
             yield Check(name, None, "not tried, as there is no server")
     yield _tried("credentials", lambda: _credentials(settings, source, destination))
@@ -56,7 +57,7 @@ def checks(settings: Settings, source: str | None, destination: str | None, pool
     yield there
     for name, promise in (("conditional writes", _conditional), ("listing", _listing)):
         if there.passed:
-            yield _tried(name, lambda promise=promise: promise(str(destination), settings))  # type: ignore[misc]
+            yield _tried(name, partial(promise, str(destination), settings))
         else:
             yield Check(name, None, "not tried, as nothing can be written to a destination")
     yield _tried("device", lambda: _device(settings))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from logging import Logger, LoggerAdapter
 from typing import Any
 from uuid import UUID
 
 from prefect import get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.exceptions import MissingContextError
 
 from infra.compute.progress import Advance, Progress
 
@@ -29,7 +31,8 @@ DOES = {
 class RunProgress(Progress):
     """Progress of a flow run. What a terminal would show goes into the run's log.
 
-    A report that does not arrive is no reason for a run to end: it is left out.
+    A report that does not arrive is no reason for a run to end: it is left out, and the log
+    says so once a stage.
     """
 
     def __init__(self, as_json: bool = False) -> None:
@@ -39,7 +42,7 @@ class RunProgress(Progress):
     @contextmanager
     def stage(self, name: str, total: int | None = None, done: int = 0) -> Iterator[Advance]:
         """See `Progress.stage`; beside it a bar on the page of the run."""
-        bar = _Bar(name, total, done)
+        bar = _Bar(name, total, done, self._flow_logger)
         with super().stage(name, total, done) as advance:
 
             def both(count: int) -> None:
@@ -52,7 +55,7 @@ class RunProgress(Progress):
     def _write(self, line: str) -> None:
         try:
             get_run_logger().info(line)  # of the stage's task run, if there is one
-        except Exception:
+        except MissingContextError:
             # A thread that was started outside: the flow's own.
             self._flow_logger.info(line)
 
@@ -60,10 +63,11 @@ class RunProgress(Progress):
 class _Bar:
     """The progress artifact of a stage; never more than a report every few seconds."""
 
-    def __init__(self, name: str, total: int | None, done: int) -> None:
+    def __init__(self, name: str, total: int | None, done: int, logger: Logger | LoggerAdapter[Any]) -> None:
         self._name, self._total, self._seen = name, total, done
         self._told = time.monotonic()
-        self._id: Any = _quietly(
+        self._logger, self._warned = logger, False
+        self._id: Any = self._reported(
             lambda: create_progress_artifact(self._percent(), description=self._description())
         )
 
@@ -81,7 +85,7 @@ class _Bar:
         self._told = time.monotonic()
         if isinstance(self._id, UUID):
             where: UUID = self._id
-            _quietly(lambda: update_progress_artifact(where, percent, self._description()))
+            self._reported(lambda: update_progress_artifact(where, percent, self._description()))
 
     def _percent(self) -> float:
         return 100.0 * min(1.0, self._seen / self._total) if self._total else 0.0
@@ -92,10 +96,15 @@ class _Bar:
         of = f" of {self._total:,}" if self._total is not None else ""
         return f"{self._name}{what}: {self._seen:,}{of}"
 
-
-def _quietly(report: Callable[[], Any]) -> Any:
-    """What a report comes back with; None if the server does not take it."""
-    try:
-        return report()
-    except Exception:
-        return None
+    def _reported(self, report: Callable[[], Any]) -> Any:
+        """What a report comes back with; None, and one line in the log, if the server does not take it."""
+        try:
+            return report()
+        except Exception as error:  # whatever the server has: a page is no reason for a run to fail
+            if not self._warned:
+                self._warned = True
+                self._logger.warning(
+                    "The progress of %s is not on the page of the run (%s: %s).",
+                    self._name, type(error).__name__, error,
+                )  # fmt: skip
+            return None

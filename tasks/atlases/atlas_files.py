@@ -167,6 +167,7 @@ def _read_atlas(group: zarr.Group, attributes: AtlasAttributes | FirstLookAttrib
     from congeal.alignment.model import Atlas, Exemplars
 
     template: dict[str, Any] = {array.name: _whole(group, array) for array in TEMPLATE}
+    agreed = attributes.get("match_agreement")  # of atlases since version 15
     return Atlas(
         **template,
         exemplars=Exemplars(**{array.name: _whole(group, array) for array in EXEMPLARS}),
@@ -175,7 +176,7 @@ def _read_atlas(group: zarr.Group, attributes: AtlasAttributes | FirstLookAttrib
         least_contrast=float(attributes["least_contrast"]),
         deformation=attributes["deformation"],
         fixed_camera=bool(attributes.get("fixed_camera", False)),
-        match_agreement=attributes.get("match_agreement"),  # type: ignore[arg-type]
+        match_agreement=float(agreed) if isinstance(agreed, int | float) else None,
         mixture=tuple(attributes["mixture"]),
         weighed={tuple(one): float(share) for one, share in attributes["weighed"]},
     )

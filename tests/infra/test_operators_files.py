@@ -58,7 +58,9 @@ def test_services_and_addresses_meet() -> None:
         (settings["PREFECT_API_URL"], found["Service-prefect-server"]),
         (settings["CONGEAL_ENGINE__ADDRESS"], found["Service-dask-scheduler"]),
     ):
-        host, port = re.search(r"//([\w-]+):(\d+)", address).groups()  # type: ignore[union-attr]
+        named = re.search(r"//([\w-]+):(\d+)", address)
+        assert named is not None
+        host, port = named.groups()
         assert service["metadata"]["name"] == host
         assert int(port) in [each["port"] for each in service["spec"]["ports"]]
         labels = found[f"Deployment-{host}"]["spec"]["template"]["metadata"]["labels"]
@@ -102,13 +104,14 @@ def test_policies_are_those_of_the_documentation(path: Path) -> None:
 
 
 def test_automations_look_for_events_that_runs_emit() -> None:
-    from prefect.events.schemas.automations import AutomationCore
+    from prefect.events.schemas.automations import AutomationCore, EventTrigger
 
     emitted = (ROOT / "flows/notification.py").read_text()
     automations = yaml.safe_load((ROOT / "infra/monitoring/automations.yaml").read_text())["automations"]
     for automation in automations:
         trigger = AutomationCore.model_validate(automation).trigger
-        assert all(f'"{name}"' in emitted for name in trigger.expect)  # type: ignore[union-attr]
+        assert isinstance(trigger, EventTrigger)
+        assert all(f'"{name}"' in emitted for name in trigger.expect)
 
 
 def test_rules_are_of_the_form_that_prometheus_takes() -> None:

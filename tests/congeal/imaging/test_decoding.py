@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -250,9 +251,9 @@ def test_squares_of_one_reading_are_those_of_two(
     expected = [square(decode(data, **limits, target=size), size) for size in (448, 192, 160)]  # type: ignore[arg-type]
     scales: list[int | None] = []
 
-    def counted(data: bytes, most: int, least: int, target: int | None, *more: object) -> object:
+    def counted(data: bytes, most: int, least: int, target: int | None, *more: Any) -> object:
         scales.append(target)
-        return picture(data, most, least, target, *more)  # type: ignore[arg-type]
+        return picture(data, most, least, target, *more)
 
     picture = decoding._picture
     monkeypatch.setattr(decoding, "_picture", counted)

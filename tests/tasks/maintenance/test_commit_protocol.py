@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from interrupted_writes import killed_after
 from s3_stub import s3_stub, url_of
 
 from infra.ledger.commits import UnitAddress, check_unit, commit_unit, digest, find_marker
@@ -25,34 +25,6 @@ from tasks.maintenance.prune import prune
 
 SCOPE, STAGE, SLICE = "scope", "features", 3
 LONG_AGO = "2020-01-01T00:00:00+00:00"
-
-
-class Killed(BaseException):
-    """A process ends at once."""
-
-
-@contextmanager
-def killed_after(moment: int) -> Iterator[None]:
-    """All that a process still writes or deletes is so many objects; with the next it dies."""
-    left = moment
-
-    def counted(real):  # type: ignore[no-untyped-def]
-        def act(place: Location, *data: bytes) -> object:
-            nonlocal left
-            if left <= 0:
-                raise Killed
-            left -= 1
-            return real(place, *data)
-
-        return act
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("write_bytes", "put_if_absent", "delete"):
-            patch.setattr(Location, name, counted(getattr(Location, name)))
-        try:
-            yield
-        except Killed:
-            return
 
 
 def content(images: list[int]) -> dict[str, bytes]:
@@ -117,7 +89,7 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(moment=st.integers(0, 12))
     def kill(self, moment: int) -> None:
-        with killed_after(moment):
+        with killed_after(moment, uncounted=None):
             self.run_all()
 
     @rule(more=st.integers(1, 4))
@@ -132,7 +104,7 @@ class Protocol(RuleBasedStateMachine):
     @rule(keep=st.integers(1, 2), moment=st.integers(0, 8))
     def kill_a_pruning(self, keep: int, moment: int) -> None:
         if published(self.place) is not None:
-            with killed_after(moment):
+            with killed_after(moment, uncounted=None):
                 prune(self.place, keep=keep, older_than=0)
             (self.place / "working").delete()  # as if five minutes had passed
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from growing import Story, by_uri, grown, made, retold
+from interrupted_writes import killed_after
 from sample_runs import folder, photographs, run, tiny
 from typer.testing import CliRunner
 
@@ -147,34 +148,11 @@ def test_an_id_that_is_left_is_found_without_being_named(place: Place) -> None:
         pytest.param(60, marks=pytest.mark.slow),
     ],
 )
-def test_a_kill_at_any_moment_is_taken_up(
-    place: Place, weights: Path, monkeypatch: pytest.MonkeyPatch, writes: int
-) -> None:
+def test_a_kill_at_any_moment_is_taken_up(place: Place, weights: Path, writes: int) -> None:
     image = id_of(place, "a/1.png")
-    done = 0
-
-    class Killed(BaseException):
-        pass
-
-    def counted(name: str) -> None:
-        plainly = getattr(Location, name)
-
-        def once(self: Location, *arguments: Any) -> Any:
-            nonlocal done
-            if "/working/" not in self.url:
-                done += 1
-                if done > writes:
-                    raise Killed
-            return plainly(self, *arguments)
-
-        monkeypatch.setattr(Location, name, once)
-
-    with monkeypatch.context():
-        for name in ("write_bytes", "put_if_absent", "delete"):
-            counted(name)
-        with pytest.raises(Killed):
-            forget(place.location, ["a/1.png"])
-    monkeypatch.undo()
+    with killed_after(writes) as kill:
+        forget(place.location, ["a/1.png"])
+    assert kill.happened
     if (place.destination / LIST).exists():
         with pytest.raises(UserError, match="did not come to its end"):
             run(place.source, place.destination, grown(weights))

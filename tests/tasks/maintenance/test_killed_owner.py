@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from growing import Story, by_uri, grown, retold
+from interrupted_writes import killed_after
 from sample_runs import run
 
 import congeal
@@ -24,35 +24,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 WHO = correct.Given("ann", None)
 
 
-class Killed(BaseException):
-    """As of a process that ends between two writes."""
-
-
-@contextmanager
-def killed_after(writes: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let so many writes to the destination through, then none; without effect if there are fewer."""
-    done = 0
-
-    def counted(name: str) -> None:
-        plainly = getattr(Location, name)
-
-        def once(self: Location, *arguments: Any) -> Any:
-            nonlocal done
-            if "/working/" not in self.url:
-                done += 1
-                if done > writes:
-                    raise Killed
-            return plainly(self, *arguments)
-
-        patched.setattr(Location, name, once)
-
-    with monkeypatch.context() as patched:
-        for name in ("write_bytes", "put_if_absent", "delete"):
-            counted(name)
-        with suppress(Killed):
-            yield
-
-
 def sound(destination: Path) -> bool:
     place = Location.parse(destination)
     names = [name.partition("-")[0] for name in versions(place)]
@@ -66,7 +37,7 @@ def test_a_correction(
     """It is recorded whole or not at all."""
     _, destination = retold(story, tmp_path)
     published = Published(Location.parse(destination))
-    with killed_after(writes, monkeypatch):
+    with killed_after(writes):
         correct.exclude(published, ["a/0.png"], WHO)
     assert sound(destination)
     rows = correct.listed(published)
@@ -87,7 +58,7 @@ def test_relocating(
     def move() -> Any:
         return relocate(Location.parse(destination), Location.parse(there), grown(weights))
 
-    with killed_after(writes, monkeypatch):
+    with killed_after(writes):
         move()
     assert sound(destination)
     again(move)
