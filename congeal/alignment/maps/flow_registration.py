@@ -211,6 +211,23 @@ def near_prior(
     return both.flatten(2).add_(floor).log_().add_(cosine, alpha=cosine_weight)
 
 
+def columns_near_prior(
+    cosine: Tensor, places: Tensor, axis: Tensor, width: float, floor: float, cosine_weight: float
+) -> Tensor:
+    """`near_prior` of a table on its side: of its columns' places, float32 [n, m, 2], [n, k·k, m].
+
+    Args:
+        cosine: float32 [n, k·k, m].
+        places: float32 [n, m, 2].
+        axis: float32 [k], where columns, and rows, of the k·k cells lie.
+        width, floor, cosine_weight: as of `near_prior`.
+    """
+    off = places.transpose(1, 2).contiguous()[:, :, None] - axis[:, None]
+    along = torch.exp(off.square_().mul_(-1 / (2 * width**2)))
+    both = along[:, 1, :, None] * along[:, 0, None, :]
+    return both.flatten(1, 2).add_(floor).log_().add_(cosine, alpha=cosine_weight)
+
+
 def _subtoken(cosine: Tensor, at: Tensor, tokens: Tensor, g: int, sharpness: float) -> Tensor:
     """Positions between tokens: the softmax mean over the 3×3 neighbourhood of the best one, [n, k, 2]."""
     step = torch.arange(-1, 2, device=at.device)

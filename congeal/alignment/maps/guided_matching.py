@@ -14,8 +14,8 @@ from torch import Tensor
 from congeal.alignment.config import SolverConfig
 from congeal.alignment.config.maps import GuidedConfig
 from congeal.alignment.inputs.oriented import Oriented
-from congeal.alignment.maps.flow_registration import Template, cosines, near_prior
-from congeal.geometry.argmax import row_peaks
+from congeal.alignment.maps.flow_registration import Template, columns_near_prior, cosines, near_prior
+from congeal.geometry.argmax import column_peaks, row_peaks
 from congeal.geometry.complex_math import length
 from congeal.geometry.warps import Warps, grid, sample, to_atlas, to_oriented
 
@@ -96,9 +96,7 @@ def guided(
     places, origin = expected.cells, expected.tokens
     asked, floor = config.guided, config.flow.prior_floor
     alike = cosines(template.features.flatten(1, 2), images) if cosine is None else cosine
-    # A table of its own: to go through the columns of the other takes longer than to compute it.
-    of_tokens = images.features.flatten(1, 2) @ template.features.flatten(1, 2).transpose(1, 2)
-    backward = _located(of_tokens, origin.flatten(1, 2), cells, asked.search_radius, asked, floor).view(
+    backward = _columns_located(alike, origin.flatten(1, 2), cells, asked.search_radius, asked, floor).view(
         n, g, g, 2
     )
     alike = alike - (images.valid.flatten(1) <= 0).float()[:, None]
@@ -207,17 +205,33 @@ def _located(
 
     It lies between cells of ``places`` [s, s, 2].
     """
-    side = places.shape[0]
-    flat = places.view(-1, 2)
     score = near_prior(cosine, expected, places[0, :, 0], width, floor, config.cosine_weight)
-    best = row_peaks(score)
-    step = torch.arange(-1, 2, device=score.device)
+    near = _around(row_peaks(score), places.shape[0])
+    share = torch.softmax(score.gather(2, near), -1)
+    return (share[..., None] * places.view(-1, 2)[near]).sum(-2)
+
+
+def _columns_located(
+    cosine: Tensor, expected: Tensor, places: Tensor, width: float, config: GuidedConfig, floor: float
+) -> Tensor:
+    """The same for each column of ``cosine`` [n, s*s, m], whose expected places are [n, m, 2]; [n, m, 2].
+
+    As `_located` of the table on its side, which would have to be computed once more.
+    """
+    side = places.shape[0]
+    score = columns_near_prior(cosine, expected, places[0, :, 0], width, floor, config.cosine_weight)
+    near = _around(column_peaks(score, side), side)
+    share = torch.softmax(score.gather(1, near.transpose(1, 2)), 1)
+    return (share[..., None] * places.view(-1, 2)[near.transpose(1, 2)]).sum(1)
+
+
+def _around(best: Tensor, side: int) -> Tensor:
+    """The cells around some, int64 [n, k], of a grid, int64 [n, k, 9]; at its edge some of them twice."""
+    step = torch.arange(-1, 2, device=best.device)
     down, right = torch.meshgrid(step, step, indexing="ij")
     row = (best[..., None] // side + down.flatten()).clamp(0, side - 1)
     column = (best[..., None] % side + right.flatten()).clamp(0, side - 1)
-    near = row * side + column
-    share = torch.softmax(score.gather(2, near), -1)
-    return (share[..., None] * flat[near]).sum(-2)
+    return row * side + column
 
 
 def resampled(maps: DenseMaps, expected: Expected, extent: float, smooth: DenseMaps) -> DenseMaps:
