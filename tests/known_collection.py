@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ import pytest
 from placed_maps import from_atlas, placed
 from sample_runs import folder, picture
 
+import congeal
 from congeal.geometry.frames import Frame, cell_centres
 from congeal.results.schema.atlas_arrays import (
     ATLAS_AVERAGE,
@@ -48,6 +50,9 @@ MEMBERS = (
     ("b/0.png", BOATS, (80, 60), 0.7, (0.0, 0.1), 0.0),
     ("b/1.png", BOATS, (90, 60), 0.8, (0.1, 0.0), 0.1),
 )
+
+
+FITTING = ["a/0.png", "a/1.png", "a/2.png", "a/3.png"]  # of BIRDS, without the misfit
 
 
 def maps_of(name: str) -> Maps:
@@ -122,6 +127,12 @@ def labelled(destination: Path) -> None:
 def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A destination with a known alignment; its source lies beside it. To be read only."""
     return known_collection(tmp_path_factory.mktemp("known"))
+
+
+@pytest.fixture(scope="module")
+def opened(known: Path) -> Any:
+    """The same, as `congeal.open` gives it."""
+    return congeal.open(known)
 
 
 def _atlas(destination: Location, cluster: str, ids: dict[str, str]) -> str:

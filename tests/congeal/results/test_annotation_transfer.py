@@ -1,26 +1,19 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from known_collection import BIRDS, known
+from known_collection import BIRDS, known, opened
 
-import congeal
 from congeal.errors import CongealError
 from congeal.transfer.annotations import Annotation
 from infra.errors import UserError
 
-__all__ = ["known"]
+__all__ = ["known", "opened"]
 
 WIDTH, HEIGHT = 80, 60  # of a/0.png
 FITTING = ["a/0.png", "a/1.png", "a/2.png", "a/3.png"]
-
-
-@pytest.fixture(scope="module")
-def opened(known: Path) -> Any:
-    return congeal.open(known)
 
 
 @pytest.fixture

@@ -11,22 +11,17 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from known_collection import BIRDS, BOATS, known
+from known_collection import BIRDS, BOATS, known, opened
 
 import congeal
 from congeal.errors import CongealError
 from infra.errors import SettingsError, UserError
 
-__all__ = ["known"]
+__all__ = ["known", "opened"]
 
 POINTS = [[30.0, 30.0]]
 THREE = [[30.0, 30.0], [40.0, 40.0], [35.0, 50.0]]
 NOT_TEXT = (None, 3, float("nan"), b"a/0.png", {"image": "a/0.png"})
-
-
-@pytest.fixture(scope="module")
-def opened(known: Path) -> Any:
-    return congeal.open(known)
 
 
 def refused(call: Callable[[], Any], words: str | None = None) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,17 +9,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import typed_answers
-from known_collection import BIRDS, known
+from known_collection import BIRDS, known, opened
 
-import congeal
 from infra.errors import UserError
 
-__all__ = ["known"]
-
-
-@pytest.fixture(scope="module")
-def opened(known: Path) -> Any:
-    return congeal.open(known)
+__all__ = ["known", "opened"]
 
 
 def test_every_table_can_stay_arrow(opened: Any) -> None:

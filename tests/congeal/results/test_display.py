@@ -1,22 +1,14 @@
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 from xml.etree import ElementTree
 
-import pytest
-from known_collection import known
+from known_collection import known, opened
 
-import congeal
 from congeal.results import display
 
-__all__ = ["known"]
-
-
-@pytest.fixture(scope="module")
-def opened(known: Path) -> Any:
-    return congeal.open(known)
+__all__ = ["known", "opened"]
 
 
 def test_a_notebook_shows_what_there_is_and_how_to_ask(opened: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from known_collection import BIRDS, known, maps_of
+from known_collection import BIRDS, known, maps_of, opened
 from placed_maps import from_atlas
 from sample_runs import aligned, weights
 
@@ -13,15 +13,10 @@ import congeal
 from congeal.errors import CongealError
 from infra.errors import UserError
 
-__all__ = ["aligned", "known", "weights"]
+__all__ = ["aligned", "known", "opened", "weights"]
 
 POINTS = np.array([[32.0, 30.0], [40.0, 35.0]])  # of a/0.png, 80 x 60
 FITTING = ["a/0.png", "a/1.png", "a/2.png", "a/3.png"]
-
-
-@pytest.fixture(scope="module")
-def opened(known: Path) -> Any:
-    return congeal.open(known)
 
 
 def test_many_targets_are_each_as_one(opened: Any) -> None:

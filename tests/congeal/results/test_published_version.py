@@ -7,19 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from known_collection import BIRDS, known
+from known_collection import BIRDS, known, opened
 from PIL import Image
 
 import congeal
 from infra.errors import UserError
 from infra.ledger.sealed_text import opened_text, sealed_text
 
-__all__ = ["known"]
-
-
-@pytest.fixture(scope="module")
-def opened(known: Path) -> Any:
-    return congeal.open(known)
+__all__ = ["known", "opened"]
 
 
 def test_pixels_come_from_the_source(opened: Any, known: Path) -> None:
