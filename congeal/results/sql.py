@@ -92,7 +92,7 @@ class Database:
         """Let a cursor see only the rows that can matter to a query, where these are known beforehand."""
         images = named_images(cursor, text)
         if images:
-            for name, rows in rows_of(self._tables, images)._asdict().items():
+            for name, rows in rows_of(cursor, self._tables, images)._asdict().items():
                 cursor.register(name, rows)
 
     def _register(self, connection: duckdb.DuckDBPyConnection) -> None:

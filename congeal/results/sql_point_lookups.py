@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import duckdb
@@ -100,16 +100,22 @@ def _images_of(node: dict[str, Any]) -> list[str]:
     return texts if len(texts) == len(IMAGES_AT) else []
 
 
-def rows_of(tables: PublishedTables, images: Sequence[str]) -> Rows:
-    """All rows that `where_is` of these images can come to."""
-    found = _images(tables, pads.field("uri").isin(list(images)))
+def rows_of(connection: duckdb.DuckDBPyConnection, tables: PublishedTables, images: Sequence[str]) -> Rows:
+    """All rows that `where_is` of these images can come to.
+
+    connection: one that has the view images.
+    """
+    # Sorted by path: one row group has it.
+    found = tables.dataset("images").to_table(
+        columns=list(IMAGES), filter=pads.field("uri").isin(list(images))
+    )
     ids = {name for name in images if IMAGE_ID.fullmatch(name)}
     # A duplicate's name leads to the image that it is a copy of.
     named = found.select(["image_id", "status"]).to_pylist()
     ids |= {row["image_id"] for row in named if row["status"] == "duplicate"}
     if ids:
-        more = _images(tables, pads.field("image_id").isin(sorted(ids)) & ~pads.field("uri").isin(images))
-        found = pa.concat_tables([found, more])
+        known = ~pads.field("uri").isin(list(images))
+        found = pa.concat_tables([found, _by_id(connection, ids).filter(known).cast(found.schema)])
     wanted = pads.field("image_id").isin(found["image_id"].unique())
     parts = [
         tables.dataset("correspondences", cluster).to_table(
@@ -121,5 +127,7 @@ def rows_of(tables: PublishedTables, images: Sequence[str]) -> Rows:
     return Rows(found, pa.concat_tables(parts) if parts else none)
 
 
-def _images(tables: PublishedTables, wanted: pads.Expression) -> pa.Table:
-    return tables.dataset("images").to_table(columns=list(IMAGES), filter=wanted)
+def _by_id(connection: duckdb.DuckDBPyConnection, ids: Iterable[str]) -> pa.Table:
+    """Their rows of the table images; by DuckDB, which asks its Bloom filters, as pyarrow does not."""
+    among = duckdb.ColumnExpression("image_id").isin(*map(duckdb.ConstantExpression, sorted(ids)))
+    return connection.view("images").filter(among).select(", ".join(IMAGES)).to_arrow_table()

@@ -66,12 +66,16 @@ def test_the_answer_is_that_of_the_whole_tables(
     pd.testing.assert_frame_equal(opened.sql(call), opened.sql(call + WHOLE), rtol=1e-9)
 
 
-def test_no_file_is_opened_for_it(opened: Any, files_opened: list[str]) -> None:
-    found = opened.sql(f"FROM where_is('{A}', 200, 200, '{COPY}')")
+def test_files_are_opened_only_to_find_an_id(opened: Any, files_opened: list[str]) -> None:
+    found = opened.sql(f"FROM where_is('{A}', 200, 200, '{B}')")
     assert found["image_id"].tolist() == [image_id(HERE, 2)]
     assert not files_opened
-    opened.sql(f"FROM where_is('{A}', 200, 200, '{COPY}')" + WHOLE)
-    assert files_opened
+    # A copy leads to the id of what it is a copy of.
+    same = opened.sql(f"FROM where_is('{A}', 200, 200, '{COPY}')")
+    assert same["image_id"].tolist() == [image_id(HERE, 2)]
+    assert {name.split("/")[-2] for name in files_opened} == {"images"}
+    opened.sql(f"FROM where_is('{A}', 200, 200, '{B}')" + WHOLE)
+    assert any("correspondences" in name for name in files_opened)
 
 
 def test_one_query_sees_the_rows_of_all_its_calls_and_the_next_sees_everything(opened: Any) -> None:
