@@ -35,8 +35,9 @@ from congeal.alignment.selection.mirror_selection import select_mirror_states
 from congeal.backbones.extractor import BackboneSpec, load_backbone
 from congeal.backbones.position_bias import blank_contrast, position_directions
 from congeal.geometry.frames import Frame, cell_centres
-from congeal.geometry.warps import Warps, recentred
+from congeal.geometry.warps import Warps, grid, recentred, to_oriented
 from congeal.imaging.decoding import decode, square
+from congeal.imaging.visualization import average_image
 
 ROOT = Path(__file__).parents[1]
 SEED = 0
@@ -185,6 +186,12 @@ class Steps:
         return np.stack([one[:, ::-1] if flag else one for one, flag in zip(shown, flags, strict=True)])
 
 
+@functools.cache
+def steps(kind: str, *more: str) -> Steps:
+    """The steps on a kind, once."""
+    return Steps.of_kind(kind, *more)
+
+
 def turned_by(steps: Steps, degrees: Sequence[float]) -> Steps:
     """The same set with its pictures turned about their middles."""
     from PIL import Image
@@ -208,3 +215,19 @@ def without(arrays: SetArrays, row: int) -> SetArrays:
     rows = np.arange(len(arrays.features)) != row
     names = ("features", "saliency", "mirrored_features", "mirrored_saliency", "valid")
     return replace(arrays, **{name: getattr(arrays, name)[rows] for name in names})
+
+
+def placed_pictures(
+    one: Steps, warps: Any, resolution: int = 64
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Faced pictures, the maps from atlas to them, and their average in the atlas' place."""
+    faced = one.faced_squares(224)
+    cells = grid(resolution, 1.0, CPU).expand(len(faced), -1, -1, -1)
+    maps = to_oriented(warps, cells).numpy()
+    return faced, maps, average_image(faced, maps, one.consensus.weight.numpy(), 160)
+
+
+def given(one: Any) -> dict[str, Any]:
+    """The arrays of a set as arguments of `align` and `fit`."""
+    names = ("features", "saliency", "mirrored_features", "mirrored_saliency", "valid", "extent", "seed")
+    return {name: getattr(one, name) for name in names}

@@ -65,8 +65,12 @@ def test_the_pictures_of_the_method_are_small_and_all_used() -> None:
 
 
 def test_every_picture_of_the_method_is_one_that_the_script_draws() -> None:
-    script = (ROOT / "scripts" / "method_figures.py").read_text()
-    drawn = re.findall(r"^@figure\ndef (\w+)", script, flags=re.M)
+    scripts = (ROOT / "scripts").glob("method_*_figures.py")
+    drawn = [
+        name
+        for script in scripts
+        for name in re.findall(r"^@figure\ndef (\w+)", script.read_text(), flags=re.M)
+    ]
     assert {name.replace("_", "-") for name in drawn} == {path.stem for path in PICTURES.glob("*.png")}
 
 
@@ -124,6 +128,8 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "architecture_drawings",
         "method_drawing",
         "method_figures",
+        "method_map_figures",
+        "method_pose_figures",
         "method_steps",
         "settings_tables",
     ):
