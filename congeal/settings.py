@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     ByteSize,
     Field,
     PositiveInt,
@@ -17,80 +15,15 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_settings import NoDecode
 
 from congeal.alignment.config import SolverConfig
+from congeal.setting_types import SYNCHRONIZE, Cells, Method, Names, SolverChanges, ValueRange
 from infra.settings import Section, ServiceSettings, load
 
 if TYPE_CHECKING:
     from congeal.imaging.decoding_cost import Limits
 
 _PILLOW_LIMIT = 178_956_970
-
-
-def _names(value: Any) -> Any:
-    """Names with commas between them, where a list is asked for; JSON is taken, too."""
-    if not isinstance(value, str):
-        return value
-    if value.lstrip().startswith("["):
-        return json.loads(value)
-    return tuple(name for part in value.split(",") if (name := part.strip()))
-
-
-# A side of a grid; what is computed grows with its square, and more.
-Cells = Annotated[PositiveInt, Field(le=1024)]
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
-
-
-def _limits(value: Any) -> Any:
-    """Two numbers with a comma between them, where a pair is asked for; JSON is taken, too."""
-    if not isinstance(value, str):
-        return value
-    if value.strip().lower() == "none":
-        return None
-    if value.lstrip().startswith("["):
-        return json.loads(value)
-    numbers = tuple(part.strip() for part in value.split(","))
-    if len(numbers) != 2:
-        raise ValueError("give two numbers, low,high")
-    return numbers
-
-
-def _rising(value: tuple[float, float]) -> tuple[float, float]:
-    low, high = value
-    if not low < high:
-        raise ValueError("the first number must be below the second")
-    return value
-
-
-_Rising = Annotated[tuple[float, float], AfterValidator(_rising)]
-ValueRange = Annotated[_Rising | None, NoDecode, BeforeValidator(_limits)]
-
-
-# The default configuration of the solver; under this name it is recorded, and is part of the atlases' keys.
-SYNCHRONIZE = "synchronize"
-
-
-def _solver(value: Any) -> Any:
-    """What differs from the solver's default, by dotted name; SYNCHRONIZE if nothing does.
-
-    value: the name of a preset, or a table of fields, nested or dotted, with a ``preset`` to begin with.
-    """
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        value = json.loads(value)
-    if isinstance(value, str) and value in ("direct", "neural"):
-        raise ValueError(f"how sets are aligned is alignment.method now: set alignment.method={value}")
-    if isinstance(value, str):
-        value = {"preset": value}
-    if not isinstance(value, Mapping):
-        raise ValueError("give the name of a preset or a table of fields")
-    fields = dict(value)
-    preset = fields.pop("preset", SYNCHRONIZE)
-    config = SolverConfig() if preset == SYNCHRONIZE else SolverConfig.preset(preset)
-    return config.replace(fields).differences() or SYNCHRONIZE
-
-
-SolverChanges = Annotated[str | dict[str, Any], NoDecode, BeforeValidator(_solver)]
 
 
 class SourceSettings(Section):
@@ -109,20 +42,6 @@ class SourceSettings(Section):
     columns: str | None = None
     video: Literal["auto", "frames", "off"] = "auto"
     fps: Annotated[float, Field(gt=0, le=1000)] = 25.0
-
-
-def _method(value: str) -> str:
-    kind, mark, name = value.partition(":")
-    if value not in ("auto", "single", "folder", "shots") and not (
-        kind == "column" and mark and name.strip()
-    ):
-        raise ValueError(
-            "it should be 'auto', 'single', 'folder', 'shots' or 'column:' and the name of a column"
-        )
-    return value
-
-
-Method = Annotated[str, AfterValidator(_method)]
 
 
 class CatalogSettings(Section):
@@ -197,7 +116,8 @@ class AlignmentSettings(Section):
     gradual: images join the atlas of the networks one by one (published schedule). reference: that atlas is
     "learned", or the "medoid", as it is.
     smoothing: of the maps of a video's frames over time; in frames, the period of a movement of which half is
-    kept, of slower ones more; 0: each frame by itself.
+    kept, of slower ones more; 0: each frame by itself. instances_max: most things of the kind that are mapped
+    in one image; beyond 1, others than the first are looked for.
     """
 
     rotation: Literal["upright", "any"] = "upright"
@@ -209,6 +129,7 @@ class AlignmentSettings(Section):
     gradual: bool = False
     reference: Literal["learned", "medoid"] = "learned"
     smoothing: Annotated[float, Field(ge=0, le=1000)] = 8.0
+    instances_max: Annotated[PositiveInt, Field(le=16)] = 1
 
     @field_validator("method")
     @classmethod
