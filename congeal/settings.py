@@ -123,7 +123,8 @@ class AlignmentSettings(Section):
     gradual: images join the atlas of the networks one by one (published schedule). reference: that atlas is
     "learned", or the "medoid", as it is.
     smoothing: of the maps of a video's frames over time; in frames, the period of a movement of which half is
-    kept, of slower ones more; 0: each frame by itself.
+    kept, of slower ones more; 0: each frame by itself. instances_max: most things of the kind that are mapped
+    in one image; beyond 1, others than the first are looked for.
     """
 
     rotation: Literal["upright", "any"] = "upright"
@@ -135,6 +136,7 @@ class AlignmentSettings(Section):
     gradual: bool = False
     reference: Literal["learned", "medoid"] = "learned"
     smoothing: Annotated[float, Field(ge=0, le=1000)] = 8.0
+    instances_max: Annotated[PositiveInt, Field(le=16)] = 1
 
     @field_validator("method")
     @classmethod

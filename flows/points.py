@@ -37,13 +37,17 @@ def carry(
     targets: Sequence[str],
     points: Location,
     storage: StorageSettings | None = None,
+    *,
+    instances: bool = False,
+    from_instance: int = 0,
 ) -> tuple[dict[str, Any], str]:
     """The rows of the CSV file with x and y in the target instead, and confidence and visible.
 
     Other columns are carried along as they are: where one has a name that is needed here, the new one is
     called carried_… instead. A source or target may be a file of maps that `congeal fit` wrote; storage: how
     such files are reached. With several targets, or "all", the rows come once for each, after a column
-    target. Returns the facts and the CSV text.
+    target. instances: to every instance in each target, after the columns target and instance_id;
+    from_instance: the one in the source that the points are on. Returns the facts and the CSV text.
     """
     table = read_points(points)
     target: str | Sequence[str] = targets[0] if len(targets) == 1 else list(targets)
@@ -51,21 +55,30 @@ def carry(
         raise UserError("Say --to all, or name the images; not both.")
     xy = table.xy()
     given = xy or [[0.0, 0.0]][:0]
-    if any(name.endswith(MAPS) for name in (source, *targets)):
+    from_files = any(name.endswith(MAPS) for name in (source, *targets))
+    if from_files and (instances or from_instance):
+        raise UserError("A file of maps is of one thing: --instances and --from-instance go without it.")
+    if instances or from_instance:
+        moved = collection.transfer_to_instances(source, given, target, instance=from_instance)
+        if not instances:
+            moved = moved[moved["instance_id"] == 0].drop(columns=["instance_id"])
+            moved = moved if len(targets) > 1 or "all" in targets else moved.drop(columns=["target"])
+    elif from_files:
         moved = _through_files(collection, source, given, targets, storage)
     else:
         moved = collection.transfer(source, given, target)
     several = "target" in moved
+    before = ["target", "instance_id"] if instances else ["target"] if several else []
     taken = {name.strip().casefold() for name in table.header}
-    first, confidence, visible = (_free(name, taken) for name in ("target", "confidence", "visible"))
-    header = [*([first] if several else []), *table.header, confidence, visible]
+    *first, confidence, visible = (_free(name, taken) for name in (*before, "confidence", "visible"))
+    header = [*first, *table.header, confidence, visible]
     rows: list[list[Any]] = []
     for number, found in enumerate(moved.to_dict("records")):
         row: list[Any] = list(table.rows[number % len(xy)])
         row[table.x], row[table.y] = float(found["x"]), float(found["y"])
         rows.append(
             [
-                *([found["target"]] if several else []),
+                *(found[name] for name in before),
                 *row,
                 float(found["confidence"]),
                 bool(found["visible"]),

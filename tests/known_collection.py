@@ -177,6 +177,7 @@ def _correspondences(ids: dict[str, str]) -> pa.Table:
         seen = np.asarray(maps.frame.inside(xy))
         for point, (u, v) in enumerate(uv):
             row = {"cluster_id": cluster, "point_id": point, "u": u, "v": v, "image_id": ids[name]}
+            row["instance_id"] = 0
             x, y = xy[point]
             rows.append(row | {"x": x, "y": y, "confidence": sure[point], "visible": bool(seen[point])})
     rows.sort(key=lambda row: (row["cluster_id"], row["image_id"], row["point_id"]))
@@ -204,7 +205,8 @@ def _images(files: dict[str, bytes], ids: dict[str, str], features: str) -> pa.T
 def _alignments(ids: dict[str, str]) -> pa.Table:
     rows = [
         dict.fromkeys(ALIGNMENTS.names)
-        | {"image_id": ids[name], "cluster_id": cluster, "role": "member", "outlier": "misfit" in name}
+        | {"image_id": ids[name], "cluster_id": cluster, "instance_id": 0, "role": "member"}
+        | {"outlier": "misfit" in name}
         | ({"outlier_reason": "few matches"} if "misfit" in name else {})
         for name, cluster, *_ in MEMBERS
     ]

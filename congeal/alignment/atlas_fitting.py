@@ -104,16 +104,14 @@ def fit(
     job = fitting(
         atlas, arrays, extent=extent, map_resolution=map_resolution, seed=seed, device=device, config=config
     )
-    if turned is not None:
-        turns = job.best_turns(arrays, turned)
-        return to_upright(job.fitted(turned.chosen(arrays, turns, extent)).aligned, turns)
-    return job.fitted(arrays).aligned
+    return job.at_best_turns(arrays, turned).aligned
 
 
 def fit_scored(
     atlas: Atlas,
     arrays: ImageArrays,
     *,
+    turned: Turned | None = None,
     extent: float = 1.0,
     map_resolution: int = 64,
     seed: int = 0,
@@ -123,12 +121,12 @@ def fit_scored(
 ) -> Fitted:
     """As `fit`, with the score of every image, and from where something else says that they lie.
 
-    arrays: n images. starting: what says so; None: the exemplars, as of `fit`.
+    arrays: n images. turned: as of `fit`. starting: what says so; None: the exemplars, as of `fit`.
     """
     job = fitting(
         atlas, arrays, extent=extent, map_resolution=map_resolution, seed=seed, device=device, config=config
     )
-    return job.fitted(arrays, starting)
+    return job.at_best_turns(arrays, turned, starting)
 
 
 def fitting(
@@ -191,6 +189,16 @@ class _Fit:
             scores.append(found.pose.score)
         best: Whole = torch.stack(scores).argmax(0).cpu().numpy()
         return best
+
+    def at_best_turns(
+        self, arrays: ImageArrays, turned: Turned | None, starting: Starting | None = None
+    ) -> Fitted:
+        """The images fitted as they are, or, where they are seen at other angles, at the best of them."""
+        if turned is None:
+            return self.fitted(arrays, starting)
+        turns = self.best_turns(arrays, turned)
+        found = self.fitted(turned.chosen(arrays, turns, self.extent), starting)
+        return Fitted(to_upright(found.aligned, turns), found.score)
 
     def fitted(self, arrays: ImageArrays, starting: Starting | None = None) -> Fitted:
         """The images fitted as they are."""

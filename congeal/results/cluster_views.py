@@ -18,6 +18,7 @@ from congeal.report.thumbnail_sheets import LARGE, SMALL, WALL
 from congeal.results.cluster_report import Head, MemberRow, cluster_head, member_pages, picture_of
 from congeal.results.image_squares import SquareSource, Wanted
 from congeal.results.published_version import NOT_ALIGNED, Published
+from congeal.results.schema.instances import of_first
 from congeal.results.schema.tables import CLUSTERS
 from infra.errors import UserError
 from infra.ledger.commits import Marker, outputs_location
@@ -123,7 +124,9 @@ def member_rows(published: Published, cluster: str) -> list[MemberRow]:
         columns=list(_IMAGES), filter=mine & (pads.field("status") == "ok")
     )
     columns = ["image_id", *(name for name in MemberRow._fields if name not in _IMAGES)]
-    alignments = published.tables.dataset("alignments", cluster).to_table(columns=columns, filter=mine)
+    alignments = published.tables.dataset("alignments", cluster).to_table(
+        columns=columns, filter=mine & of_first()
+    )
     facts = {row["image_id"]: row for row in alignments.to_pylist()}
     return [MemberRow(**(row | facts[row["image_id"]])) for row in images.to_pylist()]
 

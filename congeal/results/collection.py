@@ -14,8 +14,16 @@ import pyarrow as pa
 import congeal_floors.door  # noqa: F401  before infra
 from congeal.results import display
 from congeal.results.annotation_transfer import CarriedImage, Kind, spread, spread_annotations
-from congeal.results.argument_checks import count_of, name_of, names_of, one_of, targets_of
-from congeal.results.conversions import as_arrow, atlas_as_xarray, maps_as_xarray
+from congeal.results.argument_checks import count_of, name_of, names_of, one_of, points_of, targets_of
+from congeal.results.conversions import (
+    FORMS,
+    Form,
+    Table,
+    answered,
+    as_arrow,
+    atlas_as_xarray,
+    maps_as_xarray,
+)
 from congeal.results.point_transfer import TargetImages
 from congeal.results.published_version import Published
 from congeal.results.schema.rows import MemberRow
@@ -196,19 +204,60 @@ class Collection(TableMethods):
         return atlas_as_xarray(atlas) if as_ == "xarray" else atlas
 
     @overload
-    def maps(self, image: str, as_: Literal["numpy"] = "numpy") -> Maps: ...
+    def maps(self, image: str, as_: Literal["numpy"] = "numpy", *, instance: int = 0) -> Maps: ...
 
     @overload
-    def maps(self, image: str, as_: Literal["xarray"]) -> xr.Dataset: ...
+    def maps(self, image: str, as_: Literal["xarray"], *, instance: int = 0) -> xr.Dataset: ...
 
     @overload
-    def maps(self, image: str, as_: Arrays) -> Maps | xr.Dataset: ...
+    def maps(self, image: str, as_: Arrays, *, instance: int = 0) -> Maps | xr.Dataset: ...
 
-    def maps(self, image: str, as_: Arrays = "numpy") -> Maps | xr.Dataset:
-        """The dense maps of an image both ways: a congeal.transfer.points.Maps, or an xarray.Dataset."""
+    def maps(self, image: str, as_: Arrays = "numpy", *, instance: int = 0) -> Maps | xr.Dataset:
+        """The dense maps of an image both ways: a congeal.transfer.points.Maps, or an xarray.Dataset.
+
+        instance: which of the things of the kind that it shows, see `instances`.
+        """
         one_of(as_, ARRAYS, "form")
-        maps = self._published.maps(self._published.aligned(name_of(image, "image")))
+        number = count_of(instance, "an instance")
+        maps = self._published.maps(self._published.aligned(name_of(image, "image")), number)
         return maps_as_xarray(maps) if as_ == "xarray" else maps
+
+    def instances(self, image: str) -> tuple[int, ...]:
+        """Which things of the kind were mapped in an image: (0,), or (0, 1, …) where it shows several.
+
+        Others than the first are looked for by a run with alignment.instances_max.
+        """
+        row = self._published.aligned(name_of(image, "image"))
+        self._published.require_aligned(row["cluster_id"])
+        return self._published.instances(row["cluster_id"]).numbers(row["image_id"])
+
+    def transfer_to_instances(
+        self,
+        source: str,
+        points: npt.ArrayLike,
+        target: str | Sequence[str] = "all",
+        *,
+        instance: int = 0,
+        as_: Form = "pandas",
+    ) -> Table:
+        """As `transfer`, to every instance: columns target, instance_id, point, x, y, confidence, visible.
+
+        target: an image, several, or "all" (with the other instances of the source). instance: of the source,
+        on which the points are.
+        """
+        from congeal.results.instance_transfer import transfer_to_instances
+
+        one_of(as_, FORMS, "form")
+        one = isinstance(target, (str, os.PathLike)) and target != "all"
+        to = [name_of(target, "image")] if one else targets_of(target)
+        found = transfer_to_instances(
+            self._published,
+            name_of(source, "image"),
+            points_of(points),
+            None if to == "all" else list(to),
+            count_of(instance, "an instance"),
+        )
+        return answered(found, as_)
 
     def diff(self, earlier: str | int | None = None) -> VersionDiff:
         """What this version says otherwise than an earlier one: images, clusters, points, figures.

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,9 @@ from congeal.alignment.outcomes import FAILED, MEANINGLESS
 from congeal.results.image_name_matching import Names, match
 from congeal.results.published_tables import PublishedTables
 from congeal.results.schema.atlas_arrays import ATLAS_GROUP
+from congeal.results.schema.instances import of_first
 from congeal.results.schema.rows import AlignedRow, ClusterRow, ImageRow, MemberRow
+from congeal.results.stored_instances import StoredInstances
 from congeal.results.stored_maps import StoredMaps
 from infra.errors import UserError
 from infra.ledger.commits import outputs_location
@@ -191,10 +193,16 @@ class Published:
 
     def misfits(self, cluster: str) -> dict[str, str]:
         """Image id to reason, of a cluster's images that do not fit its atlas."""
-        wanted = (pads.field("cluster_id") == cluster) & pads.field("outlier")
+        wanted = (pads.field("cluster_id") == cluster) & pads.field("outlier") & of_first()
         columns = ["image_id", "outlier_reason"]
         rows = self.tables.dataset("alignments", cluster).to_table(columns=columns, filter=wanted).to_pylist()
         return {row["image_id"]: row["outlier_reason"] or "it does not fit" for row in rows}
+
+    def alignment(self, cluster: str, image_id: str) -> dict[str, Any] | None:
+        """The row of the table alignments of an image, of its first instance; None if there is none."""
+        wanted = (pads.field("cluster_id") == cluster) & (pads.field("image_id") == image_id) & of_first()
+        rows = self.tables.dataset("alignments", cluster).to_table(filter=wanted).to_pylist()
+        return rows[0] if rows else None
 
     def cluster_id(self, cluster: str) -> str:
         """The id of a cluster that is named by its id or by the name that its owner gave it."""
@@ -286,7 +294,14 @@ class Published:
         except ImageError as error:
             raise UserError(f"The image {place} could not be used: {error.reason}.") from error
 
-    def maps(self, row: MemberRow) -> Maps:
-        """The dense maps of an image that belongs to a cluster."""
+    def instances(self, cluster: str) -> StoredInstances:
+        """Further instances in the images of a cluster that has an atlas."""
+        unit = str(self.cluster(cluster)["atlas_unit"])
+        return StoredInstances(cluster, self.place, self.tables.marker("atlases", unit))
+
+    def maps(self, row: MemberRow, instance: int = 0) -> Maps:
+        """The dense maps of an image that belongs to a cluster, or of a further instance in it."""
         stored = self.stored(row["cluster_id"])
+        if instance:
+            return self.instances(row["cluster_id"]).maps(row["image_id"], instance)
         return stored.maps(stored.position[row["image_id"]])

@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from congeal.results.published_tables import SMALL_TABLES, PublishedTables
+from congeal.results.schema.instances import INSTANCE
 from congeal.results.schema.tables import TABLES
 from congeal.results.sql_macros import VIEWS, definitions
 from congeal.results.sql_point_lookups import named_images, rows_of
@@ -52,7 +53,7 @@ class Database:
             mine = [path for path in files if path.startswith(f"{name}/")]
             if mine:
                 try:
-                    self._connection.execute(f"CREATE VIEW {name} AS FROM read_parquet({_listed(mine)})")
+                    self._view(name, _listed(mine))
                 except duckdb.Error as error:
                     self._raise_damage()
                     raise DamagedError(
@@ -65,6 +66,16 @@ class Database:
         for statement in definitions(tables.publication.settings):
             self._connection.execute(statement)
         self._connection.execute("SET lock_configuration = true")
+
+    def _view(self, name: str, files: str) -> None:
+        """A table as it lies in its files, and null for what came after them that the macros read."""
+        self._connection.execute(f"CREATE VIEW {name} AS FROM read_parquet({files})")
+        columns = {one[0] for one in self._connection.execute(f"FROM {name} LIMIT 0").description or ()}
+        if INSTANCE in TABLES[name].names and INSTANCE not in columns:
+            null = f"NULL::INTEGER AS {INSTANCE}"
+            self._connection.execute(
+                f"CREATE OR REPLACE VIEW {name} AS SELECT *, {null} FROM read_parquet({files})"  # noqa: S608
+            )
 
     def query(self, text: str) -> pa.Table:
         """The answer to one reading statement as an Arrow table; nothing can be written, nothing else read.

@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from congeal.results.schema.instances import INSTANCE
 from congeal.transfer.points import VISIBLE
 
 NEIGHBOURS = 12  # points of the source image that say where in the atlas a pixel lies
 REACH = 3.0  # how far, in cells of the lattice, a point takes part
 RIDGE = 1e-4  # keeps the fit sober where points lie on a line
+
+FIRST = f"coalesce(c.{INSTANCE}, 0) = 0"  # macros tell of the first instance in each image
 
 VIEWS = ("members", "landmarks")
 _VIEWS = """
@@ -24,7 +27,7 @@ FROM alignments a JOIN images i ON i.image_id = a.image_id AND i.status = 'ok';
 
 CREATE VIEW landmarks AS
 SELECT c.cluster_id, c.point_id, c.u, c.v, c.image_id, i.uri, i.width, i.height, c.x, c.y, c.confidence,
-    c.visible
+    c.visible, c.instance_id
 FROM correspondences c JOIN images i ON i.image_id = c.image_id AND i.status = 'ok';
 
 CREATE MACRO find_image(image) AS TABLE
@@ -94,7 +97,8 @@ _ANSWER = """
 _MACROS = """
 CREATE MACRO landmark(cluster_id, point_id) AS TABLE
     WITH found AS MATERIALIZED (
-        SELECT c.* FROM correspondences c WHERE c.cluster_id = cluster_id AND c.point_id = point_id
+        SELECT c.* FROM correspondences c
+        WHERE c.cluster_id = cluster_id AND c.point_id = point_id AND {first}
     )
     SELECT f.image_id, i.uri, f.x, f.y, f.confidence, f.visible
     FROM found f JOIN images i ON i.image_id = f.image_id WHERE i.status = 'ok',
@@ -106,6 +110,7 @@ CREATE MACRO landmark(cluster_id, point_id) AS TABLE
                 exp(-((c.u - u) ** 2 + (c.v - v) ** 2) / {twice}) AS near
             FROM correspondences c
             WHERE c.cluster_id = cluster_id AND abs(c.u - u) <= {reach} AND abs(c.v - v) <= {reach}
+                AND {first}
         ) k
     )
     {answer};
@@ -118,6 +123,7 @@ CREATE MACRO everywhere(image, x, y) AS TABLE
         FROM correspondences c
         WHERE c.cluster_id = (SELECT o.cluster_id FROM source o)
             AND c.image_id = (SELECT o.image_id FROM source o) AND c.confidence > 0
+            AND {first}
     ),
     nearest AS (SELECT k.* FROM known k ORDER BY k.far LIMIT {neighbours}),
     weighed AS (
@@ -134,7 +140,7 @@ CREATE MACRO everywhere(image, x, y) AS TABLE
         SELECT c.image_id, a.dx, a.dy, c.x AS s, c.y AS t, a.near,
             a.near * sqrt(a.confidence * c.confidence) AS w
         FROM correspondences c JOIN around a ON a.point_id = c.point_id
-        WHERE c.cluster_id = (SELECT o.cluster_id FROM source o)
+        WHERE c.cluster_id = (SELECT o.cluster_id FROM source o) AND {first}
     )
     {answer};
 
@@ -155,6 +161,11 @@ def definitions(settings: Mapping[str, Any]) -> list[str]:
     answer = _ANSWER.format(fit=_FIT.format(ridge=RIDGE, rows="neighbours"), visible=VISIBLE)
     place = _FIT.format(ridge=RIDGE, rows="weighed")
     macros = _MACROS.format(
-        answer=answer, place=place, neighbours=NEIGHBOURS, twice=2 * cell**2, reach=REACH * cell
+        answer=answer,
+        place=place,
+        neighbours=NEIGHBOURS,
+        twice=2 * cell**2,
+        reach=REACH * cell,
+        first=FIRST,
     )
     return [_VIEWS, macros]

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 
 from congeal.results.published_tables import PublishedTables
+from congeal.results.schema.instances import INSTANCE
 from congeal.results.schema.tables import TABLES
 from congeal.results.sql_macros import VIEWS
 
@@ -25,7 +26,7 @@ IMAGES_AT = (0, 3)  # which of the macro's arguments name images
 IMAGE_ID = re.compile("[0-9a-f]{32}")
 # Columns that the macro reads.
 IMAGES = ("image_id", "uri", "status", "error", "cluster_id", "width", "height")
-CORRESPONDENCES = ("cluster_id", "point_id", "u", "v", "image_id", "x", "y", "confidence")
+CORRESPONDENCES = ("cluster_id", "point_id", "u", "v", "image_id", "x", "y", "confidence", INSTANCE)
 _WITHOUT_ROWS = {"JOIN", "SUBQUERY", "EMPTY", "EMPTY_FROM", "EXPRESSION_LIST"}
 
 

@@ -38,6 +38,12 @@ def transfer(
     out: Annotated[
         str | None, typer.Option("--out", metavar="OUT.csv", help="CSV to write; stdout if absent.")
     ] = None,
+    instances: Annotated[
+        bool, typer.Option("--instances", help="To every instance in each target, not the first alone.")
+    ] = False,
+    from_instance: Annotated[
+        int, typer.Option("--from-instance", metavar="N", help="Instance of IMAGE that the points are on.")
+    ] = 0,
     overwrite: Overwrite = False,
     version: Version = None,
     config: Config = None,
@@ -53,7 +59,13 @@ def transfer(
     given = Location.parse(points, settings.storage)
     written = None if out is None else fresh(Location.parse(out, settings.storage), given, place, overwrite)
     facts, text = carry(
-        Collection(place, version, settings.storage), source, targets, given, settings.storage
+        Collection(place, version, settings.storage),
+        source,
+        targets,
+        given,
+        settings.storage,
+        instances=instances,
+        from_instance=from_instance,
     )
     if written is not None:
         written.write_bytes(text.encode())

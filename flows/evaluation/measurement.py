@@ -159,7 +159,9 @@ def _renaming(asked: Asked, used: Sequence[View], collection: Collection) -> Ren
     if rule == "never":
         return None
     ids = collection.images.set_index("uri").loc[[view.name for view in used], "image_id"]
-    mirrored = collection.alignments.set_index("image_id")["mirrored"].loc[ids].to_numpy(bool)
+    first = collection.table("alignments", columns=["image_id", "mirrored", "instance_id"])
+    first = first[first["instance_id"].fillna(0) == 0].set_index("image_id")
+    mirrored = first["mirrored"].loc[ids].to_numpy(bool)
     listed = asked.protocol.pairs == "listed" and asked.annotated.pairs is not None
     return Renaming(mirrored, asked.annotated.mirrored, early=rule == "paper", by_pair=listed)
 

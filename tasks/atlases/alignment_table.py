@@ -35,12 +35,13 @@ class FailedFacts(ClusterFacts):
     error: str
 
 
-def alignment_rows(stored: Stored, cluster_id: str) -> pa.Table:
-    """The rows of the table alignments, by image id."""
+def alignment_rows(stored: Stored, cluster_id: str, numbers: npt.NDArray[np.int32] | None = None) -> pa.Table:
+    """The rows of the table alignments, by image id; numbers: of the instances, None: all are first ones."""
     shift = stored.images[TRANSLATION]
     columns: dict[str, Any] = {
         "image_id": [member.image_id for member in stored.members],
         "cluster_id": [cluster_id] * len(stored.members),
+        "instance_id": np.zeros(len(stored.members), np.int32) if numbers is None else numbers,
         "role": [member.role for member in stored.members],
         **{array.name: stored.images[array] for array in (MIRRORED, ROTATION, SCALE)},
         "translation_u": shift[:, 0],
@@ -55,7 +56,9 @@ def alignment_rows(stored: Stored, cluster_id: str) -> pa.Table:
         )
         for name, values in columns.items()
     ]
-    return pa.Table.from_arrays(arrays, names=list(columns)).sort_by("image_id")
+    return pa.Table.from_arrays(arrays, names=list(columns)).sort_by(
+        [("image_id", "ascending"), ("instance_id", "ascending")]
+    )
 
 
 def failed(members: Sequence[Member], cluster_id: str, reason: str) -> tuple[pa.Table, FailedFacts]:
@@ -64,6 +67,7 @@ def failed(members: Sequence[Member], cluster_id: str, reason: str) -> tuple[pa.
     columns: dict[str, Any] = {
         "image_id": [member.image_id for member in members],
         "cluster_id": [cluster_id] * n,
+        "instance_id": [0] * n,
         "role": roles,
         "outlier": [True] * n,
         "outlier_reason": [f"its cluster has no atlas: {reason}"] * n,

@@ -34,6 +34,7 @@ from infra.storage.seals import damaged
 from infra.storage.zarr_groups import ArraySpec, array_in, encode_group, open_group, read_whole
 from tasks.atlases.alignment_table import alignment_rows
 from tasks.atlases.cluster_members import Member
+from tasks.atlases.instance_files import encode_instances, read_instances
 from tasks.atlases.stored_atlas import FIGURES, FirstLook, Stored
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def encode(
     return {
         **{f"{ATLAS_GROUP.name}/{path}": data for path, data in group.items()},
         **_encode_first_look(stored, cluster_id),
+        **encode_instances(stored, cluster_id),
         **encode_rows(alignment_rows(stored, cluster_id)),
     }
 
@@ -156,6 +158,7 @@ def read(place: Location, margin: float | None, medoid: str) -> Stored:
             name: np.array([table[one][name] for one in ids], kinds.get(name, np.float32)) for name in FIGURES
         },
         first_look=_read_first_look(place, len(ids)),
+        instances=read_instances(place),
     )
 
 

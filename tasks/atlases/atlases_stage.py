@@ -17,12 +17,14 @@ from infra.storage.location import Location
 from tasks.atlases.alignment_table import facts, failed
 from tasks.atlases.atlas_extension import anchor_of, extended, framed_by, still_holds
 from tasks.atlases.atlas_files import encode, encode_rows, read
+from tasks.atlases.atlas_identity import grown, scope
 from tasks.atlases.cluster_members import Member, align_set, packed, unpacked
+from tasks.atlases.instances import solved_apart, with_instances
 from tasks.atlases.network_training import CHECKPOINT, NETWORKS, Networks, stored_networks
 from tasks.atlases.previews import Shown, draw, kept_squares, square_of
 from tasks.atlases.second_look import second_look
 from tasks.atlases.stored_atlas import Stored, as_stored
-from tasks.atlases.video_smoothing import NO_FRAME, frame_places, smoothed_over_time, smoothing_asked
+from tasks.atlases.video_smoothing import NO_FRAME, frame_places, smoothed_over_time
 from tasks.atlases.window_features import Originals
 from tasks.catalog.catalog_stage import Catalog
 from tasks.clusters.cluster_roles import MEMBER, NEWCOMER
@@ -98,43 +100,6 @@ class AtlasPayload:
     frames: bytes = b""
 
 
-def scope(settings: Settings, features_scope: str, version: int = VERSION) -> str:
-    """Digest of what bears on an atlas besides its members, for a version of this stage.
-
-    The solver's configuration enters by what differs from the default, whose name is "synchronize".
-    """
-    asked, previews = settings.atlases, settings.previews
-    # Before there was a choice, atlases were what they are without a second look.
-    once = settings.alignment.second_look == "off" and version > stage_versions.ONE_LOOK
-    return digest(
-        STAGE,
-        version,
-        features_scope,
-        asked.solver,
-        asked.resolution,
-        asked.map_resolution,
-        previews.size,
-        previews.members,
-        settings.catalog.max_pixels,
-        settings.seed,
-        *(["one look"] if once else []),
-        *_networks(settings),
-        *smoothing_asked(settings),
-        length=16,
-    )
-
-
-def _networks(settings: Settings) -> list[Any]:
-    """What bears on networks that are trained; nothing where none are."""
-    asked = settings.alignment
-    if asked.method == "direct":
-        return []
-    chosen = ["networks", stage_versions.NETWORKS, asked.schedule, asked.network, asked.losses]
-    # Settings that came later are in the name of a unit only where they are used.
-    chosen += ["gradual"] if asked.gradual else []
-    return chosen + ([asked.reference] if asked.reference != "learned" else [])
-
-
 def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atlases:
     """An atlas for every cluster: the one that is there already, that one grown, or a new one."""
     here = scope(run.settings, made.scope)
@@ -163,7 +128,7 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
             anew, frame = cluster_id in corrected.clusters, corrected.frames.get(cluster_id)
             before = known.get(cluster_id)
             anew = anew or (before is not None and bool(before.record.get(FORGOTTEN)))
-            name, base = _grown(identity, before, anew, frame)
+            name, base = grown(identity, before, anew, frame)
             place = address(run.destination, STAGE, VERSION, here, name)
             payload = AtlasPayload(
                 source=run.source,
@@ -232,22 +197,6 @@ def _known(
     return {name: marker for name, marker in found.items() if name in names} | split
 
 
-def _grown(
-    identity: str, base: Marker | None, anew: bool, frame: tuple[str, Pose] | None
-) -> tuple[str, Marker | None]:
-    """The name of a cluster's unit, and the one it grows from.
-
-    Of the images that an atlas holds and the atlas that it grew from, only the images are in its identity: so
-    it is known again, whichever way it came about.
-    """
-    framed = [] if frame is None else [[frame[0], frame[1].model_dump(mode="json")]]
-    if base is None:
-        return (digest(identity, *framed) if framed else identity), None
-    if not anew and base.record["identity"] == identity:
-        return base.unit, None
-    return digest(identity, base.unit, base.content, *(["anew", *framed] if anew else [])), base
-
-
 def _shown(images: Sequence[Shown], most: int) -> tuple[tuple[int, str | None], ...]:
     """Position and uri of the images of the pictures: half of them newcomers, if there are so many."""
     late = [at for at, image in enumerate(images) if image.member.role == NEWCOMER]
@@ -279,6 +228,9 @@ def make_atlas(unit: Unit[AtlasPayload], killers: Items = ()) -> Marker:
     looked = solved.looked
     with work.watch.phase("solver"):
         stored, smooth = smoothed_over_time(solved.stored, unit.payload.frames, settings, solved.kept)
+    stored, several = with_instances(
+        stored, unit.payload.destination, members, solved.kept, settings, device, work.watch
+    )
     shown = _images_shown(unit.payload, members)
     killed = {shown[item].member.image_id: why for item, why in reasons(unit, killers).items()}
     with work.watch.phase("previews"):
@@ -297,6 +249,7 @@ def make_atlas(unit: Unit[AtlasPayload], killers: Items = ()) -> Marker:
         **({"second_look": looked} if looked else {}),
         **({"networks": solved.trained} if solved.trained else {}),
         **({"smoothed": smooth} if smooth else {}),
+        **({"instances": several} if several else {}),
     }
     beside = {} if solved.networks is None else {NETWORKS: solved.networks}
     marker = work.commit({**outputs, **pictures.files, **beside}, record)
@@ -379,6 +332,7 @@ def _solved(
     if asked.frame is not None:
         anchor = framed_by(*asked.frame, builders) or anchor
     first = align_set(destination, members, asked.position, settings, device, watch, anchor=anchor)
+    first = solved_apart(first, destination, members, asked.position, settings, device, watch, anchor)
     networks = Networks(destination, settings, device, watch, originals, folder)
     looked = {}
     if settings.alignment.second_look != "off":

@@ -35,6 +35,22 @@ class FirstLook:
 
 
 @dataclass(frozen=True)
+class StoredInstances:
+    """Further instances in the images of an atlas, k of them, by image and number.
+
+    Attributes:
+        numbers: int32 [k], 1, 2, …
+        members: the image that each is in.
+        images, figures: as of `Stored`, of the instances.
+    """
+
+    numbers: npt.NDArray[np.int32]
+    members: Sequence[Member]
+    images: Mapping[ZarrArray, npt.NDArray[Any]]
+    figures: Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
 class Stored:
     """An atlas with n images, as it is stored.
 
@@ -46,6 +62,7 @@ class Stored:
         images: the arrays MAPS and POSES, [n, …]; maps/forward in pixels of each image.
         figures: what FIGURES names of each image, as in the table of alignments.
         first_look: where the atlas is of windows of the images; None: it is of whole frames.
+        instances: what the images show of the kind besides the first; None: nothing, or nobody looked.
     """
 
     status: str
@@ -56,6 +73,7 @@ class Stored:
     images: Mapping[ZarrArray, npt.NDArray[Any]]
     figures: Mapping[str, npt.NDArray[Any]]
     first_look: FirstLook | None = None
+    instances: StoredInstances | None = None
 
     @property
     def good(self) -> npt.NDArray[np.bool_]:

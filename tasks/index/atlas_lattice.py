@@ -46,8 +46,11 @@ def correspondences(
     forward: Floats,
     confidence: Floats,
     points: LatticePoints,
+    numbers: npt.NDArray[np.int32] | None = None,
 ) -> pa.RecordBatch:
     """The rows of n images and k points, image after image, in the order they are given.
+
+    numbers: int32 [n], which instance in its image each is; None: all are first ones.
 
     sizes: width and height of each original image. forward: [n, a, a, 2], the place of each atlas cell in the
     image, pixels of the original. confidence: [n, a, a]. What lies outside its image has no confidence.
@@ -69,6 +72,7 @@ def correspondences(
         "u": np.tile(points.uv[:, 0], n),
         "v": np.tile(points.uv[:, 1], n),
         "image_id": _repeated(image_ids, k),
+        "instance_id": np.repeat(np.zeros(n, np.int32) if numbers is None else numbers, k),
         "x": xy[..., 0].ravel(),
         "y": xy[..., 1].ravel(),
         "confidence": sure.ravel(),

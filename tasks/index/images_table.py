@@ -15,6 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from congeal.results.schema.dictionary import dictionary_text
+from congeal.results.schema.instances import FIRST_IN_SQL, INSTANCE
 from congeal.results.schema.own_fields import own_fields
 from congeal.results.schema.parquet_files import encode_table
 from congeal.results.schema.tables import ALIGNMENTS
@@ -88,7 +89,8 @@ def make_images(unit: Unit[ImagesPayload]) -> Marker:
         load(connection, "catalog", [unit.payload.catalog], CATALOG)
         load(connection, "members", [unit.payload.members], MEMBERS)
         aligned = list(in_threads(sealed, unit.payload.alignments))
-        load(connection, "alignments", aligned, ALIGNMENTS, "image_id, outlier")
+        load(connection, "aligned", aligned, ALIGNMENTS, f"image_id, outlier, {INSTANCE}")
+        connection.execute(f"CREATE VIEW alignments AS FROM aligned WHERE {FIRST_IN_SQL}")
         connection.execute("CREATE TABLE faults (image_id VARCHAR, reason VARCHAR, unread BOOLEAN)")
         _insert_faults(connection, unit)
         connection.execute(

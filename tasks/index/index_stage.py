@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import zarr
 
@@ -26,7 +25,7 @@ from congeal.settings import Settings
 from infra.errors import UserError
 from infra.ledger.commits import Marker, digest, outputs_location
 from infra.storage.location import Location
-from infra.storage.zarr_groups import array_in, open_group, read_sorted_rows, read_whole
+from infra.storage.zarr_groups import array_in, open_group, read_whole
 from infra.threads import in_threads
 from tasks.atlases import atlases_stage
 from tasks.atlases.atlas_files import TABLE
@@ -48,6 +47,7 @@ from tasks.execution.stage_runner import (
 )
 from tasks.features.features_stage import Features
 from tasks.index.atlas_lattice import LatticePoints, correspondences, lattice_points
+from tasks.index.further_rows import Block, HeadInstances, merged, read_ordered, with_further
 from tasks.index.images_table import images_unit, make_images
 from tasks.index.index_partition import ClusterPart, buckets
 
@@ -97,7 +97,7 @@ class Sampled(NamedTuple):
 class _Head(NamedTuple):
     """An opened atlas. order: the part's images in order of their ids, as positions in the group.
 
-    group, points: None if there is no atlas.
+    group, points: None if there is no atlas. instances: of the part's images, in order of image and number.
     """
 
     part: ClusterPart
@@ -106,6 +106,7 @@ class _Head(NamedTuple):
     points: LatticePoints | None
     order: list[int]
     alignments: pa.Table
+    instances: HeadInstances | None = None
 
 
 def scope(settings: Settings) -> str:
@@ -236,7 +237,7 @@ def _open(part: ClusterPart, folder: Location, marker: Marker, lattice: int) -> 
         group,
         lattice_points(read_whole(array_in(group, ATLAS_SALIENCY.path)), lattice),
         order,
-        alignments,
+        *merged(folder, marker, alignments),
     )
 
 
@@ -245,20 +246,16 @@ def _rows(head: _Head, order: list[int]) -> pa.RecordBatch:
     assert head.points is not None  # noqa: S101
     attributes = cast("AtlasAttributes", head.group.attrs.asdict())
     ids, sizes = attributes["image_ids"], attributes["sizes"]
-    return correspondences(
-        head.marker.record["cluster_id"],
+    block = Block(
         [ids[position] for position in order],
         [sizes[position] for position in order],
-        _images(array_in(head.group, FORWARD.path), order),
-        _images(array_in(head.group, FORWARD_CONFIDENCE.path), order),
-        head.points,
+        read_ordered(array_in(head.group, FORWARD.path), order),
+        read_ordered(array_in(head.group, FORWARD_CONFIDENCE.path), order),
+        np.zeros(len(order), np.int32),
     )
-
-
-def _images(array: zarr.Array[Any], order: list[int]) -> npt.NDArray[Any]:
-    # What is stored is read in the order in which it is stored, then put in the order of the ids.
-    stored = np.sort(order)
-    return read_sorted_rows(array, stored)[np.searchsorted(stored, order)]
+    if head.instances is not None:
+        block = with_further(block, head.instances)
+    return correspondences(head.marker.record["cluster_id"], *block[:-1], head.points, block.numbers)
 
 
 def _facts(head: _Head, asked: TablesPayload) -> Mapping[str, Any] | None:

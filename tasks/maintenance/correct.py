@@ -274,14 +274,10 @@ def pin(published: Published, cluster: str, reference: str, who: Given) -> dict[
             name in one.correction.clusters for one in view.pending if one.correction.kind != "name"
         ):
             raise UserError(f"A correction of the cluster {name} waits for the next run: run, then pin.")
-        rows = (
-            published.tables.dataset("alignments", name)
-            .to_table(filter=(pads.field("cluster_id") == name) & (pads.field("image_id") == image))
-            .to_pylist()
-        )
-        if not rows or rows[0]["outlier"] or rows[0]["rotation"] is None:
+        row = published.alignment(name, image)
+        if row is None or row["outlier"] or row["rotation"] is None:
             raise UserError(f"The image {reference!r} does not fit the atlas of {name}: pin one that does.")
-        was = Pose(**{field: rows[0][field] for field in Pose.model_fields})
+        was = Pose(**{field: row[field] for field in Pose.model_fields})
         upright = was.model_copy(update={"mirrored": False, "rotation": 0.0})
         return Correction(kind="pin", clusters=(name,), medoids={name: image}, pose=upright, pose_before=was)
 

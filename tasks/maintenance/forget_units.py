@@ -24,6 +24,7 @@ from congeal.results.schema.atlas_arrays import (
     ATLAS_GROUP,
     EXEMPLARS,
     FIRST_LOOK_GROUP,
+    INSTANCES_GROUP,
 )
 from congeal.results.schema.feature_arrays import FEATURE_GROUP
 from congeal.results.schema.own_fields import own_fields, with_own
@@ -33,6 +34,7 @@ from infra.ledger.commits import Marker, content_of, outputs_location, rewrite_u
 from infra.storage.location import Location
 from infra.storage.zarr_groups import ArraySpec, encode_group, open_group
 from tasks.atlases.atlas_files import TABLE
+from tasks.atlases.instance_files import INSTANCES
 from tasks.catalog.catalog_stage import CATALOG
 from tasks.catalog.deep_image_table import DEPTHS, DEPTHS_FILE
 from tasks.catalog.own_columns import FILES
@@ -190,6 +192,7 @@ def _atlases(destination: Location, marker: Marker, what: Forgetting) -> bool:
     for name in (ATLAS_GROUP.name, FIRST_LOOK_GROUP.name):
         if any(path.startswith(f"{name}/") for path in marker.outputs):
             changed |= _atlas_group(destination, marker, name, what)
+    changed |= _instances(destination, marker, what)
     roles, outliers = left["role"].to_pylist(), left["outlier"].to_pylist()
     record = dict(marker.record)
     for name in ("not_shown",):
@@ -208,6 +211,21 @@ def _atlases(destination: Location, marker: Marker, what: Forgetting) -> bool:
     }
     what.atlases[unit] = record
     return _written(destination, marker, changed, record)
+
+
+def _instances(destination: Location, marker: Marker, what: Forgetting) -> dict[str, bytes | None]:
+    """The files of further instances without those in the images; without any, they go."""
+    if INSTANCES not in marker.outputs:
+        return {}
+    table = _read(outputs_location(destination, marker) / INSTANCES)
+    left = _without(table, what)
+    if not left.num_rows:
+        gone = (INSTANCES, f"{INSTANCES_GROUP.name}/")
+        return {path: None for path in marker.outputs if path.startswith(gone)}
+    if left.num_rows == table.num_rows:
+        return {}
+    group = _atlas_group(destination, marker, INSTANCES_GROUP.name, what)
+    return {INSTANCES: encode_table(left, ALIGNMENTS), **group}
 
 
 def _index(destination: Location, marker: Marker, what: Forgetting) -> bool:

@@ -13,6 +13,7 @@ from infra.ledger.commits import Marker, check_unit, find_marker, outputs_locati
 from infra.ledger.publications import Publication, check_layout, published
 from infra.storage.location import Location
 from infra.storage.zarr_groups import open_group
+from tasks.atlases.instance_files import INSTANCES
 from tasks.catalog.catalog_stage import CATALOG
 from tasks.clusters.clusters_stage import MEMBERS, SETS
 from tasks.execution.duckdb_workspace import load, rows, workspace
@@ -27,6 +28,7 @@ SCHEMAS = {
     ("clusters", "members.parquet"): MEMBERS,
     ("clusters", "clusters.parquet"): SETS,
     ("atlases", "alignment.parquet"): ALIGNMENTS,
+    ("atlases", INSTANCES): ALIGNMENTS,
     ("index", "images.parquet"): IMAGES,
     ("index", "clusters.parquet"): CLUSTERS,
     ("index", "alignments.parquet"): ALIGNMENTS,

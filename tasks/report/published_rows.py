@@ -15,6 +15,7 @@ import pyarrow.dataset as pads
 from congeal.alignment.outcomes import FAILED
 from congeal.results.cluster_report import MemberRow
 from congeal.results.published_tables import SMALL_TABLES, PublishedTables
+from congeal.results.schema.instances import of_first
 from congeal.results.schema.own_fields import own_fields
 from congeal.results.schema.tables import CLUSTERS
 
@@ -76,7 +77,9 @@ def published_rows(tables: PublishedTables) -> PublishedRows:
     images = tables.dataset("images")
     ok = images.to_table(columns=[*_IMAGES, "cluster_id"], filter=pads.field("status") == "ok")
     table = tables.clusters().to_pylist()
-    alignments = tables.dataset("alignments").to_table(columns=["image_id", "cluster_id", *_ALIGNMENTS])
+    alignments = tables.dataset("alignments").to_table(
+        columns=["image_id", "cluster_id", *_ALIGNMENTS], filter=of_first()
+    )
     joined = ok.join(alignments.drop_columns(["cluster_id"]), "image_id", join_type="left outer")
     members = _members(joined.filter(pads.field("cluster_id").is_valid()))
     copies, duplicates, copied = _copies(images, ok)

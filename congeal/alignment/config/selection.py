@@ -196,3 +196,48 @@ class CollapseConfig(Group):
     size_ratio: float = setting(
         10.0, "ratio of an object's size in an image to the usual that is absurd", at_least=1
     )
+
+
+@dataclass(frozen=True)
+class InstancesConfig(Group):
+    """Further instances of the thing in one image (``alignment.instances_max``)."""
+
+    title: ClassVar[str] = "instances"
+    salient: float = setting(
+        0.8,
+        "saliency of a cell of the atlas from which it is part of the thing that is looked for",
+        at_least=0,
+        at_most=1,
+        set_on="the dogs of paper/limitation_multi_objects_n5",
+        held_out=False,
+    )
+    least_rest: float = setting(
+        0.2,
+        "salient tokens left over, against those of the first instance, from which there may be another",
+        at_least=0,
+    )
+    least_evidence: float = setting(
+        0.45,
+        "matches that agree with an instance's pose, as a share of what members usually reach",
+        at_least=0,
+        set_on="the same, and images of one thing: see docs/tried.md",
+        held_out=False,
+    )
+    least_alone: float = setting(
+        0.65,
+        "share of an instance that lies on the image, off the other instances",
+        at_least=0,
+        at_most=1,
+        set_on="the same dogs (0.74 and 1), wings of birds that are no birds (0.56 at most)",
+        held_out=False,
+    )
+    least_confidence: float = setting(
+        0.6,
+        "an instance's mean confidence against that of the first in its image",
+        at_least=0,
+        set_on="the same dogs (0.86 and more), wings (0.58 at most)",
+        held_out=False,
+    )
+    most_scale: float = setting(
+        4.0, "size of an instance against the first in its image, either way", at_least=1
+    )

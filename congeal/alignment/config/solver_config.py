@@ -35,6 +35,7 @@ from congeal.alignment.config.selection import (
     CollapseConfig,
     DeformationConfig,
     FeatureSelectionConfig,
+    InstancesConfig,
     MatchAgreementConfig,
     MirrorSelectionConfig,
     SecondLookConfig,
@@ -89,6 +90,7 @@ class SolverConfig:
     collapse: CollapseConfig = field(default_factory=CollapseConfig)
     exemplars: ExemplarsConfig = field(default_factory=ExemplarsConfig)
     second_look: SecondLookConfig = field(default_factory=SecondLookConfig)
+    instances: InstancesConfig = field(default_factory=InstancesConfig)
 
     @staticmethod
     def settings() -> list[Setting]:

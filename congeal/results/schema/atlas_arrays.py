@@ -149,6 +149,31 @@ ATLAS_GROUP = ZarrGroup(
 )
 
 
+# ---- instances.zarr: beside an atlas, what its images show of the kind besides the first ----
+
+INSTANCE_IDS = ZarrArray(
+    "instances", "int32", ("image",), "1, from 1 on", "which instance of its image this is", "instance"
+)
+
+
+class InstancesAttributes(TypedDict):
+    """Attributes of `instances.zarr`."""
+
+    coordinates: Annotated[str, "what the maps' axes and numbers are"]
+    cluster_id: Annotated[str, "the cluster"]
+    image_ids: Annotated[list[str], "id of the image that each is in, in the arrays' order"]
+    sizes: Annotated[list[tuple[int, int]], "width and height of that image, pixels after EXIF orientation"]
+
+
+INSTANCES_GROUP = ZarrGroup(
+    "instances.zarr",
+    "Beside the atlas of a cluster some of whose images show several of the kind: maps and poses of those "
+    "besides the first, as if each were an image. The axis called image goes over them.",
+    (INSTANCE_IDS, *MAPS, *POSES),
+    described(InstancesAttributes),
+)
+
+
 # ---- first_look.zarr: beside an atlas that is of windows of the images ----
 
 WINDOWS = ZarrArray(

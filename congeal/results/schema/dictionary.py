@@ -12,11 +12,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from congeal.results.schema.atlas_arrays import ATLAS_GROUP, FIRST_LOOK_GROUP
+from congeal.results.schema.atlas_arrays import ATLAS_GROUP, FIRST_LOOK_GROUP, INSTANCES_GROUP
 from congeal.results.schema.feature_arrays import FEATURE_GROUP, POSITION_GROUP, TARGET_GROUP
 from congeal.results.schema.tables import COORDINATES, SCHEMA_VERSION, TABLES
 
-GROUPS = (ATLAS_GROUP, FIRST_LOOK_GROUP, FEATURE_GROUP, POSITION_GROUP, TARGET_GROUP)
+GROUPS = (ATLAS_GROUP, INSTANCES_GROUP, FIRST_LOOK_GROUP, FEATURE_GROUP, POSITION_GROUP, TARGET_GROUP)
 # Which column of which table names a row of another: how the tables are joined.
 REFERENCES = (
     ("images", "cluster_id", "clusters", "cluster_id"),

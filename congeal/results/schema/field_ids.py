@@ -20,9 +20,10 @@ COLUMNS = {
     "alignments": (
         "image_id", "cluster_id", "role", "mirrored", "rotation", "scale", "translation_u", "translation_v",
         "residual", "cycle_error", "fold_fraction", "coverage", "outlier", "outlier_reason",
+        "instance_id",
     ),
     "correspondences": (
-        "cluster_id", "point_id", "u", "v", "image_id", "x", "y", "confidence", "visible",
+        "cluster_id", "point_id", "u", "v", "image_id", "x", "y", "confidence", "visible", "instance_id",
     ),
 }  # fmt: skip
 

@@ -14,6 +14,7 @@ ADDED: dict[int, dict[str, tuple[str, ...]]] = {
     4: {"clusters": ("fixed_camera",)},
     5: {"clusters": ("name",), "images": ("excluded",)},
     6: {"clusters": ("match_agreement",)},
+    7: {"alignments": ("instance_id",), "correspondences": ("instance_id",)},
 }
 # By version: columns that mean something else since, by table and name, and what they meant before.
 MEANT = {

@@ -23,7 +23,7 @@ _TEXT = pa.string()
 _CATEGORY = pa.dictionary(pa.int32(), pa.string())
 
 # Few values that repeat, and measurements whose bytes compress better apart.
-_REPEATED = ("point_id", "u", "v")
+_REPEATED = ("point_id", "u", "v", "instance_id")
 _SPLIT = ("x", "y", "confidence")
 # In row groups that are not sorted by it, a reader finds an image without reading its column.
 _SOUGHT = {"correspondences": "image_id", "alignments": "image_id", "images": "image_id"}

@@ -14,7 +14,7 @@ import pyarrow as pa
 from congeal.results.schema.field_ids import field_id
 from congeal.results.schema.table_names import TABLE_NAMES
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 COORDINATES = (
     "x, y: pixels of the original image after EXIF orientation, x right, y down, (0, 0) the centre of the "
     "top-left pixel. u, v: atlas coordinates, the square [-1, 1]^2, u right, v down, cell centres as torch's "
@@ -23,6 +23,10 @@ COORDINATES = (
 
 _TEXT = pa.string()
 _CATEGORY = pa.dictionary(pa.int32(), pa.string())
+_INSTANCE = (
+    "which of the things of the kind in the image: 0 is the one that the set was aligned by, 1, 2, … are "
+    "further ones; null in tables of schema version 6 and before, which know none but the first"
+)
 
 
 def _schema(
@@ -137,10 +141,12 @@ CLUSTERS = _schema(
 
 ALIGNMENTS = _schema(
     "alignments",
-    "One row an image that has a cluster: its pose, its quality, whether it fits.",
-    ("cluster_id", "image_id"),
+    "One row an image that has a cluster: its pose, its quality, whether it fits. Where an image shows "
+    "several of the kind and they were looked for (alignment.instances_max), one row an instance.",
+    ("cluster_id", "image_id", "instance_id"),
     ("image_id", _TEXT, "the image"),
     ("cluster_id", _TEXT, "its cluster"),
+    ("instance_id", pa.int32(), _INSTANCE),
     ("role", _TEXT, "member: built the atlas; fitted: fitted to it then; newcomer: fitted to it since"),
     ("mirrored", pa.bool_(), "true if the image shows the mirrored atlas"),
     ("rotation", pa.float32(), "of the similarity from atlas to frame, radians"),
@@ -163,13 +169,15 @@ ALIGNMENTS = _schema(
 
 CORRESPONDENCES = _schema(
     "correspondences",
-    "One row for every salient point of an atlas in every image of its cluster: where the point is there.",
-    ("cluster_id", "image_id", "point_id"),
+    "One row for every salient point of an atlas in every image of its cluster: where the point is there. "
+    "Images with several instances have their rows for each.",
+    ("cluster_id", "image_id", "instance_id", "point_id"),
     ("cluster_id", _TEXT, "the cluster"),
     ("point_id", pa.int32(), "point of the atlas: row * lattice + column"),
     ("u", pa.float32(), "atlas coordinate, right"),
     ("v", pa.float32(), "atlas coordinate, down"),
     ("image_id", _TEXT, "the image"),
+    ("instance_id", pa.int32(), _INSTANCE),
     ("x", pa.float32(), "pixels of the original image, right"),
     ("y", pa.float32(), "pixels of the original image, down"),
     ("confidence", pa.float32(), "0 to 1"),

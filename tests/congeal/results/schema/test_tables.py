@@ -34,7 +34,7 @@ def images(count: int, start: int = 0) -> pa.Table:
 @pytest.mark.parametrize("schema", ALL, ids=["images", "clusters", "alignments", "correspondences"])
 def test_every_column_says_what_it_means(schema: pa.Schema) -> None:
     read = pq.read_schema(io.BytesIO(encode_table(schema.empty_table(), schema)))
-    assert read.metadata[b"congeal.schema_version"] == b"6"
+    assert read.metadata[b"congeal.schema_version"] == b"7"
     assert b"centre of the top-left pixel" in read.metadata[b"congeal.coordinates"]
     assert b"align_corners=False" in read.metadata[b"congeal.coordinates"]
     assert read.equals(schema, check_metadata=True)
@@ -54,11 +54,11 @@ def test_the_columns_that_users_rely_on() -> None:
         "coverage", "confidence", "margin", "drift", "backbone", "weights_fingerprint", "atlas_unit",
     ]  # fmt: skip
     assert ALIGNMENTS.names == [
-        "image_id", "cluster_id", "role", "mirrored", "rotation", "scale", "translation_u", "translation_v",
-        "residual", "cycle_error", "fold_fraction", "coverage", "outlier", "outlier_reason",
+        "image_id", "cluster_id", "instance_id", "role", "mirrored", "rotation", "scale", "translation_u",
+        "translation_v", "residual", "cycle_error", "fold_fraction", "coverage", "outlier", "outlier_reason",
     ]  # fmt: skip
     assert CORRESPONDENCES.names == [
-        "cluster_id", "point_id", "u", "v", "image_id", "x", "y", "confidence", "visible",
+        "cluster_id", "point_id", "u", "v", "image_id", "instance_id", "x", "y", "confidence", "visible",
     ]  # fmt: skip
 
 
@@ -111,6 +111,7 @@ def correspondences(count: int) -> pa.Table:
         "u": [(row % 100) / 100 for row in rows],
         "v": [0.5 for _ in rows],
         "image_id": [f"{row // 100:032x}" for row in rows],
+        "instance_id": [0 for _ in rows],
         "x": [row * 0.37 for row in rows],
         "y": [row * 0.73 for row in rows],
         "confidence": [0.5 for _ in rows],
@@ -124,7 +125,7 @@ def test_a_reader_finds_a_cluster_or_an_image_without_reading_all() -> None:
     order = [
         CORRESPONDENCES.names[column.column_index] for column in file.metadata.row_group(0).sorting_columns
     ]
-    assert order == ["cluster_id", "image_id", "point_id"]
+    assert order == ["cluster_id", "image_id", "instance_id", "point_id"]
     columns = {
         file.metadata.schema.names[k]: [
             file.metadata.row_group(group).column(k) for group in range(file.metadata.num_row_groups)
@@ -134,7 +135,7 @@ def test_a_reader_finds_a_cluster_or_an_image_without_reading_all() -> None:
     assert all(chunk.has_offset_index and chunk.has_column_index for chunk in columns["cluster_id"])
     assert [chunk.statistics.min for chunk in columns["cluster_id"]] == ["c0000", "c0013", "c0026", "c0039"]
     assert all(chunk.bloom_filter_length for chunk in columns["image_id"])
-    for name in ("cluster_id", "image_id", "point_id", "u", "v"):
+    for name in ("cluster_id", "image_id", "instance_id", "point_id", "u", "v"):
         assert all("RLE_DICTIONARY" in chunk.encodings for chunk in columns[name])
     for name in ("x", "y"):
         assert all("BYTE_STREAM_SPLIT" in chunk.encodings for chunk in columns[name])
@@ -191,7 +192,7 @@ def _with_metadata(**facts: str) -> bytes:
     [
         (b"PAR1 not a table PAR1", "is no Parquet file"),
         (b"", "is no Parquet file"),
-        (_with_metadata(schema_version="7"), "has the newer schema version 7: upgrade congeal"),
+        (_with_metadata(schema_version="8"), "has the newer schema version 8: upgrade congeal"),
         (_with_metadata(table="clusters"), "does not hold the table images"),
         (encode_table(CLUSTERS.empty_table(), CLUSTERS), "does not hold the table images"),
     ],
@@ -219,9 +220,15 @@ def of_version_2(schema: pa.Schema, **columns: Any) -> bytes:
         [
             field
             for field in schema
-            if field.name != "excluded" and (field.name not in newer or schema is IMAGES)
+            if field.name not in ("excluded", "instance_id") and (field.name not in newer or schema is IMAGES)
         ],
-        schema.metadata | {b"congeal.schema_version": b"2"},
+        schema.metadata
+        | {
+            b"congeal.schema_version": b"2",
+            b"congeal.sorted_by": schema.metadata[b"congeal.sorted_by"]
+            .replace(b"instance_id, ", b"")
+            .replace(b", instance_id", b""),
+        },
     )
     row = dict.fromkeys(older.names) | columns
     return encode_table(pa.Table.from_pylist([row], schema=older), older)

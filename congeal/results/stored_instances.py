@@ -1,0 +1,45 @@
+"""Further instances in the images of one cluster, as they are stored beside its atlas."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from congeal.results.schema.atlas_arrays import INSTANCE_IDS, INSTANCES_GROUP
+from congeal.results.stored_maps import StoredMaps
+from infra.errors import UserError
+from infra.ledger.commits import Marker, outputs_location
+from infra.storage.location import Location
+
+if TYPE_CHECKING:
+    from congeal.transfer.points import Maps
+
+
+class StoredInstances:
+    """The further instances of a cluster: none where nobody looked for them, or found any."""
+
+    def __init__(self, cluster_id: str, destination: Location, atlas: Marker) -> None:
+        """atlas: the marker of the cluster's atlas."""
+        self._maps: StoredMaps | None = None
+        self._found: dict[str, dict[int, int]] = {}
+        if not any(path.startswith(f"{INSTANCES_GROUP.name}/") for path in atlas.outputs):
+            return
+        from infra.storage.zarr_groups import array_in, read_whole
+
+        self._maps = StoredMaps(cluster_id, outputs_location(destination, atlas) / INSTANCES_GROUP.name)
+        numbers = np.asarray(read_whole(array_in(self._maps.group, INSTANCE_IDS.path))).tolist()
+        for row, (image, number) in enumerate(zip(self._maps.ids, numbers, strict=True)):
+            self._found.setdefault(image, {})[number] = row
+
+    def numbers(self, image_id: str) -> tuple[int, ...]:
+        """All instances of an image, the first among them: 0, 1, …"""
+        return (0, *sorted(self._found.get(image_id, {})))
+
+    def maps(self, image_id: str, number: int) -> Maps:
+        """The maps of a further instance; UserError if the image has none of this number."""
+        row = self._found.get(image_id, {}).get(number)
+        if self._maps is None or row is None:
+            held = ", ".join(map(str, self.numbers(image_id)))
+            raise UserError(f"The image has no instance {number}: it has {held}.")
+        return self._maps.maps(row)

@@ -1,0 +1,140 @@
+"""Images that show several of a kind: from the atlas' unit to tables, SQL, transfer, and forgetting."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sample_runs import LITTLE_IN_COMMON, folder, picture, run, tiny
+from typer.testing import CliRunner
+
+import congeal
+from congeal.alignment.atlas_fitting import fit
+from congeal.alignment.further_instances import Instances, Known
+from congeal.alignment.inputs.image_set import ImageArrays
+from flows.cli import app
+from infra.errors import UserError
+
+ASKED = (LITTLE_IN_COMMON, "alignment.second_look=off", "alignment.instances_max=3")
+
+
+def found(known: Known, arrays: ImageArrays, most: int, **job: Any) -> Instances:
+    """Two more in the first image that is asked for, one in the second, each where the first is."""
+    from congeal.alignment.model import picked
+
+    assert most == 3
+    job.pop("turned")
+    rows = [0, 0, 1] if len(known.good) > 1 else []
+    if not rows:
+        return Instances(np.zeros(0, np.int64), np.zeros(0, np.int32), None)
+    aligned = fit(
+        known.atlas,
+        arrays.features,
+        arrays.saliency,
+        mirrored_features=arrays.mirrored_features,
+        mirrored_saliency=arrays.mirrored_saliency,
+        valid=arrays.valid,
+        **job,
+    )
+    return Instances(np.array(rows), np.array([1, 2, 1], np.int32), picked(aligned, rows))
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Path:
+    home = tmp_path_factory.mktemp("several")
+    files = {f"a/{seed}.png": picture(0, seed, (80, 60)) for seed in range(6)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("congeal.alignment.further_instances.further_instances", found)
+        run(folder(home / "source", files), home / "out", tiny(weights, *ASKED))
+    return home / "out"
+
+
+def test_tables_have_rows_for_every_instance(several: Path) -> None:
+    c = congeal.open(several)
+    rows = c.alignments
+    assert len(c.images) == 6
+    assert sorted(rows["instance_id"].tolist()) == [0] * 6 + [1, 1, 2]
+    assert rows.sort_values(["cluster_id", "image_id", "instance_id"]).index.tolist() == rows.index.tolist()
+    points = c.correspondences()
+    each = points.groupby(["image_id", "instance_id"]).size()
+    assert len(each) == 9
+    assert each.nunique() == 1
+    order = points.sort_values(["cluster_id", "image_id", "instance_id", "point_id"], kind="stable")
+    assert order.index.tolist() == points.index.tolist()
+    with_three = rows.loc[rows["instance_id"] == 2, "image_id"].iloc[0]
+    assert c.instances(with_three) == (0, 1, 2)
+    sql = c.sql("SELECT instance_id, count(*) AS n FROM landmarks GROUP BY ALL ORDER BY ALL")
+    assert sql["instance_id"].tolist() == [0, 1, 2]
+    # The macros tell of the first instance, once for each image.
+    (cluster,) = c.clusters["cluster_id"]
+    point = int(points["point_id"].iloc[0])
+    assert len(c.sql(f"FROM landmark('{cluster}', {point})")) == 6
+
+
+def test_points_go_to_every_instance(several: Path, tmp_path: Path) -> None:
+    c = congeal.open(several)
+    rows = c.alignments.merge(c.images[["image_id", "uri"]])
+    three = rows.loc[rows["instance_id"] == 2, "uri"].iloc[0]
+    plain = next(uri for uri in rows["uri"] if (rows["uri"] == uri).sum() == 1)
+    given = [[40.0, 30.0], [20.0, 25.0]]
+    moved = c.transfer_to_instances(plain, given, three)
+    assert moved["instance_id"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert moved["point"].tolist() == [0, 1] * 3
+    first = c.transfer(plain, given, three)
+    np.testing.assert_array_equal(moved[["x", "y"]].iloc[:2], first[["x", "y"]])
+    there = c.maps(three, instance=2)
+    assert there.forward.shape == c.maps(three).forward.shape
+    back = c.transfer_to_instances(three, given, "all", instance=1)
+    assert {0, 2} <= set(back.loc[back["target"] == three, "instance_id"])
+    assert 1 not in set(back.loc[back["target"] == three, "instance_id"])
+    with pytest.raises(UserError, match=r"no instance 7: it has 0, 1, 2"):
+        c.maps(three, instance=7)
+    marks = tmp_path / "in.csv"
+    marks.write_text("x,y\n40,30\n")
+    command = ["transfer", str(several), "--from", plain, "--to", three, "--points", str(marks)]
+    said = CliRunner().invoke(app, [*command, "--instances"])
+    assert said.exit_code == 0, said.output
+    lines = said.stdout.splitlines()
+    assert lines[0] == "target,instance_id,x,y,confidence,visible"
+    assert [line.split(",")[1] for line in lines[1:]] == ["0", "1", "2"]
+
+
+def test_what_was_found_is_sound_and_stays_when_the_cluster_grows(
+    several: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("congeal.alignment.further_instances.further_instances", found)
+    verified = CliRunner().invoke(app, ["verify", str(several)])
+    assert verified.exit_code == 0, verified.output
+    before = congeal.open(several)
+    maps = {
+        (row.image_id, int(row.instance_id)): before.maps(row.image_id, instance=int(row.instance_id)).forward
+        for row in before.alignments.itertuples()
+    }
+    source = several.parent / "source"
+    (source / "a/9.png").write_bytes(picture(0, 9, (80, 60)))
+    run(source, several, tiny(weights, *ASKED))
+    after = congeal.open(several)
+    for (image, number), forward in maps.items():
+        np.testing.assert_array_equal(after.maps(image, instance=number).forward, forward)
+
+
+def test_an_image_is_forgotten_with_all_its_instances(several: Path, tmp_path: Path) -> None:
+    shutil.copytree(several, tmp_path / "out")
+    c = congeal.open(tmp_path / "out")
+    rows = c.alignments
+    three = rows.loc[rows["instance_id"] == 2, "image_id"].iloc[0]
+    held = len(rows) - (rows["image_id"] == three).sum()
+    other = rows.loc[(rows["instance_id"] == 1) & (rows["image_id"] != three), "image_id"].iloc[0]
+    before = c.maps(other, instance=1).forward
+    told = CliRunner().invoke(app, ["forget", str(tmp_path / "out"), three])
+    assert told.exit_code == 0, told.output
+    after = congeal.open(tmp_path / "out")
+    assert len(after.alignments) == held
+    assert after.alignments["instance_id"].max() == 1
+    np.testing.assert_array_equal(after.maps(other, instance=1).forward, before)
+    assert three.encode() not in b"".join(
+        path.read_bytes() for path in (tmp_path / "out/stages/atlases").rglob("*") if path.is_file()
+    )
