@@ -44,7 +44,7 @@ from infra.storage.local_files import FileStore  # noqa: E402
 from infra.storage.location import Location  # noqa: E402
 from infra.threads import run_in_threads  # noqa: E402
 from tasks.atlases import atlases_stage  # noqa: E402
-from tasks.catalog import catalog_stage  # noqa: E402
+from tasks.catalog import catalog_slices  # noqa: E402
 from tasks.catalog.source_listing import Survey  # noqa: E402
 from tasks.clusters.clusters_stage import MEMBERS, SETS, Corrected  # noqa: E402
 from tasks.execution import duckdb_workspace  # noqa: E402
@@ -85,10 +85,10 @@ def catalog_part(home: Path, count: int) -> Callable[[], object]:
             assert survey.images == count
             assert survey.digest
             units = [
-                catalog_stage.slice_unit(source, out, settings, entries)
+                catalog_slices.slice_unit(source, out, settings, entries)
                 for entries in survey.slices(settings.catalog.slice_size)
             ]
-            plan = catalog_stage.plan_units("catalog", "here", units, Progress(quiet=True))
+            plan = catalog_slices.plan_units("catalog", "here", units, Progress(quiet=True))
             assert len(plan.todo) == len(units) >= count // SLICE // 4
 
     return act

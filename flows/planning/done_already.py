@@ -13,7 +13,7 @@ from infra.errors import DamagedError
 from infra.ledger.commits import Marker, outputs_location
 from infra.ledger.publications import check_layout, published
 from infra.threads import in_threads
-from tasks.catalog.catalog_stage import slice_addresses
+from tasks.catalog.catalog_slices import slice_addresses
 from tasks.execution.stage_runner import address, read_markers
 from tasks.features import features_stage
 

@@ -93,10 +93,11 @@ class OwnColumns:
         """The column of that name, upper case or lower."""
         return next((one for one in self.columns if one.name.lower() == name.lower()), None)
 
-    def encoded(self, connection: duckdb.DuckDBPyConnection) -> bytes:
-        """Parquet bytes, sorted by the key."""
+    def encoded(self, connection: duckdb.DuckDBPyConnection, without: str | None = None) -> bytes:
+        """Parquet bytes, sorted by the key. without: a table of keys whose rows are left out."""
         names = ", ".join([f"key AS {self.key}", *(one.physical for one in self.columns)])
-        found = stream(connection, f"SELECT {names} FROM {self.table} ORDER BY key")  # noqa: S608 - our own names
+        some = self.table if without is None else f"{self.table} ANTI JOIN {without} USING (key)"
+        found = stream(connection, f"SELECT {names} FROM {some} ORDER BY key")  # noqa: S608 - our own names
         schema = self.schema
         named = (pa.RecordBatch.from_arrays(batch.columns, schema.names) for batch in found)
         return encode_table(named, schema)

@@ -24,7 +24,9 @@ from infra.storage.location import Location
 from infra.storage.zarr_groups import array_in, read_whole
 from infra.threads import in_threads
 from tasks.catalog import listed_groups
-from tasks.catalog.catalog_stage import CATALOG, Catalog, OwnFile
+from tasks.catalog.catalog_slices import CATALOG
+from tasks.catalog.catalog_stage import Catalog
+from tasks.catalog.own_unit import OwnFile
 from tasks.clusters.cluster_growth import grow
 from tasks.clusters.cluster_placement import placed, split_anew, taking_part, with_excluded
 from tasks.clusters.cluster_roles import Floats, builders_of, sort

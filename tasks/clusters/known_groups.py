@@ -18,9 +18,10 @@ import pyarrow.parquet as pq
 
 from congeal.results.schema.own_fields import own_fields
 from congeal.settings import Settings
-from tasks.catalog.catalog_stage import CATALOG, OwnFile
+from tasks.catalog.catalog_slices import CATALOG
 from tasks.catalog.listed_groups import COLUMN, FOLDER, SHOTS, by_own_columns
 from tasks.catalog.own_columns import IMAGE_ID
+from tasks.catalog.own_unit import OwnFile
 from tasks.clusters.cluster_growth import Grown, grow
 from tasks.clusters.cluster_roles import SINGLE, Floats, Rows, Sorting, sort, with_builders
 from tasks.clusters.regrade import Regrade

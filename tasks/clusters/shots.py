@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from congeal.results.schema.own_fields import own_fields
-from tasks.catalog.catalog_stage import OwnFile
+from tasks.catalog.own_unit import OwnFile
 from tasks.clusters.cluster_roles import Floats
 
 if TYPE_CHECKING:

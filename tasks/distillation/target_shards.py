@@ -30,7 +30,8 @@ from infra.ledger.commits import Marker, digest, outputs_location
 from infra.storage.location import Location
 from infra.storage.zarr_groups import ArraySpec, array_in, encode_group, open_group, read_whole
 from infra.threads import in_threads
-from tasks.catalog.catalog_stage import CATALOG, Catalog
+from tasks.catalog.catalog_slices import CATALOG
+from tasks.catalog.catalog_stage import Catalog
 from tasks.catalog.deep_image_table import load_depths
 from tasks.catalog.image_reading import Named, Unreadable, read_same, readers_of
 from tasks.execution.duckdb_workspace import load, rows, workspace

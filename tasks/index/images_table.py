@@ -22,7 +22,9 @@ from congeal.results.schema.tables import ALIGNMENTS
 from infra.ledger.commits import Marker, digest, sealed
 from infra.storage.location import Location
 from infra.threads import in_threads
-from tasks.catalog.catalog_stage import CATALOG, Catalog, OwnFile
+from tasks.catalog.catalog_slices import CATALOG
+from tasks.catalog.catalog_stage import Catalog
+from tasks.catalog.own_unit import OwnFile
 from tasks.clusters.clusters_stage import MEMBERS, Clusters
 from tasks.execution import stage_versions
 from tasks.execution.duckdb_workspace import insert, load, scalar, stream, workspace

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from congeal.results.schema.own_fields import own_fields, with_own
 from congeal.results.schema.tables import IMAGES
-from tasks.catalog.catalog_stage import OwnFile
 from tasks.catalog.own_columns import IMAGE_ID
+from tasks.catalog.own_unit import OwnFile
 from tasks.execution.duckdb_workspace import insert, rows, scalar
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def join(connection: duckdb.DuckDBPyConnection, own: Sequence[OwnFile]) -> OwnJo
         fields += found
         if file.origin == "columns":  # rows of a list that name no image are counted where it is read
             unused = _named(connection, "key", f"{table} ANTI JOIN images i ON {table}.key = i.{key}")
+            unused["count"] += file.withheld
     facts: dict[str, Any] = {"columns": [[field.name, str(field.type)] for field in fields]}
     if own:
         facts |= {"without_row": {"count": 0, "first": []}, "without_images": unused}

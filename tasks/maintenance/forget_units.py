@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import zarr
 
 from congeal.results.schema.atlas_arrays import (
     ATLAS_AVERAGE,
@@ -32,16 +31,17 @@ from congeal.results.schema.parquet_files import encode_table
 from congeal.results.schema.tables import ALIGNMENTS, CLUSTERS, CORRESPONDENCES, IMAGES
 from infra.ledger.commits import Marker, content_of, outputs_location, rewrite_unit
 from infra.storage.location import Location
-from infra.storage.zarr_groups import ArraySpec, encode_group, open_group
+from infra.storage.zarr_groups import open_group
 from tasks.atlases.atlas_files import TABLE
 from tasks.atlases.instance_files import INSTANCES
-from tasks.catalog.catalog_stage import CATALOG
+from tasks.catalog.catalog_slices import CATALOG
 from tasks.catalog.deep_image_table import DEPTHS, DEPTHS_FILE
 from tasks.catalog.own_columns import FILES
 from tasks.clusters.cluster_roles import MEMBER, NEWCOMER
 from tasks.clusters.clusters_stage import MEMBERS, SETS
 from tasks.clusters.drift import FORGOTTEN
 from tasks.execution.stage_runner import APART, IDENTITY
+from tasks.maintenance.changed_arrays import arrays_of, changed_group
 
 GONE = "forgotten"  # in the place of an id where the row stays
 PREVIEWS = "previews/"
@@ -86,7 +86,7 @@ def empty_rows(destination: Location, marker: Marker) -> list[str]:
         return []
     place = outputs_location(destination, marker) / FEATURE_GROUP.name
     found = []
-    for path, array in _arrays(open_group(place)):
+    for path, array in arrays_of(open_group(place)):
         data = np.asarray(array[:])[rows]
         if (data[np.isfinite(data)] if data.dtype.kind == "f" else data).any():
             found.append(f"{place}/{path}")
@@ -138,7 +138,7 @@ def _features(destination: Location, marker: Marker, what: Forgetting) -> bool:
     def scrub(attributes: dict[str, Any]) -> dict[str, Any]:
         return attributes | {"image_ids": record["image_ids"]}
 
-    changed = _group(destination, marker, FEATURE_GROUP.name, blank, scrub)
+    changed = changed_group(destination, marker, FEATURE_GROUP.name, blank, scrub)
     return _written(destination, marker, changed, record)
 
 
@@ -263,7 +263,20 @@ def _index(destination: Location, marker: Marker, what: Forgetting) -> bool:
         rows["clusters"] = len(kept)
         held = {row["cluster_id"] for row in kept}
         record["made"] = {name: one for name, one in record.get("made", {}).items() if name in held}
+    if "own" in record:
+        record["own"] = _own_facts(record["own"], what)
     return _written(destination, marker, changed, record | {"rows": rows})
+
+
+def _own_facts(facts: Mapping[str, Any], what: Forgetting) -> dict[str, Any]:
+    """What is said of an owner's columns, without the images among those that have no row there."""
+    found = dict(facts)
+    for name in ("without_row", "without_images"):
+        if name in facts:
+            kept = [one for one in facts[name]["first"] if one not in what.ids and one not in what.uris]
+            gone = len(facts[name]["first"]) - len(kept)
+            found[name] = facts[name] | {"count": facts[name]["count"] - gone, "first": kept}
+    return found
 
 
 def _cluster_row(row: dict[str, Any], what: Forgetting) -> dict[str, Any] | None:
@@ -363,36 +376,7 @@ def _atlas_group(
                 attributes[key] = [attributes[key][row] for row in keep]
         return attributes
 
-    return _group(destination, marker, name, change, scrub)
-
-
-def _group(
-    destination: Location,
-    marker: Marker,
-    name: str,
-    change: Callable[[str, Any, tuple[str, ...]], Any],
-    scrub: Callable[[dict[str, Any]], dict[str, Any]],
-) -> dict[str, bytes | None]:
-    """A Zarr group of a unit, each array and the attributes changed; None of an array: it goes."""
-    group = open_group(outputs_location(destination, marker) / name)
-    specs, within = {}, {}
-    for path, array in _arrays(group):
-        named: Any = array.metadata
-        dims = tuple(str(one) for one in named.dimension_names or ())
-        data = change(path, np.asarray(array[:]), dims)
-        if data is not None:
-            chunks = tuple(min(one, max(1, size)) for one, size in zip(array.chunks, data.shape, strict=True))
-            specs[path] = ArraySpec(data, dims, chunks, array.attrs.asdict())
-    for path, member in group.members(max_depth=None):
-        if isinstance(member, zarr.Group) and (attributes := member.attrs.asdict()):
-            within[path] = scrub(dict(attributes))
-    encoded = encode_group(specs, attributes=scrub(dict(group.attrs.asdict())), within=within)
-    before: dict[str, bytes | None] = {path: None for path in marker.outputs if path.startswith(f"{name}/")}
-    return before | {f"{name}/{path}": data for path, data in encoded.items()}
-
-
-def _arrays(group: zarr.Group) -> list[tuple[str, zarr.Array[Any]]]:
-    return [(path, one) for path, one in group.members(max_depth=None) if isinstance(one, zarr.Array)]
+    return changed_group(destination, marker, name, change, scrub)
 
 
 ID = re.compile(rb"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")

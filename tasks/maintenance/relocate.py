@@ -17,8 +17,7 @@ from infra.ledger.publications import check_layout, published
 from infra.ledger.run_lock import RUN, locked
 from infra.storage.location import Location
 from infra.threads import in_threads
-from tasks.catalog import catalog_stage
-from tasks.catalog.catalog_stage import Finding, examine
+from tasks.catalog.catalog_slices import Finding, SlicePayload, commit_findings, examine, slice_unit
 from tasks.catalog.deep_image_table import DEPTHS_FILE
 from tasks.catalog.image_reading import content_id, readers_of
 from tasks.catalog.source_listing import ListingEntry, Survey, check_places
@@ -48,9 +47,15 @@ def relocate(destination: Location, source: Location, settings: Settings) -> dic
     old = present_url(destination, publication.source)
     if old == source.url:
         raise UserError(f"The source of {destination} is {old} already.")
-    there = CatalogSettings.model_validate(publication.settings["catalog"])
+    units = publication.units.get(CATALOG)
+    if not units:
+        raise UserError(
+            f"The current version of {destination} names no catalog, by which its images would be known "
+            f"again: `congeal run` with the source {source.url} makes a version that does."
+        )
+    there = CatalogSettings.model_validate(publication.settings.get("catalog", {}))
     settings = settings.model_copy(update={"catalog": there})
-    known, depths = _catalog(destination, publication.units[CATALOG])
+    known, depths = _catalog(destination, units)
     usable = {uri: one for uri, one in known.items() if one.image_id is not None and not one.unread}
     outcome: Counter[str] = Counter()
     strange: dict[str, str] = {}
@@ -76,7 +81,7 @@ def relocate(destination: Location, source: Location, settings: Settings) -> dic
                 "the folder below which they have the paths that they had."
             )
         for entries, rows in zip(slices, found, strict=True):
-            unit = catalog_stage.slice_unit(source, destination, settings, entries)
+            unit = slice_unit(source, destination, settings, entries)
             if unit.address.marker() is None:
                 _commit(unit, [finding for finding, _ in rows])
         record_move(destination, old, source.url)
@@ -91,8 +96,8 @@ def relocate(destination: Location, source: Location, settings: Settings) -> dic
     }
 
 
-def _commit(unit: Unit[catalog_stage.SlicePayload], findings: list[Finding]) -> None:
-    catalog_stage.commit_findings(Work(unit), findings)
+def _commit(unit: Unit[SlicePayload], findings: list[Finding]) -> None:
+    commit_findings(Work(unit), findings)
 
 
 def _catalog(destination: Location, units: list[str]) -> tuple[dict[str, Finding], dict[str, int]]:

@@ -14,7 +14,7 @@ from infra.ledger.publications import Publication, check_layout, published
 from infra.storage.location import Location
 from infra.storage.zarr_groups import open_group
 from tasks.atlases.instance_files import INSTANCES
-from tasks.catalog.catalog_stage import CATALOG
+from tasks.catalog.catalog_slices import CATALOG
 from tasks.clusters.clusters_stage import MEMBERS, SETS
 from tasks.execution.duckdb_workspace import load, rows, workspace
 from tasks.maintenance.derived_units import Name, UnitFacts, unchecked

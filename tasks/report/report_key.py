@@ -49,7 +49,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Made:
-    """A report. written: whether anything had to be. units_made: of `units`."""
+    """A report. written: whether anything had to be. units_made: of `units`. work_seconds: of these."""
 
     index: Location
     version: int
@@ -58,6 +58,7 @@ class Made:
     units: int
     images: int
     clusters: int
+    work_seconds: float = 0.0
 
 
 def current(destination: Location) -> Publication:

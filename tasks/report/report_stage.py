@@ -39,11 +39,12 @@ from tasks.execution.stage_runner import (
     record_of,
     run_units,
 )
-from tasks.report import annotation_marks, image_places, overview_files, page_units
+from tasks.report import annotation_marks, image_places, overview_files, owner_values, page_units
 from tasks.report.annotation_marks import Annotations, AnnotationsPayload
 from tasks.report.changes import FILE as CHANGES
 from tasks.report.changes import changes
 from tasks.report.image_places import PlacesPayload
+from tasks.report.owner_values import OwnerValuesPayload
 from tasks.report.page_units import HeadPayload, LoosePayload, PagesPayload, WallPayload
 from tasks.report.published_rows import ClusterRows, PublishedRows, buckets, published_rows
 from tasks.report.report_key import (
@@ -63,7 +64,15 @@ from tasks.report.tidy import tidy
 
 __all__ = ["Made", "Order", "make", "report"]
 
-Payload = PagesPayload | HeadPayload | WallPayload | LoosePayload | PlacesPayload | AnnotationsPayload
+Payload = (
+    PagesPayload
+    | HeadPayload
+    | WallPayload
+    | LoosePayload
+    | PlacesPayload
+    | AnnotationsPayload
+    | OwnerValuesPayload
+)
 _MAKERS: Mapping[type, Callable[[Any], Marker]] = {
     PagesPayload: page_units.make_pages,
     HeadPayload: page_units.make_head,
@@ -71,6 +80,7 @@ _MAKERS: Mapping[type, Callable[[Any], Marker]] = {
     LoosePayload: page_units.make_loose,
     PlacesPayload: image_places.make_places,
     AnnotationsPayload: annotation_marks.make_annotations,
+    OwnerValuesPayload: owner_values.make_owner_values,
 }
 PLACES: What = ("places",)
 
@@ -99,7 +109,8 @@ def report(order: Order, settings: Settings, engine: Engine, progress: Progress)
     index = site.finish(result, tables.outliers)
     site.tidy(progress)
     images, clusters = publication.counts.get("ok", 0), len(site.rows.clusters)
-    return Made(index, publication.number, True, result.made, len(result.units), images, clusters)
+    work = result.unit_seconds
+    return Made(index, publication.number, True, result.made, len(result.units), images, clusters, work)
 
 
 def make(unit: Unit[Payload]) -> Marker:
@@ -137,6 +148,7 @@ class _Site:
             yield self._wall(number, [self.rows.clusters[at] for at in bucket])
         for number, loose in enumerate(overview_files.loose_buckets(self.rows.without_page)):
             yield self._loose(number, loose)
+        yield from self._owner_values()
         given = self.order.annotations
         if given is not None:
             for row in self.rows.clusters:
@@ -217,6 +229,15 @@ class _Site:
         wanted = [[row.image_id, row.uri, row.features_unit, row.features_row] for row in rows]
         payload = LoosePayload(self.order.destination, self.source, self.catalog, pack_rows(wanted))
         return self._unit(("loose", number), digest(self.scope, "loose", wanted), payload)
+
+    def _owner_values(self) -> Iterator[Unit[Payload]]:
+        names, texts = owner_values.texts_of(self.rows.own)
+        for row in self.rows.clusters:
+            said = owner_values.rows_of(texts, [member.image_id for member in row.members])
+            if said and row.has_atlas:
+                name = digest(self.scope, "own", row.cluster_id, list(names), said)
+                payload = owner_values.payload(row.cluster_id, names, said)
+                yield self._unit(("own", row.cluster_id), name, payload)
 
     def _annotations(self, given: Annotations, row: ClusterRows) -> Unit[Payload]:
         version = str(self.publication.number)

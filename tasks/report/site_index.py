@@ -12,7 +12,7 @@ from congeal.report.index_fields import FORMAT, cluster_columns, counts_of
 from congeal.report.thumbnail_sheets import WALL, columns_for
 from infra.ledger.provenance import code_version
 from infra.ledger.publications import Publication
-from tasks.report import annotation_marks, overview_files, page_units
+from tasks.report import annotation_marks, overview_files, owner_values, page_units
 from tasks.report.changes import FILE as CHANGES
 from tasks.report.changes import Changes
 from tasks.report.image_places import Places
@@ -165,6 +165,7 @@ def _clusters(site: MadeSite) -> dict[str, list[Any]]:
         **cluster_columns(site.rows.table),
         "script": scripts("cluster.js", ("head",), ("pages", 0)),
         "annotations": scripts(annotation_marks.FILE, ("annotations",)),
+        "own": scripts(owner_values.FILE, ("own",)),
         "wall_sheet": [wall[name][0] for name in site.names],
         "wall_before": [2 * wall[name][1] if row.has_atlas else -1 for name, row in pairs],
         "wall_after": [2 * wall[name][1] + 1 if row.has_atlas else -1 for name, row in pairs],

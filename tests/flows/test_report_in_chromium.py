@@ -121,6 +121,12 @@ def test_the_owners_columns_colour_and_filter_the_map(page: Page, tmp_path: Path
             page.click(".filter-chip")
             page.click(".filter-chip")
             assert page.evaluate(shown) == 7
+            opened(page, f"{index}#/cluster/{BIRDS}/0/1")
+            page.wait("document.querySelector('.panel .own dd')")
+            said = "[...document.querySelectorAll('.panel .own div')].map(row => row.textContent)"
+            member = page.evaluate("congealView.members[1].uri")
+            row = congeal.open(destination).find(member)
+            assert page.evaluate(said) == [f"status of it{row['status of it']}", f"taken{row['taken']}"]
             opened(page, f"{index}#/changes")
             text = page.evaluate("document.querySelector('.changes').textContent")
             assert "Since version 1" in text

@@ -17,8 +17,9 @@ from infra.compute.engine import LoopEngine
 from infra.compute.progress import Progress
 from infra.errors import StorageError, UserError
 from infra.storage.location import Location
-from tasks.catalog import catalog_stage
-from tasks.catalog.catalog_stage import CATALOG, Catalog
+from tasks.catalog import catalog_slices, catalog_stage
+from tasks.catalog.catalog_slices import CATALOG
+from tasks.catalog.catalog_stage import Catalog
 from tasks.catalog.source_listing import Survey
 from tasks.execution.stage_runner import Run
 
@@ -105,7 +106,7 @@ def test_failures_that_share_bytes_stay_failures(tmp_path: Path) -> None:
 def test_a_file_too_large_for_any_allowed_image_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog_stage, "HEADER_ALLOWANCE", 0)
+    monkeypatch.setattr(catalog_slices, "HEADER_ALLOWANCE", 0)
     files = {"a.png": picture(0, 1), "big.bmp": b"x" * 200_000}
     _, rows = make(folder(tmp_path / "source", files), tmp_path / "out", settings("catalog.max_pixels=20000"))
     assert rows[1]["image_id"] is None
@@ -139,7 +140,7 @@ def test_what_could_not_be_read_is_tried_again(tmp_path: Path, monkeypatch: pyte
 def test_a_second_run_reads_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = folder(tmp_path / "source", {"a.png": picture(0, 1), "b.png": picture(0, 2)})
     make(source, tmp_path / "out", settings())
-    monkeypatch.setattr(catalog_stage, "examine", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(catalog_slices, "examine", lambda *_: pytest.fail("read again"))
     made, _ = make(source, tmp_path / "out", settings())
     assert made.ok == 2
     assert made.result.made == 0
@@ -175,23 +176,23 @@ def test_a_run_that_comes_late_finds_what_another_has_made(
 ) -> None:
     source = folder(tmp_path / "source", {f"{number}.png": picture(0, number) for number in range(7)})
     destination = tmp_path / "out"
-    plan_units = catalog_stage.plan_units
+    plan_units = catalog_slices.plan_units
 
     def overtaken(*arguments: Any, **options: Any) -> Any:
         plan = plan_units(*arguments, **options)
-        monkeypatch.setattr(catalog_stage, "plan_units", plan_units)
+        monkeypatch.setattr(catalog_slices, "plan_units", plan_units)
         make(source, destination, settings())  # another run does it all
         return plan
 
     read: list[str] = []
-    examine = catalog_stage.examine
+    examine = catalog_slices.examine
 
     def counted(place: Location, entry: Any, *more: Any) -> Any:
         read.append(entry.path)
         return examine(place, entry, *more)
 
-    monkeypatch.setattr(catalog_stage, "examine", counted)
-    monkeypatch.setattr(catalog_stage, "plan_units", overtaken)
+    monkeypatch.setattr(catalog_slices, "examine", counted)
+    monkeypatch.setattr(catalog_slices, "plan_units", overtaken)
     made, rows = make(source, destination, settings())
     assert (made.ok, len(rows)) == (7, 7)
     assert len(read) == 7

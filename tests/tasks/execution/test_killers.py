@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 import congeal
 import tasks.atlases.atlases_stage
-import tasks.catalog.catalog_stage
+import tasks.catalog.catalog_slices
 import tasks.features.features_stage
 from flows.cli import app
 from flows.report import sentence
@@ -77,9 +77,9 @@ def in_features(patch: pytest.MonkeyPatch) -> Deadly:
 
 def in_catalog(patch: pytest.MonkeyPatch) -> Deadly:
     def names(unit: Unit) -> list[str]:
-        return [entry.path for entry in tasks.catalog.catalog_stage._entries(unit)]
+        return [entry.path for entry in tasks.catalog.catalog_slices._entries(unit)]
 
-    return Deadly(patch, tasks.catalog.catalog_stage, "make_slice", names)
+    return Deadly(patch, tasks.catalog.catalog_slices, "make_slice", names)
 
 
 def in_atlases(patch: pytest.MonkeyPatch, cluster: str | None = None) -> list[str]:
@@ -150,7 +150,7 @@ def retried(settings: Any) -> Any:
     ("module", "make", "sizes"),
     [
         (tasks.features.features_stage, "make_shard", "members"),
-        (tasks.catalog.catalog_stage, "make_slice", None),
+        (tasks.catalog.catalog_slices, "make_slice", None),
     ],
 )
 def test_too_much_at_once_comes_out_as_if_undisturbed(

@@ -11,7 +11,8 @@ from congeal.settings import Settings
 from infra.storage.location import Location
 from tasks.atlases.atlases_stage import AtlasPayload
 from tasks.atlases.cluster_members import Member, packed, unpacked
-from tasks.catalog.catalog_stage import MergePayload, SlicePayload
+from tasks.catalog.catalog_slices import SlicePayload
+from tasks.catalog.catalog_stage import MergePayload
 from tasks.clusters.clusters_stage import ClustersPayload
 from tasks.clusters.regrade import Regrade
 from tasks.distillation.target_shards import Sizes, TargetsPayload

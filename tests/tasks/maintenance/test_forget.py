@@ -129,6 +129,47 @@ def test_a_row_of_a_list_goes_with_its_image(tmp_path: Path, weights: Path) -> N
     assert images["kind"].to_dict() == {row.split(",")[0]: row.split(",")[1] for row in rows[1:]}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("key", ["uri", "image_id"])
+def test_a_table_that_changes_does_not_bring_a_forgotten_row_back(
+    tmp_path: Path, weights: Path, key: str
+) -> None:
+    """Nor does it name one among the images that have no row, or the rows that have no image."""
+    source = folder(tmp_path / "photos", photographs(3) | {"c.png": photographs(4)["a/3.png"]})
+    out, table = tmp_path / "out", tmp_path / "more.csv"
+    asked = tiny(weights, "report.enabled=false", f"source.columns={table}")
+    run(source, out, tiny(weights, "report.enabled=false"))
+    keys = dict(congeal.open(out).images.set_index("uri")[key].reset_index().values) if key != "uri" else {}
+    known = [name for name in photographs(3) if name != "a/2.png"]
+
+    def write(kind: str) -> None:
+        rows = [f"{keys.get(name, name)},{kind} {number}" for number, name in enumerate(known)]
+        table.write_text("\n".join([f"{key},kind", *rows, "0,none"]) + "\n")
+
+    write("first")
+    run(source, out, asked)
+    gone = ["a/0.png", "a/2.png", "b/1.png"]
+    ids = [str(congeal.open(out).find(uri)["image_id"]) for uri in gone]
+    forget(Location.parse(out), gone)
+    assert what_is_left(Location.parse(out), [*gone, *ids]) == []
+    (source / "b/1.png").unlink()
+    write("second")
+    facts = run(source, out, asked)
+    assert what_is_left(Location.parse(out), [*gone, *ids]) == []
+    assert verify(Location.parse(out))["faults"] == []
+    images = congeal.open(out).images.set_index("uri")["kind"]
+    assert images.dropna().to_dict() == {
+        name: f"second {number}" for number, name in enumerate(known) if name not in gone
+    }
+    assert facts["own_columns"]["without_row"] == {"count": 1, "first": ["c.png"]}
+    assert facts["own_columns"]["without_images"]["count"] == (2 if key == "uri" else 1)
+    # Other bytes under the old name make it another image, with the row of that name.
+    if key == "uri":
+        (source / "a/0.png").write_bytes(photographs(9)["b/8.png"])
+        run(source, out, asked)
+        assert congeal.open(out).images.set_index("uri")["kind"]["a/0.png"] == "second 0"
+
+
 def test_an_id_that_is_left_is_found_without_being_named(place: Place) -> None:
     image = id_of(place, "b/0.png")
     forget(place.location, ["b/0.png"])

@@ -15,6 +15,7 @@ import congeal
 from flows.cli import app
 from infra.errors import DamagedError, UserError
 from infra.ledger.moved_sources import known_as, moves, present_url, record_move
+from infra.ledger.publications import published, replace_version, versions
 from infra.storage.location import Location
 from tasks.maintenance.relocate import relocate
 from tasks.maintenance.verify import verify
@@ -91,6 +92,13 @@ def test_what_is_no_such_source(story: Story, tmp_path: Path, weights: Path) -> 
             relocate(place, Location.parse(there), settings)
     with pytest.raises(UserError, match="Nothing is published"):
         relocate(Location.parse(tmp_path / "empty"), Location.parse(source), settings)
+    name = versions(place)[-1]
+    publication = published(place, name)
+    assert publication is not None
+    without = {stage: units for stage, units in publication.units.items() if stage != "catalog"}
+    replace_version(place, name, publication.model_copy(update={"units": without}))
+    with pytest.raises(UserError, match="names no catalog"):
+        relocate(place, Location.parse(folder(tmp_path / "new", {"x.png": stripes(1)})), settings)
     assert moves(place) == {}
 
 

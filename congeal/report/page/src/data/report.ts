@@ -2,7 +2,7 @@
 import { beside, held, load } from "./scripts.ts";
 import { type Member, addMaps, addPictures, membersOf } from "./members.ts";
 import { CURE, mapsFromZarr, overHttp } from "./remote.ts";
-import type { AnnotationsScript, ClusterScript, Index, MapsScript, MembersScript } from "./types.ts";
+import type { AnnotationsScript, ClusterScript, Index, MapsScript, MembersScript, OwnScript } from "./types.ts";
 import { messageOf } from "../ui/page.ts";
 
 export interface Cluster {
@@ -56,6 +56,15 @@ export class Report {
   async annotations(cluster: Cluster): Promise<AnnotationsScript | null> {
     const path = this.index.clusters.annotations?.[cluster.number];
     return path ? load<AnnotationsScript>(`annotations/${cluster.script.id}`, path) : null;
+  }
+
+  /** Columns of the collection's owner and what they say of an image, where they say anything. */
+  async own(cluster: Cluster, image: string): Promise<[string, string][]> {
+    const path = this.index.clusters.own?.[cluster.number];
+    if (!path) return [];
+    const { columns, images } = await load<OwnScript>(`own/${cluster.script.id}`, path);
+    const values = images[image] ?? [];
+    return columns.flatMap((name, k): [string, string][] => (values[k] == null ? [] : [[name, values[k]]]));
   }
 
   private async loadPage(cluster: Cluster, page: number): Promise<Page> {

@@ -157,6 +157,8 @@ export interface ClusterColumns {
   readonly wall_after: readonly number[];
   readonly wall_columns: readonly number[];
   readonly annotations?: readonly (string | null)[];
+  /** What its owner says of its images; absent in reports of earlier versions. */
+  readonly own?: readonly (string | null)[];
 }
 
 export interface Listing {
@@ -268,6 +270,13 @@ export interface MapsScript {
   readonly forward_confidence: Packed;
   readonly backward: Packed;
   readonly backward_confidence: Packed;
+}
+
+/** What the owner of the collection says of a cluster's images: a text or null a column, by image. */
+export interface OwnScript {
+  readonly cluster: string;
+  readonly columns: readonly string[];
+  readonly images: { readonly [id: string]: readonly (string | null)[] };
 }
 
 export interface AnnotationItem {

@@ -306,6 +306,7 @@ export class ClusterView implements View {
         picture.style.backgroundPosition = `${-64 * (at % facts.columns)}px ${-64 * Math.floor(at / facts.columns)}px`;
         return h("a", { href: this.link(at, page), "aria-label": `Member ${at + 1} of page ${page + 1}` }, picture);
       },
+      own: (image) => this.report.own(this.cluster, image),
       close: () => {
         location.hash = `#/cluster/${script.id}/${this.page}`;
       },

@@ -4,7 +4,7 @@ import type { Member } from "../data/members.ts";
 import type { Field } from "../geometry/fields.ts";
 import { copyButton, h, segmented } from "../ui/dom.ts";
 import { decimal, percent, shortName, visible } from "../ui/numbers.ts";
-import { facts } from "../ui/page.ts";
+import { facts, messageOf, problem } from "../ui/page.ts";
 import { MemberStage, NO_OVERLAYS } from "../ui/member_stage.ts";
 
 export interface PanelWiring {
@@ -13,6 +13,8 @@ export interface PanelWiring {
   readonly saliency: Field | null;
   /** A link to a member, with its thumbnail. */
   neighbour(page: number, position: number): HTMLElement | null;
+  /** What the owner of the collection says of an image: names of columns and values. */
+  own(image: string): Promise<[string, string][]>;
   close(): void;
 }
 
@@ -35,6 +37,13 @@ export function imagePanel(member: Member, wiring: PanelWiring): { element: HTML
       stage.show(value === "image" ? 0 : 1);
       draw();
     },
+  );
+  const own = h("div", { class: "own" });
+  void wiring.own(member.id).then(
+    (pairs) => {
+      if (pairs.length) own.append(h("h3", {}, "What its owner says"), facts(pairs.map(([column, value]) => [visible(column), visible(value)] as const)));
+    },
+    (error: unknown) => own.append(problem(messageOf(error))),
   );
   const element = h(
     "div",
@@ -62,6 +71,7 @@ export function imagePanel(member: Member, wiring: PanelWiring): { element: HTML
       ["Folds", percent(member.foldFraction)],
       ["Role", member.role ?? "–"],
     ]),
+    own,
     h("h3", {}, "Where it comes from"),
     h("p", { class: "path" }, visible(member.uri)),
     h(
