@@ -83,7 +83,7 @@ class DeformationConfig(Group):
     )
     symmetric_margin: float = setting(
         0.15,
-        "margin below which a set looks the same in a mirror and is never matched cell by cell",
+        "margin below which a set looks the same in a mirror: it is not mirrored, nor matched cell by cell",
         at_least=-1,
         at_most=1,
         set_on="the annotated sets",

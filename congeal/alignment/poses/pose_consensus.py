@@ -114,7 +114,7 @@ def solve_set(
     shared = matched_tokens(n, evidence)
     first, *others = (
         _judged(poses, margin, shared, salient, anchor, config)
-        for poses, margin in solve_poses(n, evidence, config.poses)
+        for poses, margin in solve_poses(n, evidence, config.poses, config.deformation.symmetric_margin)
     )
     return replace(first, alternative=next(iter(others), None))
 

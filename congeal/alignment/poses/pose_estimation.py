@@ -215,13 +215,16 @@ def _relation(evidence: PairEvidence, mirrored: Tensor) -> tuple[Tensor, Tensor]
     return crossed, torch.where(crossed, ~second, first)
 
 
-def solve_poses(n: int, evidence: PairEvidence, config: PosesConfig) -> list[tuple[Poses, float]]:
+def solve_poses(
+    n: int, evidence: PairEvidence, config: PosesConfig, symmetric_margin: float
+) -> list[tuple[Poses, float]]:
     """Mirror states, then poses, and the margin of the mirror states over their opposites (−1 to 1).
 
     Two solutions if the pairs do not agree on the mirror states: that in which all images are as they are,
     then that with the mirror states that fit them best. A symmetric object, seen a little from either side,
     fits its mirror image now better and now worse; but a cup whose handle is hidden in some images does so,
-    too.
+    too. Mirror states whose margin is less than ``symmetric_margin`` are those of an object that looks the
+    same in a mirror: they fit by chance, free matches cannot judge them, and all images stay as they are.
     """
     same = square_matrix(n, evidence, evidence.same.score)
     opposite = square_matrix(n, evidence, evidence.opposite.score)
@@ -231,10 +234,13 @@ def solve_poses(n: int, evidence: PairEvidence, config: PosesConfig) -> list[tup
     prior = max(config.mirror_prior, config.mirror_prior_single_pair / math.sqrt(degree))
     mirrored = synchronize_mirroring(same * (1 + prior), opposite * (1 - prior), config, share)
     solved = [_posed(n, evidence, mirrored, config)]
-    doubtful = bool(mirrored.any())
-    if doubtful and consistency(same, opposite, mirrored, config, share) < config.mirror_consistency:
+    if not bool(mirrored.any()):
+        return solved
+    symmetric = solved[0][1] < symmetric_margin
+    agreed = consistency(same, opposite, mirrored, config, share)
+    if symmetric or agreed < config.mirror_consistency:
         solved.insert(0, _posed(n, evidence, torch.zeros_like(mirrored), config))
-    return solved
+    return solved[:1] if symmetric else solved
 
 
 def _posed(n: int, evidence: PairEvidence, mirrored: Tensor, config: PosesConfig) -> tuple[Poses, float]:

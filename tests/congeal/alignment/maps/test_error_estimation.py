@@ -46,7 +46,7 @@ def solved() -> tuple[Oriented, Warps, Cycles]:
     images = opened(scene([Thing(0)] * 6, varied_poses(6)))
     matches = match_pairs(images.tokens, images.mirrored_tokens, images.members, [0], CONFIG.matching)
     evidence = gather_evidence(matches, images.members, [0], CONFIG.matching)
-    [(poses, _)] = solve_poses(6, evidence[0], CONFIG.poses)
+    [(poses, _)] = solve_poses(6, evidence[0], CONFIG.poses, CONFIG.deformation.symmetric_margin)
     faced = images.oriented(poses.mirrored, torch.ones(6))
     cycles = match_cycles(faced, [0], ERRORS)
     assert cycles is not None

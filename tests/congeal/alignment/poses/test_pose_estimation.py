@@ -34,16 +34,23 @@ def odd_one_out(n: int, ratio: float) -> PairEvidence:
 def test_the_fewer_pairs_the_clearer_they_must_say_that_an_image_faces_the_other_way(
     images: int, ratio: float, mirrored: bool
 ) -> None:
-    [(poses, _)] = solve_poses(images, odd_one_out(images, ratio), PosesConfig())
+    [(poses, _)] = solve_poses(images, odd_one_out(images, ratio), PosesConfig(), 0.0)
     assert bool(poses.mirrored.any()) == mirrored
     if mirrored and images > 2:
         assert poses.mirrored.nonzero().tolist() == [[0]]
 
 
+@pytest.mark.parametrize(("ratio", "mirrored"), [(0.75, False), (0.7, True)])
+def test_things_that_look_the_same_in_a_mirror_stay_as_they_are(ratio: float, mirrored: bool) -> None:
+    """All pairs agree, and yet it fits hardly better mirrored: (1 - 0.75) / (1 + 0.75) is under 0.15."""
+    [(poses, _)] = solve_poses(8, odd_one_out(8, ratio), PosesConfig(), 0.15)
+    assert bool(poses.mirrored.any()) == mirrored
+
+
 @pytest.mark.parametrize("images", [3, DENSE_UP_TO + 1])
 def test_images_whose_pairs_say_nothing_stay_as_they_are(images: int) -> None:
     nothing = torch.zeros((images, images))
-    [(poses, margin)] = solve_poses(images, told(images, nothing, nothing), PosesConfig())
+    [(poses, margin)] = solve_poses(images, told(images, nothing, nothing), PosesConfig(), 0.0)
     assert not bool(poses.mirrored.any())
     assert torch.allclose(poses.a, torch.ones_like(poses.a), atol=1e-4)
     assert torch.allclose(poses.b, torch.zeros_like(poses.b), atol=1e-4)
