@@ -4,7 +4,8 @@
 
 Generated pictures and a stand-in for the backbone (stand_in.py), of which a shard holds as many images as of
 DINOv2 ViT-S/14, in a bucket of moto's server; every request goes through a proxy that counts it, whoever
-asked. A run's requests are then divided by its images: of the first run with the report, and of the same again.
+asked. A run's requests are then divided by its images: of the first run with the report, and of the same
+again.
 """
 
 from __future__ import annotations
