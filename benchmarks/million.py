@@ -32,6 +32,7 @@ sys.path[:0] = [str(HERE.parent)]
 
 import numpy as np  # noqa: E402
 import pyarrow as pa  # noqa: E402
+import pyarrow.parquet as pq  # noqa: E402
 
 from congeal.results.schema.parquet_files import encode_table  # noqa: E402
 from congeal.settings import Settings  # noqa: E402
@@ -115,11 +116,27 @@ def members(count: int) -> pa.Table:
     )
 
 
+def apart(act: Callable[[], object]) -> None:
+    """Do something in a process of its own, so that this one's memory does not show it."""
+    child = os.fork()
+    if not child:
+        act()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def made_up(place: Location, count: int) -> None:
+    """The tables that planning reads."""
+    (place / "members.parquet").write_bytes(encode_table(members(count), MEMBERS))
+    (place / "sets.parquet").write_bytes(encode_table(SETS.empty_table(), SETS))
+    wanted = {"image_id": [image(n) for n in range(count)], "uri": [f"{n:08}.jpg" for n in range(count)]}
+    pq.write_table(pa.table(wanted), place.local_path().parent / "wanted.parquet")
+
+
 def atlases_part(home: Path, count: int, *, there: bool) -> Callable[[], object]:
     """The plan of the atlases, from the table of members on."""
     place = Location.parse(home / "out")
-    (place / "members.parquet").write_bytes(encode_table(members(count), MEMBERS))
-    (place / "sets.parquet").write_bytes(encode_table(SETS.empty_table(), SETS))
+    apart(lambda: made_up(place, count))
     shards = tuple(
         Shard(f"u{number:032}", "c" * 16, "i" * 16, ShardFacts("", {}, 192))
         for number in range(-(-count // SHARD))
@@ -135,11 +152,7 @@ def atlases_part(home: Path, count: int, *, there: bool) -> Callable[[], object]
     @contextmanager
     def planning() -> Iterator[Any]:
         with duckdb_workspace.workspace() as connection:
-            connection.execute("CREATE TABLE wanted (image_id VARCHAR, uri VARCHAR)")
-            for start in range(0, count, 100_000):
-                some = range(start, min(start + 100_000, count))
-                table = {"image_id": [image(n) for n in some], "uri": [f"{n:08}.jpg" for n in some]}
-                duckdb_workspace.insert(connection, "wanted", pa.table(table))
+            connection.execute(f"CREATE TABLE wanted AS FROM '{home}/wanted.parquet'")
             yield connection
 
     plans: list[Any] = []

@@ -5,14 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from flows.prepare import Job
 from infra.compute.engine import Engine, in_process, open_engine
 from infra.compute.progress import Progress
+from infra.compute.temporary_folders import temporary_folder
 from infra.ledger.crash_sign import crashed, signed, take_away
 from infra.settings import EngineSettings
+from infra.storage import near_copies
 from infra.storage.location import Location
 from tasks.features.run_backbone import forget
 
 PRELOADED = ("flows.preloaded",)  # by workers that are forked
+
+
+@contextmanager
+def kept_near(job: Job) -> Iterator[None]:
+    """Have a run keep copies of what it reads from stores elsewhere and writes there, while it lasts."""
+    most = int(job.settings.storage.copies)
+    if not most or {job.source.protocol, job.destination.protocol} <= {*near_copies.NEAR}:
+        yield
+        return
+    with temporary_folder("copies") as folder, near_copies.used(near_copies.copies_of(folder, most)):
+        yield
 
 
 @contextmanager

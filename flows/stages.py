@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from flows.job_engine import job_engine
+from flows.job_engine import job_engine, kept_near
 from flows.prepare import Job
 from flows.report import finished, nothing_to_do
 from flows.site import after_run
@@ -51,6 +51,7 @@ def everything(job: Job, progress: Progress, step: Step = plainly) -> dict[str, 
     with (
         locked(job.destination, RUN, alone=job.settings.storage.single_writer) as lock,
         progress,
+        kept_near(job),
         job_engine(job.settings.engine, job.survey.images, job.destination, progress) as engine,
     ):
         started = time.perf_counter() - begin

@@ -12,7 +12,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -79,7 +88,8 @@ class StorageSettings(Section):
     single_writer: one run at a time writes to the destination, held by a lease; asked for where the store
     cannot write an object only if it is absent. requester_pays: who reads pays, as the bucket's owner wants
     it. encryption: by the store, of what is written. kms_key: its key's name. customer_key: 32 bytes in
-    base64, with which all objects are encrypted, and read.
+    base64, with which all objects are encrypted, and read. copies: bytes on this machine's disk, for a run's
+    copies of what it has read and written elsewhere.
     """
 
     endpoint_url: str | None = None
@@ -93,6 +103,7 @@ class StorageSettings(Section):
     encryption: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = None
     kms_key: str | None = None
     customer_key: CustomerKey | None = None
+    copies: Annotated[ByteSize, Field(ge=0)] = ByteSize(4 * 2**30)
     options: dict[str, Any] = Field(default_factory=dict, repr=False)
 
 

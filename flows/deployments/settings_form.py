@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, create_model
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, create_model
 from pydantic.fields import FieldInfo
 
 import congeal_floors
@@ -138,8 +138,33 @@ def _described(field: FieldInfo, name: str, texts: dict[str, str]) -> FieldInfo:
     described = deepcopy(field)
     described.title = _title(name.rpartition(".")[2])
     described.description = texts.get(name) or f"The setting {name}."
+    default = described.get_default(call_default_factory=True)
+    if default not in (None, [], {}, ()):
+        described.description = (
+            f"{described.description.rstrip('.')}. If left out: {_default_shown(default)}."
+        )
     described.examples = _EXAMPLES.get(name)
+    described.json_schema_extra = _without_default
     return described
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    """Prefect's pages send every default that they are shown, and so win over the worker's variables.
+
+    Of a switch they always send something; of a choice of true and false, nothing until one is chosen.
+    """
+    schema.pop("default", None)
+    if schema.get("type") == "boolean":
+        del schema["type"]
+        schema["enum"] = [True, False]
+
+
+def _default_shown(default: Any) -> str:
+    if isinstance(default, ByteSize):
+        return default.human_readable()
+    if isinstance(default, bool):
+        return str(default).lower()
+    return ", ".join(map(str, default)) if isinstance(default, list | tuple) else str(default)
 
 
 def _title(name: str) -> str:

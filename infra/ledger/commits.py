@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model
 from infra.errors import DamagedError, MissingError, UserError
 from infra.ledger.provenance import Provenance
 from infra.ledger.sealed_text import opened_text, sealed_text
+from infra.storage import near_copies
 from infra.storage.location import Location
 from infra.storage.seals import BLOCK, below, block_sums, damaged
 from infra.storage.usage import Usage
@@ -148,10 +149,16 @@ def commit_unit(
         **vars(provenance),
     )
     folder = address.folder / marker.content
-    run_in_threads(lambda path: (folder / path).write_bytes(outputs[path]), files, threads=_WRITERS)
+
+    def put(path: str) -> None:
+        (folder / path).write_bytes(outputs[path])
+        near_copies.keep(files[path].sha256, outputs[path], folder.protocol)
+
+    run_in_threads(put, files, threads=_WRITERS)
     text = _encoded(marker)
     place = address.folder / MARKER
     if place.put_if_absent(text):
+        near_copies.keep(near_name(address), text, folder.protocol)
         return marker
     try:
         first = address.marker()
@@ -219,7 +226,7 @@ def sealed(place: Location) -> Location:
 
 @lru_cache(maxsize=MARKERS)
 def _outputs(destination: Location, stage: str, unit_path: str, content: str) -> Mapping[str, OutputFile]:
-    marker = find_marker(destination, stage, unit_path)
+    marker = near_marker(destination, stage, unit_path)
     if marker is None or marker.content != content:
         raise MissingError(
             f"The outputs {content} of {destination}/stages/{stage}/{unit_path} vanished while they were "
@@ -232,6 +239,15 @@ def find_marker(destination: Location, stage: str, unit_path: str) -> Marker | N
     """The marker of ``"scope/unit"``; None if it is not done."""
     scope, _, unit = unit_path.partition("/")
     return _read_marker(_unit_folder(destination, stage, scope, unit) / MARKER, stage, scope, unit)
+
+
+def near_marker(destination: Location, stage: str, unit_path: str) -> Marker | None:
+    """The same; of a unit that this run has committed on this machine, as it did."""
+    scope, _, unit = unit_path.partition("/")
+    near = near_copies.read(near_name(UnitAddress(destination, stage, 0, scope, unit)))
+    if near is None:
+        return find_marker(destination, stage, unit_path)
+    return _parsed(_unit_folder(destination, stage, scope, unit) / MARKER, near, stage, scope, unit)
 
 
 def check_unit(destination: Location, marker: Marker, deep: bool = False) -> list[str]:
@@ -271,6 +287,11 @@ def _unit_folder(destination: Location, stage: str, scope: str, unit: str) -> Lo
     return destination / f"stages/{stage}/{scope}/{unit}"
 
 
+def near_name(address: UnitAddress) -> str:
+    """What a near copy of a unit's marker is called."""
+    return "marker-" + digest(address.destination.url, address.stage, address.scope, address.unit)
+
+
 def _encoded(record: Frozen) -> bytes:
     return sealed_text(record.model_dump(mode="json"))
 
@@ -280,6 +301,10 @@ def _read_marker(place: Location, stage: str, scope: str, unit: str) -> Marker |
         data = place.read_bytes()
     except MissingError:
         return None
+    return _parsed(place, data, stage, scope, unit)
+
+
+def _parsed(place: Location, data: bytes, stage: str, scope: str, unit: str) -> Marker:
     try:
         text, checked = opened_text(data)
         marker = Marker.model_validate_json(text)

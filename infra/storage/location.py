@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import base64
-import difflib
-import json
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-import fsspec
-from pydantic import SecretStr
-
 from infra.errors import MissingError, StorageError
+from infra.storage import near_copies
+from infra.storage.file_systems import check_protocol, options_for, reached
 from infra.storage.local_files import FileStore, ObjectInfo, Skipped
 from infra.storage.object_store import FsspecStore, S3Store, Store
 from infra.storage.retrying_reads import arrow_filesystem, asynchronous, retrying_file
-from infra.storage.seals import Seal, SealedRanges, Seals, below, missing, require_sound, sealed_file
+from infra.storage.seals import (
+    Seal,
+    SealedRanges,
+    Seals,
+    below,
+    is_sound,
+    missing,
+    require_sound,
+    sealed_file,
+)
 from infra.storage.storage_errors import attempt, translated
 from infra.threads import in_threads
 
@@ -35,9 +39,6 @@ __all__ = ["Location", "ObjectInfo", "Skipped"]
 # keep the condition for a whole object (Ceph, for one) ignore it when parts are put together.
 LARGEST_CONDITIONAL = 64 * 2**20
 _ALIASES = {"local": "file", "s3a": "s3"}
-# These take no storage options: settings that are meant for an object store do not fit them.
-_PACKAGES = {"gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "abfss": "adlfs", "adl": "adlfs"}
-_WITHOUT_OPTIONS = {"file", "memory", "http", "https"}
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,14 @@ class Location:
 
     url: protocol and path, without trailing slash. options: how to reach the store, secrets included; they
     take no part in equality and never show in ``repr``. seals: of what was written at and below the place, by
-    path; what is read there is checked, and raises ``DamagedError`` if it is something else.
+    path; what is read there is checked, and raises ``DamagedError`` if it is something else. copy: of an
+    object that is read unchecked, the name of a near copy (see ``near_copies``).
     """
 
     url: str
     options: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     seals: Seals = field(default_factory=dict, repr=False, compare=False)
+    copy: str = field(default="", repr=False, compare=False)
 
     @classmethod
     def parse(cls, text: str | os.PathLike[str], settings: StorageSettings | None = None) -> Location:
@@ -70,11 +73,11 @@ class Location:
         if protocol == "file":
             return cls("file://" + os.path.normpath("/" + path.removeprefix("localhost").lstrip("/")))
         with translated("read", text):
-            _check_protocol(protocol)
+            check_protocol(protocol)
         path = path.strip("/") if protocol == "memory" else path.rstrip("/")
         if not path or (protocol == "s3" and path.startswith("/")):
             raise StorageError(f"{text} names no place: write it as {protocol}://name/prefix.")
-        return cls(f"{protocol}://{path}", _options(protocol, settings))
+        return cls(f"{protocol}://{path}", options_for(protocol, settings))
 
     def __str__(self) -> str:
         return self.url
@@ -88,6 +91,10 @@ class Location:
     def sealed(self, seals: Seals) -> Location:
         """The same place with what is known of the objects there; none: nothing is checked."""
         return Location(self.url, self.options, seals)
+
+    def unchecked(self) -> Location:
+        """The object as it is, for who checks what is read there; a near copy of it will do."""
+        return Location(self.url, self.options, copy=self.seal.sha256 if self.seal else "")
 
     @property
     def seal(self) -> Seal | None:
@@ -163,7 +170,9 @@ class Location:
 
     def read_bytes(self) -> bytes:
         """The whole object."""
-        seal = self.seal
+        seal, near = self.seal, near_copies.read(self.seal.sha256 if self.seal else self.copy)
+        if near is not None and (seal is None or is_sound(seal, near)):
+            return near
         try:
             with translated("read", self.url):
                 data = attempt(lambda: self._store.read(self._path))
@@ -171,6 +180,7 @@ class Location:
             raise (fault if seal is None else missing(self.url)) from fault
         if seal is not None:
             require_sound(self.url, seal, data)
+            near_copies.keep(seal.sha256, data, self.protocol)
         return data
 
     def read_ranges(self, ranges: Sequence[tuple[int, int | None]]) -> list[bytes]:
@@ -249,7 +259,7 @@ class Location:
             store: zarr.abc.store.Store = zarr.storage.LocalStore(self._path, read_only=read_only)
         else:
             with translated("read", self.url):
-                filesystem = _filesystem(self.protocol, self.options)
+                filesystem = reached(self.protocol, self.options)
             store = zarr.storage.FsspecStore(
                 asynchronous(filesystem),
                 read_only=read_only,
@@ -267,6 +277,9 @@ class Location:
         return filesystem, path
 
     def _range(self, start: int, stop: int | None) -> bytes:
+        near = near_copies.read(self.seal.sha256 if self.seal else self.copy, start, stop)
+        if near is not None:
+            return near
         with translated("read", self.url):
             return attempt(lambda: self._store.read_range(self._path, start, stop))
 
@@ -287,7 +300,7 @@ class Location:
     def _store(self) -> Store:
         if self.protocol == "file":
             return FileStore()
-        filesystem = _filesystem(self.protocol, self.options)
+        filesystem = reached(self.protocol, self.options)
         return S3Store(filesystem) if self.protocol == "s3" else FsspecStore(filesystem)
 
 
@@ -300,92 +313,4 @@ def arrow_files(locations: Sequence[Location]) -> tuple[Any, list[str]]:
 
         return LocalFileSystem(), paths
     with translated("read", first.url):
-        return arrow_filesystem(_filesystem(first.protocol, first.options), sealed), paths
-
-
-def _check_protocol(protocol: str) -> None:
-    try:
-        fsspec.get_filesystem_class(protocol)
-    except ImportError as fault:
-        package = _PACKAGES.get(protocol)
-        if package is None:
-            raise
-        raise StorageError(
-            f"{protocol}:// needs the package {package}, which is not installed: pip install {package}."
-        ) from fault
-    except ValueError as fault:
-        near = difflib.get_close_matches(protocol, fsspec.available_protocols(), n=1)
-        hint = f"did you mean {near[0]}://?" if near else "use file://, s3:// or memory://."
-        raise StorageError(f"There is no protocol {protocol}://: {hint}") from fault
-
-
-def _options(protocol: str, settings: StorageSettings | None) -> dict[str, Any]:
-    if protocol in _WITHOUT_OPTIONS:
-        return {}
-    options: dict[str, Any] = {}
-    if protocol == "s3":
-        # Fixed here, so that a worker elsewhere reaches the same store.
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-        options = {"endpoint_url": endpoint, "client_kwargs": {"region_name": region} if region else {}}
-    if settings is None:
-        return options
-    if protocol == "s3":
-        names = {"endpoint_url", "key", "secret", "token"}
-        given = {name: getattr(settings, name) for name in sorted(names)}
-        options |= {name: value for name, value in given.items() if value is not None}
-        options |= {"anon": True} if settings.anonymous else {}
-        options |= {"client_kwargs": {"region_name": settings.region}} if settings.region else {}
-        options |= {"requester_pays": True} if settings.requester_pays else {}
-        sent = _encryption(settings)
-        options |= {"s3_additional_kwargs": sent} if sent else {}
-    return options | settings.options
-
-
-def _encryption(settings: StorageSettings) -> dict[str, Any]:
-    """What the S3 client says with each request that knows it, so that the store encrypts and decrypts."""
-    sent: dict[str, Any] = {}
-    if settings.encryption or settings.kms_key:
-        sent["ServerSideEncryption"] = settings.encryption or "aws:kms"
-    if settings.kms_key:
-        sent["SSEKMSKeyId"] = settings.kms_key
-    if settings.customer_key:
-        key = base64.b64decode(settings.customer_key.get_secret_value())
-        sent |= {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": key}
-    return sent
-
-
-_filesystems: dict[str, Any] = {}
-_filesystems_lock = threading.Lock()
-
-
-def _filesystem(protocol: str, options: Mapping[str, Any]) -> Any:
-    """One file system a process for the same options; fsspec's own cache makes one a thread.
-
-    Faults come out at the first failure: the caller repeats.
-    """
-    known = {name: _revealed(value) for name, value in options.items()}
-    key = json.dumps([os.getpid(), protocol, known], sort_keys=True, default=repr)
-    with _filesystems_lock:
-        if key not in _filesystems:
-            _filesystems[key] = _make_filesystem(protocol, known)
-        return _filesystems[key]
-
-
-def _make_filesystem(protocol: str, options: dict[str, Any]) -> Any:
-    if protocol != "s3":
-        return fsspec.filesystem(protocol, skip_instance_cache=True, **options)
-    # Two of three layers of attempts are switched off: botocore's and s3fs's.
-    config = {"retries": {"total_max_attempts": 1}, **options.get("config_kwargs", {})}
-    options = {"use_listings_cache": False, **options, "config_kwargs": config}
-    from infra.storage.metered_s3 import MeteredS3
-
-    filesystem = MeteredS3(skip_instance_cache=True, **options)
-    filesystem.retries = 1
-    # Whole objects come in one request unless the user wants parts at once: for these s3fs asks for the size.
-    filesystem.reads_at_once = options.get("max_concurrency", 1)
-    return filesystem
-
-
-def _revealed(value: Any) -> Any:
-    return value.get_secret_value() if isinstance(value, SecretStr) else value
+        return arrow_filesystem(reached(first.protocol, first.options), sealed), paths

@@ -64,6 +64,11 @@ def missing(url: str) -> MissingError:
     return MissingError(str(damaged(url, "it is missing")))
 
 
+def is_sound(seal: Seal, data: bytes) -> bool:
+    """Whether ``data`` is the object that was sealed."""
+    return len(data) == seal.bytes and hashlib.sha256(data).hexdigest() == seal.sha256
+
+
 def require_sound(url: str, seal: Seal, data: bytes) -> None:
     """Raise DamagedError unless ``data`` is the object that was sealed."""
     if len(data) != seal.bytes:

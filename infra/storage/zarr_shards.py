@@ -57,7 +57,7 @@ class ShardedRows:
         self._summed = isinstance(codecs[0].codecs[-1], Crc32cCodec)
         shard = place / "/".join(["c", *"0" * array.ndim])
         # With sums of its own each chunk is checked once, and what was not asked for is not read.
-        self._place = shard.sealed({}) if self._summed else shard
+        self._place = shard.unchecked() if self._summed else shard
         self._shape = array.shape
         self._dtype = array.dtype.newbyteorder("<")
         self._fill = array.fill_value

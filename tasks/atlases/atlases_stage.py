@@ -36,6 +36,7 @@ from tasks.execution import stage_versions
 from tasks.execution.division import Division, Items, reason_of_whole, reasons
 from tasks.execution.duckdb_workspace import load, rows
 from tasks.execution.packed_rows import pack_rows
+from tasks.execution.spooled_units import spooled
 from tasks.execution.stage_runner import (
     Run,
     StageResult,
@@ -108,13 +109,11 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
         run.destination, features_stage.STAGE, features_stage.VERSION, made.position.scope, made.position.unit
     )
     position = place.folder / made.position.content
-    units, by_cluster = [], {}
-    with catalog.planning() as connection:
-        load(connection, "members", [clusters.members], MEMBERS)
-        load(connection, "sets", [clusters.sets], SETS)
+    by_cluster: dict[str, str] = {}
+
+    def units(connection: duckdb.DuckDBPyConnection) -> Iterator[Unit[AtlasPayload]]:
         same = (scope(run.settings, made.scope, version) for version in stage_versions.SAME_MAPS)
         known = _known(run, clusters, (here, *same), connection)
-        corrected = clusters.corrected
         shown_at = frame_places(connection, catalog) if run.settings.alignment.smoothing > 0 else {}
         for cluster_id, images in _by_cluster(connection, shards):
             parts = [
@@ -123,9 +122,8 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
             ]
             frames = [shown_at.get(image.uri or "", NO_FRAME) for image in images]
             video = any(place.clip is not None for place in frames)
-            timed = [frames] if video else []
-            identity = digest(here, made.position.content, parts, *timed)
-            anew, frame = cluster_id in corrected.clusters, corrected.frames.get(cluster_id)
+            identity = digest(here, made.position.content, parts, *([frames] if video else []))
+            anew, frame = cluster_id in clusters.corrected.clusters, clusters.corrected.frames.get(cluster_id)
             before = known.get(cluster_id)
             anew = anew or (before is not None and bool(before.record.get(FORGOTTEN)))
             name, base = grown(identity, before, anew, frame)
@@ -146,11 +144,16 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
                 frame=frame,
                 frames=pack_rows(frames) if video else b"",
             )
-            units.append(Unit(place, payload, items=len(images)))
             by_cluster[cluster_id] = name
+            yield Unit(place, payload, items=len(images))
+
+    with catalog.planning() as connection:
+        load(connection, "members", [clusters.members], MEMBERS)
+        load(connection, "sets", [clusters.sets], SETS)
+        planned = spooled(units(connection))
     retry = run.settings.engine.retry_failed
     plan = plan_units(
-        STAGE, here, units, run.progress, gpu=True, remake=lambda marker: retry and worth_retrying(marker)
+        STAGE, here, planned, run.progress, gpu=True, remake=lambda marker: retry and worth_retrying(marker)
     )
     return Atlases(run_units(plan, make_atlas, run, division=DIVISION), here, by_cluster)
 

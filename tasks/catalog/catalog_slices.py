@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,23 +12,22 @@ import pyarrow.parquet as pq
 
 from congeal.results.schema.parquet_files import encode_table
 from congeal.settings import CatalogSettings, LimitsSettings, Settings
-from infra.errors import UserError
 from infra.ledger.commits import Marker, UnitAddress, digest
 from infra.ledger.tombstones import read_tombstones
 from infra.storage.location import Location
 from infra.threads import in_threads
 from tasks.catalog.deep_image_table import DEPTHS, DEPTHS_FILE, ToRemake, depths_table
-from tasks.catalog.image_reading import content_id, readers_of
+from tasks.catalog.image_examination import Finding, examine, refused
+from tasks.catalog.image_reading import readers_of
 from tasks.catalog.source_listing import ListingEntry, Survey
 from tasks.execution import stage_versions
-from tasks.execution.division import RAISE, Division, Items, place_of, reasons
+from tasks.execution.division import Division, Items, place_of, reasons
 from tasks.execution.packed_rows import pack_rows, unpack_rows
+from tasks.execution.spooled_units import addresses, spooled
 from tasks.execution.stage_runner import Run, StageResult, Unit, Work, address, plan_units, run_units
 
 STAGE = stage_versions.CATALOG
 VERSION = stage_versions.VERSIONS[STAGE]
-BYTES_PER_PIXEL = 8  # the most that an uncompressed image needs: four channels of 16 bits
-HEADER_ALLOWANCE = 16_777_216
 
 CATALOG = pa.schema(
     [
@@ -50,26 +48,6 @@ CATALOG = pa.schema(
 PIECE = CATALOG.append(pa.field("depth", pa.int32(), nullable=False)).append(
     pa.field("limited", pa.bool_(), nullable=False)
 )
-
-
-class Finding(NamedTuple):
-    """One row of the catalog, its columns in order, and the bits of a sample.
-
-    unread: the object could not be read this time. limited: it takes more than may be taken to decode one.
-    """
-
-    image_id: str | None
-    uri: str
-    bytes: int
-    etag: str | None
-    width: int | None
-    height: int | None
-    format: str | None
-    status: str
-    error: str | None
-    unread: bool
-    depth: int = 8
-    limited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +91,11 @@ def make_slices(run: Run, survey: Survey) -> StageResult:
     """Check what is in no finished slice of the survey."""
     settings = run.settings.catalog
     here = scope(run.settings)
-    units = [
+    units = spooled(
         slice_unit(run.source, run.destination, run.settings, entries)
         for entries in survey.slices(settings.slice_size)
-    ]
-    remake = ToRemake([unit.address for unit in units], run.settings.engine.retry_failed)
+    )
+    remake = ToRemake(addresses(units), run.settings.engine.retry_failed)
     plan = plan_units(STAGE, here, units, run.progress, remake=remake, keep=SliceFacts.of)
     return run_units(plan, make_slice, run, division=DIVISION)
 
@@ -155,7 +133,7 @@ def join_slice(unit: Unit[SlicePayload], pieces: Sequence[Items], killers: Items
     """Commit the slice, from its pieces; objects that have killed are recorded as failed."""
     work = Work(unit)
     entries = _entries(unit)
-    found = {item: _failed(entries[item], why) for item, why in reasons(unit, killers).items()}
+    found = {item: refused(entries[item], why) for item, why in reasons(unit, killers).items()}
     for items in pieces:
         rows = pq.read_table(io.BytesIO(place_of(unit, items).read_bytes())).to_pylist()
         found |= {item: Finding(**row) for item, row in zip(items, rows, strict=True)}
@@ -206,56 +184,3 @@ def commit_findings(
     killed = [*killed, *(found.uri for found in findings if found.limited)]
     record = {"unread": sum(finding.unread for finding in findings), "deep": len(deep)}
     return work.commit(outputs, record | ({"killed": list(killed)} if killed else {}))
-
-
-def _failed(entry: ListingEntry, reason: str) -> Finding:
-    return Finding(
-        None, entry.path, entry.bytes, entry.etag, None, None, None, "failed", reason, unread=False
-    )
-
-
-def examine(
-    source: Location,
-    entry: ListingEntry,
-    settings: CatalogSettings,
-    limits: LimitsSettings = LimitsSettings(),  # noqa: B008 - frozen
-) -> Finding:
-    """One object: identity and size if it is a sound image, else the reason why not. Never raises for it."""
-    from congeal.errors import ImageError, ImageLimitError, ReaderMissingError
-    from congeal.imaging.decoding import inspect
-
-    def failed(
-        reason: str, *, image_id: str | None = None, etag: str | None = entry.etag, unread: bool = False
-    ) -> Finding:
-        return Finding(image_id, entry.path, entry.bytes, etag, None, None, None, "failed", reason, unread)
-
-    if entry.fault is not None:
-        return failed(entry.fault)
-    limit = settings.max_pixels * BYTES_PER_PIXEL + HEADER_ALLOWANCE
-    if entry.bytes > limit:
-        return failed(
-            f"{entry.bytes} bytes, more than an image of the allowed {settings.max_pixels} pixels needs"
-        )
-    if entry.bytes > limits.image_memory:
-        reason = f"{entry.bytes:,} bytes, more than decoding may take (limits.image_memory): {RAISE}"
-        return failed(reason)._replace(limited=True)
-    try:
-        data = (source / entry.path).read_bytes()
-    except UserError as error:
-        return failed(str(error), unread=True)
-    image_id = content_id(data)
-    etag = entry.etag or hashlib.md5(data, usedforsecurity=False).hexdigest()
-    try:
-        info = inspect(data, settings.max_pixels, settings.min_side, limits.image)
-    except ImageError as error:
-        # Where a package is missing here, another run may have it.
-        missing = isinstance(error, ReaderMissingError)
-        limited = isinstance(error, ImageLimitError)
-        reason = f"{error.reason}: {RAISE}" if limited else error.reason
-        return failed(reason, image_id=image_id, etag=etag, unread=missing)._replace(
-            bytes=len(data), limited=limited
-        )
-    return Finding(
-        image_id, entry.path, len(data), etag, info.width, info.height, info.format, "ok", None, unread=False,
-        depth=info.depth,
-    )  # fmt: skip

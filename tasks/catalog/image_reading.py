@@ -12,6 +12,7 @@ import numpy.typing as npt
 from congeal.errors import ImageError, ImageLimitError, ReaderMissingError
 from congeal.settings import Settings
 from infra.errors import UserError
+from infra.storage import near_copies
 from infra.storage.location import Location
 from infra.threads import in_threads
 from tasks.execution.division import RAISE
@@ -135,6 +136,9 @@ def read_same(source: Location, member: Named) -> bytes | Unreadable:
     image_id, uri = member
     if uri is None:
         return Unreadable("no longer in the source", unread=True)
+    near = near_copies.read(copy_of(image_id))
+    if near is not None and content_id(near) == image_id:
+        return near
     try:
         data = (source / uri).read_bytes()
     except UserError as error:
@@ -142,6 +146,11 @@ def read_same(source: Location, member: Named) -> bytes | Unreadable:
     if content_id(data) != image_id:
         return Unreadable("changed since it was catalogued", unread=True)
     return data
+
+
+def copy_of(image_id: str) -> str:
+    """What a near copy of an original is called."""
+    return f"original-{image_id}"
 
 
 def readers_of(source: Location) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from infra.ledger.commits import Marker, find_marker
+from infra.ledger.commits import Marker, near_marker
 from infra.ledger.publications import Publication
 from infra.storage.location import Location
 from infra.threads import in_threads
@@ -27,6 +27,6 @@ def published_markers(
     """Stage and marker of every unit that a publication names; None for one that is gone."""
     wanted = publication.units if stages is None else stages
     named = [(stage, name) for stage in wanted for name in publication.units.get(stage, ())]
-    markers = in_threads(lambda unit: find_marker(destination, *unit), named)
+    markers = in_threads(lambda unit: near_marker(destination, *unit), named)
     for (name, _), marker in zip(named, markers, strict=True):
         yield name, marker

@@ -17,14 +17,17 @@ from congeal.settings import LimitsSettings, Settings
 from infra.compute.engine import Engine
 from infra.compute.worker_death import Killed
 from infra.errors import DamagedError, StorageError, UserError
-from infra.ledger.commits import MARKER, Marker, UnitAddress, commit_unit, content_of
+from infra.ledger.commits import MARKER, Marker, UnitAddress, commit_unit, content_of, near_name
 from infra.ledger.provenance import PeakMemory, Provenance, Stopwatch
+from infra.storage import near_copies
 from infra.storage.location import Location
+from infra.storage.near_copies import Copies
 from infra.storage.usage import NOTHING, PUT, Usage, meter
 from infra.threads import in_threads
 from tasks.corrections.corrections import NONE, Corrections
 from tasks.execution.cost import Budget, cost_of
 from tasks.execution.division import Division, begun, divide, forget, in_users_words, reason
+from tasks.execution.spooled_units import addresses, some, spooled
 from tasks.execution.units import Keep, P_co, StagePlan, StageResult, Unit, UnitReport
 
 if TYPE_CHECKING:
@@ -56,7 +59,8 @@ __all__ = [
 IDENTITY = "identity_of_outputs"  # in a record: by what later units know outputs that were rewritten since
 APART = "apart"  # in a record: the outputs, by how their paths begin, that no later unit is computed from
 
-LISTED = 256  # units of a stage from which on its folder is listed
+FEW = 4  # units of a stage from which on it is asked whether there are any
+LISTED = 256  # and from which on its folder is listed
 
 T = TypeVar("T")
 P = TypeVar("P")
@@ -89,13 +93,14 @@ class UnitJob(Generic[P]):
     """A unit and the module-level function that makes it: what travels to a worker.
 
     resumes: its work may have been divided by an earlier run, and is to be taken up there. keep: see
-    `StagePlan`.
+    `StagePlan`. copies: where the run keeps what need not be read again.
     """
 
     make: Callable[[Unit[P]], Marker]
     unit: Unit[P]
     resumes: bool = False
     keep: Keep | None = None
+    copies: Copies | None = None
 
 
 def execute(job: UnitJob[P]) -> UnitReport | Unit[P]:
@@ -104,6 +109,7 @@ def execute(job: UnitJob[P]) -> UnitReport | Unit[P]:
     A unit that another run has made in the meantime is not made twice; one whose work has been divided comes
     back itself. Raises UserError for everything that the user can cure.
     """
+    near_copies.use(job.copies)
     marker = job.unit.address.marker()
     if marker is not None:
         return report(marker, job.keep)
@@ -203,31 +209,36 @@ def plan_units(
 
     A committed unit of which `remake` says that it may come out better now is taken back and made again.
     """
-    wanted = list(units)
-    begun = _begun([unit.address for unit in wanted])
-    places = [unit.address for unit in wanted if begun is None or unit.address.unit in begun]
+    wanted = spooled(units)
+    every = addresses(wanted)
+    begun = _begun(every)
+    places = [place for place in every if begun is None or place.unit in begun]
     found = read_markers(places, progress)
-    markers = (next(found) if begun is None or unit.address.unit in begun else None for unit in wanted)
     done, todo = [], []
-    for unit, marker in zip(wanted, markers, strict=True):
+    for position, place in enumerate(every):
+        marker = next(found) if begun is None or place.unit in begun else None
         if marker is not None and not remake(marker):
             done.append(report(marker, keep))
             continue
         if marker is not None:
-            take_back(unit.address)
-        todo.append(unit)
-    return StagePlan(stage, scope, tuple(done), tuple(todo), gpu, keep)
+            take_back(place)
+        todo.append(position)
+    known = None if begun is None else frozenset(begun)
+    return StagePlan(stage, scope, tuple(done), some(wanted, todo), gpu, keep, known)
 
 
 def _begun(places: list[UnitAddress]) -> set[str] | None:
-    """Which of many units have a folder; None for a few, or such of several scopes.
+    """Which of many units have a folder; None for a few where there are others, or such of several scopes.
 
     A listing names a thousand, and markers that are not there need not be asked for one by one.
     """
-    if len(places) < LISTED or len({place.scope for place in places}) > 1:
+    if len(places) < FEW or len({place.scope for place in places}) > 1:
         return None
     first = places[0]
-    return set((first.destination / f"stages/{first.stage}/{first.scope}").children())
+    folder = first.destination / f"stages/{first.stage}/{first.scope}"
+    if len(places) >= LISTED:
+        return set(folder.children())
+    return None if folder.is_prefix() else set()
 
 
 def committed_marker(place: UnitAddress) -> Marker:
@@ -247,6 +258,7 @@ def batched(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
 
 def take_back(place: UnitAddress) -> None:
     """Remove a unit's marker, so that the unit is made again."""
+    near_copies.drop(near_name(place))
     (place.folder / MARKER).delete()
 
 
@@ -268,7 +280,17 @@ def run_units(
     title = title or plan.stage
     threads = run.engine.threads(plan.total)
     resumes = division is not None and not run.settings.engine.retry_failed
-    jobs = [UnitJob(make, replace(unit, threads=threads), resumes, plan.keep) for unit in plan.todo]
+    copies = near_copies.active()
+    jobs = (
+        UnitJob(
+            make,
+            replace(unit, threads=threads),
+            resumes and (plan.begun is None or unit.address.unit in plan.begun),
+            plan.keep,
+            copies,
+        )
+        for unit in plan.todo
+    )
     made: list[UnitReport] = []
     peak = 0
     used, devices, budget = NOTHING, set[str](), run.budget
@@ -281,7 +303,7 @@ def run_units(
         made.append(replace(found, used=NOTHING))
         advance(found.items)
 
-    if jobs:
+    if plan.todo:
         items = sum(unit.items for unit in plan.todo)
         skipped = sum(entry.items for entry in plan.done)
         with (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -61,15 +61,17 @@ class UnitReport:
 class StagePlan(Generic[P_co]):
     """The units of a stage: those committed before (`done`) and those to make (`todo`).
 
-    keep: what later stages need of a marker, see `UnitReport`.
+    keep: what later stages need of a marker, see `UnitReport`. begun: names of units that had a folder when
+    they were looked for; None: not known.
     """
 
     stage: str
     scope: str
     done: tuple[UnitReport, ...]
-    todo: tuple[Unit[P_co], ...]
+    todo: Sequence[Unit[P_co]]
     gpu: bool = False
     keep: Keep | None = None
+    begun: frozenset[str] | None = None
 
     @property
     def total(self) -> int:

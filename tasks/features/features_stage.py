@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
 from typing import NamedTuple, cast
 
@@ -22,6 +22,7 @@ from tasks.catalog.catalog_stage import Catalog
 from tasks.catalog.deep_image_table import load_depths
 from tasks.execution import stage_versions
 from tasks.execution.duckdb_workspace import insert, rows
+from tasks.execution.spooled_units import spooled
 from tasks.execution.stage_runner import (
     Run,
     StagePlan,
@@ -164,7 +165,8 @@ def _plan(run: Run, catalog: Catalog, weights: Weights, here: str) -> StagePlan[
             "(image_id VARCHAR, unit VARCHAR, position INTEGER, unread BOOLEAN, greys INTEGER)"
         )
         reports = {}
-        for marker in _committed(run, here):
+        begun = frozenset((run.destination / "stages" / STAGE / here).children())
+        for marker in _committed(run, here, begun):
             reports[marker.unit] = report(marker, ShardFacts.of)
             insert(connection, "covered", _covered(marker, run.settings.engine.retry_failed))
         # A unit that holds a deep image does not count if it was made when such images became other pixels.
@@ -173,7 +175,7 @@ def _plan(run: Run, catalog: Catalog, weights: Weights, here: str) -> StagePlan[
                 SELECT unit FROM covered JOIN depths USING (image_id)
                 WHERE greys IS DISTINCT FROM {intensity_scaling.VERSION})"""  # noqa: S608 - a number of our own
         )
-        todo = []
+        retried = []
         # An image that could not be read then, though the catalog says that it can, is worth another try; one
         # that killed its worker is, where that is asked for.
         again = """SELECT unit, image_id, uri, greys IS NOT NULL
@@ -181,8 +183,8 @@ def _plan(run: Run, catalog: Catalog, weights: Weights, here: str) -> StagePlan[
             WHERE unit IN (SELECT unit FROM covered JOIN wanted USING (image_id) WHERE unread)
             ORDER BY unit, position"""
         for name, members in groupby(rows(connection, again), key=itemgetter(0)):
-            todo.append(unit([(image_id, uri, deep) for _, image_id, uri, deep in members]))
-            take_back(todo[-1].address)
+            retried.append(unit([(image_id, uri, deep) for _, image_id, uri, deep in members]))
+            take_back(retried[-1].address)
             del reports[name]
         used = "SELECT DISTINCT unit FROM covered JOIN wanted USING (image_id)"
         done = [reports[name] for (name,) in rows(connection, used) if name in reports]
@@ -191,13 +193,12 @@ def _plan(run: Run, catalog: Catalog, weights: Weights, here: str) -> StagePlan[
             "LEFT JOIN depths USING (image_id) ORDER BY image_id"
         )
         size = images_per_unit(run.settings, weights)
-        todo.extend(unit(members) for members in batched(rows(connection, missing), size))
-    return StagePlan(STAGE, here, tuple(done), tuple(todo), gpu=True, keep=ShardFacts.of)
+        todo = spooled(chain(retried, map(unit, batched(rows(connection, missing), size))))
+    return StagePlan(STAGE, here, tuple(done), todo, gpu=True, keep=ShardFacts.of, begun=begun)
 
 
-def _committed(run: Run, here: str) -> Iterator[Marker]:
-    names = (run.destination / "stages" / STAGE / here).children()
-    places = (address(run.destination, STAGE, VERSION, here, name) for name in names)
+def _committed(run: Run, here: str, names: Collection[str]) -> Iterator[Marker]:
+    places = (address(run.destination, STAGE, VERSION, here, name) for name in sorted(names))
     yield from (marker for marker in read_markers(places, run.progress) if marker is not None)
 
 

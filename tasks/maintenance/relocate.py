@@ -17,8 +17,9 @@ from infra.ledger.publications import check_layout, published
 from infra.ledger.run_lock import RUN, locked
 from infra.storage.location import Location
 from infra.threads import in_threads
-from tasks.catalog.catalog_slices import Finding, SlicePayload, commit_findings, examine, slice_unit
+from tasks.catalog.catalog_slices import SlicePayload, commit_findings, slice_unit
 from tasks.catalog.deep_image_table import DEPTHS_FILE
+from tasks.catalog.image_examination import Finding, examine
 from tasks.catalog.image_reading import content_id, readers_of
 from tasks.catalog.source_listing import ListingEntry, Survey, check_places
 from tasks.execution.stage_runner import Unit, Work

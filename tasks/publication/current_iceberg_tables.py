@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from congeal.results.schema.table_names import TABLE_NAMES
 from infra.errors import DamagedError, MissingError, UserError
-from infra.ledger.commits import Marker, find_marker, outputs_location
+from infra.ledger.commits import Marker, near_marker, outputs_location
 from infra.ledger.publications import Publication, current_name, versions
 from infra.ledger.run_lock import RUN, locked
 from infra.storage.location import Location
@@ -161,7 +161,7 @@ def _files(destination: Location, publication: Publication) -> dict[str, list[Si
     """The files of every table of a version, in the order of their rows."""
 
     def read(unit: str) -> Marker:
-        marker = find_marker(destination, INDEX, unit)
+        marker = near_marker(destination, INDEX, unit)
         if marker is None:
             raise DamagedError(f"The unit index/{unit} in {destination} is gone: run again.")
         return marker

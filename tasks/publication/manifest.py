@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from congeal.results.schema.table_names import TABLE_NAMES
 from infra.errors import MissingError, UserError
-from infra.ledger.commits import Marker, find_marker, outputs_location
+from infra.ledger.commits import Marker, near_marker, outputs_location
 from infra.ledger.publications import Publication
 from infra.storage.location import Location
 from infra.threads import in_threads
@@ -47,7 +47,7 @@ def _manifest(markers: list[Marker], destination: Location) -> bytes:
 def _markers(destination: Location, publication: Publication) -> list[Marker]:
     """Of all units of the index."""
     named = publication.units[stage_versions.INDEX]
-    found = list(in_threads(lambda unit: find_marker(destination, stage_versions.INDEX, unit), named))
+    found = list(in_threads(lambda unit: near_marker(destination, stage_versions.INDEX, unit), named))
     missing = [unit for unit, marker in zip(named, found, strict=True) if marker is None]
     if missing:
         raise UserError(

@@ -14,7 +14,7 @@ from congeal.report.cluster_page import NAMED, PAGE, in_order, outliers_of
 from congeal.results.cluster_report import Head, MemberRow, cluster_head, member_pages, picture_of
 from congeal.results.image_squares import SquareSource, Wanted
 from infra.errors import UserError
-from infra.ledger.commits import Marker, find_marker, outputs_location
+from infra.ledger.commits import Marker, near_marker, outputs_location
 from infra.storage.location import Location
 from tasks.execution.packed_rows import pack_rows, unpack_rows
 from tasks.execution.stage_runner import Unit, Work
@@ -133,7 +133,7 @@ def _head(facts: Mapping[str, Any], packed: bytes) -> Head:
 
 
 def _atlas(destination: Location, facts: Mapping[str, Any]) -> Marker:
-    atlas = find_marker(destination, "atlases", facts["atlas_unit"])
+    atlas = near_marker(destination, "atlases", facts["atlas_unit"])
     if atlas is None:
         raise UserError(
             f"The atlas of the cluster {facts['cluster_id']} in {destination} is gone: `congeal run` makes "
@@ -148,7 +148,7 @@ def make_wall(unit: Unit[WallPayload]) -> Marker:
     cells: list[Any] = []
     with work.watch.phase("pages"):
         for name in asked.atlases:
-            marker = None if name is None else find_marker(asked.destination, "atlases", name)
+            marker = None if name is None else near_marker(asked.destination, "atlases", name)
             for picture in ("average_before", "average_after"):
                 folder = None if marker is None else outputs_location(asked.destination, marker)
                 cells.append(

@@ -99,7 +99,7 @@ def report(order: Order, settings: Settings, engine: Engine, progress: Progress)
     run = Run(source, order.destination, settings, engine, progress)
     tables = PublishedTables(order.destination, publication)
     site = _Site(order, publication, source, published_rows(tables), image_places.images_digest(tables))
-    plan = plan_units(STAGE, site.scope, list(site.units()), progress, keep=record_of)
+    plan = plan_units(STAGE, site.scope, site.units(), progress, keep=record_of)
     result = run_units(plan, make, run)
     heads = list(site.heads(result))
     if heads:

@@ -37,7 +37,7 @@ def whole() -> dict[str, Any]:
     return schema()
 
 
-def test_every_setting_has_a_title_a_description_and_its_default(whole: dict[str, Any]) -> None:
+def test_every_setting_has_a_title_and_a_description_that_tells_the_default(whole: dict[str, Any]) -> None:
     for section, kind in SECTIONS.items():
         form = whole["definitions"][f"{section.capitalize()}Form"]
         for name, field in kind.model_fields.items():
@@ -48,10 +48,20 @@ def test_every_setting_has_a_title_a_description_and_its_default(whole: dict[str
             assert f"{section}.{name}" in setting_texts()
             assert shown["title"][0].isupper()
             assert shown["description"][0].isupper()
-            if not field.default_factory:
-                assert shown["default"] == Settings().model_dump(mode="json")[section].get(name)
+            if not field.default_factory and field.default not in (None, [], {}, ()):
+                assert " If left out: " in shown["description"]
     examples = [one for form in whole["definitions"].values() for one in form["properties"].values()]
     assert sum("examples" in one for one in examples) >= 15
+
+
+def test_what_nobody_fills_in_is_not_sent(whole: dict[str, Any]) -> None:
+    """Prefect's pages send each default that they are shown, and false for a switch that nobody touched."""
+    fields = [one for form in whole["definitions"].values() for one in form["properties"].values()]
+    fields.append(whole["properties"]["settings"])
+    assert not [one for one in fields if one.get("type") == "boolean"]
+    assert not [one for one in fields if one.get("default")]
+    mirror = whole["definitions"]["FeaturesForm"]["properties"]["mirror"]
+    assert (mirror["enum"], mirror["description"][-19:]) == ([True, False], " If left out: true.")
 
 
 def test_secrets_have_no_place_in_a_form() -> None:

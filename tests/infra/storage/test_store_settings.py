@@ -14,7 +14,7 @@ from infra.errors import MissingError, SettingsError, StorageError
 from infra.settings import StorageSettings
 from infra.storage.image_source import image_source, resolved, without_credentials
 from infra.storage.location import Location
-from tasks.catalog.catalog_slices import examine
+from tasks.catalog.image_examination import examine
 from tasks.catalog.source_listing import Survey
 
 KEY = base64.b64encode(bytes(range(32))).decode()

@@ -17,7 +17,7 @@ from infra.compute.engine import LoopEngine
 from infra.compute.progress import Progress
 from infra.errors import StorageError, UserError
 from infra.storage.location import Location
-from tasks.catalog import catalog_slices, catalog_stage
+from tasks.catalog import catalog_slices, catalog_stage, image_examination
 from tasks.catalog.catalog_slices import CATALOG
 from tasks.catalog.catalog_stage import Catalog
 from tasks.catalog.source_listing import Survey
@@ -106,7 +106,7 @@ def test_failures_that_share_bytes_stay_failures(tmp_path: Path) -> None:
 def test_a_file_too_large_for_any_allowed_image_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog_slices, "HEADER_ALLOWANCE", 0)
+    monkeypatch.setattr(image_examination, "HEADER_ALLOWANCE", 0)
     files = {"a.png": picture(0, 1), "big.bmp": b"x" * 200_000}
     _, rows = make(folder(tmp_path / "source", files), tmp_path / "out", settings("catalog.max_pixels=20000"))
     assert rows[1]["image_id"] is None
@@ -185,7 +185,7 @@ def test_a_run_that_comes_late_finds_what_another_has_made(
         return plan
 
     read: list[str] = []
-    examine = catalog_slices.examine
+    examine = image_examination.examine
 
     def counted(place: Location, entry: Any, *more: Any) -> Any:
         read.append(entry.path)
