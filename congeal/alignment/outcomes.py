@@ -11,6 +11,13 @@ MEANINGLESS = {  # there are maps, and their confidence is 0; why no image of su
 FAILED = "failed"  # there are no maps
 DOUBTFUL_BELOW = 0.67  # match agreement of a set on smooth maps, below which it is not to be trusted
 
+# Where a cluster's maps are from.
+DIRECT = "direct"
+NETWORKS = "networks"
+DIRECT_BETTER = "direct-better"  # networks were trained; free matches bear the direct maps out better
+DIRECT_DIVERGED = "direct-diverged"  # the training went wrong twice
+DIRECT_UNTRAINED = "direct-untrained"  # there was nothing to train networks on
+
 RIGID = "rigid"  # a pose
 FLOW = "flow"  # a pose and a smooth flow
 GUIDED = "guided"  # matching near the smooth map, cell by cell

@@ -20,7 +20,7 @@ from tasks.atlases.atlas_files import encode, encode_rows, read
 from tasks.atlases.atlas_identity import grown, scope
 from tasks.atlases.cluster_members import Member, align_set, packed, unpacked
 from tasks.atlases.instances import solved_apart, with_instances
-from tasks.atlases.network_training import CHECKPOINT, NETWORKS, Networks, stored_networks
+from tasks.atlases.network_training import CHECKPOINT, NETWORKS, Networks, maps_from, stored_networks
 from tasks.atlases.previews import Shown, draw, kept_squares, square_of
 from tasks.atlases.second_look import second_look
 from tasks.atlases.stored_atlas import Stored, as_stored
@@ -245,6 +245,7 @@ def make_atlas(unit: Unit[AtlasPayload], killers: Items = ()) -> Marker:
         "cluster_id": unit.payload.cluster_id,
         "identity": unit.payload.identity,
         **facts(stored),
+        "maps_from": maps_from(solved.trained),
         "solver_config": settings.atlases.solver_config.differences(),
         "device": str(device),
         "not_shown": pictures.not_shown | killed,

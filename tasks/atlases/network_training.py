@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from congeal.alignment import outcomes
 from congeal.alignment.model import Alignment, joined, picked
 from congeal.errors import CongealError
 from congeal.settings import Settings
@@ -184,6 +185,20 @@ class Finishing:
 
 Finish = Callable[[Alignment, Dense, npt.NDArray[np.float32], "Windows"], Alignment]
 """What becomes of a second look that is kept: the alignment of windows, by their features."""
+
+
+def maps_from(trained: Mapping[str, Any]) -> str:
+    """Where the maps of a cluster are from, as the table clusters says it.
+
+    trained: what there is to say of its networks; empty: none were asked for.
+    """
+    if not trained:
+        return outcomes.DIRECT
+    if trained["kept"] != outcomes.DIRECT:
+        return outcomes.NETWORKS
+    if len(trained.get("faults", ())) > 1:
+        return outcomes.DIRECT_DIVERGED
+    return outcomes.DIRECT_BETTER if "explained" in trained else outcomes.DIRECT_UNTRAINED
 
 
 def stored_networks(destination: Location, marker: Marker) -> bytes | None:

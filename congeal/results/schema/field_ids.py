@@ -15,7 +15,7 @@ COLUMNS = {
         "cluster_id", "status", "n_images", "n_members", "n_outliers", "n_new", "medoid_image_id", "residual",
         "cycle_error", "fold_fraction", "coverage", "confidence", "margin", "drift", "backbone",
         "weights_fingerprint", "atlas_unit", "error", "deformation", "fixed_camera", "name",
-        "match_agreement",
+        "match_agreement", "maps_from",
     ),
     "alignments": (
         "image_id", "cluster_id", "role", "mirrored", "rotation", "scale", "translation_u", "translation_v",

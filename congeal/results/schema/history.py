@@ -14,7 +14,11 @@ ADDED: dict[int, dict[str, tuple[str, ...]]] = {
     4: {"clusters": ("fixed_camera",)},
     5: {"clusters": ("name",), "images": ("excluded",)},
     6: {"clusters": ("match_agreement",)},
-    7: {"alignments": ("instance_id",), "correspondences": ("instance_id",)},
+    7: {
+        "alignments": ("instance_id",),
+        "correspondences": ("instance_id",),
+        "clusters": ("maps_from",),
+    },
 }
 # By version: columns that mean something else since, by table and name, and what they meant before.
 MEANT = {

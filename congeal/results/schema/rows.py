@@ -73,6 +73,7 @@ class ClusterRow(ClusterFacts):
     name: str | None
     error: str | None
     deformation: str | None
+    maps_from: str | None
     fixed_camera: bool | None
     match_agreement: float | None
     backbone: str

@@ -106,6 +106,14 @@ CLUSTERS = _schema(
         "is carried by them is a copy of one shape; flow: a smooth flow; guided: matching, cell by cell",
     ),
     (
+        "maps_from",
+        _TEXT,
+        "direct: the direct solver; networks: mapping networks (alignment.method=neural); direct-better: "
+        "networks were trained, and the direct maps kept, since free matches bear them out better; "
+        "direct-diverged: the training went wrong twice, and the direct maps stay; direct-untrained: too "
+        "little in common to train on; null if there are no maps, or it is not known",
+    ),
+    (
         "fixed_camera",
         pa.bool_(),
         "true if the images are frames of a fixed camera: then what moves is aligned, and the scene, which "

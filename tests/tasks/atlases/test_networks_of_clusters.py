@@ -90,6 +90,32 @@ def test_the_key_of_direct_is_that_of_earlier_releases() -> None:
     assert scope(settings, "features") == known
 
 
+def test_a_training_that_diverges_twice_leaves_the_direct_maps_and_the_table_says_so(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wild = Schedule("fast", 2, 4e-3, 100, 0, 6, 1e9, 1e-3, mirrors=False)
+    monkeypatch.setitem(SCHEDULES, "fast", wild)
+    source = folder(tmp_path / "source", few(6))
+    run(source, tmp_path / "out", tiny(weights, *NEURAL))
+    ((marker, _),) = atlases(tmp_path / "out")
+    assert len(marker.record["networks"]["faults"]) == 2
+    opened = congeal.open(tmp_path / "out")
+    assert opened.clusters["maps_from"].tolist() == ["direct-diverged"]
+    assert opened.clusters["status"].tolist() == ["ok"]
+    # The maps are those of a run that was not asked for networks, which says so, too.
+    run(source, tmp_path / "direct", tiny(weights, LITTLE_IN_COMMON))
+    direct = congeal.open(tmp_path / "direct")
+    assert direct.clusters["maps_from"].tolist() == ["direct"]
+    asked = ("a/0.png", [[32.0, 24.0]], "a/1.png")
+    assert opened.transfer(*asked).equals(direct.transfer(*asked))
+
+
+def test_what_had_nothing_to_train_on_says_so() -> None:
+    assert (
+        network_training.maps_from({"kept": "direct", "why": "2 images fit together"}) == "direct-untrained"
+    )
+
+
 @pytest.mark.parametrize("networks", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_networks_lie_beside_their_atlas_and_the_record_says_what_is_kept(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, networks: bool
@@ -105,6 +131,7 @@ def test_networks_lie_beside_their_atlas_and_the_record_says_what_is_kept(
     assert trained.card["images"] in {5, 6}
     opened = congeal.open(tmp_path / "out")
     assert opened.transfer("a/0.png", [[32.0, 24.0]], "a/1.png").notna().all(axis=None)
+    assert opened.clusters["maps_from"].tolist() == ["networks" if networks else "direct-better"]
     assert not list((tmp_path / "out").rglob("training.safetensors"))
     before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.zarr/**/*") if path.is_file()}
     run(source, tmp_path / "again", tiny(weights, *NEURAL))

@@ -50,8 +50,9 @@ def test_the_columns_that_users_rely_on() -> None:
     assert CLUSTERS.names == [
         "cluster_id", "name", "status", "error", "n_images", "n_members", "n_outliers", "n_new",
         "medoid_image_id",
-        "deformation", "fixed_camera", "match_agreement", "residual", "cycle_error", "fold_fraction",
-        "coverage", "confidence", "margin", "drift", "backbone", "weights_fingerprint", "atlas_unit",
+        "deformation", "maps_from", "fixed_camera", "match_agreement", "residual", "cycle_error",
+        "fold_fraction", "coverage", "confidence", "margin", "drift", "backbone", "weights_fingerprint",
+        "atlas_unit",
     ]  # fmt: skip
     assert ALIGNMENTS.names == [
         "image_id", "cluster_id", "instance_id", "role", "mirrored", "rotation", "scale", "translation_u",
@@ -215,7 +216,7 @@ def test_other_columns_are_damage(memory_location: Location) -> None:
 
 def of_version_2(schema: pa.Schema, **columns: Any) -> bytes:
     """One row of a table as it was written before some columns of the table clusters were there."""
-    newer = ("error", "deformation", "fixed_camera", "name", "match_agreement")
+    newer = ("error", "deformation", "fixed_camera", "name", "match_agreement", "maps_from")
     older = pa.schema(
         [
             field
