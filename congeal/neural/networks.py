@@ -12,6 +12,8 @@ from congeal.neural import grids
 from congeal.neural.config import NetworkSize
 
 SLOPE = 0.2
+KEPT = math.sqrt(2 / (1 + SLOPE**2))  # gain by which the rectifier keeps the variance
+HALF = math.sqrt(0.5)  # gain of each of two that are added
 LAST_GRID = 4  # cells along a side at which the similarity network stops halving
 
 
@@ -26,14 +28,22 @@ class Scaled(nn.Module):
         self.factor = gain / math.sqrt(inputs * kernel**2)
         self.padding = kernel // 2
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[n, inputs, h, w] to [n, outputs, h, w]."""
-        return functional.conv2d(x, self.weight * self.factor, self.bias, padding=self.padding)
+    def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
+        """[n, inputs, h, w] to [n, outputs, h, w], times a gain."""
+        factor = self.factor * gain
+        # Whichever has fewer numbers is scaled: it comes to the same.
+        if x.numel() < self.weight.numel():
+            return functional.conv2d(x * factor, self.weight, self.bias * gain, padding=self.padding)
+        return functional.conv2d(x, self.weight * factor, self.bias * gain, padding=self.padding)
+
+    def activated(self, x: Tensor, gain: float = 1.0) -> Tensor:
+        """The same, leaky rectified at the variance it had; the rectifier lets a gain through."""
+        return functional.leaky_relu(self.forward(x, gain * KEPT), SLOPE)
 
 
 def activated(x: Tensor) -> Tensor:
     """Leaky rectified, at the variance it had: [...] to [...]."""
-    return functional.leaky_relu(x, SLOPE) * math.sqrt(2 / (1 + SLOPE**2))
+    return functional.leaky_relu(x, SLOPE) * KEPT
 
 
 def halved(x: Tensor) -> Tensor:
@@ -51,8 +61,8 @@ class HalvingBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, inputs, 2h, 2w] to [n, outputs, h, w]."""
-        long = activated(self.second(halved(activated(self.first(x)))))
-        found: Tensor = (long + self.short(halved(x))) / math.sqrt(2)
+        long = self.second.activated(halved(self.first.activated(x)), HALF)
+        found: Tensor = long + self.short(halved(x), HALF)
         return found
 
 
@@ -87,7 +97,7 @@ class SimilarityNetwork(nn.Module):
             images = functional.interpolate(
                 images, size=(side, side), mode="bilinear", align_corners=False, antialias=True
             )
-        x = activated(self.mixed(self.trunk(images)))
+        x = self.mixed.activated(self.trunk(images))
         said: Tensor = self.said(activated(self.joined(x.flatten(1))))
         return said
 
@@ -105,7 +115,7 @@ class FlowNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """[n, inputs, s, s] over the atlas to a flow [n, r, r, 2] in atlas units."""
-        x = activated(self.mixed(self.trunk(images)))
+        x = self.mixed.activated(self.trunk(images))
         return convex_upsampled(self.coarse(x), self.weights(x), self.size.upsampling)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from congeal.alignment.atlas_fitting import Fitted, Start, Starting, fit_scored
 from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.image_set import ImageArrays
+from congeal.alignment.inputs.rotated_views import Turned
 from congeal.alignment.inputs.set_batch import SetBatch
 from congeal.alignment.maps.flow_registration import Template
 from congeal.alignment.model import Atlas
@@ -34,6 +35,7 @@ def fit_new(
     *,
     networks: MappingNetworks | None = None,
     pixels: npt.NDArray[np.uint8] | None = None,
+    turned: Turned | None = None,
     extent: float = 1.0,
     map_resolution: int = 64,
     seed: int = 0,
@@ -49,6 +51,7 @@ def fit_new(
             matching cell by cell, as the atlas has them; "steps": the direct solver alone.
         networks: of the cluster; needed but for "steps".
         pixels: uint8 [n, s, s, 3], for networks that see images.
+        turned: the same images at seven other angles, for atlases of things that lie at any; by steps alone.
         extent, map_resolution, seed, device, config: as of `congeal.fit`.
 
     Raises:
@@ -60,10 +63,13 @@ def fit_new(
     if way != "steps":
         if networks is None:
             raise CongealError("this cluster has no networks: fit with steps")
+        if turned is not None:
+            raise CongealError("networks map things that stand alike: fit with steps")
         starting = _Networks(networks.to(device), pixels, ROUNDS if way == "network+steps" else 0)
     return fit_scored(
         atlas,
         arrays,
+        turned=turned,
         extent=extent,
         map_resolution=map_resolution,
         seed=seed,

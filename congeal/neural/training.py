@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from congeal.backbones.devices import resolve_precision
 from congeal.neural import grids, losses
 from congeal.neural.config import LOSSES, Schedule
 from congeal.neural.losses import Seen
@@ -95,25 +97,40 @@ class Training:
 
     def losses_of(self, rows: Tensor, *, flowing: bool) -> tuple[dict[str, Tensor], Tensor]:
         """The losses of some images, int64 [k], with their coefficients, by name; and their poses [k, 4]."""
-        state = self.mirrored[rows]
-        terms, poses = self._of_orientation(rows, state, flowing=flowing, mapping_only=False)
+        state, k = self.mirrored[rows], len(rows)
+        seen = [self.data.oriented(one, rows) for one in (state, ~state)[: 1 + self.schedule.mirrors]]
+        # Both orientations in one pass: the networks' weights are read, and their gradients made, once.
+        images = torch.cat([some.images[0] for some in seen])
+        if self.networks.size.pixels:  # the order in which large convolutions are quicker
+            images = images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(rows.device.type, torch.bfloat16, enabled=self._in_bfloat16):
+            poses = self.networks.poses(images)
+            flows = self.networks.flows(images, poses) if flowing else None
+        poses, flows = poses.float(), None if flows is None else flows.float()
+        if flows is not None:
+            flows = grids.resized_flow(flows, self.atlas.resolution)
+        first = None if flows is None else flows[:k]
+        terms = self._of_orientation(rows, seen[0], poses[:k], first, mapping_only=False)
         if self.schedule.mirrors:
-            other, _ = self._of_orientation(rows, ~state, flowing=flowing, mapping_only=True)
+            second = None if flows is None else flows[k:]
+            other = self._of_orientation(rows, seen[1], poses[k:], second, mapping_only=True)
             terms |= {f"mirrored_{name}": value for name, value in other.items()}
-        return terms, poses
+        return terms, poses[:k]
+
+    @cached_property
+    def _in_bfloat16(self) -> bool:
+        """Whether the networks compute in bfloat16: where the hardware multiplies it, and it takes long."""
+        device = self.data.keys.device
+        if device.type == "cuda":
+            return True
+        return self.networks.size.pixels and resolve_precision("auto", device) == "bfloat16"
 
     def _of_orientation(
-        self, rows: Tensor, state: Tensor, *, flowing: bool, mapping_only: bool
-    ) -> tuple[dict[str, Tensor], Tensor]:
+        self, rows: Tensor, some: TrainingSet, poses: Tensor, flow: Tensor | None, *, mapping_only: bool
+    ) -> dict[str, Tensor]:
+        """The losses of images in one orientation, in poses [k, 4] and with a flow [k, r, r, 2]."""
         atlas, weights = self.atlas, self.weights
-        some = self.data.oriented(state, rows)
-        with torch.autocast(rows.device.type, torch.bfloat16, enabled=rows.device.type == "cuda"):
-            poses = self.networks.poses(some.images[0])
-            flow = self.networks.flows(some.images[0], poses) if flowing else None
-        poses, flow = poses.float(), None if flow is None else flow.float()
         r = atlas.resolution
-        if flow is not None:
-            flow = grids.resized_flow(flow, r)
         posed = grids.placed(poses, grids.cells(r, rows.device)[None])
         places = posed if flow is None else grids.composed(poses.detach(), flow)
         seen = some.placed(places)
@@ -128,7 +145,7 @@ class Training:
                 atlas.keys.detach(), atlas.saliency.detach(), some.placed(posed), weights
             )
             terms |= {f"similarity_{name}": getattr(weights, name) * value for name, value in alone.items()}
-        return terms, poses
+        return terms
 
     def _learns(self, rows: Tensor) -> bool:
         """Whether the atlas learns from any of these images."""

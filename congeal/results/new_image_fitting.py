@@ -25,7 +25,7 @@ from infra.storage.location import Location
 
 if TYPE_CHECKING:
     from congeal.alignment.config import SolverConfig
-    from congeal.alignment.inputs.image_set import ImageArrays
+    from congeal.alignment.inputs.set_arrays import SetArrays
     from congeal.alignment.inputs.windows import Windows
     from congeal.alignment.model import Alignment, Atlas
     from congeal.backbones.extractor import Backbone, BackboneSpec
@@ -54,11 +54,7 @@ class AtlasFit:
         self.networks = _networks(folder) if way != "steps" else None
         stated = settings["catalog"].get("range")
         self.value_range = (float(stated[0]), float(stated[1])) if stated else None
-        if settings["alignment"][ROTATION] == "any":
-            raise UserError(
-                "The images of this collection lie at any angle: new ones are mapped by running it again "
-                "with them."
-            )
+        self.any_angle = settings["alignment"][ROTATION] == "any"
 
     @property
     def config(self) -> SolverConfig:
@@ -78,7 +74,7 @@ class AtlasFit:
         from congeal.alignment.selection.second_look import place_windows, seen
         from congeal.imaging.decoding import window_pixels
 
-        arrays = extract_features(self.backbone, square[None], [frame]).arrays
+        arrays = extract_features(self.backbone, square[None], [frame], any_angle=self.any_angle).arrays
         if self.first is None or self.usual is None:
             picture = None
             if self.networks is not None and self.networks.size.pixels:
@@ -91,7 +87,7 @@ class AtlasFit:
         windows = place_windows(look, config.second_look, self.usual)
         image, centre, half = pixels(), windows.centre[0], float(windows.half[0])
         crop = window_pixels(image, centre, half, self.backbone.image_size)
-        within = extract_features(self.backbone, crop[None], [frame]).arrays
+        within = extract_features(self.backbone, crop[None], [frame], any_angle=self.any_angle).arrays
         valid = windows.on_image([frame], within.features.shape[1], within.extent)
         picture = None
         if self.networks is not None and self.networks.size.pixels:
@@ -99,7 +95,7 @@ class AtlasFit:
         found = self._fit(self.atlas, replace(within, valid=valid), self.way, picture)
         return to_whole_frames(found.aligned, windows), float(found.score[0])
 
-    def _fit(self, atlas: Atlas, arrays: ImageArrays, way: str, pixels: Any) -> Any:
+    def _fit(self, atlas: Atlas, arrays: SetArrays, way: str, pixels: Any) -> Any:
         from congeal.neural.new_images import fit_new
 
         return fit_new(
@@ -108,6 +104,7 @@ class AtlasFit:
             cast("Any", way),
             networks=None if way == "steps" else self.networks,
             pixels=pixels,
+            turned=arrays.turned,
             extent=self.backbone.extent,
             map_resolution=int(self.settings["atlases"]["map_resolution"]),
             seed=int(self.settings["seed"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,31 @@ def test_a_new_image_gets_maps_and_the_collection_stays_as_it_is(made: Path, way
     assert np.isfinite(new.maps.forward).all()
     assert new.score > 0
     assert everything_in(made) == before
+
+
+@pytest.mark.slow
+def test_a_member_of_a_collection_at_any_angle_lies_where_it_lies_there(
+    tmp_path: Path, weights: Path
+) -> None:
+    files = few(5)
+    for turn, name in enumerate(sorted(files)):
+        turned = Image.open(io.BytesIO(files[name])).rotate(90 * turn, expand=True)
+        data = io.BytesIO()
+        turned.save(data, "png")
+        files[name] = data.getvalue()
+    source = folder(tmp_path / "source", files)
+    any_angle = ("alignment.rotation=any", "alignment.second_look=off")
+    run(source, tmp_path / "out", tiny(weights, LITTLE_IN_COMMON, *any_angle))
+    opened = congeal.open(tmp_path / "out")
+    member = sure_members(opened)[0]
+    new = the_cluster(tmp_path / "out").fit(source / member, force=True)
+    assert new.way == "steps"
+    known = opened.maps(member)
+    assert new.maps.forward.shape == known.forward.shape
+    # Its exemplars are the member itself, at the angle at which it was found.
+    salient = opened.atlas(new.cluster_id).saliency > 0.5
+    off = np.linalg.norm(new.maps.forward - known.forward, axis=-1)[salient]
+    assert np.median(off) < 0.1 * max(known.frame.width, known.frame.height)
 
 
 def test_a_member_that_is_fitted_lies_where_it_lies_in_the_collection(made: Path) -> None:
