@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from annotated_sets import ROOT
-from destinations import heading
+from destinations import about, heading
 from set_features import EVERY
 
 
@@ -29,9 +29,19 @@ def options(description: str | None, results: Path) -> argparse.Namespace:
     return command_line(description, results).parse_args()
 
 
-def tell(title: str, script: str, said: str, lines: Sequence[str], results: Path, record: bool) -> None:
-    """Print a result; write it, too, if it is to be recorded. said: what the lines mean."""
-    text = "\n".join([*heading(title, script), said, "", *lines]) + "\n"
+def tell(
+    title: str,
+    script: str,
+    said: str,
+    lines: Sequence[str],
+    results: Path,
+    record: bool,
+    backbone: str | None = None,
+) -> None:
+    """Print a result; write it, too, if it is to be recorded. said: what the lines mean. backbone: if it is
+    another than that of most benchmarks."""
+    facts = about() | ({} if backbone is None else {"backbone": backbone})
+    text = "\n".join([*heading(title, script, facts), said, "", *lines]) + "\n"
     print(text)
     if record:
         results.write_text(text)

@@ -15,7 +15,8 @@ from infra.ledger.run_lock import RUN, locked
 from infra.storage.image_source import image_source
 from infra.storage.location import Location
 from tasks.catalog import catalog_stage
-from tasks.catalog.source_listing import Survey, check_places
+from tasks.catalog.source_listing import Survey
+from tasks.catalog.source_places import check_places
 from tasks.distillation import target_shards
 from tasks.distillation.student_setup import Learner, fitting
 from tasks.distillation.student_training import CARD, STUDENT, train

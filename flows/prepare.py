@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,8 @@ from infra.ledger.tombstones import require_finished
 from infra.storage.image_source import image_source, is_video
 from infra.storage.location import Location
 from tasks.catalog.listed_groups import require_groups
-from tasks.catalog.source_listing import Survey, check_places
+from tasks.catalog.source_listing import Survey
+from tasks.catalog.source_places import check_places
 from tasks.clusters.drift import something_forgotten, something_to_resolve, something_to_retry
 from tasks.corrections.corrections import NONE, Corrections, read_corrections
 from tasks.features import engine_choice
@@ -48,10 +49,18 @@ class Job:
     begin: float = field(default_factory=time.perf_counter)
 
 
-def prepare(source: str, destination: str, settings: Settings, *, writing: bool = True) -> Job:
+def prepare(
+    source: str,
+    destination: str,
+    settings: Settings,
+    *,
+    writing: bool = True,
+    loading: Callable[[Survey], None] = lambda _: None,
+) -> Job:
     """List the source, look at the destination and, if there is something to do, try the backbone's weights.
 
-    The caller closes `survey`. writing: False leaves the destination as it is, for a forecast.
+    The caller closes `survey`. writing: False leaves the destination as it is, for a forecast. loading:
+    called before what computes is loaded, if there is something to do.
 
     Raises UserError for a source without images, a destination inside the source
     or the other way round or of a newer congeal, an unknown backbone, weights that are not there or do not
@@ -69,8 +78,10 @@ def prepare(source: str, destination: str, settings: Settings, *, writing: bool 
     try:
         survey.require_images(settings.catalog)
         require_groups(survey, settings.clusters.method)
-        check_layout(there)
+        known = check_layout(there)
         require_finished(there)
+        if not known:
+            loading(survey)
         choice = choose(settings, there)
         engine = engine_choice.choose(choice.settings, there, survey.images)
         settings = engine.settings
@@ -88,6 +99,8 @@ def prepare(source: str, destination: str, settings: Settings, *, writing: bool 
             claim(there, single_writer=settings.storage.single_writer)
         weights = None
         if current is None:
+            if known:
+                loading(survey)
             weights = check(locate(settings), settings)
             engine = engine_choice.confirm(engine, weights, there)
             if engine.settings != settings:

@@ -45,6 +45,7 @@ def after_run(job: Job, progress: Progress, engine: Engine | None = None) -> dic
         "report": made.index.url,
         "report_fault": None,
         "report_seconds": round(time.perf_counter() - begin, 3),
+        "report_work_seconds": round(made.work_seconds, 3),
     }
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from congeal.settings import PlanSettings, Settings
 from flows.planning.done_already import Done
-from flows.planning.sample_run import Sampled, SetCost
+from flows.planning.expected_sets import Sets, atlas_bytes, atlas_seconds, expected_sets
+from flows.planning.sample_run import Sampled
 from flows.prepare import Job
 from infra.storage.image_source import is_list, places_of
 from infra.storage.location import Location
@@ -22,62 +21,6 @@ from tasks.execution.cost import PRICED, request_price
 
 PAGE = 1_000  # objects in an answer of a listing
 CLUSTERED = 1_000  # images from which the clustering's time is told, for more it goes with their square
-
-
-@dataclass(frozen=True)
-class Sets:
-    """The sets that are expected: their sizes, and the images without one; and between what they may be."""
-
-    sizes: tuple[float, ...]
-    lone: float
-    least: int
-    most: int
-
-
-def expected_sets(sample: Sampled, images: float, known: Sequence[int] | None, settings: Settings) -> Sets:
-    """The sets of a whole collection.
-
-    known: the sizes of groups that are known. Else those of the sample, as large as their share of it. An
-    image without a set there may have one in the whole: if it stands for enough images for that, there may be
-    as many more sets, and half of them are expected.
-    """
-    smallest = settings.clusters.smallest
-    if known is not None and settings.clusters.split == "off":
-        sizes = [float(size) for size in known if size >= smallest]
-        return Sets(tuple(sizes), max(0.0, images - sum(sizes)), len(sizes), len(sizes))
-    scale = images / max(1, sample.ok)
-    seen = tuple(one.images * scale for one in sample.sets)
-    more = sample.lone if scale >= smallest and settings.clusters.method != "single" else 0
-    sizes = [*seen, *[scale] * (more // 2)]
-    return Sets(tuple(sizes), max(0.0, images - sum(sizes)), len(seen), len(seen) + more)
-
-
-def atlas_seconds(costs: Sequence[SetCost], most: int) -> tuple[float, float]:
-    """What a set takes, and each of its images up to `most`."""
-    return _per_set([min(one.images, most) for one in costs], [one.seconds for one in costs])
-
-
-def atlas_bytes(costs: Sequence[SetCost], sizes: Sequence[float]) -> tuple[float, float]:
-    """Bytes and files of the atlases of sets of these sizes, by those of the sample.
-
-    Arrays of an atlas are there however few images it has: files go with the sets, hardly with the images.
-    """
-    images = [one.images for one in costs]
-    found = []
-    for values in ([one.bytes for one in costs], [one.files for one in costs]):
-        each, more = _per_set(images, values)
-        found.append(sum(each + more * size for size in sizes))
-    return found[0], found[1]
-
-
-def _per_set(images: Sequence[float], values: Sequence[float]) -> tuple[float, float]:
-    """What a set costs, and each of its images: least squares, from 0 up."""
-    from scipy.optimize import nnls
-
-    if not images:
-        return 0.0, 0.0
-    found, _ = nnls(np.array([[1.0, one] for one in images]), np.array(values, np.float64))
-    return float(found[0]), float(found[1])
 
 
 def clustering_seconds(images: float, settings: Settings) -> float:
@@ -113,8 +56,8 @@ def forecast(
     written = _written(sample, done, sets, images, new)
     reads = _reads(survey, sample, done, sets, new)
     requests = _requests(survey, done, written, source)
-    workers = sample.facts["workers"]
-    start = sample.facts["engine_start_seconds"]
+    workers = sample.workers
+    start = sample.start + _besides(sample)
     seconds = start + sum(stage["seconds"] for stage in stages)
     return {
         "source": source.url,
@@ -127,6 +70,7 @@ def forecast(
         "without_set": round(sets.lone),
         "done": done.facts,
         "stages": stages,
+        "start_seconds": round(start, 1),
         "seconds": round(seconds, 1),
         "device": sample.device,
         "workers": workers,
@@ -137,7 +81,12 @@ def forecast(
         "writes": {name: round(count) for name, (count, _) in written.items()},
         "requests": requests,
         "price": _price(settings.plan, requests, seconds, workers, reads, written, source, destination),
-        "sample": {"images": sample.images, "ok": sample.ok, "sets": len(sample.sets)},
+        "sample": {
+            "images": sample.images,
+            "ok": sample.ok,
+            "sets": len(sample.sets),
+            "looked_at": sample.looked,
+        },
         "passed_over": survey.counted.facts(),
         "left_out": survey.left_out,
         "notes": survey.notes,
@@ -156,8 +105,11 @@ def _known(survey: Survey, sample: Sampled, settings: Settings, images: float) -
 def _stages(
     survey: Survey, sample: Sampled, done: Done, settings: Settings, sets: Sets, images: float
 ) -> list[dict[str, Any]]:
-    """Seconds of each stage: work that goes with images or sets, over the workers; a process' start once."""
-    workers = sample.facts["workers"]
+    """Seconds of each stage: work that goes with images or sets, over the workers, which slow each other.
+
+    A process' start counts once, and so does what a stage takes beside its units: it hardly grows.
+    """
+    workers, there = sample.workers, sample.facts["workers"]
     each, more = atlas_seconds(sample.sets, settings.atlases.atlas_size)
     todo = {
         "catalog": (survey.images - done.catalog) / max(1, sample.images),
@@ -172,6 +124,7 @@ def _stages(
         name = stage["stage"]
         start = stage["timings"].get("start", 0.0)
         work = sum(stage["timings"].values()) - start
+        beside = start / there + max(0.0, stage["seconds"] - (work + start) / there)
         if name == "atlases":
             work = solving
         elif name == "clusters":
@@ -181,17 +134,39 @@ def _stages(
         busy = 1 if name == "clusters" else workers
         if name == "atlases":
             busy = min(workers, max(1, len(sets.sizes)))
-        seconds = (work / busy + start / workers) if work else 0.0
+        seconds = (work * _slower(sample, busy) / busy + beside) if work else 0.0
         found.append({"stage": name, "seconds": round(seconds, 1), "work_seconds": round(work, 1)})
     if sample.facts.get("report"):
-        seconds = sample.facts["report_seconds"] * images / max(1, sample.ok)
-        found.append({"stage": "report", "seconds": round(seconds, 1), "work_seconds": round(seconds, 1)})
+        made = sample.facts["report_work_seconds"]
+        work = made * images / max(1, sample.ok)
+        beside = max(0.0, sample.facts["report_seconds"] - made / there)
+        seconds = work * _slower(sample, workers) / workers + beside
+        found.append({"stage": "report", "seconds": round(seconds, 1), "work_seconds": round(work, 1)})
     return found
 
 
+def _slower(sample: Sampled, busy: int) -> float:
+    """How many times as long a unit takes beside others than it took in the sample."""
+    return sample.slower if busy > 1 else 1.0
+
+
+def _besides(sample: Sampled) -> float:
+    """What a run takes beside its stages, its report and the start of workers: the version is written."""
+    facts = sample.facts
+    inside: float = facts["engine_start_seconds"] + sum(stage["seconds"] for stage in facts["stages"])
+    rest = float(facts["seconds"]) - inside - float(facts.get("report_seconds") or 0.0)
+    return max(0.0, rest)
+
+
 def _memory(sample: Sampled, settings: Settings, images: float, embedding: int) -> int:
-    """The most that a stage takes: as measured, and what the split of all embeddings needs besides."""
+    """The most that a stage takes: as measured, and what the split of all embeddings needs besides.
+
+    Where the sample had this process alone, each worker has as much, and so has the one that they are forked
+    from, but for what it computes with.
+    """
     measured = max(stage["peak_memory_bytes"] for stage in sample.facts["stages"])
+    if sample.memory:
+        measured = sample.memory + sample.shared + sample.workers * measured
     compared = min(images, settings.clusters.sample) ** 2 * 4 * 3  # distances, and two more of their size
     held = min(images * embedding * 4, 2**28)
     return int(measured + held + (compared if settings.clusters.method == "auto" else 0))

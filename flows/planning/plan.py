@@ -11,6 +11,7 @@ from typing import Any
 from congeal.settings import Settings
 from flows.planning.done_already import done_already
 from flows.planning.forecast import forecast
+from flows.planning.machine import Loading
 from flows.planning.sample_run import sampled
 from flows.prepare import prepare
 from infra.compute.progress import Progress
@@ -38,16 +39,17 @@ def plan(source: str, destination: str | None, settings: Settings, progress: Pro
 
     destination None: somewhere new. Raises UserError as a run would.
     """
-    begin = time.perf_counter()
+    begin, loading = time.perf_counter(), Loading()
     with tempfile.TemporaryDirectory(prefix="congeal-plan-") as folder:
-        job = prepare(source, destination or str(Path(folder) / "out"), settings, writing=False)
+        there = destination or str(Path(folder) / "out")
+        job = prepare(source, there, settings, writing=False, loading=loading)
         with job.survey:
             if job.current is not None:
                 facts = {"up_to_date": True, "source": job.source.url, "destination": job.destination.url}
                 facts |= {"version": job.current.number, "images": job.survey.images}
                 return facts | {"plan_seconds": round(time.perf_counter() - begin, 3)}
             most = min(settings.plan.sample, max(LEAST, job.survey.images // 3))
-            with sampled(job, most, progress) as sample:
+            with sampled(job, most, progress, loading) as sample:
                 named = None if destination is None else job.destination
                 done = done_already(job) if destination is not None else None
                 found = forecast(job, sample, done, named, EMBEDDING)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import csv
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from congeal.settings import Settings, SourceSettings
+from flows.planning.machine import Loading, slowed_down
+from flows.planning.sets_look import Look, look
 from flows.prepare import Job, prepare
 from flows.stages import everything
+from infra.compute.cores import cores
 from infra.compute.engine import in_process
+from infra.compute.numeric_libraries import release_memory, settle_allocator
 from infra.compute.progress import Progress
 from infra.errors import UserError
 from infra.ledger.commits import Marker
@@ -23,10 +27,16 @@ from infra.storage.location import Location
 from infra.threads import in_threads
 from tasks.catalog import listed_groups
 from tasks.catalog.image_reading import content_id
-from tasks.catalog.source_listing import ListingEntry, Survey
+from tasks.catalog.listing_entries import ListingEntry
+from tasks.catalog.source_listing import Survey
 from tasks.execution.duckdb_workspace import rows
 from tasks.execution.published_units import published_markers
+from tasks.features import features_stage
+from tasks.features.run_backbone import forget
 
+P = ParamSpec("P")
+R = TypeVar("R")
+WIDER = 3  # times as many images as are run are looked at for what sets there are
 GROUP = "group of the image"  # the column of the sample's list where groups are known
 
 
@@ -48,7 +58,13 @@ class Sampled:
         facts: of the run, see `flows.report`.
         sets: its clusters. written: bytes and files by stage, the site's under "report".
         lone: images without a cluster. device: what computed the atlases.
+        workers: of the whole run, at once. start: seconds until they are there.
+        slower: how many times as long a unit takes while all workers are at work.
+        memory: bytes that the whole run's process has beside its workers'; 0: it has none. shared: that the
+            one has from which these are forked.
         grouped: images that are in a group, where groups are known.
+        found: sizes of the sets of a wider sample of `looked` images, of which `alone` are without one;
+            looked 0: there was none, and `sets` are what there is to go by.
     """
 
     images: int
@@ -59,20 +75,93 @@ class Sampled:
     lone: int
     device: str
     grouped: int = 0
+    found: tuple[int, ...] = ()
+    looked: int = 0
+    alone: int = 0
+    workers: int = 1
+    start: float = 0.0
+    slower: float = 1.0
+    memory: int = 0
+    shared: int = 0
 
 
 @contextmanager
-def sampled(job: Job, most: int, progress: Progress) -> Iterator[Sampled]:
-    """Run everything on at most so many images of a job, and take the results away at the end."""
-    entries = chosen(job.survey, most)
+def sampled(job: Job, most: int, progress: Progress, loading: Loading) -> Iterator[Sampled]:
+    """Run everything on at most so many images of a job, and take the results away at the end.
+
+    Where the whole run has workers on this machine, the sample has none: it is run in this process, with the
+    threads of one of them. So a plan needs the memory of one, and little more time than its work. What a
+    worker adds is measured apart (`flows.planning.machine`). loading: of this process.
+    """
+    engine = job.settings.engine
+    local = engine.address is None and not in_process(engine, job.survey.images)
+    _make_room()
+    workers, slower = 1, 1.0
+    if local:
+        settle_allocator()
+        workers = min(engine.workers or cores(), job.survey.images)
+        slower = slowed_down(workers)
     with tempfile.TemporaryDirectory(prefix="congeal-plan-") as folder:
         place = Path(folder)
-        groups = _groups(job, entries)
+        entries, groups, seen = _taken(job, most, place, progress)
         settings = _settings(job, entries, groups, place)
         inner = prepare(str(place / "list.csv"), str(place / "out"), settings)
         with inner.survey:
-            facts = everything(inner, progress)
-        yield _outcome(Location.parse(place / "out"), facts, len(entries), groups)
+            facts = everything(inner, progress, step=_frugally)
+        found = _outcome(Location.parse(place / "out"), facts, len(entries), groups)
+        if seen is not None:
+            sizes = tuple(map(len, seen.sets))
+            found = replace(found, found=sizes, looked=seen.images, alone=len(seen.lone))
+        if not local:
+            yield replace(found, workers=facts["workers"], start=facts["engine_start_seconds"])
+        else:
+            yield replace(
+                found,
+                workers=workers,
+                start=loading.seconds,
+                slower=slower,
+                memory=loading.before,
+                shared=loading.after,
+            )
+
+
+def _taken(
+    job: Job, most: int, place: Path, progress: Progress
+) -> tuple[list[ListingEntry], list[str | None] | None, Look | None]:
+    """What is run, and the group of each where groups are known; else as a wider sample shows them.
+
+    In the small sample alone a set would have too few images to be seen. What is run of the wider one are
+    whole sets, as large as they are there, and images without one besides.
+    """
+    if job.settings.clusters.method != "auto" or job.survey.images <= most:
+        entries = chosen(job.survey, most)
+        job.survey.rest()
+        return entries, _groups(job, entries), None
+    entries = chosen(job.survey, WIDER * most)
+    job.survey.rest()
+    settings = _settings(job, entries, None, place)
+    seen = look(Location.parse(place / "list.csv"), Location.parse(place / "look"), settings, progress)
+    _make_room()
+    groups: dict[str, str | None] = {
+        url: str(number) for number, urls in enumerate(seen.typical(most)) for url in urls
+    }
+    groups |= dict.fromkeys(seen.lone[: most - len(groups)])
+    entries = [entry for entry in entries if (job.source / entry.path).url in groups]
+    return entries, [groups[(job.source / entry.path).url] for entry in entries], seen
+
+
+def _frugally(name: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """A stage, after which the backbone makes room for what comes."""
+    found = function(*args, **kwargs)
+    if name == features_stage.STAGE:
+        _make_room()
+    return found
+
+
+def _make_room() -> None:
+    """Let go of the backbone; it is loaded again in a moment where it is needed."""
+    forget()
+    release_memory()
 
 
 def chosen(survey: Survey, most: int) -> list[ListingEntry]:
@@ -107,9 +196,10 @@ def _settings(
     clusters = job.settings.clusters.model_copy(update={"growth": "anew", **known})
     atlases = job.settings.atlases.model_copy(update={"resolve": ()})
     engine = job.settings.engine
-    if engine.kind == "auto" and not in_process(engine, job.survey.images):
-        # The sample is small enough to need no workers; the whole is not.
-        engine = engine.model_copy(update={"kind": "dask"})
+    if engine.address is None and not in_process(engine, job.survey.images):
+        share = max(1, cores() // (engine.workers or cores()))
+        update = {"kind": "loop", "threads": engine.threads or share}
+        engine = engine.model_copy(update=update)
     sections = {"source": listed, "clusters": clusters, "atlases": atlases, "engine": engine}
     return job.settings.model_copy(update=sections)
 

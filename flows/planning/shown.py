@@ -25,7 +25,8 @@ def show_plan(facts: dict[str, Any], console: Console) -> None:
     say(f"images: {facts['images']:,} ({_bytes(facts['source_bytes'])}{left}{passed})")
     sample = facts["sample"]
     least, most = facts["sets_between"]
-    about = "" if least == most else f" ({least:,} to {most:,}, by a sample of {sample['ok']:,} images)"
+    seen = sample["looked_at"] or sample["ok"]
+    about = "" if least == most else f" ({least:,} to {most:,}, by a sample of {seen:,} images)"
     say(f"sets expected: {facts['sets']:,}{about}; images without a set: {facts['without_set']:,}")
     done = facts["done"]
     if any(done.values()):
@@ -36,6 +37,7 @@ def show_plan(facts: dict[str, Any], console: Console) -> None:
     table = Table("stage", Column("hours", justify="right"), box=None, pad_edge=False)
     for stage in facts["stages"]:
         table.add_row(stage["stage"], f"{stage['seconds'] / 3600:,.3f}")
+    table.add_row("start and end", f"{facts['start_seconds'] / 3600:,.3f}")
     table.add_row("all", f"{facts['seconds'] / 3600:,.3f}", style="bold")
     console.print(table)
     workers = "1 worker" if facts["workers"] == 1 else f"{facts['workers']} workers"

@@ -40,6 +40,13 @@ def settle_threads() -> None:
         os.environ.setdefault(name, str(value))
 
 
+def release_memory() -> None:
+    """Give what this process has freed back to the system; with glibc only."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def settle_allocator() -> None:
     """Let this process keep the memory that it frees, where the user has not said; with glibc only."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

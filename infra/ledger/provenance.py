@@ -120,6 +120,13 @@ def peak_memory_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def resident_bytes() -> int:
+    """The resident size of this process now."""
+    import psutil
+
+    return int(psutil.Process(os.getpid()).memory_info().rss)
+
+
 class PeakMemory:
     """Samples the resident size of this process and its children during the block; ``bytes``: the peak."""
 

@@ -19,7 +19,8 @@ from infra.threads import in_threads
 from tasks.catalog.deep_image_table import DEPTHS, DEPTHS_FILE, ToRemake, depths_table
 from tasks.catalog.image_examination import Finding, examine, refused
 from tasks.catalog.image_reading import readers_of
-from tasks.catalog.source_listing import ListingEntry, Survey
+from tasks.catalog.listing_entries import ListingEntry
+from tasks.catalog.source_listing import Survey
 from tasks.execution import stage_versions
 from tasks.execution.division import Division, Items, place_of, reasons
 from tasks.execution.packed_rows import pack_rows, unpack_rows

@@ -10,7 +10,7 @@ from infra.errors import UserError
 from infra.storage import near_copies
 from infra.storage.location import Location
 from tasks.catalog.image_reading import content_id, copy_of
-from tasks.catalog.source_listing import ListingEntry
+from tasks.catalog.listing_entries import ListingEntry
 from tasks.execution.division import RAISE
 
 BYTES_PER_PIXEL = 8  # the most that an uncompressed image needs: four channels of 16 bits

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from operator import itemgetter
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from congeal.settings import CatalogSettings, SourceSettings
 from infra.errors import UserError
@@ -19,8 +19,9 @@ from infra.ledger.publications import NAME as DESTINATION
 from infra.ledger.publications import is_destination
 from infra.storage.clip_source import Clip
 from infra.storage.image_source import ImageSource, is_list, places_of
-from infra.storage.location import Location, ObjectInfo, Skipped
+from infra.storage.location import Location, Skipped
 from infra.threads import in_threads
+from tasks.catalog.listing_entries import ListingEntry, entry_of, number_of, others_table, table_of
 from tasks.catalog.path_patterns import PathFilter
 from tasks.catalog.skipped_files import (
     MOST_LOOKED_INTO,
@@ -35,7 +36,6 @@ from tasks.catalog.skipped_files import (
 
 if TYPE_CHECKING:
     import duckdb
-    import pyarrow as pa
 
     from tasks.catalog.own_columns import OwnColumns
 
@@ -44,16 +44,6 @@ MOST_NAMED = 100  # of what is passed over; the rest is only counted
 SLICE_STRETCH = 4  # a slice that meets no boundary ends at this many times its usual size
 
 IN_MEMORY = 20_000  # of a listing that is kept in memory; beyond, it goes to the temporary file
-
-
-class ListingEntry(NamedTuple):
-    """One object of the source whose name ends like an image's. `fault`: why it cannot be read at all."""
-
-    path: str
-    bytes: int
-    token: str
-    etag: str | None
-    fault: str | None
 
 
 class Survey:
@@ -152,7 +142,7 @@ class Survey:
             elif self.wanted and not self.wanted(item.path):
                 self.left_out += 1
             else:
-                self._add(_entry(item, lead))
+                self._add(entry_of(item, lead))
             if len(self._others) == IN_MEMORY:
                 self._file()
         for folder in marked:
@@ -182,7 +172,7 @@ class Survey:
             if isinstance(item, Skipped):
                 self.pass_over(item)
             else:
-                self._add(_entry(item))
+                self._add(entry_of(item))
         if before:
             self._without_doubles()
 
@@ -230,10 +220,10 @@ class Survey:
             )
             self._connection.execute("CREATE TABLE others (path VARCHAR, reason VARCHAR)")
         if self._listing:
-            insert(self._connection, "listing", _table(self._listing))
+            insert(self._connection, "listing", table_of(self._listing))
             self._listing.clear()
         if self._others:
-            insert(self._connection, "others", _others_table(self._others))
+            insert(self._connection, "others", others_table(self._others))
             self._others.clear()
         return self._connection
 
@@ -289,7 +279,7 @@ class Survey:
     def _count(self, entry: ListingEntry) -> None:
         self.images += 1
         self.bytes += entry.bytes
-        self._sum = (self._sum + _number(f"{entry.path}\0{entry.bytes}\0{entry.token}", 16)) % MODULUS
+        self._sum = (self._sum + number_of(f"{entry.path}\0{entry.bytes}\0{entry.token}", 16)) % MODULUS
 
     def pass_over(self, skipped: Skipped) -> None:
         """Note something of the source that is left out, and why."""
@@ -351,7 +341,7 @@ class Survey:
         for row in rows(self._file(), "SELECT path, bytes, token, etag, fault FROM listing ORDER BY path"):
             entry = ListingEntry(*row)
             entries.append(entry)
-            if _number(entry.path, 8) % slice_size == 0 or len(entries) == SLICE_STRETCH * slice_size:
+            if number_of(entry.path, 8) % slice_size == 0 or len(entries) == SLICE_STRETCH * slice_size:
                 yield entries
                 entries = []
         if entries:
@@ -366,6 +356,13 @@ class Survey:
         with scratch(connection, {"listing", "others", *(own.table for own in self.own), *keep}):
             yield connection
 
+    def rest(self) -> None:
+        """Let go of memory, as far as a temporary file holds what is in it; asked again, it is read again."""
+        if self._connection is not None:
+            from tasks.execution.duckdb_workspace import shrink
+
+            shrink(self._file())
+
     def close(self) -> None:
         """Remove the temporary file."""
         self._stack.close()
@@ -376,45 +373,3 @@ class Survey:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def check_places(source: Location, destination: Location) -> None:
-    """Raise UserError if one of the two lies inside the other: results must not become photographs."""
-    if isinstance(source, ImageSource):
-        for place in source.places:
-            check_places(place, destination)
-    elif source.contains(destination) or destination.contains(source):
-        relation = (
-            "is the same place as"
-            if source.contains(destination) and destination.contains(source)
-            else ("lies inside" if source.contains(destination) else "contains")
-        )
-        raise UserError(
-            f"The destination {destination.url} {relation} the source {source.url}: "
-            "choose a destination beside the source."
-        )
-
-
-def _table(entries: list[ListingEntry]) -> pa.Table:
-    import pyarrow as pa
-
-    kinds = {"path": pa.string(), "bytes": pa.int64()}
-    columns = zip(ListingEntry._fields, zip(*entries, strict=True), strict=True)
-    return pa.table({name: pa.array(values, kinds.get(name, pa.string())) for name, values in columns})
-
-
-def _others_table(others: list[tuple[str, str | None]]) -> pa.Table:
-    import pyarrow as pa
-
-    paths, reasons = zip(*others, strict=True)
-    return pa.table({"path": pa.array(paths, pa.string()), "reason": pa.array(reasons, pa.string())})
-
-
-def _entry(item: ObjectInfo, lead: str = "") -> ListingEntry:
-    # Names that are no UTF-8 are listed with escapes, and nothing is read by a name with a backslash.
-    fault = "its name holds a backslash or is not valid UTF-8: rename it" if "\\" in item.path else None
-    return ListingEntry(lead + item.path, item.bytes, item.token, item.etag, fault)
-
-
-def _number(text: str, size: int) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=size).digest(), "big")

@@ -15,6 +15,7 @@ from infra.errors import UserError
 from infra.storage.location import Location
 
 MEMORY_LIMIT = "512MB"
+LEAST_MEMORY = "32MB"
 BATCH_ROWS = 20_000
 
 
@@ -38,6 +39,14 @@ def workspace(memory_limit: str = MEMORY_LIMIT) -> Iterator[duckdb.DuckDBPyConne
                 yield connection
         finally:
             connection.close()
+
+
+def shrink(connection: duckdb.DuckDBPyConnection) -> None:
+    """Write everything to the file, and let go of nearly all memory, until it is needed again."""
+    connection.execute("CHECKPOINT")
+    connection.execute(f"SET memory_limit = '{LEAST_MEMORY}'")
+    connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+    pa.default_memory_pool().release_unused()
 
 
 @contextmanager

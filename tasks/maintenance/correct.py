@@ -6,16 +6,11 @@ Nothing is computed and no table changes: the next run applies what is recorded.
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any, NamedTuple
 
-import numpy as np
-import pyarrow.dataset as pads
-
 from congeal.results.published_version import Published
-from congeal.results.schema.rows import ImageRow
 from infra.errors import UserError
 from infra.ledger.commits import digest
 from infra.ledger.journal import JournalEntry, append
@@ -31,6 +26,7 @@ from tasks.corrections.corrections import (
     read_corrections,
     understood,
 )
+from tasks.maintenance.corrected_view import KnownImages, View, alike, smaller_half
 
 # Cosine of the centres of two clusters, the collection's mean taken away, for a merge. Of eight kinds of
 # Caltech (six images each, embedded backbone), halves of one kind have 0.57 to 0.89, two kinds at most 0.51
@@ -55,128 +51,6 @@ def given(why: str | None = None, by: str | None = None) -> Given:
     return Given(who, why)
 
 
-class _Known:
-    """The images and clusters of the current version."""
-
-    def __init__(self, published: Published) -> None:
-        self.published = published
-        columns = ["image_id", "uri", "cluster_id", "features_unit", "features_row"]
-        table = published.tables.dataset("images").to_table(
-            columns=columns, filter=pads.field("status") == "ok"
-        )
-        lists = [table[name].to_pylist() for name in columns]
-        self.uri: dict[str, str] = dict(zip(lists[0], lists[1], strict=True))
-        self.cluster: dict[str, str | None] = dict(zip(lists[0], lists[2], strict=True))
-        self.place = {
-            image: (unit, row) for image, unit, row in zip(lists[0], lists[3], lists[4], strict=True)
-        }
-        rows = published.tables.dataset("clusters").to_table(columns=["cluster_id", "medoid_image_id"])
-        self.medoids: dict[str, str] = dict(
-            zip(rows["cluster_id"].to_pylist(), rows["medoid_image_id"].to_pylist(), strict=True)
-        )
-        self.applied = published.publication.counts.get("corrections", 0)
-
-    @cached_property
-    def mean(self) -> Any:
-        """float32 [d], of the embeddings of at most 2000 images."""
-        ids = sorted(self.place)
-        chosen = ids[:: max(1, len(ids) // 2000)]
-        return self.embeddings(chosen).mean(0)
-
-    def embeddings(self, images: Sequence[str]) -> Any:
-        from congeal.results.similarity_search import embeddings_of
-
-        found = embeddings_of(self.published, [self.place[image] for image in images])
-        return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
-
-
-class _View:
-    """What holds once the corrections that wait for the next run are applied."""
-
-    def __init__(self, known: _Known, corrections: Corrections) -> None:
-        self.known = known
-        self.corrections = corrections
-        self.pending = [one for one in corrections.in_force if one.number > known.applied]
-        self.cluster = dict(known.cluster)
-        for one in reversed(corrections.every):
-            if one.number <= known.applied and corrections.undone.get(one.number, 0) > known.applied:
-                self.cluster.update(
-                    {image: pair[0] for image, pair in one.correction.images.items() if image in self.cluster}
-                )
-        self.waits: dict[str, Recorded] = {}  # image to the pending correction that places it
-        for one in self.pending:
-            for image, (_, after) in one.correction.images.items():
-                if image in self.cluster:
-                    self.cluster[image] = after
-                    self.waits[image] = one
-        self.excluded = {
-            image: one
-            for one in corrections.in_force
-            if one.correction.kind == "exclude"
-            for image in one.correction.images
-        }
-
-    @cached_property
-    def members(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for image, cluster in self.cluster.items():
-            if cluster is not None:
-                found.setdefault(cluster, []).append(image)
-        return {cluster: sorted(images) for cluster, images in found.items()}
-
-    def find_cluster(self, name: str) -> str:
-        """The id of a cluster by its id or its name; UserError if there is none."""
-        if name in self.members:
-            return name
-        named = [cluster for cluster, text in self.corrections.names.items() if text == name]
-        if named and named[0] in self.members:
-            return named[0]
-        wanted = named[0] if named else name
-        for one in reversed(self.corrections.in_force):
-            if one.correction.kind == "merge" and wanted in one.correction.clusters[1:]:
-                raise UserError(
-                    f"The cluster {name!r} was merged into {one.correction.clusters[0]} by correction "
-                    f"{one.number}: name that one, or undo {one.number}."
-                )
-        raise UserError(
-            f"There is no cluster {name!r} in {self.known.published.place}: see the table clusters."
-        )
-
-    def find_images(self, images: Sequence[str]) -> list[str]:
-        """Ids of images by their ids or paths, each once; UserError if one is not there or not sound."""
-        rows: list[ImageRow] = self.known.published.find_all(images)
-        ids = []
-        for image, row in zip(images, rows, strict=True):
-            if row["status"] == "failed" or row["image_id"] is None:
-                raise UserError(f"The image {image!r} could not be used: {row['error']}.")
-            ids.append(row["image_id"])
-        return list(dict.fromkeys(ids))
-
-    def place(self, images: Iterable[str], after: str | None) -> dict[str, tuple[str | None, str | None]]:
-        """Images to where they are and are to be; UserError where that contradicts what waits or holds."""
-        found = {}
-        for image in images:
-            uri = self.known.uri[image]
-            waiting = self.waits.get(image)
-            if waiting is not None and self.cluster[image] != after:
-                raise UserError(
-                    f"Correction {waiting.number} ({waiting.correction.kind}), which waits for the next run, "
-                    f"says otherwise of the image {uri!r}: undo {waiting.number} first, or run."
-                )
-            held = self.excluded.get(image)
-            if held is not None:
-                raise UserError(
-                    f"The image {uri!r} is excluded by correction {held.number}: undo {held.number} first."
-                )
-            found[image] = (self.cluster[image], after)
-        return found
-
-    def medoid(self, cluster: str) -> str:
-        """An image by which a cluster is found again."""
-        medoid = self.known.medoids.get(cluster)
-        return medoid if medoid in self.members[cluster] else self.members[cluster][0]
-
-
 def merge(
     published: Published, clusters: Sequence[str], who: Given, *, force: bool = False
 ) -> dict[str, Any]:
@@ -185,19 +59,19 @@ def merge(
     Raises UserError for clusters that have nothing in common (see ALIKE), unless forced.
     """
 
-    def make(view: _View) -> Correction:
+    def make(view: View) -> Correction:
         ids = [view.find_cluster(name) for name in clusters]
         if len(set(ids)) != len(ids) or len(ids) < 2:
             raise UserError("A merge takes two or more different clusters.")
         # Of only two clusters, each is all that the other is not.
         if not force and len(view.members) > 2:
             for other in ids[1:]:
-                alike = _alike(view, ids[0], other)
-                if alike < ALIKE:
+                similarity = alike(view, ids[0], other)
+                if similarity < ALIKE:
                     raise UserError(
-                        f"The clusters {ids[0]} and {other} have little in common (similarity {alike:.2f}, "
-                        f"and {ALIKE} is asked for): look at their pictures, and give --force to merge them "
-                        "all the same."
+                        f"The clusters {ids[0]} and {other} have little in common (similarity "
+                        f"{similarity:.2f}, and {ALIKE} is asked for): look at their pictures, and give "
+                        "--force to merge them all the same."
                     )
         images: dict[str, tuple[str | None, str | None]] = {}
         for cluster in ids:
@@ -211,10 +85,10 @@ def merge(
 def split(published: Published, cluster: str, images: Sequence[str], who: Given) -> dict[str, Any]:
     """Two clusters of one: the images that are named leave it or, if none is, those of its smaller half."""
 
-    def make(view: _View) -> Correction:
+    def make(view: View) -> Correction:
         old = view.find_cluster(cluster)
         members = view.members[old]
-        leaving = view.find_images(images) if images else _half(view, members)
+        leaving = view.find_images(images) if images else smaller_half(view, members)
         for image in leaving:
             if view.cluster.get(image) != old:
                 raise UserError(
@@ -236,7 +110,7 @@ def split(published: Published, cluster: str, images: Sequence[str], who: Given)
 def move(published: Published, images: Sequence[str], to: str, who: Given) -> dict[str, Any]:
     """Images to another cluster."""
 
-    def make(view: _View) -> Correction:
+    def make(view: View) -> Correction:
         cluster = view.find_cluster(to)
         ids = view.find_images(images)
         for image in ids:
@@ -251,7 +125,7 @@ def move(published: Published, images: Sequence[str], to: str, who: Given) -> di
 def exclude(published: Published, images: Sequence[str], who: Given) -> dict[str, Any]:
     """Images that take no part in any cluster; they stay in the table of images."""
 
-    def make(view: _View) -> Correction:
+    def make(view: View) -> Correction:
         return Correction(kind="exclude", images=view.place(view.find_images(images), None))
 
     return _record(published, make, who)
@@ -260,7 +134,7 @@ def exclude(published: Published, images: Sequence[str], who: Given) -> dict[str
 def pin(published: Published, cluster: str, reference: str, who: Given) -> dict[str, Any]:
     """A reference image of a cluster: the atlas is turned, and mirrored, so that it lies as it does there."""
 
-    def make(view: _View) -> Correction:
+    def make(view: View) -> Correction:
         name = view.find_cluster(cluster)
         (image,) = view.find_images([reference])
         held = view.excluded.get(image)
@@ -288,7 +162,7 @@ def name(published: Published, cluster: str, text: str, who: Given) -> dict[str,
     """A name for a cluster, beside its id; the last one holds."""
     called = checked_name(text)
 
-    def make(view: _View) -> Correction:
+    def make(view: View) -> Correction:
         wanted = view.find_cluster(cluster)
         if called in RESERVED or called in view.members or called in view.known.medoids:
             raise UserError(f"{called!r} means something else already: choose another name.")
@@ -303,7 +177,7 @@ def name(published: Published, cluster: str, text: str, who: Given) -> dict[str,
 def undo(published: Published, number: int, who: Given) -> dict[str, Any]:
     """Take a correction back. The one that was given last about an image goes first."""
 
-    def make(view: _View) -> Correction:
+    def make(view: View) -> Correction:
         every = {one.number: one for one in view.corrections.every}
         if number not in every:
             raise UserError(f"There is no correction {number}: `congeal clusters DEST list` shows them.")
@@ -328,14 +202,14 @@ def listed(published: Published) -> list[dict[str, Any]]:
     return [_facts(one, corrections, known) for one in corrections.every]
 
 
-def _record(published: Published, make: Callable[[_View], Correction], who: Given) -> dict[str, Any]:
-    place, known = published.place, _Known(published)
+def _record(published: Published, make: Callable[[View], Correction], who: Given) -> dict[str, Any]:
+    place, known = published.place, KnownImages(published)
     single_writer = published.storage is not None and published.storage.single_writer
     if not single_writer:
         require_conditional_puts(place)
 
     def entry(there: Sequence[JournalEntry]) -> JournalEntry:
-        correction = make(_View(known, understood(there, place)))
+        correction = make(View(known, understood(there, place)))
         at = datetime.now(UTC).isoformat()
         facts = correction.model_dump(mode="json", exclude_defaults=True)
         return JournalEntry(number=0, by=who.by, at=at, why=who.why, facts=facts)
@@ -375,24 +249,6 @@ def _rests_on(later: Correction, earlier: Correction) -> bool:
         return True
     ends = {cluster for pair in earlier.images.values() for cluster in pair} | set(earlier.clusters)
     return later.kind == "pin" and bool(ends & set(later.clusters))
-
-
-def _alike(view: _View, one: str, other: str) -> float:
-    """Cosine of the centres of two clusters, seen from the middle of the collection."""
-    centres = [view.known.embeddings(view.members[name]).mean(0) - view.known.mean for name in (one, other)]
-    lengths = [float(np.linalg.norm(centre)) for centre in centres]
-    return float(centres[0] @ centres[1] / max(lengths[0] * lengths[1], 1e-12))
-
-
-def _half(view: _View, members: Sequence[str]) -> list[str]:
-    """The images of the smaller of the two halves of a cluster."""
-    from congeal.clustering.agglomerative import halves_of
-
-    if len(members) < 4:
-        raise UserError("A cluster of fewer than four images has no halves: name those that are to leave it.")
-    halves, _ = halves_of(view.known.embeddings(members).astype(np.float64), 0)
-    smaller = int(np.count_nonzero(halves) * 2 <= len(halves))
-    return [image for image, half in zip(members, halves.tolist(), strict=True) if half == smaller]
 
 
 def _user() -> str:

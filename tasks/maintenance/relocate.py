@@ -21,7 +21,9 @@ from tasks.catalog.catalog_slices import SlicePayload, commit_findings, slice_un
 from tasks.catalog.deep_image_table import DEPTHS_FILE
 from tasks.catalog.image_examination import Finding, examine
 from tasks.catalog.image_reading import content_id, readers_of
-from tasks.catalog.source_listing import ListingEntry, Survey, check_places
+from tasks.catalog.listing_entries import ListingEntry
+from tasks.catalog.source_listing import Survey
+from tasks.catalog.source_places import check_places
 from tasks.execution.stage_runner import Unit, Work
 from tasks.execution.stage_versions import CATALOG
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from typer.testing import CliRunner
 
 from congeal.settings import load_settings
 from flows.cli import app
-from flows.planning.forecast import atlas_bytes, atlas_seconds, expected_sets
+from flows.planning.expected_sets import atlas_bytes, atlas_seconds, expected_sets
+from flows.planning.machine import slowed_down
 from flows.planning.plan import plan
 from flows.planning.sample_run import Sampled, SetCost
+from flows.planning.sets_look import Look
 from flows.planning.shown import show_plan
 from infra.compute.progress import Progress
 from infra.errors import UserError
@@ -36,7 +39,7 @@ def test_a_plan_says_what_a_run_takes_and_writes_nothing(tmp_path: Path, weights
     assert not out.exists()
     assert (facts["images"], facts["usable"], facts["sets"]) == (24, 24, 1)
     assert facts["source_bytes"] == sum(path.stat().st_size for path in source.rglob("*.png"))
-    assert facts["sample"] == {"images": 16, "ok": 16, "sets": 1}
+    assert facts["sample"] == {"images": 16, "ok": 16, "sets": 1, "looked_at": 0}
     assert facts["done"] == {"catalog": 0, "features": 0, "atlases": 0}
     assert [one["stage"] for one in facts["stages"]] == [
         "catalog",
@@ -110,6 +113,19 @@ def test_groups_of_a_table_by_image_id_are_those_of_the_plan(
     assert "busy with other work (load 1000" in facts["notes"][-1]
 
 
+@pytest.mark.slow
+def test_where_sets_are_not_known_more_images_are_looked_at_than_run(tmp_path: Path, weights: Path) -> None:
+    source = folder(tmp_path / "source", photographs(12))
+    wanted = asked(weights, "clusters.method=auto", "features.image_size=224", "plan.sample=8")
+    facts = plan(str(source), None, wanted, Progress(quiet=True))
+    assert facts["sample"]["looked_at"] == 24
+    assert facts["sample"]["images"] == 8
+    assert facts["sets_between"][0] >= 1
+    assert sum(stage["seconds"] for stage in facts["stages"]) + facts["start_seconds"] == pytest.approx(
+        facts["seconds"], abs=1
+    )
+
+
 def sample(*sizes: int, lone: int = 0) -> Sampled:
     count = sum(sizes) + lone
     return Sampled(count, count, {}, tuple(SetCost(size, 1.0) for size in sizes), {}, lone, "cpu")
@@ -125,6 +141,30 @@ def test_sets_are_expected_by_their_share_of_a_sample() -> None:
     assert expected_sets(sample(6, 10, lone=4), 20, None, settings).sizes == (6.0, 10.0)
     known = expected_sets(sample(6), 100, [50, 2, 40], settings)
     assert (known.sizes, known.lone, known.least, known.most) == ((50.0, 40.0), 10.0, 2, 2)
+
+
+def test_a_wider_look_says_what_sets_there_are() -> None:
+    settings = load_settings(None, [], environ={})
+    seen = replace(sample(12), found=(30, 20, 10), looked=64, alone=4)
+    found = expected_sets(seen, 640, None, settings)
+    assert (found.least, found.most, found.sizes[:3]) == (3, 7, (300.0, 200.0, 100.0))
+
+
+def test_of_a_wider_look_whole_sets_are_run_large_and_small_ones() -> None:
+    sets = [
+        [f"{name}{at}" for at in range(count)] for name, count in (("a", 30), ("b", 20), ("c", 12), ("d", 5))
+    ]
+    seen = Look(sets, ["x"])
+    assert seen.images == 68
+    assert [len(one) for one in seen.typical(64)] == [30, 5, 20]
+    assert [len(one) for one in seen.typical(16)] == [16]
+    assert seen.typical(30) == [sets[0]]
+    assert Look([], ["x"]).typical(10) == []
+
+
+def test_computing_at_once_is_never_called_faster_than_alone() -> None:
+    assert slowed_down(1) == 1.0
+    assert slowed_down(2) >= 1.0
 
 
 def test_a_set_takes_a_while_and_each_image_more() -> None:

@@ -12,7 +12,8 @@ from infra.errors import UserError
 from infra.ledger.publications import claim
 from infra.storage.location import Location, ObjectInfo
 from tasks.catalog import source_listing
-from tasks.catalog.source_listing import MOST_NAMED, Survey, check_places
+from tasks.catalog.source_listing import MOST_NAMED, Survey
+from tasks.catalog.source_places import check_places
 
 SETTINGS = CatalogSettings()
 
