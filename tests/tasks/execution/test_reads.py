@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,12 @@ import duckdb
 import numpy as np
 import pytest
 from PIL import Image
-from sample_runs import folder, photographs, picture, results, run, tiny, units
+from sample_runs import folder, photographs, picture, put, results, run, tiny, units
 
 from infra.ledger.commits import find_marker, outputs_location
+from infra.settings import StorageSettings
 from infra.storage.location import Location
+from infra.storage.metered_s3 import MeteredS3
 from infra.storage.zarr_groups import open_group
 from tasks.catalog.image_reading import read_square
 
@@ -41,6 +45,20 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 def originals(reads: Counter[str]) -> set[int]:
     return {count for url, count in reads.items() if "/source/" in url}
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, str]]:
+    """What was asked of an S3 server: kind and object."""
+    counts: Counter[tuple[str, str]] = Counter()
+    real = MeteredS3._call_s3
+
+    async def call(self: MeteredS3, method: str, *arguments: Any, **options: Any) -> Any:
+        counts[method, str(options.get("Key", ""))] += 1
+        return await real(self, method, *arguments, **options)
+
+    monkeypatch.setattr(MeteredS3, "_call_s3", call)
+    return counts
 
 
 def shard_markers(reads: Counter[str]) -> list[int]:
@@ -214,3 +232,21 @@ def test_where_no_square_could_be_made_the_original_is_read(
     record = json.loads((unit / "_commit.json").read_bytes())["record"]
     assert set(record["not_shown"].values()) == {"no square"}
     assert not any(group["preview"][:].any() for _, group in shards(tmp_path / "out"))
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize(("copies", "each"), [("4GiB", {1}), ("0", {2})])
+def test_a_store_elsewhere_is_asked_once_for_an_original_and_for_no_result(
+    tmp_path: Path, weights: Path, s3_location: Location, asked: Counter[tuple[str, str]], copies: str,
+    each: set[int],
+) -> None:  # fmt: skip
+    source, out = put(s3_location / "source", photographs(3)), s3_location / "out"
+    options = StorageSettings(endpoint_url=s3_location.options["endpoint_url"], copies=copies)
+    run(source, out, tiny(weights, NO_REPORT, storage=options))
+    gets = {key: count for (kind, key), count in asked.items() if kind == "get_object"}
+    assert {count for key, count in gets.items() if "/source/" in key} == each
+    # Of the tables, footers are read for their description to Iceberg's readers, by their names alone.
+    units = [key for key in gets if "/stages/" in key and "/stages/index/" not in key]
+    read = [key for key in units if not key.endswith("_commit.json")]
+    assert bool(read) == (copies == "0"), read
+    assert not list(Path(tempfile.gettempdir()).glob(f"congeal-copies-{os.getpid()}-*"))
