@@ -9,7 +9,8 @@ by term, as they are written down, in float32 and with Adam as it comes; both ta
 their losses are compared first. start:
 PCK of the direct maps, of networks fitted to them, after the losses, and of what is kept, with the seconds.
 held: a third of the images takes no part in the alignment and is mapped afterwards, in three ways; PCK of the
-pairs between those and the others. --cache: a folder for features.
+pairs between those and the others, and what confidence is worth there and among members. --cache: a folder
+for features.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from set_features import BIRDS, Extractor, FeaturedSet, Given, carried, joined, maps_of, solve, through
+from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn import functional
 
 from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.image_set import ImageArrays
-from congeal.evaluation.pck import carry
+from congeal.evaluation.calibration import calibration
+from congeal.evaluation.pck import Outcomes, carry
 from congeal.neural import grids, losses, refinement
 from congeal.neural.checkpoints import decode_networks
 from congeal.neural.config import NETWORKS, SCHEDULES
@@ -239,11 +242,23 @@ def held(names: list[str], extractor: Extractor) -> None:
             each = (time.process_time() - begin) / len(out)
             maps = maps_of(joined([found.aligned, fitted.aligned]), images)
             pairs = [(place[a], place[b]) for a, b in across]
-            pck = carry(images, through(maps), pairs).pck(featured.alpha)
+            told = carry(images, through(maps), pairs)
             print(
-                f"{name}, {len(out)} of {len(order)} held out, {way}: {pck:.1f}, {each * 1000:.0f} ms",
+                f"{name}, {len(out)} of {len(order)} held out, {way}: {told.pck(featured.alpha):.1f}, "
+                f"{each * 1000:.0f} ms, {assured(told)}",
                 flush=True,
             )
+        inner = [(place[a], place[b]) for a, b in featured.pairs if {a, b} <= set(kept)]
+        members = carry(images, through(maps), inner)
+        print(f"{name}, members: {members.pck(featured.alpha):.1f}, {assured(members)}", flush=True)
+
+
+def assured(told: Outcomes) -> str:
+    """Expected calibration error of confidence, and how well it tells right from wrong, at a tenth."""
+    right = told.correct(0.1)
+    error = calibration(told.confidence, right).error
+    apart = roc_auc_score(right, told.confidence) if 0 < right.mean() < 1 else float("nan")
+    return f"calibration error {error:.3f}, area {apart:.2f}"
 
 
 if __name__ == "__main__":

@@ -125,6 +125,15 @@ def test_a_frame_whose_bytes_are_spoiled_is_named_and_the_others_are_read(tmp_pa
     found.close()
 
 
+def test_a_codec_that_is_not_known_is_named_with_the_cure(tmp_path: Path) -> None:
+    data = clip(tmp_path / "clip.mp4", [(200, 0, 0), (0, 200, 0)]).read_bytes()
+    at = data.rindex(b"avc1")  # what the track says that it is in; the first one is the file's brand
+    data = data[:at] + b"zzzz" + data[at + 4 :]
+    sentence = "The clip a.mp4 is in a codec that this PyAV does not know: convert it to H.264."
+    with pytest.raises(UserError, match=sentence), opened(io.BytesIO(data), "a.mp4"):
+        pass
+
+
 def test_sound_without_pictures_is_named(tmp_path: Path) -> None:
     import av
 
