@@ -1,30 +1,29 @@
-"""How far the confidence of carried points can be believed, and what the curve behind it is worth held out.
+"""How far the confidence of carried points can be believed, and what the model behind it is worth held out.
 
     python benchmarks/calibration.py [SET …] [--cache FOLDER] [--record]
 
-The expected calibration error over ten bins of confidence, for "right" meaning an error of at most α = 0.1 of
-the unit of the set's protocol. Held out: the two numbers of the curve of smooth maps
-(`congeal.alignment.maps.confidence.probability`) are chosen on a grid, by the likelihood of what turned out,
-on the smooth sets of all *other* kinds, every set with the same say; the set is then carried with that curve.
-Maps matched cell by cell use no curve. With --record, results go to benchmarks/results/calibration.md.
+Each set is aligned and carried as a run does it, with a second look where that is kept. The expected
+calibration error is taken over ten bins of confidence, for "right" meaning an error of at most α = 0.1 of the
+unit of the set's protocol. Held out: the numbers of the model (`confidence_model`) are fitted to the sets of
+all *other* kinds. With --record, results go to benchmarks/results/calibration.md.
 """
 
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 from annotated_sets import ROOT
+from confidence_model import Carried, fitted, probability, product_numbers
 from destinations import heading
 from recording import options
-from reliability_diagram import draw
+from reliability_diagram import draw, draw_risk
+from second_look import arrays, windowed
 from set_features import (
     SETS,
     Extractor,
@@ -39,148 +38,149 @@ from set_features import (
 from sklearn.metrics import roc_auc_score
 
 from congeal.alignment import atlas_fitting, solver
+from congeal.alignment.config import SolverConfig
 from congeal.alignment.config.maps import ConfidenceConfig
-from congeal.alignment.maps.postprocess import assemble
-from congeal.alignment.model import GUIDED
+from congeal.alignment.inputs.windows import to_whole_frames
+from congeal.alignment.maps.point_evidence import PointEvidence, point_evidence
+from congeal.alignment.model import GUIDED, picked
+from congeal.alignment.selection.second_look import better, compare, find_windows, seen
 from congeal.evaluation.calibration import calibration
-from congeal.evaluation.pck import Assured, carry
+from congeal.evaluation.pck import carry
 from congeal.geometry.arrays import Doubles, Flags
-from congeal.transfer.points import ForwardMaps, seen_from_atlas, to_atlas
-from tasks.atlases.cluster_members import joined
+from congeal.transfer.points import interpolate, to_atlas
 
 RESULTS = ROOT / "benchmarks" / "results" / "calibration.md"
 PLOT = ROOT / "docs" / "pictures" / "calibration.png"
+RISK = ROOT / "docs" / "pictures" / "risk-coverage.png"
 ALPHA = 0.1
 BINS = 10
-CEILINGS = (0.80, 0.84, 0.88, 0.90, 0.92, 0.94, 0.96, 0.98, 1.0)
-STEEPNESSES = (1, 2, 3, 4, 6, 8, 12, 16, 20, 30)
-CURVES = tuple(itertools.product(CEILINGS, STEEPNESSES))
-SUREST = 0.99  # likelihoods are taken of probabilities between this and its complement
-
-
-@dataclass(frozen=True)
-class Carried:
-    """What became of m points of a set.
-
-    confidence: float64 [m], as the product gives it. right: bool [m]. by_curve: float64 [m, curves], the
-    confidence with each of CURVES; None where no curve is used.
-    """
-
-    freedom: str
-    confidence: Doubles
-    right: Flags
-    by_curve: Doubles | None
+CONFIG = SolverConfig()
 
 
 @contextmanager
-def recorded(calls: list[tuple[Any, ...]]) -> Iterator[None]:
-    """While this lasts, arguments of `assemble` are added to calls, the config last."""
+def recorded(found: list[tuple[PointEvidence, Any]]) -> Iterator[None]:
+    """While this lasts, evidence that is gathered is added to found, with the images."""
 
-    def noting(*arguments: Any) -> Any:
-        calls.append(arguments)
-        return assemble(*arguments)
+    def noting(template_for: Any, images: Any, *rest: Any) -> Any:
+        evidence = point_evidence(template_for, images, *rest)
+        found.append((evidence, images))
+        return evidence
 
-    with patch.object(solver, "assemble", noting), patch.object(atlas_fitting, "assemble", noting):
+    with (
+        patch.object(solver, "point_evidence", noting),
+        patch.object(atlas_fitting, "point_evidence", noting),
+    ):
         yield
 
 
-def with_curve(calls: Sequence[tuple[Any, ...]], curve: ConfidenceConfig) -> Any:
-    """The alignment that the same maps make with another curve."""
-    return joined([one for call in calls for one in assemble(*call[:-1], curve)])
+def against_usual(found: Sequence[tuple[PointEvidence, Any]]) -> Doubles:
+    """Terms [n, 32, 32, 3] of all images against what is usual among those that made the atlas."""
+    from congeal.geometry.segments import Membership
+
+    first, images = found[0]
+    usual = first.usual(Membership.of([len(images.weight)], images.weight.device), images.weight)
+    return np.concatenate([(one.terms - usual[0]).numpy() for one, _ in found]).astype(np.float64)
 
 
-def with_curves(calls: Sequence[tuple[Any, ...]], featured: FeaturedSet) -> Assured:
-    """The published way from image to image, with a column of confidence for each of CURVES."""
-    by_curve = [
-        with_curve(calls, ConfidenceConfig(ceiling=ceiling, steepness=steepness))
-        for ceiling, steepness in CURVES
-    ]
-    maps = maps_of(by_curve[0], featured.images)
-    count = len(CURVES)
-    sources = np.stack([one.backward_confidence for one in by_curve], -1)
-    onward = np.stack([one.forward_confidence for one in by_curve])
-    targets = [
-        ForwardMaps([one.frame] * count, np.broadcast_to(one.forward, (count, *np.shape(one.forward))), sure)
-        for one, sure in zip(maps, onward.swapaxes(0, 1), strict=True)
-    ]
-
-    def way(source: int, target: int, points: Doubles) -> tuple[Doubles, Doubles]:
-        points = on_frame(points, maps[source].frame)
-        places, sure = to_atlas(points, replace(maps[source], backward_confidence=sources[source]))
-        found = seen_from_atlas(places, sure.T, targets[target])
-        return found.xy[0], found.confidence.T
-
-    return way
+def looked_at(extractor: Extractor, featured: FeaturedSet) -> tuple[Any, Doubles]:
+    """The alignment that a run publishes, and the terms of its places."""
+    calls: list[tuple[PointEvidence, Any]] = []
+    given = featured.given
+    with recorded(calls):
+        first = solve(given)
+        terms = against_usual(calls)
+        one = seen(arrays(given), first, given.extent, CONFIG)
+        windows = find_windows(one, CONFIG.second_look)
+        if windows is None:
+            return first, terms
+        calls.clear()
+        crops = windowed(extractor, featured, windows)
+        again = solve(crops)
+    two = seen(arrays(crops), again, crops.extent, CONFIG, windows=windows)
+    whole = to_whole_frames(picked(again, range(len(given))), windows)
+    kept = better(compare(one, two, whole, 0, CONFIG), whole, CONFIG.second_look)
+    return (whole, against_usual(calls)) if kept else (first, terms)
 
 
 def points_of(cache: Path | None, name: str) -> Carried:
-    featured = Extractor(cache).named(name)
-    calls: list[tuple[Any, ...]] = []
-    with recorded(calls):
-        alignment = solve(featured.given)
-    freedom = alignment.atlas.deformation
-    plain = carried(featured, alignment)
-    by_curve = None
-    if freedom != GUIDED:
-        way = with_curves(calls, featured)
-        by_curve = carry(featured.images, way, featured.pairs).confidence
-    return Carried(freedom, plain.confidence, plain.correct(ALPHA), by_curve)
+    extractor = Extractor(cache)
+    featured = extractor.named(name)
+    alignment, terms = looked_at(extractor, featured)
+    outcome = carried(featured, alignment)
+    maps, asked = maps_of(alignment, featured.images), CONFIG.confidence
+    sides: list[tuple[Doubles, Doubles]] = []
 
+    def way(source: int, target: int, points: Doubles) -> tuple[Doubles, Doubles]:
+        at, sure = to_atlas(on_frame(points, maps[source].frame), maps[source])
+        inside = np.clip(at, -1, 1)
+        sides.append((interpolate(terms[source], inside), interpolate(terms[target], inside)))
+        return interpolate(maps[target].forward, at), sure
 
-def likelihoods(found: Carried) -> Doubles:
-    """Mean log likelihood of what turned out, with each of CURVES."""
-    assert found.by_curve is not None
-    sure = np.clip(found.by_curve, 1 - SUREST, SUREST)
-    return np.where(found.right[:, None], np.log(sure), np.log(1 - sure)).mean(0)
+    carry(featured.images, way, featured.pairs)
+    source, target = (np.concatenate(side) for side in zip(*sides, strict=True))
+    atlas = alignment.atlas
+    builders = min(len(featured), extractor.settings.atlases.atlas_size)
+    agreement = 0.0
+    if atlas.match_agreement is not None:
+        more = atlas.match_agreement - asked.usual_agreement
+        agreement = more * builders / (builders + asked.agreement_images)
+    plain = Carried(
+        atlas.deformation,
+        outcome.confidence,
+        outcome.correct(ALPHA),
+        outcome.correct(featured.alpha),
+        source,
+        target,
+        np.ones(len(source)),
+        agreement,
+        atlas.deformation == GUIDED,
+    )
+    # What the object's not showing, folds and ways back take away is no part of the model.
+    whole = probability(product_numbers(asked), plain)
+    shows = np.clip(outcome.confidence / np.maximum(whole, 1e-9), 0, 1)
+    values = {field: getattr(plain, field) for field in plain.__dataclass_fields__}
+    return Carried(**values | {"shows": shows})
 
 
 def error(confidence: Doubles, right: Flags) -> float:
     return calibration(confidence, right, BINS).error
 
 
-def tells_apart(found: Carried) -> str:
-    """The area under the curve of true against false positives, if anything went wrong at all."""
-    if found.right.all():
-        return ""
-    return f"{roc_auc_score(found.right, found.confidence):.2f}"
+def ranks(one: Carried, confidence: Doubles) -> float:
+    """The area under the curve of true against false positives, NaN if nothing went wrong."""
+    return float(roc_auc_score(one.close, confidence)) if 0 < one.close.mean() < 1 else float("nan")
 
 
 def rows(found: dict[str, Carried]) -> list[str]:
     lines = [
-        "| set | freedom | points | right | mean confidence | tells apart | error "
-        "| curve of the others | error held out | one number of the others |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: | --- | ---: | ---: |",
+        "| set | freedom | points | right | mean confidence | ranks | error | ranks held out "
+        "| error held out |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    score = {name: likelihoods(one) for name, one in found.items() if one.by_curve is not None}
-    before, after, constant = [], [], []
+    every: list[tuple[float, ...]] = []
     for name, one in found.items():
-        curve, held, flat = "–", "", ""
-        others = [other for other in score if other not in kin(name)]
-        if one.by_curve is not None and others:
-            best = int(np.mean([score[other] for other in others], 0).argmax())
-            curve = "{:.2f}, {}".format(*CURVES[best])
-            after.append(error(one.by_curve[:, best], one.right))
-            before.append(error(one.confidence, one.right))
-            held = f"{after[-1]:.3f}"
-            constant.append(abs(np.mean([found[other].right.mean() for other in others]) - one.right.mean()))
-            flat = f"{constant[-1]:.3f}"
+        others = [other for other_name, other in found.items() if other_name not in kin(name)]
+        held = probability(fitted(others), one) if others else np.full(len(one.right), np.nan)
+        figures = ranks(one, one.confidence), error(one.confidence, one.right)
+        left_out = (ranks(one, held), error(held, one.right)) if others else (float("nan"),) * 2
+        every.append((*figures, *left_out))
+        told = [f"{value:.2f}" if np.isfinite(value) else "" for value in (figures[0], left_out[0])]
         lines.append(
             f"| {name} | {one.freedom} | {len(one.right):,} | {one.right.mean():.1%} | "
-            f"{one.confidence.mean():.3f} | {tells_apart(one)} | {error(one.confidence, one.right):.3f} | "
-            f"{curve} | {held} | {flat} |"
+            f"{one.confidence.mean():.3f} | {told[0]} | {figures[1]:.3f} | {told[1]} | {left_out[1]:.3f} |"
         )
-    if after:
-        every = [error(one.confidence, one.right) for one in found.values()]
-        best = int(np.mean(list(score.values()), 0).argmax())
-        chosen, usual = "{:.2f} and {}".format(*CURVES[best]), ConfidenceConfig()
-        lines += [
-            "",
-            f"Mean error of all {len(every)} sets {np.mean(every):.3f}; of the {len(after)} with a curve "
-            f"{np.mean(before):.3f} with the product's ({usual.ceiling:g} and {usual.steepness:g}), "
-            f"{np.mean(after):.3f} held out, {np.mean(constant):.3f} with one number. Chosen on all of them "
-            f"together it would be {chosen}.",
-        ]
-    return lines
+    table = np.array(every)
+    mean, least = np.nanmean(table, 0), np.nanmin(table, 0)
+    numbers = ", ".join(f"{value:.3f}" for value in fitted(list(found.values())))
+    usual = ", ".join(f"{value:g}" for value in product_numbers(ConfidenceConfig()))
+    return [
+        *lines,
+        "",
+        f"Mean: ranks {mean[0]:.3f} (least {least[0]:.2f}), error {mean[1]:.3f}; held out {mean[2]:.3f} "
+        f"(least {least[2]:.2f}), {mean[3]:.3f}. Numbers of the model (weights of spread, near and support; "
+        f"level of smooth maps and of matched cells; weight of agreement): the product's {usual}; fitted to "
+        f"all of these sets {numbers}.",
+    ]
 
 
 def reliability(title: str, found: Sequence[Carried]) -> list[str]:
@@ -219,6 +219,7 @@ def main() -> None:
         RESULTS.write_text(text)
         groups = grouped(found).items()
         draw({title: [(one.confidence, one.right) for one in some] for title, some in groups}, BINS, PLOT)
+        draw_risk({name: (one.confidence, one.close) for name, one in found.items()}, RISK)
 
 
 def grouped(found: dict[str, Carried]) -> dict[str, list[Carried]]:
@@ -237,11 +238,10 @@ def report(found: dict[str, Carried]) -> str:
     lines = [
         *heading("Calibration of the confidence of carried points", "calibration.py"),
         f"Right: within α = {ALPHA:g} of the unit of the set's protocol (for the wings, too: a tenth of the "
-        f"image's side). Error: expected calibration error, {BINS} bins. Held out: the curve's ceiling and "
-        "steepness are chosen by likelihood on the smooth sets of all other kinds (birds count as one kind, "
-        "cars as one). One number: every point of the set gets the share of right points in those sets, no "
-        "curve at all. Maps that are matched cell by cell (guided) use no curve. Tells apart: how often a "
-        "right point has more confidence than a wrong one (0.5 is chance).",
+        "image's side). Ranks: how often a point within the protocol's α (wings: 0.02) has more confidence "
+        f"than one that is not (0.5 is chance). Error: expected calibration error, {BINS} bins. Held out: "
+        "the numbers of the model are fitted to the sets of all other kinds (birds count as one kind, cars, "
+        "dogs and bottles likewise).",
         "",
         *rows(found),
         "",
@@ -251,6 +251,10 @@ def report(found: dict[str, Carried]) -> str:
         "",
         "A thin line a set; all points together in red. Least and most right: over the sets with 20 points "
         "in the bin at least.",
+        "",
+        "![Share of wrong points among the surest](../../docs/pictures/risk-coverage.png)",
+        "",
+        "Risk by coverage: how many of the surest points of a set are wrong.",
         "",
     ]
     for title, members in grouped(found).items():

@@ -48,3 +48,20 @@ def draw(groups: Mapping[str, Sequence[Points]], bins: int, path: Path) -> None:
         panel.set(title=title, xlabel="confidence", xlim=(0, 1), ylim=(0, 1.02), aspect="equal")
     panels[0].set_ylabel("share of points that are right")
     figure.savefig(path, dpi=110)
+
+
+def draw_risk(sets: Mapping[str, Points], path: Path) -> None:
+    """Risk–coverage curves: the share of wrong points among the surest ones of each set."""
+    figure = Figure(figsize=(8.4, 4.2), layout="constrained")
+    panel = figure.subplots()
+    colours = matplotlib.colormaps["tab20"]
+    for number, (name, (confidence, right)) in enumerate(sets.items()):
+        wrong = ~right[np.argsort(-confidence, kind="stable")]
+        share = np.arange(1, len(wrong) + 1) / len(wrong)
+        shown = share >= min(FEWEST / len(wrong), 1)
+        risk = np.cumsum(wrong) / np.arange(1, len(wrong) + 1)
+        panel.plot(share[shown], risk[shown], label=name, color=colours(number % 20), linewidth=1.2)
+    panel.set(xlabel="share of points, surest first", ylabel="share of them that are wrong", xlim=(0, 1))
+    panel.set_ylim(bottom=0)
+    figure.legend(loc="outside right center", fontsize=7, frameon=False)
+    figure.savefig(path, dpi=110)

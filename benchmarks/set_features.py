@@ -35,6 +35,8 @@ KINDS = tuple(
 EVERY = (*SETS, *KINDS)
 BIRDS = ("pf_willow/duck_S", "cub/001", "cub/002", "cub/003")
 CARS = ("pf_willow/car_S", "samples/car")
+DOGS = ("dogs/all_dogs", "samples/dog")
+BOTTLES = ("pf_willow/winebottle_wC", "pf_willow/winebottle_woC")
 WORKERS = 2
 # Large tensors come and go; glibc would give their memory back and fetch it anew each time.
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "4000000000", "MALLOC_TRIM_THRESHOLD_": "8000000000"}
@@ -55,7 +57,7 @@ def in_processes(function: Callable[[Item], Answer], items: Iterable[Item]) -> I
 
 def kin(name: str) -> tuple[str, ...]:
     """The sets of EVERY that show the same kind of thing, the set itself among them."""
-    return next((family for family in (BIRDS, CARS) if name in family), (name,))
+    return next((family for family in (BIRDS, CARS, DOGS, BOTTLES) if name in family), (name,))
 
 
 def place_of(name: str) -> Path:

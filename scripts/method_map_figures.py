@@ -43,6 +43,7 @@ from congeal.alignment.maps.error_estimation import (
 )
 from congeal.alignment.maps.flow_registration import cells_by, leave_one_out
 from congeal.alignment.maps.guided_matching import Expected, guided, regularised, warped
+from congeal.alignment.maps.point_evidence import USUAL_TERMS, usual_level
 from congeal.alignment.solver import align, fit
 from congeal.geometry.complex_math import length
 from congeal.geometry.warps import grid
@@ -166,12 +167,16 @@ def confidence() -> Any:
             if not column:
                 axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8.5)
     right = drawn.add_axes((0.77, 0.17, 0.22, 0.74))
-    likeness = np.linspace(0, 1, 101)
-    for smooth, colour, label in ((True, GREEN, "rigid, flow"), (False, ORANGE, "guided")):
-        usual = torch.full((len(likeness),), 0.4)  # the support of most points
-        curve = probability(torch.tensor(likeness), usual, CONFIG.confidence, smooth=smooth)
-        right.plot(likeness, curve, color=colour, label=label)
-    right.set_xlabel("likeness", fontsize=8.5)
+    near = np.linspace(0.01, 0.99, 99)
+    terms = torch.tensor(USUAL_TERMS).repeat(len(near), 1)
+    terms[:, 1] = torch.logit(torch.tensor(near))
+    asked = CONFIG.confidence
+    smooth = usual_level(asked)
+    by_cell = smooth - asked.level + asked.level_by_cell
+    for level, colour, label in ((smooth, GREEN, "rigid, flow"), (by_cell, ORANGE, "guided")):
+        curve = probability(torch.ones(len(near)), terms, torch.tensor(level), asked)
+        right.plot(near, curve, color=colour, label=label)
+    right.set_xlabel("near share of the match", fontsize=8.5)
     right.set_ylabel("confidence", fontsize=8.5)
     right.legend(fontsize=8, frameon=False)
     right.tick_params(labelsize=8)

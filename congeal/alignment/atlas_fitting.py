@@ -21,6 +21,7 @@ from congeal.alignment.inputs.set_batch import SetBatch
 from congeal.alignment.maps.flow_registration import Template, fixed_template, register
 from congeal.alignment.maps.map_batches import compute_maps
 from congeal.alignment.maps.match_support import match_support
+from congeal.alignment.maps.point_evidence import cells_of_evidence, point_evidence
 from congeal.alignment.maps.postprocess import assemble
 from congeal.alignment.model import GUIDED, RIGID, Alignment, Atlas, Exemplars, Verdict
 from congeal.alignment.outcomes import MEANINGLESS, OK
@@ -241,15 +242,18 @@ class _Fit:
         agreed = match_support(
             [atlas.exemplars],
             None,
-            [atlas.deformation != GUIDED],
+            [status == OK],
             members,
             oriented,
             warps,
             maps.forward,
             config.match_support,
         )
+        places = cells_of_evidence(maps.forward)
+        coarse = fixed_template(_template(atlas, prepared.basis, places.shape[1]))
+        found_terms = point_evidence(coarse, oriented, warps, places, agreed, config.confidence).terms
         (aligned,) = assemble(
-            [atlas], [verdict], members, warps, maps, oriented, figures, agreed, config.confidence
+            [atlas], [verdict], members, warps, maps, oriented, figures, found_terms, config.confidence
         )
         return Fitted(aligned, evidence.cpu().numpy())
 

@@ -113,6 +113,8 @@ class Atlas:
             `congeal.alignment.inputs.fixed_camera`.
         match_agreement: share of plain matches between members' features that their maps agree with, see
             `congeal.alignment.selection.match_agreement`; None: not known.
+        confidence_level: log odds that the weighed evidence of a place is added to in its confidence (see
+            `congeal.alignment.maps.point_evidence.levels`); None: not known, the usual one is taken.
         mixture: the parts of the features that are compared, where they were taken at several places in the
             backbone; empty: all that there is.
         weighed: the evidence for each mixture that was tried, see
@@ -132,6 +134,7 @@ class Atlas:
     deformation: str = RIGID
     fixed_camera: bool = False
     match_agreement: float | None = None
+    confidence_level: float | None = None
     mixture: Mixture = ()
     weighed: Mapping[Mixture, float] = field(default_factory=dict)
     status: str = OK

@@ -50,9 +50,10 @@ from congeal.alignment.inputs.set_batch import SetBatch
 from congeal.alignment.maps.flow_registration import Template, TemplateFor, as_placed, cells_by, leave_one_out
 from congeal.alignment.maps.map_batches import compute_maps
 from congeal.alignment.maps.match_support import match_support
+from congeal.alignment.maps.point_evidence import cells_of_evidence, levels, point_evidence
 from congeal.alignment.maps.postprocess import AtlasSource, assemble, build_atlas
 from congeal.alignment.model import GUIDED, Alignment, Anchor
-from congeal.alignment.outcomes import OK
+from congeal.alignment.outcomes import MEANINGLESS, OK
 from congeal.alignment.poses.common_object import learn_common_object
 from congeal.alignment.poses.exemplars import select_exemplars
 from congeal.alignment.poses.orientation_search import find_turns
@@ -71,6 +72,7 @@ from congeal.alignment.selection.match_agreement import (
     better_borne_out,
     few_and_doubtful,
     match_agreement,
+    trusted_by,
 )
 from congeal.alignment.selection.mirror_selection import select_mirror_states
 from congeal.geometry.frames import check_cells
@@ -210,7 +212,8 @@ def _solved(
         for number, one, first in zip(numbers, upright, aligned, strict=True):
             found, borne_out = _best_borne_out(one, first, facts, resolution, map_resolution, device, config)
             turn = turns[number]
-            whole = found if turn is None else to_upright(found, turn)
+            trusted = trusted_by(found, borne_out, config.confidence)
+            whole = trusted if turn is None else to_upright(trusted, turn)
             still = moving[number] is not None
             atlas = replace(whole.atlas, fixed_camera=still, match_agreement=borne_out)
             solved[number] = replace(whole, atlas=atlas)
@@ -348,12 +351,18 @@ def _aligned(
         for one, atlas, rows in zip(consensus, atlases, slices, strict=True)
     ]
     atlases = [replace(one, status=said.status) for one, said in zip(atlases, verdicts, strict=True)]
-    smooth = [each != GUIDED for each in deformation]
+    told = [one.status not in MEANINGLESS for one in verdicts]
     agreed = match_support(
-        exemplars, kept, smooth, images.members, oriented, warps, maps.forward, config.match_support
+        exemplars, kept, told, images.members, oriented, warps, maps.forward, config.match_support
     )
+    places = cells_of_evidence(maps.forward)
+    template_for = _template_for(oriented, places, alone)
+    found = point_evidence(template_for, oriented, warps, places, agreed, config.confidence)
+    usual_terms = found.usual(images.members, oriented.weight)
+    level = levels(usual_terms, [each == GUIDED for each in deformation], config.confidence)
+    atlases = [replace(one, confidence_level=each) for one, each in zip(atlases, level, strict=True)]
     return assemble(
-        atlases, verdicts, images.members, warps, maps, oriented, figures, agreed, config.confidence
+        atlases, verdicts, images.members, warps, maps, oriented, figures, found.terms, config.confidence
     )
 
 

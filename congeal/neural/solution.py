@@ -20,8 +20,9 @@ from congeal.alignment.maps.error_estimation import Cycles, match_cycles
 from congeal.alignment.maps.flow_registration import cells_by, leave_one_out
 from congeal.alignment.maps.map_batches import compute_maps
 from congeal.alignment.maps.match_support import match_support
+from congeal.alignment.maps.point_evidence import cells_of_evidence, levels, point_evidence
 from congeal.alignment.maps.postprocess import AtlasSource, assemble, build_atlas
-from congeal.alignment.model import FLOW, GUIDED, PER_IMAGE, RIGID, Alignment, Atlas, Verdict
+from congeal.alignment.model import FLOW, GUIDED, MEANINGLESS, PER_IMAGE, RIGID, Alignment, Atlas, Verdict
 from congeal.alignment.poses.exemplars import select_exemplars
 from congeal.alignment.selection.collapse_check import check_collapse
 from congeal.geometry.warps import Warps, flip, grid, sample, smooth_fit
@@ -165,12 +166,17 @@ def solution(solved: SolvedSet, warps: Warps) -> Alignment:
     verdict = check_collapse(verdict, atlas, warps.a, good, config.collapse)
     atlas = replace(atlas, status=verdict.status)
     agreed = match_support(
-        exemplars, kept, [deformation != GUIDED], images.members, oriented, warps, maps.forward,
+        exemplars, kept, [verdict.status not in MEANINGLESS], images.members, oriented, warps, maps.forward,
         config.match_support,
     )  # fmt: skip
+    at = cells_of_evidence(maps.forward)
+    borne_out = point_evidence(leave_one_out(oriented, at), oriented, warps, at, agreed, config.confidence)
+    usual_terms = borne_out.usual(images.members, oriented.weight)
+    (level,) = levels(usual_terms, [deformation == GUIDED], config.confidence)
     (found,) = assemble(
-        [atlas], [verdict], images.members, warps, maps, oriented, figures, agreed, config.confidence
-    )
+        [replace(atlas, confidence_level=level)], [verdict], images.members, warps, maps, oriented, figures,
+        borne_out.terms, config.confidence,
+    )  # fmt: skip
     return _with_outliers_of(before, found)
 
 

@@ -127,6 +127,7 @@ def _read_atlas(place: Location) -> tuple[Atlas, Any]:
     said = cast("AtlasAttributes | FirstLookAttributes", group.attrs.asdict())
     template: dict[str, Any] = {array.name: np.asarray(array_in(group, array.path)[:]) for array in TEMPLATE}
     tokens: dict[str, Any] = {array.name: np.asarray(array_in(group, array.path)[:]) for array in EXEMPLARS}
+    level = said.get("confidence_level")
     return Atlas(
         **template,
         exemplars=Exemplars(**tokens),
@@ -134,6 +135,7 @@ def _read_atlas(place: Location) -> tuple[Atlas, Any]:
         status=said["status"],
         least_contrast=float(said["least_contrast"]),
         deformation=said["deformation"],
+        confidence_level=float(level) if isinstance(level, int | float) else None,
         mixture=tuple(said["mixture"]),
     ), group
 

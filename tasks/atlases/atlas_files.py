@@ -68,6 +68,7 @@ def encode(
         "deformation": atlas.deformation,
         "fixed_camera": atlas.fixed_camera,
         "match_agreement": atlas.match_agreement,
+        "confidence_level": atlas.confidence_level,
         "mixture": list(atlas.mixture),
         "weighed": [(list(one), share) for one, share in atlas.weighed.items()],
         "image_ids": [member.image_id for member in stored.members],
@@ -106,6 +107,7 @@ def _encode_first_look(stored: Stored, cluster_id: str) -> dict[str, bytes]:
         "evidence": atlas.evidence,
         "least_contrast": atlas.least_contrast,
         "deformation": atlas.deformation,
+        "confidence_level": atlas.confidence_level,
         "mixture": list(atlas.mixture),
         "weighed": [(list(one), share) for one, share in atlas.weighed.items()],
         "image_ids": [member.image_id for member in stored.members],
@@ -171,6 +173,7 @@ def _read_atlas(group: zarr.Group, attributes: AtlasAttributes | FirstLookAttrib
 
     template: dict[str, Any] = {array.name: _whole(group, array) for array in TEMPLATE}
     agreed = attributes.get("match_agreement")  # of atlases since version 15
+    level = attributes.get("confidence_level")  # since version 16
     return Atlas(
         **template,
         exemplars=Exemplars(**{array.name: _whole(group, array) for array in EXEMPLARS}),
@@ -180,6 +183,7 @@ def _read_atlas(group: zarr.Group, attributes: AtlasAttributes | FirstLookAttrib
         deformation=attributes["deformation"],
         fixed_camera=bool(attributes.get("fixed_camera", False)),
         match_agreement=float(agreed) if isinstance(agreed, int | float) else None,
+        confidence_level=float(level) if isinstance(level, int | float) else None,
         mixture=tuple(attributes["mixture"]),
         weighed={tuple(one): float(share) for one, share in attributes["weighed"]},
     )

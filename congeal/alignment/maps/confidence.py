@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,7 +13,7 @@ from congeal.alignment.config.maps import ConfidenceConfig
 from congeal.alignment.inputs.oriented import Oriented
 from congeal.alignment.maps.flow_registration import Template, match_field
 from congeal.alignment.maps.guided_matching import DenseMaps
-from congeal.alignment.model import SALIENT
+from congeal.alignment.model import SALIENT, Floats
 from congeal.geometry.complex_math import length
 from congeal.geometry.frames import reach
 from congeal.geometry.warps import Warps, grid, jacobian_determinants, sample, to_oriented
@@ -84,18 +85,28 @@ def measure(
     )
 
 
-def probability(likeness: Tensor, support: Tensor, config: ConfidenceConfig, *, smooth: bool) -> Tensor:
-    """P(error ≤ 0.1 of the object), the confidence that users see, of likeness and support [...]; 0 stays 0.
+def probability(likeness: Tensor, terms: Tensor, level: Tensor, config: ConfidenceConfig) -> Tensor:
+    """P(error ≤ 0.1 of the object) of a point that is carried between two such places, [...]; 0 stays 0.
 
-    Where one smooth map explains a set, a cell's neighbours support it, and even a weak likeness is mostly
-    right; which of its cells are wrong is told by matches with single members (`match_support`). Where cells
-    are matched one by one, their likeness itself is about that probability.
+    A point is right if both maps are: the square of the probability of one. The confidence of a carried point
+    is the geometric mean of its two places', which is the product of their probabilities.
+
+    Args:
+        likeness: [...] in [0, 1]; whether the object shows at all.
+        terms: [..., 3], of `congeal.alignment.maps.point_evidence.PointEvidence`.
+        level: [...], what is added to the weighed terms.
+        config: of the weights.
     """
-    sure: Tensor = likeness.clamp(0, 1)
-    if not smooth:
-        return sure
-    borne_out = 1 - torch.exp(-((support.clamp_min(0) / config.support_scale) ** config.support_power))
-    return config.ceiling * (1 - (1 - sure) ** config.steepness) * borne_out
+    weighed = terms @ torch.tensor(config.term_weights, dtype=terms.dtype, device=terms.device)
+    shows = 1 - (1 - likeness.clamp(0, 1)) ** config.steepness
+    return torch.sigmoid(weighed + level) ** 2 * shows
+
+
+def shifted(confidence: Floats, by: float) -> Floats:
+    """Confidence [...] as `probability` gives it had its level been higher; 0 and 1 stay."""
+    one = np.sqrt(np.clip(confidence.astype(np.float64), 0, 1))
+    odds = one * np.exp(by)
+    return np.asarray((odds / (1 - one + odds)) ** 2, np.float32)
 
 
 def _rimmed(saliency: Tensor) -> Tensor:

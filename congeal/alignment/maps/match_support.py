@@ -51,7 +51,7 @@ def match_support(
         exemplars: of each set.
         kept: which of a set's images each exemplar is, int64 [e], so that none is matched with itself; None:
             they are others.
-        asked: whether it is to be computed, for each set: not all maps' confidence depends on it.
+        asked: whether it is to be computed, for each set: not where maps mean nothing.
         members: which set each image is of.
         images: the images in their mirror states.
         warps: of the same images; a map's scale is the unit of distances.

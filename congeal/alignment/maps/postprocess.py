@@ -23,7 +23,8 @@ from congeal.alignment.maps.confidence import (
     probability,
 )
 from congeal.alignment.maps.guided_matching import DenseMaps
-from congeal.alignment.model import GUIDED, SALIENT, Alignment, Atlas, Exemplars, Mixture, Verdict
+from congeal.alignment.maps.point_evidence import usual_level
+from congeal.alignment.model import SALIENT, Alignment, Atlas, Exemplars, Mixture, Verdict
 from congeal.alignment.outcomes import MEANINGLESS
 from congeal.geometry.chunking import windows
 from congeal.geometry.complex_math import length
@@ -101,22 +102,23 @@ def assemble(
     maps: DenseMaps,
     oriented: Oriented,
     figures: Figures,
-    support: Tensor,
+    terms: Tensor,
     config: ConfidenceConfig,
 ) -> list[Alignment]:
     """Maps in plain frames, at the resolutions they have, with everything as numpy; a result a set.
 
-    support: float32 [n, s, s], of `congeal.alignment.maps.match_support.match_support`.
+    terms: float32 [n, s, s, 3], of `congeal.alignment.maps.point_evidence.PointEvidence`. The atlases know
+    their `Atlas.confidence_level`, or the usual one is taken.
     """
     likeness, owner = figures.likeness, members.owner
     nothing = torch.tensor([verdict.status in MEANINGLESS for verdict in verdicts])
     likeness = torch.where(nothing.to(owner.device)[owner].view(-1, 1, 1), 0.0, likeness)
-    by_cell = torch.tensor([atlas.deformation == GUIDED for atlas in atlases]).to(owner.device)[owner]
+    known = [atlas.confidence_level for atlas in atlases]
+    level = torch.tensor([usual_level(config) if one is None else one for one in known]).to(owner.device)
+    added = level.float()[owner].view(-1, 1, 1)
 
     def confidence(of: Tensor, at: Tensor) -> Tensor:
-        agreed = sample(support[..., None], at)[..., 0]
-        itself = probability(of, agreed, config, smooth=False)
-        return torch.where(by_cell.view(-1, 1, 1), itself, probability(of, agreed, config, smooth=True))
+        return probability(of, sample(terms, at), added, config)
 
     cells = grid(maps.forward.shape[1], 1.0, owner.device).expand(len(maps.forward), -1, -1, -1)
     back = backward_likeness(maps, likeness, oriented.saliency, oriented.extent, config)

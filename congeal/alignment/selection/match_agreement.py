@@ -8,7 +8,7 @@ taken out of it. So they err otherwise.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +16,13 @@ import torch
 from torch import Tensor
 
 from congeal.alignment.config import SolverConfig
+from congeal.alignment.config.maps import ConfidenceConfig
 from congeal.alignment.config.selection import MatchAgreementConfig
 from congeal.alignment.inputs.image_set import ImageArrays
+from congeal.alignment.maps.confidence import shifted, where_it_folds
 from congeal.alignment.model import GUIDED, OK, Alignment
 from congeal.geometry.sampling import evenly
-from congeal.geometry.warps import grid, sample
+from congeal.geometry.warps import flip, grid, sample
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,27 @@ def better_borne_out(
     """
     before, after = smooth[1], by_cell[1]
     return by_cell if after is not None and after >= (before or 0.0) + config.gain else smooth
+
+
+def trusted_by(aligned: Alignment, agreement: float | None, config: ConfidenceConfig) -> Alignment:
+    """An alignment whose confidence is higher the more matching bears its set out; None: it stays.
+
+    Of few images agreement says little: it has half its weight at `confidence.agreement_images`.
+    """
+    level = aligned.atlas.confidence_level
+    if agreement is None or level is None:
+        return aligned
+    n = len(aligned.mirrored)
+    more = config.agreement_weight * (agreement - config.usual_agreement) * n / (n + config.agreement_images)
+    forward = flip(torch.as_tensor(aligned.forward), torch.as_tensor(aligned.mirrored))
+    lowered = np.where(where_it_folds(forward).numpy(), np.float32(config.fold_factor), np.float32(1))
+    sure = np.asarray(aligned.forward_confidence / np.maximum(lowered, 1e-6), np.float32)
+    return replace(
+        aligned,
+        atlas=replace(aligned.atlas, confidence_level=level + more),
+        forward_confidence=shifted(sure, more) * lowered,
+        backward_confidence=shifted(aligned.backward_confidence, more),
+    )
 
 
 def _share(

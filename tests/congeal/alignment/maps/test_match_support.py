@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 
-from congeal.alignment.config import SolverConfig
-from congeal.alignment.config.maps import ConfidenceConfig, MatchSupportConfig
+from congeal.alignment.config.maps import MatchSupportConfig
 from congeal.alignment.inputs.oriented import Oriented
-from congeal.alignment.maps.confidence import probability
 from congeal.alignment.maps.match_support import FIELD, match_support
 from congeal.alignment.model import Exemplars
 from congeal.geometry.segments import Membership
@@ -97,17 +94,3 @@ def test_a_smaller_object_is_held_to_smaller_distances() -> None:
         match_support([exemplars(1)], None, [True], members, images(1), small, moved, CONFIG).mean()
         < large.mean()
     )
-
-
-@pytest.mark.parametrize("smooth", [True, False])
-def test_confidence_rises_with_support_where_maps_are_smooth(smooth: bool) -> None:
-    config: ConfidenceConfig = SolverConfig().confidence
-    likeness, agreed = torch.full((4,), 0.6), torch.tensor([0.0, 0.05, 0.3, 1.0])
-    found = probability(likeness, agreed, config, smooth=smooth)
-    if smooth:
-        assert bool((found.diff() > 0).all())
-        assert found[0] == 0
-        assert found[-1] <= config.ceiling
-    else:
-        assert torch.equal(found, likeness)
-    assert bool((probability(torch.zeros(4), agreed, config, smooth=smooth) == 0).all())
