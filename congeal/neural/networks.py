@@ -37,7 +37,10 @@ class Scaled(nn.Module):
         return functional.conv2d(x, self.weight * factor, self.bias * gain, padding=self.padding)
 
     def activated(self, x: Tensor, gain: float = 1.0) -> Tensor:
-        """The same, leaky rectified at the variance it had; the rectifier lets a gain through."""
+        """The same, leaky rectified at the variance it had: [n, inputs, h, w] to [n, outputs, h, w].
+
+        The rectifier lets a gain through.
+        """
         return functional.leaky_relu(self.forward(x, gain * KEPT), SLOPE)
 
 

@@ -242,8 +242,8 @@ class Collection(TableMethods):
     ) -> Table:
         """As `transfer`, to every instance: columns target, instance_id, point, x, y, confidence, visible.
 
-        target: an image, several, or "all" (with the other instances of the source). instance: of the source,
-        on which the points are.
+        points: float [n, 2], x and y in pixels of the source. target: an image, several, or "all" (with the
+        other instances of the source). instance: of the source, on which the points are.
         """
         from congeal.results.instance_transfer import transfer_to_instances
 
