@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 _HOME = tempfile.mkdtemp(prefix="congeal-tests-")
@@ -45,6 +46,10 @@ from s3_stub import s3_stub, url_of  # noqa: E402
 
 from infra.settings import StorageSettings  # noqa: E402
 from infra.storage.location import Location  # noqa: E402
+
+# How long an example takes is the machine's business.
+hypothesis.settings.register_profile("congeal", deadline=None)
+hypothesis.settings.load_profile("congeal")
 
 
 def pytest_unconfigure() -> None:

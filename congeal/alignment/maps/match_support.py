@@ -17,6 +17,7 @@ from torch import Tensor
 
 from congeal.alignment.config.maps import MatchSupportConfig
 from congeal.alignment.inputs.oriented import Oriented
+from congeal.alignment.maps.match_shares import likelihood, near_share, offsets
 from congeal.alignment.model import Exemplars
 from congeal.geometry.complex_math import length
 from congeal.geometry.segments import Membership
@@ -110,9 +111,9 @@ def _agreement(
     at = sample(forward[None], places.view(1, e * k, 2))[0]
     tokens = image.reshape(g * g, d)
     alike = features.view(e * k, d) @ tokens.T
-    alike = alike.masked_fill(images.valid[row].reshape(-1) <= 0, -1.0)
-    off = torch.cdist(at, grid(g, images.extent, at.device).view(-1, 2)) / scale
-    into = _share(alike, off, config)
+    alike = alike.masked_fill_(images.valid[row].reshape(-1) <= 0, -1.0).div_(config.temperature)
+    x, y = offsets(at, grid(g, images.extent, at.device)[0, :, 0], scale)
+    into = near_share(likelihood(alike, g), x, y, config.radius)
     shown = torch.nn.functional.normalize(sample(image[None], at[None], images.extent)[0], dim=-1)
     # Each place of the image is looked for in every exemplar by itself.
     alike = torch.einsum("td,ekd->etk", shown, features).masked_fill(~counted[:, None], -1.0)

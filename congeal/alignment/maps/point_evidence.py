@@ -18,6 +18,7 @@ from torch import Tensor
 from congeal.alignment.config.maps import ConfidenceConfig
 from congeal.alignment.inputs.oriented import Oriented
 from congeal.alignment.maps.flow_registration import TemplateFor, cosines, match_bytes
+from congeal.alignment.maps.match_shares import likelihood, offsets, share_and_spread
 from congeal.alignment.maps.match_support import FIELD
 from congeal.alignment.model import SALIENT
 from congeal.geometry.chunking import in_windows
@@ -78,19 +79,19 @@ def point_evidence(
         support: float32 [n, 32, 32], of `congeal.alignment.maps.match_support.match_support`.
         config: how sharply matches are made, and how near is near.
     """
-    tokens = grid(images.saliency.shape[1], images.extent, places.device).view(-1, 2)
+    g = images.saliency.shape[1]
+    axis = grid(g, images.extent, places.device)[0, :, 0]
     scale = length(warps.a).clamp_min(1e-6)
 
     def spread_and_near(rows: slice) -> tuple[Tensor, ...]:
         template, some = template_for(rows), images[rows]
-        off = torch.cdist(places[rows].flatten(1, 2), tokens.expand(len(some), -1, -1))
-        square = (off / scale[rows].view(-1, 1, 1)).square_()
+        n = len(some)
+        unit = scale[rows].repeat_interleave(FIELD**2)[:, None]
+        x, y = offsets(places[rows].reshape(-1, 2), axis, unit)
         score = cosines(template.features.flatten(1, 2), some).div_(config.temperature)
         score -= (some.valid.flatten(1) <= 0).float()[:, None] * (4 / config.temperature)
-        near = (torch.softmax(score, -1) * torch.exp(square / (-2 * config.near_width**2))).sum(-1)
-        around = torch.softmax(score - square / (2 * config.spread_width**2), -1)
-        spread = (around * square).sum(-1).sqrt()
-        return spread, near, template.saliency.expand(len(some), -1, -1).flatten(1)
+        near, spread = share_and_spread(likelihood(score, g), x, y, config.near_width, config.spread_width)
+        return spread.view(n, -1), near.view(n, -1), template.saliency.expand(n, -1, -1).flatten(1)
 
     found = in_windows(len(places), 2 * match_bytes(images, FIELD), places.device, spread_and_near)
     spread, near, salient = (part.view(-1, FIELD, FIELD) for part in found)
