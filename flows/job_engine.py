@@ -21,11 +21,11 @@ PRELOADED = ("flows.preloaded",)  # by workers that are forked
 @contextmanager
 def kept_near(job: Job) -> Iterator[None]:
     """Have a run keep copies of what it reads from stores elsewhere and writes there, while it lasts."""
+    clear_temporary_folders()  # of runs that were killed
     most = int(job.settings.storage.copies)
     if not most or {job.source.protocol, job.destination.protocol} <= {*near_copies.NEAR}:
         yield
         return
-    clear_temporary_folders()  # of runs that were killed
     with ExitStack() as stack:
         with suppress(OSError):  # no room for a folder, or none may be made: then the store is asked
             folder = stack.enter_context(temporary_folder("copies"))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +13,7 @@ from typing import Any
 import pytest
 
 from flows.job_engine import kept_near
+from infra.compute.temporary_folders import temporary_folder
 from infra.storage import near_copies
 
 S3, HERE = SimpleNamespace(protocol="s3"), SimpleNamespace(protocol="file")
@@ -47,6 +51,24 @@ def test_what_is_near_already_or_not_to_be_copied_has_no_folder(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with kept_near(asked):
         assert near_copies.active() is None
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_run_clears_what_a_killed_plan_or_run_has_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    monkeypatch.setattr(os, "getpid", lambda: process.pid)  # as if this were the process that was killed
+    for kind in ("plan", "copies", "clip", "evaluate"):
+        with temporary_folder(kind) as folder:
+            left = folder.rename(folder.with_name(f"{folder.name}_"))
+            os.utime(left, (0, 0))
+    monkeypatch.undo()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert len(list(tmp_path.iterdir())) == 4
+    with kept_near(job(source=HERE)):
         assert not list(tmp_path.iterdir())
 
 
