@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from flows.prepare import Job
 from infra.compute.engine import Engine, in_process, open_engine
 from infra.compute.progress import Progress
-from infra.compute.temporary_folders import temporary_folder
+from infra.compute.temporary_folders import clear_temporary_folders, temporary_folder
 from infra.ledger.crash_sign import crashed, signed, take_away
 from infra.settings import EngineSettings
 from infra.storage import near_copies
@@ -21,11 +21,15 @@ PRELOADED = ("flows.preloaded",)  # by workers that are forked
 @contextmanager
 def kept_near(job: Job) -> Iterator[None]:
     """Have a run keep copies of what it reads from stores elsewhere and writes there, while it lasts."""
+    clear_temporary_folders()  # of runs that were killed
     most = int(job.settings.storage.copies)
     if not most or {job.source.protocol, job.destination.protocol} <= {*near_copies.NEAR}:
         yield
         return
-    with temporary_folder("copies") as folder, near_copies.used(near_copies.copies_of(folder, most)):
+    with ExitStack() as stack:
+        with suppress(OSError):  # no room for a folder, or none may be made: then the store is asked
+            folder = stack.enter_context(temporary_folder("copies"))
+            stack.enter_context(near_copies.used(near_copies.copies_of(folder, most)))
         yield
 
 

@@ -172,7 +172,7 @@ def confidence() -> Any:
     terms[:, 1] = torch.logit(torch.tensor(near))
     asked = CONFIG.confidence
     smooth = usual_level(asked)
-    by_cell = smooth - asked.level + asked.level_by_cell
+    by_cell = usual_level(asked, by_cell=True)
     for level, colour, label in ((smooth, GREEN, "rigid, flow"), (by_cell, ORANGE, "guided")):
         curve = probability(torch.ones(len(near)), terms, torch.tensor(level), asked)
         right.plot(near, curve, color=colour, label=label)

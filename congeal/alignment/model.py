@@ -114,7 +114,7 @@ class Atlas:
         match_agreement: share of plain matches between members' features that their maps agree with, see
             `congeal.alignment.selection.match_agreement`; None: not known.
         confidence_level: log odds that the weighed evidence of a place is added to in its confidence (see
-            `congeal.alignment.maps.point_evidence.levels`); None: not known, the usual one is taken.
+            `congeal.alignment.maps.point_evidence.level_of`); None: of an earlier version, it is estimated.
         mixture: the parts of the features that are compared, where they were taken at several places in the
             backbone; empty: all that there is.
         weighed: the evidence for each mixture that was tried, see

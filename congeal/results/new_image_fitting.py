@@ -62,7 +62,7 @@ class AtlasFit:
         from congeal.alignment.config import SolverConfig
 
         asked = self.settings["atlases"].get("solver")
-        return SolverConfig().replace(asked) if isinstance(asked, dict) else SolverConfig()
+        return SolverConfig.recorded(asked) if isinstance(asked, dict) else SolverConfig()
 
     def fitted(self, square: Pixels, frame: Frame, pixels: Callable[[], Pixels]) -> tuple[Alignment, float]:
         """The alignment of one image, in its whole frame, and its score.
@@ -127,7 +127,7 @@ def _read_atlas(place: Location) -> tuple[Atlas, Any]:
     said = cast("AtlasAttributes | FirstLookAttributes", group.attrs.asdict())
     template: dict[str, Any] = {array.name: np.asarray(array_in(group, array.path)[:]) for array in TEMPLATE}
     tokens: dict[str, Any] = {array.name: np.asarray(array_in(group, array.path)[:]) for array in EXEMPLARS}
-    level = said.get("confidence_level")
+    level, agreed = said.get("confidence_level"), said.get("match_agreement")
     return Atlas(
         **template,
         exemplars=Exemplars(**tokens),
@@ -135,6 +135,7 @@ def _read_atlas(place: Location) -> tuple[Atlas, Any]:
         status=said["status"],
         least_contrast=float(said["least_contrast"]),
         deformation=said["deformation"],
+        match_agreement=float(agreed) if isinstance(agreed, int | float) else None,
         confidence_level=float(level) if isinstance(level, int | float) else None,
         mixture=tuple(said["mixture"]),
     ), group

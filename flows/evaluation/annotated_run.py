@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -18,6 +17,7 @@ from flows.evaluation.measurement import Asked, baselines, measure
 from flows.prepare import prepare
 from flows.stages import everything
 from infra.compute.progress import Progress
+from infra.compute.temporary_folders import temporary_folder
 from infra.errors import UserError
 from infra.storage.location import Location
 from tasks.atlases.previews import png
@@ -90,8 +90,8 @@ def _places(destination: str | None, settings: Settings) -> Iterator[tuple[Locat
         place = Location.parse(destination, settings.storage)
         yield place, Location(f"{place.url}-images", place.options)
         return
-    with tempfile.TemporaryDirectory(prefix="congeal-evaluate-") as folder:
-        yield Location.parse(Path(folder) / "results"), Location.parse(Path(folder) / "images")
+    with temporary_folder("evaluate") as folder:
+        yield Location.parse(folder / "results"), Location.parse(folder / "images")
 
 
 def _source(asked: Asked, images: Location, left_out: dict[str, str], settings: Settings) -> Location:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 from congeal.settings import Settings
@@ -15,6 +13,7 @@ from flows.planning.machine import Loading
 from flows.planning.sample_run import sampled
 from flows.prepare import prepare
 from infra.compute.progress import Progress
+from infra.compute.temporary_folders import temporary_folder
 
 LEAST = 16  # images of a sample; of a small collection it is a third
 BUSY = 1.5  # load a core from which other work slows a sample down
@@ -40,8 +39,8 @@ def plan(source: str, destination: str | None, settings: Settings, progress: Pro
     destination None: somewhere new. Raises UserError as a run would.
     """
     begin, loading = time.perf_counter(), Loading()
-    with tempfile.TemporaryDirectory(prefix="congeal-plan-") as folder:
-        there = destination or str(Path(folder) / "out")
+    with temporary_folder("plan") as folder:
+        there = destination or str(folder / "out")
         job = prepare(source, there, settings, writing=False, loading=loading)
         with job.survey:
             if job.current is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from infra.compute.cores import cores
 from infra.compute.engine import in_process
 from infra.compute.numeric_libraries import release_memory, settle_allocator
 from infra.compute.progress import Progress
+from infra.compute.temporary_folders import temporary_folder
 from infra.errors import UserError
 from infra.ledger.commits import Marker
 from infra.ledger.publications import published
@@ -101,8 +101,7 @@ def sampled(job: Job, most: int, progress: Progress, loading: Loading) -> Iterat
         settle_allocator()
         workers = min(engine.workers or cores(), job.survey.images)
         slower = slowed_down(workers)
-    with tempfile.TemporaryDirectory(prefix="congeal-plan-") as folder:
-        place = Path(folder)
+    with temporary_folder("plan") as place:
         entries, groups, seen = _taken(job, most, place, progress)
         settings = _settings(job, entries, groups, place)
         inner = prepare(str(place / "list.csv"), str(place / "out"), settings)

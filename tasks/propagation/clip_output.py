@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import math
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +13,7 @@ import numpy.typing as npt
 from congeal.results.annotation_transfer import Kind
 from congeal.results.collection import Collection
 from congeal.transfer.layers import over
+from infra.compute.temporary_folders import temporary_folder
 from infra.errors import UserError
 from tasks.propagation.output_folder import Order, outside
 
@@ -217,8 +216,8 @@ def _written(
 ) -> dict[str, Any]:
     from infra.video.clip_writer import write_mp4
 
-    with tempfile.TemporaryDirectory(prefix="congeal-clip-") as folder:
-        path = Path(folder) / "clip.mp4"
+    with temporary_folder("clip") as folder:
+        path = folder / "clip.mp4"
         count = write_mp4(path, drawn)
         order.out.write_bytes(path.read_bytes())
     return {"kind": kind, "out": str(order.out), "frames": count, "cluster": cluster, "clip": frames[0].clip}

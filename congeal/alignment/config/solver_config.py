@@ -129,6 +129,11 @@ class SolverConfig:
         changed = {group: dataclasses.replace(getattr(self, group), **new) for group, new in by_group.items()}
         return dataclasses.replace(self, **changed)
 
+    @classmethod
+    def recorded(cls, differences: Mapping[str, Any]) -> SolverConfig:
+        """What `differences` of this or an earlier version says; fields that are no more are passed over."""
+        return cls().replace({name: value for name, value in _flat(differences).items() if name in _DEFAULTS})
+
     def differences(self) -> dict[str, Any]:
         """What differs from the default, by dotted name, as JSON values; empty for the default."""
         return {

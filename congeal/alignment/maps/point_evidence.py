@@ -20,7 +20,7 @@ from congeal.alignment.inputs.oriented import Oriented
 from congeal.alignment.maps.flow_registration import TemplateFor, cosines, match_bytes
 from congeal.alignment.maps.match_shares import likelihood, offsets, share_and_spread
 from congeal.alignment.maps.match_support import FIELD
-from congeal.alignment.model import SALIENT
+from congeal.alignment.model import GUIDED, SALIENT, Atlas
 from congeal.geometry.chunking import in_windows
 from congeal.geometry.complex_math import length
 from congeal.geometry.segments import Membership
@@ -109,9 +109,33 @@ def levels(usual: Tensor, by_cell: Sequence[bool], config: ConfidenceConfig) -> 
     return [level - float(mean) for level, mean in zip(chosen, weighed, strict=True)]
 
 
-def usual_level(config: ConfidenceConfig) -> float:
-    """The level of an atlas of earlier versions, which do not know theirs: of smooth maps, as usual."""
-    return config.level - sum(w * mean for w, mean in zip(config.term_weights, USUAL_TERMS, strict=True))
+def by_agreement(agreement: float | None, n: int, config: ConfidenceConfig) -> float:
+    """What match agreement adds to the level of a set of n images; None: nothing.
+
+    Of few images agreement says little: it has half its weight at `confidence.agreement_images`.
+    """
+    if agreement is None:
+        return 0.0
+    beyond = agreement - config.usual_agreement
+    return config.agreement_weight * beyond * n / (n + config.agreement_images)
+
+
+def usual_level(config: ConfidenceConfig, *, by_cell: bool = False) -> float:
+    """The level of a set with the usual terms; by_cell: whether its cells are matched one by one."""
+    level = config.level_by_cell if by_cell else config.level
+    return level - sum(w * mean for w, mean in zip(config.term_weights, USUAL_TERMS, strict=True))
+
+
+def level_of(atlas: Atlas, config: ConfidenceConfig) -> float:
+    """The level of an atlas.
+
+    One of an earlier version does not know its own: it is that of the usual set whose maps bend as its do and
+    are as well borne out by matching.
+    """
+    if atlas.confidence_level is not None:
+        return atlas.confidence_level
+    agreed = by_agreement(atlas.match_agreement, len(atlas.exemplars.weight), config)
+    return usual_level(config, by_cell=atlas.deformation == GUIDED) + agreed
 
 
 def _log_odds(share: Tensor) -> Tensor:

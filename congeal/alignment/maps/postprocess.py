@@ -23,7 +23,7 @@ from congeal.alignment.maps.confidence import (
     probability,
 )
 from congeal.alignment.maps.guided_matching import DenseMaps
-from congeal.alignment.maps.point_evidence import usual_level
+from congeal.alignment.maps.point_evidence import level_of
 from congeal.alignment.model import SALIENT, Alignment, Atlas, Exemplars, Mixture, Verdict
 from congeal.alignment.outcomes import MEANINGLESS
 from congeal.geometry.chunking import windows
@@ -107,14 +107,12 @@ def assemble(
 ) -> list[Alignment]:
     """Maps in plain frames, at the resolutions they have, with everything as numpy; a result a set.
 
-    terms: float32 [n, s, s, 3], of `congeal.alignment.maps.point_evidence.PointEvidence`. The atlases know
-    their `Atlas.confidence_level`, or the usual one is taken.
+    terms: float32 [n, s, s, 3], of `congeal.alignment.maps.point_evidence.PointEvidence`.
     """
     likeness, owner = figures.likeness, members.owner
     nothing = torch.tensor([verdict.status in MEANINGLESS for verdict in verdicts])
     likeness = torch.where(nothing.to(owner.device)[owner].view(-1, 1, 1), 0.0, likeness)
-    known = [atlas.confidence_level for atlas in atlases]
-    level = torch.tensor([usual_level(config) if one is None else one for one in known]).to(owner.device)
+    level = torch.tensor([level_of(atlas, config) for atlas in atlases]).to(owner.device)
     added = level.float()[owner].view(-1, 1, 1)
 
     def confidence(of: Tensor, at: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from congeal.alignment.config.maps import ConfidenceConfig
 from congeal.alignment.config.selection import MatchAgreementConfig
 from congeal.alignment.inputs.image_set import ImageArrays
 from congeal.alignment.maps.confidence import shifted, where_it_folds
+from congeal.alignment.maps.point_evidence import by_agreement
 from congeal.alignment.model import GUIDED, OK, Alignment
 from congeal.geometry.sampling import evenly
 from congeal.geometry.warps import flip, grid, sample
@@ -100,15 +101,11 @@ def better_borne_out(
 
 
 def trusted_by(aligned: Alignment, agreement: float | None, config: ConfidenceConfig) -> Alignment:
-    """An alignment whose confidence is higher the more matching bears its set out; None: it stays.
-
-    Of few images agreement says little: it has half its weight at `confidence.agreement_images`.
-    """
+    """An alignment whose confidence is higher the more matching bears its set out; None: it stays."""
     level = aligned.atlas.confidence_level
     if agreement is None or level is None:
         return aligned
-    n = len(aligned.mirrored)
-    more = config.agreement_weight * (agreement - config.usual_agreement) * n / (n + config.agreement_images)
+    more = by_agreement(agreement, len(aligned.mirrored), config)
     forward = flip(torch.as_tensor(aligned.forward), torch.as_tensor(aligned.mirrored))
     lowered = np.where(where_it_folds(forward).numpy(), np.float32(config.fold_factor), np.float32(1))
     sure = np.asarray(aligned.forward_confidence / np.maximum(lowered, 1e-6), np.float32)

@@ -143,3 +143,9 @@ def test_presets_by_name() -> None:
 def test_it_needs_no_torch() -> None:
     code = "import sys, congeal.alignment.config; assert not {'torch', 'numpy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_an_earlier_version_recorded_is_read_without_the_fields_that_are_no_more() -> None:
+    asked = SolverConfig().replace({"flow.finest_cells": 24})
+    assert SolverConfig.recorded(asked.differences() | {"confidence.ceiling": 0.9}) == asked
+    assert SolverConfig.recorded({"confidence": {"ceiling": 0.9}, "flow": {"finest_cells": 24}}) == asked

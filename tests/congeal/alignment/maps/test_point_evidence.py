@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -16,10 +18,12 @@ from congeal.alignment.maps.match_support import FIELD
 from congeal.alignment.maps.point_evidence import (
     PointEvidence,
     cells_of_evidence,
+    level_of,
     levels,
     point_evidence,
     usual_level,
 )
+from congeal.alignment.model import Atlas, Exemplars
 from congeal.geometry.segments import Membership
 from congeal.geometry.warps import grid, rigid
 
@@ -55,9 +59,23 @@ def test_the_usual_place_of_a_set_has_the_usual_odds() -> None:
     found = evidence(grid(FIELD, 1.0, CPU)[None])
     usual = found.usual(Membership.of([1], CPU), torch.ones(1))
     smooth, by_cell = levels(usual.repeat(2, 1), [False, True], CONFIG)
+    assert usual_level(CONFIG) - usual_level(CONFIG, by_cell=True) == pytest.approx(smooth - by_cell)
     for level, odds in ((smooth, CONFIG.level), (by_cell, CONFIG.level_by_cell)):
         sure = probability(torch.ones(1), usual, torch.tensor([level]), CONFIG)
         assert float(sure) == pytest.approx(1 / (1 + np.exp(-odds)) ** 2, abs=1e-4)
+
+
+@pytest.mark.parametrize("deformation", ["rigid", "flow", "guided"])
+def test_an_atlas_of_an_earlier_version_is_no_surer_than_its_kind_of_maps_and_matching_allow(
+    deformation: str,
+) -> None:
+    empty = np.zeros((0,), np.float32)
+    members = Exemplars(np.zeros((9, 1, 1), np.float16), np.zeros((9, 1, 2)), np.ones((9, 1), np.float32))
+    old = Atlas(np.zeros((0,), np.float16), *[empty] * 4, members, deformation=deformation)
+    usual = usual_level(CONFIG, by_cell=deformation == "guided")
+    assert level_of(old, CONFIG) == usual
+    assert level_of(replace(old, match_agreement=0.4), CONFIG) < usual - 1
+    assert level_of(replace(old, confidence_level=0.5, match_agreement=0.4), CONFIG) == 0.5
 
 
 def test_images_without_weight_have_no_say_in_what_is_usual() -> None:
