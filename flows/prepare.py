@@ -55,12 +55,15 @@ def prepare(
     settings: Settings,
     *,
     writing: bool = True,
+    comparing: bool = True,
     loading: Callable[[Survey], None] = lambda _: None,
 ) -> Job:
     """List the source, look at the destination and, if there is something to do, try the backbone's weights.
 
-    The caller closes `survey`. writing: False leaves the destination as it is, for a forecast. loading:
-    called before what computes is loaded, if there is something to do.
+    The caller closes `survey`. writing: False leaves the destination as it is, for a forecast. comparing:
+    False takes the engine that the settings or the destination name, or that is faster here, and leaves it to
+    a run to compare its features with PyTorch's. loading: called before what computes is loaded, if there is
+    something to do.
 
     Raises UserError for a source without images, a destination inside the source
     or the other way round or of a newer congeal, an unknown backbone, weights that are not there or do not
@@ -102,7 +105,8 @@ def prepare(
             if known:
                 loading(survey)
             weights = check(locate(settings), settings)
-            engine = engine_choice.confirm(engine, weights, there)
+            if comparing:
+                engine = engine_choice.confirm(engine, weights, there)
             if engine.settings != settings:
                 settings = engine.settings
                 whole = run_key(survey, settings, key, corrections.digest)

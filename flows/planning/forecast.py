@@ -74,7 +74,7 @@ def forecast(
         "seconds": round(seconds, 1),
         "device": sample.device,
         "workers": workers,
-        "peak_memory_bytes": _memory(sample, settings, images, embedding),
+        "peak_memory_bytes": peak_memory(sample, settings, images, embedding),
         "read_bytes": round(sum(reads.values())),
         "reads": {name: round(count) for name, count in reads.items()},
         "written_bytes": round(sum(count for count, _ in written.values())),
@@ -158,15 +158,19 @@ def _besides(sample: Sampled) -> float:
     return max(0.0, rest)
 
 
-def _memory(sample: Sampled, settings: Settings, images: float, embedding: int) -> int:
+def peak_memory(sample: Sampled, settings: Settings, images: float, embedding: int) -> int:
     """The most that a stage takes: as measured, and what the split of all embeddings needs besides.
 
-    Where the sample had this process alone, each worker has as much, and so has the one that they are forked
-    from, but for what it computes with.
+    Where the sample had this process alone, each worker grows as much from what it is forked with; so much
+    has the one that they are forked from, too, and the run's own. A process' peak never falls: that of the
+    atlases is the features' where these took more, and so an upper bound with the backbone.
     """
-    measured = max(stage["peak_memory_bytes"] for stage in sample.facts["stages"])
+    peaks = {stage["stage"]: stage["peak_memory_bytes"] for stage in sample.facts["stages"]}
+    peaks["atlases"] = peaks.get("atlases", 0) + sample.backbone
+    measured = max(peaks.values())
     if sample.memory:
-        measured = sample.memory + sample.shared + sample.workers * measured
+        each = sample.shared + max(0, measured - sample.base)
+        measured = sample.memory + sample.shared + sample.workers * each
     compared = min(images, settings.clusters.sample) ** 2 * 4 * 3  # distances, and two more of their size
     held = min(images * embedding * 4, 2**28)
     return int(measured + held + (compared if settings.clusters.method == "auto" else 0))

@@ -33,6 +33,15 @@ def _busy() -> list[str]:
     ]
 
 
+def _second_looks(settings: Settings) -> list[str]:
+    """What is to be said of work that a sample does not tell of: of few images more need it than of many."""
+    if settings.alignment.second_look == "off":
+        return []
+    return [
+        "Second looks at things that are small in their images come on top: they are not in the forecast."
+    ]
+
+
 def plan(source: str, destination: str | None, settings: Settings, progress: Progress) -> dict[str, Any]:
     """The facts of a plan, see `flows.planning.forecast.forecast`; the destination stays as it is.
 
@@ -41,7 +50,7 @@ def plan(source: str, destination: str | None, settings: Settings, progress: Pro
     begin, loading = time.perf_counter(), Loading()
     with temporary_folder("plan") as folder:
         there = destination or str(folder / "out")
-        job = prepare(source, there, settings, writing=False, loading=loading)
+        job = prepare(source, there, settings, writing=False, comparing=False, loading=loading)
         with job.survey:
             if job.current is not None:
                 facts = {"up_to_date": True, "source": job.source.url, "destination": job.destination.url}
@@ -52,5 +61,5 @@ def plan(source: str, destination: str | None, settings: Settings, progress: Pro
                 named = None if destination is None else job.destination
                 done = done_already(job) if destination is not None else None
                 found = forecast(job, sample, done, named, EMBEDDING)
-                found["notes"] += _busy()
+                found["notes"] += [*_second_looks(job.settings), *_busy()]
     return {"up_to_date": False, **found, "plan_seconds": round(time.perf_counter() - begin, 3)}

@@ -21,6 +21,7 @@ from infra.compute.progress import Progress
 from infra.compute.temporary_folders import temporary_folder
 from infra.errors import UserError
 from infra.ledger.commits import Marker
+from infra.ledger.provenance import resident_bytes
 from infra.ledger.publications import published
 from infra.storage.image_source import ImageSource
 from infra.storage.location import Location
@@ -61,7 +62,8 @@ class Sampled:
         workers: of the whole run, at once. start: seconds until they are there.
         slower: how many times as long a unit takes while all workers are at work.
         memory: bytes that the whole run's process has beside its workers'; 0: it has none. shared: that the
-            one has from which these are forked.
+            one has from which these are forked. base: that this one had before the sample was run.
+        backbone: bytes that the sample did without while atlases were made; a run keeps the backbone.
         grouped: images that are in a group, where groups are known.
         found: sizes of the sets of a wider sample of `looked` images, of which `alone` are without one;
             looked 0: there was none, and `sets` are what there is to go by.
@@ -83,6 +85,8 @@ class Sampled:
     slower: float = 1.0
     memory: int = 0
     shared: int = 0
+    base: int = 0
+    backbone: int = 0
 
 
 @contextmanager
@@ -104,23 +108,30 @@ def sampled(job: Job, most: int, progress: Progress, loading: Loading) -> Iterat
     with temporary_folder("plan") as place:
         entries, groups, seen = _taken(job, most, place, progress)
         settings = _settings(job, entries, groups, place)
-        inner = prepare(str(place / "list.csv"), str(place / "out"), settings)
+        inner = prepare(str(place / "list.csv"), str(place / "out"), settings, comparing=False)
+        base, step = resident_bytes(), _Frugally()
         with inner.survey:
-            facts = everything(inner, progress, step=_frugally)
+            facts = everything(inner, progress, step=step)
         found = _outcome(Location.parse(place / "out"), facts, len(entries), groups)
         if seen is not None:
             sizes = tuple(map(len, seen.sets))
             found = replace(found, found=sizes, looked=seen.images, alone=len(seen.lone))
         if not local:
-            yield replace(found, workers=facts["workers"], start=facts["engine_start_seconds"])
+            yield replace(
+                found,
+                workers=facts["workers"],
+                start=facts["engine_start_seconds"],
+                backbone=step.freed if engine.address is None else 0,
+            )
         else:
             yield replace(
                 found,
                 workers=workers,
                 start=loading.seconds,
                 slower=slower,
-                memory=loading.before,
+                memory=loading.after,
                 shared=loading.after,
+                base=base,
             )
 
 
@@ -149,12 +160,20 @@ def _taken(
     return entries, [groups[(job.source / entry.path).url] for entry in entries], seen
 
 
-def _frugally(name: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """A stage, after which the backbone makes room for what comes."""
-    found = function(*args, **kwargs)
-    if name == features_stage.STAGE:
-        _make_room()
-    return found
+class _Frugally:
+    """Calls stages, and has the backbone make room after the features. freed: bytes of that."""
+
+    def __init__(self) -> None:
+        self.freed = 0
+
+    def __call__(self, name: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """See `flows.stages.Step`."""
+        found = function(*args, **kwargs)
+        if name == features_stage.STAGE:
+            before = resident_bytes()
+            _make_room()
+            self.freed = max(0, before - resident_bytes())
+        return found
 
 
 def _make_room() -> None:
@@ -194,12 +213,15 @@ def _settings(
     known = known if groups is None else {"method": f"column:{GROUP}"}
     clusters = job.settings.clusters.model_copy(update={"growth": "anew", **known})
     atlases = job.settings.atlases.model_copy(update={"resolve": ()})
+    # Sets of few images get second looks more often than those of the whole: 2 of 6 of a sample, 1 of 27.
+    alignment = job.settings.alignment.model_copy(update={"second_look": "off"})
     engine = job.settings.engine
     if engine.address is None and not in_process(engine, job.survey.images):
         share = max(1, cores() // (engine.workers or cores()))
         update = {"kind": "loop", "threads": engine.threads or share}
         engine = engine.model_copy(update=update)
     sections = {"source": listed, "clusters": clusters, "atlases": atlases, "engine": engine}
+    sections["alignment"] = alignment
     return job.settings.model_copy(update=sections)
 
 

@@ -49,7 +49,9 @@ def look(source: Location, destination: Location, settings: Settings, progress: 
     settings: as a run over the list would have them.
     """
     features = settings.features.model_copy(update={"mirror": False})
-    inner = prepare(source.url, destination.url, settings.model_copy(update={"features": features}))
+    inner = prepare(
+        source.url, destination.url, settings.model_copy(update={"features": features}), comparing=False
+    )
     with inner.survey:
         assert inner.weights is not None  # noqa: S101 - nothing is there yet
         run = Run(inner.source, inner.destination, inner.settings, LoopEngine(cores()), progress)

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from congeal.settings import load_settings
 from flows.cli import app
 from flows.planning.expected_sets import atlas_bytes, atlas_seconds, expected_sets
+from flows.planning.forecast import peak_memory
 from flows.planning.machine import slowed_down
 from flows.planning.plan import plan
 from flows.planning.sample_run import Sampled, SetCost
@@ -102,6 +103,7 @@ def test_groups_of_a_table_by_image_id_are_those_of_the_plan(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.getloadavg", lambda: (1_000.0, 1_000.0, 1_000.0))
+    monkeypatch.setattr("tasks.features.engine_choice.confirm", None)  # left to a run
     files = photographs(3)
     source = folder(tmp_path / "p", files)
     kinds = {name: hashlib.sha256(data).hexdigest()[:32] for name, data in files.items()}
@@ -111,6 +113,7 @@ def test_groups_of_a_table_by_image_id_are_those_of_the_plan(
     facts = plan(str(source), None, wanted, Progress(quiet=True))
     assert (facts["sets"], facts["without_set"], facts["sample"]["sets"]) == (2, 0, 2)
     assert "busy with other work (load 1000" in facts["notes"][-1]
+    assert "not in the forecast" in facts["notes"][-2]
 
 
 @pytest.mark.slow
@@ -160,6 +163,20 @@ def test_of_a_wider_look_whole_sets_are_run_large_and_small_ones() -> None:
     assert [len(one) for one in seen.typical(16)] == [16]
     assert seen.typical(30) == [sets[0]]
     assert Look([], ["x"]).typical(10) == []
+
+
+def test_memory_is_that_of_each_process_or_of_the_one_with_its_backbone() -> None:
+    settings = load_settings(None, ["clusters.method=single"], environ={})
+    facts = {
+        "stages": [
+            {"stage": "features", "peak_memory_bytes": 90},
+            {"stage": "atlases", "peak_memory_bytes": 80},
+        ]
+    }
+    alone = replace(sample(4), facts=facts, backbone=30)
+    assert peak_memory(alone, settings, 0, 0) == 110
+    forked = replace(sample(4), facts=facts, memory=40, shared=50, base=60, workers=2)
+    assert peak_memory(forked, settings, 0, 0) == 40 + 50 + 2 * (50 + 90 - 60)
 
 
 def test_computing_at_once_is_never_called_faster_than_alone() -> None:
