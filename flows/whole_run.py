@@ -42,9 +42,10 @@ def settings_of(publication: Publication, config: Path | None, overrides: Sequen
     """The settings with which a version was made, for another run like it; overrides come before these."""
     from congeal.settings import load_settings
     from flows.parameters import overrides as as_overrides
+    from flows.recorded_settings import still_there
 
     known: dict[str, Any] = {}
-    for section, values in publication.settings.items():
+    for section, values in still_there(publication.settings).items():
         once = ONCE.get(section, ())
         if once is not None:
             kept = isinstance(values, Mapping)

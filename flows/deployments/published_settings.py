@@ -7,6 +7,7 @@ from typing import Any
 
 from congeal.settings import Settings, load_settings, recorded
 from flows.parameters import overrides
+from flows.recorded_settings import still_there
 from infra.errors import SettingsError, UserError
 from infra.ledger.publications import published
 from infra.storage.location import Location
@@ -35,8 +36,7 @@ def settings_as_published(
         raise UserError(
             f"Nothing is published in {destination} yet: run the deployment collection/on-demand there first."
         )
-    kept = {name: value for name, value in publication.settings.items() if name in Settings.model_fields}
-    before = list(overrides(_without(kept, WITHOUT_EFFECT)))
+    before = list(overrides(_without(still_there(publication.settings), WITHOUT_EFFECT)))
     own = ["clusters.growth=extend", f"atlases.resolve={','.join(resolve) or '[]'}"]
     settings = load_settings(None, [*before, *told, *own], where="The name")
     wanted, there = (_flat(_without(recorded(one), (*WITHOUT_EFFECT, *_OURS))) for one in

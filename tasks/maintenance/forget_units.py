@@ -192,9 +192,13 @@ def _atlases(destination: Location, marker: Marker, what: Forgetting) -> bool:
     for name in (ATLAS_GROUP.name, FIRST_LOOK_GROUP.name):
         if any(path.startswith(f"{name}/") for path in marker.outputs):
             changed |= _atlas_group(destination, marker, name, what)
-    changed |= _instances(destination, marker, what)
+    further, held = _instances(destination, marker, what)
+    changed |= further
     roles, outliers = left["role"].to_pylist(), left["outlier"].to_pylist()
     record = dict(marker.record)
+    if held is not None:
+        images = len(set(held["image_id"].to_pylist()))
+        record["instances"] = record["instances"] | {"found": held.num_rows, "images": images}
     for name in ("not_shown",):
         record[name] = {image: why for image, why in record.get(name, {}).items() if image not in what.ids}
     if "killed" in record:
@@ -213,19 +217,21 @@ def _atlases(destination: Location, marker: Marker, what: Forgetting) -> bool:
     return _written(destination, marker, changed, record)
 
 
-def _instances(destination: Location, marker: Marker, what: Forgetting) -> dict[str, bytes | None]:
-    """The files of further instances without those in the images; without any, they go."""
+def _instances(
+    destination: Location, marker: Marker, what: Forgetting
+) -> tuple[dict[str, bytes | None], pa.Table | None]:
+    """The files of further instances without those in the images, and their rows; without any, they go."""
     if INSTANCES not in marker.outputs:
-        return {}
+        return {}, None
     table = _read(outputs_location(destination, marker) / INSTANCES)
     left = _without(table, what)
     if not left.num_rows:
         gone = (INSTANCES, f"{INSTANCES_GROUP.name}/")
-        return {path: None for path in marker.outputs if path.startswith(gone)}
+        return {path: None for path in marker.outputs if path.startswith(gone)}, left
     if left.num_rows == table.num_rows:
-        return {}
+        return {}, left
     group = _atlas_group(destination, marker, INSTANCES_GROUP.name, what)
-    return {INSTANCES: encode_table(left, ALIGNMENTS), **group}
+    return {INSTANCES: encode_table(left, ALIGNMENTS), **group}, left
 
 
 def _index(destination: Location, marker: Marker, what: Forgetting) -> bool:

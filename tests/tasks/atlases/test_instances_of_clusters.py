@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from congeal.alignment.further_instances import Instances, Known
 from congeal.alignment.inputs.image_set import ImageArrays
 from flows.cli import app
 from infra.errors import UserError
+from infra.ledger.sealed_text import opened_text
 
 ASKED = (LITTLE_IN_COMMON, "alignment.second_look=off", "alignment.instances_max=3")
 
@@ -135,6 +137,9 @@ def test_an_image_is_forgotten_with_all_its_instances(several: Path, tmp_path: P
     assert len(after.alignments) == held
     assert after.alignments["instance_id"].max() == 1
     np.testing.assert_array_equal(after.maps(other, instance=1).forward, before)
+    markers = [*(tmp_path / "out/stages/atlases").rglob("_commit.json")]
+    records = [json.loads(opened_text(marker.read_bytes())[0])["record"] for marker in markers]
+    assert {record["instances"]["found"] for record in records} == {1}
     assert three.encode() not in b"".join(
         path.read_bytes() for path in (tmp_path / "out/stages/atlases").rglob("*") if path.is_file()
     )
