@@ -35,6 +35,8 @@ def relocate(
             f"{facts['known']:,} images of {facts['before']} are known again in {facts['source']}; "
             f"{facts['new']:,} are new, {facts['not_matched_count']:,} do not match"
         ]
+        if facts["forgotten"]:
+            lines.append(f"  {facts['forgotten']:,} were forgotten, and stay out")
         lines += [f"  {one['uri']}: {one['reason']}" for one in facts["not_matched"][:MOST_NAMED]]
         if facts["not_matched_count"] > MOST_NAMED:
             lines.append(f"  and {facts['not_matched_count'] - MOST_NAMED:,} more (--json names up to 100)")

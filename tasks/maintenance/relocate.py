@@ -15,6 +15,7 @@ from infra.ledger.commits import find_marker, outputs_location
 from infra.ledger.moved_sources import present_url, record_move
 from infra.ledger.publications import check_layout, published
 from infra.ledger.run_lock import RUN, locked
+from infra.ledger.tombstones import read_tombstones
 from infra.storage.location import Location
 from infra.threads import in_threads
 from tasks.catalog.catalog_slices import SlicePayload, commit_findings, slice_unit
@@ -37,8 +38,8 @@ def relocate(destination: Location, source: Location, settings: Settings) -> dic
     What has the path that it had is known again by the store's entity tag and its size, or else by its
     bytes, which are read. Its catalog is written, so that the next run reads no image that was known again;
     features, clusters and atlases are found by the images' contents. Returns how many images there are
-    (`known`), by path and reason the first hundred that are not (`not_matched`, `not_matched_count`), and how
-    many are `new`.
+    (`known`), by path and reason the first hundred that are not (`not_matched`, `not_matched_count`), how
+    many are `new`, and how many were `forgotten`, which no run takes in.
 
     Raises UserError if nothing is published, if the source is no place for one, or if not one image is known
     there again.
@@ -60,6 +61,7 @@ def relocate(destination: Location, source: Location, settings: Settings) -> dic
     settings = settings.model_copy(update={"catalog": there})
     known, depths = _catalog(destination, units)
     usable = {uri: one for uri, one in known.items() if one.image_id is not None and not one.unread}
+    stones = read_tombstones(destination)
     outcome: Counter[str] = Counter()
     strange: dict[str, str] = {}
     listed: set[str] = set()
@@ -73,6 +75,8 @@ def relocate(destination: Location, source: Location, settings: Settings) -> dic
                 listed.add(entry.path)
                 if same:
                     outcome["known"] += 1
+                elif finding.image_id is not None and stones.holds(finding.image_id):
+                    outcome["forgotten"] += 1
                 elif entry.path in usable:
                     strange[entry.path] = OTHER if finding.image_id else str(finding.error)
                 else:
@@ -94,6 +98,7 @@ def relocate(destination: Location, source: Location, settings: Settings) -> dic
         "source": source.url,
         "known": outcome["known"],
         "new": outcome["new"],
+        "forgotten": outcome["forgotten"],
         "not_matched": [{"uri": uri, "reason": strange[uri]} for uri in sorted(strange)[:MOST_NAMED]],
         "not_matched_count": len(strange),
     }

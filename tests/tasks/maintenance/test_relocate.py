@@ -17,6 +17,7 @@ from infra.errors import DamagedError, UserError
 from infra.ledger.moved_sources import known_as, moves, present_url, record_move
 from infra.ledger.publications import published, replace_version, versions
 from infra.storage.location import Location
+from tasks.maintenance.forget import forget
 from tasks.maintenance.relocate import relocate
 from tasks.maintenance.verify import verify
 
@@ -47,6 +48,14 @@ def test_a_source_that_was_renamed_costs_no_feature_and_no_atlas(
     assert after.equals(before.drop(["a/1.png", "b/2.png"]))
     assert congeal.open(destination).publication.source == f"file://{there}"
     assert verify(Location.parse(destination))["faults"] == []
+
+
+def test_what_was_forgotten_is_not_called_new(story: Story, tmp_path: Path, weights: Path) -> None:
+    source, destination = retold(story, tmp_path)
+    forget(Location.parse(destination), ["a/1.png"])
+    there = source.rename(tmp_path / "elsewhere")
+    facts = relocate(Location.parse(destination), Location.parse(there), grown(weights))
+    assert (facts["forgotten"], facts["new"], facts["not_matched_count"]) == (1, 0, 0)
 
 
 @pytest.mark.slow
