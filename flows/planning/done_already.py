@@ -6,8 +6,10 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from congeal.results.published_tables import PublishedTables
 from flows.prepare import Job
 from infra.errors import DamagedError
 from infra.ledger.commits import Marker, outputs_location
@@ -45,12 +47,12 @@ def done_already(job: Job) -> Done:
     except DamagedError:
         slices = [None] * len(places)  # the run makes them anew
     catalog = sum(count for count, marker in zip(counts, slices, strict=True) if marker is not None)
-    found = [marker for marker in slices if marker is not None]
-    return Done(catalog, _with_features(job, found) if found else 0, _atlases(job))
+    return Done(catalog, _with_features(job, slices), _atlases(job))
 
 
-def _with_features(job: Job, slices: list[Marker]) -> int:
-    """How many of the files of committed slices are images that have features."""
+def _with_features(job: Job, slices: list[Marker | None]) -> int:
+    """How many files are images that have features: by the slices, and where one is to be made anew, since
+    an image came or went in it, by what the current version says of the file of that path and size."""
     assert job.weights is not None  # noqa: S101 - see above
     here = features_stage.scope(job.settings, job.weights)
     stage, version = features_stage.STAGE, features_stage.VERSION
@@ -70,7 +72,31 @@ def _with_features(job: Job, slices: list[Marker]) -> int:
         found: list[Any] = pq.read_table(io.BytesIO(data), columns=["image_id"])["image_id"].to_pylist()
         return found
 
-    return sum(one in known for some in in_threads(ids, slices) for one in some)
+    sure = [marker for marker in slices if marker is not None]
+    count = sum(one in known for some in in_threads(ids, sure) for one in some)
+    if len(sure) < len(slices):
+        count += sum(one in known for one in _published_ids(job, slices))
+    return count
+
+
+def _published_ids(job: Job, slices: list[Marker | None]) -> list[Any]:
+    """Ids of the files of slices that are not there, as far as the current version has them."""
+    publication = published(job.destination)
+    if publication is None or publication.source != job.source.url:
+        return []
+    listed = job.survey.slices(job.settings.catalog.slice_size)
+    sizes = {
+        entry.path: entry.bytes
+        for entries, marker in zip(listed, slices, strict=True)
+        if marker is None
+        for entry in entries
+    }
+    import pyarrow.dataset as pads
+
+    images = PublishedTables(job.destination, publication).dataset("images")
+    wanted = pads.field("uri").isin(pa.array(sizes, pa.string())) & (pads.field("status") == "ok")
+    rows = images.to_table(columns=["uri", "bytes", "image_id"], filter=wanted).to_pylist()
+    return [row["image_id"] for row in rows if row["bytes"] == sizes[row["uri"]]]
 
 
 def _atlases(job: Job) -> int:
