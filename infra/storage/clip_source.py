@@ -148,7 +148,7 @@ def _times(clip: Clip, token: str) -> FrameTimes:
         return frame_times(file, clip.url)
 
 
-_readers: OrderedDict[tuple[int, str, str], FrameReader] = OrderedDict()
+_readers: OrderedDict[tuple[int, str, str, str], FrameReader] = OrderedDict()
 _readers_lock = threading.Lock()
 
 
@@ -156,7 +156,7 @@ def _reader(clip: Clip) -> FrameReader:
     """One reader a process for each clip; the longest unused is given back."""
     from infra.video.frame_reader import FrameReader
 
-    key = (os.getpid(), clip.url, clip.token)
+    key = (os.getpid(), clip.url, clip.token, clip.way)
     with _readers_lock:
         if key in _readers:
             _readers.move_to_end(key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import difflib
+import hashlib
 import json
 import os
 import threading
@@ -77,8 +78,14 @@ def _encryption(settings: StorageSettings) -> dict[str, Any]:
     return sent
 
 
-_filesystems: dict[str, Any] = {}
+_filesystems: dict[tuple[int, str], Any] = {}
 _filesystems_lock = threading.Lock()
+
+
+def way_to(protocol: str, options: Mapping[str, Any]) -> str:
+    """The same for the same protocol and options, another for others; it says nothing of them."""
+    known = json.dumps([protocol, _known(options)], sort_keys=True, default=repr)
+    return hashlib.sha256(known.encode()).hexdigest()
 
 
 def reached(protocol: str, options: Mapping[str, Any]) -> Any:
@@ -86,12 +93,15 @@ def reached(protocol: str, options: Mapping[str, Any]) -> Any:
 
     Faults come out at the first failure: the caller repeats.
     """
-    known = {name: _revealed(value) for name, value in options.items()}
-    key = json.dumps([os.getpid(), protocol, known], sort_keys=True, default=repr)
+    key = os.getpid(), way_to(protocol, options)
     with _filesystems_lock:
         if key not in _filesystems:
-            _filesystems[key] = _make_filesystem(protocol, known)
+            _filesystems[key] = _make_filesystem(protocol, _known(options))
         return _filesystems[key]
+
+
+def _known(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _revealed(value) for name, value in options.items()}
 
 
 def _make_filesystem(protocol: str, options: dict[str, Any]) -> Any:

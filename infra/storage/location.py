@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from infra.errors import MissingError, StorageError
 from infra.storage import near_copies
-from infra.storage.file_systems import check_protocol, options_for, reached
+from infra.storage.file_systems import check_protocol, options_for, reached, way_to
 from infra.storage.local_files import FileStore, ObjectInfo, Skipped
 from infra.storage.object_store import FsspecStore, S3Store, Store
 from infra.storage.retrying_reads import arrow_filesystem, asynchronous, retrying_file
@@ -100,6 +100,11 @@ class Location:
     def seal(self) -> Seal | None:
         """What is known of the object here; None: nothing."""
         return self.seals.get("")
+
+    @property
+    def way(self) -> str:
+        """How the store is reached, as a digest: for caches, since equality leaves it out."""
+        return way_to(self.protocol, self.options)
 
     @property
     def protocol(self) -> str:

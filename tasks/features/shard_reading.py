@@ -34,9 +34,15 @@ class OpenShard(NamedTuple):
     rows: Mapping[str, Rows]
 
 
-@lru_cache(maxsize=OPEN)
 def opened_shard(destination: Location, unit: str, content: str) -> OpenShard:
-    """A committed shard, called "scope/unit". Raises UserError if it is gone."""
+    """A committed shard, called "scope/unit"; opened once a process. Raises UserError if it is gone."""
+    # What is kept reads as it was opened: by these credentials, from this endpoint.
+    return _opened(destination, destination.way, unit, content)
+
+
+@lru_cache(maxsize=OPEN)
+def _opened(destination: Location, way: str, unit: str, content: str) -> OpenShard:
+    del way  # only a part of the key
     place = address(destination, STAGE, stage_versions.VERSIONS[STAGE], *unit.split("/"))
     try:
         home = sealed(place.folder / content) / FEATURE_GROUP.name
