@@ -19,6 +19,7 @@ from tasks.atlases.atlas_extension import anchor_of, extended, framed_by, still_
 from tasks.atlases.atlas_files import encode, encode_rows, read
 from tasks.atlases.atlas_identity import grown, scope
 from tasks.atlases.cluster_members import Member, align_set, packed, unpacked
+from tasks.atlases.instance_files import COUNTS
 from tasks.atlases.instances import solved_apart, with_instances
 from tasks.atlases.network_training import CHECKPOINT, NETWORKS, Networks, maps_from, stored_networks
 from tasks.atlases.previews import Shown, draw, kept_squares, square_of
@@ -253,7 +254,7 @@ def make_atlas(unit: Unit[AtlasPayload], killers: Items = ()) -> Marker:
         **({"second_look": looked} if looked else {}),
         **({"networks": solved.trained} if solved.trained else {}),
         **({"smoothed": smooth} if smooth else {}),
-        **({"instances": several} if several else {}),
+        **({COUNTS: several} if several else {}),
     }
     beside = {} if solved.networks is None else {NETWORKS: solved.networks}
     marker = work.commit({**outputs, **pictures.files, **beside}, record)

@@ -29,6 +29,7 @@ from tasks.atlases.cluster_members import Member
 from tasks.atlases.stored_atlas import FIGURES, Stored, StoredInstances
 
 INSTANCES = "instances.parquet"
+COUNTS = "instances"  # what an atlas' record says of them
 
 
 def encode_instances(stored: Stored, cluster_id: str) -> dict[str, bytes]:

@@ -33,7 +33,7 @@ from infra.ledger.commits import Marker, content_of, outputs_location, rewrite_u
 from infra.storage.location import Location
 from infra.storage.zarr_groups import open_group
 from tasks.atlases.atlas_files import TABLE
-from tasks.atlases.instance_files import INSTANCES
+from tasks.atlases.instance_files import COUNTS, INSTANCES
 from tasks.catalog.catalog_slices import CATALOG
 from tasks.catalog.deep_image_table import DEPTHS, DEPTHS_FILE
 from tasks.catalog.own_columns import FILES
@@ -198,7 +198,7 @@ def _atlases(destination: Location, marker: Marker, what: Forgetting) -> bool:
     record = dict(marker.record)
     if held is not None:
         images = len(set(held["image_id"].to_pylist()))
-        record["instances"] = record["instances"] | {"found": held.num_rows, "images": images}
+        record[COUNTS] = record[COUNTS] | {"found": held.num_rows, "images": images}
     for name in ("not_shown",):
         record[name] = {image: why for image, why in record.get(name, {}).items() if image not in what.ids}
     if "killed" in record:
