@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -141,10 +141,13 @@ def _taken(
     """What is run, and the group of each where groups are known; else as a wider sample shows them.
 
     In the small sample alone a set would have too few images to be seen. What is run of the wider one are
-    whole sets, as large as they are there, and images without one besides.
+    whole sets, as large as they are there, and images without one besides; and whole groups, where these are
+    known.
     """
-    if job.settings.clusters.method != "auto" or job.survey.images <= most:
-        entries = chosen(job.survey, most)
+    method = job.settings.clusters.method
+    if method != "auto" or job.survey.images <= most:
+        whole = listed_groups.whole_groups(job.survey, method, most) if job.survey.images > most else None
+        entries = chosen(job.survey, most) if not whole else _named(job.survey, whole)
         job.survey.rest()
         return entries, _groups(job, entries), None
     entries = chosen(job.survey, WIDER * most)
@@ -193,6 +196,13 @@ def chosen(survey: Survey, most: int) -> list[ListingEntry]:
             f"WHERE floor(n / {every!r}) > floor((n - 1) / {every!r}) OR n = 0 ORDER BY n LIMIT {int(most)}",
         )
         return [ListingEntry(*row) for row in found]
+
+
+def _named(survey: Survey, paths: Collection[str]) -> list[ListingEntry]:
+    """Those of some paths, in order."""
+    with survey.planning(keep=()) as connection:
+        every = "SELECT path, bytes, token, etag, fault FROM listing WHERE fault IS NULL ORDER BY path"
+        return [ListingEntry(*row) for row in rows(connection, every) if row[0] in paths]
 
 
 def _settings(

@@ -92,6 +92,29 @@ def group_sizes(survey: Survey, method: str) -> list[int] | None:
         return [int(count) for (count,) in rows(connection, sizes)]
 
 
+def whole_groups(survey: Survey, method: str, most: int) -> set[str] | None:
+    """Paths of the images of some groups, large and small ones by turns, of at most so many images in all; of
+    the first, a part if it is larger than that. None where groups are not known by path.
+    """
+    if method != FOLDER and (not by_column(method) or grouped_by_id(survey, method)):
+        return None
+    from tasks.execution.duckdb_workspace import rows
+
+    with survey.planning(keep=()) as connection:
+        grouped = _grouped(survey, method)
+        counted = f"SELECT grp, count(*) AS n FROM ({grouped}) WHERE grp IS NOT NULL GROUP BY grp"  # noqa: S608 - our own words
+        waiting = list(rows(connection, f"{counted} ORDER BY n DESC, grp"))
+        chosen: set[str] = set()
+        left = most
+        while waiting and left > 0:
+            group, size = waiting.pop(0 if len(chosen) % 2 == 0 else -1)
+            if size <= left or not chosen:
+                chosen.add(group)
+                left -= size
+        members = sorted(path for path, group in rows(connection, grouped) if group in chosen)
+    return set(members[:most])
+
+
 def _grouped(survey: Survey, method: str) -> str:
     """SQL for the name (see `groups`) and the group of every image."""
     if method == FOLDER:
