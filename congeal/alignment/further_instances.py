@@ -7,7 +7,7 @@ exemplars, at a place of its own, where it is no evidence for another instance.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,12 @@ from torch.nn import functional
 from congeal.alignment.atlas_fitting import Fitted, fit_scored, fitting
 from congeal.alignment.config import SolverConfig
 from congeal.alignment.config.selection import InstancesConfig
-from congeal.alignment.inputs.image_set import ImageArrays
+from congeal.alignment.inputs.image_set import ImageArrays, some_of
 from congeal.alignment.inputs.rotated_views import Turned
 from congeal.alignment.model import Alignment, Atlas, joined, picked
 from congeal.alignment.outcomes import OK
 from congeal.errors import CongealError
-from congeal.geometry.frames import cell_centres
+from congeal.geometry.warps import grid, sample
 from congeal.transfer.object_confidence import object_confidence
 
 Floats = npt.NDArray[np.float32]
@@ -112,7 +112,7 @@ def further_instances(
         left = replace(arrays, valid=free)
         job: Any = {"extent": extent, "map_resolution": map_resolution, "seed": seed, "device": device}
         if len(rows):
-            rest = _salient_rest(atlas, _some(left, rows), job, solver)
+            rest = _salient_rest(atlas, some_of(left, rows), job, solver)
             rows = rows[rest >= asked.least_rest * taken[rows].sum((1, 2)).clip(1)]
         if not len(rows):
             break
@@ -173,16 +173,15 @@ def covered(
     backward: [n, m, m, 2]. saliency: [r, r], of the atlas. Returns bool [n, cells, cells].
     """
     n = len(backward)
-    here = torch.as_tensor(cell_centres(cells, extent)).expand(n, -1, -1, -1)
-    maps = torch.as_tensor(np.asarray(backward, np.float32)).permute(0, 3, 1, 2)
-    back = functional.grid_sample(maps, here, align_corners=False, padding_mode="border")
-    shown = _at(torch.as_tensor(saliency).expand(n, -1, -1), back.permute(0, 2, 3, 1))
+    here = grid(cells, extent, torch.device("cpu")).expand(n, -1, -1, -1)
+    back = sample(torch.as_tensor(np.asarray(backward, np.float32)), here)
+    shown = _at(torch.as_tensor(saliency).expand(n, -1, -1), back)
     return (shown >= config.salient).numpy()
 
 
 def _at(fields: Tensor, places: Tensor) -> Tensor:
     """Fields [n, r, r] at places [n, h, w, 2] in [-1, 1]², 0 beyond: [n, h, w]."""
-    return functional.grid_sample(fields[:, None].float(), places, align_corners=False)[:, 0]
+    return sample(fields[..., None].float(), places, padding="zeros")[..., 0]
 
 
 def _salient_rest(
@@ -203,8 +202,8 @@ def _fitted(
     solver: SolverConfig,
 ) -> Fitted:
     """Some of the images, fitted by what is left of them."""
-    some = None if turned is None else _turned_some(turned, rows)
-    return fit_scored(atlas, _some(left, rows), turned=some, **job, config=solver)
+    some = None if turned is None else turned.some(rows)
+    return fit_scored(atlas, some_of(left, rows), turned=some, **job, config=solver)
 
 
 def _kept(
@@ -246,17 +245,3 @@ def _maps_hold(
         & (size >= 1 / config.most_scale),
         bool,
     )
-
-
-def _some(arrays: ImageArrays, rows: npt.NDArray[np.int64]) -> ImageArrays:
-    named: dict[str, Any] = {one.name: getattr(arrays, one.name) for one in fields(ImageArrays)}
-    for name, value in named.items():
-        named[name] = None if value is None else value[rows]
-    return ImageArrays(**named)
-
-
-def _turned_some(turned: Turned, rows: npt.NDArray[np.int64]) -> Turned:
-    named: dict[str, Any] = {one.name: getattr(turned, one.name) for one in fields(Turned)}
-    for name, value in named.items():
-        named[name] = None if value is None else value[rows]
-    return Turned(**named)

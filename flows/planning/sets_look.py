@@ -14,6 +14,7 @@ from infra.compute.engine import LoopEngine
 from infra.compute.progress import Progress
 from infra.storage.location import Location
 from tasks.catalog import catalog_stage
+from tasks.catalog.listed_groups import by_turns
 from tasks.clusters import clusters_stage
 from tasks.execution.stage_runner import Run
 from tasks.features import features_stage
@@ -33,14 +34,7 @@ class Look(NamedTuple):
     def typical(self, most: int) -> list[list[str]]:
         """Whole sets of at most so many images in all, large and small ones by turns; of the first, a part
         if it is larger than that."""
-        waiting, left = list(self.sets), most
-        found: list[list[str]] = []
-        while waiting and left:
-            one = waiting.pop(0 if len(found) % 2 == 0 else -1)
-            if len(one) <= left or not found:
-                found.append(one[:left])
-                left -= len(found[-1])
-        return found
+        return [self.sets[number][:most] for number in by_turns(list(map(len, self.sets)), most)]
 
 
 def look(source: Location, destination: Location, settings: Settings, progress: Progress) -> Look:

@@ -12,7 +12,7 @@ from infra.storage.usage import DELETE, GET, HEAD, LIST, PUT, meter
 _KINDS = (("get_", GET), ("head_", HEAD), ("list_", LIST), ("delete_", DELETE))
 
 
-class MeteredS3(S3FileSystem):  # type: ignore[misc]
+class MeteredS3(S3FileSystem):  # type: ignore[misc]  # s3fs has no types
     """s3fs, each of whose requests is counted, the ones that fail, too."""
 
     async def _call_s3(self, method: str, *arguments: Any, **options: Any) -> Any:

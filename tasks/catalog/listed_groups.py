@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from infra.errors import UserError
@@ -103,16 +103,24 @@ def whole_groups(survey: Survey, method: str, most: int) -> set[str] | None:
     with survey.planning(keep=()) as connection:
         grouped = _grouped(survey, method)
         counted = f"SELECT grp, count(*) AS n FROM ({grouped}) WHERE grp IS NOT NULL GROUP BY grp"  # noqa: S608 - our own words
-        waiting = list(rows(connection, f"{counted} ORDER BY n DESC, grp"))
-        chosen: set[str] = set()
-        left = most
-        while waiting and left > 0:
-            group, size = waiting.pop(0 if len(chosen) % 2 == 0 else -1)
-            if size <= left or not chosen:
-                chosen.add(group)
-                left -= size
+        known = list(rows(connection, f"{counted} ORDER BY n DESC, grp"))
+        chosen = {known[number][0] for number in by_turns([size for _, size in known], most)}
         members = sorted(path for path, group in rows(connection, grouped) if group in chosen)
     return set(members[:most])
+
+
+def by_turns(sizes: Sequence[int], most: int) -> list[int]:
+    """Which sets, of sizes from the largest on, are taken: whole ones, large and small ones by turns, of at
+    most so many images in all; the first even if it is larger than that.
+    """
+    waiting, left = list(enumerate(sizes)), most
+    found: list[int] = []
+    while waiting and left > 0:
+        number, size = waiting.pop(0 if len(found) % 2 == 0 else -1)
+        if size <= left or not found:
+            found.append(number)
+            left -= size
+    return found
 
 
 def _grouped(survey: Survey, method: str) -> str:

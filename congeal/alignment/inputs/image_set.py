@@ -39,12 +39,18 @@ class ImageArrays:
     valid: Numbers[Array, "n g g"] | None = None
 
 
-def some_of(arrays: ImageArrays, rows: slice) -> ImageArrays:
+Rows = slice | npt.NDArray[np.int64]
+
+
+def some_of(arrays: ImageArrays, rows: Rows) -> ImageArrays:
     """Some of the images."""
-    named: dict[str, Any] = {field.name: getattr(arrays, field.name) for field in fields(ImageArrays)}
-    for name, array in named.items():
-        named[name] = None if array is None else array[rows]
-    return ImageArrays(**named)
+    return ImageArrays(**rows_of(arrays, ImageArrays, rows))
+
+
+def rows_of(arrays: object, kind: type[Any], rows: Rows) -> dict[str, Any]:
+    """Some rows of the arrays that the dataclass ``kind`` names, by name; None for one that is not there."""
+    named = {field.name: getattr(arrays, field.name) for field in fields(kind)}
+    return {name: None if array is None else array[rows] for name, array in named.items()}
 
 
 def check_arrays(arrays: ImageArrays) -> tuple[int, int, int, int]:

@@ -16,7 +16,7 @@ from jaxtyping import Real
 from PIL import Image
 from torch import Tensor
 
-from congeal.alignment.inputs.image_set import ImageArrays
+from congeal.alignment.inputs.image_set import ImageArrays, Rows, rows_of
 from congeal.alignment.model import SALIENT, Alignment, Anchor
 from congeal.errors import CongealError
 from congeal.geometry.shape_checks import Numbers, check_fields
@@ -71,6 +71,10 @@ class Turned:
         asked, given = np.shape(upright.features), np.shape(self.features)
         if asked[:1] != given[:1] or asked[1:] != given[2:]:
             raise CongealError(f"turned features {list(given)} do not go with features {list(asked)}")
+
+    def some(self, rows: Rows) -> Turned:
+        """Those of some of the images."""
+        return Turned(**rows_of(self, Turned, rows))
 
     def chosen(self, upright: ImageArrays, turns: Whole, extent: float) -> ImageArrays:
         """The arrays of a set with each image turned by ``turns`` int [n].

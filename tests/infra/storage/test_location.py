@@ -262,3 +262,14 @@ def test_the_root_of_a_bucket(s3_bucket: str, s3_settings: StorageSettings) -> N
 def test_etags_are_the_stores_and_unquoted(s3_location: Location) -> None:
     (s3_location / "x").write_bytes(b"hello")
     assert [info.etag for info in s3_location.objects()] == ["5d41402abc4b2a76b9719d911017c592"]
+
+
+def test_ways_to_one_place_differ_by_endpoint_and_credentials_and_tell_neither() -> None:
+    def way(**more: Any) -> str:
+        return Location.parse("s3://bucket/dest", StorageSettings(**more)).way
+
+    one = {"endpoint_url": "http://127.0.0.1:1", "key": "me", "secret": "hush"}
+    ways = [way(**one | more) for more in ({}, {"endpoint_url": "http://127.0.0.1:2"}, {"secret": "new"})]
+    assert len(set(ways)) == 3
+    assert way(**one) == ways[0]
+    assert not any(word in text for text in ways for word in ("hush", "127.0.0.1"))

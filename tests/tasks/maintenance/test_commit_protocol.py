@@ -141,9 +141,9 @@ def cases(store: str, examples: int) -> type:
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    case = machine.TestCase  # type: ignore[attr-defined]
+    case = machine.TestCase
     case.settings = chosen
-    return case  # type: ignore[no-any-return]
+    return case
 
 
 def marked(case: type, *marks: pytest.MarkDecorator) -> type:
