@@ -5,7 +5,7 @@
 Generated pictures and a stand-in for the backbone (stand_in.py), of which a shard holds as many images as of
 DINOv2 ViT-S/14, in a bucket of moto's server; every request goes through a proxy that counts it, whoever
 asked. A run's requests are then divided by its images: of the first run with the report, and of the same
-again.
+again. KB an image: what requests have sent, and what came back.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.upstream = urlsplit(upstream).netloc
         self.asked: Counter[tuple[str, str]] = Counter()
+        self.bytes: Counter[str] = Counter()
         self.lock = threading.Lock()
 
 
@@ -53,9 +54,12 @@ class _Handler(Relay):
     server: _Server
 
     def _handle(self) -> None:
+        body = self.body()
+        status, headers, data = self.handed_on(self.server.upstream, body)
         with self.server.lock:
             self.server.asked[kind_of(self.command, self.path), place_of(self.path)] += 1
-        self.answer(*self.handed_on(self.server.upstream, self.body()))
+            self.server.bytes += Counter({"sent": len(body), "came back": len(data)})
+        self.answer(status, headers, data)
 
     do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _handle  # noqa: N815 - names of http.server
 
@@ -68,7 +72,7 @@ def kind_of(method: str, path: str) -> str:
 def place_of(path: str) -> str:
     """What an object is for: its path without what differs from unit to unit."""
     parts = urlsplit(path).path.strip("/").split("/")
-    if parts[1:2] != ["out"]:
+    if parts[0] != "results":
         return "originals"
     inner = "/".join(parts[2:]) or parse_qs(urlsplit(path).query).get("prefix", [""])[0].partition("/")[2]
     inner = re.sub(r"[0-9a-f]{12,}", "*", inner)
@@ -76,15 +80,17 @@ def place_of(path: str) -> str:
 
 
 @contextmanager
-def counted(upstream: str) -> Iterator[tuple[str, Counter[tuple[str, str]]]]:
-    """A proxy's URL, and what went through it so far."""
+def counted(upstream: str) -> Iterator[tuple[str, Counter[tuple[str, str]], Counter[str]]]:
+    """A proxy's URL, and what went through it so far: requests, and bytes both ways."""
     server = _Server(upstream)
     with serving(server) as url:
-        yield url, server.asked
+        yield url, server.asked, server.bytes
 
 
-def measure(count: int, chosen: list[str], home: Path) -> dict[str, Counter[tuple[str, str]]]:
-    """What two runs over so many pictures asked for."""
+def measure(
+    count: int, chosen: list[str], home: Path
+) -> dict[str, tuple[Counter[tuple[str, str]], Counter[str]]]:
+    """What two runs over so many pictures asked for, and the bytes of it."""
     found = {}
     file = stand_in.weights(home)
     with chaos_runs._server() as endpoint:
@@ -95,9 +101,10 @@ def measure(count: int, chosen: list[str], home: Path) -> dict[str, Counter[tupl
             # urllib would call it a form, for whose fields the server waits.
             typed = {"Content-Type": "image/jpeg"}
             urllib.request.urlopen(urllib.request.Request(url, data, typed, method="PUT")).close()
-        with counted(endpoint) as (url, asked):
+        with counted(endpoint) as (url, asked, size):
             for which in ("first", "again"):
                 asked.clear()
+                size.clear()
                 begin = time.perf_counter()
                 options = [part for one in (*stand_in.settings(file), *chosen) for part in ("--set", one)]
                 command = [
@@ -118,7 +125,7 @@ def measure(count: int, chosen: list[str], home: Path) -> dict[str, Counter[tupl
                 )
                 if done.returncode:
                     raise SystemExit(done.stderr)
-                found[which] = Counter(asked)
+                found[which] = Counter(asked), Counter(size)
                 print(f"{count} images, {which}: {time.perf_counter() - begin:.0f} s", file=sys.stderr)
     return found
 
@@ -134,18 +141,19 @@ def main() -> None:
     parser.add_argument("--record", action="store_true")
     asked = parser.parse_args()
     lines = [
-        "| images | run | GET | PUT | LIST | HEAD | other | an image |",
-        f"| ---: | --- |{' ---: |' * 6}",
+        "| images | run | GET | PUT | LIST | HEAD | other | an image | KB sent | KB came back |",
+        f"| ---: | --- |{' ---: |' * 8}",
     ]
     for count in asked.images:
         with tempfile.TemporaryDirectory(prefix="congeal-requests-") as home:
             found = measure(count, asked.set, Path(home))
-        for run, counts in found.items():
+        for run, (counts, size) in found.items():
             kinds: Counter[str] = Counter()
             for (kind, _), number in counts.items():
                 kinds[kind if kind in ("GET", "PUT", "LIST", "HEAD") else "other"] += number
             row = " | ".join(f"{kinds[kind]:,}" for kind in ("GET", "PUT", "LIST", "HEAD", "other"))
-            lines.append(f"| {count:,} | {run} | {row} | {kinds.total() / count:.2f} |")
+            weight = " | ".join(f"{size[way] / count / 1000:.1f}" for way in ("sent", "came back"))
+            lines.append(f"| {count:,} | {run} | {row} | {kinds.total() / count:.2f} | {weight} |")
             print(lines[-1], flush=True)
             for (kind, place), number in counts.most_common(asked.places):
                 print(f"    {number:6,} {number / count:6.3f} {kind:5} {place}")

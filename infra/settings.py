@@ -36,6 +36,9 @@ from congeal_floors.moved_modules import former_names
 from infra.errors import SettingsError
 
 PREFIX = "CONGEAL_"
+# Of the section storage, what is no secret.
+_SHOWN = ("endpoint_url", "region", "anonymous", "single_writer", "copies")
+_SIZE = "it should be a number of bytes that is not negative, such as 500MB or 4GiB"
 # Where things are on this machine; read by those who need them.
 _NOT_SETTINGS = {"CONGEAL_SHARED", "CONGEAL_HOME", "CONGEAL_CACHE"}
 
@@ -286,9 +289,12 @@ def _sentence(model: type[BaseSettings], fault: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         return f"{key} is no setting{_suggestion(model, key)}"
     section, _, name = key.partition(".")
-    secret = section == "storage" and name not in ("endpoint_url", "region", "anonymous", "single_writer")
-    value = "the value given" if secret else repr(first["input"])
-    message = first["msg"].removeprefix("Value error, ")
+    value = repr(first["input"]) if section != "storage" or name in _SHOWN else "the value given"
+    message = (
+        _SIZE
+        if first["type"] in ("byte_size", "byte_size_unit")
+        else first["msg"].removeprefix("Value error, ")
+    )
     message = message[0].lower() + message[1:]
     end = "" if message.endswith("?") else "."
     return f"The setting {key} cannot be {value}: {message.replace('input ', 'it ')}{end}"

@@ -1,11 +1,13 @@
-"""Fixtures of all tests: a clean environment, an S3 server in this process, and a place in each store."""
+"""Fixtures of all tests: a clean environment, an S3 server in this process, and a place in each store.
+
+Another S3 server takes its place where CONGEAL_TEST_S3 says its address, with the keys of the AWS variables.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
-import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +16,13 @@ import hypothesis
 import pytest
 
 _HOME = tempfile.mkdtemp(prefix="congeal-tests-")
+OTHER_S3 = os.environ.get("CONGEAL_TEST_S3")
 
 
 def _clean_environment() -> None:
     # Before torch, botocore or Prefect are imported, for they read it once.
+    keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY") if OTHER_S3 else ()
+    mine = {name: os.environ.get(name, "testing") for name in keys}
     for name in list(os.environ):
         if name.startswith(("AWS_", "PREFECT_", "DASK_")) or (
             name.startswith("CONGEAL_") and name != "CONGEAL_SHARED"
@@ -37,6 +42,7 @@ def _clean_environment() -> None:
         "PREFECT_LOGGING_LEVEL": "WARNING",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        **mine,
     }
 
 
@@ -58,7 +64,10 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
-    """URL of moto's S3 server, running in a thread of this process."""
+    """URL of moto's S3 server, running in a thread of this process; or of another one."""
+    if OTHER_S3:
+        yield OTHER_S3
+        return
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -77,9 +86,11 @@ def s3_settings(s3_endpoint: str) -> StorageSettings:
 @pytest.fixture(scope="session")
 def s3_bucket(s3_endpoint: str) -> str:
     """Name of a bucket on the S3 server; take a prefix of its own for each test."""
+    import botocore.session
+
     name = f"bucket-{uuid.uuid4().hex[:8]}"
-    with urllib.request.urlopen(urllib.request.Request(f"{s3_endpoint}/{name}", method="PUT")):
-        return name
+    botocore.session.get_session().create_client("s3", endpoint_url=s3_endpoint).create_bucket(Bucket=name)
+    return name
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from placed_maps import from_atlas, placed
 from sample_runs import folder, picture
 
 import congeal
 from congeal.geometry.frames import Frame, cell_centres
 from congeal.results.schema.atlas_arrays import (
-    ATLAS_AVERAGE,
     ATLAS_CONFIDENCE,
     ATLAS_FEATURES,
     ATLAS_GROUP,
@@ -141,7 +141,6 @@ def _atlas(destination: Location, cluster: str, ids: dict[str, str]) -> str:
     data = {array: np.stack([getattr(one, array.name) for one in maps]).astype(np.float32) for array in MAPS}
     data |= {array: np.ones((16, 16), np.float32) for array in (ATLAS_SALIENCY, ATLAS_CONFIDENCE)}
     data |= {ATLAS_FEATURES: np.ones((16, 16, 4), np.float32)}
-    data |= {ATLAS_AVERAGE: np.full((8, 8, 3), 200, np.uint8)}
     arrays = {
         array.path: ArraySpec(values, array.dims, array.chunks(values.shape))
         for array, values in data.items()
@@ -154,6 +153,10 @@ def _atlas(destination: Location, cluster: str, ids: dict[str, str]) -> str:
         "sizes": [[one.frame.width, one.frame.height] for one in maps],
     }
     outputs = {f"{ATLAS_GROUP.name}/{path}": data for path, data in encode_group(arrays, facts).items()}
+    if cluster == BIRDS:
+        grey = io.BytesIO()
+        Image.new("RGB", (8, 8), (200, 200, 200)).save(grey, "PNG")
+        outputs["previews/average_after.png"] = grey.getvalue()
     return _commit(destination, "atlases", cluster, outputs, {"cluster_id": cluster})
 
 

@@ -158,8 +158,7 @@ def write_report(destination: Path, found: list[Member], *, page_size: int = 100
     cluster = report / "stages" / "c"
     pages = [found[k : k + page_size] for k in range(0, len(found), page_size)]
     facts = [_page(cluster, number, part) for number, part in enumerate(pages)]
-    for name in ("average_before", "average_after", "colours"):
-        (cluster / f"{name}.webp").write_bytes(webp(found[0].square))
+    picture = "data:image/webp;base64," + base64.b64encode(webp(found[0].square)).decode()
     u, v = cell_centres(RESOLUTION)[..., 0], cell_centres(RESOLUTION)[..., 1]
     saliency = np.clip(1.2 - 1.5 * np.hypot(u, v), 0, 1)[None, ..., None]
     confidence = found[0].maps.forward_confidence[None, ..., None]
@@ -170,8 +169,7 @@ def write_report(destination: Path, found: list[Member], *, page_size: int = 100
         {
             "id": "c0ffee",
             "facts": {"cluster_id": "c0ffee", "n_images": len(found)},
-            "images": {name: f"{name}.webp" for name in ("average_before", "average_after", "colours")}
-            | {"size": CELL},
+            "images": dict.fromkeys(("average_before", "average_after", "colours"), picture) | {"size": CELL},
             "atlas": {
                 "side": RESOLUTION,
                 "saliency": packed(saliency, wide=False),

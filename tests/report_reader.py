@@ -14,15 +14,14 @@ from congeal.geometry.frames import Frame
 from congeal.report.quantization import Packed, unpacked
 from congeal.transfer.points import Maps
 
-_SCRIPT = re.compile(rb'\(globalThis\.congealReport \?\?= \{\}\)\[("[^\n]*?")\] = (.*);\n', re.DOTALL)
+_KEY = re.compile(rb'\(globalThis\.congealReport \?\?= \{\}\)\[("[^\n]*?")\] = (.*);\n')
 
 
 def script(path: Path, key: str) -> Any:
-    """The value of a script that sets one key."""
-    found = _SCRIPT.fullmatch(path.read_bytes())
-    assert found is not None, path
-    assert json.loads(found[1]) == key
-    return json.loads(found[2])
+    """The value of one of the keys that a script sets, a line each."""
+    lines = [_KEY.fullmatch(line) for line in path.read_bytes().splitlines(keepends=True)]
+    assert all(lines), path
+    return {json.loads(line[1]): json.loads(line[2]) for line in lines if line is not None}[key]
 
 
 def index(folder: Path) -> Any:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, Jpeg2KImagePlugin
 
 from congeal.errors import CongealError, ImageError, ImageLimitError
 from congeal.geometry.frames import Frame
 from congeal.imaging import decoding_process
-from congeal.imaging.decoding_cost import Heavy, Limits, check_canvas, check_cost, cost, room
+from congeal.imaging.decoding_cost import Heavy, Limits, check_canvas, check_cost, cost, room, too_much_memory
 from congeal.imaging.high_bit_depth import deep_samples, depth
 from congeal.imaging.intensity_scaling import Range, eight_bits
+from congeal.imaging.jpeg2000_reduction import halvings_of, in_place, may_not_fit
 from congeal.imaging.pillow_io import PILLOW_ERRORS, load, open_image, orientation, shortened
 
 Pixels = npt.NDArray[np.uint8]
+T = TypeVar("T")
 
 DEFAULT_MAX_PIXELS = 178_956_970
 DEFAULT_MIN_SIDE = 8
@@ -58,27 +61,55 @@ def inspect(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     min_side: int = DEFAULT_MIN_SIDE,
     limits: Limits | None = _LIMITS,
+    reduced: bool = False,
 ) -> ImageInfo:
     """Check that a file can be decoded to its last byte, without keeping its pixels.
 
     limits: of memory and time; what may take much is decoded in a process of its own, as by all functions
-    here. None: there are none, and it is decoded in this process.
+    here. None: there are none, and it is decoded in this process. reduced: less of it is decoded, where that
+    can be (JPEG 2000); all functions here do so where the limits do not suffice for the whole.
 
     Raises `ImageError` with one of the reasons: "empty file", "not an image", "truncated: ...",
     "damaged ... file: ...", "... pixels, smaller than <min_side>" (shorter side), "... pixels, more than the
     <max_pixels> allowed" (from the header, before any decoding), "unreadable colour mode ..."; and
     `ImageLimitError` where the limits do not suffice.
     """
+    return _within(
+        limits, data, 1, reduced, lambda less: _inspected(data, max_pixels, min_side, limits, less)
+    )
+
+
+def _within(
+    limits: Limits | None, data: bytes, target: int | None, reduced: bool, act: Callable[[bool], T]
+) -> T:
+    """What comes of the whole file or, if the limits do not suffice for that and it can be, of less of it."""
+    try:
+        return act(reduced)
+    except ImageError as error:
+        if reduced or limits is None:
+            raise
+        hidden = may_not_fit(data, limits.memory)
+        if halvings_of(data, target) and (hidden or isinstance(error, ImageLimitError)):
+            return act(True)
+        if hidden and not isinstance(error, ImageLimitError):
+            raise too_much_memory(limits) from error
+        raise
+
+
+def _inspected(
+    data: bytes, max_pixels: int, min_side: int, limits: Limits | None, reduced: bool
+) -> ImageInfo:
     try:
         name, image, bits = _opened(data, max_pixels, min_side, limits)
         width, height = image.size
         if name == "JPEG":
             # One eighth of the scale skips most of the arithmetic, yet every byte is still entropy-decoded.
             image.draft(None, (1, 1))
-        with _room(name, data, image, width, bits, limits):
+        halvings = _halve(image, data, 1, reduced)
+        with _room(name, data, image, width, bits, limits, halvings):
             load(name, image)
     except Heavy:
-        asked = decoding_process.Asked("inspect", max_pixels, min_side)
+        asked = decoding_process.Asked("inspect", max_pixels, min_side, reduced=reduced)
         facts, _ = decoding_process.ask(data, asked, limits or _LIMITS)
         return ImageInfo(*facts["info"])
     if orientation(image) >= 5:
@@ -93,6 +124,7 @@ def decode(
     target: int | None = None,
     value_range: Range | None = None,
     limits: Limits | None = _LIMITS,
+    reduced: bool = False,
 ) -> Pixels:
     """Decode a file to 8-bit RGB, uint8 [h, w, 3], after EXIF orientation; the first frame of several.
 
@@ -100,13 +132,20 @@ def decode(
     between the values of `value_range`, else those that the file states, else robust percentiles of the image
     (see congeal.imaging.intensity_scaling). With `target`, a JPEG may come at 1/2, 1/4 or 1/8 of its
     scale: its longer side is then at least `target` pixels, and both sides are exact fractions of the
-    original's, so that frame coordinates are those of the original. Raises `ImageError` as `inspect` does.
+    original's, so that frame coordinates are those of the original; so may a JPEG 2000 that is `reduced`.
+    Raises `ImageError` as `inspect` does.
     """
-    try:
-        return np.array(_picture(data, max_pixels, min_side, target, value_range, limits))
-    except Heavy:
-        asked = decoding_process.Asked("decode", max_pixels, min_side, value_range, target=target)
-        return decoding_process.ask(data, asked, limits or _LIMITS)[1][0]
+
+    def decoded(less: bool) -> Pixels:
+        try:
+            return np.array(_picture(data, max_pixels, min_side, target, value_range, limits, less))
+        except Heavy:
+            asked = decoding_process.Asked(
+                "decode", max_pixels, min_side, value_range, target=target, reduced=less
+            )
+            return decoding_process.ask(data, asked, limits or _LIMITS)[1][0]
+
+    return _within(limits, data, target, reduced, decoded)
 
 
 def _picture(
@@ -116,13 +155,15 @@ def _picture(
     target: int | None,
     value_range: Range | None,
     limits: Limits | None,
+    reduced: bool,
 ) -> Image.Image:
     """The image upright, in Pillow's mode RGB. Raises `Heavy` for what is to be decoded elsewhere."""
     name, image, bits = _opened(data, max_pixels, min_side, limits)
     width = image.width
     if name == "JPEG" and target is not None:
         _draft(image, target)
-    with _room(name, data, image, width, bits, limits):
+    halvings = _halve(image, data, target, reduced)
+    with _room(name, data, image, width, bits, limits, halvings):
         load(name, image)
         transposition = _TRANSPOSITIONS.get(orientation(image))
         try:
@@ -132,6 +173,7 @@ def _picture(
                 rgb = Image.fromarray(greys).convert("RGB")
             else:
                 rgb = _rgb(image)
+            rgb = in_place(rgb, halvings)
             return rgb if transposition is None else rgb.transpose(transposition)
         except MemoryError as error:
             raise ImageLimitError("there is not enough memory to decode it") from error
@@ -148,12 +190,18 @@ def _opened(
 
 
 def _room(
-    name: str, data: bytes, image: ImageFile.ImageFile, width: int, bits: int, limits: Limits | None
+    name: str,
+    data: bytes,
+    image: ImageFile.ImageFile,
+    width: int,
+    bits: int,
+    limits: Limits | None,
+    halvings: int,
 ) -> AbstractContextManager[None]:
     """Room to decode an image, whose full width is given, in this process."""
     if limits is None:
         return nullcontext()
-    found = cost(name, data, image, max(round(width / image.width), 1), bits)
+    found = cost(name, data, image, max(round(width / image.width), 1), bits, halvings)
     check_cost(found, limits)
     return room.held(found.memory)
 
@@ -220,6 +268,7 @@ def squares(
     min_side: int = DEFAULT_MIN_SIDE,
     value_range: Range | None = None,
     limits: Limits | None = _LIMITS,
+    reduced: bool = False,
 ) -> Iterator[Pixels]:
     """A file's square frame at several sizes, one after the other, each uint8 [size, size, 3].
 
@@ -233,12 +282,23 @@ def squares(
         name, image = open_image(data, max_pixels, min_side)
         while left:
             scale = _reduction(image, left[0]) if name == "JPEG" else 1
+            scale = 2 ** halvings_of(data, left[0]) if reduced else scale
             if scale not in at_scale:
-                at_scale[scale] = _picture(data, max_pixels, min_side, left[0], value_range, limits)
+                at_scale[scale] = _picture(data, max_pixels, min_side, left[0], value_range, limits, reduced)
             yield square_of(at_scale[scale], left.pop(0))
     except Heavy:
-        asked = decoding_process.Asked("squares", max_pixels, min_side, value_range, sizes=tuple(left))
-        yield from decoding_process.ask(data, asked, limits or _LIMITS)[1]
+
+        def asked(less: bool) -> list[Pixels]:
+            what = decoding_process.Asked(
+                "squares", max_pixels, min_side, value_range, sizes=tuple(left), reduced=less
+            )
+            return decoding_process.ask(data, what, limits or _LIMITS)[1]
+
+        yield from _within(limits, data, max(left), reduced, asked)
+    except ImageLimitError:
+        if reduced or limits is None or not halvings_of(data, max(left)):
+            raise
+        yield from squares(data, left, max_pixels, min_side, value_range, limits, reduced=True)
 
 
 def decode_window(
@@ -250,20 +310,26 @@ def decode_window(
     min_side: int = DEFAULT_MIN_SIDE,
     value_range: Range | None = None,
     limits: Limits | None = _LIMITS,
+    reduced: bool = False,
 ) -> Pixels:
     """One window of a file's image (see `window_pixels`), decoded so large that it has the pixels asked for.
 
     Raises `ImageError` as `decode` does.
     """
     target = math.ceil(size / half)
-    try:
-        return _window_of(
-            _picture(data, max_pixels, min_side, target, value_range, limits), centre, half, size
-        )
-    except Heavy:
-        window = (float(centre[0]), float(centre[1]), float(half), size)
-        asked = decoding_process.Asked("window", max_pixels, min_side, value_range, window=window)
-        return decoding_process.ask(data, asked, limits or _LIMITS)[1][0]
+
+    def windowed(less: bool) -> Pixels:
+        try:
+            picture = _picture(data, max_pixels, min_side, target, value_range, limits, less)
+            return _window_of(picture, centre, half, size)
+        except Heavy:
+            window = (float(centre[0]), float(centre[1]), float(half), size)
+            asked = decoding_process.Asked(
+                "window", max_pixels, min_side, value_range, window=window, reduced=less
+            )
+            return decoding_process.ask(data, asked, limits or _LIMITS)[1][0]
+
+    return _within(limits, data, target, reduced, windowed)
 
 
 def _span(pad: float, length: int, side: int, size: int) -> tuple[int, int, float, float]:
@@ -293,6 +359,14 @@ def _depth(name: str, data: bytes, image: ImageFile.ImageFile) -> int:
         return depth(name, data, image)
     except PILLOW_ERRORS as error:
         raise ImageError(f"damaged {name} file: {shortened(error)}") from error
+
+
+def _halve(image: ImageFile.ImageFile, data: bytes, target: int | None, reduced: bool) -> int:
+    """How often the sides of an opened JPEG 2000 will be halved when it is loaded."""
+    if not reduced or not isinstance(image, Jpeg2KImagePlugin.Jpeg2KImageFile):
+        return 0
+    image.reduce = halvings = halvings_of(data, target)
+    return halvings
 
 
 def _draft(image: ImageFile.ImageFile, target: int) -> None:

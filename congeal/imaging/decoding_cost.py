@@ -67,9 +67,14 @@ class Cost:
     seconds: float
 
 
-def cost(name: str, data: bytes, image: ImageFile.ImageFile, scale: int, bits: int) -> Cost:
-    """Of an image that is opened but not loaded. scale: by what its sides have been divided for that."""
-    shown = image.width * image.height
+def cost(
+    name: str, data: bytes, image: ImageFile.ImageFile, scale: int, bits: int, halvings: int = 0
+) -> Cost:
+    """Of an image that is opened but not loaded. scale: by what its sides have been divided for that.
+
+    halvings: how often its sides will be halved by decoding less of it.
+    """
+    shown = image.width * image.height // 4**halvings
     pixels = shown * scale**2
     stored = 1 if image.mode in _ONE_BYTE else 2 if image.mode in _TWO_BYTES else 4
     least = shown * stored

@@ -41,6 +41,7 @@ class Asked:
     """What is to be made of a file: `act` is inspect, decode, squares or window.
 
     The rest are arguments of the functions of `congeal.imaging.decoding`; window: x, y, half, size.
+    reduced: less of the file is decoded, where that can be.
     """
 
     act: str
@@ -50,6 +51,7 @@ class Asked:
     target: int | None = None
     sizes: tuple[int, ...] = ()
     window: tuple[float, float, float, int] | None = None
+    reduced: bool = False
 
 
 def ask(data: bytes, asked: Asked, limits: Limits) -> tuple[dict[str, Any], list[Pixels]]:
@@ -219,18 +221,18 @@ def serve() -> None:
 def _made(data: bytes, asked: Asked) -> tuple[list[Any] | None, list[Pixels]]:
     from congeal.imaging import decoding
 
-    limits = asked.max_pixels, asked.min_side
+    limits, less = (asked.max_pixels, asked.min_side), asked.reduced
     if asked.act == "inspect":
-        info = decoding.inspect(data, *limits, limits=None)
+        info = decoding.inspect(data, *limits, limits=None, reduced=less)
         return [info.width, info.height, info.format, info.mode, info.depth], []
     span = None if asked.value_range is None else (asked.value_range[0], asked.value_range[1])
     if asked.act == "decode":
-        return None, [decoding.decode(data, *limits, asked.target, span, limits=None)]
+        return None, [decoding.decode(data, *limits, asked.target, span, limits=None, reduced=less)]
     if asked.act == "squares":
-        return None, list(decoding.squares(data, asked.sizes, *limits, span, limits=None))
+        return None, list(decoding.squares(data, asked.sizes, *limits, span, limits=None, reduced=less))
     assert asked.window is not None  # noqa: S101 - a window
     x, y, half, size = asked.window
-    return None, [decoding.decode_window(data, (x, y), half, size, *limits, span, limits=None)]
+    return None, [decoding.decode_window(data, (x, y), half, size, *limits, span, limits=None, reduced=less)]
 
 
 def _virtual_memory() -> int:

@@ -105,6 +105,41 @@ def jpeg2000_depth(data: bytes) -> tuple[int, bool]:
     return (told & 0x7F) + 1, bool(told & 0x80)
 
 
+def jpeg2000_grid(data: bytes) -> tuple[int, int, int, int] | None:
+    """Where a JPEG 2000 picture begins in the grid of its samples, right and down; its width and height.
+
+    None if its header does not say, or some of its components have fewer samples than others.
+    """
+    at = data.find(b"\xff\x4f\xff\x51")
+    if at < 0 or at + 42 > len(data):
+        return None
+    right, bottom, left, top = (
+        int.from_bytes(data[at + 8 + 4 * k : at + 12 + 4 * k], "big") for k in range(4)
+    )
+    count = int.from_bytes(data[at + 40 : at + 42], "big")
+    steps = {tuple(data[at + 43 + 3 * k : at + 45 + 3 * k]) for k in range(count)}
+    return (left, top, right - left, bottom - top) if steps == {(1, 1)} else None
+
+
+def jpeg2000_samples(data: bytes) -> int:
+    """Samples of a pixel of a JPEG 2000 file, 1 if its header does not say."""
+    at = data.find(b"\xff\x4f\xff\x51")
+    return 1 if at < 0 or at + 42 > len(data) else int.from_bytes(data[at + 40 : at + 42], "big")
+
+
+def jpeg2000_levels(data: bytes) -> int:
+    """How often a JPEG 2000 file can be halved while it is decoded, by its header; 0 if it does not say."""
+    start = data.find(b"\xff\x4f\xff\x51")
+    at = start + 2
+    while start >= 0 and at + 10 <= len(data) and data[at] == 0xFF:
+        if data[at + 1] == 0x52:  # COD: its length, style, progression, layers, colours; then the levels
+            return min(data[at + 9], 32)
+        if data[at + 1] == 0x90:  # a tile begins
+            break
+        at += 2 + max(int.from_bytes(data[at + 2 : at + 4], "big"), 2)
+    return 0
+
+
 def jpeg2000_tiles(data: bytes) -> int:
     """How many tiles a JPEG 2000 file has by its header; 1 if it does not say."""
     at = data.find(b"\xff\x4f\xff\x51")

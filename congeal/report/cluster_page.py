@@ -30,6 +30,7 @@ NEIGHBOURS = 6
 COMPARED = 4_000  # members among whom neighbours are looked for; of more, within a page
 NAMED = 200  # outliers and copies that are listed
 AVERAGES = ("average_before", "average_after", "colours")
+HEAD = "cluster.js"  # the script of a cluster
 
 
 class Member(NamedTuple):
@@ -201,16 +202,15 @@ def packed_maps(found: ClusterMaps, sides: Sequence[int]) -> dict[str, Any]:
 
 
 def head_of(cluster: Cluster, pages: Sequence[Mapping[str, Any]]) -> dict[str, bytes]:
-    """The script of a cluster and its pictures, by path. pages: as of `Pages`, from the script's folder."""
-    files: dict[str, bytes] = {}
+    """The script of a cluster with its pictures, by path. pages: as of `Pages`, from the script's folder."""
     images: dict[str, Any] = {"size": None}
     for name in AVERAGES:
         picture = cluster.pictures.get(name)
         images[name] = None
         if picture is not None:
-            images[name], images["size"] = f"{name}.webp", picture.shape[0]
-            files[f"{name}.webp"] = thumbnail_sheets.webp(picture)
-    files["cluster.js"] = script(
+            # In the script, as they are small: each file of a store costs a request.
+            images[name], images["size"] = _data_url(thumbnail_sheets.webp(picture)), picture.shape[0]
+    made = script(
         f"cluster/{cluster.cluster_id}",
         {
             "id": cluster.cluster_id,
@@ -230,7 +230,11 @@ def head_of(cluster: Cluster, pages: Sequence[Mapping[str, Any]]) -> dict[str, b
             "copies": [list(pair) for pair in cluster.copies[:NAMED]],
         },
     )
-    return files
+    return {HEAD: made}
+
+
+def _data_url(picture: bytes) -> str:
+    return "data:image/webp;base64," + base64.b64encode(picture).decode("ascii")
 
 
 def _key(*parts: str | int) -> str:

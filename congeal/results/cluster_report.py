@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ from congeal.report.cluster_page import AVERAGES, Cluster, ClusterMaps, Member, 
 from congeal.results.image_squares import SquareSource, Wanted
 from congeal.results.schema.atlas_arrays import ATLAS_GROUP
 from congeal.results.stored_maps import StoredMaps
-from infra.errors import MissingError, UserError
+from congeal.results.stored_pictures import picture_of
 from infra.ledger.commits import Marker, outputs_location
 from infra.storage.location import Location
 
@@ -97,20 +96,6 @@ def cluster_head(
         zarr=(folder / ATLAS_GROUP.name).url.removeprefix(destination.url + "/"),
     )
     return head_of(cluster, pages)
-
-
-def picture_of(folder: Location, atlas: Marker, name: str) -> npt.NDArray[np.uint8] | None:
-    """One of the pictures that lie beside an atlas; None if it has none, or it cannot be read."""
-    from PIL import Image
-
-    path = f"previews/{name}.png"
-    if path not in atlas.outputs:
-        return None
-    try:
-        data = (folder / path).read_bytes()
-        return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-    except (MissingError, UserError, OSError):
-        return None
 
 
 def _picture(folder: Location, atlas: Marker, name: str) -> npt.NDArray[np.uint8] | None:

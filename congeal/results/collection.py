@@ -200,7 +200,7 @@ class Collection(TableMethods):
     def atlas(self, cluster: str, as_: Arrays = "numpy") -> StoredAtlas | xr.Dataset:
         """The atlas of a cluster: a StoredAtlas, or an xarray.Dataset."""
         one_of(as_, ARRAYS, "form")
-        atlas = self._published.stored(self._id_of(cluster)).atlas()
+        atlas = self._published.atlas(self._id_of(cluster))
         return atlas_as_xarray(atlas) if as_ == "xarray" else atlas
 
     @overload

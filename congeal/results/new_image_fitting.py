@@ -13,13 +13,12 @@ from congeal.errors import CongealError
 from congeal.results.published_version import Published
 from congeal.results.schema.atlas_arrays import (
     ATLAS_GROUP,
-    EXEMPLARS,
     FIRST_LOOK_GROUP,
-    TEMPLATE,
     WINDOWS,
     AtlasAttributes,
     FirstLookAttributes,
 )
+from congeal.results.stored_template import template_in
 from infra.errors import MissingError, UserError
 from infra.storage.location import Location
 
@@ -120,17 +119,14 @@ def _networks(folder: Location) -> MappingNetworks:
 
 def _read_atlas(place: Location) -> tuple[Atlas, Any]:
     """An atlas as the solver takes it, and the group that it was read from."""
-    from congeal.alignment.model import Atlas, Exemplars
-    from infra.storage.zarr_groups import array_in, open_group
+    from congeal.alignment.model import Atlas
+    from infra.storage.zarr_groups import open_group
 
     group = open_group(place)
     said = cast("AtlasAttributes | FirstLookAttributes", group.attrs.asdict())
-    template: dict[str, Any] = {array.name: np.asarray(array_in(group, array.path)[:]) for array in TEMPLATE}
-    tokens: dict[str, Any] = {array.name: np.asarray(array_in(group, array.path)[:]) for array in EXEMPLARS}
     level, agreed = said.get("confidence_level"), said.get("match_agreement")
     return Atlas(
-        **template,
-        exemplars=Exemplars(**tokens),
+        **template_in(group),
         evidence=float(said["evidence"]),
         status=said["status"],
         least_contrast=float(said["least_contrast"]),

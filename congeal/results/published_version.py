@@ -22,7 +22,8 @@ from congeal.results.schema.atlas_arrays import ATLAS_GROUP
 from congeal.results.schema.instances import of_first
 from congeal.results.schema.rows import AlignedRow, ClusterRow, ImageRow, MemberRow
 from congeal.results.stored_instances import StoredInstances
-from congeal.results.stored_maps import StoredMaps
+from congeal.results.stored_maps import StoredAtlas, StoredMaps
+from congeal.results.stored_pictures import picture_of
 from infra.errors import UserError
 from infra.ledger.commits import outputs_location
 from infra.ledger.moved_sources import present_url
@@ -256,6 +257,15 @@ class Published:
                 self._groups.popitem(last=False)
         self._groups.move_to_end(cluster)
         return self._groups[cluster]
+
+    def atlas(self, cluster: str) -> StoredAtlas:
+        """The atlas of a cluster with its average image. UserError if it has none."""
+
+        def picture() -> npt.NDArray[np.uint8] | None:
+            marker = self.tables.marker("atlases", str(self.cluster(cluster)["atlas_unit"]))
+            return picture_of(outputs_location(self.place, marker), marker, "average_after")
+
+        return self.stored(cluster).atlas(picture)
 
     def pictures(self, cluster: str) -> dict[str, str]:
         """Name to path or URL of each of a cluster's pictures; empty if it has none."""

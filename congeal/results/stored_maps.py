@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from congeal.results.schema.atlas_arrays import (
-    ATLAS_AVERAGE,
     ATLAS_CONFIDENCE,
     ATLAS_FEATURES,
     ATLAS_SALIENCY,
+    FORMER_AVERAGE,
     FORWARD,
     FORWARD_CONFIDENCE,
     MAPS,
@@ -90,18 +90,18 @@ class StoredMaps:
         """What the maps have beyond a pose: "rigid" (nothing), "flow" or "guided"."""
         return str(self._attributes["deformation"])
 
-    def atlas(self) -> StoredAtlas:
-        """The atlas."""
+    def atlas(self, picture: Callable[[], npt.NDArray[np.uint8] | None]) -> StoredAtlas:
+        """The atlas. picture: its average image as it lies beside the group, where it is not in it."""
         from infra.storage.zarr_groups import find_array, read_whole
 
-        average = find_array(self.group, ATLAS_AVERAGE.path)
+        former = find_array(self.group, FORMER_AVERAGE.path)
         return StoredAtlas(
             cluster_id=self.cluster_id,
             status=str(self._attributes["status"]),
             features=self._whole(ATLAS_FEATURES),
             saliency=self._whole(ATLAS_SALIENCY),
             confidence=self._whole(ATLAS_CONFIDENCE),
-            average=None if average is None else read_whole(average),
+            average=picture() if former is None else read_whole(former),
             members=self.ids,
             deformation=self.deformation,
             # What was published before there was a choice says nothing of it.

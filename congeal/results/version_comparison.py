@@ -13,7 +13,7 @@ from congeal.alignment.outcomes import OK
 from congeal.geometry.arrays import Doubles
 from congeal.geometry.frames import cell_centres
 from congeal.results.published_version import Published
-from congeal.results.schema.atlas_arrays import ATLAS_GROUP, EXEMPLARS, TEMPLATE
+from congeal.results.schema.atlas_arrays import ATLAS_FEATURES, ATLAS_GROUP, ATLAS_SALIENCY
 from congeal.results.schema.rows import ClusterRow
 from infra.errors import UserError
 from infra.ledger.publications import versions
@@ -22,7 +22,8 @@ GRID = 16  # points of an atlas a side that are followed
 MOST_FOLLOWED = 64  # images of a cluster in which they are followed, evenly spread over the ids
 SAME_FRAME = 0.05  # atlas units (half the atlas' side is 1) by which a frame may move and count as the same
 ATLAS = f"{ATLAS_GROUP.name}/"
-KEPT = tuple(f"{ATLAS}{array.path}/" for array in (*TEMPLATE, *EXEMPLARS))  # outputs that a kept atlas keeps
+# Outputs that a kept atlas keeps, in whatever version of the stage.
+KEPT = tuple(f"{ATLAS}{array.path}/" for array in (ATLAS_FEATURES, ATLAS_SALIENCY))
 MAPS_SINCE = 3  # the schema version since which cycle errors are those of the maps
 # What is compared of a cluster, and whether less of it is better (None: neither is).
 FIGURES: dict[str, bool | None] = {

@@ -1,32 +1,45 @@
-"""Temporary folders of this machine that say whose they are, so that those of killed processes can go."""
+"""Temporary folders of this machine that say whose they are, so that those of killed processes can go.
+
+A folder's name holds the number of its process, when that began, and where such numbers count: two processes
+may have one number one after the other, or at the same time in two containers that share the folder.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PREFIX = "congeal-"
-AGE = 3600.0  # seconds for which the folder of a process that is gone is let be
-_OURS = re.compile(r"^congeal-(?:[a-z]+-)?(\d+)-[^.]+$")
+AGE = 3600.0  # seconds for which the folder of a process is let be of which it is not sure that it is gone
+_OURS = re.compile(r"^congeal-(?:[a-z]+-)?(\d+)-(?:(\d+)-([0-9a-f]{8})-)?[^.-]+$")
+_BEGAN = 19  # of the fields of /proc/PID/stat after the name: when it began, in ticks since the machine did
 
 
 @contextmanager
 def temporary_folder(kind: str = "") -> Iterator[Path]:
     """A new folder, removed at the end of the block; a kill leaves it to `clear_temporary_folders`."""
-    prefix = f"{PREFIX}{kind + '-' if kind else ''}{os.getpid()}-"
+    began = _began(os.getpid())
+    whose = "" if began is None else f"{began}-{_numbers_count_in()}-"
+    prefix = f"{PREFIX}{kind + '-' if kind else ''}{os.getpid()}-{whose}"
     with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 
 def clear_temporary_folders(age: float = AGE) -> int:
-    """Remove this user's folders whose processes are gone and that nobody has changed for ``age`` seconds."""
-    removed = 0
+    """Remove this user's folders whose processes are gone, and say how many.
+
+    Where a process was of another container or host, or does not say when it began, its folder goes if there
+    is no process of its number and nobody has changed the folder for ``age`` seconds.
+    """
+    removed, here = 0, _numbers_count_in()
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         found = _OURS.match(folder.name)
         try:
@@ -34,12 +47,37 @@ def clear_temporary_folders(age: float = AGE) -> int:
         except OSError:
             continue
         mine = not hasattr(os, "getuid") or facts.st_uid == os.getuid()
-        if found is None or not mine or folder.is_symlink() or time.time() - facts.st_mtime < age:
+        if found is None or not mine or folder.is_symlink():
             continue
-        if not _alive(int(found[1])):
+        process, began, place = int(found[1]), found[2], found[3]
+        if began is not None and place == here:
+            gone = _began(process) != int(began)
+        else:
+            gone = time.time() - facts.st_mtime >= age and not _alive(process)
+        if gone:
             shutil.rmtree(folder, ignore_errors=True)
             removed += 1
     return removed
+
+
+def _began(process: int) -> int | None:
+    """When a process began; None where there is none, it has ended, or the system does not say."""
+    with suppress(OSError, ValueError, IndexError):
+        facts = Path(f"/proc/{process}/stat").read_bytes()
+        # The name of a program may hold anything, brackets among it.
+        fields = facts[facts.rindex(b")") + 1 :].split()
+        # One that is dead stays in the table until its parent asks for it.
+        return None if fields[0] in (b"Z", b"X") else int(fields[_BEGAN])
+    return None
+
+
+def _numbers_count_in() -> str:
+    """8 hex digits for this host, since it was started, and this namespace of process numbers."""
+    parts = [socket.gethostname()]
+    with suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text("ascii"))
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
 
 
 def _alive(process: int) -> bool:

@@ -28,7 +28,7 @@ from infra.errors import MissingError, StorageError, UserError
 from infra.storage.location import Location
 
 FOLDER = "working"
-RENEWAL = 20.0  # seconds between two heartbeats
+RENEWAL = 60.0  # seconds between two heartbeats, of which each takes two requests
 SILENCE = timedelta(minutes=5)  # after so long without a heartbeat, a process has ended
 LARGEST = 65_536  # bytes of a heartbeat
 RUN, PRUNE, REPAIR = "run", "prune", "repair"

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import zarr
 
 from congeal.results.schema.atlas_arrays import (
-    ATLAS_AVERAGE,
     ATLAS_CONFIDENCE,
     ATLAS_GROUP,
     COORDINATES,
-    EXEMPLARS,
     FIRST_LOOK_GROUP,
     FORWARD_CONFIDENCE,
     MAPS,
     NESTED,
-    POSES,
-    TEMPLATE,
+    POSE,
     WINDOWS,
     AtlasAttributes,
     FirstLookAttributes,
 )
 from congeal.results.schema.parquet_files import dataset, encode_table
 from congeal.results.schema.tables import ALIGNMENTS
-from congeal.results.schema.zarr_arrays import ZarrArray
+from congeal.results.stored_template import template_arrays, template_in
 from infra.errors import MissingError
 from infra.storage.location import Location
 from infra.storage.seals import damaged
@@ -35,6 +31,7 @@ from infra.storage.zarr_groups import ArraySpec, array_in, encode_group, open_gr
 from tasks.atlases.alignment_table import alignment_rows
 from tasks.atlases.cluster_members import Member
 from tasks.atlases.instance_files import encode_instances, read_instances
+from tasks.atlases.pose_array import packed_poses, poses_in
 from tasks.atlases.stored_atlas import FIGURES, FirstLook, Stored
 
 if TYPE_CHECKING:
@@ -43,17 +40,14 @@ if TYPE_CHECKING:
 TABLE = "alignment.parquet"
 
 
-def encode(
-    stored: Stored, cluster_id: str, weights: str, average: npt.NDArray[np.uint8] | None
-) -> dict[str, bytes]:
-    """The group and the table, by path. weights: fingerprint. average: the images' pictures averaged."""
+def encode(stored: Stored, cluster_id: str, weights: str) -> dict[str, bytes]:
+    """The group and the table, by path. weights: fingerprint."""
     atlas = stored.atlas
     arrays = {
-        **{array: getattr(atlas, array.name).astype(array.dtype) for array in TEMPLATE},
-        **{array: getattr(atlas.exemplars, array.name).astype(array.dtype) for array in EXEMPLARS},
+        **template_arrays(atlas),
         ATLAS_CONFIDENCE: stored.images[FORWARD_CONFIDENCE].mean(axis=0, dtype=np.float32),
-        **({} if average is None else {ATLAS_AVERAGE: average}),
-        **{array: stored.images[array] for array in (*MAPS, *POSES)},
+        **{array: stored.images[array] for array in MAPS},
+        POSE: packed_poses(stored.images),
     }
     specs = {
         array.path: ArraySpec(data, array.dims, array.chunks(data.shape), array.attributes)
@@ -92,11 +86,7 @@ def _encode_first_look(stored: Stored, cluster_id: str) -> dict[str, bytes]:
     if look is None:
         return {}
     atlas = look.atlas
-    arrays = {
-        **{array: getattr(atlas, array.name).astype(array.dtype) for array in TEMPLATE},
-        **{array: getattr(atlas.exemplars, array.name).astype(array.dtype) for array in EXEMPLARS},
-        WINDOWS: look.windows.astype(WINDOWS.dtype),
-    }
+    arrays = {**template_arrays(atlas), WINDOWS: look.windows.astype(WINDOWS.dtype)}
     specs = {
         array.path: ArraySpec(data, array.dims, array.chunks(data.shape), array.attributes)
         for array, data in arrays.items()
@@ -121,7 +111,7 @@ def _read_first_look(place: Location, count: int) -> FirstLook | None:
         group = open_group(place / FIRST_LOOK_GROUP.name)
     except MissingError:
         return None
-    windows = _whole(group, WINDOWS)
+    windows = read_whole(array_in(group, WINDOWS.path))
     if windows.shape != (count, 3):
         raise damaged(place.url, "its parts do not fit each other")
     return FirstLook(_read_atlas(group, cast("FirstLookAttributes", group.attrs.asdict())), windows)
@@ -141,7 +131,7 @@ def read(place: Location, margin: float | None, medoid: str) -> Stored:
     attributes = cast("AtlasAttributes", group.attrs.asdict())
     ids, sizes = attributes["image_ids"], attributes["sizes"]
     table = {row["image_id"]: row for row in dataset([place / TABLE], ALIGNMENTS).to_table().to_pylist()}
-    images = {array: _whole(group, array) for array in (*MAPS, *POSES)}
+    images = {array: read_whole(array_in(group, array.path)) for array in MAPS} | poses_in(group)
     if set(ids) != set(table) or any(len(data) != len(ids) for data in images.values()):
         raise damaged(place.url, "its parts do not fit each other")
     members = [
@@ -164,19 +154,13 @@ def read(place: Location, margin: float | None, medoid: str) -> Stored:
     )
 
 
-def _whole(group: zarr.Group, array: ZarrArray) -> npt.NDArray[Any]:
-    return read_whole(array_in(group, array.path))
-
-
 def _read_atlas(group: zarr.Group, attributes: AtlasAttributes | FirstLookAttributes) -> Atlas:
-    from congeal.alignment.model import Atlas, Exemplars
+    from congeal.alignment.model import Atlas
 
-    template: dict[str, Any] = {array.name: _whole(group, array) for array in TEMPLATE}
     agreed = attributes.get("match_agreement")  # of atlases since version 15
     level = attributes.get("confidence_level")  # since version 16
     return Atlas(
-        **template,
-        exemplars=Exemplars(**{array.name: _whole(group, array) for array in EXEMPLARS}),
+        **template_in(group),
         evidence=float(attributes["evidence"]),
         status=attributes["status"],
         least_contrast=float(attributes["least_contrast"]),

@@ -241,7 +241,7 @@ def make_atlas(unit: Unit[AtlasPayload], killers: Items = ()) -> Marker:
         rest = [image for image in shown if image.member.image_id not in killed]
         pictures = draw(unit.payload.source, unit.payload.destination, rest, stored, settings)
     with work.watch.phase("encode"):
-        outputs = encode(stored, unit.payload.cluster_id, unit.payload.weights.fingerprint, pictures.average)
+        outputs = encode(stored, unit.payload.cluster_id, unit.payload.weights.fingerprint)
     record = {
         "cluster_id": unit.payload.cluster_id,
         "identity": unit.payload.identity,

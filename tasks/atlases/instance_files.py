@@ -14,7 +14,7 @@ from congeal.results.schema.atlas_arrays import (
     INSTANCES_GROUP,
     MAPS,
     OF_IMAGES,
-    POSES,
+    POSE,
     InstancesAttributes,
 )
 from congeal.results.schema.instances import INSTANCE
@@ -26,6 +26,7 @@ from infra.storage.seals import damaged
 from infra.storage.zarr_groups import ArraySpec, array_in, encode_group, open_group, read_whole
 from tasks.atlases.alignment_table import alignment_rows
 from tasks.atlases.cluster_members import Member
+from tasks.atlases.pose_array import packed_poses, poses_in
 from tasks.atlases.stored_atlas import FIGURES, Stored, StoredInstances
 
 INSTANCES = "instances.parquet"
@@ -37,7 +38,11 @@ def encode_instances(stored: Stored, cluster_id: str) -> dict[str, bytes]:
     found = stored.instances
     if found is None:
         return {}
-    arrays = {INSTANCE_IDS: found.numbers, **{array: found.images[array] for array in (*MAPS, *POSES)}}
+    arrays = {
+        INSTANCE_IDS: found.numbers,
+        **{array: found.images[array] for array in MAPS},
+        POSE: packed_poses(found.images),
+    }
     specs = {
         array.path: ArraySpec(data, array.dims, array.chunks(data.shape), array.attributes)
         for array, data in arrays.items()
@@ -49,7 +54,7 @@ def encode_instances(stored: Stored, cluster_id: str) -> dict[str, bytes]:
         "sizes": [(member.width, member.height) for member in found.members],
     }
     known = dict(attributes)
-    within = {name: {key: known[key] for key in OF_IMAGES} for name in ("maps", "poses")}
+    within = {"maps": {key: known[key] for key in OF_IMAGES}}
     group = encode_group(specs, attributes=attributes, within=within)
     as_images = replace(stored, members=found.members, images=found.images, figures=found.figures)
     rows = alignment_rows(as_images, cluster_id, found.numbers)
@@ -66,8 +71,8 @@ def read_instances(place: Location) -> StoredInstances | None:
     except MissingError:
         return None
     attributes = cast("InstancesAttributes", group.attrs.asdict())
-    arrays = {array: read_whole(array_in(group, array.path)) for array in (INSTANCE_IDS, *MAPS, *POSES)}
-    numbers = arrays.pop(INSTANCE_IDS)
+    arrays = {array: read_whole(array_in(group, array.path)) for array in MAPS} | poses_in(group)
+    numbers = read_whole(array_in(group, INSTANCE_IDS.path))
     ids, sizes = attributes["image_ids"], attributes["sizes"]
     rows = instance_rows(place)
     table = {(row["image_id"], row[INSTANCE]): row for row in rows.to_pylist()}

@@ -26,10 +26,9 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Pictures:
-    """PNG files by path, the average image after alignment, and the images that could not be read again."""
+    """PNG files by path, and the images that could not be read again."""
 
     files: Mapping[str, bytes]
-    average: Pixels | None
     not_shown: dict[str, str]
 
 
@@ -68,7 +67,7 @@ def draw(
         "previews/atlas_features.png": png(feature_colours(stored.atlas.features, stored.atlas.saliency))
     }
     if not squares:
-        return Pictures(files, None, not_shown)
+        return Pictures(files, not_shown)
     images = np.stack(squares)
     maps = stored.images[FORWARD]
     frames = [Frame(stored.members[row].width, stored.members[row].height) for row in rows]
@@ -87,7 +86,7 @@ def draw(
             )
         ),
     }
-    return Pictures(files, average, not_shown)
+    return Pictures(files, not_shown)
 
 
 def kept_squares(destination: Location, shown: Sequence[Shown], settings: Settings) -> dict[int, Pixels]:

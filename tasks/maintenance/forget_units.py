@@ -18,11 +18,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from congeal.results.schema.atlas_arrays import (
-    ATLAS_AVERAGE,
     ATLAS_FEATURES,
     ATLAS_GROUP,
-    EXEMPLARS,
+    EXEMPLAR_FEATURES,
+    EXEMPLAR_PLACES,
     FIRST_LOOK_GROUP,
+    FORMER_AVERAGE,
+    FORMER_EXEMPLARS,
     INSTANCES_GROUP,
 )
 from congeal.results.schema.feature_arrays import FEATURE_GROUP
@@ -46,7 +48,8 @@ from tasks.maintenance.changed_arrays import arrays_of, changed_group
 GONE = "forgotten"  # in the place of an id where the row stays
 PREVIEWS = "previews/"
 OWN_FILES = frozenset(FILES.values())
-_BLANK = {array.path for array in (ATLAS_FEATURES, *EXEMPLARS)}
+_EXEMPLARS = (EXEMPLAR_FEATURES, EXEMPLAR_PLACES, *FORMER_EXEMPLARS)
+_BLANK = {array.path for array in (ATLAS_FEATURES, *_EXEMPLARS)}
 
 
 @dataclass
@@ -370,7 +373,7 @@ def _atlas_group(
     keep = [row for row, image in enumerate(ids) if image not in what.ids]
 
     def change(path: str, data: Any, dims: tuple[str, ...]) -> Any:
-        if path == ATLAS_AVERAGE.path:
+        if path == FORMER_AVERAGE.path:
             return None
         if path in _BLANK:
             return np.zeros_like(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from congeal.report import thumbnail_sheets
-from congeal.report.cluster_page import NAMED, PAGE, in_order, outliers_of
-from congeal.results.cluster_report import Head, MemberRow, cluster_head, member_pages, picture_of
+from congeal.report.cluster_page import HEAD, NAMED, PAGE, in_order, outliers_of
+from congeal.results.cluster_report import Head, MemberRow, cluster_head, member_pages
 from congeal.results.image_squares import SquareSource, Wanted
+from congeal.results.stored_pictures import picture_of
 from infra.errors import UserError
 from infra.ledger.commits import Marker, near_marker, outputs_location
 from infra.storage.location import Location
@@ -25,7 +27,8 @@ WALL = 128  # clusters whose averages are in one sheet, about
 LOOSE = 256  # images without a cluster in one sheet, about
 BLOCK = 20 * PAGE  # members of a unit: what it writes is in memory at once
 _PAGE = ("script", "maps", "small", "count", "columns")
-CONFIDENCE = "confidence.f32"  # mean confidences of the members, little-endian float32, in the page's order
+# In the record of a unit of pages: mean confidences of the members in order, base64 of little-endian float32.
+CONFIDENCE = "confidence"
 LOOSE_SHEET, WALL_SHEET = "small.webp", "wall.webp"
 _LITTLE = np.dtype("<f4")
 
@@ -99,11 +102,15 @@ def make_pages(unit: Unit[PagesPayload]) -> Marker:
     rows = [MemberRow(*row) for row in unpack_rows(asked.members)]
     with work.watch.phase("pages"):
         made = member_pages(asked.destination, atlas, facts["cluster_id"], rows, asked.first, squares)
-        files = dict(made.files)
+        files, pages = dict(made.files), made.pages
         if asked.head is not None:
-            files |= cluster_head(asked.destination, atlas, _head(facts, asked.head), made.pages)
-    files[CONFIDENCE] = np.asarray(made.confidence, _LITTLE).tobytes()
-    return work.commit(files, {"cluster_id": facts["cluster_id"], "pages": made.pages})
+            alone = files.pop(pages[0]["script"]) if len(pages) == 1 else b""
+            if alone:  # whoever loads the head has the members, too: a file less
+                pages = [{**pages[0], "script": HEAD}]
+            files |= cluster_head(asked.destination, atlas, _head(facts, asked.head), pages)
+            files[HEAD] += alone
+    sure = base64.b64encode(np.asarray(made.confidence, _LITTLE).tobytes()).decode("ascii")
+    return work.commit(files, {"cluster_id": facts["cluster_id"], "pages": pages, CONFIDENCE: sure})
 
 
 def make_head(unit: Unit[HeadPayload]) -> Marker:
@@ -169,9 +176,10 @@ def make_loose(unit: Unit[LoosePayload]) -> Marker:
     return work.commit({LOOSE_SHEET: data}, {})
 
 
-def confidences(place: Location) -> list[float]:
-    """What the unit of a cluster has kept at the place of its outputs."""
-    return [float(value) for value in np.frombuffer((place / CONFIDENCE).read_bytes(), _LITTLE)]
+def confidences(record: Mapping[str, Any]) -> list[float]:
+    """Mean confidences of the members whose pages a unit has made, by its record."""
+    data = base64.b64decode(record[CONFIDENCE], validate=True)
+    return [float(value) for value in np.frombuffer(data, _LITTLE)]
 
 
 def _squares(destination: Location, source: Location, catalog: Mapping[str, Any]) -> SquareSource:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tasks.report.annotation_marks import Annotations
 
 STAGE = "report"
-VERSION = 2  # of the pages' data; raised when what the units write would change
+VERSION = 3  # of the pages' data; raised when what the units write would change
 FOLDER = "report"
 INDEX, MANIFEST = "index.html", "report.json"
 

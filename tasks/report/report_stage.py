@@ -27,7 +27,7 @@ from infra.errors import MissingError, StorageError
 from infra.ledger.commits import Marker, digest
 from infra.ledger.publications import Publication
 from infra.storage.location import Location
-from infra.threads import in_threads, run_in_threads
+from infra.threads import run_in_threads
 from tasks.execution.packed_rows import pack_rows
 from tasks.execution.stage_runner import (
     Run,
@@ -306,11 +306,9 @@ class _Site:
             progress.note(f"Old parts of the report could not be removed ({error}).")
 
     def _confidences(self, site: MadeSite) -> dict[str, list[float]]:
-        parts = sorted(what for what in site.folders if what[0] == "pages")
-        read = in_threads(page_units.confidences, [self.order.folder / site.folders[what] for what in parts])
         found: dict[str, list[float]] = {}
-        for (_, name, _), values in zip(parts, read, strict=True):
-            found.setdefault(name, []).extend(values)
+        for what in sorted(what for what in site.folders if what[0] == "pages"):
+            found.setdefault(what[1], []).extend(page_units.confidences(site.kept[what]))
         return found
 
     def _write(self, folder: str, files: Mapping[str, bytes]) -> None:

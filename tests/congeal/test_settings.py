@@ -100,6 +100,12 @@ def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch)
             {},
             "The setting features.batch_size cannot be '0': it should be greater",
         ),
+        (
+            ["storage.copies=-5"],
+            {},
+            "The setting storage.copies cannot be '-5': it should be a number of bytes that is not negative, "
+            "such as 500MB or 4GiB.",
+        ),
         (["features.facet=keys"], {}, "it should be 'token', 'key', 'query' or 'value'."),
         (["catalog.extensions=.jpg"], {}, "catalog.extensions cannot be read: write it as JSON"),
     ],

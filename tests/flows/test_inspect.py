@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from known_collection import BIRDS, known
+from known_collection import BOATS, known
 from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner, Result
@@ -192,5 +192,5 @@ def test_a_terminal_shows_whose_pictures_they_are(finished: Path, monkeypatch: p
 
 
 def test_a_cluster_without_pictures(known: Path) -> None:
-    assert congeal.open(known).pictures(BIRDS) == {}
-    assert call("pictures", known).stdout == ""
+    assert congeal.open(known).pictures(BOATS) == {}
+    assert call("pictures", known, BOATS).stdout == ""

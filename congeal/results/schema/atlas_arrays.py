@@ -33,35 +33,22 @@ ATLAS_CONFIDENCE = ZarrArray(
     "atlas/confidence", "float32", ("v", "u"), SHARE, "mean of maps/forward_confidence over the images",
     _OF_ATLAS,
 )  # fmt: skip
-ATLAS_AVERAGE = ZarrArray(
-    "atlas/average", "uint8", ("row", "column", "rgb"), "0 to 255",
-    "average of the aligned images; absent where no image could be shown",
-    "row and column over the atlas; then red, green, blue", optional=True,
-)  # fmt: skip
-ATLAS_MEAN = ZarrArray(
-    "atlas/mean", "float32", ("channel",), PLAIN, "mean of the features, taken away before they are compared"
-)
-ATLAS_PROJECTION = ZarrArray(
-    "atlas/projection", "float32", ("channel", "component"), PLAIN, "basis in which features are compared"
-)
-ATLAS_DISCRIMINANT = ZarrArray(
-    "atlas/discriminant", "float32", ("weight",), PLAIN,
-    "direction and offset that tell the common object from the background",
+ATLAS_BASIS = ZarrArray(
+    "atlas/basis", "float32", ("basis_row", "basis_column"), PLAIN,
+    "basis in which features are compared, a row a channel and a column a component; its last column is the "
+    "mean that is taken away before, its last row the direction and offset that tell the common object from "
+    "the background",
+    "basis_row over channels, then the direction; basis_column over components, then the mean and the offset",
 )  # fmt: skip
 EXEMPLAR_FEATURES = ZarrArray(
-    "atlas/exemplars/features", "float16", ("exemplar", "token", "component"), PLAIN,
+    "atlas/exemplar_features", "float16", ("exemplar", "token", "component"), PLAIN,
     "salient tokens of some members, of unit length, in the basis of the atlas",
 )  # fmt: skip
 EXEMPLAR_PLACES = ZarrArray(
-    "atlas/exemplars/places",
-    "float32",
-    ("exemplar", "token", "uv"),
-    ATLAS_UNITS,
-    "where they lie in the atlas",
-)
-EXEMPLAR_WEIGHT = ZarrArray(
-    "atlas/exemplars/weight", "float32", ("exemplar", "token"), SHARE, "their saliency; 0 marks padding"
-)
+    "atlas/exemplar_places", "float32", ("exemplar", "token", "uvs"), f"{ATLAS_UNITS}; saliency from 0 to 1",
+    "where they lie in the atlas, and their saliency; 0 marks padding",
+    "exemplar and token; then u (right), v (down), saliency",
+)  # fmt: skip
 
 # ---- maps/: every image's dense maps ----
 
@@ -83,28 +70,38 @@ BACKWARD_CONFIDENCE = ZarrArray(
     _FRAME_CELLS, by_image=True,
 )  # fmt: skip
 
-# ---- poses/: the similarity from atlas to frame, of every image ----
+# ---- the similarity from atlas to frame, of every image ----
 
-MIRRORED = ZarrArray(
-    "poses/mirrored",
-    "bool",
-    ("image",),
-    "true or false",
-    "whether the image shows the mirrored atlas",
-    "image",
-)
-ROTATION = ZarrArray(
-    "poses/rotation", "float32", ("image",), "radian", "rotation, clockwise on screen (y down)", "image"
-)
-SCALE = ZarrArray("poses/scale", "float32", ("image",), "1", "scale", "image")
-TRANSLATION = ZarrArray(
-    "poses/translation", "float32", ("image", "uv"), FRAME_UNITS, "translation",
-    "image; then u (right), v (down)",
+POSE = ZarrArray(
+    "poses", "float32", ("image", "pose"),
+    "mirrored: 0 or 1; rotation: radian; scale: 1; translation: frame units, the square frame around the "
+    "image is [-1, 1]^2; support: 0 to 1",
+    "the similarity from atlas to frame: whether the image shows the mirrored atlas, rotation (clockwise on "
+    "screen, y down), scale, translation; and the share of other images' evidence that agrees with it",
+    "image; then mirrored, rotation, scale, translation u (right), translation v (down), support",
 )  # fmt: skip
-SUPPORT = ZarrArray(
-    "poses/support", "float32", ("image",), SHARE,
-    "share of the evidence from other images that agrees with the image's pose",
-)  # fmt: skip
+
+# ---- arrays of versions 16 and before; poses are in memory as they were ----
+
+MIRRORED = ZarrArray("poses/mirrored", "bool", ("image",), "true or false", "as in poses")
+ROTATION = ZarrArray("poses/rotation", "float32", ("image",), "radian", "as in poses")
+SCALE = ZarrArray("poses/scale", "float32", ("image",), PLAIN, "as in poses")
+TRANSLATION = ZarrArray("poses/translation", "float32", ("image", "uv"), FRAME_UNITS, "as in poses")
+SUPPORT = ZarrArray("poses/support", "float32", ("image",), SHARE, "as in poses")
+POSES = (MIRRORED, ROTATION, SCALE, TRANSLATION, SUPPORT)
+FORMER_AVERAGE = ZarrArray(
+    "atlas/average", "uint8", ("row", "column", "rgb"), "0 to 255", "as previews/average_after.png"
+)
+FORMER_BASIS = (
+    ZarrArray("atlas/mean", "float32", ("channel",), PLAIN, "as in atlas/basis"),
+    ZarrArray("atlas/projection", "float32", ("channel", "component"), PLAIN, "as in atlas/basis"),
+    ZarrArray("atlas/discriminant", "float32", ("weight",), PLAIN, "as in atlas/basis"),
+)
+FORMER_EXEMPLARS = (
+    ZarrArray("atlas/exemplars/features", "float16", ("exemplar", "token", "component"), PLAIN, "the same"),
+    ZarrArray("atlas/exemplars/places", "float32", ("exemplar", "token", "uv"), ATLAS_UNITS, "the same"),
+    ZarrArray("atlas/exemplars/weight", "float32", ("exemplar", "token"), SHARE, "the same"),
+)
 
 
 class AtlasAttributes(TypedDict):
@@ -135,17 +132,17 @@ COORDINATES = (
 # Attributes that the nested groups repeat: whoever opens one alone, as xarray does, finds what it needs.
 ALL_NESTED = ("coordinates", "cluster_id")
 OF_IMAGES = (*ALL_NESTED, "image_ids", "sizes")
-NESTED = {"atlas": ALL_NESTED, "atlas/exemplars": ALL_NESTED, "maps": OF_IMAGES, "poses": OF_IMAGES}
+NESTED = {"atlas": ALL_NESTED, "maps": OF_IMAGES}
 
-EXEMPLARS = (EXEMPLAR_FEATURES, EXEMPLAR_PLACES, EXEMPLAR_WEIGHT)
-# What the solver's `Atlas` holds, by the names of its fields.
-TEMPLATE = (ATLAS_FEATURES, ATLAS_SALIENCY, ATLAS_MEAN, ATLAS_PROJECTION, ATLAS_DISCRIMINANT)
+# What the solver's `Atlas` holds; `congeal.results.stored_template` says how.
+TEMPLATE = (ATLAS_FEATURES, ATLAS_SALIENCY, ATLAS_BASIS, EXEMPLAR_FEATURES, EXEMPLAR_PLACES)
 MAPS = (FORWARD, FORWARD_CONFIDENCE, BACKWARD, BACKWARD_CONFIDENCE)
-POSES = (MIRRORED, ROTATION, SCALE, TRANSLATION, SUPPORT)
 ATLAS_GROUP = ZarrGroup(
     "atlas.zarr",
-    "The atlas of a cluster, and the maps and poses of its images: a unit of the stage atlases.",
-    (*TEMPLATE, *EXEMPLARS, ATLAS_CONFIDENCE, ATLAS_AVERAGE, *MAPS, *POSES),
+    "The atlas of a cluster, and the maps and poses of its images: a unit of the stage atlases. Units of its "
+    "version 16 and before have poses, basis, exemplars and the average image in arrays of their own, under "
+    "`poses/`, `atlas/exemplars/` and `atlas/`.",
+    (*TEMPLATE, ATLAS_CONFIDENCE, *MAPS, POSE),
     described(AtlasAttributes),
 )
 
@@ -170,7 +167,7 @@ INSTANCES_GROUP = ZarrGroup(
     "instances.zarr",
     "Beside the atlas of a cluster some of whose images show several of the kind: maps and poses of those "
     "besides the first, as if each were an image. The axis called image goes over them.",
-    (INSTANCE_IDS, *MAPS, *POSES),
+    (INSTANCE_IDS, *MAPS, POSE),
     described(InstancesAttributes),
 )
 
@@ -202,6 +199,6 @@ FIRST_LOOK_GROUP = ZarrGroup(
     "first_look.zarr",
     "Beside the atlas of a cluster whose maps come from a second look at windows of its images: the windows, "
     "and the atlas of the whole frames, by which newcomers are found.",
-    (*TEMPLATE, *EXEMPLARS, WINDOWS),
+    (*TEMPLATE, WINDOWS),
     described(FirstLookAttributes),
 )

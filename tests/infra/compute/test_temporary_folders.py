@@ -42,3 +42,61 @@ def test_what_a_killed_process_left_goes_once_it_is_old(scratch: Path) -> None:
     assert clear_temporary_folders(age=0) == 2
     assert not any(folder.exists() for folder in left)
     assert all(folder.exists() for folder in others[:2])
+
+
+def killed(*, asked_for: bool = True) -> subprocess.Popen[bytes]:
+    """A process that made a folder of its own and was killed."""
+    code = (
+        "import sys; sys.path[:] = eval(sys.argv[1]); import tempfile; tempfile.tempdir = sys.argv[2]\n"
+        "from infra.compute.temporary_folders import temporary_folder\n"
+        "with temporary_folder('copies'): print('there', flush=True); sys.stdin.read()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, repr(sys.path), tempfile.gettempdir()],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with process.stdin as alive, process.stdout as told:  # type: ignore[union-attr]
+        assert told.readline() == b"there\n"
+        assert clear_temporary_folders() == 0  # while it lives
+        process.kill()
+        if asked_for:
+            process.wait()
+        else:
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert not alive.closed
+    return process
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system does not say when a process began")
+@pytest.mark.parametrize("asked_for", [True, False])
+def test_what_was_killed_a_moment_ago_goes_at_once(scratch: Path, asked_for: bool) -> None:
+    process = killed(asked_for=asked_for)
+    (left,) = scratch.iterdir()
+    (left / "copy").write_bytes(b"1")
+    assert clear_temporary_folders() == 1
+    assert not list(scratch.iterdir())
+    process.wait()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system does not say when a process began")
+def test_a_number_that_another_process_has_now_keeps_no_folder(scratch: Path) -> None:
+    with temporary_folder("copies") as mine:
+        kind, began = f"congeal-copies-{os.getpid()}-", mine.name.split("-")[3]
+        place = mine.name.split("-")[4]
+        earlier = scratch / f"{kind}{int(began) - 1}-{place}-x"
+        elsewhere = scratch / f"{kind}{int(began) - 1}-{'0' * 8}-x"  # in a container whose /tmp this is, too
+        earlier.mkdir()
+        elsewhere.mkdir()
+        assert clear_temporary_folders() == 1
+        assert not earlier.exists()
+        assert elsewhere.exists()
+        assert mine.exists()
+
+
+def test_a_folder_of_another_container_goes_when_it_is_old(scratch: Path) -> None:
+    left = scratch / f"congeal-copies-{gone()}-123-{'0' * 8}-x"
+    left.mkdir()
+    assert clear_temporary_folders() == 0
+    os.utime(left, (0, 0))
+    assert clear_temporary_folders() == 1

@@ -31,13 +31,8 @@ def found(finished: Path) -> tuple[Marker, Location, Stored]:
 
 def test_what_is_read_back_is_written_with_the_same_bytes(found: tuple[Marker, Location, Stored]) -> None:
     marker, outputs, stored = found
-    average = np.asarray(stored.atlas.features[..., :3] * 0, np.uint8)
-    written = encode(stored, marker.record["cluster_id"], "weights", average)
-    plain = {
-        path: data
-        for path, data in written.items()
-        if "average" not in path and path != "atlas.zarr/zarr.json"
-    }
+    written = encode(stored, marker.record["cluster_id"], "weights")
+    plain = {path: data for path, data in written.items() if path != "atlas.zarr/zarr.json"}
     assert len(plain) > 15
     for path, data in plain.items():
         assert (outputs / path).read_bytes() == data, path
@@ -74,9 +69,9 @@ def test_parts_of_different_atlases_are_damage(
         images={array: data[1:] for array, data in stored.images.items()},
         figures={name: data[1:] for name, data in stored.figures.items()},
     )
-    for path, data in encode(stored, "c", "weights", None).items():
+    for path, data in encode(stored, "c", "weights").items():
         (place / path).write_bytes(data)
-    (place / "alignment.parquet").write_bytes(encode(fewer, "c", "weights", None)["alignment.parquet"])
+    (place / "alignment.parquet").write_bytes(encode(fewer, "c", "weights")["alignment.parquet"])
     with pytest.raises(DamagedError, match="do not fit each other"):
         read(place, None, "")
 
@@ -85,13 +80,12 @@ def test_every_group_and_map_says_what_it_holds(found: tuple[Marker, Location, S
     """Also to one who opens a nested group alone: order of the images, axes, units."""
     _, outputs, stored = found
     ids = [member.image_id for member in stored.members]
-    for name in ("", "/maps", "/poses"):
+    for name in ("", "/maps"):
         attributes = open_group(outputs / f"atlas.zarr{name}").attrs
         assert attributes["image_ids"] == ids
         assert attributes["sizes"] == [[member.width, member.height] for member in stored.members]
         assert "centre of the top-left pixel" in str(attributes["coordinates"])
-    for name in ("atlas", "atlas/exemplars"):
-        assert "square [-1, 1]^2" in str(open_group(outputs / f"atlas.zarr/{name}").attrs["coordinates"])
+    assert "square [-1, 1]^2" in str(open_group(outputs / "atlas.zarr/atlas").attrs["coordinates"])
     group: Any = open_group(outputs / "atlas.zarr")
     for described in ATLAS_GROUP.arrays:
         array = group[described.path]

@@ -83,7 +83,7 @@ def test_what_is_not_as_it_was_written_is_named(
 
 
 def test_a_flipped_bit_is_found_by_its_checksum(destination: Path) -> None:
-    path = next(path for path in units(destination, ["atlases"])[0].rglob("c/0") if path.is_file())
+    path = next(path for path in units(destination, ["atlases"])[0].rglob("c/0/0") if path.is_file())
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)

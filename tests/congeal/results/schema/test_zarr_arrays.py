@@ -8,7 +8,7 @@ from typing import TypedDict
 import numpy as np
 import pytest
 
-from congeal.results.schema.atlas_arrays import ATLAS_GROUP, EXEMPLARS, NESTED, TEMPLATE
+from congeal.results.schema.atlas_arrays import ATLAS_GROUP, NESTED
 from congeal.results.schema.dictionary import GROUPS, arrays_text
 from congeal.results.schema.feature_arrays import FEATURE_GROUP, dense_arrays
 from congeal.results.schema.zarr_arrays import ZarrArray, described
@@ -62,10 +62,10 @@ def test_an_attribute_without_a_sentence_is_an_error() -> None:
 
 
 def test_the_template_is_the_solvers_atlas() -> None:
-    from congeal.alignment.model import Atlas, Exemplars
+    from congeal.alignment.model import Atlas
+    from congeal.results.stored_template import Template
 
-    assert {array.name for array in TEMPLATE} < set(Atlas.__dataclass_fields__)
-    assert {array.name for array in EXEMPLARS} == set(Exemplars.__dataclass_fields__)
+    assert Template.__annotations__.keys() < set(Atlas.__dataclass_fields__)
     assert {name for names in NESTED.values() for name in names} <= set(ATLAS_GROUP.attributes)
 
 
@@ -130,9 +130,9 @@ def test_no_array_is_named_outside_the_schema(path: Path) -> None:
 def test_an_array_named_by_a_literal_is_found() -> None:
     zarr = "from infra.storage.zarr_groups import open_group\n"
     assert named('x = group["maps/forward"]') == ["1: 'maps/forward'"]
-    assert named('x = f"poses/{name}"') == ["1: 'poses/'"]
+    assert named('x = f"atlas/{name}"') == ["1: 'atlas/'"]
     assert named('x = place / "features.zarr"') == ["1: 'features.zarr'"]
     assert named(zarr + 'x = group["embedding"][:]') == ["2: 'embedding'"]
-    assert named(zarr + 'x = "average" in arrays') == ["2: 'average'"]
+    assert named(zarr + 'x = "basis" in arrays') == ["2: 'basis'"]
     assert named(zarr + 'x = publication.units["features"]') == []
     assert named('"""maps/forward are the maps."""\nx = row["confidence"]') == []

@@ -57,6 +57,11 @@ export function beside(script: string, path: string): string {
   return parts.join("/");
 }
 
+/** What an <img> takes for a picture that `script` holds or names. */
+export function pictureOf(script: string, picture: string | null): string | null {
+  return picture && (picture.startsWith("data:") ? picture : file(beside(script, picture)));
+}
+
 /** What an <img> or a fetch takes for a file of the report. */
 export function file(path: string): string {
   return inline()?.files[path] ?? path;

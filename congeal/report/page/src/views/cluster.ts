@@ -3,7 +3,7 @@ import { nameOf } from "../ui/cluster_name.ts";
 import { unpack } from "../data/packed.ts";
 import type { Member } from "../data/members.ts";
 import type { Cluster, Page, Report } from "../data/report.ts";
-import { beside, file } from "../data/scripts.ts";
+import { beside, file, pictureOf } from "../data/scripts.ts";
 import { append, clear, h, segmented, toggle } from "../ui/dom.ts";
 import { decimal, percent, shortName, visible } from "../ui/numbers.ts";
 import { type View, facts, messageOf, problem } from "../ui/page.ts";
@@ -73,9 +73,9 @@ export class ClusterView implements View {
     this.saliency = script.atlas ? (unpack(script.atlas.saliency, false)[0] ?? null) : null;
     const confidence = script.atlas ? (unpack(script.atlas.confidence, false)[0] ?? null) : null;
     this.pictures = atlasPictures({
-      before: script.images.average_before && file(beside(path, script.images.average_before)),
-      after: script.images.average_after && file(beside(path, script.images.average_after)),
-      colours: script.images.colours && file(beside(path, script.images.colours)),
+      before: pictureOf(path, script.images.average_before),
+      after: pictureOf(path, script.images.average_after),
+      colours: pictureOf(path, script.images.colours),
       saliency: this.saliency,
       confidence,
     });
