@@ -112,24 +112,24 @@ def load(
         # Left to itself, Arrow reads two million rows of a file ahead.
         found = dataset(locations, schema).scanner(columns=named, batch_readahead=1).to_reader()
     faults: list[Exception] = []
-    reader = pa.RecordBatchReader.from_batches(found.schema, _noting(found, faults))
+    reader = pa.RecordBatchReader.from_batches(found.schema, _until_a_fault(found, faults))
     connection.register("incoming", reader)
-    try:
-        connection.execute(f"CREATE TABLE {name} AS SELECT {columns} FROM incoming")  # noqa: S608 - our own names
-    except duckdb.Error:
-        if faults:
-            raise faults[0] from None
-        raise
+    connection.execute(f"CREATE TABLE {name} AS SELECT {columns} FROM incoming")  # noqa: S608 - our own names
     connection.unregister("incoming")
+    if not faults:
+        return
+    fault = faults.pop()
+    if isinstance(fault, UserError):
+        raise type(fault)(str(fault))  # Arrow holds the first, and that would hold the connection
+    raise fault
 
 
-def _noting(batches: Iterable[pa.RecordBatch], faults: list[Exception]) -> Iterator[pa.RecordBatch]:
-    """The batches; what is raised on the way is kept, since DuckDB tells of it in words of its own."""
+def _until_a_fault(batches: Iterable[pa.RecordBatch], faults: list[Exception]) -> Iterator[pa.RecordBatch]:
+    """The batches; what would be raised ends them, since DuckDB would tell of it in words of its own."""
     try:
         yield from batches
     except Exception as error:
         faults.append(error)
-        raise
 
 
 def insert(connection: duckdb.DuckDBPyConnection, name: str, batch: pa.Table) -> None:
