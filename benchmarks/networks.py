@@ -36,10 +36,10 @@ from congeal.evaluation.calibration import calibration
 from congeal.evaluation.pck import Outcomes, carry
 from congeal.neural import grids, losses, refinement
 from congeal.neural.checkpoints import decode_networks
-from congeal.neural.config import NETWORKS, SCHEDULES
+from congeal.neural.config import NETWORKS, SCHEDULES, NeuralMethod
 from congeal.neural.networks import MappingNetworks
 from congeal.neural.new_images import WAYS, fit_new
-from congeal.neural.refinement import NeuralMethod, refine
+from congeal.neural.refinement import refine
 from congeal.neural.semantic_atlas import SemanticAtlas
 from congeal.neural.solution import SolvedSet, solution
 from congeal.neural.training import Training
