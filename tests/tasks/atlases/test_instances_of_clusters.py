@@ -227,6 +227,8 @@ def test_what_was_found_is_sound_and_stays_when_the_cluster_grows(
     (source / "a/9.png").write_bytes(picture(0, 9, (80, 60)))
     run(source, several, tiny(weights, *ASKED))
     after = congeal.open(several)
+    assert after.diff().further_instances == (3, len(after.alignments) - len(after.images))
+    assert after.diff(1).further_instances[0] == 3
     for (image, number), forward in maps.items():
         np.testing.assert_array_equal(after.maps(image, instance=number).forward, forward)
 
