@@ -119,23 +119,26 @@ class Collection(TableMethods):
         landmarks: a DataFrame of pandas or Polars, or an Arrow table, with image, point, x and y. Images with
         a landmark that is not known or lies off the image are left out, and named. Rigid maps
         (see `clusters.deformation`) carry copies of one shape: of images with such maps only what was marked
-        by hand counts as known, unless components is 0, which asks for sizes alone. groups: a column of the
+        by hand counts as known, unless components is 0, which asks for sizes alone. With a column instance_id
+        each instance is an individual, called IMAGE#NUMBER from its second on. groups: a column of the
         table images, one of its owner's or another, such as "species" or "cluster_id": the shapes are told
         group by group, too.
 
         Raises UserError, besides what `landmark_shapes.measured` says, for a column that there is not.
         """
         from congeal.results.image_groups import values_of
-        from congeal.results.landmark_shapes import measured
+        from congeal.results.landmark_shapes import individuals, measured
 
         if components is not None:
             components = count_of(components, "components")
-        table = as_arrow(landmarks)
-        images = table["image"].unique().to_pylist() if "image" in table.column_names else []
-        found = measured(table, components, self._published.rigidly_mapped(images))
+        table, whose = individuals(as_arrow(landmarks))
+        names = table["image"].unique().to_pylist() if "image" in table.column_names else []
+        rigid = self._published.rigidly_mapped([whose.get(name, name) for name in names])
+        found = measured(table, components, {name for name in names if whose.get(name, name) in rigid})
         if groups is None:
             return found
-        values = values_of(self._published.tables, name_of(groups, "column"), found.images)
+        images = [whose.get(name, name) for name in found.images]
+        values = values_of(self._published.tables, name_of(groups, "column"), images)
         return replace(found, groups=values, grouped_by=groups)
 
     def propagate(

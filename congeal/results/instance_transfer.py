@@ -8,21 +8,16 @@ import numpy as np
 import pyarrow as pa
 
 from congeal.geometry.arrays import Doubles
-from congeal.results.point_transfer import chosen
+from congeal.results.point_transfer import chosen, lies_on
 from congeal.results.published_version import Published
 from congeal.results.schema.rows import MemberRow
 
 
 def instance_of(published: Published, image: str, points: Doubles) -> int:
     """The number of the instance of an image that points [k, 2], in its pixels, lie on."""
-    from congeal.transfer.instance_choice import instance_at
-
     row = published.aligned(image)
     published.require_aligned(row["cluster_id"])
-    numbers = published.instances(row["cluster_id"]).numbers(row["image_id"])
-    if len(numbers) == 1:
-        return numbers[0]
-    return instance_at(points, {number: published.maps(row, number) for number in numbers})
+    return lies_on(published, row, points)
 
 
 def transfer_to_instances(

@@ -139,6 +139,27 @@ def test_what_is_marked_goes_to_every_instance(several: Path, tmp_path: Path) ->
     assert c.instance_at(three, [[40, 30]]) in (0, 1, 2)
 
 
+def test_landmarks_and_shapes_are_of_every_instance_that_is_asked_for(several: Path) -> None:
+    c = congeal.open(several)
+    three, plain = of_three(c)
+    given = [[40.0, 30.0], [20.0, 25.0], [30.0, 40.0]]
+    first, every = (c.landmarks(given, plain, instances=instances) for instances in (False, True))
+    assert "instance_id" not in first
+    assert every.columns.tolist()[:4] == ["image", "image_id", "instance_id", "point"]
+    np.testing.assert_array_equal(every[every["instance_id"] == 0][["x", "y"]], first[["x", "y"]])
+    mine = every[every["image"] == three]
+    assert mine["instance_id"].tolist() == [0] * 3 + [1] * 3 + [2] * 3
+    own = c.landmarks(given, three, instances=True)
+    by_hand = own[own["confidence"] == 1]
+    assert by_hand[["x", "y"]].to_numpy().tolist() == given
+    assert set(by_hand["instance_id"]) == {c.instance_at(three, given)}
+    known = every.assign(confidence=1.0, origin=every["image"])
+    known[["x", "y"]] = np.random.default_rng(0).uniform(0, 60, (len(known), 2))
+    shapes = c.shapes(known, components=1)
+    assert {three, f"{three}#1", f"{three}#2"} <= set(shapes.images)
+    assert len(c.shapes(known, components=1, groups="cluster_id").group_table) == 1
+
+
 def test_the_report_has_the_maps_of_every_instance(several: Path) -> None:
     told = CliRunner().invoke(app, ["report", str(several)])
     assert told.exit_code == 0, told.output
