@@ -15,6 +15,7 @@ import pyarrow.dataset as pads
 
 from congeal.alignment.outcomes import FAILED
 from congeal.results.cluster_report import MemberRow
+from congeal.results.outlier_counts import further_instances
 from congeal.results.published_tables import SMALL_TABLES, PublishedTables
 from congeal.results.schema.instances import INSTANCE, of_first
 from congeal.results.schema.own_fields import own_fields
@@ -110,9 +111,12 @@ def published_rows(tables: PublishedTables) -> PublishedRows:
 
 def _further(tables: PublishedTables, ids: pa.ChunkedArray) -> pa.Array:
     """How many things of its kind each image shows besides its first, int64 in the order of the ids."""
-    rows = tables.dataset("alignments").to_table(columns=["image_id"], filter=pads.field(INSTANCE) > 0)
-    counts = Counter(rows["image_id"].to_pylist())
-    return pa.array([counts.get(name, 0) if counts else 0 for name in ids.to_pylist()], pa.int64())
+    counts: Counter[str] = Counter()
+    if further_instances(tables.publication.counts)["found"]:
+        more = pads.field(INSTANCE) > 0
+        rows = tables.dataset("alignments").to_table(columns=["image_id"], filter=more)
+        counts.update(rows["image_id"].to_pylist())
+    return pa.array([counts[name] for name in ids.to_pylist()] if counts else [0] * len(ids), pa.int64())
 
 
 def _own(images: pads.Dataset) -> pa.Table:
