@@ -74,6 +74,7 @@ def _counts(report: dict[str, Any], console: Console) -> None:
     )
     _maps(report, console)
     _fixed_cameras(report, console)
+    _further_instances(report, console)
     _doubtful(report, console)
     _passed_over(report, console)
     _owner(report, console)
@@ -102,6 +103,19 @@ def _fixed_cameras(report: dict[str, Any], console: Console) -> None:
         console.print(
             f"frames of a fixed camera: {count:,} {'cluster' if count == 1 else 'clusters'}; what moves is "
             "aligned, the scene is background (column fixed_camera of the table clusters)",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
+
+
+def _further_instances(report: dict[str, Any], console: Console) -> None:
+    """How many images show several of their kind."""
+    found = report.get("further_instances") or {}
+    if found.get("found"):
+        images = "1 image shows" if found["images"] == 1 else f"{found['images']:,} images show"
+        each = "a row" if found["found"] == 1 else "rows"
+        console.print(
+            f"several of a kind: {images} {found['found']:,} more besides the first, with {each} of their "
+            "own (column instance_id of alignments and correspondences)",
             markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from congeal.alignment.outcomes import DOUBTFUL_BELOW, FLOW, GUIDED, OK, RIGID
+from congeal.results.schema.instances import FURTHER, OF_SEVERAL
 
 
 def outliers(counts: Mapping[str, int], clusters: Iterable[Mapping[str, Any]]) -> int:
@@ -36,6 +37,14 @@ def deformations(clusters: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 def fixed_cameras(clusters: Iterable[Mapping[str, Any]]) -> int:
     """How many clusters are frames of a fixed camera, so that what moves in them is aligned."""
     return sum(bool(row.get("fixed_camera")) for row in clusters)
+
+
+def further_instances(counts: Mapping[str, int]) -> dict[str, int]:
+    """How many things of their kind images show besides their first, and in how many images.
+
+    counts: of the publication. found: further instances; images: that show them.
+    """
+    return {"found": counts.get(FURTHER, 0), "images": counts.get(OF_SEVERAL, 0)}
 
 
 def is_doubtful(row: Mapping[str, Any]) -> bool:

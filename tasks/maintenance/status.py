@@ -8,7 +8,13 @@ from typing import Any
 import pyarrow.dataset as pads
 
 from congeal.alignment.outcomes import FAILED
-from congeal.results.outlier_counts import deformations, doubtful, fixed_cameras, outliers
+from congeal.results.outlier_counts import (
+    deformations,
+    doubtful,
+    fixed_cameras,
+    further_instances,
+    outliers,
+)
 from congeal.results.schema.parquet_files import dataset
 from congeal.results.schema.tables import IMAGES
 from infra.errors import DamagedError, UserError
@@ -66,6 +72,7 @@ def status(destination: Location, version: str | None = None) -> dict[str, Any]:
         "outliers": outliers(counts, records),
         "deformation": deformations(records),
         "fixed_camera": fixed_cameras(records),
+        "further_instances": further_instances(counts),
         "doubtful": doubtful(records),
         "drifting": drifting(records),
         "passed_over": kept(destination) or NOTHING,
