@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from congeal.results.outlier_counts import deformations, doubtful, fixed_cameras, outliers
+from congeal.results.outlier_counts import deformations, doubtful, fixed_cameras, not_aligned, outliers
 from flows.prepare import Job
 from infra.ledger.publications import Publication
 from tasks.clusters.drift import drifting, published_clusters
@@ -91,6 +91,7 @@ def _common(job: Job, publication: Publication, clusters: Sequence[Mapping[str, 
         "deformation": deformations(clusters),
         "fixed_camera": fixed_cameras(clusters),
         "doubtful": doubtful(clusters),
+        "not_aligned": not_aligned(clusters),
         "drifting": drifting(clusters),
         "passed_over_count": job.survey.passed_over_count,
         "passed_over": job.survey.counted.facts(),
