@@ -11,6 +11,7 @@ from congeal.results.outlier_counts import (
     doubtful,
     fixed_cameras,
     further_instances,
+    not_aligned,
     outliers,
 )
 from flows.prepare import Job
@@ -100,6 +101,7 @@ def _common(job: Job, publication: Publication, clusters: Sequence[Mapping[str, 
         "fixed_camera": fixed_cameras(clusters),
         "further_instances": further_instances(counts),
         "doubtful": doubtful(clusters),
+        "not_aligned": not_aligned(clusters),
         "drifting": drifting(clusters),
         "passed_over_count": job.survey.passed_over_count,
         "passed_over": job.survey.counted.facts(),

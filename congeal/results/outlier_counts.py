@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from congeal.alignment.outcomes import DOUBTFUL_BELOW, FLOW, GUIDED, OK, RIGID
+from congeal.alignment.outcomes import DOUBTFUL_BELOW, FLOW, GUIDED, MEANINGLESS, OK, RIGID
 from congeal.results.schema.instances import FURTHER, OF_SEVERAL
 
 
@@ -60,3 +60,11 @@ def is_doubtful(row: Mapping[str, Any]) -> bool:
 def doubtful(clusters: Iterable[Mapping[str, Any]]) -> list[str]:
     """Of which clusters `is_doubtful` holds: their ids, in order; clusters: as of `outliers`."""
     return [str(row["cluster_id"]) for row in clusters if is_doubtful(row)]
+
+
+def not_aligned(clusters: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Which clusters' images share nothing that their features show: their ids, in order.
+
+    clusters: as of `outliers`. A stronger backbone may see more in them (`congeal.backbones.stronger`).
+    """
+    return [str(row["cluster_id"]) for row in clusters if row.get("status") in MEANINGLESS]

@@ -16,6 +16,7 @@ import pyarrow.dataset as pads
 
 from congeal.alignment.model import RIGID
 from congeal.alignment.outcomes import FAILED, MEANINGLESS
+from congeal.backbones.stronger import stronger
 from congeal.results.image_name_matching import Names, match
 from congeal.results.published_tables import PublishedTables
 from congeal.results.schema.atlas_arrays import ATLAS_GROUP
@@ -165,9 +166,11 @@ class Published:
         row = self.cluster(cluster)
         if row["status"] in NOT_ALIGNED:
             why = row["error"] or NOT_ALIGNED[row["status"]]
+            needed = stronger(self.publication.backbone) if row["status"] in MEANINGLESS else None
+            cure = "" if needed is None else f"; features of {needed} may show more in its images"
             raise UserError(
                 f"Nothing can be transferred within the cluster {self.called(cluster)}: {why} (status "
-                f"{row['status']})."
+                f"{row['status']}){cure}."
             )
         return row
 

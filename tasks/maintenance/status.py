@@ -13,6 +13,7 @@ from congeal.results.outlier_counts import (
     doubtful,
     fixed_cameras,
     further_instances,
+    not_aligned,
     outliers,
 )
 from congeal.results.schema.parquet_files import dataset
@@ -65,6 +66,7 @@ def status(destination: Location, version: str | None = None) -> dict[str, Any]:
         "versions": [name.removesuffix(".json") for name in versions(destination)],
         "created": publication.created,
         "source": publication.source,
+        "backbone": publication.backbone,
         "images": {name: counts[name] for name in ("ok", "failed", "duplicate")},
         "excluded": counts.get("excluded", 0),
         "clusters": counts["clusters"],
@@ -74,6 +76,7 @@ def status(destination: Location, version: str | None = None) -> dict[str, Any]:
         "fixed_camera": fixed_cameras(records),
         "further_instances": further_instances(counts),
         "doubtful": doubtful(records),
+        "not_aligned": not_aligned(records),
         "drifting": drifting(records),
         "passed_over": kept(destination) or NOTHING,
         "cost": _costs(markers),
