@@ -5,7 +5,8 @@
 Pictures and backbone are those of stand_in.py: 64 channels on 16 × 16 cells, 25 pictures a cluster. A run is
 cut into pieces by limits.budget_seconds, and goes on where it was; seconds, also those of the processor, are
 those of all pieces together, memory is the most that the process of the command held. Then the same once
-more, with nothing new. --tree: another build, which knows no budget and runs in one piece.
+more, with nothing new. --tree: another build, which knows no budget and runs in one piece, nor folders as
+sets: there --method=auto for both.
 """
 
 from __future__ import annotations
@@ -43,9 +44,10 @@ def made(home: Path, count: int) -> Path:
     return folder
 
 
-def run(tree: Path, home: Path, piece: float | None) -> dict[str, Any]:
+def run(tree: Path, home: Path, piece: float | None, method: str) -> dict[str, Any]:
     """One command; its exit status, seconds, those of the processor, and the most memory of its process."""
-    chosen = stand_in.settings(stand_in.weights(home))
+    chosen = [one for one in stand_in.settings(stand_in.weights(home)) if "clusters.method" not in one]
+    chosen.append(f"clusters.method={method}")
     if piece is not None:
         chosen.append(f"limits.budget_seconds={piece:g}")
     options = [part for one in chosen for part in ("--set", one)]
@@ -75,16 +77,16 @@ def run(tree: Path, home: Path, piece: float | None) -> dict[str, Any]:
     }
 
 
-def measure(tree: Path, home: Path, count: int, piece: float | None) -> list[str]:
+def measure(tree: Path, home: Path, count: int, piece: float | None, method: str) -> list[str]:
     """The row of the table."""
     made(home, count)
     log = home / "pieces.json"  # a measurement, too, goes on where it was
     pieces: list[dict[str, Any]] = json.loads(log.read_text()) if log.exists() else []
     while not pieces or pieces[-1]["spent"]:
-        pieces.append(run(tree, home, piece))
+        pieces.append(run(tree, home, piece, method))
         log.write_text(json.dumps(pieces))
         print(f"{count} images: {pieces[-1]}", file=sys.stderr, flush=True)
-    again = run(tree, home, None)
+    again = run(tree, home, None, method)
     seconds, processor = (sum(one[name] for one in pieces) for name in ("seconds", "processor"))
     peak = max(one["peak"] for one in pieces)
     return [
@@ -109,6 +111,7 @@ def main() -> None:
     parser.add_argument("--piece", type=float)
     parser.add_argument("--home", type=Path)
     parser.add_argument("--tree", type=Path, default=HERE.parent)
+    parser.add_argument("--method", default="folder", help="clusters.method")
     parser.add_argument("--record", action="store_true")
     asked = parser.parse_args()
     lines = [
@@ -119,7 +122,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="congeal-end-") as folder:
             home = Path(folder) if asked.home is None else asked.home / str(count)
             home.mkdir(parents=True, exist_ok=True)
-            lines.append(f"| {' | '.join(measure(asked.tree.resolve(), home, count, asked.piece))} |")
+            lines.append(
+                f"| {' | '.join(measure(asked.tree.resolve(), home, count, asked.piece, asked.method))} |"
+            )
             print(lines[-1], flush=True)
     said = (__doc__ or "").split("\n\n", 2)[2].strip()
     machine = {key: value for key, value in about().items() if key != "backbone"}

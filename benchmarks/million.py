@@ -49,6 +49,7 @@ from tasks.catalog import catalog_slices  # noqa: E402
 from tasks.catalog.source_listing import Survey  # noqa: E402
 from tasks.clusters.clusters_stage import MEMBERS, SETS, Corrected  # noqa: E402
 from tasks.execution import duckdb_workspace  # noqa: E402
+from tasks.execution.spooled_units import spooled  # noqa: E402
 from tasks.execution.stage_runner import Run  # noqa: E402
 from tasks.execution.stage_versions import VERSIONS  # noqa: E402
 from tasks.features.feature_shards import ShardFacts  # noqa: E402
@@ -85,10 +86,10 @@ def catalog_part(home: Path, count: int) -> Callable[[], object]:
         with Survey(source, settings.catalog) as survey:
             assert survey.images == count
             assert survey.digest
-            units = [
+            units = spooled(
                 catalog_slices.slice_unit(source, out, settings, entries)
                 for entries in survey.slices(settings.catalog.slice_size)
-            ]
+            )
             plan = catalog_slices.plan_units("catalog", "here", units, Progress(quiet=True))
             assert len(plan.todo) == len(units) >= count // SLICE // 4
 
@@ -151,7 +152,7 @@ def atlases_part(home: Path, count: int, *, there: bool) -> Callable[[], object]
 
     @contextmanager
     def planning() -> Iterator[Any]:
-        with duckdb_workspace.workspace() as connection:
+        with duckdb_workspace.planning_workspace() as connection:
             connection.execute(f"CREATE TABLE wanted AS FROM '{home}/wanted.parquet'")
             yield connection
 

@@ -36,10 +36,10 @@ from congeal.evaluation.calibration import calibration
 from congeal.evaluation.pck import Outcomes, carry
 from congeal.neural import grids, losses, refinement
 from congeal.neural.checkpoints import decode_networks
-from congeal.neural.config import NETWORKS, SCHEDULES
+from congeal.neural.config import NETWORKS, SCHEDULES, NeuralMethod
 from congeal.neural.networks import MappingNetworks
 from congeal.neural.new_images import WAYS, fit_new
-from congeal.neural.refinement import NeuralMethod, refine
+from congeal.neural.refinement import refine
 from congeal.neural.semantic_atlas import SemanticAtlas
 from congeal.neural.solution import SolvedSet, solution
 from congeal.neural.training import Training
@@ -222,35 +222,41 @@ def start(names: list[str], extractor: Extractor, seeds: int) -> None:
                 )
 
 
-def held(names: list[str], extractor: Extractor) -> None:
+def held(names: list[str], extractor: Extractor, seeds: int) -> None:
     for name in names:
         featured = extractor.named(name)
         out = [row for row in range(len(featured)) if row % 3 == 2]
         kept = [row for row in range(len(featured)) if row % 3 != 2][:BUILDERS]
         given, new = featured.given[kept], featured.given[out]
-        direct = solve(given)
-        found = refine(arrays_of(given), direct, NeuralMethod(), extent=given.extent)
-        assert found.networks is not None
-        networks = decode_networks(found.networks).networks
         order = kept + out
         place = {row: number for number, row in enumerate(order)}
         across = [(a, b) for a, b in featured.pairs if (a in out) != (b in out) and {a, b} <= set(order)]
         images = [featured.images[row] for row in order]
-        for way in WAYS:
-            begin = time.process_time()
-            fitted = fit_new(found.aligned.atlas, arrays_of(new), way, networks=networks, extent=given.extent)
-            each = (time.process_time() - begin) / len(out)
-            maps = maps_of(joined([found.aligned, fitted.aligned]), images)
-            pairs = [(place[a], place[b]) for a, b in across]
-            told = carry(images, through(maps), pairs)
+        for seed in range(seeds):
+            direct = solve(given, seed=seed)
+            found = refine(arrays_of(given), direct, NeuralMethod(seed=seed), extent=given.extent)
+            assert found.networks is not None
+            networks = decode_networks(found.networks).networks
+            for way in WAYS:
+                begin = time.process_time()
+                fitted = fit_new(
+                    found.aligned.atlas, arrays_of(new), way, networks=networks, extent=given.extent
+                )
+                each = (time.process_time() - begin) / len(out)
+                maps = maps_of(joined([found.aligned, fitted.aligned]), images)
+                pairs = [(place[a], place[b]) for a, b in across]
+                told = carry(images, through(maps), pairs)
+                print(
+                    f"{name}, seed {seed}, {len(out)} of {len(order)} held out, {way}: "
+                    f"{told.pck(featured.alpha):.1f}, {each * 1000:.0f} ms, {assured(told)}",
+                    flush=True,
+                )
+            inner = [(place[a], place[b]) for a, b in featured.pairs if {a, b} <= set(kept)]
+            members = carry(images, through(maps), inner)
             print(
-                f"{name}, {len(out)} of {len(order)} held out, {way}: {told.pck(featured.alpha):.1f}, "
-                f"{each * 1000:.0f} ms, {assured(told)}",
+                f"{name}, seed {seed}, members: {members.pck(featured.alpha):.1f}, {assured(members)}",
                 flush=True,
             )
-        inner = [(place[a], place[b]) for a, b in featured.pairs if {a, b} <= set(kept)]
-        members = carry(images, through(maps), inner)
-        print(f"{name}, members: {members.pck(featured.alpha):.1f}, {assured(members)}", flush=True)
 
 
 def assured(told: Outcomes) -> str:
@@ -271,12 +277,13 @@ if __name__ == "__main__":
     parser.add_argument("--iterations", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--cache", type=Path)
+    parser.add_argument("--set", action="append", default=[], help="a setting of the features, NAME=VALUE")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    made = Extractor(asked.cache)
+    made = Extractor(asked.cache, asked.set)
     if asked.part == "loop":
         loop(asked.sets, made, asked.network, asked.iterations)
     elif asked.part == "start":
         start(asked.sets, made, asked.seeds)
     else:
-        held(asked.sets, made)
+        held(asked.sets, made, asked.seeds)

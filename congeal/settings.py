@@ -138,13 +138,6 @@ class AlignmentSettings(Section):
     smoothing: Annotated[float, Field(ge=0, le=1000)] = 8.0
     instances_max: Annotated[PositiveInt, Field(le=16)] = 1
 
-    @field_validator("method")
-    @classmethod
-    def _fits_the_rotation(cls, value: str, others: ValidationInfo) -> str:
-        if value == "neural" and others.data.get("rotation") == "any":
-            raise ValueError("networks map things that stand alike: set alignment.rotation=upright")
-        return value
-
     @field_validator("gradual")
     @classmethod
     def _fits_the_schedule(cls, value: bool, others: ValidationInfo) -> bool:

@@ -18,7 +18,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-__all__ = ["FLOORS", "call", "claim", "main", "own"]
+__all__ = ["FLOORS", "answer", "call", "claim", "main", "own"]
 
 FLOORS = ("flows", "infra", "tasks")
 
@@ -93,6 +93,14 @@ def call(task: bytes) -> Any:
     own()
     function, *arguments = pickle.loads(task)  # noqa: S301  made by this run's own client
     return function(*arguments)
+
+
+def answer(pipe: Any, task: bytes) -> None:
+    """Call a pickled task in a process that was started for it, and send what it returns."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever has asked answers a Ctrl-C
+    pipe.send(call(task))
 
 
 def main() -> None:

@@ -82,7 +82,7 @@ def run_on(sound: Parameters) -> dict[str, Any]:
         alone_on(sound.destination),
         told(settings, sound.source, sound.destination, progress.note) as outcome,
     ):
-        job = prepare(*sound)
+        job = prepare(*sound, apart=True)
         if job.line is None:  # which would be told on the way
             progress.event("backbone", _why(job), backbone=job.settings.features.backbone)
         with job.survey:

@@ -100,7 +100,8 @@ def _points(
     xy = np.array(read_points(given).xy(), np.float64).reshape(-1, 2)
     facts, rows = propagate.propagate_points(collection, xy, request.sources[0], order)
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(TRACKED), lineterminator="\n")
+    columns = [*TRACKED, *(["instance_id"] if rows and "instance_id" in rows[0] else [])]
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     beside.write_bytes(text.getvalue().encode())

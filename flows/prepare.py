@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from congeal.settings import Settings
 from flows.parameters import overrides
+from infra.compute.engine import in_process
 from infra.errors import UserError
 from infra.ledger.publications import Publication, check_layout, claim
 from infra.ledger.tombstones import require_finished
@@ -21,10 +22,15 @@ from tasks.clusters.drift import something_forgotten, something_to_resolve, some
 from tasks.corrections.corrections import NONE, Corrections, read_corrections
 from tasks.features import engine_choice
 from tasks.features.backbone_choice import choose, remember
-from tasks.features.run_backbone import Weights, check, locate
+from tasks.features.run_backbone import Weights, check, locate, shape_of
 from tasks.publication.publish import run_key, up_to_date, weights_key
 
 __all__ = ["Job", "overrides", "prepare"]
+
+BACKBONE_DIED = (
+    "The process in which the backbone was tried died, most likely for want of memory: free some, or choose "
+    "a smaller one with features.backbone."
+)
 
 
 @dataclass(frozen=True)
@@ -56,14 +62,16 @@ def prepare(
     *,
     writing: bool = True,
     comparing: bool = True,
+    apart: bool = False,
     loading: Callable[[Survey], None] = lambda _: None,
 ) -> Job:
     """List the source, look at the destination and, if there is something to do, try the backbone's weights.
 
     The caller closes `survey`. writing: False leaves the destination as it is, for a forecast. comparing:
     False takes the engine that the settings or the destination name, or that is faster here, and leaves it to
-    a run to compare its features with PyTorch's. loading: called before what computes is loaded, if there is
-    something to do.
+    a run to compare its features with PyTorch's. apart: where workers do the work, the backbone is tried in a
+    process that ends with that, and this one does without torch. loading: called before what computes is
+    loaded, if there is something to do.
 
     Raises UserError for a source without images, a destination inside the source
     or the other way round or of a newer congeal, an unknown backbone, weights that are not there or do not
@@ -79,6 +87,7 @@ def prepare(
     columns = None if more is None else Location.parse(more, settings.storage)
     survey = Survey(here, settings.catalog, settings.source, columns)
     try:
+        calling = _beside(settings, survey) if apart else engine_choice.here
         survey.require_images(settings.catalog)
         require_groups(survey, settings.clusters.method)
         known = check_layout(there)
@@ -86,7 +95,7 @@ def prepare(
         if not known:
             loading(survey)
         choice = choose(settings, there)
-        engine = engine_choice.choose(choice.settings, there, survey.images)
+        engine = engine_choice.choose(choice.settings, there, survey.images, calling)
         settings = engine.settings
         key = weights_key(settings)
         corrections = read_corrections(there)
@@ -104,9 +113,7 @@ def prepare(
         if current is None:
             if known:
                 loading(survey)
-            weights = check(locate(settings), settings)
-            if comparing:
-                engine = engine_choice.confirm(engine, weights, there)
+            weights, engine = calling(_tried, engine, there, comparing)
             if engine.settings != settings:
                 settings = engine.settings
                 whole = run_key(survey, settings, key, corrections.digest)
@@ -119,6 +126,26 @@ def prepare(
     except BaseException:
         survey.close()
         raise
+
+
+def _beside(settings: Settings, survey: Survey) -> Callable[..., Any]:
+    """What calls a function that imports torch: where workers will work, in a process like theirs."""
+    if in_process(settings.engine, survey.images):
+        return engine_choice.here
+    from flows.job_engine import PRELOADED
+    from infra.compute.aside import Aside
+
+    return Aside(PRELOADED, BACKBONE_DIED)
+
+
+def _tried(
+    choice: engine_choice.EngineChoice, destination: Location, comparing: bool
+) -> tuple[Weights, engine_choice.EngineChoice]:
+    """The weights, known to fit, with the shape of what they give, and the engine that gives it."""
+    weights = check(locate(choice.settings), choice.settings)
+    if comparing:
+        choice = engine_choice.confirm(choice, weights, destination)
+    return replace(weights, shape=shape_of(weights, choice.settings.features)), choice
 
 
 def _named(clusters: Sequence[Mapping[str, Any]], corrections: Corrections) -> tuple[Mapping[str, Any], ...]:

@@ -6,7 +6,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from congeal.results.outlier_counts import deformations, doubtful, fixed_cameras, outliers
+from congeal.results.outlier_counts import (
+    deformations,
+    doubtful,
+    fixed_cameras,
+    further_instances,
+    not_aligned,
+    outliers,
+)
 from flows.prepare import Job
 from infra.ledger.publications import Publication
 from tasks.clusters.drift import drifting, published_clusters
@@ -67,10 +74,12 @@ def sentence(facts: dict[str, Any]) -> str:
     passed_over = f"; {passed} passed over, see `congeal status`" if passed else ""
     begun = "Nothing to do:" if facts["up_to_date"] else f"Done in {facts['seconds']:.0f} s:"
     lost = f" ({facts['failed_clusters']} failed)" if facts["failed_clusters"] else ""
+    more = facts["further_instances"]
+    several = f", {more['found']} further instances in {more['images']} images" if more["found"] else ""
     return (
         f"{begun} version {facts['version']} of {facts['destination']} has {images['ok']} images "
         f"({images['failed']} failed, {images['duplicate']} duplicate), {facts['clusters']} clusters{lost}, "
-        f"{facts['outliers']} outliers{passed_over}."
+        f"{facts['outliers']} outliers{several}{passed_over}."
     )
 
 
@@ -90,7 +99,9 @@ def _common(job: Job, publication: Publication, clusters: Sequence[Mapping[str, 
         "outliers": outliers(counts, clusters),
         "deformation": deformations(clusters),
         "fixed_camera": fixed_cameras(clusters),
+        "further_instances": further_instances(counts),
         "doubtful": doubtful(clusters),
+        "not_aligned": not_aligned(clusters),
         "drifting": drifting(clusters),
         "passed_over_count": job.survey.passed_over_count,
         "passed_over": job.survey.counted.facts(),

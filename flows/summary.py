@@ -7,11 +7,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from congeal.backbones.stronger import stronger
 from tasks.execution.cost import shown_cost
 
 MOST_DRIFTING = 5  # clusters that are named
 MOST_REASONS = 10  # why something was passed over
-MOST_DOUBTFUL = 5  # clusters that are named
+MOST_DOUBTFUL = 5  # clusters that are named, likewise of those that are not aligned
 
 
 def show_run(report: dict[str, Any], console: Console) -> None:
@@ -74,7 +75,9 @@ def _counts(report: dict[str, Any], console: Console) -> None:
     )
     _maps(report, console)
     _fixed_cameras(report, console)
+    _further_instances(report, console)
     _doubtful(report, console)
+    _not_aligned(report, console)
     _passed_over(report, console)
     _owner(report, console)
     _drifting(report, console)
@@ -106,6 +109,19 @@ def _fixed_cameras(report: dict[str, Any], console: Console) -> None:
         )  # fmt: skip
 
 
+def _further_instances(report: dict[str, Any], console: Console) -> None:
+    """How many images show several of their kind."""
+    found = report.get("further_instances") or {}
+    if found.get("found"):
+        images = "1 image shows" if found["images"] == 1 else f"{found['images']:,} images show"
+        each = "a row" if found["found"] == 1 else "rows"
+        console.print(
+            f"several of a kind: {images} {found['found']:,} more besides the first, with {each} of their "
+            "own (column instance_id of alignments and correspondences)",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
+
+
 def _doubtful(report: dict[str, Any], console: Console) -> None:
     """Which clusters' maps are not borne out by matching."""
     found = report.get("doubtful") or []
@@ -117,6 +133,27 @@ def _doubtful(report: dict[str, Any], console: Console) -> None:
             "in the report before you rely on them (column match_agreement of the table clusters)",
             markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
+
+
+def _not_aligned(report: dict[str, Any], console: Console) -> None:
+    """Which clusters have no maps to speak of, and the features that would show more of them."""
+    found = report.get("not_aligned") or []
+    if not found:
+        return
+    more = ", …" if len(found) > MOST_DOUBTFUL else ""
+    next_one = stronger(report["backbone"])
+    cure = (
+        "correct who belongs to them (`congeal clusters`)"
+        if next_one is None
+        else "they need stronger ones: run them to another destination with "
+        f"--set features.backbone={next_one}"
+    )
+    console.print(
+        f"not aligned: {len(found):,} {'cluster' if len(found) == 1 else 'clusters'} "
+        f"({', '.join(found[:MOST_DOUBTFUL])}{more}); the features of {report['backbone']} show nothing that "
+        f"their images share: {cure}",
+        markup=False, highlight=False, soft_wrap=True,
+    )  # fmt: skip
 
 
 def _passed_over(report: dict[str, Any], console: Console) -> None:

@@ -22,13 +22,15 @@ def whole_run(source: str, destination: str, settings: Settings, *, quiet: bool)
     """The facts of a run; of nothing to do, if there is nothing. Raises UserError for what cannot be run."""
     from flows.notification import require_url, told
     from flows.prepare import prepare
+    from flows.quiet_libraries import quiet_libraries
     from flows.report import nothing_to_do
     from flows.site import after_run
 
     require_url(settings.notify)
+    quiet_libraries()
     progress = Progress(quiet=quiet, as_json=settings.log.format == "json")
     with told(settings, source, destination, progress.note) as outcome:
-        job = prepare(source, destination, settings)
+        job = prepare(source, destination, settings, apart=True)
         if job.current is not None:
             job.survey.close()
             facts = nothing_to_do(job) | after_run(job, progress)
@@ -58,9 +60,8 @@ def settings_of(publication: Publication, config: Path | None, overrides: Sequen
 def _done(job: Job, progress: Progress) -> dict[str, Any]:
     """The facts of the run: of the flow, where Prefect's settings name a server, else of its stages here."""
     from flows.prefect_profile import server_named
-    from flows.quiet_libraries import quiet_libraries, quiet_prefect
+    from flows.quiet_libraries import quiet_prefect
 
-    quiet_libraries()
     quiet_prefect()
     if server_named():
         from congeal.settings import recorded

@@ -51,8 +51,8 @@ class Start:
     rounds: int
 
 
-Starting = Callable[[SetBatch, Template], Start]
-"""Of images in the basis of an atlas, and the atlas as a template."""
+Starting = Callable[[SetBatch, Template, Whole | None], Start]
+"""Of images in the basis of an atlas, the atlas as a template, by how many eighths each image is turned."""
 
 
 @dataclass(frozen=True)
@@ -198,18 +198,20 @@ class _Fit:
         if turned is None:
             return self.fitted(arrays, starting)
         turns = self.best_turns(arrays, turned)
-        found = self.fitted(turned.chosen(arrays, turns, self.extent), starting)
+        found = self.fitted(turned.chosen(arrays, turns, self.extent), starting, turns)
         return Fitted(to_upright(found.aligned, turns), found.score)
 
-    def fitted(self, arrays: ImageArrays, starting: Starting | None = None) -> Fitted:
-        """The images fitted as they are."""
+    def fitted(
+        self, arrays: ImageArrays, starting: Starting | None = None, turns: Whole | None = None
+    ) -> Fitted:
+        """The images fitted as they are given. turns: by how much they are turned; None: not at all."""
         atlas, config = self.atlas, self.config
         prepared = self.prepared(arrays)
         finest = min(prepared.valid.shape[1], config.flow.finest_cells)
         template = _template(atlas, prepared.basis, finest)
         images = SetBatch.of([prepared], config.tokens)
         found = _best_poses([atlas.exemplars], images, [self.seed], config)
-        start = None if starting is None else starting(images, template)
+        start = None if starting is None else starting(images, template, turns)
         mirrored = found.mirrored if start is None else start.warps.mirrored
         support = found.pose.score / found.total.clamp_min(1e-9)
         evidence = found.pose.score / atlas.evidence if atlas.evidence > 0 else torch.ones_like(support)

@@ -62,7 +62,10 @@ def warped(image: UInt8[Pixels, "s s 3"], forward: Real[Floats, "r r 2"], size: 
         forward: [r, r, 2], for each atlas cell its place in the image's frame.
         size: side of the result; absent, that of the image.
     """
-    colours, reaches = _in_place(image, forward, size or image.shape[0])
+    return _on_paper(*_in_place(image, forward, size or image.shape[0]))
+
+
+def _on_paper(colours: torch.Tensor, reaches: torch.Tensor) -> Pixels:
     return _pixels(torch.lerp(torch.tensor(float(PAPER)), colours, reaches))
 
 
@@ -86,15 +89,46 @@ def average_image(
         weights: [n], an image's share, or [n, r, r], the share of each of its cells; not negative.
         size: side of the result; absent, that of the images.
     """
-    side = size or images.shape[1]
+    return _averaged(images, forward, weights, size or images.shape[1], lambda *_: None)
+
+
+@checked
+def average_and_members(
+    images: UInt8[Pixels, "n s s 3"], forward: Real[Floats, "n r r 2"], weights: Numbers[Floats, "n ..."]
+) -> tuple[Pixels, list[Pixels]]:
+    """`average_image` of a set and `warped` of each of its images: most of their work is the same."""
+    members: list[Pixels] = []
+
+    def keep(colours: torch.Tensor, reaches: torch.Tensor) -> None:
+        members.append(_on_paper(colours, reaches))
+
+    return _averaged(images, forward, weights, images.shape[1], keep), members
+
+
+def _averaged(
+    images: Pixels,
+    forward: Floats,
+    weights: Floats,
+    side: int,
+    each: Callable[[torch.Tensor, torch.Tensor], None],
+) -> Pixels:
+    """The average; `each` is given what `_in_place` says of every image, in order."""
     mass = torch.full((side, side, 1), 1e-6)
     total = mass * torch.full((3,), float(PAPER))
+    even: dict[float, torch.Tensor] = {}  # shares that are the same for a whole image, enlarged
     for image, places, weight in zip(images, forward, weights, strict=True):
-        share = np.broadcast_to(np.asarray(weight, np.float32)[..., None], (*places.shape[:2], 1))
+        share = np.asarray(weight, np.float32)
+        known = even.get(float(share)) if share.ndim == 0 else None
+        if known is None:
+            cells = np.broadcast_to(share[..., None], (*places.shape[:2], 1))
+            known = _enlarged(cells, side).clamp_min(0) + 1e-3
+            if share.ndim == 0:
+                even[float(share)] = known
         colours, reaches = _in_place(image, places, side)
-        cells = (_enlarged(share, side).clamp_min(0) + 1e-3) * reaches
-        total += colours * cells
-        mass += cells
+        each(colours, reaches)
+        part = known * reaches
+        total += colours * part
+        mass += part
     return _pixels(total / mass)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 from congeal.errors import CongealError
 
 PUBLISHED, EVALUATION = "published", "evaluation"
 SMALL, FAST = "small", "fast"
+AUTO = "auto"
+LEARNED, MEDOID = "learned", "medoid"
 
 
 class Numbers:
@@ -132,6 +134,46 @@ SCHEDULES: dict[str, Schedule] = {
     FAST: Schedule(FAST, 800, 2e-3, 60, 0, 8, 5e-6, 1e-3, mirrors=False, losses=EVALUATION),
     PUBLISHED: Schedule(PUBLISHED, 0, 0.0, 8000, 1000, 2, 1e-4, 8e-4),
 }
+
+
+@dataclass(frozen=True)
+class NeuralMethod:
+    """How networks are trained; presets by name.
+
+    Attributes:
+        schedule: "fast" (from the direct solver's maps) or "published" (the paper's, from a random start).
+        network: "small" (on the backbone's tokens) or "published" (on the images).
+        losses: preset of their coefficients, "published" or "evaluation" (softer); "auto": the schedule's.
+        seed: of the networks and of the order of the images.
+        gradual: whether images join the atlas one by one; with the published schedule.
+        reference: the atlas is "learned", or the "medoid", the most central image, which stays as it is (the
+            published mode with a fixed reference).
+    """
+
+    schedule: str = FAST
+    network: str = SMALL
+    losses: str = AUTO
+    seed: int = 0
+    gradual: bool = False
+    reference: str = LEARNED
+
+    def __post_init__(self) -> None:
+        if self.gradual and self.schedule == FAST:
+            raise CongealError("images join one by one in the published schedule; the fast is too short")
+        for name, value, known in (
+            ("reference", self.reference, (LEARNED, MEDOID)),
+            ("schedule", self.schedule, SCHEDULES),
+            ("network", self.network, NETWORKS),
+            ("losses", self.losses, (AUTO, *LOSSES)),
+        ):
+            if value not in known:
+                raise CongealError(f"{name} is one of {', '.join(known)}, not {value!r}")
+
+    @property
+    def plan(self) -> Schedule:
+        """The schedule, with the losses that are asked for."""
+        found = replace(SCHEDULES[self.schedule], gradual=self.gradual)
+        return found if self.losses == AUTO else replace(found, losses=self.losses)
 
 
 def as_record(config: LossWeights | NetworkSize | Schedule) -> dict[str, object]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from congeal.alignment.atlas_fitting import Fitted, Start, Starting, fit_scored
 from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.image_set import ImageArrays
-from congeal.alignment.inputs.rotated_views import Turned
+from congeal.alignment.inputs.rotated_views import Turned, Whole, all_turned
 from congeal.alignment.inputs.set_batch import SetBatch
 from congeal.alignment.maps.flow_registration import Template
 from congeal.alignment.model import Atlas
@@ -51,7 +51,8 @@ def fit_new(
             matching cell by cell, as the atlas has them; "steps": the direct solver alone.
         networks: of the cluster; needed but for "steps".
         pixels: uint8 [n, s, s, 3], for networks that see images.
-        turned: the same images at seven other angles, for atlases of things that lie at any; by steps alone.
+        turned: the same images at seven other angles, for atlases of things that lie at any: networks see
+            each at the one that the atlas' exemplars know best.
         extent, map_resolution, seed, device, config: as of `congeal.fit`.
 
     Raises:
@@ -63,8 +64,6 @@ def fit_new(
     if way != "steps":
         if networks is None:
             raise CongealError("this cluster has no networks: fit with steps")
-        if turned is not None:
-            raise CongealError("networks map things that stand alike: fit with steps")
         starting = _Networks(networks.to(device), pixels, ROUNDS if way == "network+steps" else 0)
     return fit_scored(
         atlas,
@@ -88,8 +87,8 @@ class _Networks:
             raise CongealError("these networks see images: give pixels")
 
     @torch.no_grad()
-    def __call__(self, images: SetBatch, template: Template) -> Start:
-        data = self._data(images)
+    def __call__(self, images: SetBatch, template: Template, turns: Whole | None = None) -> Start:
+        data = self._data(images, turns)
         if data.images.shape[2] != self.networks.inputs:
             raise CongealError(
                 f"the networks see {self.networks.inputs} channels, and the images have "
@@ -113,7 +112,8 @@ class _Networks:
         )
         return Start(warps_from(poses, flow, mirrored), self.rounds)
 
-    def _data(self, images: SetBatch) -> TrainingSet:
-        if self.networks.size.pixels:
-            return TrainingSet.of_pixels(images, torch.as_tensor(np.ascontiguousarray(self.pixels)))
+    def _data(self, images: SetBatch, turns: Whole | None) -> TrainingSet:
+        if self.networks.size.pixels and self.pixels is not None:
+            shown = self.pixels if turns is None else all_turned(self.pixels, turns)
+            return TrainingSet.of_pixels(images, torch.as_tensor(np.ascontiguousarray(shown)))
         return TrainingSet.of_tokens(images)

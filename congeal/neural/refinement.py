@@ -15,6 +15,13 @@ from torch import Tensor
 
 from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.image_set import ImageArrays
+from congeal.alignment.inputs.rotated_views import (
+    Turned,
+    all_turned,
+    from_upright,
+    to_upright,
+    turns_to_atlas,
+)
 from congeal.alignment.maps.error_estimation import Cycles
 from congeal.alignment.model import Alignment
 from congeal.alignment.outcomes import MEANINGLESS, OK
@@ -22,7 +29,7 @@ from congeal.errors import CongealError
 from congeal.geometry.warps import Warps
 from congeal.neural import grids
 from congeal.neural.checkpoints import decode_state, encode_networks, encode_state
-from congeal.neural.config import FAST, LOSSES, NETWORKS, SCHEDULES, SMALL, NetworkSize, Schedule
+from congeal.neural.config import LEARNED, MEDOID, NETWORKS, NetworkSize, NeuralMethod, Schedule
 from congeal.neural.map_fitting import KnownMaps, MapFitting, cell_weight
 from congeal.neural.networks import MappingNetworks
 from congeal.neural.optimisation import DivergedError, with_restart
@@ -41,52 +48,10 @@ from congeal.neural.training import Training
 from congeal.neural.training_set import TrainingSet
 
 SAVE_EVERY = 60.0  # seconds between two checkpoints; the first is made after the first step
-AUTO = "auto"
-LEARNED, MEDOID = "learned", "medoid"
 LEAST_IMAGES = 3  # that fit together, to train on
 TOLD = 4  # decimals
 DIRECT, FITTED, REFINED = "direct", "fitted", "refined"
 OF_FIT = "fitted/"
-
-
-@dataclass(frozen=True)
-class NeuralMethod:
-    """How networks are trained; presets by name.
-
-    Attributes:
-        schedule: "fast" (from the direct solver's maps) or "published" (the paper's, from a random start).
-        network: "small" (on the backbone's tokens) or "published" (on the images).
-        losses: preset of their coefficients, "published" or "evaluation" (softer); "auto": the schedule's.
-        seed: of the networks and of the order of the images.
-        gradual: whether images join the atlas one by one; with the published schedule.
-        reference: the atlas is "learned", or the "medoid", the most central image, which stays as it is (the
-            published mode with a fixed reference).
-    """
-
-    schedule: str = FAST
-    network: str = SMALL
-    losses: str = AUTO
-    seed: int = 0
-    gradual: bool = False
-    reference: str = LEARNED
-
-    def __post_init__(self) -> None:
-        if self.gradual and self.schedule == FAST:
-            raise CongealError("images join one by one in the published schedule; the fast is too short")
-        for name, value, known in (
-            ("reference", self.reference, (LEARNED, MEDOID)),
-            ("schedule", self.schedule, SCHEDULES),
-            ("network", self.network, NETWORKS),
-            ("losses", self.losses, (AUTO, *LOSSES)),
-        ):
-            if value not in known:
-                raise CongealError(f"{name} is one of {', '.join(known)}, not {value!r}")
-
-    @property
-    def plan(self) -> Schedule:
-        """The schedule, with the losses that are asked for."""
-        found = replace(SCHEDULES[self.schedule], gradual=self.gradual)
-        return found if self.losses == AUTO else replace(found, losses=self.losses)
 
 
 class Checkpoints:
@@ -120,6 +85,7 @@ def refine(
     direct: Alignment,
     method: NeuralMethod,
     *,
+    turned: Turned | None = None,
     extent: float = 1.0,
     config: SolverConfig | None = None,
     pixels: npt.NDArray[np.uint8] | None = None,
@@ -136,6 +102,8 @@ def refine(
         arrays: the n images, as they were given to `congeal.align`.
         direct: what that found.
         method: what is trained, and how.
+        turned: as `congeal.align` was given them, of things that lie at any angle: networks see each image
+            turned as the direct solution says, to within a sixteenth of a turn.
         extent: half the side of the token grid in frame units.
         config: of the solver; None: the default.
         pixels: uint8 [n, s, s, 3], the images padded to squares, for networks that see images.
@@ -152,6 +120,16 @@ def refine(
     why = _unfit(direct)
     if why is not None:
         return Refined(direct, None, {**asked, "kept": DIRECT, "why": why})
+    if turned is not None:
+        turns = turns_to_atlas(direct)
+        stand = from_upright(direct, turns)
+        shown = None if pixels is None else all_turned(pixels, turns)
+        found = refine(
+            turned.chosen(arrays, turns, extent), stand, method, extent=extent, config=config, pixels=shown,
+            device=device, checkpoints=checkpoints,
+        )  # fmt: skip
+        same = found.aligned is stand
+        return replace(found, aligned=direct if same else to_upright(found.aligned, turns))
     solver = config or SolverConfig()
     solved = SolvedSet.of(arrays, direct, extent, solver, method.seed, where)
     job = _Job.of(solved, method, pixels)

@@ -36,7 +36,8 @@ HEAD = "cluster.js"  # the script of a cluster
 class Member(NamedTuple):
     """An image of the cluster: columns of the tables images and alignments, by their names.
 
-    row: its row in the arrays of the cluster's group.
+    row: its row in the arrays of the cluster's group. further: numbers of further things of the kind that it
+    shows, and their rows in the arrays of the group of these.
     """
 
     image_id: str
@@ -56,6 +57,7 @@ class Member(NamedTuple):
     coverage: float | None
     outlier: bool
     outlier_reason: str | None
+    further: tuple[tuple[int, int], ...] = ()
 
 
 class ClusterMaps(NamedTuple):
@@ -80,6 +82,7 @@ class Cluster:
         pictures: uint8 [s, s, 3] by name, of AVERAGES.
         copies: file, and the image that it is byte for byte.
         zarr: path of the cluster's group relative to the destination.
+        several: how many further things of the kind were found, and in how many images; None: none.
     """
 
     cluster_id: str
@@ -91,6 +94,7 @@ class Cluster:
     pictures: Mapping[str, Pixels]
     copies: Sequence[tuple[str, str]]
     zarr: str
+    several: tuple[int, int] | None = None
 
 
 class Pages(NamedTuple):
@@ -149,11 +153,13 @@ def pages_of(
     maps: Callable[[Sequence[int]], ClusterMaps],
     saliency: Floats,
     squares: Callable[[Sequence[Member]], tuple[list[Pixels | None], list[Floats | None]]],
+    further: Callable[[Sequence[int]], ClusterMaps] | None = None,
 ) -> Pages:
     """The pages of some members of a cluster, in the order of the page. first: the number of the first page.
 
     maps: of the members at these rows of the group. saliency: [r, r], of the atlas. squares: thumbnails
     [s, s, 3] and embeddings [c] of members, None for what is not there. Both are asked page by page.
+    further: maps of further things of the kind, at rows of their group.
     """
     files: dict[str, bytes] = {}
     pages: list[dict[str, Any]] = []
@@ -168,7 +174,14 @@ def pages_of(
         mean = object_confidence(found.forward_confidence, saliency, SALIENT)
         columns = thumbnail_sheets.columns_for(len(some))
         sides = [max(one.width, one.height) for one in some]
-        files[f"maps-{name}.js"] = script(_key("maps", cluster_id, number), packed_maps(found, sides))
+        packed = packed_maps(found, sides)
+        others = [(at, row) for at, one in enumerate(some) for _, row in one.further]
+        sure_of: list[float] = []
+        if others and further is not None:
+            more = further([row for _, row in others])
+            packed["further"] = packed_maps(more, [sides[at] for at, _ in others])
+            sure_of = object_confidence(more.forward_confidence, saliency, SALIENT).tolist()
+        files[f"maps-{name}.js"] = script(_key("maps", cluster_id, number), packed)
         files[f"small-{name}.webp"] = thumbnail_sheets.sheet(pictures, thumbnail_sheets.SMALL, columns)
         large = thumbnail_sheets.sheet(pictures, thumbnail_sheets.LARGE, columns)
         contents.append(
@@ -176,7 +189,7 @@ def pages_of(
                 "cluster": cluster_id,
                 "page": number,
                 "count": len(some),
-                "rows": _columns(some, mean, pictures),
+                "rows": _columns(some, mean, pictures) | _further_column(some, sure_of),
                 # In the script: a picture from disk taints a canvas, and could not be warped there.
                 "sheet": base64.b64encode(large).decode("ascii"),
             }
@@ -227,6 +240,7 @@ def head_of(cluster: Cluster, pages: Sequence[Mapping[str, Any]]) -> dict[str, b
             "pages": list(pages),
             "outliers": [list(one) for one in cluster.outliers],
             "zarr": cluster.zarr,
+            **({"several": list(cluster.several)} if cluster.several is not None else {}),
             "copies": [list(pair) for pair in cluster.copies[:NAMED]],
         },
     )
@@ -245,10 +259,21 @@ def _key(*parts: str | int) -> str:
 def _columns(
     members: Sequence[Member], confidence: npt.NDArray[np.float64], pictures: Sequence[Pixels | None]
 ) -> dict[str, Any]:
-    columns: dict[str, Any] = {name: [getattr(one, name) for one in members] for name in Member._fields}
+    names = [name for name in Member._fields if name != "further"]
+    columns: dict[str, Any] = {name: [getattr(one, name) for one in members] for name in names}
     return columns | {
         "confidence": [round(value, 5) for value in confidence.tolist()],
         "shown": [picture is not None for picture in pictures],
+    }
+
+
+def _further_column(members: Sequence[Member], confidence: Sequence[float]) -> dict[str, Any]:
+    """Further things of each member: number, row, mean confidence. No column where no member has any."""
+    if not any(one.further for one in members):
+        return {}
+    left = iter(confidence)
+    return {
+        "further": [[[number, row, round(next(left), 5)] for number, row in one.further] for one in members]
     }
 
 

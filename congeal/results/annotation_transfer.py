@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,21 +10,20 @@ import numpy as np
 import numpy.typing as npt
 
 from congeal.errors import CongealError
+from congeal.results.marked_things import each_annotation, maps_of_instances, marked_things
 from congeal.results.point_transfer import TargetImages, chosen, sound
 from congeal.results.published_tables import SMALL_TABLES
 from congeal.results.published_version import Published
 from congeal.results.schema.rows import MemberRow
-from congeal.transfer.annotations import Annotation, together
+from congeal.transfer.annotations import Annotation
 from infra.errors import UserError
 
 if TYPE_CHECKING:
-    from congeal.results.stored_maps import StoredMaps
-    from congeal.transfer.annotation_propagation import Mark
+    from congeal.results.stored_instances import StoredInstances
     from congeal.transfer.layers import Carried, Painting
     from congeal.transfer.points import Maps
 
 Pixels = npt.NDArray[Any]
-MASKS = 4  # images whose carried masks are in memory at once
 Kind = Literal["layer", "mask", "labels"]
 
 
@@ -56,6 +54,7 @@ def spread(
     to: TargetImages,
     kind: Kind | None,
     fade: bool,
+    instances: bool = True,
 ) -> Iterator[CarriedImage]:
     """Each target in turn; nothing is computed before it is asked for. See `Collection.propagate`.
 
@@ -71,7 +70,9 @@ def spread(
     rows = published.of_one_cluster(sources) if sources else []
     cluster = str(rows[0]["cluster_id"] if rows else atlas)
     targets = chosen(published, cluster, to, rows)
-    maps: list[Maps | None] = [published.maps(row) for row in rows] or [None]
+    maps: list[Maps | None] = [
+        _of_painted(maps_of_instances(published, row), edit) for row, edit in zip(rows, edits, strict=False)
+    ] or [None]
     names = list(sources) or [f"the atlas of {cluster}"]
     paintings = [
         _checked(Painting(edit, one), name) for edit, one, name in zip(edits, maps, names, strict=True)
@@ -85,19 +86,24 @@ def spread(
     fits = sound(published, rows) if rows else [True]
     origin = tuple(row["uri"] for row, fit in zip(rows, fits, strict=bool(rows)) if fit)
     carried_from = [painting for painting, fit in zip(paintings, fits, strict=True) if fit]
-    work = _Work(carried_from, own, kinds.pop(), fade, origin or (f"atlas {cluster}",))
+    held = published.instances(cluster) if instances else None
+    work = _Work(carried_from, own, kinds.pop(), fade, origin or (f"atlas {cluster}",), held)
     return (_on(published, row, work) for row in targets)
 
 
 @dataclass(frozen=True)
 class _Work:
-    """What is carried, and what is known already and whence, by path and by image id (of duplicates)."""
+    """What is carried, and what is known already and whence, by path and by image id (of duplicates).
+
+    held: the further instances that it is carried to, too; None: to the first alone.
+    """
 
     paintings: Sequence[Painting]
     own: dict[str, tuple[str, Pixels]]
     kind: Kind
     fade: bool
     origin: tuple[str, ...]
+    held: StoredInstances | None
 
 
 def _on(published: Published, row: MemberRow, work: _Work) -> CarriedImage:
@@ -109,7 +115,24 @@ def _on(published: Published, row: MemberRow, work: _Work) -> CarriedImage:
         whole = pixels.astype(np.uint8) * 255 if pixels.dtype == bool else pixels
         return CarriedImage(name, image_id, whole, 1.0, (origin,))
     carried = _carried(work.paintings, published.maps(row), work.kind, work.fade)
+    further = () if work.held is None else work.held.numbers(image_id)[1:]
+    if work.held is not None and further:
+        from congeal.transfer.layers import laid_together
+
+        parts = [
+            _carried(work.paintings, work.held.maps(image_id, one), work.kind, work.fade) for one in further
+        ]
+        carried = laid_together([carried, *parts], masks=work.kind == "mask")
     return CarriedImage(name, image_id, carried.pixels, carried.confidence, work.origin)
+
+
+def _of_painted(maps: Mapping[int, Maps], edit: Pixels) -> Maps:
+    """The maps of the instance that something was painted on."""
+    if len(maps) == 1 or edit.ndim not in (2, 3):
+        return maps[0]
+    from congeal.transfer.instance_choice import instance_at, places_of_painting
+
+    return maps[instance_at(places_of_painting(edit), maps)]
 
 
 def _carried(paintings: Sequence[Painting], maps: Maps, kind: Kind, fade: bool) -> Carried:
@@ -149,11 +172,16 @@ def _checked(painting: Painting, name: str) -> Painting:
 
 
 def spread_annotations(
-    published: Published, annotations: Sequence[Annotation], to: TargetImages, marked: bool = True
+    published: Published,
+    annotations: Sequence[Annotation],
+    to: TargetImages,
+    marked: bool = True,
+    instances: bool = True,
 ) -> Iterator[Annotation]:
     """Every annotated instance on every target, target by target; what was marked on a target stays as it is.
 
-    marked: whether what was marked on a target is among the answers.
+    marked: whether what was marked on a target is among the answers. instances: whether images have it on
+    all their instances, not on the first alone.
 
     See `Collection.propagate_annotations`.
     """
@@ -180,97 +208,12 @@ def spread_annotations(
                     "no correspondence exists."
                 )
             targets.setdefault(row["cluster_id"], []).append(row)
-    prepared = [(cluster, _marked(published, pairs)) for cluster, pairs in clusters.items()]
+    prepared = [(cluster, marked_things(published, pairs)) for cluster, pairs in clusters.items()]
     return (
         annotation
         for cluster, groups in prepared
-        for annotation, by_hand in _each_annotation(
-            published, cluster, groups, targets.get(cluster, []), everything=to == "all"
+        for annotation, by_hand in each_annotation(
+            published, cluster, groups, targets.get(cluster, []), everything=to == "all", instances=instances
         )
         if marked or not by_hand
     )
-
-
-@dataclass(frozen=True)
-class _Instance:
-    """One instance on some images of a cluster: what can be transferred, and what is known already.
-
-    known: by path; copies: by image id, for other names of the same bytes.
-    """
-
-    marks: list[Mark]
-    known: dict[str, Annotation]
-    copies: dict[str, Annotation]
-
-    def on(self, row: MemberRow) -> Annotation | None:
-        """What is known of it on an image."""
-        name = str(row["uri"])
-        if name in self.known:
-            return self.known[name]
-        copy = self.copies.get(row["image_id"])
-        if copy is None:
-            return None
-        sure = copy.keypoint_confidence
-        if sure is None and copy.keypoints is not None:
-            sure = np.where(np.isnan(copy.keypoints).any(1), 0.0, 1.0)
-        return replace(copy, image=name, keypoint_confidence=sure, origin=(copy.image,))
-
-
-def _marked(published: Published, pairs: Sequence[tuple[Annotation, MemberRow]]) -> list[_Instance]:
-    from congeal.transfer.annotation_propagation import mark
-
-    rows = {row["uri"]: row for _, row in pairs}
-    fits = dict(zip(rows, sound(published, list(rows.values())), strict=True))
-    maps = {name: published.maps(row) for name, row in rows.items()}
-    instances = []
-    for group in together([annotation for annotation, _ in pairs]):
-        marks = [mark(one, maps[one.image]) for one in group if fits[one.image] and not one.empty]
-        known = {one.image: one for one in group}
-        copies = {rows[one.image]["image_id"]: one for one in reversed(group) if not one.empty}
-        instances.append(_Instance(marks, known, copies))
-    return instances
-
-
-def _maps_of(stored: StoredMaps, positions: Sequence[int], row: int) -> Maps:
-    return stored.maps(positions[row])
-
-
-def _each_annotation(
-    published: Published,
-    cluster: str,
-    instances: Sequence[_Instance],
-    targets: Sequence[MemberRow],
-    *,
-    everything: bool,
-) -> Iterator[tuple[Annotation, bool]]:
-    """Each annotation, and whether it was marked there by hand.
-
-    everything: the targets were not named; those that do not fit get only what is marked on them.
-    """
-    from congeal.transfer.annotation_propagation import carry_marks
-
-    misfits = published.misfits(cluster) if everything else {}
-    stored = published.stored(cluster)
-    positions = [stored.position[row["image_id"]] for row in targets]
-    # Masks are as large as their images: few are held at once.
-    masks = any(one.annotation.mask is not None for instance in instances for one in instance.marks)
-    done = 0
-    for some, maps in stored.slabs(positions, MASKS if masks else None):
-        here = targets[done : done + len(some)]
-        done += len(some)
-        whole = functools.partial(_maps_of, stored, some)
-        names = [str(row["uri"]) for row in here]
-        found = [
-            carry_marks(instance.marks, names, maps, whole) if instance.marks else [None] * len(here)
-            for instance in instances
-        ]
-        for number, row in enumerate(here):
-            for instance, carried in zip(instances, found, strict=True):
-                known = instance.on(row)
-                fits = row["image_id"] not in misfits
-                one = known
-                by_maps = carried[number]
-                if known is None and fits and by_maps is not None:
-                    one = replace(by_maps, deformation=stored.deformation)
-                if one is not None:
-                    yield one, known is not None and names[number] in instance.known

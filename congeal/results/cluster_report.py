@@ -11,6 +11,7 @@ import numpy.typing as npt
 from congeal.report.cluster_page import AVERAGES, Cluster, ClusterMaps, Member, Pages, head_of, pages_of
 from congeal.results.image_squares import SquareSource, Wanted
 from congeal.results.schema.atlas_arrays import ATLAS_GROUP
+from congeal.results.stored_instances import StoredInstances
 from congeal.results.stored_maps import StoredMaps
 from congeal.results.stored_pictures import picture_of
 from infra.ledger.commits import Marker, outputs_location
@@ -41,6 +42,7 @@ class MemberRow(NamedTuple):
     coverage: float | None
     outlier: bool
     outlier_reason: str | None
+    further: int = 0  # things of the kind that it shows besides the first
 
 
 def member_pages(
@@ -56,15 +58,22 @@ def member_pages(
     atlas: the marker of the cluster's atlas, which is one with maps. first: the number of the first page.
     """
     stored = StoredMaps(cluster_id, outputs_location(destination, atlas) / ATLAS_GROUP.name)
+    held = StoredInstances(cluster_id, destination, atlas)
     by_id = {row.image_id: row for row in rows}
-    members = [_member(row, stored.position[row.image_id]) for row in rows]
+    members = [_member(row, stored.position[row.image_id], held) for row in rows]
 
     def look(some: Sequence[Member]) -> tuple[list[Any], list[Any]]:
         wanted = [by_id[one.image_id] for one in some]
         return squares.read([Wanted(*row[:2], row.features_unit, row.features_row) for row in wanted])
 
+    def further(at: Sequence[int]) -> ClusterMaps:
+        assert held.stored is not None  # noqa: S101 - asked only where there are some
+        return ClusterMaps(*held.stored.both_ways(at))
+
     saliency, _ = stored.atlas_shares()
-    return pages_of(cluster_id, members, first, lambda at: ClusterMaps(*stored.both_ways(at)), saliency, look)
+    return pages_of(
+        cluster_id, members, first, lambda at: ClusterMaps(*stored.both_ways(at)), saliency, look, further
+    )
 
 
 class Head(NamedTuple):
@@ -84,6 +93,8 @@ def cluster_head(
     cluster_id = str(head.facts["cluster_id"])
     saliency, confidence = StoredMaps(cluster_id, folder / ATLAS_GROUP.name).atlas_shares()
     pictures = {name: _picture(folder, atlas, name) for name in AVERAGES}
+    found = atlas.record.get("instances", {})
+    several = (int(found["found"]), int(found["images"])) if found.get("found") else None
     cluster = Cluster(
         cluster_id=cluster_id,
         facts=head.facts,
@@ -94,6 +105,7 @@ def cluster_head(
         pictures={name: picture for name, picture in pictures.items() if picture is not None},
         copies=head.copies,
         zarr=(folder / ATLAS_GROUP.name).url.removeprefix(destination.url + "/"),
+        several=several,
     )
     return head_of(cluster, pages)
 
@@ -102,6 +114,8 @@ def _picture(folder: Location, atlas: Marker, name: str) -> npt.NDArray[np.uint8
     return picture_of(folder, atlas, _FILES[name])
 
 
-def _member(row: MemberRow, position: int) -> Member:
+def _member(row: MemberRow, position: int, held: StoredInstances) -> Member:
     facts = row._asdict()
-    return Member(row=position, **{name: facts[name] for name in Member._fields if name != "row"})
+    known = {name: facts[name] for name in Member._fields if name not in ("row", "further")}
+    rows = held.rows.get(row.image_id, {}) if row.further else {}
+    return Member(row=position, **known, further=tuple(sorted(rows.items())))

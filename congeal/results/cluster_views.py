@@ -124,12 +124,16 @@ def member_rows(published: Published, cluster: str) -> list[MemberRow]:
     images = published.tables.dataset("images").to_table(
         columns=list(_IMAGES), filter=mine & (pads.field("status") == "ok")
     )
-    columns = ["image_id", *(name for name in MemberRow._fields if name not in _IMAGES)]
+    columns = ["image_id", *(name for name in MemberRow._fields if name not in (*_IMAGES, "further"))]
     alignments = published.tables.dataset("alignments", cluster).to_table(
         columns=columns, filter=mine & of_first()
     )
     facts = {row["image_id"]: row for row in alignments.to_pylist()}
-    return [MemberRow(**(row | facts[row["image_id"]])) for row in images.to_pylist()]
+    held = published.instances(cluster)
+    return [
+        MemberRow(**(row | facts[row["image_id"]]), further=len(held.rows.get(row["image_id"], {})))
+        for row in images.to_pylist()
+    ]
 
 
 def squares_of(published: Published) -> SquareSource:

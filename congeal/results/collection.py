@@ -119,23 +119,26 @@ class Collection(TableMethods):
         landmarks: a DataFrame of pandas or Polars, or an Arrow table, with image, point, x and y. Images with
         a landmark that is not known or lies off the image are left out, and named. Rigid maps
         (see `clusters.deformation`) carry copies of one shape: of images with such maps only what was marked
-        by hand counts as known, unless components is 0, which asks for sizes alone. groups: a column of the
+        by hand counts as known, unless components is 0, which asks for sizes alone. With a column instance_id
+        each instance is an individual, called IMAGE#NUMBER from its second on. groups: a column of the
         table images, one of its owner's or another, such as "species" or "cluster_id": the shapes are told
         group by group, too.
 
         Raises UserError, besides what `landmark_shapes.measured` says, for a column that there is not.
         """
         from congeal.results.image_groups import values_of
-        from congeal.results.landmark_shapes import measured
+        from congeal.results.landmark_shapes import individuals, measured
 
         if components is not None:
             components = count_of(components, "components")
-        table = as_arrow(landmarks)
-        images = table["image"].unique().to_pylist() if "image" in table.column_names else []
-        found = measured(table, components, self._published.rigidly_mapped(images))
+        table, whose = individuals(as_arrow(landmarks))
+        names = table["image"].unique().to_pylist() if "image" in table.column_names else []
+        rigid = self._published.rigidly_mapped([whose.get(name, name) for name in names])
+        found = measured(table, components, {name for name in names if whose.get(name, name) in rigid})
         if groups is None:
             return found
-        values = values_of(self._published.tables, name_of(groups, "column"), found.images)
+        images = [whose.get(name, name) for name in found.images]
+        values = values_of(self._published.tables, name_of(groups, "column"), images)
         return replace(found, groups=values, grouped_by=groups)
 
     def propagate(
@@ -147,13 +150,15 @@ class Collection(TableMethods):
         to: TargetImages = "all",
         kind: Kind | None = None,
         fade: bool = False,
+        instances: bool = True,
     ) -> Iterator[CarriedImage]:
         """An edit, a mask or a label map on all images of the cluster, at their full size, one at a time.
 
         edit: uint8 [h, w, 4] (RGBA, not premultiplied), a mask bool [h, w], or labels, whole numbers [h, w],
         of the size of the image `source`; for several sources as many. With `atlas`, a cluster id, a square
         of any size painted over the atlas' average. kind: "layer", "mask" or "labels", where the array alone
-        does not say it. fade: alpha is multiplied by confidence.
+        does not say it. fade: alpha is multiplied by confidence. instances: on all things of the kind that an
+        image shows, see `instances`, not on the first alone; sources come back as they were painted.
         """
         edits = [edit] if isinstance(edit, np.ndarray) else edit
         if not isinstance(edits, Sequence) or not all(isinstance(one, np.ndarray) for one in edits):
@@ -165,16 +170,22 @@ class Collection(TableMethods):
         sources = [] if source is None else names_of(source, "image")
         place = None if atlas is None else self._id_of(atlas)
         targets = targets_of(to)
-        return spread(self._published, list(edits), sources, place, targets, kind, fade)
+        return spread(self._published, list(edits), sources, place, targets, kind, fade, instances)
 
     def propagate_annotations(
-        self, annotations: Sequence[Annotation], to: TargetImages = "all", *, marked: bool = True
+        self,
+        annotations: Sequence[Annotation],
+        to: TargetImages = "all",
+        *,
+        marked: bool = True,
+        instances: bool = True,
     ) -> Iterator[Annotation]:
-        """Keypoints, outlines, boxes and masks of instances on all images of their clusters, image by image.
+        """Keypoints, outlines, boxes and masks of things on all images of their clusters, image by image.
 
-        The n-th instance of a category on one image is the n-th of that category on the others: instances
-        marked on several images are combined by confidence. What was marked by hand comes back as it is; with
-        marked=False it does not come.
+        The n-th thing of a category on one image is the n-th of that category on the others: what is marked
+        on several images is combined by confidence. What was marked by hand comes back as it is; with
+        marked=False it does not come. instances: an image that shows several of the kind (see `instances`),
+        and on which nobody has marked any, gets an annotation for each, not for the first alone.
         """
         from congeal.transfer.annotations import Annotation
 
@@ -186,7 +197,7 @@ class Collection(TableMethods):
                     "congeal.transfer.annotations.Annotation: congeal.transfer.formats reads them from COCO "
                     "and TPS."
                 )
-        return spread_annotations(self._published, given, targets_of(to), marked)
+        return spread_annotations(self._published, given, targets_of(to), marked, instances)
 
     @overload
     def atlas(self, cluster: str, as_: Literal["numpy"] = "numpy") -> StoredAtlas: ...
@@ -230,6 +241,15 @@ class Collection(TableMethods):
         row = self._published.aligned(name_of(image, "image"))
         self._published.require_aligned(row["cluster_id"])
         return self._published.instances(row["cluster_id"]).numbers(row["image_id"])
+
+    def instance_at(self, image: str, points: npt.ArrayLike) -> int:
+        """Which of the things of the kind in an image points lie on: a number of `instances`.
+
+        points: float [n, 2], x and y in pixels of the image; together, of one thing.
+        """
+        from congeal.results.instance_transfer import instance_of
+
+        return instance_of(self._published, name_of(image, "image"), points_of(points))
 
     def transfer_to_instances(
         self,

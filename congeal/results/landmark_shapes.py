@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from congeal.geometry.arrays import Doubles
+from congeal.results.schema.instances import INSTANCE
 from infra.errors import UserError
 
 if TYPE_CHECKING:
@@ -112,6 +113,25 @@ def shape_distance(one: Doubles, other: Doubles) -> float:
     )
     cosine = abs(np.vdot(a, b)) / (np.linalg.norm(a) * np.linalg.norm(b))
     return float(np.arccos(min(1.0, cosine)))
+
+
+def individuals(table: pa.Table) -> tuple[pa.Table, dict[str, str]]:
+    """A table of landmarks of which each instance in an image counts as an image, and whose names are whose.
+
+    An image's first instance is called like it, others like it with # and their number. A table without a
+    column instance_id stays as it is.
+    """
+    if INSTANCE not in table.column_names or "image" not in table.column_names:
+        return table, {}
+    images, numbers = table["image"].to_pylist(), table[INSTANCE].to_pylist()
+    names = [f"{image}#{number}" if number else image for image, number in zip(images, numbers, strict=True)]
+    found = table.set_column(table.column_names.index("image"), "image", pa.array(names, pa.string()))
+    if "origin" in table.column_names:
+        # What was marked by hand on an instance is its own.
+        own = zip(table["origin"].to_pylist(), images, names, strict=True)
+        origin = [name if mark == image else mark for mark, image, name in own]
+        found = found.set_column(table.column_names.index("origin"), "origin", pa.array(origin, pa.string()))
+    return found, dict(zip(names, images, strict=True))
 
 
 def measured(table: pa.Table, components: int | None, rigid: Collection[str] = frozenset()) -> MeasuredShapes:

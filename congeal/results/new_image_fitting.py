@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -39,6 +39,14 @@ SIDE = 256  # pixels a side of what networks see that look at images
 FEATURES, ROTATION = "features", "rotation"
 
 
+class FittedImage(NamedTuple):
+    """An image fitted to an atlas: how, its score, and its further instances, if any were found."""
+
+    aligned: Alignment
+    score: float
+    further: Alignment | None = None
+
+
 class AtlasFit:
     """An atlas that lies in a folder, its networks if they are asked for, and how images are fitted to it.
 
@@ -46,8 +54,11 @@ class AtlasFit:
         value_range: of images with more than 8 bits a sample, or None.
     """
 
-    def __init__(self, folder: Location, settings: Mapping[str, Any], backbone: Backbone, way: str) -> None:
-        self.settings, self.backbone, self.way = settings, backbone, way
+    def __init__(
+        self, folder: Location, settings: Mapping[str, Any], backbone: Backbone, way: str, most: int = 1
+    ) -> None:
+        """most: instances of the thing that are mapped in an image."""
+        self.settings, self.backbone, self.way, self.most = settings, backbone, way, most
         self.atlas, _ = _read_atlas(folder / ATLAS_GROUP.name)
         self.first, self.usual = _first_look(folder)
         self.networks = _networks(folder) if way != "steps" else None
@@ -63,8 +74,8 @@ class AtlasFit:
         asked = self.settings["atlases"].get("solver")
         return SolverConfig.recorded(asked) if isinstance(asked, dict) else SolverConfig()
 
-    def fitted(self, square: Pixels, frame: Frame, pixels: Callable[[], Pixels]) -> tuple[Alignment, float]:
-        """The alignment of one image, in its whole frame, and its score.
+    def fitted(self, square: Pixels, frame: Frame, pixels: Callable[[], Pixels]) -> FittedImage:
+        """One image, in its whole frame.
 
         square: uint8 [s, s, 3], of the backbone's size. pixels: the image itself, read where it is needed.
         """
@@ -79,7 +90,8 @@ class AtlasFit:
             if self.networks is not None and self.networks.size.pixels:
                 picture = window_pixels(pixels(), (0.0, 0.0), 1.0, SIDE)[None]
             found = self._fit(self.atlas, arrays, self.way, picture)
-            return found.aligned, float(found.score[0])
+            further = self._further(arrays, found.aligned)
+            return FittedImage(found.aligned, float(found.score[0]), further)
         config = self.config
         coarse = self._fit(self.first, arrays, "steps", None)
         look = seen(arrays, coarse.aligned, arrays.extent, config)
@@ -92,7 +104,32 @@ class AtlasFit:
         if self.networks is not None and self.networks.size.pixels:
             picture = window_pixels(image, centre, half, SIDE)[None]
         found = self._fit(self.atlas, replace(within, valid=valid), self.way, picture)
-        return to_whole_frames(found.aligned, windows), float(found.score[0])
+        return FittedImage(to_whole_frames(found.aligned, windows), float(found.score[0]))
+
+    def _further(self, arrays: SetArrays, found: Alignment) -> Alignment | None:
+        """What else of its kind the image shows, as if each were an image."""
+        from congeal.alignment.further_instances import Known, further_instances
+        from congeal.alignment.inputs.image_set import ImageArrays
+
+        if self.most <= 1:
+            return None
+        instances = further_instances(
+            Known.of(found),
+            ImageArrays(
+                arrays.features,
+                arrays.saliency,
+                arrays.mirrored_features,
+                arrays.mirrored_saliency,
+                arrays.valid,
+            ),
+            self.most,
+            turned=arrays.turned,
+            extent=self.backbone.extent,
+            map_resolution=int(self.settings["atlases"]["map_resolution"]),
+            seed=int(self.settings["seed"]),
+            config=self.config,
+        )
+        return instances.aligned
 
     def _fit(self, atlas: Atlas, arrays: SetArrays, way: str, pixels: Any) -> Any:
         from congeal.neural.new_images import fit_new

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from congeal.errors import CongealError
-from congeal.results.new_image_fitting import NETWORKS, AtlasFit, backbone_of
+from congeal.results.new_image_fitting import NETWORKS, AtlasFit, FittedImage, backbone_of
 from congeal.results.published_version import Published
 from infra.errors import UserError
 from infra.ledger.commits import outputs_location
@@ -43,6 +43,7 @@ class NewImage:
         mirrored: whether it shows the mirrored atlas.
         residual, coverage: as of the table alignments.
         unlike: why it is unlike the cluster, if it was forced; None: it fits.
+        further: maps of further things of the kind that it shows, as of `Collection.instances` from 1 on.
     """
 
     maps: Maps
@@ -55,18 +56,28 @@ class NewImage:
     coverage: float
     unlike: str | None
     _published: Published = field(repr=False)
+    further: tuple[Maps, ...] = ()
 
-    def transfer_to(self, target: str, points: npt.ArrayLike) -> Transferred:
-        """Points [k, 2] of this image, in its pixels, carried to a member by its id or path."""
+    def transfer_to(self, target: str, points: npt.ArrayLike, *, instance: int = 0) -> Transferred:
+        """Points [k, 2] of this image, in its pixels, carried to a member by its id or path.
+
+        instance: of this image, on which the points are.
+        """
         from congeal.transfer.points import transfer
 
-        return transfer(np.asarray(points, np.float64), self.maps, self._member(target))
+        return transfer(np.asarray(points, np.float64), self._maps(instance), self._member(target))
 
-    def transfer_from(self, source: str, points: npt.ArrayLike) -> Transferred:
-        """Points [k, 2] of a member, by its id or path, carried to this image."""
+    def transfer_from(self, source: str, points: npt.ArrayLike, *, instance: int = 0) -> Transferred:
+        """Points [k, 2] of a member, by its id or path, carried to this image, or to an instance in it."""
         from congeal.transfer.points import transfer
 
-        return transfer(np.asarray(points, np.float64), self._member(source), self.maps)
+        return transfer(np.asarray(points, np.float64), self._member(source), self._maps(instance))
+
+    def _maps(self, instance: int) -> Maps:
+        every = (self.maps, *self.further)
+        if not 0 <= instance < len(every):
+            raise UserError(f"The image has no instance {instance}: it has {len(every)}, counted from 0.")
+        return every[instance]
 
     def _member(self, image: str) -> Maps:
         row = self._published.aligned(image)
@@ -75,11 +86,12 @@ class NewImage:
         self._published.require_aligned(self.cluster_id)
         return self._published.maps(row)
 
-    def encoded(self) -> bytes:
-        """The bytes of an .npz file: MAPS as of `Collection.maps`, and size, cluster_id."""
+    def encoded(self, instance: int = 0) -> bytes:
+        """The bytes of an .npz file: MAPS as of `Collection.maps`, and size, cluster_id; of one instance."""
         buffer = io.BytesIO()
-        frame = self.maps.frame
-        arrays: dict[str, Any] = {name: np.asarray(getattr(self.maps, name)) for name in MAPS}
+        maps = self._maps(instance)
+        frame = maps.frame
+        arrays: dict[str, Any] = {name: np.asarray(getattr(maps, name)) for name in MAPS}
         arrays["size"] = np.array([frame.width, frame.height])
         np.savez(buffer, **arrays, cluster_id=np.array(self.cluster_id))
         return buffer.getvalue()
@@ -145,6 +157,7 @@ class ClusterFit:
         weights: str | bytes | None = None,
         device: str = "auto",
         name: str | None = None,
+        instances: int | None = None,
     ) -> NewImage:
         """Map an image that is no member; the collection stays as it is.
 
@@ -158,6 +171,8 @@ class ClusterFit:
                 of a safetensors file.
             device: "auto", "cpu", "cuda".
             name: what the image is called in sentences; None: its path.
+            instances: most things of the kind that are mapped in it; None: as in the run
+                (alignment.instances_max). An atlas of windows is of one thing.
 
         Raises:
             UserError: if the image is unlike the cluster (with its score), the cluster has no networks, or
@@ -165,7 +180,9 @@ class ClusterFit:
             ImageError: if the image cannot be read.
         """
         names = None if name is None else [name]
-        return self.fit_all([image], way, force=force, weights=weights, device=device, names=names)[0]
+        return self.fit_all(
+            [image], way, force=force, weights=weights, device=device, names=names, instances=instances
+        )[0]
 
     def fit_all(
         self,
@@ -176,6 +193,7 @@ class ClusterFit:
         weights: str | bytes | None = None,
         device: str = "auto",
         names: Sequence[str] | None = None,
+        instances: int | None = None,
     ) -> list[NewImage]:
         """Several images, each on its own; the arguments and errors are those of `fit`."""
         from congeal.alignment.outcomes import MEANINGLESS
@@ -190,11 +208,14 @@ class ClusterFit:
                 "alignment.method=neural."
             )
         backbone = backbone_of(self._published, weights, device)
-        job = AtlasFit(self._folder, self._published.publication.settings, backbone, chosen)
+        settings = self._published.publication.settings
+        most = settings["alignment"].get("instances_max", 1) if instances is None else instances
+        job = AtlasFit(self._folder, settings, backbone, chosen, int(most))
         found = []
         for number, image in enumerate(images):
             seen = read_square(image, backbone.image_size, job.value_range)
-            aligned, score = job.fitted(seen.square, seen.frame, partial(read_image, image))
+            fitted = job.fitted(seen.square, seen.frame, partial(read_image, image))
+            aligned, score = fitted.aligned, fitted.score
             reason = aligned.outlier_reason[0]
             called = _named(image) if names is None else repr(names[number])
             if aligned.status in MEANINGLESS or (reason is not None and not force):
@@ -202,31 +223,37 @@ class ClusterFit:
                     f"The image {called} is unlike the cluster {self.cluster_id} "
                     f"(score {score:.2f}): {reason}."
                 )
-            found.append(self._new(aligned, chosen, score, seen.frame, reason))
+            found.append(self._new(fitted, chosen, seen.frame, reason))
         return found
 
-    def _new(self, aligned: Alignment, way: str, score: float, frame: Frame, reason: str | None) -> NewImage:
-        from congeal.transfer.points import Maps
-
-        maps = Maps(
-            frame,
-            np.asarray(frame.to_pixels(aligned.forward[0]), np.float32),
-            aligned.forward_confidence[0],
-            aligned.backward[0],
-            aligned.backward_confidence[0],
-        )
+    def _new(self, fitted: FittedImage, way: str, frame: Frame, reason: str | None) -> NewImage:
+        aligned, further = fitted.aligned, fitted.further
+        count = 0 if further is None else len(further.scale)
         return NewImage(
-            maps=maps,
+            maps=_maps_of(aligned, 0, frame),
             cluster_id=self.cluster_id,
             version=self._published.publication.number,
             way=way,
-            score=round(score, 4),
+            score=round(fitted.score, 4),
             mirrored=bool(aligned.mirrored[0]),
             residual=float(aligned.residual[0]),
             coverage=float(aligned.coverage[0]),
             unlike=reason,
             _published=self._published,
+            further=() if further is None else tuple(_maps_of(further, row, frame) for row in range(count)),
         )
+
+
+def _maps_of(aligned: Alignment, row: int, frame: Frame) -> Maps:
+    from congeal.transfer.points import Maps
+
+    return Maps(
+        frame,
+        np.asarray(frame.to_pixels(aligned.forward[row]), np.float32),
+        aligned.forward_confidence[row],
+        aligned.backward[row],
+        aligned.backward_confidence[row],
+    )
 
 
 def _named(image: Any) -> str:

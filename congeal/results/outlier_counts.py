@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from congeal.alignment.outcomes import DOUBTFUL_BELOW, FLOW, GUIDED, OK, RIGID
+from congeal.alignment.outcomes import DOUBTFUL_BELOW, FLOW, GUIDED, MEANINGLESS, OK, RIGID
+from congeal.results.schema.instances import FURTHER, OF_SEVERAL
 
 
 def outliers(counts: Mapping[str, int], clusters: Iterable[Mapping[str, Any]]) -> int:
@@ -38,6 +39,14 @@ def fixed_cameras(clusters: Iterable[Mapping[str, Any]]) -> int:
     return sum(bool(row.get("fixed_camera")) for row in clusters)
 
 
+def further_instances(counts: Mapping[str, int]) -> dict[str, int]:
+    """How many things of their kind images show besides their first, and in how many images.
+
+    counts: of the publication. found: further instances; images: that show them.
+    """
+    return {"found": counts.get(FURTHER, 0), "images": counts.get(OF_SEVERAL, 0)}
+
+
 def is_doubtful(row: Mapping[str, Any]) -> bool:
     """Whether a cluster is not to be trusted: its maps are smooth, and plain matches do not bear them out.
 
@@ -51,3 +60,11 @@ def is_doubtful(row: Mapping[str, Any]) -> bool:
 def doubtful(clusters: Iterable[Mapping[str, Any]]) -> list[str]:
     """Of which clusters `is_doubtful` holds: their ids, in order; clusters: as of `outliers`."""
     return [str(row["cluster_id"]) for row in clusters if is_doubtful(row)]
+
+
+def not_aligned(clusters: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Which clusters' images share nothing that their features show: their ids, in order.
+
+    clusters: as of `outliers`. A stronger backbone may see more in them (`congeal.backbones.stronger`).
+    """
+    return [str(row["cluster_id"]) for row in clusters if row.get("status") in MEANINGLESS]

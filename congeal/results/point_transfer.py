@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,14 @@ import pyarrow as pa
 from congeal.geometry.arrays import Doubles
 from congeal.results.published_tables import SMALL_TABLES
 from congeal.results.published_version import Published
+from congeal.results.schema.instances import INSTANCE
 from congeal.results.schema.rows import MemberRow
 from infra.errors import UserError
+
+if TYPE_CHECKING:
+    from congeal.results.stored_instances import StoredInstances
+    from congeal.results.stored_maps import StoredMaps
+    from congeal.transfer.annotation_propagation import AtlasPoints
 
 TargetImages = Literal["all"] | Sequence[str]
 
@@ -113,12 +119,14 @@ def landmarks(
     atlas: str | None,
     names: Sequence[str] | Sequence[int] | None,
     to: TargetImages,
+    instances: bool = False,
 ) -> pa.Table:
     """image, image_id, point, x, y, confidence, visible, origin: a row a point and image, by image.
 
-    points: [k, 2] or, of several sources, [s, k, 2]. See `Collection.landmarks`.
+    points: [k, 2] or, of several sources, [s, k, 2]. instances: and for every instance, after a column
+    instance_id. See `Collection.landmarks`.
     """
-    from congeal.transfer.annotation_propagation import AtlasPoints, carry_points, points_to_atlas
+    from congeal.transfer.annotation_propagation import AtlasPoints, points_to_atlas
 
     sources = [] if source is None else [source] if isinstance(source, str) else list(source)
     given = np.asarray(points, np.float64)
@@ -141,11 +149,14 @@ def landmarks(
     published.tables.fetch(*SMALL_TABLES)
     rows = published.of_one_cluster(sources) if sources else []
     cluster = str(rows[0]["cluster_id"] if rows else atlas)
-    stored = published.stored(cluster)
+    stored, held = published.stored(cluster), published.instances(cluster)
+    lies = [
+        lies_on(published, row, marks) if instances else 0 for row, marks in zip(rows, given, strict=False)
+    ]
     if sources:
         known = [
-            points_to_atlas(marks, published.maps(row), f"the image {name!r}")
-            for marks, row, name in zip(given, rows, sources, strict=True)
+            points_to_atlas(marks, published.maps(row, number), f"the image {name!r}")
+            for marks, row, name, number in zip(given, rows, sources, lies, strict=True)
         ]
         fits = sound(published, rows)
         known = [points for points, fit in zip(known, fits, strict=True) if fit]
@@ -154,17 +165,10 @@ def landmarks(
         _check_atlas(given[0], cluster)
         known = [AtlasPoints(given[0], np.ones(k))]
     targets = chosen(published, cluster, to, rows)
-    positions = [stored.position[row["image_id"]] for row in targets]
-    xy, sure = np.full((len(targets), k, 2), np.nan), np.zeros((len(targets), k))
-    visible = np.zeros((len(targets), k), bool)
-    done = 0
-    for some, maps in stored.slabs(positions):
-        found = carry_points(known, maps)
-        here = slice(done, done + len(some))
-        xy[here], sure[here], visible[here] = found.xy, found.confidence, found.visible
-        done += len(some)
-    origin = np.full((len(targets), k), ", ".join(sources) if sources else f"atlas {cluster}", object)
-    _keep_marked(given, rows, targets, xy, sure, visible, origin)
+    shown = [(row, one) for row in targets for one in (held.numbers(row["image_id"]) if instances else (0,))]
+    xy, sure, visible = _carried(known, stored, held, shown)
+    origin = np.full((len(shown), k), ", ".join(sources) if sources else f"atlas {cluster}", object)
+    _keep_marked(given, list(zip(rows, lies, strict=True)), shown, xy, sure, visible, origin)
     columns = {
         "x": xy[..., 0].ravel(),
         "y": xy[..., 1].ravel(),
@@ -172,24 +176,69 @@ def landmarks(
         "visible": visible.ravel(),
         "origin": pa.array(origin.ravel(), pa.string()),
     }
-    images = {"image": [row["uri"] for row in targets], "image_id": [row["image_id"] for row in targets]}
-    return pa.table(_repeated(images, k, labels) | columns)
+    images = {"image": [row["uri"] for row, _ in shown], "image_id": [row["image_id"] for row, _ in shown]}
+    table = pa.table(_repeated(images, k, labels) | columns)
+    if not instances:
+        return table
+    numbers = np.repeat(np.array([number for _, number in shown], np.int32), k)
+    return table.add_column(2, INSTANCE, pa.array(numbers))
+
+
+def _carried(
+    known: Sequence[AtlasPoints],
+    stored: StoredMaps,
+    held: StoredInstances,
+    shown: Sequence[tuple[MemberRow, int]],
+) -> tuple[Doubles, Doubles, npt.NDArray[np.bool_]]:
+    """k known points on n instances of images: places [n, k, 2], confidence [n, k] and who is seen [n, k]."""
+    from congeal.transfer.annotation_propagation import carry_points
+    from congeal.transfer.points import ForwardMaps
+
+    k = len(known[0].places)
+    firsts = [at for at, (_, number) in enumerate(shown) if not number]
+    xy, sure = np.full((len(shown), k, 2), np.nan), np.zeros((len(shown), k))
+    visible = np.zeros((len(shown), k), bool)
+    done = 0
+    for some, maps in stored.slabs([stored.position[shown[at][0]["image_id"]] for at in firsts]):
+        found = carry_points(known, maps)
+        here = firsts[done : done + len(some)]
+        xy[here], sure[here], visible[here] = found.xy, found.confidence, found.visible
+        done += len(some)
+    for at, (row, number) in enumerate(shown):
+        if number:
+            found = carry_points(known, ForwardMaps.of(held.maps(row["image_id"], number)))
+            xy[at], sure[at], visible[at] = found.xy[0], found.confidence[0], found.visible[0]
+    return xy, sure, visible
+
+
+def lies_on(published: Published, row: MemberRow, points: Doubles) -> int:
+    """The instance of an image that points [k, 2] lie on."""
+    numbers = published.instances(row["cluster_id"]).numbers(row["image_id"])
+    if len(numbers) == 1:
+        return numbers[0]
+    from congeal.transfer.instance_choice import instance_at
+
+    return instance_at(points, {number: published.maps(row, number) for number in numbers})
 
 
 def _keep_marked(
     given: Doubles,
-    rows: Sequence[MemberRow],
-    targets: Sequence[MemberRow],
+    rows: Sequence[tuple[MemberRow, int]],
+    targets: Sequence[tuple[MemberRow, int]],
     xy: Doubles,
     sure: Doubles,
     visible: npt.NDArray[np.bool_],
     origin: npt.NDArray[np.object_],
 ) -> None:
-    """What a person has marked on an image stays as it is, in place."""
+    """What a person has marked on an image stays as it is, in place; images with numbers of instances."""
     by_hand = list(zip(given, rows, strict=bool(rows)))
-    for number, target in enumerate(targets):
+    for number, (target, instance) in enumerate(targets):
         # The same bytes under two names are one image; what was marked under its own name comes first.
-        same = [pair for pair in by_hand if pair[1]["image_id"] == target["image_id"]]
+        same = [
+            (marks, row)
+            for marks, (row, lies) in by_hand
+            if row["image_id"] == target["image_id"] and lies == instance
+        ]
         for marks, row in sorted(same, key=lambda pair: pair[1]["uri"] == target["uri"]):
             marked = ~np.isnan(marks).any(1)
             xy[number, marked], sure[number, marked], visible[number, marked] = marks[marked], 1.0, True

@@ -16,6 +16,7 @@ import pyarrow.dataset as pads
 
 from congeal.alignment.model import RIGID
 from congeal.alignment.outcomes import FAILED, MEANINGLESS
+from congeal.backbones.stronger import stronger
 from congeal.results.image_name_matching import Names, match
 from congeal.results.published_tables import PublishedTables
 from congeal.results.schema.atlas_arrays import ATLAS_GROUP
@@ -68,7 +69,7 @@ class Published:
             raise UserError(f"Nothing is published in {place}: `congeal run SOURCE {place}` does that.")
         self.publication: Publication = publication
         self.tables = PublishedTables(place, publication)
-        self._groups: OrderedDict[str, StoredMaps] = OrderedDict()
+        self._groups: OrderedDict[str, tuple[StoredMaps, StoredInstances]] = OrderedDict()
 
     @cached_property
     def source(self) -> Location:
@@ -165,9 +166,11 @@ class Published:
         row = self.cluster(cluster)
         if row["status"] in NOT_ALIGNED:
             why = row["error"] or NOT_ALIGNED[row["status"]]
+            needed = stronger(self.publication.backbone) if row["status"] in MEANINGLESS else None
+            cure = "" if needed is None else f"; features of {needed} may show more in its images"
             raise UserError(
                 f"Nothing can be transferred within the cluster {self.called(cluster)}: {why} (status "
-                f"{row['status']})."
+                f"{row['status']}){cure}."
             )
         return row
 
@@ -246,13 +249,21 @@ class Published:
 
     def stored(self, cluster: str) -> StoredMaps:
         """The stored atlas and maps of a cluster; the last few stay open. UserError if it has none."""
+        return self._opened(cluster)[0]
+
+    def instances(self, cluster: str) -> StoredInstances:
+        """Further instances in the images of a cluster that has an atlas, see `stored`."""
+        return self._opened(cluster)[1]
+
+    def _opened(self, cluster: str) -> tuple[StoredMaps, StoredInstances]:
         if cluster not in self._groups:
             row = self.cluster(cluster)
             if row["status"] == FAILED or row["atlas_unit"] is None:
                 raise UserError(f"The cluster {cluster} has no atlas: {row['error'] or NOT_ALIGNED[FAILED]}.")
             marker = self.tables.marker("atlases", row["atlas_unit"])
             place = outputs_location(self.place, marker) / ATLAS_GROUP.name
-            self._groups[cluster] = StoredMaps(cluster, place)
+            further = StoredInstances(cluster, self.place, marker)
+            self._groups[cluster] = StoredMaps(cluster, place), further
             if len(self._groups) > GROUPS:
                 self._groups.popitem(last=False)
         self._groups.move_to_end(cluster)
@@ -303,11 +314,6 @@ class Published:
             )
         except ImageError as error:
             raise UserError(f"The image {place} could not be used: {error.reason}.") from error
-
-    def instances(self, cluster: str) -> StoredInstances:
-        """Further instances in the images of a cluster that has an atlas."""
-        unit = str(self.cluster(cluster)["atlas_unit"])
-        return StoredInstances(cluster, self.place, self.tables.marker("atlases", unit))
 
     def maps(self, row: MemberRow, instance: int = 0) -> Maps:
         """The dense maps of an image that belongs to a cluster, or of a further instance in it."""

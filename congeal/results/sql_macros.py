@@ -10,14 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from congeal.results.schema.instances import INSTANCE
 from congeal.transfer.points import VISIBLE
 
 NEIGHBOURS = 12  # points of the source image that say where in the atlas a pixel lies
 REACH = 3.0  # how far, in cells of the lattice, a point takes part
 RIDGE = 1e-4  # keeps the fit sober where points lie on a line
-
-FIRST = f"coalesce(c.{INSTANCE}, 0) = 0"  # macros tell of the first instance in each image
 
 VIEWS = ("members", "landmarks")
 _VIEWS = """
@@ -50,10 +47,10 @@ SELECT CASE
 FROM (SELECT 1) one LEFT JOIN find_image(image) f ON true;
 """
 
-# The value, where is asked, of the affine map that fits `{rows}` best: one row an image. dx, dy are the
+# The value, where is asked, of the affine map that fits `{rows}` best: one row an instance. dx, dy are the
 # neighbours' offsets from where is asked, s, t where they are in the target; w weighs them.
 _FIT = """
-    SELECT q.image_id, q.total, q.around,
+    SELECT q.image_id, q.instance_id, q.total, q.around,
         q.ms - (q.mx * (q.vy * q.xs - q.xy * q.ys) + q.my * (q.vx * q.ys - q.xy * q.xs)) / q.det AS s,
         q.mt - (q.mx * (q.vy * q.xt - q.xy * q.yt) + q.my * (q.vx * q.yt - q.xy * q.xt)) / q.det AS t
     FROM (
@@ -62,32 +59,33 @@ _FIT = """
         FROM (
             SELECT o.*, {ridge} * (o.xx + o.yy) + 1e-30 AS soft
             FROM (
-                SELECT m.image_id, m.total, m.around, m.mx, m.my, m.ms, m.mt,
+                SELECT m.image_id, m.instance_id, m.total, m.around, m.mx, m.my, m.ms, m.mt,
                     m.xx - m.mx * m.mx AS xx, m.yy - m.my * m.my AS yy, m.xy - m.mx * m.my AS xy,
                     m.xs - m.mx * m.ms AS xs, m.ys - m.my * m.ms AS ys,
                     m.xt - m.mx * m.mt AS xt, m.yt - m.my * m.mt AS yt
                 FROM (
-                    SELECT n.image_id, sum(n.w) AS total, sum(n.near) AS around,
+                    SELECT n.image_id, n.instance_id, sum(n.w) AS total, sum(n.near) AS around,
                         sum(n.w * n.dx) / sum(n.w) AS mx, sum(n.w * n.dy) / sum(n.w) AS my,
                         sum(n.w * n.s) / sum(n.w) AS ms, sum(n.w * n.t) / sum(n.w) AS mt,
                         sum(n.w * n.dx * n.dx) / sum(n.w) AS xx, sum(n.w * n.dy * n.dy) / sum(n.w) AS yy,
                         sum(n.w * n.dx * n.dy) / sum(n.w) AS xy,
                         sum(n.w * n.dx * n.s) / sum(n.w) AS xs, sum(n.w * n.dy * n.s) / sum(n.w) AS ys,
                         sum(n.w * n.dx * n.t) / sum(n.w) AS xt, sum(n.w * n.dy * n.t) / sum(n.w) AS yt
-                    FROM {rows} n GROUP BY n.image_id HAVING sum(n.w) > 0
+                    FROM {rows} n GROUP BY n.image_id, n.instance_id HAVING sum(n.w) > 0
                 ) m
             ) o
         ) p
     ) q
 """
 
-# Both macros end with neighbours(image_id, dx, dy, s, t, near, w) of every target. near: weight by distance
-# in the atlas alone; w: that, times how sure the point is. Where the lattice is full all around, `near` adds
-# up to 2 pi; at an edge to half of it, and off the object to less: nothing there could correspond.
+# Both macros end with neighbours(image_id, instance_id, dx, dy, s, t, near, w) of every target. near: weight
+# by distance in the atlas alone; w: that, times how sure the point is. Where the lattice is full all around,
+# `near` adds up to 2 pi; at an edge to half of it, and off the object to less: nothing there could
+# correspond. What a pixel lies on is the instance with the nearest point that is seen.
 _ANSWER = """
-    SELECT a.image_id, a.uri, a.x, a.y, a.confidence, a.confidence >= {visible} AS visible
+    SELECT a.image_id, a.uri, a.x, a.y, a.confidence, a.confidence >= {visible} AS visible, a.instance_id
     FROM (
-        SELECT f.image_id, i.uri, f.s AS x, f.t AS y,
+        SELECT f.image_id, f.instance_id, i.uri, f.s AS x, f.t AS y,
             CASE WHEN f.s BETWEEN -0.5 AND i.width - 0.5 AND f.t BETWEEN -0.5 AND i.height - 0.5
                 THEN f.total / f.around * least(1, f.around / pi()) ELSE 0 END AS confidence
         FROM ({fit}) f JOIN images i ON i.image_id = f.image_id AND i.status = 'ok'
@@ -98,36 +96,40 @@ _MACROS = """
 CREATE MACRO landmark(cluster_id, point_id) AS TABLE
     WITH found AS MATERIALIZED (
         SELECT c.* FROM correspondences c
-        WHERE c.cluster_id = cluster_id AND c.point_id = point_id AND {first}
+        WHERE c.cluster_id = cluster_id AND c.point_id = point_id
     )
-    SELECT f.image_id, i.uri, f.x, f.y, f.confidence, f.visible
+    SELECT f.image_id, i.uri, f.x, f.y, f.confidence, f.visible, coalesce(f.instance_id, 0) AS instance_id
     FROM found f JOIN images i ON i.image_id = f.image_id WHERE i.status = 'ok',
 (cluster_id, u, v) AS TABLE
     WITH neighbours AS (
         SELECT k.*, k.near * k.confidence AS w
         FROM (
-            SELECT c.image_id, c.u - u AS dx, c.v - v AS dy, c.x AS s, c.y AS t, c.confidence,
+            SELECT c.image_id, coalesce(c.instance_id, 0) AS instance_id, c.u - u AS dx, c.v - v AS dy,
+                c.x AS s, c.y AS t, c.confidence,
                 exp(-((c.u - u) ** 2 + (c.v - v) ** 2) / {twice}) AS near
             FROM correspondences c
             WHERE c.cluster_id = cluster_id AND abs(c.u - u) <= {reach} AND abs(c.v - v) <= {reach}
-                AND {first}
         ) k
     )
     {answer};
 
 CREATE MACRO everywhere(image, x, y) AS TABLE
     WITH source AS (FROM require_image(image)),
-    known AS (
+    seen AS (
         SELECT c.point_id, c.u, c.v, c.x - x AS dx, c.y - y AS dy, (c.x - x) ** 2 + (c.y - y) ** 2 AS far,
-            c.confidence
+            c.confidence, coalesce(c.instance_id, 0) AS instance_id
         FROM correspondences c
         WHERE c.cluster_id = (SELECT o.cluster_id FROM source o)
             AND c.image_id = (SELECT o.image_id FROM source o) AND c.confidence > 0
-            AND {first}
+    ),
+    known AS (
+        SELECT k.* FROM seen k
+        QUALIFY k.instance_id = first_value(k.instance_id)
+            OVER (ORDER BY k.confidence < {visible}, k.far, k.instance_id)
     ),
     nearest AS (SELECT k.* FROM known k ORDER BY k.far LIMIT {neighbours}),
     weighed AS (
-        SELECT 0 AS image_id, k.dx, k.dy, k.u AS s, k.v AS t, 0 AS near,
+        SELECT 0 AS image_id, 0 AS instance_id, k.dx, k.dy, k.u AS s, k.v AS t, 0 AS near,
             k.confidence * exp(-k.far / (avg(k.far) OVER () + 1e-30)) AS w
         FROM nearest k
     ),
@@ -137,10 +139,10 @@ CREATE MACRO everywhere(image, x, y) AS TABLE
         FROM known k, place p WHERE abs(k.u - p.s) <= {reach} AND abs(k.v - p.t) <= {reach}
     ),
     neighbours AS (
-        SELECT c.image_id, a.dx, a.dy, c.x AS s, c.y AS t, a.near,
+        SELECT c.image_id, coalesce(c.instance_id, 0) AS instance_id, a.dx, a.dy, c.x AS s, c.y AS t, a.near,
             a.near * sqrt(a.confidence * c.confidence) AS w
         FROM correspondences c JOIN around a ON a.point_id = c.point_id
-        WHERE c.cluster_id = (SELECT o.cluster_id FROM source o) AND {first}
+        WHERE c.cluster_id = (SELECT o.cluster_id FROM source o)
     )
     {answer};
 
@@ -150,7 +152,7 @@ CREATE MACRO where_is(image, x, y, target) AS TABLE
     UNION ALL
     SELECT error('The images ' || image || ' and ' || target || ' are in different clusters (' || h.cluster_id
         || ' and ' || t.cluster_id || '): points are transferred within one cluster only.'),
-        NULL, NULL, NULL, NULL, NULL
+        NULL, NULL, NULL, NULL, NULL, NULL
     FROM here h, there t WHERE h.cluster_id <> t.cluster_id;
 """
 
@@ -166,6 +168,6 @@ def definitions(settings: Mapping[str, Any]) -> list[str]:
         neighbours=NEIGHBOURS,
         twice=2 * cell**2,
         reach=REACH * cell,
-        first=FIRST,
+        visible=VISIBLE,
     )
     return [_VIEWS, macros]

@@ -248,6 +248,7 @@ class TableMethods:
         atlas: str | None = None,
         names: Sequence[str] | None = None,
         to: TargetImages = "all",
+        instances: bool = False,
         as_: Literal["pandas"] = "pandas",
     ) -> pd.DataFrame: ...
 
@@ -260,6 +261,7 @@ class TableMethods:
         atlas: str | None = None,
         names: Sequence[str] | None = None,
         to: TargetImages = "all",
+        instances: bool = False,
         as_: Literal["arrow"],
     ) -> pa.Table: ...
 
@@ -272,6 +274,7 @@ class TableMethods:
         atlas: str | None = None,
         names: Sequence[str] | None = None,
         to: TargetImages = "all",
+        instances: bool = False,
         as_: Literal["polars"],
     ) -> pl.DataFrame: ...
 
@@ -284,6 +287,7 @@ class TableMethods:
         atlas: str | None = None,
         names: Sequence[str] | None = None,
         to: TargetImages = "all",
+        instances: bool = False,
         as_: Form,
     ) -> Table: ...
 
@@ -295,23 +299,26 @@ class TableMethods:
         atlas: str | None = None,
         names: Sequence[str] | None = None,
         to: TargetImages = "all",
+        instances: bool = False,
         as_: Form = "pandas",
     ) -> Table:
         """Landmarks of all images of a cluster, from one image, from several, or from the atlas.
 
         points: [k, 2], pixels of the image `source`; for several sources [s, k, 2], NaN where an image does
         not show a point (they are combined by confidence); with `atlas`, a cluster id, u and v in [-1, 1].
-        names: what the points are called, else 0 to k - 1. to: these images only.
+        names: what the points are called, else 0 to k - 1. to: these images only. instances: on every
+        thing of the kind that an image shows (see `instances`), not on the first alone.
 
         Returns image, image_id, point, x, y, confidence, visible and origin, a row a point and image; the
-        images that do not fit the atlas are left out, and what was marked by hand stays as it is.
+        images that do not fit the atlas are left out, and what was marked by hand stays as it is. With
+        instances a row a point and instance, and instance_id after image_id.
         """
         one_of(as_, FORMS, "form")
         given = points_of(points, several=True)
         sources = None if source is None else names_of(source, "image")
         place = None if atlas is None else self._id_of(atlas)
         labels, images = labels_of(names), targets_of(to)
-        found = point_transfer.landmarks(self._published, given, sources, place, labels, images)
+        found = point_transfer.landmarks(self._published, given, sources, place, labels, images, instances)
         return answered(found, as_)
 
     @overload

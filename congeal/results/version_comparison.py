@@ -12,6 +12,7 @@ import pyarrow.dataset as pads
 from congeal.alignment.outcomes import OK
 from congeal.geometry.arrays import Doubles
 from congeal.geometry.frames import cell_centres
+from congeal.results.outlier_counts import further_instances
 from congeal.results.published_version import Published
 from congeal.results.schema.atlas_arrays import ATLAS_FEATURES, ATLAS_GROUP, ATLAS_SALIENCY
 from congeal.results.schema.rows import ClusterRow
@@ -135,6 +136,7 @@ class VersionDiff:
 
     new, gone: clusters of only one of them. changed: clusters of both that are not the same in every respect;
     unchanged: how many are. figures: medians over all aligned clusters. notes: what could not be compared.
+    further_instances: things of their kind that images show besides their first, before and after.
     """
 
     before: int
@@ -146,6 +148,7 @@ class VersionDiff:
     unchanged: int
     figures: dict[str, FigureChange]
     notes: list[str]
+    further_instances: tuple[int, int] = (0, 0)
 
 
 def previous_version(published: Published) -> str:
@@ -201,7 +204,12 @@ def compare(before: Published, after: Published, follow: int | None = None) -> V
         len(both) - len(changed),
         _overall(rows_before.values(), rows_after.values(), figures),
         notes,
+        (_further(before), _further(after)),
     )
+
+
+def _further(published: Published) -> int:
+    return further_instances(published.publication.counts)["found"]
 
 
 def _images(published: Published) -> dict[str, tuple[str, str | None]]:

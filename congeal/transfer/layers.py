@@ -21,7 +21,16 @@ from congeal.transfer.backward_sampling import Painting, Piece, Pixels, look, pi
 from congeal.transfer.fusion import LEAST
 from congeal.transfer.points import Maps
 
-__all__ = ["Carried", "Painting", "carry_labels", "carry_layer", "carry_mask", "check", "over"]
+__all__ = [
+    "Carried",
+    "Painting",
+    "carry_labels",
+    "carry_layer",
+    "carry_mask",
+    "check",
+    "laid_together",
+    "over",
+]
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -101,6 +110,41 @@ def carry_labels(paintings: Sequence[Painting], target: Maps) -> Carried:
         confidence.add((labels != 0).float(), sure)
         out[piece.rows, piece.columns] = labels.numpy().astype(out.dtype)
     return Carried(out, confidence.value)
+
+
+def laid_together(parts: Sequence[Carried], *, masks: bool) -> Carried:
+    """What was carried to several things in one image, made by one of the functions above; the first on top.
+
+    masks: whether these are masks, of which the most counts everywhere; else labels or edits.
+    """
+    below = parts[0].pixels
+    for part in parts[1:]:
+        if below.ndim == 3:
+            below = _with_under(below, part.pixels)
+        else:
+            below = np.maximum(below, part.pixels) if masks else np.where(below != 0, below, part.pixels)
+    weights = [_amount(part.pixels, masks) for part in parts]
+    sure = sum(weight * part.confidence for weight, part in zip(weights, parts, strict=True))
+    return Carried(below, sure / sum(weights) if sum(weights) else 0.0)
+
+
+def _amount(pixels: Pixels, masks: bool) -> float:
+    """How much is shown: alpha, or what is inside a mask, or pixels that have a label."""
+    if pixels.ndim == 3:
+        return float(pixels[..., 3].sum())
+    return float(pixels.sum() if masks else (pixels != 0).sum())
+
+
+def _with_under(top: Pixels, under: Pixels) -> Pixels:
+    """An edit [h, w, 4] with another under it, both with colours that are not premultiplied."""
+    out = top.copy()
+    rows, columns = np.nonzero((under[..., 3] > 0) & (top[..., 3] < 255))
+    one, two = (edit[rows, columns].astype(np.float32) / 255 for edit in (top, under))
+    rest = two[:, 3:] * (1 - one[:, 3:])
+    alpha = one[:, 3:] + rest
+    colours = (one[:, :3] * one[:, 3:] + two[:, :3] * rest) / np.maximum(alpha, 1e-6)
+    out[rows, columns] = np.rint(np.concatenate([colours, alpha], 1) * 255).astype(np.uint8)
+    return out
 
 
 def over(image: Bytes, layer: Bytes) -> Bytes:

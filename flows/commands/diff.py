@@ -70,6 +70,9 @@ def _show(found: VersionDiff, console: Console) -> None:
         console.print(_changes(found.changed))
     if any(one.before != one.after for one in found.figures.values()):
         console.print(_figures(found.figures))
+    was, now = found.further_instances
+    if was != now:
+        _line(console, f"further instances of their kind in images: {was:,} to {now:,}")
     for note in found.notes:
         _line(console, note)
 

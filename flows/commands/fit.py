@@ -11,7 +11,7 @@ from flows.terminal import Config, Destination, Json, Overrides, Version, answer
 
 if TYPE_CHECKING:
     from congeal.results.collection import Collection
-    from congeal.results.new_images import Way
+    from congeal.results.new_images import NewImage, Way
 
 
 @answers
@@ -50,15 +50,27 @@ def fit(
     place, settings = opened(destination, config, overrides)
     collection = Collection(place, version, settings.storage)
     chosen = collection.cluster(cluster or _only(collection))
-    written = None if out is None else _files(Location.parse(out, settings.storage), images, overwrite)
+    folder = None if out is None else Location.parse(out, settings.storage)
+    written = [] if folder is None else _files(folder, images, overwrite)
     rows: list[dict[str, Any]] = []
     device, weights = settings.features.device, settings.features.weights
+    # One is the default: then it is as the run had it.
+    asked = settings.alignment.instances_max if settings.alignment.instances_max > 1 else None
     faults: list[str] = []
     for number, name in enumerate(images):
         row: dict[str, Any] = {"image": name}
         try:
             data = Location.parse(name, settings.storage).read_bytes()
-            new = chosen.fit(data, cast("Way", way), force=force, weights=weights, device=device, name=name)
+            new = chosen.fit(
+                data,
+                cast("Way", way),
+                force=force,
+                weights=weights,
+                device=device,
+                name=name,
+                instances=asked,
+            )
+            further = [] if folder is None else _beside(folder, written[number], new, overwrite)
         except (ImageError, UserError) as error:
             sentence = str(error)
             if isinstance(error, ImageError):
@@ -70,9 +82,12 @@ def fit(
             column: getattr(new, column)
             for column in ("cluster_id", "way", "score", "mirrored", "residual", "coverage", "unlike")
         }
-        if written is not None:
-            written[number].write_bytes(new.encoded())
+        row["instances"] = 1 + len(new.further)
+        if written:
+            for instance, one in enumerate([written[number], *further]):
+                one.write_bytes(new.encoded(instance))
             row["maps"] = written[number].url.removeprefix("file://")
+            row["further_maps"] = [one.url.removeprefix("file://") for one in further]
         rows.append(row)
     if len(faults) == len(images):
         raise UserError(faults[0])
@@ -83,6 +98,7 @@ def fit(
             said = row.get("refused") or (
                 f"{row['image']}: score {row['score']:.2f}, coverage {row['coverage']:.2f}, by {row['way']}"
                 + (f", unlike the cluster: {row['unlike']}" if row["unlike"] else "")
+                + (f", {row['instances']} of the kind in it" if row["instances"] > 1 else "")
             )
             console.print(said, highlight=False, soft_wrap=True, markup=False)
 
@@ -111,3 +127,15 @@ def _files(folder: Any, images: list[str], overwrite: bool) -> list[Any]:
         if not overwrite and (folder / name).exists():
             raise UserError(f"The file {folder / name} is there already: say --overwrite.")
     return [folder / name for name in names]
+
+
+def _beside(folder: Any, place: Any, new: NewImage, overwrite: bool) -> list[Any]:
+    """Where the maps of further instances go, NAME.instance-1.npz beside NAME.npz; UserError if taken."""
+    from infra.errors import UserError
+
+    name = place.url.rpartition("/")[2].removesuffix(".npz")
+    places = [folder / f"{name}.instance-{number}.npz" for number in range(1, 1 + len(new.further))]
+    for one in places:
+        if not overwrite and one.exists():
+            raise UserError(f"The file {one} is there already: say --overwrite.")
+    return places

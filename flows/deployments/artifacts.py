@@ -70,6 +70,7 @@ def summary(facts: dict[str, Any], why: str, address: str | None) -> str:
         f"| clusters that failed | {facts['failed_clusters']:,} |",
         f"| outliers | {facts['outliers']:,} |",
         f"| drifting clusters | {len(facts['drifting']):,} |",
+        *_several(facts),
         "",
         f"**Source** {code(facts['source'])}",
         "",
@@ -85,6 +86,12 @@ def summary(facts: dict[str, Any], why: str, address: str | None) -> str:
         "```",
     ]
     return "\n".join(lines)
+
+
+def _several(facts: dict[str, Any]) -> list[str]:
+    found = facts["further_instances"]
+    said = f"| further instances of their kind | {found['found']:,} in {found['images']:,} images |"
+    return [said] if found["found"] else []
 
 
 def terminal(facts: dict[str, Any]) -> str:

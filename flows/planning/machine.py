@@ -16,6 +16,7 @@ from tasks.catalog.source_listing import Survey
 ROUNDS = 3
 TOKENS, WIDTH, HIDDEN = 1_024, 384, 1_536  # of one layer of a small ViT
 LAYERS = 3
+PLANNING = ("distributed", "flows.stages", "tasks.report.report_stage")  # what a run's own process imports
 
 
 class Loading:
@@ -24,18 +25,22 @@ class Loading:
     Attributes:
         seconds: that the imports took, which are nearly all of the start of workers; what the process had
             before counts as nothing.
-        before, after: bytes that this process had resident.
+        before, after: bytes that this process had resident. planning: what a run has without workers, and so
+            without torch.
     """
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self.before = self.after = 0
+        self.before = self.planning = self.after = 0
 
     def __call__(self, survey: Survey) -> None:
         """Load it here, where the sample is run, and measure."""
         survey.rest()
         release_memory()
         self.before = resident_bytes()
+        for name in PLANNING:
+            importlib.import_module(name)
+        self.planning = resident_bytes()
         begin = time.perf_counter()
         for name in PRELOADED:
             importlib.import_module(name)

@@ -129,7 +129,7 @@ def sampled(job: Job, most: int, progress: Progress, loading: Loading) -> Iterat
                 workers=workers,
                 start=loading.seconds,
                 slower=slower,
-                memory=loading.after,
+                memory=loading.planning,
                 shared=loading.after,
                 base=base,
             )

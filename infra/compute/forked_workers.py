@@ -7,7 +7,11 @@ forked nothing runs but imports: it has one thread, no connection to a store and
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.forkserver
+import os
 from collections.abc import Sequence
+
+from infra.compute.numeric_libraries import ALLOCATOR, THREADS
 
 # First, so that the floors are found.
 _FIRST = "congeal_floors.first"
@@ -21,3 +25,18 @@ def preload(modules: Sequence[str]) -> None:
     # them, for the sake of its tests.
     vars(distributed.utils)["_forkserver_preload_set"] = True
     multiprocessing.get_context("forkserver").set_forkserver_preload([_FIRST, *modules])
+
+
+def start(modules: Sequence[str]) -> None:
+    """Start the process that workers are forked from, unless it runs.
+
+    It has the variables that Dask would give it: its C library reads them once, and workers have what it has.
+    """
+    preload(modules)
+    given = {name: str(value) for name, value in (THREADS | ALLOCATOR).items() if name not in os.environ}
+    os.environ.update(given)
+    try:
+        multiprocessing.forkserver.ensure_running()
+    finally:
+        for name in given:
+            del os.environ[name]

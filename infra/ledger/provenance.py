@@ -16,9 +16,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from infra.storage.usage import Usage
+
+if TYPE_CHECKING:
+    import psutil
+
+LOOKS = 10  # at memory, of which one looks for new children, too
 
 
 class Stopwatch:
@@ -128,11 +133,16 @@ def resident_bytes() -> int:
 
 
 class PeakMemory:
-    """Samples the resident size of this process and its children during the block; ``bytes``: the peak."""
+    """Samples the resident size of this process and its children during the block; ``bytes``: the peak.
+
+    To find the children every process of the machine is looked at, so that is done in one look of LOOKS.
+    """
 
     def __init__(self, interval: float = 0.2) -> None:
         self.bytes = 0
         self._interval = interval
+        self._looks = 0
+        self._known: list[psutil.Process] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="peak-memory", daemon=True)
 
@@ -146,6 +156,7 @@ class PeakMemory:
     ) -> None:
         self._stop.set()
         self._thread.join()
+        self._looks = 0
         self._sample()
 
     def _run(self) -> None:
@@ -155,9 +166,12 @@ class PeakMemory:
     def _sample(self) -> None:
         import psutil
 
-        me = psutil.Process(os.getpid())
+        if self._looks % LOOKS == 0:
+            me = psutil.Process(os.getpid())
+            self._known = [me, *me.children(recursive=True)]
+        self._looks += 1
         total = 0
-        for process in (me, *me.children(recursive=True)):
+        for process in self._known:
             try:
                 total += process.memory_info().rss
             except psutil.Error:

@@ -71,7 +71,8 @@ class Networks:
         from congeal.alignment.inputs.image_set import ImageArrays
         from congeal.neural.checkpoints import decode_state
         from congeal.neural.config import NETWORKS as SIZES
-        from congeal.neural.refinement import Checkpoints, NeuralMethod, refine
+        from congeal.neural.config import NeuralMethod
+        from congeal.neural.refinement import Checkpoints, refine
 
         place = self.folder / CHECKPOINT
 
@@ -99,6 +100,7 @@ class Networks:
                 ImageArrays(dense.features, dense.saliency, dense.mirrored, dense.mirrored_saliency, valid),
                 direct,
                 method,
+                turned=dense.turned,
                 extent=dense.extent,
                 config=self.settings.atlases.solver_config,
                 pixels=pixels,

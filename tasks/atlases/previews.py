@@ -47,7 +47,7 @@ def draw(
     An image that cannot be read any more is left out of the pictures, and the atlas is there all the same.
     """
     from congeal.geometry.frames import Frame
-    from congeal.imaging.visualization import average_image, contact_sheet, feature_colours, warped
+    from congeal.imaging.visualization import average_and_members, contact_sheet, feature_colours
 
     position = {member.image_id: index for index, member in enumerate(stored.members)}
     squares: list[Pixels] = []
@@ -74,17 +74,13 @@ def draw(
     forward = np.stack([frame.to_frame(maps[row]) for frame, row in zip(frames, rows, strict=True)])
     fits = stored.good[rows]
     weights = (fits if fits.any() else np.ones_like(fits)).astype(np.float32)
-    average = average_image(images, forward, weights)
+    average, aligned = average_and_members(images, forward, weights)
     columns = columns_for(len(squares))
     files |= {
         "previews/average_before.png": png(images.mean(axis=0).round().astype(np.uint8)),
         "previews/average_after.png": png(average),
         "previews/members.png": png(contact_sheet(squares, columns, names)),
-        "previews/aligned.png": png(
-            contact_sheet(
-                [warped(image, field) for image, field in zip(squares, forward, strict=True)], columns, names
-            )
-        ),
+        "previews/aligned.png": png(contact_sheet(aligned, columns, names)),
     }
     return Pictures(files, not_shown)
 

@@ -21,6 +21,8 @@ from tasks.execution.duckdb_workspace import load
 from tasks.execution.stage_runner import worth_retrying
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import duckdb
 
 DEPTHS = pa.schema(
@@ -53,7 +55,7 @@ class ToRemake:
     retry: whether what has killed its worker is worth another try.
     """
 
-    def __init__(self, places: list[UnitAddress], retry: bool) -> None:
+    def __init__(self, places: Sequence[UnitAddress], retry: bool) -> None:
         self._places = places
         self._retry = retry
         self._found: dict[str, bool] | None = None

@@ -210,10 +210,10 @@ class Survey:
 
     def _file(self) -> duckdb.DuckDBPyConnection:
         """The temporary file, with all that has been listed."""
-        from tasks.execution.duckdb_workspace import insert, workspace
+        from tasks.execution.duckdb_workspace import insert, planning_workspace
 
         if self._connection is None:
-            self._connection = self._stack.enter_context(workspace())
+            self._connection = self._stack.enter_context(planning_workspace())
             self._connection.execute(
                 "CREATE TABLE listing "
                 "(path VARCHAR, bytes BIGINT, token VARCHAR, etag VARCHAR, fault VARCHAR)"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ from infra.compute.temporary_folders import temporary_folder
 from infra.errors import UserError
 from infra.storage.location import Location
 
-MEMORY_LIMIT = "512MB"
+MEMORY_LIMIT = "512MB"  # of a unit in a worker
+PLANNING_MEMORY = "96MB"  # of a process that plans, however much there is to plan
 LEAST_MEMORY = "32MB"
-BATCH_ROWS = 20_000
+BATCH_ROWS = 8_192
 
 
 @contextmanager
-def workspace(memory_limit: str = MEMORY_LIMIT) -> Iterator[duckdb.DuckDBPyConnection]:
+def workspace(memory_limit: str = MEMORY_LIMIT, threads: int = 2) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection to an empty DuckDB file in a folder of its own, removed at the end.
 
     Raises UserError if there is no room for it.
@@ -30,7 +31,7 @@ def workspace(memory_limit: str = MEMORY_LIMIT) -> Iterator[duckdb.DuckDBPyConne
         options: dict[str, Any] = {
             "memory_limit": memory_limit,
             "temp_directory": folder,
-            "threads": 2,
+            "threads": threads,
         }
         connection = duckdb.connect(str(Path(folder) / "work.duckdb"), config=options)
         try:
@@ -41,11 +42,23 @@ def workspace(memory_limit: str = MEMORY_LIMIT) -> Iterator[duckdb.DuckDBPyConne
             connection.close()
 
 
+@contextmanager
+def planning_workspace() -> Iterator[duckdb.DuckDBPyConnection]:
+    """The same for a process that plans: little memory, and none that is kept once it is free.
+
+    A second thread would have a share of the memory, and hardly any of the work.
+    """
+    pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps what was freed
+    with workspace(PLANNING_MEMORY, threads=1) as connection:
+        yield connection
+
+
 def shrink(connection: duckdb.DuckDBPyConnection) -> None:
     """Write everything to the file, and let go of nearly all memory, until it is needed again."""
+    before = scalar(connection, "SELECT current_setting('memory_limit')")
     connection.execute("CHECKPOINT")
     connection.execute(f"SET memory_limit = '{LEAST_MEMORY}'")
-    connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+    connection.execute(f"SET memory_limit = '{before}'")
     pa.default_memory_pool().release_unused()
 
 
@@ -85,12 +98,38 @@ def load(
     schema: pa.Schema,
     columns: str = "*",
 ) -> None:
-    """Copy the Parquet files at `locations` into a table of the workspace."""
-    from congeal.results.schema.parquet_files import dataset
+    """Copy the Parquet files at `locations` into a table of the workspace.
 
-    connection.register("incoming", dataset(locations, schema))
+    Memory holds little of one large file; of several, a few groups of rows of each that is being read.
+    """
+    from congeal.results.schema.parquet_files import dataset, record_batches
+
+    asked = columns.replace(",", " ").split()
+    named = [column for column in schema.names if column in asked] or None
+    if len(locations) == 1:
+        found = record_batches(locations[0], schema, named)
+    else:
+        # Left to itself, Arrow reads two million rows of a file ahead.
+        found = dataset(locations, schema).scanner(columns=named, batch_readahead=1).to_reader()
+    faults: list[Exception] = []
+    reader = pa.RecordBatchReader.from_batches(found.schema, _until_a_fault(found, faults))
+    connection.register("incoming", reader)
     connection.execute(f"CREATE TABLE {name} AS SELECT {columns} FROM incoming")  # noqa: S608 - our own names
     connection.unregister("incoming")
+    if not faults:
+        return
+    fault = faults.pop()
+    if isinstance(fault, UserError):
+        raise type(fault)(str(fault))  # Arrow holds the first, and that would hold the connection
+    raise fault
+
+
+def _until_a_fault(batches: Iterable[pa.RecordBatch], faults: list[Exception]) -> Iterator[pa.RecordBatch]:
+    """The batches; what would be raised ends them, since DuckDB would tell of it in words of its own."""
+    try:
+        yield from batches
+    except Exception as error:
+        faults.append(error)
 
 
 def insert(connection: duckdb.DuckDBPyConnection, name: str, batch: pa.Table) -> None:

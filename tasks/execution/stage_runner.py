@@ -7,7 +7,7 @@ skipped, and nothing but the commit marker decides that.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -27,8 +27,8 @@ from infra.threads import in_threads
 from tasks.corrections.corrections import NONE, Corrections
 from tasks.execution.cost import Budget, cost_of
 from tasks.execution.division import Division, begun, divide, forget, in_users_words, reason
-from tasks.execution.spooled_units import addresses, some, spooled
-from tasks.execution.units import Keep, P_co, StagePlan, StageResult, Unit, UnitReport
+from tasks.execution.spooled_units import addresses, items_of, some, spooled
+from tasks.execution.units import NO_TIMINGS, Keep, P_co, StagePlan, StageResult, Unit, UnitReport
 
 if TYPE_CHECKING:
     from infra.compute.progress import Progress
@@ -136,6 +136,11 @@ def report(marker: Marker, keep: Keep | None = None) -> UnitReport:
     )
 
 
+def _settled(report: UnitReport) -> UnitReport:
+    """What is kept of a unit to the end of a run, when its costs have been added up."""
+    return replace(report, used=NOTHING, timings=NO_TIMINGS)
+
+
 def _made(marker: Marker, keep: Keep | None) -> UnitReport:
     """Of a unit that was made just now: with what it has cost."""
     return replace(report(marker, keep), device=marker.device, used=marker.used)
@@ -212,13 +217,13 @@ def plan_units(
     wanted = spooled(units)
     every = addresses(wanted)
     begun = _begun(every)
-    places = [place for place in every if begun is None or place.unit in begun]
+    places = (place for place in every if begun is None or place.unit in begun)
     found = read_markers(places, progress)
     done, todo = [], []
     for position, place in enumerate(every):
         marker = next(found) if begun is None or place.unit in begun else None
         if marker is not None and not remake(marker):
-            done.append(report(marker, keep))
+            done.append(_settled(report(marker, keep)))
             continue
         if marker is not None:
             take_back(place)
@@ -227,7 +232,7 @@ def plan_units(
     return StagePlan(stage, scope, tuple(done), some(wanted, todo), gpu, keep, known)
 
 
-def _begun(places: list[UnitAddress]) -> set[str] | None:
+def _begun(places: Sequence[UnitAddress]) -> set[str] | None:
     """Which of many units have a folder; None for a few where there are others, or such of several scopes.
 
     A listing names a thousand, and markers that are not there need not be asked for one by one.
@@ -292,19 +297,23 @@ def run_units(
         for unit in plan.todo
     )
     made: list[UnitReport] = []
+    timings: dict[str, float] = {}
     peak = 0
     used, devices, budget = NOTHING, set[str](), run.budget
 
     def add(found: UnitReport) -> None:
-        nonlocal used
+        nonlocal used, peak
         used += found.used
+        peak = max(peak, found.peak_memory_bytes)
+        for phase, seconds in found.timings.items():
+            timings[phase] = timings.get(phase, 0.0) + seconds
         devices.add(found.device)
         budget.cost += cost_of(run.settings.plan, found.used, found.seconds, run.engine.workers)
-        made.append(replace(found, used=NOTHING))
+        made.append(_settled(found))
         advance(found.items)
 
     if plan.todo:
-        items = sum(unit.items for unit in plan.todo)
+        items = items_of(plan.todo)
         skipped = sum(entry.items for entry in plan.done)
         with (
             PeakMemory() as memory,
@@ -327,11 +336,7 @@ def run_units(
                 error = errors.get(unit.address.unit)
                 add(_divided(unit, division, run, title, plan, bool(made), error))
         budget.require_done(title, len(plan.done) + len(made), plan.total)
-        peak = max(memory.bytes, *(entry.peak_memory_bytes for entry in made))
-    timings: dict[str, float] = {}
-    for entry in made:
-        for phase, seconds in entry.timings.items():
-            timings[phase] = timings.get(phase, 0.0) + seconds
+        peak = max(memory.bytes, peak)
     everything = sorted((*plan.done, *made), key=lambda entry: entry.unit)
     return StageResult(
         stage=plan.stage,

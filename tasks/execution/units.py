@@ -11,6 +11,8 @@ from infra.storage.usage import NOTHING, Usage
 
 Keep = Callable[[Marker], object]  # a function of a module: what later stages need of a marker
 
+NO_TIMINGS: Mapping[str, float] = {}
+
 P_co = TypeVar("P_co", covariant=True)
 
 
@@ -31,7 +33,7 @@ class Unit(Generic[P_co]):
     threads: int = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class UnitReport:
     """What the driver keeps of a committed unit.
 
@@ -40,7 +42,7 @@ class UnitReport:
         identity: digest of those outputs that later units are computed from.
         failed: it says no more than that it could not be made.
         kept: what its stage hands to later stages, small; so they need not read the marker again.
-        used: of stores; of those that this run has made, until they are added up.
+        timings, used: of those that this run has made, until they are added up.
     """
 
     scope: str
@@ -50,7 +52,7 @@ class UnitReport:
     items: int
     failed: bool = False
     seconds: float = 0.0
-    timings: Mapping[str, float] = field(default_factory=dict)
+    timings: Mapping[str, float] = field(default_factory=lambda: NO_TIMINGS)
     peak_memory_bytes: int = 0
     kept: object = None
     device: str = ""

@@ -45,7 +45,7 @@ from tasks.features.feature_shards import (
     at_any_angle,
     make_shard,
 )
-from tasks.features.run_backbone import Weights, backbone_spec
+from tasks.features.run_backbone import Weights, shape_of
 
 STAGE = stage_versions.FEATURES
 VERSION = stage_versions.VERSIONS[STAGE]
@@ -88,15 +88,13 @@ class Features:
 
 def scope(settings: Settings, weights: Weights) -> str:
     """Digest of everything that bears on the features of an image."""
-    from congeal.backbones.extractor import geometry
-
     asked = settings.features
     return digest(
         STAGE,
         VERSION,
         weights.backbone,
         weights.fingerprint,
-        geometry(backbone_spec(weights, asked)).image_size,
+        shape_of(weights, asked).image_size,
         asked.layer,
         asked.facet,
         asked.stride,
@@ -136,11 +134,12 @@ def open_shard(destination: Location, unit: str, content: str) -> zarr.Group:
 
 def images_per_unit(settings: Settings, weights: Weights) -> int:
     """How many images make one shard of about features.shard_bytes."""
-    from congeal.alignment.inputs.rotated_views import TURNS
-    from congeal.backbones.extractor import geometry
+    shape = shape_of(weights, settings.features)
+    views = 2 if settings.features.mirror else 1
+    if at_any_angle(settings):
+        from congeal.alignment.inputs.rotated_views import TURNS
 
-    shape = geometry(backbone_spec(weights, settings.features))
-    views = (2 if settings.features.mirror else 1) * (TURNS if at_any_angle(settings) else 1)
+        views *= TURNS
     one = shape.grid**2 * shape.channels * 2 * views
     return min(max(settings.features.shard_bytes // one, 1), MOST_IMAGES)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from congeal.errors import CongealError
 from congeal.settings import FeaturesSettings, Settings
@@ -18,6 +18,14 @@ HUB_BACKBONE = "vit_small_patch14_dinov2.lvd142m"
 HUB = "hub"  # stands for the fingerprint where the hub is to be asked
 
 
+class Shape(NamedTuple):
+    """Of features: the side of the images, pixels; cells a side; channels of a cell."""
+
+    image_size: int
+    grid: int
+    channels: int
+
+
 @dataclass(frozen=True)
 class Weights:
     """Picklable name of a backbone and its weights. `place` None: timm's hub, or the package."""
@@ -25,6 +33,8 @@ class Weights:
     backbone: str  # timm's name, or "embedded"
     place: Location | None
     fingerprint: str
+    # Of the features that were asked for, where it has been looked up.
+    shape: Shape | None = field(default=None, compare=False)
 
 
 def locate(settings: Settings) -> Weights:
@@ -107,6 +117,16 @@ def backbone_spec(weights: Weights, settings: FeaturesSettings) -> BackboneSpec:
         # Whatever nobody has chosen an engine for is PyTorch's.
         engine="torch" if settings.engine == "auto" else settings.engine,
     )
+
+
+def shape_of(weights: Weights, settings: FeaturesSettings) -> Shape:
+    """The shape of the features that the settings ask for; without torch where it has been looked up."""
+    if weights.shape is not None:
+        return weights.shape
+    from congeal.backbones.extractor import geometry
+
+    found = geometry(backbone_spec(weights, settings))
+    return Shape(found.image_size, found.grid, found.channels)
 
 
 def load_weights(weights: Weights, settings: FeaturesSettings) -> Backbone:

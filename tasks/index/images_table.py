@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from congeal.results.schema.dictionary import dictionary_text
-from congeal.results.schema.instances import FIRST_IN_SQL, INSTANCE
+from congeal.results.schema.instances import FIRST_IN_SQL, FURTHER, INSTANCE, OF_SEVERAL
 from congeal.results.schema.own_fields import own_fields
 from congeal.results.schema.parquet_files import encode_table
 from congeal.results.schema.tables import ALIGNMENTS
@@ -125,6 +125,7 @@ def make_images(unit: Unit[ImagesPayload]) -> Marker:
         excluded = scalar(connection, "SELECT count(*) FROM images WHERE excluded AND status = 'ok'")
         if excluded:
             counts["excluded"] = excluded
+        counts |= _several(connection)
         counts["unread"] = scalar(connection, "SELECT count(*) FROM images WHERE unread")
         joined = join(connection, unit.payload.own)
         found = stream(connection, f"SELECT {joined.columns} FROM images i {joined.joins} ORDER BY i.uri")  # noqa: S608
@@ -135,6 +136,14 @@ def make_images(unit: Unit[ImagesPayload]) -> Marker:
     rows = {"images": sum(counts[status] for status in ("ok", "failed", "duplicate"))}
     record: dict[str, Any] = {"counts": counts, "rows": rows}
     return work.commit(outputs, record | ({"own": joined.facts} if own else {}))
+
+
+def _several(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """How many further instances there are, and in how many images; nothing where there is none."""
+    further = f"FROM aligned WHERE {INSTANCE} > 0"
+    found = scalar(connection, f"SELECT count(*) {further}")
+    images = scalar(connection, f"SELECT count(DISTINCT image_id) {further}")
+    return {FURTHER: found, OF_SEVERAL: images} if found else {}
 
 
 def _insert_faults(connection: duckdb.DuckDBPyConnection, unit: Unit[ImagesPayload]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow.dataset as pads
 
 from congeal.results.published_tables import PublishedTables
+from congeal.results.schema.instances import FURTHER, OF_SEVERAL
 from infra.errors import DamagedError, MissingError, UserError
 from infra.ledger.commits import MARKER, Marker, find_marker
 from infra.ledger.journal import JournalEntry, entries, place_of
@@ -30,6 +31,7 @@ from infra.ledger.run_lock import PRUNE, RunLock, locked
 from infra.ledger.tombstones import LIST, bury, read_tombstones
 from infra.storage.location import Location
 from infra.threads import in_threads
+from tasks.atlases.instance_files import COUNTS
 from tasks.catalog.skipped_files import NAME as PASSED_OVER
 from tasks.execution.stage_versions import VERSIONS
 from tasks.maintenance.forget_units import ID, Forgetting, empty_rows, rewrite
@@ -189,11 +191,24 @@ def _version(destination: Location, name: str, ended: set[str]) -> None:
         marker = find_marker(destination, "index", unit)
         if marker is not None and "counts" in marker.record:
             counts |= marker.record["counts"]
+    if FURTHER in counts:
+        counts = _recounted(destination, counts, units.get("atlases", ()))
     gone = len(publication.units.get("atlases", ())) - len(units.get("atlases", ()))
     counts["clusters"] = counts.get("clusters", 0) - gone
     after = publication.model_copy(update={"units": units, "counts": counts})
     if after != publication:
         replace_version(destination, name, after)
+
+
+def _recounted(destination: Location, counts: dict[str, int], atlases: Iterable[str]) -> dict[str, int]:
+    """The counts with the further instances that the atlases still have."""
+    found = images = 0
+    for unit in atlases:
+        marker = find_marker(destination, "atlases", unit)
+        held = {} if marker is None else marker.record.get(COUNTS, {})
+        found, images = found + held.get("found", 0), images + held.get("images", 0)
+    left = {name: count for name, count in counts.items() if name not in (FURTHER, OF_SEVERAL)}
+    return left | ({FURTHER: found, OF_SEVERAL: images} if found else {})
 
 
 def _describe_anew(destination: Location, names: list[str]) -> None:

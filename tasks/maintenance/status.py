@@ -8,7 +8,14 @@ from typing import Any
 import pyarrow.dataset as pads
 
 from congeal.alignment.outcomes import FAILED
-from congeal.results.outlier_counts import deformations, doubtful, fixed_cameras, outliers
+from congeal.results.outlier_counts import (
+    deformations,
+    doubtful,
+    fixed_cameras,
+    further_instances,
+    not_aligned,
+    outliers,
+)
 from congeal.results.schema.parquet_files import dataset
 from congeal.results.schema.tables import IMAGES
 from infra.errors import DamagedError, UserError
@@ -59,6 +66,7 @@ def status(destination: Location, version: str | None = None) -> dict[str, Any]:
         "versions": [name.removesuffix(".json") for name in versions(destination)],
         "created": publication.created,
         "source": publication.source,
+        "backbone": publication.backbone,
         "images": {name: counts[name] for name in ("ok", "failed", "duplicate")},
         "excluded": counts.get("excluded", 0),
         "clusters": counts["clusters"],
@@ -66,7 +74,9 @@ def status(destination: Location, version: str | None = None) -> dict[str, Any]:
         "outliers": outliers(counts, records),
         "deformation": deformations(records),
         "fixed_camera": fixed_cameras(records),
+        "further_instances": further_instances(counts),
         "doubtful": doubtful(records),
+        "not_aligned": not_aligned(records),
         "drifting": drifting(records),
         "passed_over": kept(destination) or NOTHING,
         "cost": _costs(markers),

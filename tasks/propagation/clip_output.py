@@ -90,38 +90,46 @@ def propagate_points(
     """A clip of the video with points drawn on it, hollow where they are hidden; and a row a point and frame.
 
     points: float64 [k, 2], pixels of the source.
-    The rows have frame, time, image, point, x, y, confidence and visible.
+    The rows have frame, time, image, point, x, y, confidence and visible; where frames show several of the
+    kind, a row for each, and instance_id.
     """
     frames, cluster = _video(collection, [source], None, order)
     own = {str(row["uri"]) for row in collection.find_all([source])}
     targets = _targets(collection, frames, cluster, [source])
-    moved = collection.transfer(source, points, targets)
+    marked = collection.instance_at(source, points)
+    moved = collection.transfer_to_instances(source, points, targets, instance=marked)
     k = len(points)
-    xy = np.array(moved[["x", "y"]], np.float64).reshape(len(targets), k, 2)
-    sure = np.array(moved["confidence"], np.float64).reshape(len(targets), k)
-    seen = np.array(moved["visible"], bool).reshape(len(targets), k)
+    each = moved.iloc[:: max(k, 1)] if k else moved
+    where = list(zip(each["target"], each["instance_id"], strict=True))  # frames, and instances in each
+    xy = np.array(moved[["x", "y"]], np.float64).reshape(len(where), k, 2)
+    sure = np.array(moved["confidence"], np.float64).reshape(len(where), k)
+    seen = np.array(moved["visible"], bool).reshape(len(where), k)
     # Where they were marked they are as they were marked.
-    for at in (number for number, uri in enumerate(targets) if uri in own):
+    for at in (number for number, (uri, one) in enumerate(where) if uri in own and one == marked):
         xy[at], sure[at], seen[at] = points, 1.0, True
-    place = {uri: at for at, uri in enumerate(targets)}
+    place: dict[str, list[int]] = {}
+    for at, (uri, _) in enumerate(where):
+        place.setdefault(uri, []).append(at)
     rows = [
         {
             "frame": row.frame, "time": row.time, "image": row.uri, "point": number,
-            "x": float(xy[place[row.uri], number, 0]), "y": float(xy[place[row.uri], number, 1]),
-            "confidence": float(sure[place[row.uri], number]), "visible": bool(seen[place[row.uri], number]),
-        }
-        for row in frames if row.uri in place for number in range(k)
+            "x": float(xy[at, number, 0]), "y": float(xy[at, number, 1]),
+            "confidence": float(sure[at, number]), "visible": bool(seen[at, number]),
+        } | ({"instance_id": int(where[at][1])} if len(where) > len(targets) else {})
+        for row in frames for at in place.get(row.uri, ()) for number in range(k)
     ]  # fmt: skip
 
     def drawn() -> Iterator[tuple[float, Pixels]]:
         for row in frames:
             image = collection.image(row.uri)
-            at = place.get(row.uri)
-            yield row.time, image if at is None else _dotted(image, xy[at], seen[at])
+            for at in place.get(row.uri, ()):
+                image = _dotted(image, xy[at], seen[at])
+            yield row.time, image
 
     facts = _written(drawn(), frames, cluster, "points", order)
     there = sum(row.cluster == cluster for row in frames)
-    return facts | _told(sure.mean(1).tolist() if k else [], there - len(targets)) | {"points": k}, rows
+    of_frames = [float(sure[place[uri]].mean()) for uri in targets] if k else []
+    return facts | _told(of_frames, there - len(targets)) | {"points": k}, rows
 
 
 def _told(sure: Sequence[float], left_out: int) -> dict[str, Any]:

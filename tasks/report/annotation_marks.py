@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +23,10 @@ from infra.ledger.commits import Marker, digest
 from infra.storage.location import Location
 from tasks.execution.packed_rows import pack_rows, unpack_rows
 from tasks.execution.stage_runner import Unit, Work
-from tasks.propagation.label_files import Marks, marks_of
 from tasks.report.published_rows import ClusterRows
+
+if TYPE_CHECKING:
+    from tasks.propagation.label_files import Marks
 
 FILE = "annotations.js"
 MASK = 96  # longer side of a mask as it is shown, pixels
@@ -181,6 +183,7 @@ def pooled(records: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None
 
 def _marks(collection: Collection, place: Location, data: bytes) -> Marks:
     from congeal.transfer.formats import coco, tps_file
+    from tasks.propagation.label_files import marks_of  # and with it torch
 
     kind = PurePosixPath(place.name).suffix.lower()
     if kind not in (".json", ".tps"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,13 +15,15 @@ import pyarrow.dataset as pads
 
 from congeal.alignment.outcomes import FAILED
 from congeal.results.cluster_report import MemberRow
+from congeal.results.outlier_counts import further_instances
 from congeal.results.published_tables import SMALL_TABLES, PublishedTables
-from congeal.results.schema.instances import of_first
+from congeal.results.schema.instances import INSTANCE, of_first
 from congeal.results.schema.own_fields import own_fields
 from congeal.results.schema.tables import CLUSTERS
 
 _IMAGES = ["image_id", "uri", "width", "height", "features_unit", "features_row"]
-_ALIGNMENTS = [name for name in MemberRow._fields if name not in _IMAGES]
+FURTHER = "further"
+_ALIGNMENTS = [name for name in MemberRow._fields if name not in (*_IMAGES, FURTHER)]
 MOST = 1_000  # failures and duplicates that are named
 
 
@@ -81,6 +84,7 @@ def published_rows(tables: PublishedTables) -> PublishedRows:
         columns=["image_id", "cluster_id", *_ALIGNMENTS], filter=of_first()
     )
     joined = ok.join(alignments.drop_columns(["cluster_id"]), "image_id", join_type="left outer")
+    joined = joined.append_column(FURTHER, _further(tables, joined["image_id"]))
     members = _members(joined.filter(pads.field("cluster_id").is_valid()))
     copies, duplicates, copied = _copies(images, ok)
     clusters = [
@@ -103,6 +107,16 @@ def published_rows(tables: PublishedTables) -> PublishedRows:
         table,
         _own(images),
     )
+
+
+def _further(tables: PublishedTables, ids: pa.ChunkedArray) -> pa.Array:
+    """How many things of its kind each image shows besides its first, int64 in the order of the ids."""
+    counts: Counter[str] = Counter()
+    if further_instances(tables.publication.counts)["found"]:
+        more = pads.field(INSTANCE) > 0
+        rows = tables.dataset("alignments").to_table(columns=["image_id"], filter=more)
+        counts.update(rows["image_id"].to_pylist())
+    return pa.array([counts[name] for name in ids.to_pylist()] if counts else [0] * len(ids), pa.int64())
 
 
 def _own(images: pads.Dataset) -> pa.Table:

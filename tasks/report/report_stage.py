@@ -190,7 +190,8 @@ class _Site:
                 first=number * page_units.BLOCK // PAGE,
                 head=page_units.packed_head(row) if alone else None,
             )
-            rows = [plain(list(member)) for member in block]
+            # What shows one thing is named as it was before there were several.
+            rows = [plain(list(member if member.further else member[:-1])) for member in block]
             copies = _copies(row) if alone else None
             name = digest(self.scope, "pages", number, plain(row.facts), rows, copies)
             yield self._unit(("pages", row.cluster_id, number), name, payload, len(block))
@@ -328,7 +329,8 @@ class _Site:
 
 def _substance(row: ClusterRows) -> list[Any]:
     """What marks on a cluster's members depend on."""
-    return [plain(row.facts), [plain(list(member)) for member in row.members]]
+    members = [plain(list(member if member.further else member[:-1])) for member in row.members]
+    return [plain(row.facts), members]
 
 
 def _copies(row: ClusterRows) -> list[list[str]]:

@@ -42,6 +42,11 @@ def turned_pixels(image: Pixels, turn: int) -> Pixels:
     return np.asarray(Image.fromarray(image).rotate(angle, Image.Resampling.BICUBIC, fillcolor=usual))
 
 
+def all_turned(images: Pixels, turns: Whole) -> Pixels:
+    """Square images uint8 [n, s, s, 3], each turned by ``turns`` int [n], see `turned_pixels`."""
+    return np.stack([turned_pixels(image, turn) for image, turn in zip(images, turns.tolist(), strict=True)])
+
+
 @dataclass(frozen=True)
 class Turned:
     """The features of n images turned by 1 to 7 eighths of a full turn.
@@ -152,6 +157,20 @@ def to_upright(aligned: Alignment, turns: Whole) -> Alignment:
         cycle_error=forward_backward_error(onward, back, aligned.atlas.saliency, SALIENT),
         backward_confidence=sample(sure[..., None], there, padding="zeros")[..., 0].numpy(),
     )
+
+
+def turns_to_atlas(aligned: Alignment) -> Whole:
+    """By how many eighths images are to be turned to stand as their atlas does, int64 [n].
+
+    Up to half an eighth of what `aligned` says of images as they are is left.
+    """
+    turns: Whole = np.rint(_sense(aligned.mirrored) * aligned.rotation / EIGHTH).astype(np.int64) % TURNS
+    return turns
+
+
+def from_upright(aligned: Alignment, turns: Whole) -> Alignment:
+    """An alignment of images as they are as one of the images turned by ``turns`` int [n], eighths."""
+    return to_upright(aligned, -turns)
 
 
 def turned_anchor(anchor: Anchor, turns: Whole) -> Anchor:

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 INSTANCE = "instance_id"
 FIRST_IN_SQL = f"coalesce({INSTANCE}, 0) = 0"
+# Counts of a publication; absent where every image shows one thing, as far as anybody looked.
+FURTHER, OF_SEVERAL = "further_instances", "images_of_several"
 
 
 def of_first() -> pads.Expression:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow.dataset
 
 ROW_GROUP = 65_536
+STREAMED = 16_384  # rows that are read at once of a table that is read in order
 _TEXT = pa.string()
 _CATEGORY = pa.dictionary(pa.int32(), pa.string())
 
@@ -99,6 +100,34 @@ def dataset(
         return pyarrow.dataset.FileSystemDataset(fragments, schema, form)
     filesystem, paths = arrow_files(locations)
     return pyarrow.dataset.dataset(paths, schema=schema, filesystem=filesystem, format=form)
+
+
+def record_batches(
+    location: Location, schema: pa.Schema, columns: Sequence[str] | None = None
+) -> pa.RecordBatchReader:
+    """Rows of one Parquet file, some columns of them, a few thousand at a time, however large it is.
+
+    Older versions and faults are as of `dataset`, which reads far ahead.
+    """
+    version, own = _check(location, None, schema)
+    if version < int(schema.metadata[b"congeal.schema_version"]):
+        schema = as_of(schema, version)
+    schema = with_own(schema, own)
+    fields = [field for field in schema if columns is None or field.name in columns]
+    some = pa.schema(fields, metadata=schema.metadata)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        with location.open() as file, pq.ParquetFile(file, page_checksum_verification=True) as table:
+            there = [name for name in some.names if name in table.schema_arrow.names]
+            for batch in table.iter_batches(STREAMED, columns=there, use_threads=False):
+                missing = pa.nulls(batch.num_rows)
+                arrays = [
+                    batch.column(field.name) if field.name in there else missing.cast(field.type)
+                    for field in some
+                ]
+                yield pa.RecordBatch.from_arrays(arrays, schema=some)
+
+    return pa.RecordBatchReader.from_batches(some, batches())
 
 
 def small_rows(

@@ -64,6 +64,11 @@ class DeepLabCutFile:
         """Every frame that the file names; it says no sizes."""
         return {self._name(frame): None for frame in self.frames}
 
+    @property
+    def several(self) -> bool:
+        """False: an individual is one."""
+        return False
+
     def entries(self, sizes: Mapping[str, Size]) -> list[Entry]:
         """The individuals on each frame as things with keypoints.
 

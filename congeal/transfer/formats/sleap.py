@@ -44,6 +44,11 @@ class SleapFile:
                 found.setdefault(name, _size(video) if number == 0 else None)
         return found
 
+    @property
+    def several(self) -> bool:
+        """Whether a frame may have several of a kind: where tracks tell them apart, each is one."""
+        return not self._tracked
+
     def entries(self, sizes: Mapping[str, Size]) -> list[Entry]:
         """The instances that a person has marked, as things with keypoints.
 

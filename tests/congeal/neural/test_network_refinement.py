@@ -17,8 +17,8 @@ from congeal.alignment.outcomes import NOTHING_IN_COMMON
 from congeal.errors import CongealError
 from congeal.neural import refinement
 from congeal.neural.checkpoints import decode_networks
-from congeal.neural.config import NETWORKS, SCHEDULES, NetworkSize, Schedule
-from congeal.neural.refinement import Checkpoints, NeuralMethod, Refined, refine
+from congeal.neural.config import NETWORKS, SCHEDULES, NetworkSize, NeuralMethod, Schedule
+from congeal.neural.refinement import Checkpoints, Refined, refine
 
 TINY = NetworkSize("small", 16, 16, (16, 16), 8, 2, pixels=False)
 SHORT = Schedule("fast", 20, 4e-3, 3, 0, 6, 2e-5, 1e-3, mirrors=False, losses="evaluation")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import report_reader
+from rich.console import Console
 from sample_runs import LITTLE_IN_COMMON, folder, picture, run, tiny
 from typer.testing import CliRunner
 
@@ -16,7 +20,10 @@ import congeal
 from congeal.alignment.atlas_fitting import fit
 from congeal.alignment.further_instances import Instances, Known
 from congeal.alignment.inputs.image_set import ImageArrays
+from congeal.transfer.annotations import Annotation
 from flows.cli import app
+from flows.report import sentence
+from flows.summary import show_run
 from infra.errors import UserError
 from infra.ledger.sealed_text import opened_text
 
@@ -50,7 +57,12 @@ def several(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Path:
     files = {f"a/{seed}.png": picture(0, seed, (80, 60)) for seed in range(6)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("congeal.alignment.further_instances.further_instances", found)
-        run(folder(home / "source", files), home / "out", tiny(weights, *ASKED))
+        facts = run(folder(home / "source", files), home / "out", tiny(weights, *ASKED))
+    assert facts["further_instances"] == {"found": 3, "images": 2}
+    assert "3 further instances in 2 images" in sentence(facts)
+    console = Console(file=io.StringIO(), record=True, width=200)
+    show_run(facts, console)
+    assert "several of a kind: 2 images show 3 more besides the first" in console.export_text()
     return home / "out"
 
 
@@ -70,10 +82,124 @@ def test_tables_have_rows_for_every_instance(several: Path) -> None:
     assert c.instances(with_three) == (0, 1, 2)
     sql = c.sql("SELECT instance_id, count(*) AS n FROM landmarks GROUP BY ALL ORDER BY ALL")
     assert sql["instance_id"].tolist() == [0, 1, 2]
-    # The macros tell of the first instance, once for each image.
+    said = json.loads(CliRunner().invoke(app, ["status", str(several), "--json"]).stdout)
+    assert said["further_instances"] == {"found": 3, "images": 2}
+
+
+def of_three(c: Any) -> tuple[str, str]:
+    """The paths of the image with three instances and of one with one."""
+    rows = c.alignments.merge(c.images[["image_id", "uri"]])
+    three = rows.loc[rows["instance_id"] == 2, "uri"].iloc[0]
+    return three, next(uri for uri in rows["uri"] if (rows["uri"] == uri).sum() == 1)
+
+
+def test_the_macros_tell_of_every_instance(several: Path) -> None:
+    c = congeal.open(several)
+    three, plain = of_three(c)
     (cluster,) = c.clusters["cluster_id"]
-    point = int(points["point_id"].iloc[0])
-    assert len(c.sql(f"FROM landmark('{cluster}', {point})")) == 6
+    point = int(c.correspondences()["point_id"].iloc[0])
+    for call in (f"landmark('{cluster}', {point})", f"everywhere('{plain}', 40, 30)"):
+        found = c.sql(f"SELECT uri, instance_id FROM {call} ORDER BY ALL")
+        assert len(found) == 9
+        assert found.loc[found["uri"] == three, "instance_id"].tolist() == [0, 1, 2]
+    there = c.sql(f"FROM where_is('{plain}', 40, 30, '{three}') ORDER BY instance_id")
+    assert there["instance_id"].tolist() == [0, 1, 2]
+    whole = c.sql(f"FROM everywhere('{plain}', 40, 30) WHERE uri = '{three}' ORDER BY instance_id")
+    np.testing.assert_allclose(there[["x", "y", "confidence"]], whole[["x", "y", "confidence"]])
+    # What a pixel lies on is the instance whose points are the nearest.
+    points = c.sql(f"FROM landmarks WHERE uri = '{three}' AND instance_id = 1 AND visible LIMIT 1")
+    if len(points):
+        x, y = points[["x", "y"]].iloc[0]
+        back = c.sql(f"FROM where_is('{three}', {x}, {y}, '{three}')")
+        assert np.hypot(back["x"] - x, back["y"] - y).min() < 8
+
+
+def test_what_is_marked_goes_to_every_instance(several: Path, tmp_path: Path) -> None:
+    c = congeal.open(several)
+    three, plain = of_three(c)
+    eyes = Annotation(plain, "eyes", keypoints=np.array([[40.0, 30.0], [20.0, 25.0]]))
+    carried = list(c.propagate_annotations([eyes], to=[three], marked=False))
+    assert [one.place for one in carried] == [None, 1, 2]
+    moved = c.transfer_to_instances(plain, eyes.keypoints, three)
+    for number, one in enumerate(carried):
+        at = moved.loc[moved["instance_id"] == number, ["x", "y"]].to_numpy()
+        np.testing.assert_allclose(np.nan_to_num(one.keypoints, nan=-1)[0], at[0], atol=0.01)
+    assert len(list(c.propagate_annotations([eyes], to=[three], instances=False))) == 1
+    # Whoever has marked an image has looked at it: it stays as it is marked.
+    own = replace(eyes, image=three)
+    assert [one.image for one in c.propagate_annotations([own], to=[three])] == [three]
+    mask = np.zeros((60, 80), bool)
+    mask[20:40, 20:60] = True
+    (first,), (every,) = (
+        list(c.propagate(mask, plain, to=[three], instances=instances)) for instances in (False, True)
+    )
+    assert (every.pixels >= first.pixels).all()
+    (kept,) = c.propagate(mask, three, to=[three])
+    np.testing.assert_array_equal(kept.pixels, mask * np.uint8(255))
+    assert c.instance_at(plain, [[40, 30]]) == 0
+    assert c.instance_at(three, [[40, 30]]) in (0, 1, 2)
+
+
+def test_landmarks_and_shapes_are_of_every_instance_that_is_asked_for(several: Path) -> None:
+    c = congeal.open(several)
+    three, plain = of_three(c)
+    given = [[40.0, 30.0], [20.0, 25.0], [30.0, 40.0]]
+    first, every = (c.landmarks(given, plain, instances=instances) for instances in (False, True))
+    assert "instance_id" not in first
+    assert every.columns.tolist()[:4] == ["image", "image_id", "instance_id", "point"]
+    np.testing.assert_array_equal(every[every["instance_id"] == 0][["x", "y"]], first[["x", "y"]])
+    mine = every[every["image"] == three]
+    assert mine["instance_id"].tolist() == [0] * 3 + [1] * 3 + [2] * 3
+    own = c.landmarks(given, three, instances=True)
+    by_hand = own[own["confidence"] == 1]
+    assert by_hand[["x", "y"]].to_numpy().tolist() == given
+    assert set(by_hand["instance_id"]) == {c.instance_at(three, given)}
+    known = every.assign(confidence=1.0, origin=every["image"])
+    known[["x", "y"]] = np.random.default_rng(0).uniform(0, 60, (len(known), 2))
+    shapes = c.shapes(known, components=1)
+    assert {three, f"{three}#1", f"{three}#2"} <= set(shapes.images)
+    assert len(c.shapes(known, components=1, groups="cluster_id").group_table) == 1
+
+
+def test_the_report_has_the_maps_of_every_instance(several: Path) -> None:
+    told = CliRunner().invoke(app, ["report", str(several)])
+    assert told.exit_code == 0, told.output
+    facts = report_reader.index(several / "report")
+    head, home = report_reader.cluster(several / "report", facts, 0)
+    assert head["several"] == [3, 2]
+    (page,), key = head["pages"], f"{head['id']}/0"
+    further = report_reader.script(home / page["script"], f"members/{key}")["rows"]["further"]
+    assert sorted(len(one) for one in further) == [0, 0, 0, 0, 1, 2]
+    maps = report_reader.script(home / page["maps"], f"maps/{key}")
+    assert maps["further"]["forward"]["shape"][0] == 3
+
+
+def test_a_new_image_is_mapped_with_all_that_it_shows(
+    several: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def twice(known: Known, arrays: ImageArrays, most: int, **job: Any) -> Instances:
+        job.pop("turned")
+        aligned = fit(known.atlas, arrays.features, arrays.saliency, **job)
+        return Instances(np.zeros(1, np.int64), np.ones(1, np.int32), aligned)
+
+    monkeypatch.setattr("congeal.alignment.further_instances.further_instances", twice)
+    c = congeal.open(several)
+    three, _ = of_three(c)
+    (cluster,) = c.clusters["cluster_id"]
+    data = picture(0, 12, (80, 60))
+    new = c.cluster(cluster).fit(data, force=True)
+    assert len(new.further) == 1
+    assert new.transfer_to(three, [[40, 30]], instance=1).xy.shape == (1, 2)
+    with pytest.raises(UserError, match="no instance 2: it has 2"):
+        new.transfer_from(three, [[40, 30]], instance=2)
+    assert c.cluster(cluster).fit(data, force=True, instances=1).further == ()
+    (tmp_path / "new.png").write_bytes(data)
+    command = ["fit", str(several), str(tmp_path / "new.png"), "--force", "--out", str(tmp_path / "maps")]
+    for _ in range(2):
+        told = CliRunner().invoke(app, [*command, "--overwrite", "--json"])
+        assert told.exit_code == 0, told.output
+    assert {path.name for path in (tmp_path / "maps").iterdir()} == {"new.npz", "new.instance-1.npz"}
+    assert json.loads(told.stdout)["images"][0]["instances"] == 2
 
 
 def test_points_go_to_every_instance(several: Path, tmp_path: Path) -> None:
@@ -119,6 +245,8 @@ def test_what_was_found_is_sound_and_stays_when_the_cluster_grows(
     (source / "a/9.png").write_bytes(picture(0, 9, (80, 60)))
     run(source, several, tiny(weights, *ASKED))
     after = congeal.open(several)
+    assert after.diff().further_instances == (3, len(after.alignments) - len(after.images))
+    assert after.diff(1).further_instances[0] == 3
     for (image, number), forward in maps.items():
         np.testing.assert_array_equal(after.maps(image, instance=number).forward, forward)
 
@@ -136,6 +264,8 @@ def test_an_image_is_forgotten_with_all_its_instances(several: Path, tmp_path: P
     after = congeal.open(tmp_path / "out")
     assert len(after.alignments) == held
     assert after.alignments["instance_id"].max() == 1
+    said = json.loads(CliRunner().invoke(app, ["status", str(tmp_path / "out"), "--json"]).stdout)
+    assert said["further_instances"] == {"found": 1, "images": 1}
     np.testing.assert_array_equal(after.maps(other, instance=1).forward, before)
     markers = [*(tmp_path / "out/stages/atlases").rglob("_commit.json")]
     records = [json.loads(opened_text(marker.read_bytes())[0])["record"] for marker in markers]

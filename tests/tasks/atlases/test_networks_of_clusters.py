@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sample_runs import LITTLE_IN_COMMON, folder, photographs, picture, run, tiny
 
@@ -220,9 +221,21 @@ def test_a_set_with_nothing_in_common_has_no_networks_and_says_why(tmp_path: Pat
     assert "networks.safetensors" not in marker.outputs
 
 
-def test_networks_at_any_angle_are_refused_in_a_sentence() -> None:
-    with pytest.raises(SettingsError, match=r"alignment\.method cannot be 'neural'.*rotation=upright"):
-        load_settings(None, ["alignment.method=neural", "alignment.rotation=any"], {})
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["small", "published"])
+def test_networks_are_trained_on_things_at_any_angle(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, network: str
+) -> None:
+    bears_out(monkeypatch, True)
+    any_angle = ("alignment.rotation=any", "alignment.second_look=off", f"alignment.network={network}")
+    source = folder(tmp_path / "source", few(6))
+    run(source, tmp_path / "out", tiny(weights, *NEURAL, *any_angle))
+    ((marker, _),) = atlases(tmp_path / "out")
+    assert marker.record["networks"]["kept"] == "refined"
+    assert "networks.safetensors" in marker.outputs
+    (cluster,) = congeal.open(tmp_path / "out").clusters["cluster_id"]
+    new = congeal.open(tmp_path / "out").cluster(cluster).fit(picture(0, 30, (70, 80)), "network", force=True)
+    assert np.isfinite(new.maps.forward).all()
 
 
 @pytest.mark.parametrize("value", ["direct", "neural"])

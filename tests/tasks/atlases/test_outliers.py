@@ -18,7 +18,7 @@ from sample_runs import folder, photographs, run, tiny
 import congeal
 from congeal.alignment.model import Alignment
 from congeal.alignment.outcomes import NOTHING_IN_COMMON, OK, SINGLE
-from congeal.results.outlier_counts import doubtful, fixed_cameras
+from congeal.results.outlier_counts import doubtful, fixed_cameras, not_aligned
 from flows.report import sentence
 from flows.summary import show_run, show_status
 from infra.errors import UserError
@@ -225,6 +225,21 @@ def test_clusters_that_matching_does_not_bear_out_are_said(told: Told, tmp_path:
     assert found
     assert f"doubtful: {len(found)} cluster" in _shown(told.facts | {"doubtful": found})
     assert "doubtful" not in _shown(told.facts | {"doubtful": []})
+
+
+def test_clusters_that_are_not_aligned_are_said_with_the_features_that_they_need(told: Told) -> None:
+    rows = [
+        {"cluster_id": f"c{number}", "status": status}
+        for number, status in enumerate(["ok", "nothing-in-common", "single", "collapsed", "failed"])
+    ]
+    found = not_aligned(rows)
+    assert found == ["c1", "c3"]
+    said = _shown(told.facts | {"not_aligned": found, "backbone": "embedded"})
+    assert "not aligned: 2 clusters (c1, c3); the features of embedded show nothing" in said
+    assert "--set features.backbone=dinov2_vits14" in said
+    largest = {"not_aligned": found, "backbone": "vit_giant_patch14_dinov2.lvd142m"}
+    assert "features.backbone=" not in _shown(told.facts | largest)
+    assert "not aligned" not in _shown(told.facts | {"not_aligned": []})
 
 
 def _shown(facts: dict[str, object]) -> str:

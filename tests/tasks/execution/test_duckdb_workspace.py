@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import duckdb
+import pyarrow as pa
 import pytest
 
-from infra.errors import UserError
-from tasks.execution.duckdb_workspace import rows, scratch, workspace
+from congeal.results.schema.parquet_files import encode_table
+from infra.errors import DamagedError, UserError
+from infra.ledger.commits import OutputFile
+from infra.storage.location import Location
+from tasks.clusters.clusters_stage import SETS
+from tasks.execution.duckdb_workspace import load, planning_workspace, rows, scratch, shrink, workspace
 
 
 def tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
@@ -37,3 +44,41 @@ def test_a_full_disk_is_told_in_the_users_words() -> None:
         scratch(connection, ()),
     ):
         raise duckdb.IOException("no space left")
+
+
+def table_of_sets(count: int) -> pa.Table:
+    names = [f"c{number}" for number in range(count)]
+    return pa.table(
+        {"cluster_id": names, "medoid_image_id": names, "n_images": [1] * count, "n_members": [1] * count},
+        schema=SETS,
+    )
+
+
+@pytest.mark.parametrize("files", [0, 1, 3])
+def test_tables_of_any_number_of_files_are_loaded(memory_location: Location, files: int) -> None:
+    places = [memory_location / f"{number}.parquet" for number in range(files)]
+    for place in places:
+        place.write_bytes(encode_table(table_of_sets(20_000), SETS))
+    with planning_workspace() as connection:
+        load(connection, "whole", places, SETS)
+        load(connection, "part", places, SETS, "DISTINCT n_images, cluster_id")
+        shrink(connection)
+        assert list(rows(connection, "SELECT count(*), count(medoid_image_id) FROM whole")) == [
+            (20_000 * files, 20_000 * files)
+        ]
+        assert len(list(rows(connection, "FROM part"))) == (20_000 if files else 0)
+
+
+def test_a_damaged_table_is_named_while_it_is_loaded(tmp_path: Path) -> None:
+    place = Location.parse(tmp_path) / "sets.parquet"
+    data = encode_table(table_of_sets(70_000), SETS)
+    middle = len(data) // 2
+    place.write_bytes(data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :])
+    sealed = place.sealed({"": OutputFile.of("sets.parquet", data)})
+    said = ""
+    with workspace() as connection:
+        try:
+            load(connection, "sets", [sealed], SETS)
+        except DamagedError as error:  # gone with its frames, and the connection with these
+            said = str(error)
+    assert "sets.parquet is damaged" in said

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from congeal.settings import Settings
 from infra.storage.location import Location
-from tasks.execution.spooled_units import HELD, SpooledUnits, addresses, some, spooled
+from tasks.execution.spooled_units import HELD, SpooledUnits, addresses, items_of, some, spooled
 from tasks.execution.stage_runner import Unit, address
 
 PLACE, SETTINGS = Location.parse("/there"), Settings()
@@ -34,12 +34,14 @@ def test_units_are_what_they_were_wherever_they_wait(count: int, held: int, posi
     found = spooled(units(count), held)
     assert isinstance(found, tuple) == (count <= held)
     assert list(found) == wanted == list(found)
-    assert addresses(found) == [unit.address for unit in wanted]
+    assert list(addresses(found)) == [unit.address for unit in wanted]
     chosen = [position for position in positions if position < count]
     assert list(some(found, chosen)) == [wanted[position] for position in chosen]
     assert list(some(some(found, chosen), range(len(chosen)))) == [wanted[position] for position in chosen]
     assert list(found[1:-1]) == wanted[1:-1]
     assert len(spooled(found)) == count
+    assert items_of(found) == sum(unit.items for unit in wanted)
+    assert list(addresses(found)[1:]) == [unit.address for unit in wanted[1:]]
 
 
 def test_what_units_have_in_common_is_there_once() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from congeal.results.schema import parquet_files
-from congeal.results.schema.parquet_files import dataset, encode_table, small_rows
+from congeal.results.schema.parquet_files import dataset, encode_table, record_batches, small_rows
 from congeal.results.schema.tables import ALIGNMENTS, CLUSTERS, CORRESPONDENCES, IMAGES
 from infra.errors import DamagedError, MissingError
 from infra.storage.location import Location
@@ -297,3 +297,22 @@ def test_rows_of_small_files_are_those_of_the_dataset(memory_location: Location,
     places[0].write_bytes(encode_table(images(1), IMAGES))
     with pytest.raises(DamagedError, match="does not hold the table clusters"):
         small_rows(places, CLUSTERS, columns)
+
+
+@pytest.mark.parametrize("schema", ALL, ids=["images", "clusters", "alignments", "correspondences"])
+@pytest.mark.parametrize("some", [None, ("cluster_id", "instance_id", "error")])
+def test_a_table_that_is_read_in_order_is_that_of_the_dataset(
+    memory_location: Location, schema: pa.Schema, some: tuple[str, ...] | None
+) -> None:
+    place = memory_location / "t.parquet"
+    for data in (
+        of_version_2(schema, image_id="ab", cluster_id="c1"),
+        encode_table(schema.empty_table(), schema),
+    ):
+        place.write_bytes(data)
+        names = schema.names if some is None else [name for name in schema.names if name in some]
+        found = record_batches(place, schema, some).read_all()
+        assert found.equals(dataset([place], schema).to_table(columns=names))
+    place.write_bytes(b"no Parquet")
+    with pytest.raises(DamagedError, match="is no Parquet file"):
+        record_batches(place, schema)

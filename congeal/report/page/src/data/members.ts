@@ -1,10 +1,19 @@
 /** The members of a page of a cluster: facts, pictures and maps together. */
 import type { Picture } from "../draw/raster.ts";
+import type { Field } from "../geometry/fields.ts";
 import type { Maps } from "../geometry/maps.ts";
 import type { Pose } from "../geometry/morph.ts";
 import { side } from "../geometry/frames.ts";
 import { unpack, bytesOf } from "./packed.ts";
-import type { ClusterScript, MapsScript, MemberColumns, MembersScript } from "./types.ts";
+import type { ClusterScript, MapsScript, MemberColumns, MembersScript, PackedMaps } from "./types.ts";
+
+/** A further thing of the kind in an image. */
+export interface Further {
+  readonly number: number;
+  readonly row: number;
+  readonly confidence: number;
+  maps: Maps | null;
+}
 
 export interface Member {
   readonly page: number;
@@ -24,6 +33,7 @@ export interface Member {
   readonly outlier: boolean;
   readonly reason: string | null;
   readonly neighbours: readonly (readonly [number, number])[];
+  readonly further: readonly Further[];
   /** The frame, clear where the image does not reach; null: there is no preview. */
   picture: Picture | null;
   maps: Maps | null;
@@ -54,6 +64,7 @@ export function membersOf(script: MembersScript, page: number): Member[] {
     outlier: rows.outlier[k],
     reason: rows.outlier_reason[k],
     neighbours: rows.neighbours?.[k] ?? [],
+    further: (rows.further?.[k] ?? []).map(([number, row, confidence]) => ({ number, row, confidence, maps: null })),
     picture: null,
     maps: null,
   }));
@@ -92,17 +103,27 @@ function clearPadding(data: Uint8ClampedArray, cell: number, width: number, heig
 }
 
 export function addMaps(members: Member[], script: MapsScript): void {
-  const forward = unpack(script.forward, true);
-  const forwardConfidence = unpack(script.forward_confidence, false);
-  const backward = unpack(script.backward, true);
-  const backwardConfidence = unpack(script.backward_confidence, false);
-  members.forEach((member, k) => {
-    member.maps = {
-      size: member,
-      forward: forward[k],
-      forwardConfidence: forwardConfidence[k],
-      backward: backward[k],
-      backwardConfidence: backwardConfidence[k],
-    };
-  });
+  setMaps(members, fieldsOf(script));
+  if (script.further) setFurtherMaps(members, fieldsOf(script.further));
+}
+
+/** Fields of maps in an order: for each, its forward map, that map's confidence, and the same backward. */
+export type MapFields = readonly [readonly Field[], readonly Field[], readonly Field[], readonly Field[]];
+
+function fieldsOf(packed: PackedMaps): MapFields {
+  return [unpack(packed.forward, true), unpack(packed.forward_confidence, false), unpack(packed.backward, true), unpack(packed.backward_confidence, false)];
+}
+
+export function setMaps(members: readonly Member[], fields: MapFields): void {
+  members.forEach((member, k) => (member.maps = mapsAt(member, fields, k)));
+}
+
+/** The same of further things of the kind, member by member. */
+export function setFurtherMaps(members: readonly Member[], fields: MapFields): void {
+  let k = 0;
+  for (const member of members) for (const one of member.further) one.maps = mapsAt(member, fields, k++);
+}
+
+function mapsAt(member: Member, [forward, forwardConfidence, backward, backwardConfidence]: MapFields, k: number): Maps {
+  return { size: member, forward: forward[k], forwardConfidence: forwardConfidence[k], backward: backward[k], backwardConfidence: backwardConfidence[k] };
 }

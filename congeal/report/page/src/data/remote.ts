@@ -3,7 +3,7 @@ import { decompress } from "fzstd";
 import { type AsyncBuffer, parquetMetadataAsync, parquetRead } from "hyparquet";
 import * as zarr from "zarrita";
 import type { Field } from "../geometry/fields.ts";
-import type { Member } from "./members.ts";
+import { type MapFields, type Member, setFurtherMaps, setMaps } from "./members.ts";
 import { inline } from "./scripts.ts";
 
 export function overHttp(): boolean {
@@ -79,9 +79,16 @@ zarr.registry.set("zstd", async () => ({
   }),
 }) as any);
 
-/** The maps of a page's members from the cluster's `atlas.zarr` at `url`. */
+/** The maps of a page's members from the cluster's `atlas.zarr` at `url`, and from `instances.zarr` beside it. */
 export async function mapsFromZarr(url: string, members: Member[]): Promise<void> {
-  const rows = members.map((member) => member.row);
+  const others = members.flatMap((member) => member.further.map((one) => one.row));
+  const beside = url.replace(/atlas\.zarr$/, "instances.zarr");
+  const [first, further] = await Promise.all([fieldsFromZarr(url, members.map((member) => member.row)), others.length ? fieldsFromZarr(beside, others) : null]);
+  setMaps(members, first);
+  if (further) setFurtherMaps(members, further);
+}
+
+async function fieldsFromZarr(url: string, rows: readonly number[]): Promise<MapFields> {
   const read = async (name: string): Promise<Field[]> => {
     const root = zarr.root(new ShardStore(url) as any);
     const array = await zarr.open.v3(root.resolve(`maps/${name}`), { kind: "array" });
@@ -93,21 +100,7 @@ export async function mapsFromZarr(url: string, members: Member[]): Promise<void
       return { values: Float32Array.from(chunk.data as any), side, channels };
     }));
   };
-  const [forward, forwardConfidence, backward, backwardConfidence] = await Promise.all([
-    read("forward"),
-    read("forward_confidence"),
-    read("backward"),
-    read("backward_confidence"),
-  ]);
-  members.forEach((member, k) => {
-    member.maps = {
-      size: member,
-      forward: forward[k],
-      forwardConfidence: forwardConfidence[k],
-      backward: backward[k],
-      backwardConfidence: backwardConfidence[k],
-    };
-  });
+  return Promise.all([read("forward"), read("forward_confidence"), read("backward"), read("backward_confidence")]);
 }
 
 const codecs = { ZSTD: (bytes: Uint8Array) => decompress(bytes) };

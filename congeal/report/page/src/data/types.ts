@@ -225,6 +225,8 @@ export interface ClusterScript {
   readonly cell: number;
   readonly outliers: readonly (readonly [number, number, string, string | null])[];
   readonly zarr: string | null;
+  /** How many further things of the kind were found, and in how many images; absent where there is none. */
+  readonly several?: readonly [number, number];
   readonly copies: readonly (readonly [string, string])[];
 }
 
@@ -256,6 +258,8 @@ export interface MemberColumns {
   readonly outlier: readonly boolean[];
   readonly outlier_reason: readonly (string | null)[];
   readonly shown: readonly boolean[];
+  /** Number, row in `instances.zarr` and mean confidence of further things of the kind; absent where there is none. */
+  readonly further?: readonly (readonly (readonly [number, number, number])[])[];
   readonly neighbours: readonly (readonly (readonly [number, number])[])[];
 }
 
@@ -265,11 +269,16 @@ export interface MembersScript {
   readonly sheet: string;
 }
 
-export interface MapsScript {
+export interface PackedMaps {
   readonly forward: Packed;
   readonly forward_confidence: Packed;
   readonly backward: Packed;
   readonly backward_confidence: Packed;
+}
+
+export interface MapsScript extends PackedMaps {
+  /** Of further things of the kind, member by member. */
+  readonly further?: PackedMaps;
 }
 
 /** What the owner of the collection says of a cluster's images: a text or null a column, by image. */

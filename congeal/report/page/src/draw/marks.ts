@@ -55,6 +55,22 @@ export function drawOutline(
   context.globalAlpha = 1;
 }
 
+/** A number on a dark disc. */
+export function drawNumber(context: CanvasRenderingContext2D, x: number, y: number, text: string, colour: string, ratio: number): void {
+  context.beginPath();
+  context.arc(x, y, 10 * ratio, 0, 2 * Math.PI);
+  context.fillStyle = "rgb(0 0 0 / 0.75)";
+  context.fill();
+  context.lineWidth = 2 * ratio;
+  context.strokeStyle = colour;
+  context.stroke();
+  context.fillStyle = "#fff";
+  context.font = `600 ${12 * ratio}px system-ui, sans-serif`;
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  context.fillText(text, x, y);
+}
+
 /** A ring around what is pointed at. */
 export function drawRing(context: CanvasRenderingContext2D, x: number, y: number, ratio: number): void {
   context.beginPath();

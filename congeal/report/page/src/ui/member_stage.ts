@@ -1,13 +1,15 @@
 /** A member's picture at some point of its way into the atlas frame, with what is laid over it. */
-import { sequential } from "../draw/colour.ts";
+import { category, sequential } from "../draw/colour.ts";
+import { drawOutline, drawNumber } from "../draw/marks.ts";
 import { type Picture, drawThrough } from "../draw/raster.ts";
 import type { Member } from "../data/members.ts";
 import { type Field, interpolate } from "../geometry/fields.ts";
 import { type Place, inside, toFrame, toPixels } from "../geometry/frames.ts";
-import { fromAtlas, toAtlas } from "../geometry/maps.ts";
+import { type Maps, fromAtlas, toAtlas } from "../geometry/maps.ts";
+import { outlineOf } from "../geometry/outline.ts";
 import { type Mesh, drawnAt, lookUp, morphMesh } from "../geometry/morph.ts";
 import { h } from "./dom.ts";
-import { type Pointed, Stage } from "./stage.ts";
+import { type Placed, type Pointed, Stage } from "./stage.ts";
 
 export interface Overlays {
   readonly confidence: boolean;
@@ -29,6 +31,9 @@ export class MemberStage extends Stage {
   private shadeKey = "";
   private readonly layers = new WeakMap<Picture, { t: number; canvas: HTMLCanvasElement }>();
   overlays: Overlays = NO_OVERLAYS;
+  /** Of which thing of the kind the grid is drawn; and whether all are drawn around and numbered. */
+  instance = 0;
+  numbered = false;
 
   constructor(
     readonly member: Member,
@@ -99,22 +104,35 @@ export class MemberStage extends Stage {
 
   pointedAt(u: number, v: number): Omit<Pointed, "colour"> | null {
     const pixel = this.pixelAt(u, v);
-    const { maps } = this.member;
-    if (!pixel || !maps) return null;
-    return { at: toAtlas(maps, ...pixel), origin: { member: this.member, x: pixel[0], y: pixel[1] } };
+    if (!pixel || !this.member.maps) return null;
+    // Of several, the thing whose map knows the pixel best.
+    let [at, instance] = [toAtlas(this.member.maps, ...pixel), 0];
+    for (const { number, maps } of this.member.further) {
+      const other = maps && toAtlas(maps, ...pixel);
+      if (other && other.confidence > at.confidence) [at, instance] = [other, number];
+    }
+    return { at, origin: { member: this.member, x: pixel[0], y: pixel[1], instance } };
   }
 
-  places(pointed: Pointed): { place: Place; confidence: number } | null {
-    const { maps } = this.member;
+  places(pointed: Pointed): Placed | null {
+    return this.placed(pointed, this.member.maps, 0);
+  }
+
+  protected override placings(): readonly ((pointed: Pointed) => Placed | null)[] {
+    const { maps, further } = this.member;
+    return [{ number: 0, maps }, ...further].map((one) => (pointed) => this.placed(pointed, one.maps, one.number));
+  }
+
+  private placed(pointed: Pointed, maps: Maps | null, number: number): Placed | null {
     if (!maps) return null;
     const origin = pointed.origin;
-    if (origin?.member === this.member) {
+    if (origin?.member === this.member && (origin.instance ?? 0) === number) {
       const place = this.drawnPixel(origin.x, origin.y);
       return place && { place, confidence: 1 };
     }
     const found = fromAtlas(maps, pointed.at);
     if (found.confidence === 0) return null;
-    if (this.t === 1) return { place: [pointed.at.u, pointed.at.v], confidence: found.confidence };
+    if (this.t === 1 && number === 0) return { place: [pointed.at.u, pointed.at.v], confidence: found.confidence };
     const [a, b] = toFrame(this.member, found.x, found.y);
     const guess: Place = [a + this.t * (pointed.at.u - a), b + this.t * (pointed.at.v - b)];
     const place = this.drawnPixel(found.x, found.y, guess);
@@ -123,7 +141,7 @@ export class MemberStage extends Stage {
 
   protected covered(): boolean {
     const { confidence, saliency, mask, grid } = this.overlays;
-    return confidence || saliency || mask || grid;
+    return confidence || saliency || mask || grid || this.numbered;
   }
 
   protected underlay(context: CanvasRenderingContext2D, size: number): void {
@@ -139,6 +157,27 @@ export class MemberStage extends Stage {
       }
     }
     if (grid) this.drawGrid(context, size);
+    if (this.numbered) this.drawNumbers(context, size);
+  }
+
+  /** A line around each thing of the kind, and its number. */
+  private drawNumbers(context: CanvasRenderingContext2D, size: number): void {
+    if (!this.saliency) return;
+    const { corners, middle } = outlineOf(this.saliency);
+    const { maps, further } = this.member;
+    const ratio = size / Math.max(1, this.element.clientWidth);
+    const at = (of: Maps, [u, v]: Place): Place | null => {
+      const place = this.gridPlace(of, u, v);
+      return place && [((place[0] + 1) / 2) * size, ((place[1] + 1) / 2) * size];
+    };
+    for (const one of [{ number: 0, maps }, ...further]) {
+      const of = one.maps;
+      if (!of) continue;
+      const line = corners.flatMap((corner) => at(of, corner) ?? []);
+      drawOutline(context, line, category(one.number), 1, ratio);
+      const label = at(of, middle);
+      if (label) drawNumber(context, label[0], label[1], String(one.number), category(one.number), ratio);
+    }
   }
 
   /** Confidence or saliency as colours, or what is no object covered; a pixel for each corner of the mesh. */
@@ -190,7 +229,8 @@ export class MemberStage extends Stage {
 
   /** The grid of the atlas as this picture shows it. */
   private drawGrid(context: CanvasRenderingContext2D, size: number): void {
-    const { maps } = this.member;
+    const chosen = this.member.further.find((one) => one.number === this.instance);
+    const maps = chosen ? chosen.maps : this.member.maps;
     if (!maps) return;
     context.lineWidth = 1;
     context.strokeStyle = "rgb(255 255 255 / 0.75)";
@@ -206,7 +246,7 @@ export class MemberStage extends Stage {
           const fixed = (2 * i) / lines - 1;
           const moving = (2 * k) / steps - 1;
           const [u, v] = across ? [moving, fixed] : [fixed, moving];
-          const place: Place | null = this.t === 1 ? [u, v] : this.gridPlace(u, v);
+          const place: Place | null = this.t === 1 && !chosen ? [u, v] : this.gridPlace(maps, u, v);
           if (!place) {
             begun = false;
             continue;
@@ -222,9 +262,7 @@ export class MemberStage extends Stage {
     context.shadowBlur = 0;
   }
 
-  private gridPlace(u: number, v: number): Place | null {
-    const { maps } = this.member;
-    if (!maps) return null;
+  private gridPlace(maps: Maps, u: number, v: number): Place | null {
     const x = interpolate(maps.forward, u, v, 0);
     const y = interpolate(maps.forward, u, v, 1);
     const [a, b] = toFrame(this.member, x, y);

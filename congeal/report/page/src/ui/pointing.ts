@@ -86,15 +86,21 @@ export class Pointing {
   }
 
   /** Counterparts of a pixel of a member on all members, as they are drawn. */
-  counterparts(members: readonly Member[], position: number, x: number, y: number): { image: string; x: number; y: number; confidence: number }[] {
-    const source = members[position]?.maps;
-    if (!source) return [];
-    const at = toAtlas(source, x, y);
-    return members.flatMap((member) => {
-      if (!member.maps) return [];
-      const found = fromAtlas(member.maps, at);
-      return [{ image: member.id, x: found.x, y: found.y, confidence: found.confidence }];
-    });
+  counterparts(members: readonly Member[], position: number, x: number, y: number): { image: string; x: number; y: number; confidence: number; instance?: number }[] {
+    const source = members[position];
+    if (!source?.maps) return [];
+    let at = toAtlas(source.maps, x, y);
+    for (const { maps } of source.further) {
+      const other = maps && toAtlas(maps, x, y);
+      if (other && other.confidence > at.confidence) at = other;
+    }
+    return members.flatMap((member) =>
+      [{ number: 0, maps: member.maps }, ...member.further].flatMap(({ number, maps }) => {
+        if (!maps) return [];
+        const found = fromAtlas(maps, at);
+        return [{ image: member.id, x: found.x, y: found.y, confidence: found.confidence, ...(number && { instance: number }) }];
+      }),
+    );
   }
 
   drawNow(): void {

@@ -10,8 +10,14 @@ export interface Pointed {
   readonly at: AtlasPlace;
   readonly colour: string;
   /** The member and the pixel that it was pointed at; absent on the atlas. */
-  readonly origin?: { readonly member: Member; readonly x: number; readonly y: number };
+  readonly origin?: { readonly member: Member; readonly x: number; readonly y: number; readonly instance?: number };
   readonly large?: boolean;
+}
+
+/** Where something is drawn, and how sure that is. */
+export interface Placed {
+  readonly place: Place;
+  readonly confidence: number;
 }
 
 export interface Outlined {
@@ -33,7 +39,11 @@ export abstract class Stage {
 
   /** Where (u, v) of what is drawn lies in the atlas; null: nowhere. */
   abstract pointedAt(u: number, v: number): Omit<Pointed, "colour"> | null;
-  abstract places(pointed: Pointed): { place: Place; confidence: number } | null;
+  abstract places(pointed: Pointed): Placed | null;
+  /** The same, for each thing of the kind that is shown. */
+  protected placings(): readonly ((pointed: Pointed) => Placed | null)[] {
+    return [(pointed) => this.places(pointed)];
+  }
   /** Whether something lies under the marks. */
   protected abstract covered(): boolean;
   protected abstract underlay(context: CanvasRenderingContext2D, size: number): void;
@@ -57,11 +67,11 @@ export abstract class Stage {
     if (!context) return;
     context.clearRect(0, 0, size, size);
     this.underlay(context, size);
-    for (const outline of outlines) {
+    for (const outline of outlines) for (const placing of this.placings()) {
       const line: number[] = [];
       let sure = 0;
       for (const at of outline.corners) {
-        const found = this.places({ at, colour: "" });
+        const found = placing({ at, colour: "" });
         if (!found) continue;
         line.push(((found.place[0] + 1) / 2) * size, ((found.place[1] + 1) / 2) * size);
         sure += found.confidence;
@@ -69,8 +79,8 @@ export abstract class Stage {
       drawOutline(context, line, outline.colour, Math.max(0.15, sure / outline.corners.length), ratio);
     }
     extra?.({ context, size, ratio });
-    for (const pointed of points) {
-      const found = this.places(pointed);
+    for (const pointed of points) for (const placing of this.placings()) {
+      const found = placing(pointed);
       if (!found) continue;
       drawPoint(
         context,
@@ -106,7 +116,7 @@ export class AtlasStage extends Stage {
     return Math.abs(u) > 1 || Math.abs(v) > 1 ? null : { at: { u, v, confidence: 1 } };
   }
 
-  places(pointed: Pointed): { place: Place; confidence: number } | null {
+  places(pointed: Pointed): Placed | null {
     const { u, v, confidence } = pointed.at;
     return { place: [u, v], confidence };
   }

@@ -124,7 +124,7 @@ export class ClusterView implements View {
   }
 
   /** Counterparts of a pixel of a member on all members of this page: for the console and for tests. */
-  counterparts(position: number, x: number, y: number): { image: string; x: number; y: number; confidence: number }[] {
+  counterparts(position: number, x: number, y: number): { image: string; x: number; y: number; confidence: number; instance?: number }[] {
     return this.pointing.counterparts(this.members, position, x, y);
   }
 
@@ -227,6 +227,7 @@ export class ClusterView implements View {
         h("span", { class: "fit", title: `mean confidence ${percent(member.confidence)}, residual ${decimal(member.residual)}, cycle error ${decimal(member.cycleError)}` }, meter, percent(member.confidence)),
         member.outlier && !this.doubtful ? h("span", { class: "reason" }, member.reason ?? "does not fit") : null,
         member.role === "newcomer" ? h("span", { class: "tag" }, "new") : null,
+        member.further.length ? h("span", { class: "tag", title: "things of the kind that are mapped in it" }, `${1 + member.further.length} of them`) : null,
       ),
     );
   }

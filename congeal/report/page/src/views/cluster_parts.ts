@@ -32,6 +32,7 @@ export function clusterHead(index: Index, cluster: Cluster): HTMLElement {
       ["Residual", decimal(c.residual[number]), "how far the members' features are from the atlas'"],
       ["Margin", decimal(c.margin[number], 2), "how far the chosen facings are ahead of the opposite ones, -1 to 1"],
       ["Doubt", decimal(c.doubt[number], 2), "0: sure, 1: not at all"],
+      ...(script.several ? [["Further instances", `${count(script.several[0])} in ${counted(script.several[1], "image", "images")}`, "things of the kind besides the first in their image, with maps of their own"] as const] : []),
     ]),
     h(
       "div",

@@ -22,6 +22,7 @@ export function imagePanel(member: Member, wiring: PanelWiring): { element: HTML
   const name = shortName(member.uri);
   const stage = new MemberStage(member, wiring.saliency, `${name}: the grid of the atlas on it`);
   stage.overlays = { ...NO_OVERLAYS, grid: true };
+  stage.numbered = member.further.length > 0;
   const draw = (): void => stage.drawMarks([], []);
   const { mirrored, rotation, scale, translation } = member.pose;
   const close = h("button", { type: "button", class: "quiet close", "aria-label": "Close", on: { click: wiring.close } }, "×");
@@ -38,6 +39,10 @@ export function imagePanel(member: Member, wiring: PanelWiring): { element: HTML
       draw();
     },
   );
+  const instances = segmented("Grid of instance", [["0", "0"], ...member.further.map(({ number }): [string, string] => [String(number), String(number)])], "0", (value) => {
+    stage.instance = Number(value);
+    draw();
+  });
   const own = h("div", { class: "own" });
   void wiring.own(member.id).then(
     (pairs) => {
@@ -56,7 +61,7 @@ export function imagePanel(member: Member, wiring: PanelWiring): { element: HTML
     },
     h("div", { class: "panel-head" }, h("h2", { title: visible(member.uri) }, name), close),
     stage.element,
-    h("div", { class: "row" }, frame),
+    h("div", { class: "row" }, frame, member.further.length ? instances : null),
     member.outlier ? h("p", { class: "warning" }, `Does not fit: ${member.reason ?? "no reason is recorded"}`) : null,
     facts([
       ["Size", `${member.width} × ${member.height}`],
@@ -69,6 +74,7 @@ export function imagePanel(member: Member, wiring: PanelWiring): { element: HTML
       ["Coverage", percent(member.coverage)],
       ["Confidence", percent(member.confidence)],
       ["Folds", percent(member.foldFraction)],
+      ...(member.further.length ? [["Instances", `${1 + member.further.length}: ${["0", ...member.further.map((one) => `${one.number} (${percent(one.confidence)})`)].join(", ")}`, "things of the kind, with the mean confidence of each further one; the figures here are of instance 0"] as const] : []),
       ["Role", member.role ?? "–"],
     ]),
     own,
