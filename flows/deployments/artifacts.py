@@ -74,7 +74,7 @@ def summary(facts: dict[str, Any], why: str, address: str | None) -> str:
         "",
         f"**Source** {code(facts['source'])}",
         "",
-        f"**Backbone** {cell(why)}",
+        f"**Backbone** {cell(why.removeprefix('backbone: '))}",
         "",
         f"**Report** {_report_link(facts, address)}",
         "",
@@ -103,13 +103,16 @@ def terminal(facts: dict[str, Any]) -> str:
 
 def failure_list(facts: dict[str, Any], found: Failures, address: str | None) -> str:
     """Markdown: each image and cluster that failed, why, and links where browsers can follow them."""
-    lines = [f"## Failed: {facts['images']['failed']:,} images, {facts['failed_clusters']:,} clusters", ""]
+    failed = (facts["images"]["failed"], "image"), (facts["failed_clusters"], "cluster")
+    told = ", ".join(f"{count:,} {what}{'' if count == 1 else 's'}" for count, what in failed)
+    lines = [f"## Failed: {told}", ""]
     if address is not None:
         lines += [f"[All of them in the report]({_page(address, 'problems')})", ""]
     if found.images:
-        lines += ["| image | id | why |", "| --- | --- | --- |"]
+        # The page cuts what is too wide for it: last comes what matters least.
+        lines += ["| image | why | id |", "| --- | --- | --- |"]
         lines += [
-            f"| {_image(facts, row['uri'])} | {code(row['image_id'] or '')} | {cell(row['error'])} |"
+            f"| {_image(facts, row['uri'])} | {cell(row['error'])} | {code(row['image_id'] or '')} |"
             for row in found.images
         ]
     if found.clusters:

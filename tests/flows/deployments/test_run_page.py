@@ -52,7 +52,7 @@ def test_the_summary_holds_all_that_the_terminal_shows(facts: dict[str, Any]) ->
     page = summary(facts, "backbone: embedded, as the hub cannot be reached", None)
     assert terminal(facts) in page
     assert "images: " in terminal(facts)
-    assert "backbone: embedded, as the hub cannot be reached" in page
+    assert "**Backbone** embedded, as the hub cannot be reached" in page
     assert f"| failed | {facts['images']['failed']} |" in page
     there = summary(facts, "", "https://atlases.example.org")
     assert "](https://atlases.example.org/report/index.html)" in there
@@ -63,6 +63,7 @@ def test_failures_are_named_with_reason_and_links(facts: dict[str, Any], collect
     assert [row["uri"] for row in found.images] == ["broken.jpg"]
     page = failure_list(facts, found, "https://atlases.example.org")
     assert "broken.jpg" in page
+    assert "## Failed: 1 image, 0 clusters" in page
     assert "(https://atlases.example.org/report/index.html#/problems)" in page
     lost = Failures(clusters=({"cluster_id": "c1f0a2b3c4d5", "name": None, "error": "no memory"},))
     page = failure_list(facts, lost, "https://atlases.example.org")
