@@ -13,11 +13,13 @@ import argparse
 import importlib
 import json
 import os
+import platform
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -116,7 +118,10 @@ def main() -> None:
                 print(lines[-1], flush=True)
     said = (__doc__ or "").split("\n\n", 2)[2].strip()
     sizes = " ".join(map(str, asked.sizes))
-    command_line = f"`python benchmarks/planning_before.py CHECKOUT --sizes {sizes} --record`"
+    command_line = (
+        f"`python benchmarks/planning_before.py CHECKOUT --sizes {sizes} --record`, {date.today()}, "
+        f"{platform.machine()}, {os.cpu_count()} cores, load average {os.getloadavg()[2]:.0f}"
+    )
     if asked.record:
         text = ["# The plan of the atlases, beside commit 0425aec", "", said, "", command_line, "", *lines]
         RESULTS.write_text("\n".join(text) + "\n")

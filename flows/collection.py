@@ -19,6 +19,7 @@ from flows import retries  # noqa: E402
 from flows.deployments.destination_slots import alone_on  # noqa: E402
 from flows.deployments.run_progress import RunProgress  # noqa: E402
 from flows.deployments.settings_form import EMPTY, SettingsForm  # noqa: E402
+from flows.job_engine import BesideWorkers  # noqa: E402
 from flows.notification import require_url, told  # noqa: E402
 from flows.parameters import Parameters, checked  # noqa: E402
 from flows.prepare import Job, prepare  # noqa: E402
@@ -82,7 +83,7 @@ def run_on(sound: Parameters) -> dict[str, Any]:
         alone_on(sound.destination),
         told(settings, sound.source, sound.destination, progress.note) as outcome,
     ):
-        job = prepare(*sound, apart=True)
+        job = prepare(*sound, computing=BesideWorkers())
         if job.line is None:  # which would be told on the way
             progress.event("backbone", _why(job), backbone=job.settings.features.backbone)
         with job.survey:

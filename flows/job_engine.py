@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from congeal.settings import Settings
 from flows.prepare import Job
 from infra.compute.engine import Engine, in_process, open_engine
 from infra.compute.progress import Progress
@@ -13,9 +15,41 @@ from infra.ledger.crash_sign import crashed, signed, take_away
 from infra.settings import EngineSettings
 from infra.storage import near_copies
 from infra.storage.location import Location
+from tasks.catalog.source_listing import Survey
 from tasks.features.run_backbone import forget
 
+if TYPE_CHECKING:
+    from infra.compute.aside import Aside
+
 PRELOADED = ("flows.preloaded",)  # by workers that are forked
+DIED = (
+    "The process in which the backbone was tried died, most likely for want of memory: free some, or choose "
+    "a smaller one with features.backbone."
+)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class BesideWorkers:
+    """Calls what needs PyTorch in a process like those of the workers, where these do the work of a job.
+
+    Then this process has no need of it. See `flows.prepare.Computing`.
+    """
+
+    def __init__(self) -> None:
+        self._aside: Aside | None = None
+
+    def begin(self, survey: Survey, settings: Settings) -> None:
+        """By now it is known how many images there are, and so whether there are workers."""
+        if not in_process(settings.engine, survey.images):
+            from infra.compute.aside import Aside
+
+            self._aside = Aside(PRELOADED, DIED)
+
+    def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """The function's result."""
+        return function(*args, **kwargs) if self._aside is None else self._aside(function, *args, **kwargs)
 
 
 @contextmanager

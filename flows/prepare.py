@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from congeal.settings import Settings
 from flows.parameters import overrides
-from infra.compute.engine import in_process
 from infra.errors import UserError
 from infra.ledger.publications import Publication, check_layout, claim
 from infra.ledger.tombstones import require_finished
@@ -25,12 +24,10 @@ from tasks.features.backbone_choice import choose, remember
 from tasks.features.run_backbone import Weights, check, locate, shape_of
 from tasks.publication.publish import run_key, up_to_date, weights_key
 
-__all__ = ["Job", "overrides", "prepare"]
+__all__ = ["Computing", "Job", "overrides", "prepare"]
 
-BACKBONE_DIED = (
-    "The process in which the backbone was tried died, most likely for want of memory: free some, or choose "
-    "a smaller one with features.backbone."
-)
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -55,6 +52,32 @@ class Job:
     begin: float = field(default_factory=time.perf_counter)
 
 
+class Computing(Protocol):
+    """Where a backbone is looked at, and what else needs PyTorch."""
+
+    def begin(self, survey: Survey, settings: Settings) -> None:
+        """Called before anything is, with what is known by then, if there is something to do."""
+        ...
+
+    def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """The function's result."""
+        ...
+
+
+class _Here:
+    """In this process."""
+
+    def begin(self, survey: Survey, settings: Settings) -> None:
+        """Nothing has to be made ready."""
+
+    def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """A call."""
+        return function(*args, **kwargs)
+
+
+HERE = _Here()
+
+
 def prepare(
     source: str,
     destination: str,
@@ -62,16 +85,15 @@ def prepare(
     *,
     writing: bool = True,
     comparing: bool = True,
-    apart: bool = False,
+    computing: Computing = HERE,
     loading: Callable[[Survey], None] = lambda _: None,
 ) -> Job:
     """List the source, look at the destination and, if there is something to do, try the backbone's weights.
 
     The caller closes `survey`. writing: False leaves the destination as it is, for a forecast. comparing:
     False takes the engine that the settings or the destination name, or that is faster here, and leaves it to
-    a run to compare its features with PyTorch's. apart: where workers do the work, the backbone is tried in a
-    process that ends with that, and this one does without torch. loading: called before what computes is
-    loaded, if there is something to do.
+    a run to compare its features with PyTorch's. computing: what calls functions that may need PyTorch.
+    loading: called before what computes is loaded, if there is something to do.
 
     Raises UserError for a source without images, a destination inside the source
     or the other way round or of a newer congeal, an unknown backbone, weights that are not there or do not
@@ -87,15 +109,15 @@ def prepare(
     columns = None if more is None else Location.parse(more, settings.storage)
     survey = Survey(here, settings.catalog, settings.source, columns)
     try:
-        calling = _beside(settings, survey) if apart else engine_choice.here
         survey.require_images(settings.catalog)
         require_groups(survey, settings.clusters.method)
         known = check_layout(there)
         require_finished(there)
         if not known:
             loading(survey)
-        choice = choose(settings, there)
-        engine = engine_choice.choose(choice.settings, there, survey.images, calling)
+            computing.begin(survey, settings)
+        choice = computing.call(choose, settings, there)
+        engine = computing.call(engine_choice.choose, choice.settings, there, survey.images)
         settings = engine.settings
         key = weights_key(settings)
         corrections = read_corrections(there)
@@ -113,7 +135,8 @@ def prepare(
         if current is None:
             if known:
                 loading(survey)
-            weights, engine = calling(_tried, engine, there, comparing)
+                computing.begin(survey, settings)
+            weights, engine = computing.call(_tried, engine, there, comparing)
             if engine.settings != settings:
                 settings = engine.settings
                 whole = run_key(survey, settings, key, corrections.digest)
@@ -126,16 +149,6 @@ def prepare(
     except BaseException:
         survey.close()
         raise
-
-
-def _beside(settings: Settings, survey: Survey) -> Callable[..., Any]:
-    """What calls a function that imports torch: where workers will work, in a process like theirs."""
-    if in_process(settings.engine, survey.images):
-        return engine_choice.here
-    from flows.job_engine import PRELOADED
-    from infra.compute.aside import Aside
-
-    return Aside(PRELOADED, BACKBONE_DIED)
 
 
 def _tried(

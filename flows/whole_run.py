@@ -20,6 +20,7 @@ ONCE = {"storage": None, "atlases": ("resolve",), "clusters": ("growth",)}
 
 def whole_run(source: str, destination: str, settings: Settings, *, quiet: bool) -> dict[str, Any]:
     """The facts of a run; of nothing to do, if there is nothing. Raises UserError for what cannot be run."""
+    from flows.job_engine import BesideWorkers
     from flows.notification import require_url, told
     from flows.prepare import prepare
     from flows.quiet_libraries import quiet_libraries
@@ -30,7 +31,7 @@ def whole_run(source: str, destination: str, settings: Settings, *, quiet: bool)
     quiet_libraries()
     progress = Progress(quiet=quiet, as_json=settings.log.format == "json")
     with told(settings, source, destination, progress.note) as outcome:
-        job = prepare(source, destination, settings, apart=True)
+        job = prepare(source, destination, settings, computing=BesideWorkers())
         if job.current is not None:
             job.survey.close()
             facts = nothing_to_do(job) | after_run(job, progress)

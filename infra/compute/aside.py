@@ -10,12 +10,13 @@ import multiprocessing
 import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 from congeal_floors import answer
 from infra.compute.forked_workers import start
 from infra.errors import UserError
 
+P = ParamSpec("P")
 R = TypeVar("R")
 
 
@@ -26,7 +27,7 @@ class Aside:
     preloaded: Sequence[str]
     died: str
 
-    def __call__(self, function: Callable[..., R], *arguments: Any) -> R:
+    def __call__(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """What ``function``, of a module, returns there; what it raises is raised here.
 
         Arguments and result are picklable. Raises ``UserError`` if the process dies.
@@ -34,7 +35,7 @@ class Aside:
         start(self.preloaded)
         context = multiprocessing.get_context("forkserver")
         mine, theirs = context.Pipe(duplex=False)
-        task = pickle.dumps((_outcome, function, arguments))
+        task = pickle.dumps((_outcome, function, args, kwargs))
         process = context.Process(target=answer, args=(theirs, task), daemon=True)
         process.start()
         theirs.close()
@@ -58,9 +59,9 @@ class _Raised:
     error: Exception
 
 
-def _outcome(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def _outcome(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     try:
-        return function(*arguments)
+        return function(*args, **kwargs)
     except Exception as error:
         try:
             pickle.loads(pickle.dumps(error))  # noqa: S301 - made a line ago

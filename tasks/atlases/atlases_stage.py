@@ -35,7 +35,7 @@ from tasks.clusters.previous_versions import find_atlases
 from tasks.corrections.corrections import Pose
 from tasks.execution import stage_versions
 from tasks.execution.division import Division, Items, reason_of_whole, reasons
-from tasks.execution.duckdb_workspace import load, rows
+from tasks.execution.duckdb_workspace import create, load, rows
 from tasks.execution.packed_rows import pack_rows
 from tasks.execution.spooled_units import spooled
 from tasks.execution.stage_runner import (
@@ -164,10 +164,11 @@ def _by_cluster(
 ) -> Iterator[tuple[str, list[Shown]]]:
     """Each cluster's images in order of rank; all clusters in one reading, however many there are."""
     # One after the other, a join and a sort take half the memory that they take at once.
-    connection.execute(
-        """CREATE TABLE placed AS
-        SELECT cluster_id, uri, image_id, role, features_unit, features_row, width, height, rank
-        FROM members LEFT JOIN wanted USING (image_id) WHERE cluster_id IS NOT NULL"""
+    create(
+        connection,
+        "placed",
+        """SELECT cluster_id, uri, image_id, role, features_unit, features_row, width, height, rank
+        FROM members LEFT JOIN wanted USING (image_id) WHERE cluster_id IS NOT NULL""",
     )
     found = rows(connection, "SELECT * EXCLUDE (rank) FROM placed ORDER BY cluster_id, rank")
     for cluster_id, group in groupby(found, key=itemgetter(0)):

@@ -22,6 +22,9 @@ from tasks.catalog.image_reading import Unreadable, read_square
 from tasks.features.shard_reading import opened_shard
 
 Pixels = npt.NDArray[np.uint8]
+# Of zlib. At its usual level the two sheets of 24 photographs take 0.31 s of a processor; at this one 0.12 s,
+# and 2 % more bytes.
+LEVEL = 1
 
 
 @dataclass(frozen=True)
@@ -122,5 +125,5 @@ def png(pixels: npt.NDArray[Any]) -> bytes:
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=LEVEL)
     return buffer.getvalue()

@@ -23,7 +23,7 @@ from tasks.catalog.catalog_slices import CATALOG, STAGE, VERSION, SliceFacts, ma
 from tasks.catalog.deep_image_table import DEPTHS, DEPTHS_FILE
 from tasks.catalog.own_unit import OwnFile, keep_own
 from tasks.catalog.source_listing import Survey
-from tasks.execution.duckdb_workspace import load, scalar, stream, workspace
+from tasks.execution.duckdb_workspace import create, load, scalar, stream, workspace
 from tasks.execution.stage_runner import (
     Run,
     StageResult,
@@ -76,11 +76,8 @@ class Catalog:
         with self.survey.planning(keep=[WANTED]) as connection:
             known = scalar(connection, "SELECT comment FROM duckdb_tables() WHERE table_name = 'wanted'")
             if known != self.identity:
-                connection.execute("DROP TABLE IF EXISTS wanted")
                 load(connection, "catalog", [self.images], CATALOG, "image_id, uri, status")
-                connection.execute(
-                    "CREATE TABLE wanted AS SELECT image_id, uri FROM catalog WHERE status = 'ok'"
-                )
+                create(connection, WANTED, "SELECT image_id, uri FROM catalog WHERE status = 'ok'")
                 connection.execute(f"COMMENT ON TABLE wanted IS '{self.identity}'")
             yield connection
 

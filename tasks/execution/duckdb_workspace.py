@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -18,6 +18,8 @@ MEMORY_LIMIT = "512MB"  # of a unit in a worker
 PLANNING_MEMORY = "96MB"  # of a process that plans, however much there is to plan
 LEAST_MEMORY = "32MB"
 BATCH_ROWS = 8_192
+
+R = TypeVar("R")
 
 
 @contextmanager
@@ -132,6 +134,20 @@ def _until_a_fault(batches: Iterable[pa.RecordBatch], faults: list[Exception]) -
         faults.append(error)
 
 
+def create(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> None:
+    """A table of what a query finds."""
+    _with_room(connection, lambda: connection.execute(f"CREATE OR REPLACE TABLE {name} AS {query}"))
+
+
+def _with_room(connection: duckdb.DuckDBPyConnection, work: Callable[[], R]) -> R:
+    """The result of some work, tried again with more memory where the little of planning does not suffice."""
+    try:
+        return work()
+    except duckdb.OutOfMemoryException:
+        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+    return work()
+
+
 def insert(connection: duckdb.DuckDBPyConnection, name: str, batch: pa.Table) -> None:
     """Append an Arrow table to a table of the workspace that has the same columns in the same order."""
     connection.register("incoming", batch)
@@ -142,7 +158,7 @@ def insert(connection: duckdb.DuckDBPyConnection, name: str, batch: pa.Table) ->
 def stream(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[pa.RecordBatch]:
     """The rows of a query, a batch at a time; other queries may run meanwhile."""
     with connection.cursor() as cursor:
-        yield from cursor.sql(query).to_arrow_reader(BATCH_ROWS)
+        yield from _with_room(connection, lambda: cursor.sql(query).to_arrow_reader(BATCH_ROWS))
 
 
 def rows(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[tuple[Any, ...]]:

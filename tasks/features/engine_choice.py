@@ -6,9 +6,8 @@ reference: another engine is taken only where it is faster and gives the same fe
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 from congeal.backbones.engines import ENGINES, Engine, gains_by_openvino, openvino_fault
 from congeal.errors import CongealError
@@ -40,18 +39,10 @@ class EngineChoice:
         return cast("Engine", self.settings.features.engine)
 
 
-def here(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function in this process."""
-    return function(*arguments)
-
-
-def choose(
-    settings: Settings, destination: Location, images: int, calling: Callable[..., Any] = here
-) -> EngineChoice:
+def choose(settings: Settings, destination: Location, images: int) -> EngineChoice:
     """Name the engine if the settings do not: what the destination was begun with, else what is faster here.
 
-    images: how many there are to look at. calling: calls what imports torch, wherever that may be. Raises
-    DamagedError for a record that cannot be read.
+    images: how many there are to look at. Raises DamagedError for a record that cannot be read.
     """
     if settings.features.engine != "auto":
         return EngineChoice(settings, None, free=False)
@@ -59,7 +50,7 @@ def choose(
     if begun is not None:
         return EngineChoice(_with(settings, begun), None, free=False)
     elsewhere = settings.engine.address is not None  # this machine says nothing of those workers
-    if elsewhere or images < FEWEST or not gains_by_openvino() or not calling(_on_cpu, settings):
+    if elsewhere or images < FEWEST or not gains_by_openvino() or not _on_cpu(settings):
         return EngineChoice(_with(settings, "torch"), None, free=True)
     fault = openvino_fault()
     if fault is not None:

@@ -157,7 +157,7 @@ def test_wrong_usage_is_2() -> None:
 def test_interrupted_says_that_nothing_is_lost(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(*_: object) -> None:
+    def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("flows.prepare.prepare", stop)

@@ -132,7 +132,7 @@ def test_a_job_that_is_handed_over_is_not_prepared_again(
 
     source = folder(tmp_path / "source", photographs(2))
     job = prepare(str(source), str(tmp_path / "out"), tiny(weights))
-    monkeypatch.setattr(module, "prepare", lambda *_: pytest.fail("prepared again"))
+    monkeypatch.setattr(module, "prepare", lambda *_, **__: pytest.fail("prepared again"))
     module.hand_over(job, Progress(quiet=True))
     assert module.collection(job.source.url, job.destination.url)["published"]
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 ASK = (
     "import json, sys, psutil; from flows.cli import app; "
     "app(sys.argv[1:], standalone_mode=False); "
-    "print(json.dumps({'modules': sorted({'prefect', 'distributed', 'timm'} & set(sys.modules)), "
+    "print(json.dumps({'modules': sorted({'prefect', 'distributed', 'timm', 'torch'} & set(sys.modules)), "
     "'children': len(psutil.Process().children())}))"
 )
 DIES = """
@@ -73,6 +73,38 @@ def test_after_a_run_that_died_the_next_one_has_workers(tmp_path: Path, weights:
     assert "ended without a word" in again.stderr
     assert "distributed" in last(again)["modules"]
     assert not (destination / "working" / "in-process.json").exists()
+
+
+def test_a_run_is_planned_without_torch() -> None:
+    asked = "import sys, distributed, flows.stages, tasks.report.report_stage; print('torch' in sys.modules)"
+    assert python(asked, []).stdout == "False\n"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_run_with_workers_makes_the_same_and_needs_no_torch_itself(
+    finished: Path, tmp_path: Path, weights: Path
+) -> None:
+    arguments = command(
+        finished / "source", tmp_path / "out", weights, "engine.workers=2", "engine.threads=1"
+    )
+    seen = last(python(ASK, [*arguments, "--quiet"]))
+    assert seen["modules"] == ["distributed"]
+    assert results(tmp_path / "out") == results(finished / "destination")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_weights_that_do_not_fit_are_told_in_a_sentence(tmp_path: Path) -> None:
+    source, file = folder(tmp_path / "source", photographs(2)), tmp_path / "w.safetensors"
+    file.write_bytes(b"no tensors")
+    arguments = command(source, tmp_path / "out", file, "engine.workers=2")
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.prefect

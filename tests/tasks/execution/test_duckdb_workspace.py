@@ -11,7 +11,15 @@ from infra.errors import DamagedError, UserError
 from infra.ledger.commits import OutputFile
 from infra.storage.location import Location
 from tasks.clusters.clusters_stage import SETS
-from tasks.execution.duckdb_workspace import load, planning_workspace, rows, scratch, shrink, workspace
+from tasks.execution.duckdb_workspace import (
+    create,
+    load,
+    planning_workspace,
+    rows,
+    scratch,
+    shrink,
+    workspace,
+)
 
 
 def tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
@@ -82,3 +90,13 @@ def test_a_damaged_table_is_named_while_it_is_loaded(tmp_path: Path) -> None:
         except DamagedError as error:  # gone with its frames, and the connection with these
             said = str(error)
     assert "sets.parquet is damaged" in said
+
+
+def test_what_needs_more_memory_gets_it() -> None:
+    many = "SELECT md5(i::VARCHAR) AS name, i FROM range(200_000) t(i)"
+    with workspace("8MB", threads=1) as connection:
+        with pytest.raises(duckdb.OutOfMemoryException):
+            connection.execute(f"CREATE TABLE sorted AS {many} ORDER BY name")
+        create(connection, "whole", many)
+        found = rows(connection, "SELECT name, i FROM whole ORDER BY name")
+        assert sum(number for _, number in found) == 199_999 * 100_000
