@@ -99,7 +99,7 @@ def further_instances(
         raise CongealError(
             f"there are features of {len(arrays.features)} images, and maps of {len(known.good)}"
         )
-    solver = config or SolverConfig()
+    solver = _by_its_own_evidence(config or SolverConfig())
     asked, atlas = solver.instances, focused(known.atlas, solver.instances)
     saliency, g = known.atlas.saliency, arrays.features.shape[1]
     rows = np.flatnonzero(known.good)
@@ -136,6 +136,14 @@ def further_instances(
     order = np.lexsort((numbers, images))
     whole = joined([part for _, _, part in found])
     return Instances(images[order], numbers[order], picked(whole, order.tolist()))
+
+
+def _by_its_own_evidence(config: SolverConfig) -> SolverConfig:
+    """A solver that says of no instance that it does not fit for want of matches but by its own bound.
+
+    One of several in an image is small in it, and has as many fewer tokens that could be matched.
+    """
+    return replace(config, outliers=replace(config.outliers, least_evidence=config.instances.least_evidence))
 
 
 def without_others(

@@ -22,5 +22,5 @@ VERSIONS = {CATALOG: 1, FEATURES: 2, CLUSTERS: 1, ATLASES: 17, INDEX: 9}
 # their versions: what they say is the same.
 SAME_MAPS = (10, 11, 12, 13, 14, 15, 16)
 NETWORKS = 2  # of what is trained with alignment.method=neural; no part of what is solved directly
-INSTANCES = 1  # of how further instances are looked for (alignment.instances_max)
+INSTANCES = 2  # of how further instances are looked for (alignment.instances_max)
 ONE_LOOK = 12  # the last version of atlases that knew no second look

@@ -212,12 +212,14 @@ class InstancesConfig(Group):
         held_out=False,
     )
     least_rest: float = setting(
-        0.2,
+        0.02,
         "salient tokens left over, against those of the first instance, from which there may be another",
         at_least=0,
+        set_on="mugs laid together (benchmarks/instances.py)",
+        held_out=False,
     )
     least_evidence: float = setting(
-        0.45,
+        0.15,
         "matches that agree with an instance's pose, as a share of what members usually reach",
         at_least=0,
         set_on="the same, and images of one thing: see docs/tried.md",
