@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from congeal.settings import Settings
 from flows.parameters import overrides
@@ -24,7 +24,10 @@ from tasks.features.backbone_choice import choose, remember
 from tasks.features.run_backbone import Weights, check, locate
 from tasks.publication.publish import run_key, up_to_date, weights_key
 
-__all__ = ["Job", "overrides", "prepare"]
+__all__ = ["Computing", "Job", "overrides", "prepare"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,32 @@ class Job:
     begin: float = field(default_factory=time.perf_counter)
 
 
+class Computing(Protocol):
+    """Where a backbone is looked at, and what else needs PyTorch."""
+
+    def begin(self, survey: Survey, settings: Settings) -> None:
+        """Called before anything is, with what is known by then, if there is something to do."""
+        ...
+
+    def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """The function's result."""
+        ...
+
+
+class _Here:
+    """In this process."""
+
+    def begin(self, survey: Survey, settings: Settings) -> None:
+        """Nothing has to be made ready."""
+
+    def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """A call."""
+        return function(*args, **kwargs)
+
+
+HERE = _Here()
+
+
 def prepare(
     source: str,
     destination: str,
@@ -56,14 +85,13 @@ def prepare(
     *,
     writing: bool = True,
     comparing: bool = True,
-    loading: Callable[[Survey], None] = lambda _: None,
+    computing: Computing = HERE,
 ) -> Job:
     """List the source, look at the destination and, if there is something to do, try the backbone's weights.
 
     The caller closes `survey`. writing: False leaves the destination as it is, for a forecast. comparing:
     False takes the engine that the settings or the destination name, or that is faster here, and leaves it to
-    a run to compare its features with PyTorch's. loading: called before what computes is loaded, if there is
-    something to do.
+    a run to compare its features with PyTorch's. computing: what calls functions that may need PyTorch.
 
     Raises UserError for a source without images, a destination inside the source
     or the other way round or of a newer congeal, an unknown backbone, weights that are not there or do not
@@ -84,9 +112,9 @@ def prepare(
         known = check_layout(there)
         require_finished(there)
         if not known:
-            loading(survey)
-        choice = choose(settings, there)
-        engine = engine_choice.choose(choice.settings, there, survey.images)
+            computing.begin(survey, settings)
+        choice = computing.call(choose, settings, there)
+        engine = computing.call(engine_choice.choose, choice.settings, there, survey.images)
         settings = engine.settings
         key = weights_key(settings)
         corrections = read_corrections(there)
@@ -103,8 +131,8 @@ def prepare(
         weights = None
         if current is None:
             if known:
-                loading(survey)
-            weights = check(locate(settings), settings)
+                computing.begin(survey, settings)
+            weights = computing.call(_weights, settings)
             if comparing:
                 engine = engine_choice.confirm(engine, weights, there)
             if engine.settings != settings:
@@ -119,6 +147,11 @@ def prepare(
     except BaseException:
         survey.close()
         raise
+
+
+def _weights(settings: Settings) -> Weights:
+    """The backbone's weights, known to fit."""
+    return check(locate(settings), settings)
 
 
 def _named(clusters: Sequence[Mapping[str, Any]], corrections: Corrections) -> tuple[Mapping[str, Any], ...]:

@@ -15,7 +15,6 @@ from infra.errors import UserError
 from infra.storage.location import Location
 
 MEMORY_LIMIT = "512MB"
-LEAST_MEMORY = "32MB"
 BATCH_ROWS = 20_000
 
 
@@ -26,27 +25,20 @@ def workspace(memory_limit: str = MEMORY_LIMIT) -> Iterator[duckdb.DuckDBPyConne
     Raises UserError if there is no room for it.
     """
     with temporary_folder() as home:
-        folder = str(home)
-        options: dict[str, Any] = {
-            "memory_limit": memory_limit,
-            "temp_directory": folder,
-            "threads": 2,
-        }
-        connection = duckdb.connect(str(Path(folder) / "work.duckdb"), config=options)
+        connection = opened(home, memory_limit)
         try:
-            connection.execute("SET enable_progress_bar = false")
-            with _in_users_words(folder):
+            with _in_users_words(str(home)):
                 yield connection
         finally:
             connection.close()
 
 
-def shrink(connection: duckdb.DuckDBPyConnection) -> None:
-    """Write everything to the file, and let go of nearly all memory, until it is needed again."""
-    connection.execute("CHECKPOINT")
-    connection.execute(f"SET memory_limit = '{LEAST_MEMORY}'")
-    connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
-    pa.default_memory_pool().release_unused()
+def opened(home: Path, memory_limit: str = MEMORY_LIMIT) -> duckdb.DuckDBPyConnection:
+    """A connection to the file in a folder, which is made if it is not there. The caller closes it."""
+    options: dict[str, Any] = {"memory_limit": memory_limit, "temp_directory": str(home), "threads": 2}
+    connection = duckdb.connect(str(home / "work.duckdb"), config=options)
+    connection.execute("SET enable_progress_bar = false")
+    return connection
 
 
 @contextmanager
