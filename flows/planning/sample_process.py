@@ -5,6 +5,7 @@ What is called there is imported there.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,6 +24,7 @@ from tasks.features.run_backbone import Weights
 
 P = ParamSpec("P")
 R = TypeVar("R")
+SCIENCE = ("congeal.alignment.solver", "congeal.backbones.extractor")
 
 
 class SampleProcess(ExitStack):
@@ -71,7 +73,7 @@ class SampleProcess(ExitStack):
             # To tell sets from each other takes libraries that nothing after it needs.
             self.close()
             self._begin()
-            self.call(_load)
+            self.call(_load_science)
         return self.call(_sampled, asked, self.loaded)
 
     def feature_scope(self, settings: Settings, weights: Weights) -> str:
@@ -83,6 +85,12 @@ def _load() -> Loaded:
     from flows.planning.machine import load
 
     return load()
+
+
+def _load_science() -> None:
+    """What of it units need; there are no workers."""
+    for name in SCIENCE:
+        importlib.import_module(name)
 
 
 def _looked(asked: Request) -> Request:

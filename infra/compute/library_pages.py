@@ -12,7 +12,7 @@ from pathlib import Path
 
 _DONTNEED = 4  # MADV_DONTNEED of Linux
 _MAPPING = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ (\d+)")
-LEAST = 2**20  # bytes of a mapping that are worth a call
+LEAST = 2**16  # bytes of a mapping that are worth a call
 
 
 def release_library_pages() -> None:

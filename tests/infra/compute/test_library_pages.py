@@ -25,7 +25,7 @@ Anonymous:             0 kB
 Rss:                4096 kB
 Anonymous:             0 kB
 7f0001000000-7f0001400000 r--p 00000000 08:01 4243                       /lib/small.so
-Rss:                  64 kB
+Rss:                  60 kB
 Anonymous:             0 kB
 """
 
