@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,6 +37,7 @@ import pyarrow.parquet as pq  # noqa: E402
 from congeal.results.schema.parquet_files import encode_table  # noqa: E402
 from congeal.settings import Settings  # noqa: E402
 from infra.compute.progress import Progress  # noqa: E402
+from infra.compute.temporary_folders import temporary_folder  # noqa: E402
 from infra.ledger.commits import LAYOUT, MARKER, Marker, OutputFile, digest  # noqa: E402
 from infra.ledger.publications import Publication, claim, publish  # noqa: E402
 from infra.ledger.sealed_text import sealed_text  # noqa: E402
@@ -48,7 +49,7 @@ from tasks.atlases import atlases_stage  # noqa: E402
 from tasks.catalog import catalog_slices  # noqa: E402
 from tasks.catalog.source_listing import Survey  # noqa: E402
 from tasks.clusters.clusters_stage import MEMBERS, SETS, Corrected  # noqa: E402
-from tasks.execution import duckdb_workspace  # noqa: E402
+from tasks.execution.duckdb_workspace import planning_connection  # noqa: E402
 from tasks.execution.spooled_units import spooled  # noqa: E402
 from tasks.execution.stage_runner import Run  # noqa: E402
 from tasks.execution.stage_versions import VERSIONS  # noqa: E402
@@ -152,7 +153,7 @@ def atlases_part(home: Path, count: int, *, there: bool) -> Callable[[], object]
 
     @contextmanager
     def planning() -> Iterator[Any]:
-        with duckdb_workspace.planning_workspace() as connection:
+        with temporary_folder() as folder, closing(planning_connection(folder)) as connection:
             connection.execute(f"CREATE TABLE wanted AS FROM '{home}/wanted.parquet'")
             yield connection
 

@@ -28,13 +28,13 @@ SAMPLES = ROOT / "samples"
 READ = """
 import sys
 from congeal.settings import load_settings
-from flows.planning.sample_run import chosen
+from flows.planning.sample_choice import WIDER, chosen
 from infra.storage.image_source import image_source
 from tasks.catalog.source_listing import Survey
 settings = load_settings(None, [])
 with Survey(image_source(sys.argv[1], (), (), None), settings.catalog, settings.source) as survey:
     assert survey.images == int(sys.argv[2])
-    print(*(entry.path for entry in chosen(survey, settings.plan.sample)), sep="\\n")
+    print(*(entry.path for entry in chosen(survey, WIDER * settings.plan.sample)), sep="\\n")
 """
 
 

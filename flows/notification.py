@@ -66,6 +66,7 @@ def event(facts: dict[str, Any]) -> dict[str, Any]:
         "report": None if report is None else without_credentials(report),
         **{name: facts[name] for name in _COUNTS},
         "passed_over": facts["passed_over_count"],
+        "cost": facts.get("cost"),
         "seconds": facts["seconds"],
         "stages": [
             {name: one[name] for name in ("stage", "seconds", "units_made", "units_skipped")}

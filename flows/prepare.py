@@ -86,14 +86,12 @@ def prepare(
     writing: bool = True,
     comparing: bool = True,
     computing: Computing = HERE,
-    loading: Callable[[Survey], None] = lambda _: None,
 ) -> Job:
     """List the source, look at the destination and, if there is something to do, try the backbone's weights.
 
     The caller closes `survey`. writing: False leaves the destination as it is, for a forecast. comparing:
     False takes the engine that the settings or the destination name, or that is faster here, and leaves it to
     a run to compare its features with PyTorch's. computing: what calls functions that may need PyTorch.
-    loading: called before what computes is loaded, if there is something to do.
 
     Raises UserError for a source without images, a destination inside the source
     or the other way round or of a newer congeal, an unknown backbone, weights that are not there or do not
@@ -114,7 +112,6 @@ def prepare(
         known = check_layout(there)
         require_finished(there)
         if not known:
-            loading(survey)
             computing.begin(survey, settings)
         choice = computing.call(choose, settings, there)
         engine = computing.call(engine_choice.choose, choice.settings, there, survey.images)
@@ -134,7 +131,6 @@ def prepare(
         weights = None
         if current is None:
             if known:
-                loading(survey)
                 computing.begin(survey, settings)
             weights, engine = computing.call(_tried, engine, there, comparing)
             if engine.settings != settings:

@@ -6,10 +6,14 @@ written is not looked at.
 
 from __future__ import annotations
 
+import mmap
 import os
 import stat
 import tempfile
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 VARIABLE = "CONGEAL_CACHE"  # the folder; empty: none
 
@@ -35,11 +39,30 @@ def kept(kind: str, name: str, most: int) -> bytes | None:
         return None
     place = folder / kind / name
     try:
-        if not (_own(place.parent) and _own(place)) or place.stat().st_size > most:
-            return None
-        return place.read_bytes()
+        return place.read_bytes() if _sound(place, most) else None
     except OSError:
         return None
+
+
+def mapped(kind: str, name: str, most: int) -> npt.NDArray[np.uint8] | None:
+    """The same as bytes of the file itself, which processes share; what is written there is not kept."""
+    folder = cache_folder()
+    if folder is None:
+        return None
+    place = folder / kind / name
+    try:
+        return np.memmap(place, np.uint8, "c") if _sound(place, most) and place.stat().st_size else None
+    except OSError:
+        return None
+
+
+def unread(content: npt.NDArray[np.uint8]) -> None:
+    """Give back the memory of what `mapped` has found, as long as nothing was written there."""
+    base: object = content
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 def keep(kind: str, name: str, content: bytes) -> None:
@@ -60,6 +83,10 @@ def keep(kind: str, name: str, content: bytes) -> None:
                 raise
     except OSError:
         return
+
+
+def _sound(place: Path, most: int) -> bool:
+    return _own(place.parent) and _own(place) and place.stat().st_size <= most
 
 
 def _own(place: Path) -> bool:

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from congeal.backbones.cache_folder import keep, kept
+from congeal.backbones.cache_folder import keep, mapped, unread
 from congeal.backbones.engines import openvino_fault
 from congeal.errors import BackboneError
 
@@ -35,6 +35,7 @@ _NAMES = {"float32": "float32", "f32": "float32", "bfloat16": "bfloat16", "bf16"
           "float16": "float16", "f16": "float16"}  # fmt: skip
 
 Pixels = npt.NDArray[np.uint8]
+Blob = npt.NDArray[np.uint8]  # a compiled model as it is kept, writable, since OpenVINO takes no other
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -86,11 +87,11 @@ class CompiledModel:
     in an image depends neither on its neighbours nor on the number of threads.
     """
 
-    def __init__(self, blob: bytes, precision: str) -> None:
+    def __init__(self, blob: Blob, precision: str) -> None:
         self._blob = blob
         self._precision = precision
-        self._threads = 0
-        self._model: Any = None
+        self._threads = 1
+        self._model = _imported(blob, precision, self._threads)
 
     def __call__(self, images: Pixels) -> list[torch.Tensor]:
         """The outputs, float32 [b, ...] each."""
@@ -136,18 +137,19 @@ def _compiled(
     blob = _kept(key)
     if blob is not None:
         try:
-            _imported(blob, precision, threads=1)
+            return CompiledModel(blob, precision)
         except BackboneError:
-            blob = None  # of no use here: made anew
-    if blob is None:
-        made = make()
-        with _as_backbone_error("cannot compile this backbone"):
-            model = core.compile_model(_converted(made, size), "CPU", _configuration(precision))
-            _check_precision(model, precision)
-            exported = model.export_model()
-        blob = exported if isinstance(exported, bytes) else bytes(exported.getbuffer())
-        keep(CACHE, key, hashlib.sha256(blob).digest() + blob)
-    return CompiledModel(blob, precision)
+            pass  # of no use here: made anew
+    made = make()
+    with _as_backbone_error("cannot compile this backbone"):
+        model = core.compile_model(_converted(made, size), "CPU", _configuration(precision))
+        _check_precision(model, precision)
+        exported = model.export_model()
+    content = exported if isinstance(exported, bytes) else bytes(exported.getbuffer())
+    del made, model, exported
+    keep(CACHE, key, hashlib.sha256(content).digest() + content)
+    blob = _kept(key)
+    return CompiledModel(np.frombuffer(bytearray(content), np.uint8) if blob is None else blob, precision)
 
 
 def _configuration(precision: str, threads: int = 1) -> dict[str, Any]:
@@ -171,10 +173,14 @@ def _check_precision(model: Any, precision: str) -> None:
         raise BackboneError(f"OpenVINO computes in {found} on this processor where {precision} is asked for")
 
 
-def _imported(blob: bytes, precision: str, threads: int) -> Any:
+def _imported(blob: Blob, precision: str, threads: int) -> Any:
+    """The model, whose weights stay where they are in the blob."""
     package = openvino()
     with _as_backbone_error("cannot load the compiled backbone"):
-        model = package.Core().import_model(blob, "CPU", _configuration(precision, threads))
+        tensor = package.Tensor(blob, shared_memory=True)
+        model = package.Core().import_model(tensor, "CPU", _configuration(precision, threads))
+        # What it multiplies with it has laid out anew; of a file, the rest is read again if it is needed.
+        unread(blob)
         _check_precision(model, precision)
         return model
 
@@ -229,9 +235,9 @@ def _key(package: Any, core: Any, precision: str, known_by: Sequence[object]) ->
     return hashlib.sha256(repr(about).encode()).hexdigest()[:32]
 
 
-def _kept(key: str) -> bytes | None:
+def _kept(key: str) -> Blob | None:
     """A compiled model of the cache: what its own digest goes before; None if it is not there or damaged."""
-    data = kept(CACHE, key, MOST_BYTES)
-    if data is None or hashlib.sha256(data[_DIGEST:]).digest() != data[:_DIGEST]:
+    data = mapped(CACHE, key, MOST_BYTES)
+    if data is None or hashlib.sha256(data[_DIGEST:].data).digest() != data[:_DIGEST].tobytes():
         return None
     return data[_DIGEST:]

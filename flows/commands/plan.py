@@ -41,8 +41,7 @@ def planned(source: str, destination: str | None, config: Any, chosen: list[str]
     from flows.planning.plan import plan as make
     from flows.planning.shown import show_plan
     from flows.quiet_libraries import quiet_libraries
-    from infra.compute.progress import Progress
 
     quiet_libraries()
-    facts = make(source, destination, load_settings(config, chosen), Progress(quiet=True))
+    facts = make(source, destination, load_settings(config, chosen))
     return facts, functools.partial(show_plan, facts)

@@ -17,7 +17,7 @@ from infra.ledger.publications import check_layout, published
 from infra.threads import in_threads
 from tasks.catalog.catalog_slices import slice_addresses
 from tasks.execution.stage_runner import address, read_markers
-from tasks.features import features_stage
+from tasks.execution.stage_versions import FEATURES, VERSIONS
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,12 @@ class Done:
         return {"catalog": self.catalog, "features": self.features, "atlases": self.atlases}
 
 
-def done_already(job: Job) -> Done:
-    """Look at the units that a run of this job would name, and at the version that it would grow from."""
-    if not check_layout(job.destination) or job.weights is None:
+def done_already(job: Job, scope: str) -> Done:
+    """Look at the units that a run of this job would name, and at the version that it would grow from.
+
+    scope: of its features, see `tasks.features.features_stage.scope`.
+    """
+    if not check_layout(job.destination):
         return Done()
     places, counts = [], []
     for place, count in slice_addresses(job.source, job.destination, job.settings, job.survey):
@@ -47,19 +50,18 @@ def done_already(job: Job) -> Done:
     except DamagedError:
         slices = [None] * len(places)  # the run makes them anew
     catalog = sum(count for count, marker in zip(counts, slices, strict=True) if marker is not None)
-    return Done(catalog, _with_features(job, slices), _atlases(job))
+    return Done(catalog, _with_features(job, scope, slices), _atlases(job))
 
 
-def _with_features(job: Job, slices: list[Marker | None]) -> int:
+def _with_features(job: Job, scope: str, slices: list[Marker | None]) -> int:
     """How many files are images that have features: by the slices, and where one is to be made anew, since
     an image came or went in it, by what the current version says of the file of that path and size."""
-    assert job.weights is not None  # noqa: S101 - see above
-    here = features_stage.scope(job.settings, job.weights)
-    stage, version = features_stage.STAGE, features_stage.VERSION
-    names = (job.destination / "stages" / stage / here).children()
+    names = (job.destination / "stages" / FEATURES / scope).children()
     known: set[str] = set()
     try:
-        for marker in read_markers([address(job.destination, stage, version, here, name) for name in names]):
+        for marker in read_markers(
+            address(job.destination, FEATURES, VERSIONS[FEATURES], scope, name) for name in names
+        ):
             if marker is not None:
                 known.update(marker.record["image_ids"])
     except DamagedError:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from congeal.settings import Settings
-from flows.planning.sample_run import Sampled, SetCost
+from flows.planning.sample import Sampled, Seen, SetCost
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ def expected_sets(sample: Sampled, images: float, known: Sequence[int] | None, s
     if known is not None and settings.clusters.split == "off":
         sizes = [float(size) for size in known if size >= smallest]
         return Sets(tuple(sizes), max(0.0, images - sum(sizes)), len(sizes), len(sizes))
-    scale = images / max(1, sample.looked or sample.ok)
-    found = sample.found if sample.looked else [one.images for one in sample.sets]
-    seen = tuple(size * scale for size in found)
-    more = sample.alone if sample.looked else sample.lone
+    wider = sample.seen or Seen(tuple(one.images for one in sample.sets), sample.ok, sample.lone)
+    scale = images / max(1, wider.images)
+    seen = tuple(size * scale for size in wider.sets)
+    more = wider.alone
     more = more if scale >= smallest and settings.clusters.method != "single" else 0
     sizes = [*seen, *[scale] * (more // 2)]
     return Sets(tuple(sizes), max(0.0, images - sum(sizes)), len(seen), len(seen) + more)

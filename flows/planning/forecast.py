@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import Any
-
-import numpy as np
 
 from congeal.settings import PlanSettings, Settings
 from flows.planning.done_already import Done
 from flows.planning.expected_sets import Sets, atlas_bytes, atlas_seconds, expected_sets
-from flows.planning.sample_run import Sampled
+from flows.planning.sample import Sampled
 from flows.prepare import Job
 from infra.storage.image_source import is_list, places_of
 from infra.storage.location import Location
@@ -20,24 +17,6 @@ from tasks.catalog.source_listing import Survey
 from tasks.execution.cost import PRICED, request_price
 
 PAGE = 1_000  # objects in an answer of a listing
-CLUSTERED = 1_000  # images from which the clustering's time is told, for more it goes with their square
-
-
-def clustering_seconds(images: float, settings: Settings) -> float:
-    """Seconds that the split of so many embeddings takes, measured on made-up ones of this machine."""
-    from tasks.clusters.cluster_roles import sort
-
-    whole = min(images, settings.clusters.sample)
-    some = int(min(whole, CLUSTERED))
-    if some < 2 or settings.clusters.method != "auto":
-        return 0.0
-    random = np.random.default_rng(0)
-    made_up = random.standard_normal((some, 384)).astype(np.float32)
-    made_up /= np.linalg.norm(made_up, axis=1, keepdims=True)
-    sort(made_up[: min(some, 50)], settings)  # imports
-    begin = time.perf_counter()
-    sort(made_up, settings)
-    return (time.perf_counter() - begin) * (whole / some) ** 2
 
 
 def forecast(
@@ -85,7 +64,7 @@ def forecast(
             "images": sample.images,
             "ok": sample.ok,
             "sets": len(sample.sets),
-            "looked_at": sample.looked,
+            "looked_at": 0 if sample.seen is None else sample.seen.images,
         },
         "passed_over": survey.counted.facts(),
         "left_out": survey.left_out,
@@ -128,7 +107,7 @@ def _stages(
         if name == "atlases":
             work = solving
         elif name == "clusters":
-            work = clustering_seconds(images, settings) + stage["timings"].get("read", 0.0) * todo[name]
+            work = sample.clustering + stage["timings"].get("read", 0.0) * todo[name]
         else:
             work *= todo[name]
         busy = 1 if name == "clusters" else workers

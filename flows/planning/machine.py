@@ -1,4 +1,5 @@
-"""What of a run is not in its stages' work: how long workers take to start, how far they slow each other."""
+"""What of a run is not in its stages' work: how long workers take to start, how far they slow each other, and
+how long the split of a whole collection takes."""
 
 from __future__ import annotations
 
@@ -8,44 +9,46 @@ import time
 
 import numpy as np
 
+from congeal.settings import Settings
 from flows.job_engine import PRELOADED
-from infra.compute.numeric_libraries import release_memory
+from flows.planning.sample import Loaded
+from flows.quiet_libraries import quiet_libraries
 from infra.ledger.provenance import resident_bytes
-from tasks.catalog.source_listing import Survey
 
 ROUNDS = 3
 TOKENS, WIDTH, HIDDEN = 1_024, 384, 1_536  # of one layer of a small ViT
 LAYERS = 3
 PLANNING = ("distributed", "flows.stages", "tasks.report.report_stage")  # what a run's own process imports
+CLUSTERED = 1_000  # images from which the clustering's time is told, for more it goes with their square
 
 
-class Loading:
-    """What it takes to load what workers share: they are forked from a process that has. See `prepare`.
+def load() -> Loaded:
+    """Load what a run's own process needs, then what workers share, in this process, and measure."""
+    quiet_libraries()
+    for name in PLANNING:
+        importlib.import_module(name)
+    planning = resident_bytes()
+    begin = time.perf_counter()
+    for name in PRELOADED:
+        importlib.import_module(name)
+    return Loaded(time.perf_counter() - begin, planning, resident_bytes())
 
-    Attributes:
-        seconds: that the imports took, which are nearly all of the start of workers; what the process had
-            before counts as nothing.
-        before, after: bytes that this process had resident. planning: what a run has without workers, and so
-            without torch.
-    """
 
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.before = self.planning = self.after = 0
+def clustering_seconds(images: float, settings: Settings) -> float:
+    """Seconds that the split of so many embeddings takes, measured on made-up ones on this machine."""
+    from tasks.clusters.cluster_roles import sort
 
-    def __call__(self, survey: Survey) -> None:
-        """Load it here, where the sample is run, and measure."""
-        survey.rest()
-        release_memory()
-        self.before = resident_bytes()
-        for name in PLANNING:
-            importlib.import_module(name)
-        self.planning = resident_bytes()
-        begin = time.perf_counter()
-        for name in PRELOADED:
-            importlib.import_module(name)
-        self.seconds = time.perf_counter() - begin
-        self.after = resident_bytes()
+    whole = min(images, settings.clusters.sample)
+    some = int(min(whole, CLUSTERED))
+    if some < 2 or settings.clusters.method != "auto":
+        return 0.0
+    random = np.random.default_rng(0)
+    made_up = random.standard_normal((some, 384)).astype(np.float32)
+    made_up /= np.linalg.norm(made_up, axis=1, keepdims=True)
+    sort(made_up[: min(some, 50)], settings)  # imports
+    begin = time.perf_counter()
+    sort(made_up, settings)
+    return (time.perf_counter() - begin) * (whole / some) ** 2
 
 
 def slowed_down(workers: int) -> float:

@@ -7,15 +7,13 @@ import time
 from typing import Any
 
 from congeal.settings import Settings
-from flows.planning.done_already import done_already
 from flows.planning.forecast import forecast
-from flows.planning.machine import Loading
-from flows.planning.sample_run import sampled
-from flows.prepare import prepare
-from infra.compute.progress import Progress
+from flows.planning.sample_process import SampleProcess
+from flows.prepare import Job, prepare
+from infra.compute.numeric_libraries import settle_arenas
 from infra.compute.temporary_folders import temporary_folder
+from infra.storage.location import Location
 
-LEAST = 16  # images of a sample; of a small collection it is a third
 BUSY = 1.5  # load a core from which other work slows a sample down
 EMBEDDING = 1_024  # numbers of an image's embedding, at most, of the backbones that there are
 
@@ -42,24 +40,36 @@ def _second_looks(settings: Settings) -> list[str]:
     ]
 
 
-def plan(source: str, destination: str | None, settings: Settings, progress: Progress) -> dict[str, Any]:
+def plan(source: str, destination: str | None, settings: Settings) -> dict[str, Any]:
     """The facts of a plan, see `flows.planning.forecast.forecast`; the destination stays as it is.
 
     destination None: somewhere new. Raises UserError as a run would.
     """
-    begin, loading = time.perf_counter(), Loading()
+    settle_arenas()
+    begin = time.perf_counter()
     with temporary_folder("plan") as folder:
         there = destination or str(folder / "out")
-        job = prepare(source, there, settings, writing=False, comparing=False, loading=loading)
-        with job.survey:
-            if job.current is not None:
-                facts = {"up_to_date": True, "source": job.source.url, "destination": job.destination.url}
-                facts |= {"version": job.current.number, "images": job.survey.images}
-                return facts | {"plan_seconds": round(time.perf_counter() - begin, 3)}
-            most = min(settings.plan.sample, max(LEAST, job.survey.images // 3))
-            with sampled(job, most, progress, loading) as sample:
-                named = None if destination is None else job.destination
-                done = done_already(job) if destination is not None else None
-                found = forecast(job, sample, done, named, EMBEDDING)
-                found["notes"] += [*_second_looks(job.settings), *_busy()]
-    return {"up_to_date": False, **found, "plan_seconds": round(time.perf_counter() - begin, 3)}
+        with SampleProcess(folder, Location.parse(there, settings.storage)) as process:
+            job = prepare(source, there, settings, writing=False, comparing=False, computing=process)
+            with job.survey:
+                facts = _facts(job, process, named=destination is not None)
+    return facts | {"plan_seconds": round(time.perf_counter() - begin, 3)}
+
+
+def _facts(job: Job, process: SampleProcess, *, named: bool) -> dict[str, Any]:
+    """named: whether somebody has named the destination."""
+    if job.current is not None:
+        facts = {"up_to_date": True, "source": job.source.url, "destination": job.destination.url}
+        return facts | {"version": job.current.number, "images": job.survey.images}
+    assert job.weights is not None  # noqa: S101 - there is something to do
+    sample = process.sampled(job.survey, job.settings)
+    scope = process.feature_scope(job.settings, job.weights) if named else None
+    process.close()
+    done = None
+    if scope is not None:
+        from flows.planning.done_already import done_already  # and more of pandas than a plan has room for
+
+        done = done_already(job, scope)
+    found = forecast(job, sample, done, job.destination if named else None, EMBEDDING)
+    found["notes"] += [*_second_looks(job.settings), *_busy()]
+    return {"up_to_date": False, **found}

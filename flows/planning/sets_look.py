@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from congeal.settings import Settings
 from flows.prepare import prepare
+from flows.stages import Step, plainly
 from infra.compute.cores import cores
 from infra.compute.engine import LoopEngine
 from infra.compute.progress import Progress
@@ -18,6 +19,8 @@ from tasks.catalog.listed_groups import by_turns
 from tasks.clusters import clusters_stage
 from tasks.execution.stage_runner import Run
 from tasks.features import features_stage
+
+SHARD = 8 * 2**20  # bytes of features that are written at once: nothing is told of how long that takes
 
 
 class Look(NamedTuple):
@@ -37,21 +40,21 @@ class Look(NamedTuple):
         return [self.sets[number][:most] for number in by_turns(list(map(len, self.sets)), most)]
 
 
-def look(source: Location, destination: Location, settings: Settings, progress: Progress) -> Look:
+def look(source: Location, destination: Location, settings: Settings, step: Step = plainly) -> Look:
     """Catalogue, features and clusters of a list of images, in this process; mirror images are left out.
 
-    settings: as a run over the list would have them.
+    settings: as a run over the list would have them. step: calls the stages.
     """
-    features = settings.features.model_copy(update={"mirror": False})
+    features = settings.features.model_copy(update={"mirror": False, "shard_bytes": SHARD})
     inner = prepare(
         source.url, destination.url, settings.model_copy(update={"features": features}), comparing=False
     )
     with inner.survey:
         assert inner.weights is not None  # noqa: S101 - nothing is there yet
-        run = Run(inner.source, inner.destination, inner.settings, LoopEngine(cores()), progress)
-        catalogued = catalog_stage.stage(run, inner.survey)
-        featured = features_stage.stage(run, catalogued, inner.weights)
-        clustered = clusters_stage.stage(run, catalogued, featured)
+        run = Run(inner.source, inner.destination, inner.settings, LoopEngine(cores()), Progress(quiet=True))
+        catalogued = step("catalog", catalog_stage.stage, run, inner.survey)
+        featured = step("features", features_stage.stage, run, catalogued, inner.weights)
+        clustered = step("clusters", clusters_stage.stage, run, catalogued, featured)
         with catalogued.images.open() as file:
             images = pq.read_table(file, columns=["image_id", "uri", "status"]).to_pylist()
         with clustered.members.open() as file:

@@ -45,16 +45,17 @@ class ArraySpec:
 
 
 def encode_group(
-    arrays: Mapping[str, ArraySpec],
+    arrays: dict[str, ArraySpec],
     attributes: Mapping[str, object],
     level: int = 1,
     within: Mapping[str, Mapping[str, object]] | None = None,
 ) -> dict[str, bytes]:
     """A Zarr v3 group as relative path → bytes; the same arrays give the same bytes.
 
-    arrays: by name, "/" makes nested groups. Every array is one shard (one object, one writer) with inner
-    chunks, or one plain chunk where ``chunks`` is the whole; every chunk ends with its CRC32C. level: of
-    zstd. within: attributes of nested groups, by name. Attributes must be JSON.
+    arrays: by name, "/" makes nested groups; each is taken out as it is encoded, to need less memory. Every
+    array is one shard (one object, one writer) with inner chunks, or one plain chunk where ``chunks`` is the
+    whole; every chunk ends with its CRC32C. level: of zstd. within: attributes of nested groups, by name.
+    Attributes must be JSON.
     """
     store = zarr.storage.MemoryStore()
     # zarr's settings are the process's, and put back what they found: one encoding at a time.
@@ -63,10 +64,11 @@ def encode_group(
         for name in sorted(arrays):
             parent, _, leaf = name.rpartition("/")
             below = group.require_group(parent) if parent else group
-            _write(below, leaf, arrays[name], level)
+            _write(below, leaf, arrays.pop(name), level)
         for name, facts in sorted((within or {}).items()):
             group.require_group(name).update_attributes(dict(facts))
-    return {path: _contents(store, path) for path in sorted(store._store_dict)}
+    # Each goes as it is copied: there is memory for these bytes once, not twice.
+    return {path: store._store_dict.pop(path).to_bytes() for path in sorted(store._store_dict)}
 
 
 def open_group(location: Location) -> zarr.Group:
@@ -168,7 +170,3 @@ def _write(group: zarr.Group, name: str, spec: ArraySpec, level: int) -> None:
     )
     if data.size:
         array[...] = data
-
-
-def _contents(store: zarr.storage.MemoryStore, path: str) -> bytes:
-    return store._store_dict[path].to_bytes()

@@ -10,10 +10,11 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from operator import itemgetter
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from congeal.settings import CatalogSettings, SourceSettings
+from infra.compute.temporary_folders import temporary_folder
 from infra.errors import UserError
 from infra.ledger.publications import NAME as DESTINATION
 from infra.ledger.publications import is_destination
@@ -78,6 +79,7 @@ class Survey:
         self.counted = PassedOver()
         self._sum = 0
         self._stack = ExitStack()
+        self._home: Path | None = None  # of the file, once there is one
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._listing: list[ListingEntry] = []  # what is not in the file yet
         self._others: list[tuple[str, str | None]] = []  # what looks like a picture, or may do
@@ -210,15 +212,20 @@ class Survey:
 
     def _file(self) -> duckdb.DuckDBPyConnection:
         """The temporary file, with all that has been listed."""
-        from tasks.execution.duckdb_workspace import insert, planning_workspace
+        from tasks.execution.duckdb_workspace import insert, planning_connection
 
         if self._connection is None:
-            self._connection = self._stack.enter_context(planning_workspace())
-            self._connection.execute(
-                "CREATE TABLE listing "
-                "(path VARCHAR, bytes BIGINT, token VARCHAR, etag VARCHAR, fault VARCHAR)"
-            )
-            self._connection.execute("CREATE TABLE others (path VARCHAR, reason VARCHAR)")
+            new = self._home is None
+            if self._home is None:
+                self._home = self._stack.enter_context(temporary_folder())
+                self._stack.callback(self.rest)
+            self._connection = planning_connection(self._home)
+            if new:
+                self._connection.execute(
+                    "CREATE TABLE listing "
+                    "(path VARCHAR, bytes BIGINT, token VARCHAR, etag VARCHAR, fault VARCHAR)"
+                )
+                self._connection.execute("CREATE TABLE others (path VARCHAR, reason VARCHAR)")
         if self._listing:
             insert(self._connection, "listing", table_of(self._listing))
             self._listing.clear()
@@ -229,7 +236,7 @@ class Survey:
 
     def _tell_others(self) -> None:
         """Count what looks like a picture by its name, and look into some of what may be one."""
-        if self._connection is None:
+        if self._home is None:
             others: Iterable[tuple[str, str | None]] = sorted(self._others, key=itemgetter(0))
         else:
             from tasks.execution.duckdb_workspace import rows
@@ -258,7 +265,7 @@ class Survey:
             )
         self.pass_over(Skipped(folder, "a destination of congeal: results are no photographs"))
         lead = folder + "/"
-        if self._connection is None:
+        if self._home is None:
             self.images = self.bytes = self._sum = 0
             self._listing = [entry for entry in self._listing if not entry.path.startswith(lead)]
             self._others = [other for other in self._others if not other[0].startswith(lead)]
@@ -359,14 +366,15 @@ class Survey:
     def rest(self) -> None:
         """Let go of memory, as far as a temporary file holds what is in it; asked again, it is read again."""
         if self._connection is not None:
-            from tasks.execution.duckdb_workspace import shrink
+            import pyarrow as pa
 
-            shrink(self._file())
+            self._connection.close()
+            self._connection = None
+            pa.default_memory_pool().release_unused()
 
     def close(self) -> None:
         """Remove the temporary file."""
         self._stack.close()
-        self.__dict__.pop("_connection", None)
 
     def __enter__(self) -> Survey:
         return self

@@ -16,7 +16,6 @@ from infra.storage.location import Location
 
 MEMORY_LIMIT = "512MB"  # of a unit in a worker
 PLANNING_MEMORY = "96MB"  # of a process that plans, however much there is to plan
-LEAST_MEMORY = "32MB"
 BATCH_ROWS = 8_192
 
 R = TypeVar("R")
@@ -29,39 +28,29 @@ def workspace(memory_limit: str = MEMORY_LIMIT, threads: int = 2) -> Iterator[du
     Raises UserError if there is no room for it.
     """
     with temporary_folder() as home:
-        folder = str(home)
-        options: dict[str, Any] = {
-            "memory_limit": memory_limit,
-            "temp_directory": folder,
-            "threads": threads,
-        }
-        connection = duckdb.connect(str(Path(folder) / "work.duckdb"), config=options)
+        connection = _opened(home, memory_limit, threads)
         try:
-            connection.execute("SET enable_progress_bar = false")
-            with _in_users_words(folder):
+            with _in_users_words(str(home)):
                 yield connection
         finally:
             connection.close()
 
 
-@contextmanager
-def planning_workspace() -> Iterator[duckdb.DuckDBPyConnection]:
-    """The same for a process that plans: little memory, and none that is kept once it is free.
+def planning_connection(home: Path) -> duckdb.DuckDBPyConnection:
+    """A connection to the file in a folder, made if it is not there, for a process that plans.
 
-    A second thread would have a share of the memory, and hardly any of the work.
+    It takes little memory, and keeps none that is free. A second thread would have a share of the memory, and
+    hardly any of the work. The caller closes it.
     """
     pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps what was freed
-    with workspace(PLANNING_MEMORY, threads=1) as connection:
-        yield connection
+    return _opened(home, PLANNING_MEMORY, threads=1)
 
 
-def shrink(connection: duckdb.DuckDBPyConnection) -> None:
-    """Write everything to the file, and let go of nearly all memory, until it is needed again."""
-    before = scalar(connection, "SELECT current_setting('memory_limit')")
-    connection.execute("CHECKPOINT")
-    connection.execute(f"SET memory_limit = '{LEAST_MEMORY}'")
-    connection.execute(f"SET memory_limit = '{before}'")
-    pa.default_memory_pool().release_unused()
+def _opened(home: Path, memory_limit: str, threads: int) -> duckdb.DuckDBPyConnection:
+    options: dict[str, Any] = {"memory_limit": memory_limit, "temp_directory": str(home), "threads": threads}
+    connection = duckdb.connect(str(home / "work.duckdb"), config=options)
+    connection.execute("SET enable_progress_bar = false")
+    return connection
 
 
 @contextmanager

@@ -102,8 +102,7 @@ def make_shard(unit: FeaturesUnit) -> Marker:
     """
     work = Work(unit)
     backbone = _backbone(unit, work)
-    arrays, failed = _seen(unit, backbone, range(len(unit.payload.members)), work)
-    return _commit(work, backbone, arrays, failed)
+    return _commit(work, backbone, *_seen(unit, backbone, range(len(unit.payload.members)), work))
 
 
 def make_piece(unit: FeaturesUnit, items: Items) -> None:
@@ -187,10 +186,12 @@ def _commit(
     members = work.unit.payload.members
     killed = [*killed, *(image_id for image_id, fault in failed.items() if fault.limited)]
     with work.watch.phase("encode"):
+        squares = PREVIEW in arrays
         specs = {
             array.path: ArraySpec(data, array.dims, array.chunks(data.shape), array.attributes)
             for array, data in arrays.items()
         }
+        arrays.clear()  # they go one by one as they are encoded
         attributes = _attributes(backbone, members, work.unit.payload.weights, settings)
         encoded = encode_group(specs, attributes=attributes)
         outputs = {f"{FEATURE_GROUP.name}/{path}": data for path, data in encoded.items()}
@@ -205,7 +206,7 @@ def _commit(
         **({"greys": intensity_scaling.VERSION} if work.unit.payload.deep else {}),
         **({"killed": sorted(killed)} if killed else {}),
     }
-    if PREVIEW in arrays:
+    if squares:
         # What is computed from features is the same whether squares lie beside them or not, and of what size.
         record |= {"preview_size": preview_side(settings), APART: [f"{FEATURE_GROUP.name}/{PREVIEW.path}/"]}
     return work.commit(outputs, record)

@@ -65,6 +65,7 @@ FACTS: dict[str, Any] = {
     "report": "s3://bucket/d/report/index.html", "images": {"ok": 5, "failed": 1, "duplicate": 0},
     "clusters": 2, "failed_clusters": 0, "outliers": 1, "left_out": 0, "passed_over_count": 7, "seconds": 1.5,
     "drifting": [{"cluster_id": "c1", "n_new": 3, "drift": 1.5}],
+    "cost": {"price": 0.25, "currency": "USD"},
     "stages": [{"stage": "catalog", "seconds": 1.0, "units_made": 1, "units_skipped": 0, "timings": {}}],
 }  # fmt: skip
 
@@ -76,6 +77,8 @@ def test_an_event_has_counts_places_and_no_secrets() -> None:
     assert found["images"] == {"ok": 5, "failed": 1, "duplicate": 0}
     assert found["drifting"][0]["drift"] == 1.5
     assert found["stages"] == [{"stage": "catalog", "seconds": 1.0, "units_made": 1, "units_skipped": 0}]
+    assert found["cost"] == {"price": 0.25, "currency": "USD"}
+    assert event({**FACTS, "up_to_date": True, "cost": None})["cost"] is None
     lost = failed_event(FACTS["source"], "d", f"{FACTS['source']} does not exist: check it.")
     assert (lost["outcome"], lost["error"]) == ("failed", "https://host/p does not exist: check it.")
     assert "pw" not in json.dumps([found, lost])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from congeal.backbones.cache_folder import VARIABLE, keep, kept
+from congeal.backbones.cache_folder import VARIABLE, keep, kept, mapped, unread
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +47,22 @@ def test_what_cannot_be_put_in_its_place_leaves_nothing_behind(cache: Path) -> N
     keep("models", "one", b"content")
     assert [path.name for path in (cache / "models").iterdir()] == ["one"]
     assert kept("models", "one", 10) is None
+
+
+def test_a_file_is_mapped_and_read_again_after_its_memory_went(cache: Path) -> None:
+    content = bytes(range(256)) * 64
+    assert mapped("models", "one", 2**20) is None
+    keep("models", "one", content)
+    keep("models", "empty", b"")
+    found = mapped("models", "one", 2**20)
+    assert found is not None
+    assert found.tobytes() == content
+    part = found[32:]
+    unread(part)
+    assert part.tobytes() == content[32:]
+    part[0] ^= 255  # which the file does not see
+    assert kept("models", "one", 2**20) == content
+    assert mapped("models", "empty", 2**20) is None
+    assert mapped("models", "one", 100) is None
+    (cache / "models/one").chmod(0o666)
+    assert mapped("models", "one", 2**20) is None

@@ -20,10 +20,9 @@ from flows.planning.expected_sets import atlas_bytes, atlas_seconds, expected_se
 from flows.planning.forecast import peak_memory
 from flows.planning.machine import slowed_down
 from flows.planning.plan import plan
-from flows.planning.sample_run import Sampled, SetCost
+from flows.planning.sample import Sampled, Seen, SetCost
 from flows.planning.sets_look import Look
 from flows.planning.shown import show_plan
-from infra.compute.progress import Progress
 from infra.errors import UserError
 
 __all__ = ["weights"]
@@ -36,7 +35,7 @@ def asked(weights: Path, *more: str) -> Any:
 @pytest.mark.slow
 def test_a_plan_says_what_a_run_takes_and_writes_nothing(tmp_path: Path, weights: Path) -> None:
     source, out = folder(tmp_path / "source", photographs(12)), tmp_path / "out"
-    facts = plan(str(source), str(out), asked(weights), Progress(quiet=True))
+    facts = plan(str(source), str(out), asked(weights))
     assert not out.exists()
     assert (facts["images"], facts["usable"], facts["sets"]) == (24, 24, 1)
     assert facts["source_bytes"] == sum(path.stat().st_size for path in source.rglob("*.png"))
@@ -63,13 +62,13 @@ def test_a_plan_says_what_a_run_takes_and_writes_nothing(tmp_path: Path, weights
     written = sum(path.stat().st_size for path in (out / "stages/features").rglob("*") if path.is_file())
     assert facts["writes"]["features"] == pytest.approx(written, rel=0.25)
     before = results(out)
-    again = plan(str(source), str(out), asked(weights), Progress(quiet=True))
+    again = plan(str(source), str(out), asked(weights))
     assert (again["up_to_date"], again["version"]) == (True, 1)
     show_plan(again, console)
     folder(
         source, {f"c/{seed}.png": data for seed, data in enumerate(photographs(20).values()) if seed >= 32}
     )
-    grown = plan(str(source), str(out), asked(weights), Progress(quiet=True))
+    grown = plan(str(source), str(out), asked(weights))
     assert grown["images"] == 32
     assert 16 <= grown["done"]["catalog"] <= 24
     assert grown["done"]["features"] == 24  # those of the slice that is to be made anew, too
@@ -96,7 +95,7 @@ def test_dry_runs_and_lists_on_the_command_line(tmp_path: Path, weights: Path) -
     assert answer.exit_code == 1
     assert "does not exist" in json.loads(answer.stdout)["error"]
     with pytest.raises(UserError, match="lies inside"):
-        plan(str(tmp_path / "p"), str(tmp_path / "p/out"), tiny(weights), Progress(quiet=True))
+        plan(str(tmp_path / "p"), str(tmp_path / "p/out"), tiny(weights))
 
 
 def test_groups_of_a_table_by_image_id_are_those_of_the_plan(
@@ -110,7 +109,7 @@ def test_groups_of_a_table_by_image_id_are_those_of_the_plan(
     rows = [f"{image},{name[0]}" for name, image in kinds.items()]
     (tmp_path / "t.csv").write_text("\n".join(["image_id,kind", *rows, "0123456789,c"]) + "\n")
     wanted = asked(weights, f"source.columns={tmp_path / 't.csv'}", "clusters.method=column:kind")
-    facts = plan(str(source), None, wanted, Progress(quiet=True))
+    facts = plan(str(source), None, wanted)
     assert (facts["sets"], facts["without_set"], facts["sample"]["sets"]) == (2, 0, 2)
     assert "busy with other work (load 1000" in facts["notes"][-1]
     assert "not in the forecast" in facts["notes"][-2]
@@ -120,7 +119,7 @@ def test_groups_of_a_table_by_image_id_are_those_of_the_plan(
 def test_where_sets_are_not_known_more_images_are_looked_at_than_run(tmp_path: Path, weights: Path) -> None:
     source = folder(tmp_path / "source", photographs(12))
     wanted = asked(weights, "clusters.method=auto", "features.image_size=224", "plan.sample=8")
-    facts = plan(str(source), None, wanted, Progress(quiet=True))
+    facts = plan(str(source), None, wanted)
     assert facts["sample"]["looked_at"] == 24
     assert facts["sample"]["images"] == 8
     assert facts["sets_between"][0] >= 1
@@ -148,7 +147,7 @@ def test_sets_are_expected_by_their_share_of_a_sample() -> None:
 
 def test_a_wider_look_says_what_sets_there_are() -> None:
     settings = load_settings(None, [], environ={})
-    seen = replace(sample(12), found=(30, 20, 10), looked=64, alone=4)
+    seen = replace(sample(12), seen=Seen((30, 20, 10), 64, 4))
     found = expected_sets(seen, 640, None, settings)
     assert (found.least, found.most, found.sizes[:3]) == (3, 7, (300.0, 200.0, 100.0))
 

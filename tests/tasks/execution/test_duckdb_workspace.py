@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
@@ -14,10 +15,9 @@ from tasks.clusters.clusters_stage import SETS
 from tasks.execution.duckdb_workspace import (
     create,
     load,
-    planning_workspace,
+    planning_connection,
     rows,
     scratch,
-    shrink,
     workspace,
 )
 
@@ -63,14 +63,16 @@ def table_of_sets(count: int) -> pa.Table:
 
 
 @pytest.mark.parametrize("files", [0, 1, 3])
-def test_tables_of_any_number_of_files_are_loaded(memory_location: Location, files: int) -> None:
+def test_tables_of_any_number_of_files_are_loaded(
+    memory_location: Location, tmp_path: Path, files: int
+) -> None:
     places = [memory_location / f"{number}.parquet" for number in range(files)]
     for place in places:
         place.write_bytes(encode_table(table_of_sets(20_000), SETS))
-    with planning_workspace() as connection:
+    with closing(planning_connection(tmp_path)) as connection:
         load(connection, "whole", places, SETS)
         load(connection, "part", places, SETS, "DISTINCT n_images, cluster_id")
-        shrink(connection)
+    with closing(planning_connection(tmp_path)) as connection:  # what it had is in the file
         assert list(rows(connection, "SELECT count(*), count(medoid_image_id) FROM whole")) == [
             (20_000 * files, 20_000 * files)
         ]
