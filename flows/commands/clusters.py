@@ -145,7 +145,8 @@ def _checked(action: str, names: list[str], to: str | None, reference: str | Non
     }[action]
     if len(names) < least or (most is not None and len(names) > most):
         wanted = str(least) if most == least else f"{least} or more"
-        raise UserError(f"{action} takes {wanted} names, and {len(names)} are given: see --help.")
+        there = "1 is" if len(names) == 1 else f"{len(names)} are"
+        raise UserError(f"{action} takes {wanted} names, and {there} given: see --help.")
     if (to is not None) != (action == "move"):
         raise UserError("--to A goes with move, and move with it: name the cluster that the images move to.")
     if (reference is not None) != (action == "pin"):

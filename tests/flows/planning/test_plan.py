@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -126,6 +129,40 @@ def test_where_sets_are_not_known_more_images_are_looked_at_than_run(tmp_path: P
     assert sum(stage["seconds"] for stage in facts["stages"]) + facts["start_seconds"] == pytest.approx(
         facts["seconds"], abs=1
     )
+
+
+@pytest.mark.slow
+def test_a_longer_listing_and_pytorch_are_not_in_one_process(tmp_path: Path, weights: Path) -> None:
+    source = folder(tmp_path / "source", photographs(20))
+    wanted = ["report.enabled=false", "plan.sample=8"]
+    code = (
+        "import json, sys, congeal_floors.first\n"
+        "from congeal.settings import load_settings\n"
+        "from flows.planning.plan import plan\n"
+        "facts = plan(sys.argv[1], sys.argv[2], load_settings(None, sys.argv[3:]))\n"
+        "print(json.dumps([facts, 'torch' in sys.modules, 'pandas' in sys.modules]))\n"
+    )
+    command = [sys.executable, "-c", code, str(source), str(tmp_path / "out"), *chosen(weights, *wanted)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    facts, *loaded = json.loads(answer.stdout)
+    assert loaded == [False, True]  # pandas with what is done already, when all is computed
+    assert (facts["images"], facts["sample"]["images"], facts["sample"]["looked_at"]) == (40, 8, 0)
+    assert facts["peak_memory_bytes"] > 2**28
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_an_image_that_kills_its_process_ends_a_plan_in_a_sentence(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = folder(tmp_path / "source", photographs(20))
+    monkeypatch.setattr("flows.planning.sample_process._looked", _die)
+    with pytest.raises(UserError, match=r"has ended \(exit code 7\), most likely of an image"):
+        plan(str(source), None, asked(weights))
+
+
+def _die(asked: object) -> None:
+    os._exit(7)
 
 
 def sample(*sizes: int, lone: int = 0) -> Sampled:
