@@ -38,7 +38,7 @@ def atlas() -> congeal.Atlas:
 other_shapes = st.lists(st.integers(0, 5), max_size=5).map(tuple)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(sorted(SHAPES)), other_shapes)
 def test_an_array_of_another_shape_is_named(atlas: congeal.Atlas, name: str, shape: tuple[int, ...]) -> None:
     if shape == SHAPES[name]:

@@ -34,7 +34,7 @@ def test_fewer_rows_than_a_batch_make_smaller_batches() -> None:
     assert [len(batch) for batch in order([2, 3], 16, 0, 3)] == [5, 5, 5]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     sizes=st.lists(st.integers(1, 9), min_size=1, max_size=40),
     batch=st.integers(1, 16),

@@ -22,7 +22,7 @@ def test_area_and_bounds_of_a_box() -> None:
     assert bounds(outline) == (2, 3, 12, 8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(outline=outlines)
 def test_densifying_keeps_area_and_corners(outline: np.ndarray) -> None:
     dense = densified(outline, 1.0)
@@ -32,7 +32,7 @@ def test_densifying_keeps_area_and_corners(outline: np.ndarray) -> None:
     assert {tuple(point) for point in outline} <= {tuple(point) for point in dense}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(outline=outlines)
 def test_simplifying_a_densified_outline_gives_no_more_than_its_corners(outline: np.ndarray) -> None:
     dense = densified(outline, 1.0)
@@ -51,7 +51,7 @@ def test_simplifying_leaves_an_inside(size: float) -> None:
     assert len(simplified(of_box((0, 0, 50, 50)), 0.25)) == 4
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(outline=outlines)
 def test_clipping_stays_inside_and_is_idempotent(outline: np.ndarray) -> None:
     for part in clipped(outline, BOX):
@@ -64,7 +64,7 @@ def test_clipping_stays_inside_and_is_idempotent(outline: np.ndarray) -> None:
         assert sum(area(one) for one in again) == pytest.approx(area(part), abs=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(outline=outlines, cut=st.floats(5, 70))
 def test_what_two_boxes_share_out_is_all_that_is_in_both(outline: np.ndarray, cut: float) -> None:
     left, top, right, bottom = BOX

@@ -112,7 +112,7 @@ def test_checked_functions_can_be_pickled_and_keep_their_documentation() -> None
 # --- the public door --------------------------------------------------------------------------------------
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(shapes.filter(lambda shape: len(shape) != 2 or shape[1] != 2))
 def test_points_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
     maps = identity(64, 48)
@@ -124,7 +124,7 @@ def test_points_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
         Annotated(Frame(64, 48), np.zeros(shape), 1.0)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.sampled_from(["forward", "forward_confidence", "backward", "backward_confidence"]), shapes)
 def test_maps_of_another_shape_are_refused(name: str, shape: tuple[int, ...]) -> None:
     maps = identity(64, 48)
@@ -160,7 +160,7 @@ def test_what_a_user_gets_wrong_is_one_sentence(call: Callable[[], Any], name: s
     assert "\n" not in str(raised.value)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(shapes)
 def test_fields_of_another_shape_have_no_warp(shape: tuple[int, ...]) -> None:
     field, at = torch.zeros(2, 4, 4, 3), torch.zeros(2, 5, 2)

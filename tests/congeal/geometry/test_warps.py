@@ -36,7 +36,7 @@ def swirl(strength: float, resolution: int = 16) -> torch.Tensor:
     return strength * torch.stack([torch.sin(2 * u[..., 1]), torch.sin(2 * u[..., 0])], -1)[None]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(angle=angles, scale=st.floats(0.3, 3), x=shifts, y=shifts)
 def test_a_similarity_and_its_inverse_cancel(angle: float, scale: float, x: float, y: float) -> None:
     warps = one(angle, scale, x, y)
@@ -44,7 +44,7 @@ def test_a_similarity_and_its_inverse_cancel(angle: float, scale: float, x: floa
     assert torch.allclose(to_atlas(warps, to_oriented(warps, points)), points, atol=1e-4)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(angle=angles, scale=st.floats(0.5, 2), strength=st.floats(-0.15, 0.15))
 def test_a_flow_is_inverted_to_a_small_part_of_a_cell(angle: float, scale: float, strength: float) -> None:
     warps = with_flow(one(angle, scale, 0.1, -0.2), swirl(strength))
@@ -52,7 +52,7 @@ def test_a_flow_is_inverted_to_a_small_part_of_a_cell(angle: float, scale: float
     assert torch.allclose(to_atlas(warps, to_oriented(warps, points)), points, atol=2e-3)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @example(compression=3.0, x=0.5)
 @given(compression=st.floats(0.0, 10.0), x=shifts)
 def test_strong_compression_is_inverted_too(compression: float, x: float) -> None:
@@ -64,7 +64,7 @@ def test_strong_compression_is_inverted_too(compression: float, x: float) -> Non
     assert torch.allclose(inverted(flow[None], points + sample(flow[None], points)), points, atol=2e-3)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(strength=st.floats(-5.0, 5.0))
 def test_where_a_flow_folds_its_inverse_leads_no_farther_away(strength: float) -> None:
     flow, points = swirl(strength), grid(9, 0.9, CPU)[None]

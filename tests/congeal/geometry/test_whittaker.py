@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from congeal.geometry.whittaker import smoothed, stiffness
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.integers(3, 30), st.floats(0.01, 100))
 def test_it_is_the_solution_of_its_equations(seed: int, count: int, penalty: float) -> None:
     random = np.random.default_rng(seed)

@@ -197,7 +197,7 @@ def centroid(image: np.ndarray) -> tuple[float, float]:
     return float((weight * columns).sum() / weight.sum()), float((weight * rows).sum() / weight.sum())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(60, 900),
     st.integers(60, 900),
@@ -232,7 +232,7 @@ def test_square_repeats_the_edges_into_the_padding() -> None:
     np.testing.assert_array_equal(framed[20:40], image)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 130))
 def test_square_of_any_shape_is_square_and_keeps_a_flat_colour(width: int, height: int, size: int) -> None:
     image = np.broadcast_to(np.array([10, 120, 230], np.uint8), (height, width, 3))

@@ -339,7 +339,7 @@ def test_deep_tiffs_that_are_cut_off() -> None:
                 decode(data[: int(len(data) * share)])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.floats(1e-6, 1e6),
     st.floats(-1e6, 1e6),
@@ -357,7 +357,7 @@ def test_the_unit_of_a_measurement_does_not_matter(
     assert np.abs(first.astype(int) - second).max() <= 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([np.uint16, np.int32, np.float32]), st.booleans())
 def test_brighter_stays_brighter(seed: int, kind: type, inverted: bool) -> None:
     chance = np.random.default_rng(seed)
@@ -368,7 +368,7 @@ def test_brighter_stays_brighter(seed: int, kind: type, inverted: bool) -> None:
     assert (steps <= 0).all() if inverted else (steps >= 0).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.floats(width=32), min_size=64, max_size=64))
 def test_any_floats_make_a_picture(numbers: list[float]) -> None:
     values = np.array(numbers, np.float32).reshape(8, 8)
@@ -403,7 +403,7 @@ def test_deep_images_are_turned_upright(orientation: int) -> None:
     close(tagged(np.stack([stored] * 3, -1), told, photometric="rgb"))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, 7), st.integers(0, 2**32 - 1), st.integers(1, 12))
 def test_hostile_bytes_in_deep_files_end_in_an_image_error_or_an_image(
     kind: int, seed: int, changes: int

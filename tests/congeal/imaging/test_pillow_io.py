@@ -168,7 +168,7 @@ def test_a_part_of_a_file_is_refused_or_complete(kind: str, options: dict[str, o
         np.testing.assert_array_equal(decode(part, **LIMITS), whole)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(sorted(FORMATS)), st.integers(0, 2**32 - 1), st.integers(1, 12))
 def test_hostile_bytes_end_in_an_image_error_or_an_image(kind: str, seed: int, changes: int) -> None:
     data = bytearray(encode(smooth(24, 20), kind, **FORMATS[kind]))

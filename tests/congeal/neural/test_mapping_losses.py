@@ -130,7 +130,7 @@ def test_scale_and_magnitude_by_hand() -> None:
 
 
 @given(angle=st.floats(-3, 3), right=st.floats(-1, 1), down=st.floats(-1, 1))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_turning_and_shifting_costs_nothing(angle: float, right: float, down: float) -> None:
     moved = poses(angle, 1.0, right, down)
     places = grids.composed(moved, torch.zeros(1, 8, 8, 2))
@@ -142,7 +142,7 @@ def test_turning_and_shifting_costs_nothing(angle: float, right: float, down: fl
 
 
 @given(scale=st.floats(0.3, 3))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_rigidity_of_a_scale_by_hand_and_least_at_an_isometry(scale: float) -> None:
     places = grids.composed(poses(scale=scale), torch.zeros(1, 8, 8, 2))
     found = float(losses.rigidity_loss(places, torch.ones(1, 8, 8), 1))

@@ -61,7 +61,7 @@ def test_upsampling_stays_within_what_it_combines_and_keeps_constants() -> None:
 
 
 @given(angle=st.floats(-2.5, 2.5), scale=st.floats(0.2, 4), right=st.floats(-1, 1), down=st.floats(-1, 1))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_logits_and_poses_are_each_others_inverse(
     angle: float, scale: float, right: float, down: float
 ) -> None:

@@ -54,7 +54,7 @@ part = st.text(st.characters(codec="utf-8", exclude_characters="/\\\0"), min_siz
 paths = st.lists(part, min_size=1, max_size=3).map("/".join)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(all_paths=st.lists(paths, min_size=1, max_size=6, unique=True))
 def test_a_path_means_itself(all_paths: list[str]) -> None:
     assert match(all_paths, all_paths).found == {path: path for path in all_paths}

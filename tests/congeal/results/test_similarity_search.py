@@ -76,7 +76,7 @@ def test_who_has_no_neighbours(opened: Any) -> None:
         opened.nearest("a/0.png", 0)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     values=arrays(
         np.float32,

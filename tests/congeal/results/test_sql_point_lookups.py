@@ -56,7 +56,7 @@ def named(number: int, how: str) -> str:
     }[how]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(NAMES, NAMES, st.floats(0.1, 0.9), st.floats(0.1, 0.9))
 def test_the_answer_is_that_of_the_whole_tables(
     opened: Any, source: tuple[int, str], target: tuple[int, str], x: float, y: float

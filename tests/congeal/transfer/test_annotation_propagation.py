@@ -46,7 +46,7 @@ def test_keypoints_go_where_the_poses_say_and_hidden_ones_stay_hidden() -> None:
     assert found.image == "target"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(left=st.floats(40, 90), top=st.floats(30, 70), width=st.floats(5, 60), height=st.floats(5, 50))
 def test_boxes_grow_with_the_thing(left: float, top: float, width: float, height: float) -> None:
     box = (left, top, left + width, top + height)
@@ -56,7 +56,7 @@ def test_boxes_grow_with_the_thing(left: float, top: float, width: float, height
     np.testing.assert_allclose(found.box, corners.ravel(), atol=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @example(angles=[0.0, 1.0, 1.75, 0.03125], radius=10.0)
 @given(
     angles=st.lists(st.floats(0, 6.28), min_size=3, max_size=8, unique=True),

@@ -19,7 +19,7 @@ def placed(frame: Frame, scale: float = 0.8, shift: float = 0.0, confidence: flo
     return Maps(frame, frame.to_pixels(cells * scale + offset), full, (cells - offset) / scale, full)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(x=st.floats(-0.99, 0.99), y=st.floats(-0.99, 0.99))
 def test_interpolation_is_exact_on_linear_fields_up_to_the_border(x: float, y: float) -> None:
     at = np.array([[x, y]])

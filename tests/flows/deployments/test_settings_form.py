@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools.validation import is_valid, is_valid_schema
@@ -124,7 +124,6 @@ def test_wrong_keys_and_values_are_refused(whole: dict[str, Any], asked: Any) ->
 SHAPE = SettingsForm.model_json_schema()
 
 
-@settings(deadline=None)  # on a busy machine
 @given(st.data())
 def test_a_key_is_let_through_only_if_it_is_a_setting(data: st.DataObject) -> None:
     section = data.draw(st.sampled_from(sorted(SECTIONS)))

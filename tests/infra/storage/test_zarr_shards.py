@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import zarr
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.errors import DamagedError
@@ -67,7 +67,6 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[list[tuple[int, int | None
     return seen
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 39), max_size=50), st.sampled_from(("maps/rows", "maps/halves")))
 def test_rows_are_those_that_zarr_reads(place: Location, rows: list[int], path: str) -> None:
     reader, array = rows_of(place, path), found_in(place, path)

@@ -111,7 +111,7 @@ def test_too_much_at_once_is_done_in_pieces_and_has_the_same_bytes(tmp_path: Pat
     assert "killed" not in marker.record
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_what_kills_is_found_and_the_rest_is_joined(data: st.DataObject) -> None:
     count = data.draw(st.integers(1, 40))

@@ -138,7 +138,6 @@ def cases(store: str, examples: int) -> type:
     chosen = settings(
         max_examples=examples,
         stateful_step_count=12,
-        deadline=None,
         suppress_health_check=list(HealthCheck),
     )
     case = machine.TestCase

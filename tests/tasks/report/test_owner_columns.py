@@ -22,7 +22,7 @@ def amounts(found: OwnerColumn) -> list[float]:
     return [math.nan if code == 0 else found.lo + (code - 1) * found.step for code in found.codes.tolist()]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.floats() | st.none(), min_size=1, max_size=20))
 @example([0.0, 1.7976931348623157e308])
 @example([-1.7976931348623157e308, None, 1.7976931348623157e308])

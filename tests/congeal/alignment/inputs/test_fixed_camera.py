@@ -70,7 +70,7 @@ def test_what_moves_is_found(cameras: int, shake: int) -> None:
     assert salient[made.thing].mean() > 5 * salient[~made.thing].mean()
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**16), shuffled=st.permutations(range(12)))
 def test_the_order_of_the_frames_does_not_matter(seed: int, shuffled: list[int]) -> None:
     made = filmed(12, seed=seed)

@@ -47,7 +47,7 @@ def moved(known: Poses, s: complex, t: complex, turned: bool) -> Poses:
     return Poses(mirrored, a.resolve_conj(), b.resolve_conj(), known.support)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     seed=st.integers(0, 99),
     size=st.floats(0.5, 2),

@@ -40,7 +40,7 @@ def tokens_of(shown: np.ndarray) -> Tokens:
     return Tokens(weight.long(), torch.zeros((n, 5), dtype=torch.complex64), weight, features)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     n=st.integers(2, 150),
     neighbours=st.integers(0, 10),
@@ -178,7 +178,7 @@ def far_from(found: Consensus, poses: list[Pose], images: np.ndarray) -> np.ndar
     return np.abs(np.array(places) - middle).max(1) / np.abs(middle[1] - middle[0])
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(count=st.integers(24, 40), seed=st.integers(0, 1000))
 def test_a_sparse_plan_gives_the_poses_that_all_pairs_give(count: int, seed: int) -> None:
     """Known poses, a third of the images mirrored, two strangers among them."""

@@ -37,7 +37,7 @@ def draws(seed: int, hypotheses: int) -> torch.Tensor:
     return torch.rand((1, hypotheses, 2), generator=torch.Generator().manual_seed(seed))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(angle=st.floats(-3, 3), scale=st.floats(0.5, 2), outliers=st.sampled_from([0.0, 0.3, 0.6]))
 def test_a_similarity_is_found_among_outliers(angle: float, scale: float, outliers: float) -> None:
     a = scale * complex(math.cos(angle), math.sin(angle))
@@ -55,7 +55,7 @@ def test_an_angle_limit_is_kept() -> None:
     assert abs(float(limited.a[0].angle())) <= 0.5 + 1e-6
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 1000), spread=st.sampled_from([0.02, 0.1, 0.4]))
 def test_matches_that_fit_nothing_are_not_drawn_together_in_a_point(seed: int, spread: float) -> None:
     made = matched(1 + 0j, 0j, 1.0, seed)
@@ -145,7 +145,7 @@ def mutual_by_definition(a: Tokens, b: Tokens, first: int, second: int) -> set[t
     }
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(count=st.integers(0, 70), seed=st.integers(0, 1000), copies=st.sampled_from([1, 1, 3]))
 def test_mutual_matches_are_those_of_the_definition(count: int, seed: int, copies: int) -> None:
     """In whatever groups pairs are compared, and where several tokens are equally alike."""
@@ -168,7 +168,7 @@ def test_only_the_best_matches_are_kept() -> None:
     assert torch.equal(few.first, every.first[:, :5])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(pairs=st.integers(1, 70), seed=st.integers(0, 1000))
 def test_a_similarity_does_not_depend_on_the_other_pairs(pairs: int, seed: int) -> None:
     many = [matched(0.9 + 0.2j, 0.1j, 0.3, seed + number) for number in range(pairs)]

@@ -33,7 +33,7 @@ def poses(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.tensor(a, dtype=torch.complex64), torch.tensor(b, dtype=torch.complex64)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 1000), n=st.integers(2, 15))
 def test_exact_pairs_give_the_poses_back(seed: int, n: int) -> None:
     a, b = poses(n, seed)
@@ -75,7 +75,7 @@ def test_an_image_whose_pairs_disagree_has_little_support() -> None:
     assert float(support[0]) < 0.6 * float(support[1:].min())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(3, 9), st.integers(0, 8), st.integers(0, 1000))
 def test_an_image_without_evidence_stays_finite(n: int, alone: int, seed: int) -> None:
     a, b = poses(n, seed)
@@ -89,7 +89,7 @@ def test_an_image_without_evidence_stays_finite(n: int, alone: int, seed: int) -
     assert bool(torch.isfinite(torch.view_as_real(found_b)).all())
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.booleans(), min_size=3, max_size=15), st.integers(0, 100))
 def test_mirror_states_are_found_up_to_the_whole(truth: list[bool], seed: int) -> None:
     mirrored = torch.tensor(truth)
@@ -127,7 +127,7 @@ def sparse(n: int, seed: int) -> torch.Tensor:
     return compared
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(seed=st.integers(0, 1000), turned=st.booleans())
 def test_the_leading_eigenvector_of_a_large_sparse_matrix_is_that_of_all(seed: int, turned: bool) -> None:
     n = pose_synchronization.DENSE_UP_TO + 40

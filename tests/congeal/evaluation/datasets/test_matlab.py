@@ -67,7 +67,7 @@ def test_what_is_no_such_matrix_is_refused(data: bytes, words: str) -> None:
         matrix(data, "pts_coord")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.booleans(), st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), min_size=1, max_size=4))
 def test_damaged_bytes_are_refused_or_read(compress: bool, changes: list[tuple[int, int]]) -> None:
     data = bytearray(saved(compress, pts_coord=np.arange(20.0).reshape(2, 10) + 0.5, note="by hand"))

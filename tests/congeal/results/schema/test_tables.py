@@ -86,7 +86,7 @@ def test_a_value_that_does_not_fit_is_refused() -> None:
         encode_table(table, IMAGES)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.integers(0, 60), max_size=12))
 def test_how_rows_are_cut_does_not_show_in_the_bytes(cuts: list[int]) -> None:
     with pytest.MonkeyPatch.context() as patch:

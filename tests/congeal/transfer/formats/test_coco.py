@@ -45,7 +45,7 @@ def test_half_a_pixel_lies_between_the_conventions() -> None:
     assert annotation.image == "a/1.jpg"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(outline=outlines, left=coordinate, top=coordinate, width=coordinate, sure=st.floats(0, 1))
 def test_there_and_back(outline: np.ndarray, left: float, top: float, width: float, sure: float) -> None:
     given_ = Annotation(
@@ -234,7 +234,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     return {name: parts[name] for name in draw(st.permutations(sorted(parts)))}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(content=documents(), indent=st.sampled_from([None, 1, 4]), cut=st.booleans())
 def test_what_was_in_a_file_comes_back_as_it_was(
     content: dict[str, Any], indent: int | None, cut: bool

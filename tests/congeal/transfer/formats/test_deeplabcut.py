@@ -118,7 +118,7 @@ def files(draw: st.DrawFn) -> str:
     return end.join(lines) + draw(st.sampled_from(["", end, end * 2]))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(text=files(), mark=st.booleans())
 def test_hand_made_cells_come_back_letter_by_letter(text: str, mark: bool) -> None:
     data = text.encode("utf-8-sig" if mark else "utf-8")
@@ -138,7 +138,7 @@ def test_hand_made_cells_come_back_letter_by_letter(text: str, mark: bool) -> No
     assert [row for row in now if row][:-2] == [row for row in old if row]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(text=files())
 def test_filling_a_frame_changes_no_other(text: str) -> None:
     file = read(text.encode())

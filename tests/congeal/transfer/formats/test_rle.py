@@ -12,14 +12,14 @@ from congeal.errors import CongealError
 from congeal.transfer.formats.rle import decode, encode
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(mask=arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=40)))
 def test_there_and_back(mask: np.ndarray) -> None:
     np.testing.assert_array_equal(decode(encode(mask)), mask)
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(mask=arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=40)))
 def test_others_write_the_masks_that_we_read(mask: np.ndarray) -> None:
     size = list(mask.shape)

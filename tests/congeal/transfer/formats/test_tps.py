@@ -43,7 +43,7 @@ def test_a_file_as_tools_write_it() -> None:
     assert (second.name, second.comment, second.scale) == ("left", "worn", None)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(landmarks=points, curves=st.lists(points, max_size=2), scale=st.none() | st.floats(0.01, 10))
 def test_there_and_back(landmarks: np.ndarray, curves: list[np.ndarray], scale: float | None) -> None:
     given_ = Specimen("a b.jpg", landmarks, curves, "7", scale, "by hand")

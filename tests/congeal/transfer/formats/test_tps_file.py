@@ -53,7 +53,7 @@ def files(draw: st.DrawFn) -> str:
     return stop.join(lines) + draw(st.sampled_from(["", stop, stop * 3]))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(text=files(), mark=st.booleans())
 def test_hand_made_specimens_come_back_letter_by_letter(text: str, mark: bool) -> None:
     data = text.encode("utf-8-sig" if mark else "utf-8")
