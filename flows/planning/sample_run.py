@@ -71,7 +71,7 @@ def run(asked: Request, loaded: Loaded) -> Sampled:
     """
     engine = asked.settings.engine
     local = engine.address is None and not in_process(engine, asked.images)
-    step = _Frugally(asked.apart)
+    step = _Frugally(asked.apart and local)
     step.make_room()
     base = resident_bytes()
     workers, slower = 1, 1.0
@@ -104,13 +104,14 @@ def run(asked: Request, loaded: Loaded) -> Sampled:
 
 
 class _Frugally:
-    """Calls stages, and gives back after each what is not needed any more; the backbone after the features.
+    """Calls stages, and has the backbone make room after the features. freed: bytes of that.
 
-    apart: whether this process is there for that alone. freed: bytes that the backbone had.
+    each: whether after each stage all that can be is given back, of libraries, too. A run in one process
+    does not: what it needs would not be seen.
     """
 
-    def __init__(self, apart: bool) -> None:
-        self._apart = apart
+    def __init__(self, each: bool) -> None:
+        self._each = each
         self.freed = 0
 
     def __call__(self, name: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -119,16 +120,17 @@ class _Frugally:
         before = resident_bytes()
         if name == features_stage.STAGE:
             forget()
-        self.make_room()
-        if name == features_stage.STAGE:
+            self.make_room()
             self.freed = max(0, before - resident_bytes())
+        elif self._each:
+            self.make_room()
         return found
 
     def make_room(self) -> None:
         """Give what is not in use back to the system."""
         gc.collect()
         release_memory()
-        if self._apart:
+        if self._each:
             release_library_pages()
 
 
