@@ -8,9 +8,12 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import hypothesis
 import pytest
@@ -68,13 +71,22 @@ def s3_endpoint() -> Iterator[str]:
     if OTHER_S3:
         yield OTHER_S3
         return
+    from moto.s3.responses import S3Response
     from moto.server import ThreadedMotoServer
 
+    # moto 5 looks whether an object is there and then writes it: on a busy machine two of a race have won.
+    lock, put = threading.Lock(), S3Response.put_object
+
+    def put_alone(response: S3Response) -> Any:
+        with lock:
+            return put(response)
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with patch.object(S3Response, "put_object", put_alone):
+        server.start()
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+        server.stop()
 
 
 @pytest.fixture(scope="session")

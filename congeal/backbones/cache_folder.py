@@ -57,7 +57,7 @@ def mapped(kind: str, name: str, most: int) -> npt.NDArray[np.uint8] | None:
 
 
 def unread(content: npt.NDArray[np.uint8]) -> None:
-    """Give back the memory of what `mapped` has found, as long as nothing was written there."""
+    """Give back the memory of what `mapped` has found, uint8 [b], as long as nothing was written there."""
     base: object = content
     while isinstance(base, np.ndarray):
         base = base.base

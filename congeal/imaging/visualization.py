@@ -96,7 +96,10 @@ def average_image(
 def average_and_members(
     images: UInt8[Pixels, "n s s 3"], forward: Real[Floats, "n r r 2"], weights: Numbers[Floats, "n ..."]
 ) -> tuple[Pixels, list[Pixels]]:
-    """`average_image` of a set and `warped` of each of its images: most of their work is the same."""
+    """`average_image` of a set and `warped` of each of its images, uint8 [s, s, 3] each.
+
+    Most of their work is the same. Arguments: as of `average_image`.
+    """
     members: list[Pixels] = []
 
     def keep(colours: torch.Tensor, reaches: torch.Tensor) -> None:

@@ -91,7 +91,7 @@ class StoredMaps:
         return str(self._attributes["deformation"])
 
     def atlas(self, picture: Callable[[], npt.NDArray[np.uint8] | None]) -> StoredAtlas:
-        """The atlas. picture: its average image as it lies beside the group, where it is not in it."""
+        """The atlas. picture: gives its average, uint8 [s, s, 3], where that lies beside the group."""
         from infra.storage.zarr_groups import find_array, read_whole
 
         former = find_array(self.group, FORMER_AVERAGE.path)

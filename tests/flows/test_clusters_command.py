@@ -71,8 +71,8 @@ def test_a_correction_is_applied_at_once(tmp_path: Path, weights: Path) -> None:
     [
         (["list", "--run"], "--run goes with a correction"),
         (["join", "a"], "There is no action 'join': give one of list, merge"),
-        (["merge", BIRDS], "merge takes 2 or more names, and 1 are given"),
-        (["name", BIRDS], "name takes 2 names, and 1 are given"),
+        (["merge", BIRDS], "merge takes 2 or more names, and 1 is given"),
+        (["name", BIRDS], "name takes 2 names, and 1 is given"),
         (["move", "a/0.png"], "--to A goes with move"),
         (["exclude", "a/0.png", "--to", BOATS], "--to A goes with move"),
         (["pin", BIRDS], "--reference IMAGE goes with pin"),

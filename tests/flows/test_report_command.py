@@ -258,7 +258,8 @@ def test_figures(known: Path, tmp_path: Path) -> None:
 def test_a_figure_shows_members_as_they_are_and_aligned(known: Path) -> None:
     figure = congeal.open(known).figure(BIRDS, members=3)
     pictures = [axes for axes in figure.axes if axes.images]
-    assert len(pictures) == 2 * 3  # no average was drawn of them
+    assert len(pictures) == 1 + 2 * 3
+    assert pictures[0].get_title() == "average after"
     assert figure.get_suptitle() == BIRDS
 
 
