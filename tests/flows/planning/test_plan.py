@@ -93,6 +93,17 @@ def test_what_a_killed_plan_has_left_goes_with_the_next(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_source_without_a_sound_image_is_named_and_no_list_of_the_plan(
+    tmp_path: Path, weights: Path
+) -> None:
+    source = folder(tmp_path / "source", {"a.jpg": b"no image"})
+    with pytest.raises(UserError) as raised:
+        plan(str(source), None, asked(weights))
+    assert str(raised.value) == (
+        f"The only image of a sample of file://{source} cannot be used: file://{source}/a.jpg: not an image."
+    )
+
+
 def test_dry_runs_and_lists_on_the_command_line(tmp_path: Path, weights: Path) -> None:
     folder(tmp_path / "p", photographs(3))
     rows = [f"p/{kind}/{seed}.png,{kind}" for kind in "ab" for seed in range(3)]
