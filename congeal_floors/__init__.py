@@ -96,11 +96,26 @@ def call(task: bytes) -> Any:
 
 
 def answer(pipe: Any, task: bytes) -> None:
-    """Call a pickled task in a process that was started for it, and send what it returns."""
+    """Call a pickled task in a process that was started for it, and send what it returns.
+
+    The process ends when nobody is there any more who reads the pipe.
+    """
     import signal
+    from contextlib import suppress
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever has asked answers a Ctrl-C
-    pipe.send(call(task))
+    threading.Thread(target=_end_unread, args=(pipe.fileno(),), daemon=True).start()
+    with suppress(BrokenPipeError):
+        pipe.send(call(task))
+
+
+def _end_unread(pipe: int) -> None:
+    import select
+
+    reader = select.poll()
+    reader.register(pipe, 0)  # for errors, of which one is that nobody reads
+    reader.poll()
+    os._exit(1)
 
 
 def main() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -21,6 +22,7 @@ from infra.compute.library_pages import release_library_pages
 from infra.compute.numeric_libraries import release_memory, settle_allocator
 from infra.compute.progress import Progress
 from infra.compute.temporary_folders import temporary_folder
+from infra.errors import UserError
 from infra.ledger.commits import Marker
 from infra.ledger.provenance import resident_bytes
 from infra.ledger.publications import published
@@ -33,6 +35,7 @@ from tasks.features.run_backbone import forget
 
 P = ParamSpec("P")
 R = TypeVar("R")
+LIST = "list.csv"  # the sample's images
 GROUP = "group of the image"  # the column of the sample's list where groups are known
 
 
@@ -43,10 +46,10 @@ def looked(asked: Request) -> Request:
     """
     if len(asked.entries) <= asked.most or asked.groups is not None:
         return replace(asked, clustering=clustering_seconds(asked.images, asked.settings))
-    with temporary_folder("plan") as place:
+    with _folder(asked.source) as place:
         settings = _settings(asked, place)
         step = _Frugally(asked.apart)
-        found = look(Location.parse(place / "list.csv"), Location.parse(place / "look"), settings, step)
+        found = look(Location.parse(place / LIST), Location.parse(place / "look"), settings, step)
     groups: dict[str, str | None] = {
         url: str(number) for number, urls in enumerate(found.typical(asked.most)) for url in urls
     }
@@ -79,9 +82,9 @@ def run(asked: Request, loaded: Loaded) -> Sampled:
         settle_allocator()
         workers = min(engine.workers or cores(), asked.images)
         slower = slowed_down(workers)
-    with temporary_folder("plan") as place:
+    with _folder(asked.source) as place:
         settings = _settings(asked, place)
-        inner = prepare(str(place / "list.csv"), str(place / "out"), settings, comparing=False)
+        inner = prepare(str(place / LIST), str(place / "out"), settings, comparing=False)
         with inner.survey:
             facts = everything(inner, Progress(quiet=True), step=step)
         found = _outcome(Location.parse(place / "out"), facts, asked)
@@ -101,6 +104,19 @@ def run(asked: Request, loaded: Loaded) -> Sampled:
         shared=loaded.memory,
         base=base,
     )
+
+
+@contextmanager
+def _folder(source: Location) -> Iterator[Path]:
+    """A folder for a sample. What is said of its list, which nobody knows, is said of its source."""
+    with temporary_folder("plan") as place:
+        try:
+            yield place
+        except UserError as error:
+            listed = Location.parse(place / LIST).url
+            if listed not in str(error):
+                raise
+            raise type(error)(str(error).replace(listed, f"a sample of {source.url}")) from error
 
 
 class _Frugally:
@@ -138,7 +154,7 @@ def _settings(asked: Request, place: Path) -> Settings:
     """Write the list of the sample, and say how it is run: as the whole is, but for where its images are."""
     source, whole, groups = asked.source, asked.settings, asked.groups
     roots = source.roots if isinstance(source, ImageSource) else (source,)
-    with (place / "list.csv").open("w", newline="", encoding="utf-8") as file:
+    with (place / LIST).open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["uri", "bytes", "etag", GROUP])
         for entry, group in zip(asked.entries, groups or [None] * len(asked.entries), strict=True):

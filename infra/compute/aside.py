@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from congeal_floors import answer
 from infra.compute.forked_workers import start
+from infra.compute.picklable_errors import picklable
 from infra.errors import UserError
 
 P = ParamSpec("P")
@@ -63,8 +64,4 @@ def _outcome(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[s
     try:
         return function(*args, **kwargs)
     except Exception as error:
-        try:
-            pickle.loads(pickle.dumps(error))  # noqa: S301 - made a line ago
-        except Exception:
-            return _Raised(RuntimeError(f"{type(error).__name__}: {error}"))
-        return _Raised(error)
+        return _Raised(picklable(error))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import threading
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any, ParamSpec, Self, TypeVar
 
 from infra.compute.numeric_libraries import settle_arenas
+from infra.compute.picklable_errors import picklable
+from infra.compute.sigint import kept_from_children
 from infra.errors import UserError
 
 P = ParamSpec("P")
@@ -43,13 +44,14 @@ class ChildProcess:
         path = os.pathsep.join(place for place in sys.path if place)
         arguments = [str(there.fileno()), str(os.getpid())]
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - Python itself
-                [sys.executable, "-P", "-c", _START, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=2,  # standard output is for answers
-                pass_fds=[there.fileno()],
-                env=os.environ | {"PYTHONPATH": path, "TMPDIR": str(folder)},
-            )
+            with kept_from_children():  # whoever was interrupted ends this one
+                self._process = subprocess.Popen(  # noqa: S603 - Python itself
+                    [sys.executable, "-P", "-c", _START, *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=2,  # standard output is for answers
+                    pass_fds=[there.fileno()],
+                    env=os.environ | {"PYTHONPATH": path, "TMPDIR": str(folder)},
+                )
         except BaseException:
             self._here.close()
             raise
@@ -91,7 +93,6 @@ class ChildProcess:
 def serve(descriptor: int, parent: int) -> None:
     """Call what is asked for, one after the other, until nobody asks any more; the process then ends."""
     settle_arenas()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever was interrupted ends this one
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     connection = Connection(descriptor)
     while True:
@@ -112,7 +113,7 @@ def _answer(task: bytes) -> bytes:
         if not isinstance(fault, UserError):
             fault.add_note(traceback.format_exc())
         traceback.clear_frames(fault.__traceback__)
-        return pickle.dumps((fault, None))
+        return pickle.dumps((picklable(fault), None))
 
 
 def _watch(parent: int) -> None:

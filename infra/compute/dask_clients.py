@@ -68,9 +68,9 @@ def local_client(workers: int, memory: str, gpu_slots: bool, preloaded: Sequence
     import distributed
     from distributed.gc import disable_gc_diagnosis
 
-    from infra.compute.forked_workers import preload
+    from infra.compute.forked_workers import start
 
-    preload(preloaded)
+    start(preloaded)
     devices = _devices() if gpu_slots else []
     limit = _memory_limit(memory, workers)
     clear_temporary_folders()
@@ -85,8 +85,8 @@ def local_client(workers: int, memory: str, gpu_slots: bool, preloaded: Sequence
     log.addFilter(_worth_saying)
     try:
         with temporary_folder("engine") as scratch, ExitStack() as stack:
-            options["local_directory"] = str(scratch)
-            stack.enter_context(dask.config.set(_CONFIG))
+            # The scheduler, too, makes a folder for files.
+            stack.enter_context(dask.config.set(_CONFIG | {"temporary-directory": str(scratch)}))
             spec = {
                 "workers": {
                     number: {"cls": distributed.Nanny, "options": options | _surroundings(devices, number)}

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.forkserver
+import multiprocessing.resource_tracker
 import os
 from collections.abc import Sequence
 
 from infra.compute.numeric_libraries import ALLOCATOR, THREADS
+from infra.compute.sigint import kept_from_children
 
 # First, so that the floors are found.
 _FIRST = "congeal_floors.first"
 
 
 def preload(modules: Sequence[str]) -> None:
-    """Settle what is imported before workers are forked; the first cluster of a process starts that one."""
+    """Settle what is imported before workers are forked."""
     import distributed.utils
 
     # Dask has a list of its own, made when it first asks for a context: imports of this process, pandas among
@@ -36,7 +38,10 @@ def start(modules: Sequence[str]) -> None:
     given = {name: str(value) for name, value in (THREADS | ALLOCATOR).items() if name not in os.environ}
     os.environ.update(given)
     try:
-        multiprocessing.forkserver.ensure_running()
+        # Before the block: its start lets SIGINT through again.
+        multiprocessing.resource_tracker.ensure_running()
+        with kept_from_children():
+            multiprocessing.forkserver.ensure_running()
     finally:
         for name in given:
             del os.environ[name]

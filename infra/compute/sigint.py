@@ -41,6 +41,20 @@ class Interrupts:
 
 
 @contextmanager
+def kept_from_children() -> Iterator[None]:
+    """Processes that are started within the block never hear of SIGINT, from their first moment on.
+
+    A terminal sends it to all that runs there, and one that still imports what it needs would answer with a
+    traceback. For this process it waits until the end of the block.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
 def kept_interrupts() -> Iterator[Interrupts]:
     """Record SIGINT within the block, besides what is done about it anyway; only in the main thread."""
     interrupts = Interrupts()

@@ -109,8 +109,10 @@ def stage(run: Run, survey: Survey) -> Catalog:
         own_identity=None if given is None else given.units[0].identity,
     )
     if catalog.ok == 0:
-        counted = "The only image" if catalog.failed == 1 else f"None of the {catalog.failed} images"
-        raise UserError(f"{counted} of {run.source.url} can be used; the first: {catalog.first_error}.")
+        place, fault = run.source.url, catalog.first_error
+        if catalog.failed == 1:
+            raise UserError(f"The only image of {place} cannot be used: {fault}.")
+        raise UserError(f"None of the {catalog.failed} images of {place} can be used; the first: {fault}.")
     return catalog
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,31 @@ def test_a_plan_says_what_a_run_takes_and_writes_nothing(tmp_path: Path, weights
     assert 16 <= grown["done"]["catalog"] <= 24
     assert grown["done"]["features"] == 24  # those of the slice that is to be made anew, too
     assert results(out) == before
+
+
+def test_what_a_killed_plan_has_left_goes_with_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    left = tmp_path / f"congeal-plan-{ended.pid}-x"
+    left.mkdir()
+    os.utime(left, (0, 0))
+    with pytest.raises(UserError, match="does not exist"):
+        plan(str(tmp_path / "source"), None, load_settings(None, ()))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_source_without_a_sound_image_is_named_and_no_list_of_the_plan(
+    tmp_path: Path, weights: Path
+) -> None:
+    source = folder(tmp_path / "source", {"a.jpg": b"no image"})
+    with pytest.raises(UserError) as raised:
+        plan(str(source), None, asked(weights))
+    assert str(raised.value) == (
+        f"The only image of a sample of file://{source} cannot be used: file://{source}/a.jpg: not an image."
+    )
 
 
 def test_dry_runs_and_lists_on_the_command_line(tmp_path: Path, weights: Path) -> None:

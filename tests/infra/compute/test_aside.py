@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import pickle
+import signal
+import subprocess
+import sys
+from multiprocessing import Pipe
+from pathlib import Path
 
 import pytest
 
+from congeal_floors import answer
 from infra.compute.aside import Aside
 from infra.errors import UserError
 
@@ -42,3 +50,44 @@ def test_variables_stay_as_they_are() -> None:
     before = dict(os.environ)
     assert aside(os.getppid) != os.getpid()
     assert dict(os.environ) == before
+
+
+INTERRUPTED = """
+import signal
+from infra.compute.aside import Aside
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        Aside(["interrupts_all"], "It died.")(abs, -1)
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+
+
+def test_ctrl_c_while_modules_are_loaded_is_answered_here_alone(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(INTERRUPTED)
+    (tmp_path / "interrupts_all.py").write_text("import os, signal\nos.killpg(0, signal.SIGINT)\n")
+    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[3])])
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "program.py")],
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        start_new_session=True,
+    )
+    assert (done.stdout, done.returncode) == ("interrupted\n", 0)
+
+
+def test_a_call_ends_when_nobody_waits_for_it_any_more() -> None:
+    mine, theirs = Pipe(duplex=False)
+    process = multiprocessing.get_context("forkserver").Process(
+        target=answer, args=(theirs, pickle.dumps((signal.pause,)))
+    )
+    process.start()
+    theirs.close()
+    mine.close()
+    process.join(60)
+    assert process.exitcode == 1

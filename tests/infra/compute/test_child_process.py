@@ -16,6 +16,15 @@ from infra.errors import StorageError, UserError
 from infra.storage.location import Location
 
 
+class UnsendableError(Exception):
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(first + second)
+
+
+def refuse() -> None:
+    raise UnsendableError("no ", "way")
+
+
 def test_functions_are_called_elsewhere_and_their_errors_come_back(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -29,6 +38,9 @@ def test_functions_are_called_elsewhere_and_their_errors_come_back(
         with pytest.raises(ZeroDivisionError) as raised:
             child(operator.truediv, 1, 0)
         assert "Traceback" in raised.value.__notes__[0]
+        with pytest.raises(RuntimeError, match="UnsendableError: no way") as unsendable:
+            child(refuse)  # what cannot be made again here is told all the same
+        assert "Traceback" in unsendable.value.__notes__[0]
         child(print, "said", flush=True)  # which is no answer of a command
         assert child(os.getpid) == process
     assert not psutil.pid_exists(process)
@@ -48,3 +60,13 @@ def test_one_at_work_ends_with_whoever_started_it(tmp_path: Path) -> None:
     process = child(os.getpid)
     child.__exit__(KeyboardInterrupt)
     assert not psutil.pid_exists(process)
+
+
+def test_ctrl_c_of_a_terminal_does_not_reach_it_even_while_it_starts(tmp_path: Path) -> None:
+    before = set(psutil.Process().children())
+    with ChildProcess(tmp_path) as child:
+        (started,) = set(psutil.Process().children()) - before
+        started.send_signal(signal.SIGINT)
+        assert child(os.getpid) == started.pid
+        started.send_signal(signal.SIGINT)
+        assert child(os.getpid) == started.pid
