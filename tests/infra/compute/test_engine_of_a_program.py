@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 PROGRAM = """
 import sys
@@ -30,15 +31,15 @@ def test_nothing_but_our_own_words_reaches_the_terminal(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     root = str(Path(__file__).parents[3])
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    environment = {**os.environ, "PYTHONPATH": root, "TMPDIR": str(scratch)}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(program)],
-        env=environment, cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert (done.stdout, done.stderr) == ("1275\nEnough.\n", "")
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["program.py", "scratch"]
+    with TemporaryDirectory() as scratch:  # not below tmp_path: names of sockets are short
+        environment = {**os.environ, "PYTHONPATH": root, "TMPDIR": scratch}
+        done = subprocess.run(
+            [sys.executable, "-W", "error", str(program)],
+            env=environment, cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.stdout, done.stderr) == ("1275\nEnough.\n", "")
+        assert list(Path(scratch).rglob("*")) == []
+    assert [path.name for path in tmp_path.rglob("*")] == ["program.py"]
 
 
 ENDLESS = """

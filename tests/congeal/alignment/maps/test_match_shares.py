@@ -19,7 +19,7 @@ def test_they_are_those_of_tables_of_distances(g: int, seed: int, scale: float, 
     random = torch.Generator().manual_seed(seed)
     tokens = grid(g, 1.0, CPU)
     places = 3 * torch.rand((30, 2), generator=random) - 1.5  # off the grid, too
-    score = sharp * torch.randn((30, g * g), generator=random)
+    score = sharp * (2 * torch.rand((30, g * g), generator=random) - 1)  # as cosines over a temperature
     square = (torch.cdist(places, tokens.view(-1, 2)) / scale) ** 2
     near = (torch.softmax(score, -1) * torch.exp(square / (-2 * NEAR**2))).sum(-1)
     around = torch.softmax(score - square / (2 * WIDE**2), -1)
