@@ -60,6 +60,17 @@ class ImageRow(NamedTuple):
     height: int | None = None
 
 
+def maps_of(aligned: Alignment, row: int, frame: Frame) -> Maps:
+    """The dense maps of an image of an alignment, float32 [r, r, 2] and [m, m, 2], in pixels of its frame."""
+    return Maps(
+        frame,
+        np.asarray(frame.to_pixels(aligned.forward[row]), np.float32),
+        aligned.forward_confidence[row],
+        aligned.backward[row],
+        aligned.backward_confidence[row],
+    )
+
+
 @dataclass(frozen=True, repr=False)
 class ImageAlignment:
     """Images and their alignment. Made by `congeal.align_images`.
@@ -124,15 +135,8 @@ class ImageAlignment:
 
         As `congeal.open(…).maps(image)` gives them; there the confidences are stored in float16.
         """
-        row, aligned = self._find(image), self.alignment
-        frame = self.frames[row]
-        return Maps(
-            frame,
-            np.asarray(frame.to_pixels(aligned.forward[row]), np.float32),
-            aligned.forward_confidence[row],
-            aligned.backward[row],
-            aligned.backward_confidence[row],
-        )
+        row = self._find(image)
+        return maps_of(self.alignment, row, self.frames[row])
 
     # "all" is a str as names are, and a str is a sequence of str: for mypy these overlap; the order decides.
     @overload

@@ -20,7 +20,6 @@ from infra.ledger.commits import outputs_location
 from infra.storage.location import Location
 
 if TYPE_CHECKING:
-    from congeal.alignment.model import Alignment
     from congeal.geometry.frames import Frame
     from congeal.imaging.image_inputs import ImageInput
     from congeal.transfer.points import Maps, Transferred
@@ -227,10 +226,12 @@ class ClusterFit:
         return found
 
     def _new(self, fitted: FittedImage, way: str, frame: Frame, reason: str | None) -> NewImage:
+        from congeal.alignment.image_result import maps_of
+
         aligned, further = fitted.aligned, fitted.further
         count = 0 if further is None else len(further.scale)
         return NewImage(
-            maps=_maps_of(aligned, 0, frame),
+            maps=maps_of(aligned, 0, frame),
             cluster_id=self.cluster_id,
             version=self._published.publication.number,
             way=way,
@@ -240,20 +241,8 @@ class ClusterFit:
             coverage=float(aligned.coverage[0]),
             unlike=reason,
             _published=self._published,
-            further=() if further is None else tuple(_maps_of(further, row, frame) for row in range(count)),
+            further=() if further is None else tuple(maps_of(further, row, frame) for row in range(count)),
         )
-
-
-def _maps_of(aligned: Alignment, row: int, frame: Frame) -> Maps:
-    from congeal.transfer.points import Maps
-
-    return Maps(
-        frame,
-        np.asarray(frame.to_pixels(aligned.forward[row]), np.float32),
-        aligned.forward_confidence[row],
-        aligned.backward[row],
-        aligned.backward_confidence[row],
-    )
 
 
 def _named(image: Any) -> str:

@@ -56,7 +56,9 @@ def killed(*, asked_for: bool = True) -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
-    with process.stdin as alive, process.stdout as told:  # type: ignore[union-attr]
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with process.stdin as alive, process.stdout as told:
         assert told.readline() == b"there\n"
         assert clear_temporary_folders() == 0  # while it lives
         process.kill()
