@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from chromium import Page, chromium
-from report_page_data import Member, members, write_report
+from report_members import Member, members
+from report_page_data import write_report
 
 
 @pytest.fixture(scope="module")

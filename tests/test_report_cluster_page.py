@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from chromium import Page
 from opened_report import browser, cluster, found, marks, page, report, share
-from report_page_data import CELL, Member, members, write_report
+from report_members import CELL, Member, members
+from report_page_data import write_report
 
 from congeal.imaging.visualization import warped
 from congeal.transfer.formats import coco, tps

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from chromium import Page
 from opened_report import browser, cluster, page, share
-from report_page_data import Member, members, packed, script, write_report
+from report_encoding import packed, script
+from report_members import Member, members
+from report_page_data import write_report
 
 __all__ = ["browser", "page"]
 

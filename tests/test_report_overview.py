@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from chromium import Page
 from opened_report import browser, cluster, found, marks, overview, page, report
-from report_page_data import members, write_report
+from report_members import members
+from report_page_data import write_report
 
 __all__ = ["browser", "found", "page", "report"]
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from chromium import Page, chromium
 from range_server import served
-from report_page_data import Member, members, write_report
+from report_members import Member, members
+from report_page_data import write_report
 
 from congeal.transfer.points import transfer
 

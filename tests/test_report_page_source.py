@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from chromium import chromium
-from report_page_data import members, write_report
+from report_members import members
+from report_page_data import write_report
 
 PACKAGE = Path(__file__).parents[1] / "congeal" / "report"
 SOURCE = PACKAGE / "page"
