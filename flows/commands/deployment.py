@@ -59,7 +59,7 @@ def check(
     as_json: Json = False,
 ) -> Any:
     """Try what a deployment needs, a line each: server, pool, worker, deployments, credentials, source,
-    destination, what its store promises, GPU; exit 1 if something is wrong."""  # fmt: skip
+    destination, what its store promises, Dask scheduler, GPU; exit 1 if something is wrong."""  # fmt: skip
     from congeal.settings import load_settings
     from flows.deployments.checks import checks
     from flows.quiet_libraries import quiet_libraries, quiet_prefect

@@ -40,7 +40,8 @@ class _PassedOverError(Exception):
 
 
 def checks(settings: Settings, source: str | None, destination: str | None, pool: str) -> Iterator[Check]:
-    """Try server, pool, worker, deployments, credentials, source, destination, the store's promises, GPU.
+    """Try server, pool, worker, deployments, credentials, source, destination, the store's promises, the Dask
+    scheduler, GPU.
 
     Each is tried whatever became of those before it, unless it needs them.
     """
@@ -60,6 +61,7 @@ def checks(settings: Settings, source: str | None, destination: str | None, pool
             yield _tried(name, partial(promise, str(destination), settings))
         else:
             yield Check(name, None, "not tried, as nothing can be written to a destination")
+    yield _tried("engine", lambda: _engine(settings))
     yield _tried("device", lambda: _device(settings))
 
 
@@ -235,6 +237,19 @@ def _listing(destination: str, settings: Settings) -> str:
     if after != set(names) - {"b"}:
         raise _FailedError(f"{destination} lists what was just removed: use another store.")
     return "what is written is listed at once, and what is removed is not"
+
+
+def _engine(settings: Settings) -> str:
+    address = settings.engine.address
+    if address is None:
+        raise _PassedOverError("not tried, as engine.address names no Dask scheduler: workers are local")
+    from infra.compute.dask_clients import remote_client
+
+    with remote_client(address) as client:
+        threads = client.nthreads()
+    return (
+        f"{address} answers; {len(threads)} workers with {sum(threads.values())} threads in all have Congeal"
+    )
 
 
 def _device(settings: Settings) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -13,7 +15,8 @@ from infra.compute.numeric_libraries import ALLOCATOR, THREADS
 from infra.compute.temporary_folders import clear_temporary_folders, temporary_folder
 from infra.errors import UserError
 
-_CONNECT = 30
+ANSWER = 8.0  # seconds in which a scheduler has to answer, unless Dask is told otherwise
+_CONNECT = 30  # and in which it has to have workers: they may be started when a client comes
 STARTS = 3  # of a cluster whose workers die while they start
 # Bytes. What a worker imports takes 672 MiB (torch 2.15, Linux); with less it dies while it starts.
 LEAST_MEMORY = 768 * 2**20
@@ -41,13 +44,23 @@ _CONFIG = {
 
 @contextmanager
 def remote_client(address: str) -> Iterator[Any]:
-    """A client of the scheduler at ``address``, which must have workers."""
+    """A client of the scheduler at ``address``, which must have workers.
+
+    Raises UserError if none answers there in ANSWER seconds, or in as many as are set for
+    ``distributed.comm.timeouts.connect``; if it has no workers; if these cannot import Congeal.
+    """
     import distributed
 
     try:
+        with ThreadPoolExecutor(1) as aside:  # this thread may have an event loop that runs
+            aside.submit(asyncio.run, _answers(address)).result()
         client = distributed.Client(address, timeout=_CONNECT, set_as_default=False)
     except (OSError, ValueError) as fault:
         raise UserError(f"No Dask scheduler answers at {address}: check engine.address.") from fault
+    except Exception as fault:  # whatever comes of an answer that is not a scheduler's
+        raise UserError(
+            f"No Dask scheduler answers at {address} ({_brief(fault)}): check engine.address."
+        ) from fault
     with client:
         try:
             client.wait_for_workers(1, timeout=_CONNECT)
@@ -113,6 +126,28 @@ def local_client(workers: int, memory: str, gpu_slots: bool, preloaded: Sequence
             yield client
     finally:
         log.removeFilter(_worth_saying)
+
+
+async def _answers(address: str) -> None:
+    """Connect to a scheduler and take leave. A client's own timeout ends when something has been reached, and
+    leaves what says nothing then be waited for without an end."""
+    import dask
+    from dask.utils import parse_timedelta
+    from distributed import Security
+    from distributed.comm import connect
+
+    name = "distributed.comm.timeouts.connect"
+    asked, usual = (dask.config.get(name, config=one) for one in (dask.config.config, _defaults()))
+    patience = ANSWER if asked == usual else float(parse_timedelta(asked))
+    arguments = Security().get_connection_args("client")
+    comm = await asyncio.wait_for(connect(address, timeout=patience, **arguments), patience)
+    await comm.close()
+
+
+def _defaults() -> Any:
+    import dask
+
+    return dask.config.merge(*dask.config.defaults)
 
 
 def _started(spec: Mapping[str, Any]) -> Any:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from infra.compute.numeric_libraries import ALLOCATOR, THREADS
 from infra.compute.sigint import kept_from_children
+from infra.compute.temporary_folders import socket_folder
 
 # First, so that the floors are found.
 _FIRST = "congeal_floors.first"
@@ -33,8 +34,10 @@ def start(modules: Sequence[str]) -> None:
     """Start the process that workers are forked from, unless it runs.
 
     It has the variables that Dask would give it: its C library reads them once, and workers have what it has.
+    Raises UserError if there is no place for its socket.
     """
     preload(modules)
+    _settle_sockets()
     given = {name: str(value) for name, value in (THREADS | ALLOCATOR).items() if name not in os.environ}
     os.environ.update(given)
     try:
@@ -45,3 +48,10 @@ def start(modules: Sequence[str]) -> None:
     finally:
         for name in given:
             del os.environ[name]
+
+
+def _settle_sockets() -> None:
+    """Where multiprocessing has its sockets: its own folder, pymp-…, says of no process whose it is."""
+    settled = vars(multiprocessing.current_process())["_config"]
+    if settled.get("tempdir") is None:
+        settled["tempdir"] = str(socket_folder())

@@ -15,9 +15,16 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing.util import Finalize
 from pathlib import Path
 
+from infra.errors import UserError
+
 PREFIX = "congeal-"
+SOCKETS = "sockets"
+SHORT = "/tmp"  # noqa: S108 - where a socket's path is short enough; its folder is this user's alone
+LONGEST = 103  # bytes that the path of a socket may have on every system; Linux allows four more
+_SOCKET = "/listener-12345678"  # as multiprocessing names one in the folder it is given
 AGE = 3600.0  # seconds for which the folder of a process is let be of which it is not sure that it is gone
 _OURS = re.compile(r"^congeal-(?:[a-z]+-)?(\d+)-(?:(\d+)-([0-9a-f]{8})-)?[^.-]+$")
 _BEGAN = 19  # of the fields of /proc/PID/stat after the name: when it began, in ticks since the machine did
@@ -26,11 +33,38 @@ _BEGAN = 19  # of the fields of /proc/PID/stat after the name: when it began, in
 @contextmanager
 def temporary_folder(kind: str = "") -> Iterator[Path]:
     """A new folder, removed at the end of the block; a kill leaves it to `clear_temporary_folders`."""
+    with tempfile.TemporaryDirectory(prefix=_prefix(kind), ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def socket_folder() -> Path:
+    """A new folder for sockets of this process and those that it starts, removed when it ends.
+
+    It is a temporary one like others, or in SHORT if the path of a socket would be too long there. Raises
+    UserError if neither will do.
+    """
+    prefix = _prefix(SOCKETS)
+    for place in (tempfile.gettempdir(), SHORT):
+        longest = len(os.fsencode(f"{place}/{prefix}12345678{_SOCKET}"))
+        if longest > LONGEST:
+            continue
+        with suppress(OSError):
+            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
+            # After the processes of the pool have gone.
+            Finalize(None, shutil.rmtree, (folder,), {"ignore_errors": True}, exitpriority=-100)
+            return folder
+    raise UserError(
+        f"The sockets of workers have no place: in {tempfile.gettempdir()} their paths would have more than "
+        f"{LONGEST} bytes, or it cannot be written to, nor can {SHORT}: set TMPDIR to a folder with a short "
+        "path."
+    )
+
+
+def _prefix(kind: str) -> str:
+    """How the name of a folder of this process begins."""
     began = _began(os.getpid())
     whose = "" if began is None else f"{began}-{_numbers_count_in()}-"
-    prefix = f"{PREFIX}{kind + '-' if kind else ''}{os.getpid()}-{whose}"
-    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+    return f"{PREFIX}{kind + '-' if kind else ''}{os.getpid()}-{whose}"
 
 
 def clear_temporary_folders(age: float = AGE) -> int:
@@ -40,7 +74,9 @@ def clear_temporary_folders(age: float = AGE) -> int:
     is no process of its number and nobody has changed the folder for ``age`` seconds.
     """
     removed, here = 0, _numbers_count_in()
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+    usual = Path(tempfile.gettempdir())
+    folders = set(usual.glob(f"{PREFIX}*")) | set(Path(SHORT).glob(f"{PREFIX}{SOCKETS}-*"))
+    for folder in folders:
         found = _OURS.match(folder.name)
         try:
             facts = folder.lstat()

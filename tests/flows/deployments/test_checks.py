@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 from congeal.settings import Settings
 from flows.cli import app
 from flows.deployments.checks import Check, checks
-from infra.settings import StorageSettings
+from infra.settings import EngineSettings, StorageSettings
 
 ALL = [
     "server", "pool", "worker", "deployments", "credentials", "source", "destination", "conditional writes",
-    "listing", "device",
+    "listing", "engine", "device",
 ]  # fmt: skip
 
 
@@ -60,6 +60,23 @@ def test_what_is_wrong_is_said_and_the_rest_is_tried(tmp_path: Path) -> None:
     assert "none is an image" in found["source"].says
     assert found["destination"].passed is False
     assert (found["listing"].passed, found["device"].passed) == (None, True)
+
+
+def test_a_dask_scheduler_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    import distributed
+
+    monkeypatch.setattr("infra.compute.dask_clients.ANSWER", 0.2)
+    assert looked_at(None, None)["engine"].passed is None
+    nobody = looked_at(None, None, Settings(engine=EngineSettings(address="tcp://127.0.0.1:1")))["engine"]
+    assert (nobody.passed, nobody.says) == (
+        False, "No Dask scheduler answers at tcp://127.0.0.1:1: check engine.address.",
+    )  # fmt: skip
+    place = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "n_workers": 1, "threads_per_worker": 2}
+    with distributed.LocalCluster(processes=False, protocol="tcp://", **place) as cluster:
+        engine = EngineSettings(address=cluster.scheduler_address)
+        found = looked_at(None, None, Settings(engine=engine))["engine"]
+    assert found.passed
+    assert found.says.endswith("answers; 1 workers with 2 threads in all have Congeal")
 
 
 @pytest.mark.parametrize(("condition", "kept"), [("unnamed", True), ("ignored", False)])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from infra.compute.cores import cores
-from infra.compute.dask_clients import local_client
+from infra.compute.dask_clients import ANSWER, local_client
 from infra.compute.engine import SMALL, DaskEngine, LoopEngine, in_process, open_engine
 from infra.compute.sigint import Interrupts
 from infra.errors import UserError
@@ -58,16 +58,39 @@ def test_a_cluster_that_all_workers_have_left_is_not_waited_for(
         list(DaskEngine(client, Interrupts(), workers=1, cores=1, threads=None, slots=False).map(abs, [-1]))
 
 
-def test_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infra.compute.dask_clients._CONNECT", 0.2)
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        address = f"tcp://127.0.0.1:{closed.getsockname()[1]}"
+@pytest.mark.parametrize("kind", ["closed", "silent"])
+def test_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setattr("infra.compute.dask_clients.ANSWER", 0.2)
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        if kind == "silent":  # it takes connections, and never says a word
+            place.listen()
+        address = f"tcp://127.0.0.1:{place.getsockname()[1]}"
         with (
             pytest.raises(UserError, match=f"No Dask scheduler answers at {address}: check"),
             open_engine(EngineSettings(address=address)),
         ):
             pass
+
+
+def test_whoever_has_told_dask_how_long_to_wait_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    import dask
+
+    waited: list[float] = []
+
+    async def connect(_: str, timeout: float, **__: Any) -> None:
+        waited.append(timeout)
+        raise OSError
+
+    monkeypatch.setattr("distributed.comm.connect", connect)
+    for told in ({}, {"distributed.comm.timeouts.connect": "90s"}):
+        with (
+            dask.config.set(told),
+            pytest.raises(UserError, match=r"No Dask scheduler answers"),
+            open_engine(EngineSettings(address="tcp://127.0.0.1:1")),
+        ):
+            pass
+    assert waited == [ANSWER, 90.0]
 
 
 def test_a_memory_limit_that_is_none() -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -8,13 +10,27 @@ from pathlib import Path
 
 import pytest
 
-from infra.compute.temporary_folders import clear_temporary_folders, temporary_folder
+from infra.compute import temporary_folders
+from infra.compute.temporary_folders import clear_temporary_folders, socket_folder, temporary_folder
+from infra.errors import UserError
 
 
 @pytest.fixture
-def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return tmp_path
+def short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What is /tmp elsewhere."""
+    place = tmp_path / "short"
+    place.mkdir()
+    monkeypatch.setattr(temporary_folders, "SHORT", str(place))
+    monkeypatch.setattr(temporary_folders, "LONGEST", len(str(place)) + 103)
+    return place
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, short: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    place = tmp_path / "usual"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    return place
 
 
 def gone() -> int:
@@ -102,3 +118,50 @@ def test_a_folder_of_another_container_goes_when_it_is_old(scratch: Path) -> Non
     assert clear_temporary_folders() == 0
     os.utime(left, (0, 0))
     assert clear_temporary_folders() == 1
+
+
+def test_sockets_lie_where_their_paths_are_short_enough(
+    scratch: Path, short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert socket_folder().parent == scratch
+    far = scratch / "a-long-way-down" / ("x" * 100)
+    far.mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(far))
+    near = socket_folder()
+    assert near.parent == short
+    assert re.fullmatch(rf"congeal-sockets-{os.getpid()}-.*", near.name)
+    kept = near.with_name(near.name.replace(f"-{os.getpid()}-", f"-{gone()}-"))
+    kept.mkdir()
+    assert clear_temporary_folders(age=0) == 1  # of a process that was killed
+    assert near.is_dir()
+    monkeypatch.setattr(temporary_folders, "SHORT", str(scratch / "nowhere"))
+    with pytest.raises(UserError, match=r"set TMPDIR to a folder with a short path"):
+        socket_folder()
+
+
+def test_what_multiprocessing_needs_for_workers_lies_in_a_folder_of_ours(scratch: Path) -> None:
+    code = (
+        "import sys; sys.path[:] = eval(sys.argv[1])\n"
+        "from infra.compute.forked_workers import start\n"
+        "from multiprocessing.util import get_temp_dir\n"
+        "start([]); print(get_temp_dir(), flush=True); sys.stdin.read()"
+    )
+    place = tempfile.mkdtemp(prefix="c", dir="/tmp")  # short, as a socket's path has to be
+    try:
+        environment = os.environ | {"TMPDIR": place}
+        with subprocess.Popen(
+            [sys.executable, "-c", code, repr(sys.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+        ) as process:
+            assert process.stdout is not None
+            used = Path(process.stdout.readline().decode().strip())
+            left = [path.name for path in Path(place).iterdir()]
+            process.communicate()
+        assert used.parent == Path(place)
+        assert left == [used.name]
+        assert re.fullmatch(rf"congeal-sockets-{process.pid}-.*", used.name)
+        assert not list(Path(place).iterdir())
+    finally:
+        shutil.rmtree(place)
