@@ -14,6 +14,8 @@ class MemberRow(TypedDict):
     height: int
     status: str
     cluster_id: str
+    features_unit: str
+    features_row: int
 
 
 class AlignedRow(MemberRow):
@@ -25,8 +27,6 @@ class AlignedRow(MemberRow):
     error: None
     outlier: bool
     excluded: bool
-    features_unit: str
-    features_row: int
 
 
 class ImageRow(TypedDict):
