@@ -29,7 +29,7 @@ from congeal.results.schema.atlas_arrays import (
     INSTANCES_GROUP,
     MAPS,
 )
-from congeal.results.schema.feature_arrays import EMBEDDING, FEATURE_GROUP, FEATURES
+from congeal.results.schema.feature_arrays import EMBEDDING, FEATURE_GROUP
 from congeal.results.schema.own_fields import own_field, with_own
 from congeal.results.schema.parquet_files import encode_table
 from congeal.results.schema.tables import ALIGNMENTS, CLUSTERS, CORRESPONDENCES, IMAGES
@@ -57,10 +57,10 @@ MEMBERS = (
 
 @dataclass(frozen=True)
 class Flock:
-    """Images that show one or two, each somewhere: their maps, and features [g, g, c] of every image."""
+    """Images that show one or two, each somewhere: their maps, and the files."""
 
     maps: dict[str, list[Maps]]
-    features: dict[str, np.ndarray[Any, Any]]
+    files: dict[str, bytes]
 
 
 FITTING = ["a/0.png", "a/1.png", "a/2.png", "a/3.png"]  # of BIRDS, without the misfit
@@ -78,13 +78,14 @@ def known_collection(home: Path, flock: Flock | None = None) -> Path:
     flock: images of BIRDS that show two.
     """
     files = {name: picture(0, seed, size) for seed, (name, _, size, *_) in enumerate(MEMBERS)}
+    files |= {} if flock is None else flock.files
     files |= {"c/outlier.png": picture(1, 99), "broken.jpg": b"no image", "a/copy.png": files["a/0.png"]}
     source = folder(home / "source", files)
     destination = Location.parse(home / "destination")
     claim(destination)
     ids = {name: hashlib.sha256(data).hexdigest()[:32] for name, data in files.items()}
     atlases = {cluster: _atlas(destination, cluster, ids, flock) for cluster in (BIRDS, BOATS)}
-    features = _features(destination, ids, flock)
+    features = _features(destination, ids)
     tables = {
         "images.parquet": encode_table(_images(files, ids, features), IMAGES),
         "alignments.parquet": encode_table(_alignments(ids), ALIGNMENTS),
@@ -193,16 +194,11 @@ def _instances(further: dict[str, Maps], ids: dict[str, str]) -> dict[str, bytes
     return {f"{INSTANCES_GROUP.name}/{path}": one for path, one in encode_group(arrays, facts).items()}
 
 
-def _features(destination: Location, ids: dict[str, str], flock: Flock | None) -> str:
+def _features(destination: Location, ids: dict[str, str]) -> str:
     """Embeddings on a circle: neighbours in the order of names are neighbours there."""
     angle = np.linspace(0, 1, len(ids))
     embedding = np.stack([np.cos(angle), np.sin(angle)], 1).astype(np.float32)
-    arrays = {EMBEDDING.path: ArraySpec(embedding, EMBEDDING.dims)}
-    if flock is not None:
-        blank = np.zeros_like(next(iter(flock.features.values())))
-        dense = np.stack([flock.features.get(name, blank) for name in sorted(ids)]).astype(np.float16)
-        arrays[FEATURES.path] = ArraySpec(dense, FEATURES.dims)
-    group = encode_group(arrays, {"extent": 1.0})
+    group = encode_group({EMBEDDING.path: ArraySpec(embedding, EMBEDDING.dims)}, {})
     outputs = {f"{FEATURE_GROUP.name}/{path}": data for path, data in group.items()}
     return _commit(
         destination, "features", "features", outputs, {"image_ids": [ids[name] for name in sorted(ids)]}

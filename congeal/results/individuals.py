@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from congeal.results.published_version import Published
-from congeal.results.schema.feature_arrays import FEATURE_GROUP, FEATURES
 from congeal.results.schema.rows import ImageRow, MemberRow
 from congeal.transfer.individual_choice import (
     Individual,
@@ -21,19 +20,18 @@ from congeal.transfer.individual_choice import (
     look_of,
     rivals,
 )
-from infra.errors import UserError
-from infra.ledger.commits import outputs_location
 
 if TYPE_CHECKING:
     from congeal.transfer.points import Maps
 
 MARKS = 8  # marked instances of an individual that others are compared with
+SIDE = 224  # pixels of the frames that are compared
 
 
 class Individuals:
     """Which instance of an image each of several individuals is.
 
-    Where nobody looked for further instances, or found any, everybody is the first; no features are read.
+    Where nobody looked for further instances, or found any, everybody is the first, and no image is read.
     """
 
     def __init__(self, published: Published, cluster: str, marked: Mapping[int, Mapping[str, int]]) -> None:
@@ -49,7 +47,7 @@ class Individuals:
         Those who are marked on the image are what they are marked on. Others are told by their look; where
         individuals are known to be different things, each has an instance of its own, or none.
 
-        Raises UserError if features that this needs are not there any more.
+        Raises UserError if an image that this needs is not in the source any more.
         """
         numbers = self._published.instances(self._cluster).numbers(row["image_id"])
         here = {one.number: one.marked.get(row["image_id"]) for one in self._individuals}
@@ -92,28 +90,15 @@ class Individuals:
         """The looks of some instances of an image."""
         if not numbers:
             return []
-        features, extent = features_of(self._published, row)
+        # What paints images is loaded only where looks are asked for.
+        from congeal.imaging.decoding import square
+
+        shown = square(self._published.pixels(row), SIDE)
         image = str(row["image_id"])
-        return [look_of(features, extent, self._maps(image, number), self._cells) for number in numbers]
+        return [look_of(shown, self._maps(image, number), self._cells) for number in numbers]
 
     def _maps(self, image_id: str, number: int) -> Maps:
         if number:
             return self._published.instances(self._cluster).maps(image_id, number)
         stored = self._published.stored(self._cluster)
         return stored.maps(stored.position[image_id])
-
-
-def features_of(published: Published, row: MemberRow | ImageRow) -> tuple[npt.NDArray[np.floating], float]:
-    """The features of an image, [g, g, c], and half the side of their grid in frame units.
-
-    Raises UserError if it has none, and DamagedError if they are not there any more.
-    """
-    from infra.storage.zarr_groups import array_in, open_group, read_rows
-
-    unit, position = row["features_unit"], row["features_row"]
-    if unit is None or position is None:
-        raise UserError(f"The image {row['uri']!r} has no features.")
-    marker = published.tables.marker("features", unit)
-    group = open_group(outputs_location(published.place, marker) / FEATURE_GROUP.name)
-    found = np.asarray(read_rows(array_in(group, FEATURES.path), [position])[0], np.float32)
-    return found, float(cast("float", group.attrs["extent"]))

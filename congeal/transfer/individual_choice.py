@@ -1,4 +1,7 @@
-"""Which of the things of one kind in an image an individual is, by what a backbone sees of them."""
+"""Which of the things of one kind in an image an individual is, by their colours.
+
+A backbone's features tell parts, and hardly individuals: what it sees of two of a kind is nearly the same.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from congeal.geometry.arrays import Doubles, Flags
 from congeal.geometry.shape_checks import check_fields
@@ -17,6 +20,7 @@ SALIENT = 0.5  # of an atlas' cells that show the thing
 MOST_CELLS = 256  # that are compared
 FLOOR = 1e-6  # confidence of a cell that is known at all
 Features = npt.NDArray[np.floating]
+Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -24,11 +28,11 @@ class Look:
     """What one thing looks like, cell by cell of its atlas.
 
     Attributes:
-        features: float32 [k, c], of unit length.
+        colours: float64 [k, 3], sRGB from 0 to 1.
         weight: float64 [k], how surely a cell shows the thing; 0: not at all.
     """
 
-    features: Float[Features, "k c"]
+    colours: Float[Doubles, "k 3"]
     weight: Float[Doubles, " k"]
 
     def __post_init__(self) -> None:
@@ -58,29 +62,31 @@ def compared_cells(saliency: Features) -> Flags:
     return chosen.reshape(saliency.shape)
 
 
-def look_of(features: Features, extent: float, maps: Maps, cells: Flags) -> Look:
+def look_of(shown: UInt8[Pixels, "s s 3"], maps: Maps, cells: Flags) -> Look:
     """The look of a thing.
 
     Args:
-        features: [g, g, c], of its image, over ±extent of the frame.
-        extent: half the side of the features' grid in frame units.
+        shown: uint8 [s, s, 3], the square frame around its image.
         maps: of the thing.
         cells: bool [r, r], of the atlas, which are compared.
     """
     places = np.asarray(maps.forward, np.float64)[cells]
-    at = np.asarray(maps.frame.to_frame(places)) / extent
-    seen = interpolate_many(np.nan_to_num(np.asarray(features, np.float32))[None], np.clip(at, -1, 1))[0]
-    length = np.linalg.norm(seen, axis=1, keepdims=True)
+    at = np.clip(np.asarray(maps.frame.to_frame(places), np.float64), -1, 1)
     sure = np.clip(np.asarray(maps.forward_confidence, np.float64)[cells], FLOOR, 1)
-    sure *= np.asarray(maps.frame.inside(places)) & (length[:, 0] > 0)
-    return Look((seen / np.maximum(length, 1e-12)).astype(np.float32), sure)
+    colours = interpolate_many(np.asarray(shown, np.float32)[None] / 255, at)[0]
+    return Look(colours, sure * np.asarray(maps.frame.inside(places)))
 
 
 def likeness(one: Look, other: Look) -> float:
-    """The mean cosine over cells that both show, in [-1, 1]; -1 if there are none."""
+    """How alike two things look, in [0, 1]: 1 less the usual difference of colour of cells that both show.
+
+    0 if there are none.
+    """
     weight = one.weight * other.weight
     total = float(weight.sum())
-    return float((weight * (one.features * other.features).sum(1)).sum() / total) if total > 0 else -1.0
+    if total <= 0:
+        return 0.0
+    return float(1 - (weight * np.abs(one.colours - other.colours).mean(1)).sum() / total)
 
 
 def rivals(individuals: Sequence[Individual]) -> bool:

@@ -14,8 +14,6 @@ class MemberRow(TypedDict):
     height: int
     status: str
     cluster_id: str
-    features_unit: str
-    features_row: int
 
 
 class AlignedRow(MemberRow):
@@ -27,6 +25,8 @@ class AlignedRow(MemberRow):
     error: None
     outlier: bool
     excluded: bool
+    features_unit: str
+    features_row: int
 
 
 class ImageRow(TypedDict):

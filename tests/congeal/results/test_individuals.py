@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from known_collection import Flock, known_collection
+from PIL import Image
 from placed_maps import placed
 
 import congeal
@@ -20,7 +21,7 @@ from congeal.transfer.points import Maps
 from infra.storage.location import Location
 from tasks.propagation import Order, propagate_deeplabcut, propagate_sleap
 
-BLACK, WHITE = np.array([1.0, 0, 0]), np.array([0, 1.0, 0])
+BLACK, WHITE = 40, 210
 LEFT, RIGHT = -0.5, 0.5
 # Who is the first instance of an image, and where; who is the second.
 SHOWN = {
@@ -39,17 +40,22 @@ def seen(name: str, x: float) -> Maps:
     return replace(maps, backward_confidence=np.where(side, 0.8, 0.05))
 
 
-def looks(name: str) -> np.ndarray[Any, Any]:
-    features = np.tile(np.array([0, 0, 1.0]), (16, 16, 1))
-    for who, x in SHOWN[name]:
-        features[(cell_centres(16)[..., 0] * x) > 0] = who
-    return features
+def file_of(name: str) -> bytes:
+    """The image: grey, with whoever it shows on either side."""
+    width, height = SIZES[name]
+    pixels = np.random.default_rng(len(name)).integers(110, 140, (height, width, 3)).astype(np.uint8)
+    for grey, x in SHOWN[name]:
+        pixels[:, width // 2 :] = grey if x > 0 else pixels[:, width // 2 :]
+        pixels[:, : width // 2] = grey if x < 0 else pixels[:, : width // 2]
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Any:
     maps = {name: [seen(name, x) for _, x in shown] for name, shown in SHOWN.items()}
-    flock = Flock(maps, {name: looks(name) for name in SHOWN})
+    flock = Flock(maps, {name: file_of(name) for name in SHOWN})
     return congeal.open(known_collection(tmp_path_factory.mktemp("two"), flock))
 
 
