@@ -42,6 +42,7 @@ class Composed(NamedTuple):
     pixels: Pixels
     truths: list[Truth]
     what: str
+    who: tuple[int, ...] = ()  # which of the things that are laid together each of truths is
 
 
 def folder_of(kind: str) -> Path:
@@ -160,7 +161,7 @@ def pictures_of(kind: str) -> tuple[list[tuple[Pixels, Doubles]], list[Composed]
             background = decode(others[int(random.integers(len(others)))].read_bytes())
             one = composed(background, [cuts[at] for at in which], touching, random)
             if one is not None:
-                made.append(one)
+                made.append(one._replace(who=which))
                 break
     read = [(decode((folder / "images" / name).read_bytes()), marks[name]) for name in singles]
     return read, made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from congeal.results.schema.atlas_arrays import (
     ATLAS_FEATURES,
     ATLAS_GROUP,
     ATLAS_SALIENCY,
+    INSTANCE_IDS,
+    INSTANCES_GROUP,
     MAPS,
 )
 from congeal.results.schema.feature_arrays import EMBEDDING, FEATURE_GROUP
@@ -52,6 +55,14 @@ MEMBERS = (
 )
 
 
+@dataclass(frozen=True)
+class Flock:
+    """Images that show one or two, each somewhere: their maps, and the files."""
+
+    maps: dict[str, list[Maps]]
+    files: dict[str, bytes]
+
+
 FITTING = ["a/0.png", "a/1.png", "a/2.png", "a/3.png"]  # of BIRDS, without the misfit
 
 
@@ -61,15 +72,19 @@ def maps_of(name: str) -> Maps:
     return placed(Frame(*size), scale, shift, turn, SURE)
 
 
-def known_collection(home: Path) -> Path:
-    """Write source/ and destination/ into a folder, and give back the destination."""
+def known_collection(home: Path, flock: Flock | None = None) -> Path:
+    """Write source/ and destination/ into a folder, and give back the destination.
+
+    flock: images of BIRDS that show two.
+    """
     files = {name: picture(0, seed, size) for seed, (name, _, size, *_) in enumerate(MEMBERS)}
+    files |= {} if flock is None else flock.files
     files |= {"c/outlier.png": picture(1, 99), "broken.jpg": b"no image", "a/copy.png": files["a/0.png"]}
     source = folder(home / "source", files)
     destination = Location.parse(home / "destination")
     claim(destination)
     ids = {name: hashlib.sha256(data).hexdigest()[:32] for name, data in files.items()}
-    atlases = {cluster: _atlas(destination, cluster, ids) for cluster in (BIRDS, BOATS)}
+    atlases = {cluster: _atlas(destination, cluster, ids, flock) for cluster in (BIRDS, BOATS)}
     features = _features(destination, ids)
     tables = {
         "images.parquet": encode_table(_images(files, ids, features), IMAGES),
@@ -135,9 +150,10 @@ def opened(known: Path) -> Any:
     return congeal.open(known)
 
 
-def _atlas(destination: Location, cluster: str, ids: dict[str, str]) -> str:
+def _atlas(destination: Location, cluster: str, ids: dict[str, str], flock: Flock | None) -> str:
     names = [name for name, mine, *_ in MEMBERS if mine == cluster]
-    maps = [maps_of(name) for name in names]
+    shown = {} if flock is None or cluster != BIRDS else flock.maps
+    maps = [shown[name][0] if name in shown else maps_of(name) for name in names]
     data = {array: np.stack([getattr(one, array.name) for one in maps]).astype(np.float32) for array in MAPS}
     data |= {array: np.ones((16, 16), np.float32) for array in (ATLAS_SALIENCY, ATLAS_CONFIDENCE)}
     data |= {ATLAS_FEATURES: np.ones((16, 16, 4), np.float32)}
@@ -153,11 +169,29 @@ def _atlas(destination: Location, cluster: str, ids: dict[str, str]) -> str:
         "sizes": [[one.frame.width, one.frame.height] for one in maps],
     }
     outputs = {f"{ATLAS_GROUP.name}/{path}": data for path, data in encode_group(arrays, facts).items()}
+    further = {name: both[1] for name, both in shown.items() if len(both) > 1}
+    if further:
+        outputs |= _instances(further, ids)
     if cluster == BIRDS:
         grey = io.BytesIO()
         Image.new("RGB", (8, 8), (200, 200, 200)).save(grey, "PNG")
         outputs["previews/average_after.png"] = grey.getvalue()
     return _commit(destination, "atlases", cluster, outputs, {"cluster_id": cluster})
+
+
+def _instances(further: dict[str, Maps], ids: dict[str, str]) -> dict[str, bytes]:
+    data = {array: np.stack([getattr(one, array.name) for one in further.values()]) for array in MAPS}
+    arrays = {
+        array.path: ArraySpec(values.astype(np.float32), array.dims, array.chunks(values.shape))
+        for array, values in data.items()
+    }
+    arrays[INSTANCE_IDS.path] = ArraySpec(np.ones(len(further), np.int32), INSTANCE_IDS.dims)
+    facts = {
+        "image_ids": [ids[name] for name in further],
+        "sizes": [[one.frame.width, one.frame.height] for one in further.values()],
+        "deformation": "rigid",
+    }
+    return {f"{INSTANCES_GROUP.name}/{path}": one for path, one in encode_group(arrays, facts).items()}
 
 
 def _features(destination: Location, ids: dict[str, str]) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from congeal.results.individuals import Individuals
 from congeal.results.point_transfer import sound
 from congeal.results.published_version import Published
 from congeal.results.schema.rows import MemberRow
-from congeal.transfer.annotations import Annotation, together
+from congeal.transfer.annotations import EVERY, OWN, Annotation, Instances, together
 
 if TYPE_CHECKING:
     from congeal.results.stored_instances import StoredInstances
@@ -30,17 +31,25 @@ class Thing:
     Attributes:
         marks: what is carried from.
         known: by path. copies: by image id, for other names of the same bytes.
-        instance: on which instance of its images it was marked, the first of them.
+        lies: by image id, on which instance of the images that fit it was marked.
         kind, count: what it shares with others of its kind, and how many of these there are.
+        instances: to which instances of images it is carried.
+        served: the instances on which things of its kind were marked.
     """
 
     marks: list[Mark]
     known: dict[str, Annotation]
     copies: dict[str, Annotation]
-    instance: int
+    lies: dict[str, int]
     kind: tuple[object, ...]
     count: int = 1
+    instances: Instances = EVERY
     served: frozenset[int] = field(default=frozenset({0}))
+
+    @property
+    def instance(self) -> int:
+        """On which instance of its images it was marked, the first of them."""
+        return min(self.lies.values(), default=0)
 
     def on(self, row: MemberRow) -> Annotation | None:
         """What is known of it on an image."""
@@ -57,6 +66,8 @@ class Thing:
 
     def serves(self, number: int) -> bool:
         """Whether it is carried to an instance: what was marked on several, each to its own, else to all."""
+        if self.instances != EVERY and number:
+            return False
         return self.instance == (number if number in self.served else min(self.served))
 
 
@@ -69,14 +80,14 @@ def marked_things(published: Published, pairs: Sequence[tuple[Annotation, Member
     maps = {name: maps_of_instances(published, row) for name, row in rows.items()}
     things: list[Thing] = []
     for group in together([annotation for annotation, _ in pairs]):
-        lies = {one.image: _instance_of(one, maps[one.image]) for one in group}
-        marks = [
-            mark(one, maps[one.image][lies[one.image]]) for one in group if fits[one.image] and not one.empty
-        ]
+        shown = [one for one in group if not one.empty]
+        lies = {one.image: _instance_of(one, maps[one.image]) for one in shown}
+        marks = [mark(one, maps[one.image][lies[one.image]]) for one in shown if fits[one.image]]
         known = {one.image: one for one in group}
-        copies = {rows[one.image]["image_id"]: one for one in reversed(group) if not one.empty}
-        first = min((lies[one.image] for one in group if not one.empty), default=0)
-        things.append(Thing(marks, known, copies, first, group[0].kind))
+        copies = {rows[one.image]["image_id"]: one for one in reversed(shown)}
+        by_id = {rows[name]["image_id"]: number for name, number in lies.items() if fits[name]}
+        asked = shown[0].instances if shown else EVERY
+        things.append(Thing(marks, known, copies, by_id, group[0].kind, instances=asked))
     return [_among(thing, things) for thing in things]
 
 
@@ -114,12 +125,14 @@ def each_annotation(
     """Each annotation, and whether it was marked there by hand.
 
     everything: the targets were not named; those that do not fit get only what is marked on them.
-    instances: whether images have it on all their instances, not on the first alone.
+    instances: whether images have it on the instances that each annotation asks for, not on the first alone.
     """
     from congeal.transfer.annotation_propagation import carry_marks
 
     misfits = published.misfits(cluster) if everything else {}
     stored, held = published.stored(cluster), published.instances(cluster)
+    individuals = {at: one.lies for at, one in enumerate(things) if one.instances == OWN and one.lies}
+    who = Individuals(published, cluster, individuals)
     positions = [stored.position[row["image_id"]] for row in targets]
     # Masks are as large as their images: few are held at once.
     masks = any(one.annotation.mask is not None for thing in things for one in thing.marks)
@@ -136,22 +149,32 @@ def each_annotation(
         for number, row in enumerate(here):
             fits = row["image_id"] not in misfits
             known = [thing.on(row) for thing in things]
-            for thing, mine, carried in zip(things, known, found, strict=True):
+            lies = who.instances_in(row) if fits and instances else {}
+            for at, (thing, mine, carried) in enumerate(zip(things, known, found, strict=True)):
                 by_maps = carried[number]
                 if mine is not None:
                     yield mine, names[number] in thing.known
-                elif fits and by_maps is not None and thing.serves(0):
+                elif fits and by_maps is not None and (lies[at] == 0 if at in lies else thing.serves(0)):
                     yield replace(by_maps, deformation=stored.deformation), False
             if fits and instances:
                 # A person who has marked an image has looked at it: it gets no more of the kind.
                 looked = {thing.kind for thing, mine in zip(things, known, strict=True) if mine is not None}
-                free = [thing for thing in things if thing.kind not in looked]
-                for one in _on_further(held, row, free):
+                free = {at: thing for at, thing in enumerate(things) if thing.kind not in looked}
+                for one in _on_further(held, row, free, lies):
                     yield replace(one, deformation=stored.deformation), False
 
 
-def _on_further(held: StoredInstances, row: MemberRow, things: Sequence[Thing]) -> Iterator[Annotation]:
-    """What is carried to the instances of an image besides its first, each in the next place of its kind."""
+def _on_further(
+    held: StoredInstances,
+    row: MemberRow,
+    things: Mapping[int, Thing],
+    lies: Mapping[int, int | None],
+) -> Iterator[Annotation]:
+    """What is carried to the instances of an image besides its first.
+
+    things: by number. lies: which instance those are that images have once. Each other is in the next place
+    of its kind.
+    """
     from congeal.transfer.annotation_propagation import carry_marks
     from congeal.transfer.points import ForwardMaps
 
@@ -162,14 +185,18 @@ def _on_further(held: StoredInstances, row: MemberRow, things: Sequence[Thing]) 
         def whole(_: int, maps: Maps = maps) -> Maps:
             return maps
 
-        for thing in things:
-            if not thing.marks or not thing.serves(number):
+        for at, thing in things.items():
+            meant = lies[at] == number if at in lies else thing.serves(number)
+            if not thing.marks or not meant:
                 continue
             (carried,) = carry_marks(thing.marks, [str(row["uri"])], ForwardMaps.of(maps), whole)
-            if carried is not None:
+            if carried is None:
+                continue
+            if at not in lies:
                 place = places.get(thing.kind, thing.count)
                 places[thing.kind] = place + 1
-                yield replace(carried, place=place)
+                carried = replace(carried, place=place)
+            yield carried
 
 
 def _maps_of(stored: StoredMaps, positions: Sequence[int], row: int) -> Maps:

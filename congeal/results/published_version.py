@@ -291,7 +291,7 @@ class Published:
             if path.startswith("previews/")
         }
 
-    def pixels(self, row: ImageRow) -> npt.NDArray[np.uint8]:
+    def pixels(self, row: ImageRow | MemberRow) -> npt.NDArray[np.uint8]:
         """The pixels of an image, uint8 [h, w, 3], at its full size, from the source.
 
         Raises UserError if it is not there any more, or has changed, or is no sound image.

@@ -194,6 +194,7 @@ def carry_marks(
                 category_id=first.category_id,
                 crowd=first.crowd,
                 place=first.place,
+                instances=first.instances,
             )
         )
     return results

@@ -8,9 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from congeal.errors import CongealError
 from congeal.geometry.arrays import Doubles, Flags
+
+# Which of the things of a kind that an image shows: all of them, the first, or the one that it is.
+Instances = Literal["every", "first", "own"]
+EVERY: Instances = "every"
+FIRST: Instances = "first"
+OWN: Instances = "own"
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,8 @@ class Annotation:
         crowd: many things in one outline, as COCO's iscrowd.
         place: which thing of its category it is on its image, from 0; None: the next.
         deformation: of the maps it was carried by, "rigid", "flow" or "guided"; empty: it was not carried.
+        instances: where an image shows several of the kind it is carried to "every" one of them, to the
+            "first", or to its "own": it is an individual that images have once, and is told by its look.
     """
 
     image: str
@@ -48,6 +57,7 @@ class Annotation:
     crowd: bool = False
     place: int | None = None
     deformation: str = ""
+    instances: Instances = EVERY
 
     @property
     def kind(self) -> tuple[Hashable, ...]:

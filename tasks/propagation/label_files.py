@@ -101,7 +101,7 @@ def _propagate(
     try:
         marks = marks_of(collection, name, file)
         carried: Iterable[Annotation] = collection.propagate_annotations(
-            marks.annotations, order.to, marked=False, instances=file.several
+            marks.annotations, order.to, marked=False
         )
         carried = list(carried) if beside else carried
         sizes = _targets(collection, marks, order)

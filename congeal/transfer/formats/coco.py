@@ -53,11 +53,6 @@ class CocoFile:
         """Every image that the file names, and its size there."""
         return self.sizes
 
-    @property
-    def several(self) -> bool:
-        """True: a photograph may show several."""
-        return True
-
     def entries(self, sizes: Mapping[str, Size]) -> list[Entry]:
         """What it marks; true sizes are not needed."""
         return self.marks

@@ -14,13 +14,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from congeal.errors import CongealError
-from congeal.transfer.annotations import Annotation
+from congeal.transfer.annotations import FIRST, OWN, Annotation
 from congeal.transfer.formats.csv_text import Record, joined, line_end, quoted, records
 from congeal.transfer.formats.frame_names import FrameNames, parts_of
 from congeal.transfer.formats.labels import Entry, Size, encoded, with_lines
 from congeal.transfer.formats.tps import decoded
 
 CATEGORY = "animal"  # where the file names no individuals
+NOBODY = "single"  # whose body parts are of no individual: corners of the arena, for example
 HEADER = ("scorer", "individuals", "bodyparts", "coords")
 COORDINATES = ("x", "y", "likelihood")
 EMPTY = {"", "nan", "na", "n/a", "#n/a", "null", "none", "<na>"}
@@ -63,11 +64,6 @@ class DeepLabCutFile:
     def images(self) -> Mapping[str, Size | None]:
         """Every frame that the file names; it says no sizes."""
         return {self._name(frame): None for frame in self.frames}
-
-    @property
-    def several(self) -> bool:
-        """False: an individual is one."""
-        return False
 
     def entries(self, sizes: Mapping[str, Size]) -> list[Entry]:
         """The individuals on each frame as things with keypoints.
@@ -167,7 +163,7 @@ class DeepLabCutFile:
             elif not math.isnan(x):
                 points[number] = x, y
                 sure[number] = 1.0 if math.isnan(likelihood) else min(max(likelihood, 0.0), 1.0)
-        annotation = Annotation(image, who or CATEGORY)
+        annotation = Annotation(image, who or CATEGORY, instances=FIRST if who == NOBODY else OWN)
         if np.isfinite(points).any():
             annotation = replace(
                 annotation,

@@ -49,10 +49,6 @@ class LabelFile(Protocol):
     def images(self) -> Mapping[str, Size | None]:
         """Every image that the file names, and the size that the file says it has."""
 
-    @property
-    def several(self) -> bool:
-        """Whether it has room for any number of things of one category on an image."""
-
     def entries(self, sizes: Mapping[str, Size]) -> list[Entry]:
         """What it marks. sizes: the true sizes of its images, by name, of those that are known."""
 

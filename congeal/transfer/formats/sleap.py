@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from congeal.errors import CongealError
-from congeal.transfer.annotations import Annotation
+from congeal.transfer.annotations import EVERY, OWN, Annotation, Instances
 from congeal.transfer.formats.frame_names import FrameNames
 from congeal.transfer.formats.hdf5 import is_hdf5, self_contained
 from congeal.transfer.formats.labels import Entry, Size
@@ -44,17 +44,13 @@ class SleapFile:
                 found.setdefault(name, _size(video) if number == 0 else None)
         return found
 
-    @property
-    def several(self) -> bool:
-        """Whether a frame may have several of a kind: where tracks tell them apart, each is one."""
-        return not self._tracked
-
     def entries(self, sizes: Mapping[str, Size]) -> list[Entry]:
         """The instances that a person has marked, as things with keypoints.
 
-        With tracks, if all of them are on one, belongs together what is on the same track; else the n-th of a
-        frame with the n-th of the others. Predicted instances are not carried from. On a frame with instances
-        of either kind, or that is marked as without any, whatever is missing is absent.
+        With tracks, if all of them are on one, belongs together what is on the same track: each is an
+        individual, which images have once. Else the n-th of a frame with the n-th of the others. Predicted
+        instances are not carried from. On a frame with instances of either kind, or that is marked as without
+        any, whatever is missing is absent.
         """
         tracked = self._tracked
         found: list[Entry] = []
@@ -73,7 +69,7 @@ class SleapFile:
                 if problem:
                     found.append(Entry(name, image, None, [problem]))
                     continue
-                one = _annotation(instance, image, self._kind(instance, tracked))
+                one = _annotation(instance, image, self._kind(instance, tracked), OWN if tracked else EVERY)
                 here[one.category, str(one.category_id)] += 1
                 found.append(Entry(name, image, one))
             if image:
@@ -210,8 +206,8 @@ def _image(frame: Any) -> tuple[str, str]:
     return ("", problem) if problem else (names[frame.frame_idx], "")
 
 
-def _annotation(instance: Any, image: str, kind: tuple[str, str]) -> Annotation:
-    one = Annotation(image, kind[0], category_id=kind[1])
+def _annotation(instance: Any, image: str, kind: tuple[str, str], instances: Instances) -> Annotation:
+    one = Annotation(image, kind[0], category_id=kind[1], instances=instances)
     points = np.asarray(instance.numpy(invisible_as_nan=True), np.float64)[:, :2]
     points = np.where(np.isfinite(points).all(1, keepdims=True), points, np.nan)
     if not np.isfinite(points).any():

@@ -43,11 +43,6 @@ class TpsFile:
         """Every image that the file names; a TPS file says no sizes."""
         return {block.specimen.image: None for block in self.blocks}
 
-    @property
-    def several(self) -> bool:
-        """True: a photograph may show several."""
-        return True
-
     def entries(self, sizes: Mapping[str, Size]) -> list[Entry]:
         """The specimens as things with keypoints; those without a landmark wait to be filled.
 
