@@ -1,21 +1,22 @@
 """Splitting a collection's embeddings into sets that show one kind of thing.
 
 Average linkage on cosine distance, cut where the silhouette is best: the number of sets comes from the
-data, and a set is not cut up for being large. A set whose halves stand apart once the directions in which
-neighbours differ are discounted is split, everybody is assigned to the nearest set in that same metric, and
-who is far from every set is an outlier. A collection larger than the sample is sorted by the sets of the
-sample, and what they leave over is sampled again, so that rare kinds are found, too; memory stays bounded.
+data, and a set is not cut up for being large. A set whose halves stand apart
+(`congeal.clustering.set_halves`) is split, everybody is assigned to the nearest set where directions in which
+neighbours differ are discounted, and who is far from every set is an outlier. A collection larger than the
+sample is sorted by the sets of the sample, and what they leave over is sampled again, so that rare kinds are
+found, too; memory stays bounded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from congeal.clustering.set_halves import blocks, condensed, halves_apart, neighbour_metric, silhouette, unit
 from congeal.errors import CongealError
 from congeal.geometry.arrays import Doubles
 
@@ -23,13 +24,9 @@ Floats = npt.NDArray[np.floating[Any]]
 Labels = npt.NDArray[np.int32]
 
 APART = 0.3  # silhouette from which a collection counts as more than one set
-HALVES = 0.35  # silhouette from which the halves of a set count as two sets
 REACH = 3.0
-SPLITTABLE = 30  # images below which a set's own metric is too uncertain to split it by
-NEIGHBOURS = 5
 CUTS = 64
 PASSES = 3
-BLOCK = 16_384
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,14 @@ class Clustering:
     distances: npt.NDArray[np.float32]
 
 
-def cluster(embeddings: Floats, *, smallest: int = 3, sample: int = 5_000, seed: int = 0) -> Clustering:
+def cluster(
+    embeddings: Floats,
+    *,
+    smallest: int = 3,
+    sample: int = 5_000,
+    seed: int = 0,
+    halve_small: bool = True,
+) -> Clustering:
     """Find the sets of a collection.
 
     Args:
@@ -55,6 +59,7 @@ def cluster(embeddings: Floats, *, smallest: int = 3, sample: int = 5_000, seed:
         smallest: images that make a set.
         sample: how many images are compared with each other at most; beyond, the collection is sampled.
         seed: fixes the samples.
+        halve_small: whether a set of few images, too, is split where its halves stand apart.
 
     Raises:
         CongealError: if the embeddings are not a finite matrix.
@@ -70,7 +75,7 @@ def cluster(embeddings: Floats, *, smallest: int = 3, sample: int = 5_000, seed:
             break
         picked = np.sort(generator.choice(loose, min(sample, len(loose)), replace=False))
         points = unit(embeddings[picked])
-        groups = _sets(points, smallest, seed)
+        groups = _sets(points, smallest, seed, halve_small)
         if not groups:
             break
         metric = neighbour_metric(points)
@@ -86,23 +91,14 @@ def cluster(embeddings: Floats, *, smallest: int = 3, sample: int = 5_000, seed:
     return _result(embeddings, labels, smallest)
 
 
-def unit(rows: Floats) -> Doubles:
-    """The rows of [n, d] at unit length, float64; ``CongealError`` if one is not finite."""
-    wide = np.asarray(rows, np.float64)
-    if not np.isfinite(wide).all():
-        raise CongealError("embeddings are finite numbers, and some of these are not")
-    length: Doubles = np.linalg.norm(wide, axis=1, keepdims=True)
-    return wide / np.maximum(length, 1e-12)
-
-
-def _sets(points: Doubles, smallest: int, seed: int) -> list[npt.NDArray[np.intp]]:
+def _sets(points: Doubles, smallest: int, seed: int, halve_small: bool) -> list[npt.NDArray[np.intp]]:
     """The sets of a sample, of at least ``smallest`` each; the rest is left over."""
     from scipy.cluster.hierarchy import fcluster, linkage
 
     n = len(points)
     if n < 2 * smallest:
         return [np.arange(n)] if n >= smallest else []
-    tree = linkage(_condensed(points), "average")
+    tree = linkage(condensed(points), "average")
     best, chosen = APART, np.ones(n, int)
     for height in np.linspace(0.3, 1.0, CUTS, endpoint=False) * tree[-1, 2]:
         labels = fcluster(tree, height, "distance")
@@ -112,86 +108,19 @@ def _sets(points: Doubles, smallest: int, seed: int) -> list[npt.NDArray[np.intp
         if quality > best:
             best, chosen = quality, labels
     groups = [np.flatnonzero(chosen == label) for label in np.unique(chosen)]
-    groups = [part for group in groups for part in _split(points, group, smallest, seed)]
+    groups = [part for group in groups for part in _split(points, group, smallest, seed, halve_small)]
     return [group for group in groups if len(group) >= smallest]
 
 
-def _condensed(points: Doubles) -> Doubles:
-    from scipy.spatial.distance import pdist
-
-    return np.asarray(np.maximum(pdist(points, "cosine"), 0), np.float64)
-
-
-def silhouette(points: Doubles, labels: npt.NDArray[np.integer]) -> float:
-    """The mean silhouette (Rousseeuw 1987) under cosine distance, exact, in O(n·k·d).
-
-    For unit vectors the mean cosine with a group is the product with the group's mean, so that no n×n matrix
-    is needed. A point alone in its group counts 0.
-
-    points: float64 [n, d], unit length. labels: int [n], from 0.
-    """
-    count = np.bincount(labels)
-    if len(count) < 2:
-        return 0.0
-    sums = np.zeros((len(count), points.shape[1]))
-    np.add.at(sums, labels, points)
-    total = 0.0
-    for rows in blocks(len(points)):
-        own, at = labels[rows], np.arange(rows.stop - rows.start)
-        cosine = points[rows] @ sums.T
-        within = (cosine[at, own] - 1) / np.maximum(count[own] - 1, 1)
-        others = cosine / count
-        others[at, own] = -np.inf
-        near, far = 1 - within, 1 - others.max(1)
-        value = (far - near) / np.maximum(np.maximum(near, far), 1e-12)
-        total += float(value[count[own] > 1].sum())
-    return total / len(points)
-
-
-def blocks(n: int) -> Iterator[slice]:
-    """Slices that cover n rows, few enough at once for memory."""
-    for start in range(0, n, BLOCK):
-        yield slice(start, min(start + BLOCK, n))
-
-
 def _split(
-    points: Doubles, group: npt.NDArray[np.intp], smallest: int, seed: int
+    points: Doubles, group: npt.NDArray[np.intp], smallest: int, seed: int, halve_small: bool
 ) -> list[npt.NDArray[np.intp]]:
-    """The group, or its halves if they stand apart in the metric of their own neighbourhoods."""
-    if len(group) < max(SPLITTABLE, 4 * smallest):
-        return [group]
-    labels, quality = halves_of(points[group], seed)
-    if np.bincount(labels, minlength=2).min() < max(smallest, 5) or quality < HALVES:
+    """The group, or its halves if they stand apart, and theirs."""
+    labels = halves_apart(points[group], smallest, seed, small=halve_small)
+    if labels is None:
         return [group]
     halves = (group[labels == label] for label in (0, 1))
-    return [part for half in halves for part in _split(points, half, smallest, seed)]
-
-
-def halves_of(points: Doubles, seed: int) -> tuple[npt.NDArray[np.int32], float]:
-    """The halves (0, 1), int32 [n], of a set [n, d] in its neighbourhoods' metric; their silhouette there."""
-    from sklearn.cluster import KMeans
-
-    here = points @ neighbour_metric(points)
-    here = unit(here - here.mean(0))
-    labels = KMeans(2, n_init=10, random_state=seed).fit_predict(here)
-    return labels, silhouette(here, labels)
-
-
-def neighbour_metric(points: Doubles, ridge: float = 0.1) -> Doubles:
-    """[d, d] that whitens the differences between near neighbours: what varies within a kind weighs less."""
-    from sklearn.neighbors import NearestNeighbors
-
-    k = min(NEIGHBOURS, len(points) - 1)
-    if k < 1:
-        return np.eye(points.shape[1])
-    index = NearestNeighbors(n_neighbors=k).fit(points).kneighbors(return_distance=False)
-    scatter = np.zeros((points.shape[1], points.shape[1]))
-    for column in index.T:
-        difference = points - points[column]
-        scatter += difference.T @ difference
-    values, vectors = np.linalg.eigh(scatter / (2 * len(points) * k))
-    scale: Doubles = np.sqrt(np.maximum(values, 0) + ridge * max(float(values.mean()), 1e-12))
-    return np.asarray(vectors / scale, np.float64)
+    return [part for half in halves for part in _split(points, half, smallest, seed, halve_small)]
 
 
 def _polished(

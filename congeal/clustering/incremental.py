@@ -17,17 +17,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from congeal.clustering.agglomerative import (
-    APART,
+from congeal.clustering.agglomerative import APART, assigned, cluster, reach_of, sums
+from congeal.clustering.set_halves import (
     HALVES,
+    LEAST,
     SPLITTABLE,
-    assigned,
     blocks,
-    cluster,
+    condensed,
     halves_of,
     neighbour_metric,
-    reach_of,
-    sums,
     unit,
 )
 from congeal.errors import CongealError
@@ -37,7 +35,6 @@ Floats = npt.NDArray[np.floating[Any]]
 Labels = npt.NDArray[np.int32]
 Rows = npt.NDArray[np.intp]
 
-TOGETHER = 5  # newcomers who may leave a set
 NEW = 0.75  # share of newcomers from which a half of a set counts as theirs
 
 
@@ -64,6 +61,7 @@ def join(
     smallest: int = 3,
     sample: int = 5_000,
     seed: int = 0,
+    halve_small: bool = True,
 ) -> Joined:
     """Take newcomers into the sets that there are, and found sets of those who belong to none.
 
@@ -75,6 +73,7 @@ def join(
         smallest: images that make a set.
         sample: how many images are compared with each other at most.
         seed: fixes the samples.
+        halve_small: see `congeal.clustering.agglomerative.cluster`.
 
     Raises:
         CongealError: if an embedding is not finite, or there is no set.
@@ -101,7 +100,9 @@ def join(
         for label in np.unique(joined[rows[joined[rows] >= 0]]):
             leaving = _leaving(embeddings, joined == label, known == label, new, smallest, sample, seed)
             joined[leaving] = -1
-        found = _founders(embeddings, joined, new, means, _spread(means, count), smallest, sample, seed)
+        found = _founders(
+            embeddings, joined, new, means, _spread(means, count), smallest, sample, seed, halve_small
+        )
         for group in found:
             joined[group] = len(means)
             means = np.concatenate([means, unit(embeddings[group]).mean(0, keepdims=True)])
@@ -138,7 +139,7 @@ def _leaving(
 ) -> Rows:
     """The newcomers to a set who are one of their own: its halves stand apart, and one of them is theirs."""
     came = np.flatnonzero(inside & new)
-    if len(came) < max(smallest, TOGETHER) or inside.sum() < SPLITTABLE:
+    if len(came) < max(smallest, LEAST) or inside.sum() < SPLITTABLE:
         return came[:0]
     generator = np.random.default_rng(seed)
     others = _picked(np.flatnonzero(inside & ~new), sample // 2, generator)
@@ -148,7 +149,7 @@ def _leaving(
         return came[:0]
     for half in (0, 1):
         theirs = rows[halves == half]
-        if len(theirs) >= max(smallest, TOGETHER) and (~known[theirs]).mean() >= NEW:
+        if len(theirs) >= max(smallest, LEAST) and (~known[theirs]).mean() >= NEW:
             going: Rows = theirs[new[theirs]]
             return going
     return came[:0]
@@ -171,12 +172,15 @@ def _founders(
     smallest: int,
     sample: int,
     seed: int,
+    halve_small: bool,
 ) -> list[Rows]:
     """Those without a set, in sets of their own, the largest first; each with a newcomer in it."""
     loose = np.flatnonzero(joined < 0)
     if len(loose) < smallest:
         return []
-    found = cluster(embeddings[loose], smallest=smallest, sample=sample, seed=seed).labels
+    found = cluster(
+        embeddings[loose], smallest=smallest, sample=sample, seed=seed, halve_small=halve_small
+    ).labels
     groups: list[Rows] = []
     for label in range(-1, int(found.max()) + 1):
         group = loose[found == label]
@@ -203,11 +207,10 @@ def _is_set(embeddings: Floats, group: Rows, means: Doubles, spread: float) -> b
 def _alike(embeddings: Floats, rows: Rows, spread: float, smallest: int) -> list[Rows]:
     """Groups of rows under average linkage, of at least ``smallest`` each."""
     from scipy.cluster.hierarchy import fcluster, linkage
-    from scipy.spatial.distance import pdist
 
     if len(rows) < max(smallest, 2):
         return []
-    tree = linkage(np.maximum(pdist(unit(embeddings[rows]), "cosine"), 0), "average")
+    tree = linkage(condensed(unit(embeddings[rows])), "average")
     found = fcluster(tree, spread, "distance")
     groups = (rows[found == label] for label in np.unique(found))
     return [group for group in groups if len(group) >= smallest]

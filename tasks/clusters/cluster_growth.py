@@ -11,7 +11,17 @@ import pyarrow as pa
 
 from congeal.settings import Settings
 from tasks.clusters.cluster_placement import with_references
-from tasks.clusters.cluster_roles import MEMBER, NEWCOMER, SINGLE, Floats, Rows, Sorting, names_of, sort
+from tasks.clusters.cluster_roles import (
+    MEMBER,
+    NEWCOMER,
+    SINGLE,
+    Floats,
+    Rows,
+    Sorting,
+    halves_small,
+    names_of,
+    sort,
+)
 from tasks.clusters.regrade import Regrade
 
 Labels = npt.NDArray[np.int32]
@@ -31,14 +41,15 @@ def grow(
     earlier: pa.Table,
     settings: Settings,
     regrade: Regrade,
+    version: int,
     references: Mapping[str, str] | None = None,
 ) -> Grown:
     """Let newcomers join the clusters of an earlier version, and found clusters of what belongs to none.
 
     embeddings: float32 [n, d], unit length. ids: of the images. earlier: for each image cluster_id, role,
     rank and distance as they were, whether it was `known`, and the `size` that its cluster had. Whoever was
-    there keeps all of it, unless the cluster is graded anew. references: cluster to the id of the image that
-    comes first in it.
+    there keeps all of it, unless the cluster is graded anew. version: see `sort`. references: cluster to the
+    id of the image that comes first in it.
     """
     was = earlier["cluster_id"].to_pylist()
     known = np.asarray(earlier["known"].to_pylist(), bool)
@@ -46,18 +57,18 @@ def grow(
     label_of = {name: label for label, name in enumerate(names)}
     labels = np.array([-1 if name is None else label_of[name] for name in was], np.int32)
     if not names:
-        sorting = sort(embeddings, settings)
+        sorting = sort(embeddings, settings, version)
         rows = Rows(len(was), sorting.distances)
         rows.grade(sorting, names_of(sorting, ids), settings, embeddings)
         return Grown(rows, 0, len(sorting.medoids))
     rows = _as_they_were(earlier)
-    now, distances = _joined(embeddings, labels, rows, known, settings)
+    now, distances = _joined(embeddings, labels, rows, known, settings, version)
     loose = labels < 0
     rows.distances[~known] = distances[~known]
     graded = _changed(earlier, names, labels, now, regrade) + list(range(len(names), int(now.max()) + 1))
     _append(rows, names, labels, now)
     if graded:
-        sorting = _graded(embeddings, now, graded, settings)
+        sorting = _graded(embeddings, now, graded, settings, version)
         fresh = iter(names_of(sorting, ids))
         called = [
             names[label] if label < len(names) else name for label, name in zip(graded, fresh, strict=True)
@@ -77,7 +88,12 @@ def _as_they_were(earlier: pa.Table) -> Rows:
 
 
 def _joined(
-    embeddings: Floats, labels: Labels, rows: Rows, known: npt.NDArray[np.bool_], settings: Settings
+    embeddings: Floats,
+    labels: Labels,
+    rows: Rows,
+    known: npt.NDArray[np.bool_],
+    settings: Settings,
+    version: int,
 ) -> tuple[Labels, Floats]:
     """The label of every image now, and the distances of newcomers."""
     if settings.clusters.method == SINGLE and not labels.max(initial=0):
@@ -95,6 +111,7 @@ def _joined(
         smallest=asked.smallest,
         sample=asked.sample,
         seed=settings.seed,
+        halve_small=halves_small(version),
     )
     return found.labels, found.distances
 
@@ -134,10 +151,10 @@ def _append(rows: Rows, names: list[str], labels: Labels, now: Labels) -> None:
         rows.ranks[position] = last[label]
 
 
-def _graded(embeddings: Floats, now: Labels, graded: list[int], settings: Settings) -> Sorting:
+def _graded(embeddings: Floats, now: Labels, graded: list[int], settings: Settings, version: int) -> Sorting:
     """The order in some of the sets, from all of their images."""
     if settings.clusters.method == SINGLE and not now.max(initial=0):
-        return sort(embeddings, settings)
+        return sort(embeddings, settings, version)
     from congeal.clustering.agglomerative import around_centres
 
     place = np.full(int(now.max()) + 2, -1, np.int32)  # the last for those without a set

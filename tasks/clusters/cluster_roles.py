@@ -13,7 +13,9 @@ import pyarrow as pa
 from congeal.settings import Settings
 from infra.ledger.commits import digest
 from tasks.catalog.listed_groups import SHOTS
+from tasks.execution import stage_versions
 
+VERSION = stage_versions.VERSIONS[stage_versions.CLUSTERS]
 SINGLE = "single"
 # Who builds the atlas, who was fitted to it then, who came later.
 MEMBER, FITTED, NEWCOMER = "member", "fitted", "newcomer"
@@ -30,10 +32,11 @@ class Sorting(NamedTuple):
     distances: Floats
 
 
-def sort(embeddings: Floats, settings: Settings) -> Sorting:
+def sort(embeddings: Floats, settings: Settings, version: int = VERSION) -> Sorting:
     """The split that the settings ask for: everything in one set, or what the embeddings say.
 
-    embeddings: float32 [n, d], unit length. Distances are 1 - cosine.
+    embeddings: float32 [n, d], unit length. version: of this stage, by whose rule it is split. Distances are
+    1 - cosine.
     """
     asked = settings.clusters
     if asked.method == SINGLE:
@@ -43,8 +46,19 @@ def sort(embeddings: Floats, settings: Settings) -> Sorting:
         return Sorting(np.zeros(len(embeddings), np.int32), np.array([medoid], np.int32), distances)
     from congeal.clustering.agglomerative import cluster
 
-    found = cluster(embeddings, smallest=asked.smallest, sample=asked.sample, seed=settings.seed)
+    found = cluster(
+        embeddings,
+        smallest=asked.smallest,
+        sample=asked.sample,
+        seed=settings.seed,
+        halve_small=halves_small(version),
+    )
     return Sorting(found.labels, found.medoids, found.distances)
+
+
+def halves_small(version: int) -> bool:
+    """Whether a version of this stage splits sets of few images, too."""
+    return version > stage_versions.WHOLE_SMALL_SETS
 
 
 class Rows:

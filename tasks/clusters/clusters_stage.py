@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import groupby
-from operator import itemgetter
-from pathlib import Path
 from typing import Any, cast
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 
-from congeal.results.schema.feature_arrays import EMBEDDING
 from congeal.results.schema.parquet_files import encode_table
 from congeal.settings import Settings
-from infra.compute.temporary_folders import temporary_folder
 from infra.errors import UserError
 from infra.ledger.commits import Marker, digest, sealed
 from infra.storage.location import Location
-from infra.storage.zarr_groups import array_in, read_whole
-from infra.threads import in_threads
 from tasks.catalog import listed_groups
-from tasks.catalog.catalog_slices import CATALOG
 from tasks.catalog.catalog_stage import Catalog
 from tasks.catalog.own_unit import OwnFile
 from tasks.clusters.cluster_growth import grow
 from tasks.clusters.cluster_placement import placed, split_anew, taking_part, with_excluded
-from tasks.clusters.cluster_roles import Floats, builders_of, sort
+from tasks.clusters.cluster_roles import builders_of, sort
+from tasks.clusters.collection_embeddings import Shards, embeddings_of, gather, why_none
 from tasks.clusters.drift import to_regrade
 from tasks.clusters.known_groups import grouped, groups_of, grow_groups, sort_groups
 from tasks.clusters.previous_versions import Base, base_atlases, find_base
@@ -37,7 +28,6 @@ from tasks.clusters.regrade import Regrade
 from tasks.corrections.corrections import NOWHERE, Placement, Pose
 from tasks.execution import stage_versions
 from tasks.execution.duckdb_workspace import insert, load, scalar, workspace
-from tasks.execution.duckdb_workspace import rows as stream_rows
 from tasks.execution.stage_runner import (
     Run,
     StageResult,
@@ -48,13 +38,10 @@ from tasks.execution.stage_runner import (
     record_of,
     run_units,
 )
-from tasks.features import features_stage
 from tasks.features.features_stage import Features, Shard
 
 STAGE = stage_versions.CLUSTERS
 VERSION = stage_versions.VERSIONS[STAGE]
-SHARDS_AHEAD = 32  # whose embeddings are read ahead
-IN_MEMORY_BYTES = 268_435_456  # embeddings beyond this lie in a temporary file
 
 MEMBERS = pa.schema(
     [
@@ -92,6 +79,7 @@ class ClustersPayload:
         inputs: digest of all of it.
         base: the members of the earlier version that is extended; None: there is none.
         regrade: which of its clusters are ordered anew.
+        version: of this stage, by whose rule images are split and join.
         placement: what corrections say of images. corrections: their numbers.
         own: the columns of the collection's owner, where images are grouped by one.
     """
@@ -104,6 +92,7 @@ class ClustersPayload:
     inputs: str
     base: Location | None
     regrade: Regrade
+    version: int = VERSION
     own: tuple[OwnFile, ...] = ()
     placement: Placement = NOWHERE
     corrections: tuple[int, ...] = ()
@@ -141,12 +130,12 @@ class Clusters:
     corrected: Corrected = Corrected()
 
 
-def scope(run_settings: Settings, features_scope: str) -> str:
-    """Digest of what bears on the split and on who builds an atlas."""
+def scope(run_settings: Settings, features_scope: str, version: int = VERSION) -> str:
+    """Digest of what bears on the split and on who builds an atlas, for a version of this stage."""
     asked = run_settings.clusters
     return digest(
         STAGE,
-        VERSION,
+        version,
         features_scope,
         asked.method,
         asked.smallest,
@@ -160,14 +149,20 @@ def scope(run_settings: Settings, features_scope: str) -> str:
 
 
 def stage(run: Run, catalog: Catalog, made: Features) -> Clusters:
-    """Split the images that have features, or extend the clusters of the last version that was split so."""
-    here = scope(run.settings, made.scope)
+    """Split the images that have features, or extend the clusters of the last version that was split so.
+
+    What an earlier version of this stage has split goes on by its rule, in units of that version.
+    """
+    versions = {scope(run.settings, made.scope, one): one for one in (VERSION, *stage_versions.SPLIT_BEFORE)}
+    here, base = next(iter(versions)), None
+    if run.settings.clusters.growth == "extend":
+        here, base = find_base(run, list(versions))
+    version = versions[here]
     inputs = digest(here, catalog.identity, [[entry.unit, entry.identity] for entry in made.shards])
     method = run.settings.clusters.method
     by_own = listed_groups.by_own_columns(method)
     if by_own:
         inputs = digest(inputs, listed_groups.groups_digest(catalog.survey, method))
-    base = find_base(run, here) if run.settings.clusters.growth == "extend" else None
     regrade = Regrade() if base is None else to_regrade(run.settings, base_atlases(run, base))
     applied = None if base is None else tuple(base.marker.record.get("corrections", ()))
     wanted = run.corrections.of_members
@@ -183,7 +178,7 @@ def stage(run: Run, catalog: Catalog, made: Features) -> Clusters:
     elif base is not None:
         name = base.marker.unit  # nothing has come or gone
     unit = Unit(
-        address(run.destination, STAGE, VERSION, here, name),
+        address(run.destination, STAGE, version, here, name),
         ClustersPayload(
             settings=run.settings,
             catalog=catalog.images,
@@ -193,6 +188,7 @@ def stage(run: Run, catalog: Catalog, made: Features) -> Clusters:
             inputs=inputs,
             base=None if base is None else base.members,
             regrade=regrade,
+            version=version,
             placement=placement,
             corrections=wanted,
             own=catalog.own if by_own else (),
@@ -229,11 +225,15 @@ def make_clusters(unit: Unit[ClustersPayload]) -> Marker:
     base: Location | None = unit.payload.base
     with workspace() as connection:
         with work.watch.phase("read"):
-            n = _gather(connection, unit)
+            n = gather(connection, unit.payload.catalog, unit.payload.shards)
         if n == 0:
-            raise UserError(_why_none(connection, unit))
+            raise UserError(why_none(connection, unit.payload.catalog, unit.payload.shards))
         grown: dict[str, int] = {}
-        with _embeddings(connection, unit, work, n) as (embeddings, ids), work.watch.phase("cluster"):
+        shards = Shards(unit.payload.destination, unit.payload.scope, unit.payload.shards)
+        with (
+            embeddings_of(connection, shards, work.watch, n) as (embeddings, ids),
+            work.watch.phase("cluster"),
+        ):
             placement = unit.payload.placement
             kept = taking_part(ids, placement)
             chosen = embeddings if kept is None else embeddings[kept]
@@ -244,8 +244,13 @@ def make_clusters(unit: Unit[ClustersPayload]) -> Marker:
             if grouped(settings):
                 payload = unit.payload
                 known = groups_of(connection, settings, payload.catalog, payload.own, chosen, kept)
+            version = unit.payload.version
             if base is None:
-                sorting = sort(chosen, settings) if known is None else sort_groups(chosen, known, settings)
+                sorting = (
+                    sort(chosen, settings, version)
+                    if known is None
+                    else sort_groups(chosen, known, settings, version)
+                )
                 rows = split_anew(chosen, names, sorting, settings, placement)
             else:
                 earlier = _earlier(connection, base)
@@ -255,9 +260,9 @@ def make_clusters(unit: Unit[ClustersPayload]) -> Marker:
                 earlier = earlier if kept is None else earlier.take(pa.array(kept))
                 regrade, references = unit.payload.regrade, placement.references
                 rows, joined, founded = (
-                    grow(chosen, names, earlier, settings, regrade, references)
+                    grow(chosen, names, earlier, settings, regrade, version, references)
                     if known is None
-                    else grow_groups(chosen, names, earlier, known, settings, regrade, placement)
+                    else grow_groups(chosen, names, earlier, known, settings, regrade, version, placement)
                 )
                 grown = {"joined": joined, "founded": founded}
             rows = rows if kept is None else with_excluded(rows, kept, n)
@@ -295,85 +300,6 @@ def _earlier(connection: duckdb.DuckDBPyConnection, base: Location) -> pa.Table:
                ON s.cluster_id = b.cluster_id
         ORDER BY position"""
     ).to_arrow_table()
-
-
-def _gather(connection: duckdb.DuckDBPyConnection, unit: Unit[ClustersPayload]) -> int:
-    """Table `usable`: every image with features, numbered by image id, and where its features lie."""
-    load(connection, "catalog", [unit.payload.catalog], CATALOG, "image_id, width, height, status")
-    connection.execute("CREATE TABLE covered (image_id VARCHAR, unit VARCHAR, features_row INTEGER)")
-    for shard in unit.payload.shards:
-        kept = list(shard.facts.rows)
-        table = {
-            "image_id": pa.array([image_id for _, image_id in kept], pa.string()),
-            "unit": pa.array([shard.unit] * len(kept), pa.string()),
-            "features_row": pa.array([row for row, _ in kept], pa.int32()),
-        }
-        insert(connection, "covered", pa.table(table))
-    # Two runs at once may have given an image to two units; the smaller name counts.
-    connection.execute(
-        """CREATE TABLE usable AS
-        SELECT row_number() OVER (ORDER BY image_id) - 1 AS position,
-               image_id, unit, features_row, width, height
-        FROM (SELECT image_id, min(unit) AS unit, arg_min(features_row, unit) AS features_row
-              FROM covered GROUP BY image_id)
-        JOIN (SELECT image_id, width, height FROM catalog WHERE status = 'ok') USING (image_id)"""
-    )
-    return int(scalar(connection, "SELECT count(*) FROM usable"))
-
-
-def _why_none(connection: duckdb.DuckDBPyConnection, unit: Unit[ClustersPayload]) -> str:
-    """The sentence for a source of which no image has features, with the reason of one of them."""
-    failed = {image: why for shard in unit.payload.shards for image, why in shard.facts.failed.items()}
-    if not failed:
-        return "No image has features: `congeal status` lists what failed, and why."
-    load(connection, "named", [unit.payload.catalog], CATALOG, "image_id, uri, status")
-    connection.execute("CREATE TABLE failed (image_id VARCHAR)")
-    insert(connection, "failed", pa.table({"image_id": list(failed)}))
-    named = "SELECT image_id, uri FROM named JOIN failed USING (image_id) ORDER BY uri LIMIT 1"
-    (image, uri) = next(iter(stream_rows(connection, named)), (min(failed), min(failed)))
-    return f"No image has features; that of {uri}: {failed[image].rstrip('.')}."
-
-
-@contextmanager
-def _embeddings(
-    connection: duckdb.DuckDBPyConnection, unit: Unit[ClustersPayload], work: Work[ClustersPayload], n: int
-) -> Iterator[tuple[Floats, pa.ChunkedArray]]:
-    """float32 [n, d] in order of image id, in a temporary file if large, and the ids."""
-    asked = unit.payload
-    contents = {shard.unit: shard.content for shard in asked.shards}
-
-    def read(wanted: tuple[str, list[int], list[int]]) -> tuple[list[int], Floats]:
-        name, positions, places = wanted
-        group = features_stage.open_shard(asked.destination, f"{asked.scope}/{name}", contents[name])
-        return positions, np.asarray(read_whole(array_in(group, EMBEDDING.path)), np.float32)[places]
-
-    with temporary_folder() as folder:
-        embeddings: Floats | None = None
-        parts = in_threads(read, _by_shard(connection), ahead=SHARDS_AHEAD)
-        with work.watch.phase("read"):
-            for positions, part in parts:
-                if embeddings is None:
-                    embeddings = _room(folder, n, part.shape[1])
-                embeddings[positions] = part
-        assert embeddings is not None  # noqa: S101 - n > 0: some shard holds an image
-        ids = connection.sql("SELECT image_id FROM usable ORDER BY position").to_arrow_table()["image_id"]
-        yield embeddings, ids
-
-
-def _by_shard(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, list[int], list[int]]]:
-    """Each shard that holds usable images, their positions and their rows; all shards in one reading."""
-    found = stream_rows(
-        connection, "SELECT unit, position, features_row FROM usable ORDER BY unit, features_row"
-    )
-    for name, group in groupby(found, key=itemgetter(0)):
-        _, positions, places = zip(*group, strict=True)
-        yield name, list(positions), list(places)
-
-
-def _room(folder: Path, n: int, channels: int) -> Floats:
-    if n * channels * 4 <= IN_MEMORY_BYTES:
-        return np.empty((n, channels), np.float32)
-    return np.memmap(folder / "embeddings.f32", np.float32, "w+", shape=(n, channels))
 
 
 def _members(connection: duckdb.DuckDBPyConnection, scope_: str) -> pa.Table:

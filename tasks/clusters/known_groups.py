@@ -88,7 +88,9 @@ def _column(own: Sequence[OwnFile], name: str) -> tuple[OwnFile, pa.Table]:
     raise ValueError(f"no column {name}")  # the survey has seen to it
 
 
-def sort_groups(embeddings: Floats, groups: Sequence[str | None], settings: Settings) -> Sorting:
+def sort_groups(
+    embeddings: Floats, groups: Sequence[str | None], settings: Settings, version: int
+) -> Sorting:
     """The split within each group, as `tasks.clusters.cluster_roles.sort` has it of a whole collection."""
     labels = np.full(len(groups), -1, np.int32)
     distances = np.ones(len(groups), np.float32)
@@ -97,7 +99,7 @@ def sort_groups(embeddings: Floats, groups: Sequence[str | None], settings: Sett
     for positions in _positions(groups).values():
         if len(positions) < settings.clusters.smallest:
             continue
-        found = sort(embeddings[positions], inner)
+        found = sort(embeddings[positions], inner, version)
         inside = found.labels >= 0
         labels[positions[inside]] = found.labels[inside] + len(medoids)
         distances[positions] = found.distances
@@ -112,6 +114,7 @@ def grow_groups(
     groups: Sequence[str | None],
     settings: Settings,
     regrade: Regrade,
+    version: int,
     placement: Placement = NOWHERE,
 ) -> Grown:
     """Newcomers join, within their group, as `tasks.clusters.cluster_growth.grow` has it of a collection.
@@ -146,7 +149,7 @@ def grow_groups(
             continue
         table = pa.Table.from_pylist(part, schema=earlier.schema)
         some = ids.take(pa.array(positions))
-        found = grow(embeddings[positions], some, table, inner, regrade, placement.references)
+        found = grow(embeddings[positions], some, table, inner, regrade, version, placement.references)
         for at, position in enumerate(positions.tolist()):
             rows.cluster_ids[position] = found.rows.cluster_ids[at]
             rows.roles[position] = found.rows.roles[at]

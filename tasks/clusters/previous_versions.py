@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from congeal.alignment.outcomes import FAILED
@@ -31,14 +31,22 @@ class Base:
         return f"{self.marker.scope}/{self.marker.unit}/{self.marker.content}"
 
 
-def find_base(run: Run, scope: str) -> Base | None:
-    """The newest clusters of this source in a scope that a version names and that are still there."""
+def find_base(run: Run, scopes: Sequence[str]) -> tuple[str, Base | None]:
+    """The one of these scopes in which this source was split last, and the newest clusters in it that a
+    version names and that are still there.
+
+    The first of the scopes where no version names any. Clusters that were lost are made again as they were.
+    """
     known = tuple(_versions_of(run))
+    named = (
+        name.partition("/")[0] for version in known for name in version.units.get(stage_versions.CLUSTERS, ())
+    )
+    here = next((scope for scope in named if scope in scopes), scopes[0])
     for at, publication in enumerate(known):
-        for marker in _markers(run, publication, stage_versions.CLUSTERS, [scope]):
+        for marker in _markers(run, publication, stage_versions.CLUSTERS, [here]):
             folder = outputs_location(run.destination, marker)
-            return Base(marker, folder / "members.parquet", folder / "clusters.parquet", known[at:])
-    return None
+            return here, Base(marker, folder / "members.parquet", folder / "clusters.parquet", known[at:])
+    return here, None
 
 
 def find_atlases(

@@ -12,7 +12,12 @@ CLUSTERS = "clusters"
 ATLASES = "atlases"
 INDEX = "index"
 
-VERSIONS = {CATALOG: 1, FEATURES: 2, CLUSTERS: 1, ATLASES: 17, INDEX: 9}
+VERSIONS = {CATALOG: 1, FEATURES: 2, CLUSTERS: 2, ATLASES: 17, INDEX: 9}
+# Earlier versions whose clusters are grown on, by the rule that they were split by: units of growth keep the
+# version that their collection began with, so that what is there stays. Today's rule counts where a
+# collection is split anew.
+SPLIT_BEFORE = (1,)
+WHOLE_SMALL_SETS = 1  # the last version of clusters that never split a set of fewer than 30 images
 # Earlier versions whose atlases can grow: their maps stay as they are, and what is fitted today fits to them.
 # What has changed since is what is said of maps (11), how fast they are computed, to some digits (12), how
 # cells are matched where no smooth map fits, that fixed cameras are told, that small things are looked at

@@ -148,7 +148,7 @@ def alike(view: View, one: str, other: str) -> float:
 
 def smaller_half(view: View, members: Sequence[str]) -> list[str]:
     """The images of the smaller of the two halves of a cluster."""
-    from congeal.clustering.agglomerative import halves_of
+    from congeal.clustering.set_halves import halves_of
 
     if len(members) < 4:
         raise UserError("A cluster of fewer than four images has no halves: name those that are to leave it.")

@@ -5,7 +5,8 @@ import pytest
 from sklearn.metrics import silhouette_score, v_measure_score
 from synthetic import kinds
 
-from congeal.clustering.agglomerative import cluster, silhouette
+from congeal.clustering.agglomerative import cluster
+from congeal.clustering.set_halves import silhouette
 from congeal.errors import CongealError
 
 

@@ -9,7 +9,7 @@ from sample_runs import folder, photographs, run, tiny
 
 from congeal.results.schema.parquet_files import dataset
 from infra.storage.location import Location
-from tasks.clusters import clusters_stage
+from tasks.clusters import clusters_stage, collection_embeddings
 from tasks.clusters.cluster_roles import Sorting, sort
 from tasks.clusters.clusters_stage import MEMBERS, SETS
 
@@ -55,7 +55,7 @@ def test_a_cluster_is_named_by_its_members(finished: Path, tmp_path: Path, weigh
 def test_outliers_belong_to_nothing(
     finished: Path, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def split(embeddings: Any, settings: Any) -> Sorting:
+    def split(*_: Any) -> Sorting:
         labels = np.array([0, 0, 0, 1, 1, 1, -1, -1, 1, 0], np.int32)
         return Sorting(labels, np.array([2, 4], np.int32), np.linspace(0, 1, 10, dtype=np.float32))
 
@@ -85,7 +85,7 @@ def test_no_cluster_at_all_is_an_answer(
 def test_single_takes_everything(weights: Path) -> None:
     embeddings = np.eye(4, dtype=np.float32)
     embeddings[3] = embeddings[2] = (0.6, 0, 0.8, 0)
-    found = sort(embeddings, tiny(weights))
+    found = sort(embeddings, tiny(weights), clusters_stage.VERSION)
     assert found.labels.tolist() == [0] * 4
     assert found.medoids.tolist() == [2]
     assert found.distances.tolist() == pytest.approx([0.4, 1, 0, 0], abs=1e-6)
@@ -94,11 +94,13 @@ def test_single_takes_everything(weights: Path) -> None:
 def test_large_collections_keep_their_embeddings_in_a_file(
     finished: Path, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clusters_stage, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(collection_embeddings, "IN_MEMORY_BYTES", 0)
     kinds = []
     real = clusters_stage.sort
     monkeypatch.setattr(
-        clusters_stage, "sort", lambda embeddings, s: kinds.append(type(embeddings)) or real(embeddings, s)
+        clusters_stage,
+        "sort",
+        lambda embeddings, *more: kinds.append(type(embeddings)) or real(embeddings, *more),
     )
     run(finished / "source", tmp_path / "out", tiny(weights))
     assert kinds == [np.memmap]

@@ -12,6 +12,7 @@ from congeal.settings import Settings, load_settings
 from tasks.clusters.cluster_growth import Grown
 from tasks.clusters.cluster_placement import placed
 from tasks.clusters.cluster_roles import Rows, names_of
+from tasks.clusters.clusters_stage import VERSION
 from tasks.clusters.known_groups import grow_groups, sort_groups
 from tasks.clusters.regrade import Regrade
 from tasks.corrections.corrections import Placement
@@ -41,7 +42,7 @@ def ids(count: int) -> pa.ChunkedArray:
 
 
 def first(embeddings: np.ndarray, groups: Sequence[str | None], asked: Settings) -> Rows:
-    sorting = sort_groups(embeddings, groups, asked)
+    sorting = sort_groups(embeddings, groups, asked, VERSION)
     rows = Rows(len(groups), sorting.distances)
     rows.grade(sorting, names_of(sorting, ids(len(groups))), asked, embeddings)
     return rows
@@ -68,7 +69,7 @@ def earlier(rows: Rows, count: int) -> pa.Table:
 
 def grown(embeddings: np.ndarray, rows: Rows, groups: Sequence[str | None], asked: Settings) -> Grown:
     known = earlier(rows, len(groups))
-    return grow_groups(embeddings, ids(len(groups)), known, groups, asked, Regrade())
+    return grow_groups(embeddings, ids(len(groups)), known, groups, asked, Regrade(), VERSION)
 
 
 def partition(names: Sequence[str | None]) -> list[list[int]]:
@@ -154,7 +155,8 @@ def corrected(
     placement = Placement(clusters=clusters, touched=frozenset(clusters.values()))
     known = placed(earlier(rows, len(groups)), names, placement)
     regrade = Regrade(placement.touched)
-    return grow_groups(embeddings, names, known, groups, settings(), regrade, placement).rows.cluster_ids
+    found = grow_groups(embeddings, names, known, groups, settings(), regrade, VERSION, placement)
+    return found.rows.cluster_ids
 
 
 def test_who_was_moved_to_the_set_of_another_group_stays_there() -> None:
