@@ -145,7 +145,7 @@ def _not_aligned(report: dict[str, Any], console: Console) -> None:
     cure = (
         "correct who belongs to them (`congeal clusters`)"
         if next_one is None
-        else "they need stronger ones: run them to another destination with "
+        else "stronger ones may: run the images to another destination with "
         f"--set features.backbone={next_one}"
     )
     console.print(

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from congeal.alignment.outcomes import MEANINGLESS
+from congeal.backbones.stronger import stronger
 from congeal.report.cluster_page import PAGE
 from congeal.report.index_fields import FORMAT, cluster_columns, counts_of
 from congeal.report.thumbnail_sheets import WALL, columns_for
+from congeal.results.outlier_counts import is_doubtful
 from infra.ledger.provenance import code_version
 from infra.ledger.publications import Publication
 from tasks.report import annotation_marks, overview_files, owner_values, page_units
@@ -83,6 +86,7 @@ def index_of(
         "settings": publication.settings,
         "backbone": publication.backbone,
         "weights_fingerprint": publication.weights_fingerprint,
+        "stronger": stronger(publication.backbone),
         "stages": stage_facts(site.order.destination, publication),
         "map": _map(shown, places, folder, int(publication.settings.get("seed", 0))),
         "sheets": sheets.facts,
@@ -163,6 +167,8 @@ def _clusters(site: MadeSite) -> dict[str, list[Any]]:
 
     return {
         **cluster_columns(site.rows.table),
+        "doubtful": [is_doubtful(row) for row in site.rows.table],
+        "not_aligned": [row["status"] in MEANINGLESS for row in site.rows.table],
         "script": scripts("cluster.js", ("head",), ("pages", 0)),
         "annotations": scripts(annotation_marks.FILE, ("annotations",)),
         "own": scripts(owner_values.FILE, ("own",)),

@@ -281,16 +281,39 @@ def test_a_large_cluster_is_cut_into_units(
     assert not made(site, out=Location.parse(tmp_path)).written
 
 
-def test_a_cluster_without_an_atlas_is_listed(tmp_path: Path) -> None:
+def test_clusters_that_are_not_to_be_trusted_are_told_with_the_backbone_that_may_show_more(
+    tmp_path: Path,
+) -> None:
     destination = known_collection(tmp_path)
-    (path,) = destination.glob("stages/index/*/*/*/clusters.parquet")
-    rows = pq.read_table(path).to_pylist()
-    rows[0] |= {"status": "failed", "error": "it killed its worker", "atlas_unit": None}
+    ((path, rows),) = _clusters(destination)
+    rows[0] |= {"status": "nothing-in-common", "match_agreement": None}
+    rows[1] |= {"status": "ok", "deformation": "flow", "match_agreement": 0.4}
+    _rewrite(destination, path, rows)
+    made(destination)
+    facts = report_reader.index(destination / "report")
+    assert facts["clusters"]["not_aligned"] == [True, False]
+    assert facts["clusters"]["doubtful"] == [False, True]
+    assert facts["stronger"] == "dinov2_vits14"
+
+
+def _clusters(destination: Path) -> list[tuple[Path, list[dict[str, Any]]]]:
+    found = destination.glob("stages/index/*/*/*/clusters.parquet")
+    return [(path, pq.read_table(path).to_pylist()) for path in found]
+
+
+def _rewrite(destination: Path, path: Path, rows: list[dict[str, Any]]) -> None:
     place = Location.parse(destination)
     marker = find_marker(place, "index", "/".join(path.parts[-4:-2]))
     assert marker is not None
     table = encode_table(pa.Table.from_pylist(rows, schema=CLUSTERS), CLUSTERS)
     rewrite_unit(place, marker, {"clusters.parquet": table}, marker.record)
+
+
+def test_a_cluster_without_an_atlas_is_listed(tmp_path: Path) -> None:
+    destination = known_collection(tmp_path)
+    ((path, rows),) = _clusters(destination)
+    rows[0] |= {"status": "failed", "error": "it killed its worker", "atlas_unit": None}
+    _rewrite(destination, path, rows)
     made(destination)
     facts = report_reader.index(destination / "report")
     clusters = facts["clusters"]

@@ -23,6 +23,8 @@ export interface Index {
   readonly settings: unknown;
   readonly backbone: string;
   readonly weights_fingerprint: string;
+  /** A backbone that tells more; null if none is known, absent in reports of earlier versions. */
+  readonly stronger?: string | null;
   readonly stages: readonly Stage[];
   readonly map: MapFacts | null;
   readonly sheets: Sheets;
@@ -149,6 +151,9 @@ export interface ClusterColumns {
   readonly margin: Numbers;
   readonly drift: Numbers;
   readonly doubt: Numbers;
+  /** Maps that matching does not bear out, and none to speak of; absent in reports of earlier versions. */
+  readonly doubtful?: readonly boolean[];
+  readonly not_aligned?: readonly boolean[];
   readonly seconds: Numbers;
   readonly device: readonly (string | null)[];
   readonly script: readonly (string | null)[];

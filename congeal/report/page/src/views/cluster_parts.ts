@@ -5,7 +5,7 @@ import { clusterLabel } from "../ui/cluster_name.ts";
 import { copyButton, h } from "../ui/dom.ts";
 import { count, counted, decimal, percent, visible } from "../ui/numbers.ts";
 import { facts } from "../ui/page.ts";
-import { statusText } from "./statuses.ts";
+import { clusterStatus } from "./statuses.ts";
 
 /** What the cluster is called, its numbers, and what can be copied. */
 export function clusterHead(index: Index, cluster: Cluster): HTMLElement {
@@ -16,7 +16,7 @@ export function clusterHead(index: Index, cluster: Cluster): HTMLElement {
     const href = place(n);
     return href ? h("a", { class: "step", href, "aria-label": label }, text) : h("span", { class: "step off", "aria-hidden": "true" }, text);
   };
-  const status = statusText(c.status[number]);
+  const status = clusterStatus(index, number);
   const quoted = `'${script.id}'`;
   return h(
     "header",

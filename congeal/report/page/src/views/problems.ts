@@ -4,14 +4,14 @@ import { clusterLabel } from "../ui/cluster_name.ts";
 import { h } from "../ui/dom.ts";
 import { count, counted, visible } from "../ui/numbers.ts";
 import type { View } from "../ui/page.ts";
-import { statusText } from "./statuses.ts";
+import { clusterStatus } from "./statuses.ts";
 
 const ROWS = 200; // a list is shown piece by piece
 
 export function problemsView(report: Report): View {
   const { index } = report;
   const c = index.clusters;
-  const doubtful = c.id.map((_, k) => k).filter((k) => statusText(c.status[k]).doubtful || c.error[k]);
+  const doubtful = c.id.map((_, k) => k).filter((k) => clusterStatus(index, k).doubtful || c.error[k]);
   const element = h(
     "div",
     { class: "problems" },
@@ -29,7 +29,7 @@ export function problemsView(report: Report): View {
       { class: "listing" },
       h("h2", {}, "Clusters without a trusted atlas"),
       doubtful.length
-        ? h("ul", {}, ...doubtful.map((k) => h("li", {}, c.script[k] ? h("a", { href: `#/cluster/${c.id[k]}` }, clusterLabel(c, k)) : clusterLabel(c, k), h("span", { class: "reason" }, [statusText(c.status[k]).text, c.error[k]].filter(Boolean).join(": ")))))
+        ? h("ul", {}, ...doubtful.map((k) => h("li", {}, c.script[k] ? h("a", { href: `#/cluster/${c.id[k]}` }, clusterLabel(c, k)) : clusterLabel(c, k), h("span", { class: "reason" }, [clusterStatus(index, k).text, c.error[k]].filter(Boolean).join(": ")))))
         : h("p", { class: "hint" }, "none"),
     ),
   );

@@ -4,7 +4,7 @@ import { clusterLabel } from "../ui/cluster_name.ts";
 import { clear, h, segmented } from "../ui/dom.ts";
 import { count, counted, percent } from "../ui/numbers.ts";
 import { averageSquare } from "../ui/average_square.ts";
-import { statusText } from "./statuses.ts";
+import { clusterStatus } from "./statuses.ts";
 
 const CARDS = 60; // cards that are added at a time
 
@@ -53,7 +53,7 @@ export function wall(report: Report, highlight: (cluster: number | null) => void
 function card(report: Report, k: number, highlight: (cluster: number | null) => void): HTMLElement {
   const { index } = report;
   const c = index.clusters;
-  const status = statusText(c.status[k]);
+  const status = clusterStatus(index, k);
   const inner = [
     h("span", { class: "pair", "aria-hidden": "true" }, averageSquare(index, k, "before"), h("span", { class: "arrow" }, "→"), averageSquare(index, k, "after")),
     h("span", { class: "card-name" }, clusterLabel(c, k)),
