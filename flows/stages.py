@@ -11,6 +11,7 @@ from flows.prepare import Job
 from flows.report import finished, nothing_to_do
 from flows.site import after_run
 from infra.compute.engine import LoopEngine
+from infra.compute.numeric_libraries import release_memory
 from infra.compute.progress import Progress
 from infra.ledger.run_lock import RUN, locked
 from infra.storage.usage import meter
@@ -77,6 +78,8 @@ def everything(job: Job, progress: Progress, step: Step = plainly) -> dict[str, 
         lock.require_held()
         keep(job.destination, job.survey.counted.facts())
         published = step("publish", publish.stage, run, job.key, weights, results, counts)
+        job.survey.rest()  # the report has tables of its own
+        release_memory()
         site = after_run(job, progress, engine)
         facts = finished(job, published, results=results, workers=engine.workers, engine_start=started)
         cost = run_cost(

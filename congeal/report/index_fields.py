@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from congeal.alignment.outcomes import MEANINGLESS
@@ -15,13 +15,15 @@ FIGURES = (
 _COUNTS = ("ok", "failed", "duplicate", "clusters", "failed_clusters")
 
 
-def cluster_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def cluster_columns(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Rows of the table clusters as columns, and how doubtful each is."""
-    return {
-        "id": [row["cluster_id"] for row in rows],
-        **{name: [row.get(name) for row in rows] for name in FIGURES},
-        "doubt": [doubt(row) for row in rows],
-    }
+    columns: dict[str, list[Any]] = {name: [] for name in ("id", *FIGURES, "doubt")}
+    for row in rows:
+        columns["id"].append(row["cluster_id"])
+        for name in FIGURES:
+            columns[name].append(row.get(name))
+        columns["doubt"].append(doubt(row))
+    return columns
 
 
 def doubt(row: Mapping[str, Any]) -> float:

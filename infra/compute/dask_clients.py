@@ -134,7 +134,7 @@ async def _answers(address: str) -> None:
     import dask
     from dask.utils import parse_timedelta
     from distributed import Security
-    from distributed.comm import connect
+    from distributed.comm.core import connect
 
     name = "distributed.comm.timeouts.connect"
     asked, usual = (dask.config.get(name, config=one) for one in (dask.config.config, _defaults()))

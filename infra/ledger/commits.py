@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -41,6 +41,16 @@ def digest(*parts: Any, length: int = 32) -> str:
     """
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=length // 2).hexdigest()
+
+
+def digest_of_list(items: Iterable[Any]) -> str:
+    """What ``digest`` says of a list of these items; one of them is in memory at a time."""
+    found = hashlib.blake2b(b"[[", digest_size=16)
+    for number, item in enumerate(items):
+        text = json.dumps(item, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        found.update(("," if number else "").encode() + text.encode("utf-8", "surrogatepass"))
+    found.update(b"]]")
+    return found.hexdigest()
 
 
 class Frozen(BaseModel):

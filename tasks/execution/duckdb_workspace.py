@@ -102,6 +102,13 @@ def load(
     else:
         # Left to itself, Arrow reads two million rows of a file ahead.
         found = dataset(locations, schema).scanner(columns=named, batch_readahead=1).to_reader()
+    read_into(connection, name, found, columns)
+
+
+def read_into(
+    connection: duckdb.DuckDBPyConnection, name: str, found: pa.RecordBatchReader, columns: str = "*"
+) -> None:
+    """Make a table of the workspace of what a reader gives, a batch at a time; what it raises is raised."""
     faults: list[Exception] = []
     reader = pa.RecordBatchReader.from_batches(found.schema, _until_a_fault(found, faults))
     connection.register("incoming", reader)

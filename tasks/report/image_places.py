@@ -15,11 +15,13 @@ from congeal.report.embedding_map import FITTED, FittedMap, fit, normalised, pla
 from congeal.results.image_squares import SquareSource
 from congeal.results.published_tables import PublishedTables
 from infra.errors import UserError
-from infra.ledger.commits import Marker, digest
+from infra.ledger.commits import Marker, digest_of_list
 from infra.ledger.publications import published
 from infra.storage.location import Location
 from infra.threads import in_threads
+from tasks.execution.duckdb_workspace import rows
 from tasks.execution.stage_runner import Unit, Work
+from tasks.report.published_rows import PublishedRows
 
 TABLE = "places.parquet"
 ANEW = 4  # a map that was fitted on a quarter of the images or less says little of the others
@@ -51,22 +53,20 @@ class PlacesPayload:
     method: str
 
 
-class Places(NamedTuple):
-    """Image id to x and y, and how they came about: JSON facts of the unit's record."""
-
-    by_id: dict[str, tuple[float, float]]
-    facts: dict[str, Any]
-
-
 class _Image(NamedTuple):
     image_id: str
     unit: str
     row: int
 
 
-def images_digest(tables: PublishedTables) -> str:
+def images_digest(published: PublishedRows) -> str:
     """32 hex digits of which images there are, and where their embeddings lie."""
-    return digest([[*one] for one in _images(tables)])
+    found = rows(
+        published.connection,
+        "SELECT image_id, features_unit, features_row FROM images "
+        "WHERE status = 'ok' AND features_unit IS NOT NULL ORDER BY ALL",
+    )
+    return digest_of_list(found)
 
 
 def make_places(unit: Unit[PlacesPayload]) -> Marker:
@@ -83,19 +83,12 @@ def make_places(unit: Unit[PlacesPayload]) -> Marker:
     return work.commit({TABLE: _encoded(table)}, facts)
 
 
-def read_places(place: Location, facts: dict[str, Any]) -> Places:
-    """What a unit has written at the place of its outputs. facts: of its record."""
-    rows = _read(place / TABLE)
-    columns = (rows[name].to_pylist() for name in ("image_id", "x", "y"))
-    return Places({image_id: (x, y) for image_id, x, y in zip(*columns, strict=True)}, facts)
-
-
 def _images(tables: PublishedTables) -> list[_Image]:
     wanted = (pads.field("status") == "ok") & pads.field("features_unit").is_valid()
     columns = ["image_id", "features_unit", "features_row"]
     found = tables.dataset("images").to_table(columns=columns, filter=wanted)
-    rows = zip(*(found[name].to_pylist() for name in columns), strict=True)
-    return sorted(_Image(*row) for row in rows)
+    pairs = zip(*(found[name].to_pylist() for name in columns), strict=True)
+    return sorted(_Image(*row) for row in pairs)
 
 
 def _placed(
@@ -187,8 +180,8 @@ def _encoded(placed: dict[str, tuple[float, float, bool]]) -> bytes:
 
 
 def _earlier(place: Location) -> dict[str, tuple[float, float, bool]]:
-    rows = _read(place / TABLE)
-    columns = (rows[name].to_pylist() for name in ("image_id", "x", "y", "fitted"))
+    found = _read(place / TABLE)
+    columns = (found[name].to_pylist() for name in ("image_id", "x", "y", "fitted"))
     return {name: (x, y, fitted) for name, x, y, fitted in zip(*columns, strict=True)}
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import pyarrow as pa
 
 from congeal.report.data_scripts import script
 from infra.ledger.commits import Marker
@@ -15,7 +13,6 @@ from tasks.execution.stage_runner import Unit, Work
 
 FILE = "own.js"
 LONGEST = 500  # characters of a value that are shown
-KEY = "image_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +24,10 @@ class OwnerValuesPayload:
     rows: bytes
 
 
-def texts_of(own: pa.Table) -> tuple[tuple[str, ...], dict[str, list[str | None]]]:
-    """The columns' names, and what they say of each image, by id. own: image_id and the columns."""
-    names = tuple(name for name in own.column_names if name != KEY)
-    if not names:
-        return names, {}
-    columns = [[_said(value) for value in own[name].to_pylist()] for name in names]
-    rows = zip(own[KEY].to_pylist(), *columns, strict=True)
-    return names, {image: list(row) for image, *row in rows}
-
-
-def rows_of(texts: Mapping[str, list[str | None]], images: Sequence[str]) -> list[list[str | None]]:
-    """A row an image of which anything is said."""
-    said = ((image, texts.get(image, [])) for image in images)
-    return [[image, *values] for image, values in said if any(one is not None for one in values)]
+def rows_of(members: Sequence[Sequence[Any]]) -> list[list[str | None]]:
+    """A row an image of which anything is said. members: an id and a value of each column."""
+    said = ([image, *map(_said, values)] for image, *values in members)
+    return [row for row in said if any(one is not None for one in row[1:])]
 
 
 def payload(cluster_id: str, names: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> OwnerValuesPayload:

@@ -1,15 +1,20 @@
-"""What the published tables say, cluster by cluster, as the units of the report take it."""
+"""What the published tables say, cluster by cluster, as the units of the report take it.
+
+A row an image lies in a temporary file, never in memory: how much that is depends on the clusters, not on the
+images.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from itertools import groupby
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import Any
 
+import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as pads
 
@@ -20,11 +25,15 @@ from congeal.results.published_tables import SMALL_TABLES, PublishedTables
 from congeal.results.schema.instances import INSTANCE, of_first
 from congeal.results.schema.own_fields import own_fields
 from congeal.results.schema.tables import CLUSTERS
+from infra.compute.temporary_folders import temporary_folder
+from tasks.execution.duckdb_workspace import create, planning_connection, read_into, rows, scalar, scratch
 
 _IMAGES = ["image_id", "uri", "width", "height", "features_unit", "features_row"]
 FURTHER = "further"
 _ALIGNMENTS = [name for name in MemberRow._fields if name not in (*_IMAGES, FURTHER)]
+_MEMBER = ", ".join(MemberRow._fields)
 MOST = 1_000  # failures and duplicates that are named
+_BATCH = 1_024  # clusters
 
 
 @dataclass(frozen=True)
@@ -43,128 +52,242 @@ class ClusterRows:
     @property
     def has_atlas(self) -> bool:
         """Whether there are maps to show."""
-        return self.facts["status"] != FAILED and self.facts["atlas_unit"] is not None
+        return _has_atlas(self.facts)
 
 
-@dataclass(frozen=True)
 class PublishedRows:
-    """All that a report shows of the tables.
+    """All that a report shows of the tables, read from a connection to a temporary file.
 
     Attributes:
-        clusters: in the order of the table, with the columns of `PublishedTables.clusters`.
-        loose: images that are in no cluster, by id.
-        failures, duplicates: pairs of texts, the first MOST.
-        failed, copied: how many there are of them.
-        own: image_id and the columns of the collection's owner, of all that are ok.
+        connection: with the tables `images`, `members`, `copies` and, if there are `own`, `own`.
+        table: of the clusters, with the columns of `PublishedTables.clusters`, in its order.
+        ids: of the clusters, in that order. atlases: their atlases' units, None for one without maps.
+        sizes: how many members each has.
+        own: the columns of the collection's owner; in the table `own` they are called c0, c1, …
     """
 
-    clusters: list[ClusterRows]
-    loose: list[MemberRow]
-    failures: list[tuple[str, str]]
-    failed: int
-    duplicates: list[tuple[str, str]]
-    copied: int
-    table: list[dict[str, Any]] = field(repr=False)
-    own: pa.Table = field(repr=False)
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, table: pa.Table, own: Sequence[pa.Field]
+    ) -> None:
+        self.connection = connection
+        self.table = table
+        self.own = tuple(own)
+        self.ids: list[str] = table["cluster_id"].to_pylist()
+        self.atlases = [row["atlas_unit"] if _has_atlas(row) else None for row in self.facts()]
+        counted = connection.execute("SELECT number, count(*) FROM members GROUP BY number").fetchall()
+        found = {number: count for number, count in counted if number is not None}
+        self.sizes = [found.get(number, 0) for number in range(len(self.ids))]
 
-    @cached_property
-    def without_page(self) -> list[MemberRow]:
-        """Images that no cluster's page shows: without a cluster, or of one that has failed."""
-        lost = (row for cluster in self.clusters if not cluster.has_atlas for row in cluster.members)
-        return [*self.loose, *lost]
+    def facts(self) -> Iterator[dict[str, Any]]:
+        """The rows of the table of clusters, in order."""
+        for batch in self.table.to_batches(max_chunksize=_BATCH):
+            yield from batch.to_pylist()
 
-
-def published_rows(tables: PublishedTables) -> PublishedRows:
-    """Read them; memory holds a row an image."""
-    tables.fetch(*SMALL_TABLES)
-    images = tables.dataset("images")
-    ok = images.to_table(columns=[*_IMAGES, "cluster_id"], filter=pads.field("status") == "ok")
-    table = tables.clusters().to_pylist()
-    alignments = tables.dataset("alignments").to_table(
-        columns=["image_id", "cluster_id", *_ALIGNMENTS], filter=of_first()
-    )
-    joined = ok.join(alignments.drop_columns(["cluster_id"]), "image_id", join_type="left outer")
-    joined = joined.append_column(FURTHER, _further(tables, joined["image_id"]))
-    members = _members(joined.filter(pads.field("cluster_id").is_valid()))
-    copies, duplicates, copied = _copies(images, ok)
-    clusters = [
-        ClusterRows(
-            {name: row.get(name) for name in CLUSTERS.names},
-            members.get(row["cluster_id"], []),
-            copies.get(row["cluster_id"], []),
+    def clusters(self) -> Iterator[ClusterRows]:
+        """All clusters in the order of the table, their members by path; one is in memory at a time."""
+        members = _InStep(self._rows(f"SELECT number, {_MEMBER} FROM members WHERE number IS NOT NULL"))  # noqa: S608 - our own names
+        copies = _InStep(
+            self._rows(
+                "SELECT number, uri, same FROM copies WHERE number IS NOT NULL ORDER BY number, listed_at"
+            )
         )
-        for row in table
-    ]
-    failed = images.to_table(columns=["uri", "error"], filter=pads.field("status") == "failed")
-    loose = _rows(joined.filter(~pads.field("cluster_id").is_valid()))
-    return PublishedRows(
-        clusters,
-        sorted(loose, key=attrgetter("image_id")),
-        [(row["uri"], row["error"] or "") for row in failed.slice(0, MOST).to_pylist()],
-        failed.num_rows,
-        duplicates,
-        copied,
-        table,
-        _own(images),
+        for number, facts in enumerate(self.facts()):
+            yield _cluster(facts, members.of(number), copies.of(number))
+
+    def cluster(self, number: int) -> ClusterRows:
+        """One of them."""
+        (facts,) = self.table.slice(number, 1).to_pylist()
+        members = self._rows(f"SELECT number, {_MEMBER} FROM members WHERE number = {number}")  # noqa: S608 - our own names
+        copies = self._rows(
+            f"SELECT number, uri, same FROM copies WHERE number = {number} ORDER BY listed_at"  # noqa: S608 - our own names
+        )
+        return _cluster(facts, [row[1:] for row in members], [row[1:] for row in copies])
+
+    def without_page(self, most: int) -> Iterator[list[tuple[int, MemberRow]]]:
+        """Images that no cluster's page shows, with the number of their cluster, which has failed; -1: none.
+
+        They come by their ids, in lists of about ``most``, see `digits_of`.
+        """
+        count = int(scalar(self.connection, "SELECT count(*) FROM members WHERE NOT paged"))
+        digits = digits_of(count, most)
+        found = self._rows(
+            f"SELECT coalesce(number, -1), {_MEMBER} FROM members WHERE NOT paged ORDER BY image_id"  # noqa: S608 - our own names
+        )
+        for _, group in groupby(found, key=lambda row: row[1][:digits]):
+            yield [(row[0], MemberRow(*row[1:])) for row in group]
+
+    def own_values(self) -> Iterator[tuple[int, list[list[Any]]]]:
+        """What the owner says: a cluster's number; of each member, by path, its id and a value a column."""
+        if not self.own:
+            return
+        cells = ", ".join(f"c{at}" for at in range(len(self.own)))
+        found = self._rows(
+            f"SELECT m.number, m.image_id, {cells} FROM members m JOIN own o USING (image_id) "  # noqa: S608 - our own names
+            "WHERE m.number IS NOT NULL ORDER BY m.number, m.uri"
+        )
+        for number, group in groupby(found, key=itemgetter(0)):
+            yield number, [list(row[1:]) for row in group]
+
+    @property
+    def failed(self) -> int:
+        """How many images could not be used."""
+        return int(scalar(self.connection, "SELECT count(*) FROM images WHERE status = 'failed'"))
+
+    @property
+    def failures(self) -> list[tuple[str, str]]:
+        """The first of them, and why."""
+        return list(
+            self._rows(
+                "SELECT uri, coalesce(error, '') FROM images WHERE status = 'failed' "  # noqa: S608 - our own names
+                f"ORDER BY listed_at LIMIT {MOST}"
+            )
+        )
+
+    @property
+    def copied(self) -> int:
+        """How many files are copies of others."""
+        return int(scalar(self.connection, "SELECT count(*) FROM copies"))
+
+    @property
+    def duplicates(self) -> list[tuple[str, str]]:
+        """The first of them, and the images that they are."""
+        return list(self._rows(f"SELECT uri, same FROM copies ORDER BY listed_at LIMIT {MOST}"))  # noqa: S608 - our own names
+
+    def _rows(self, query: str) -> Iterator[tuple[Any, ...]]:
+        return rows(self.connection, query)
+
+
+@contextmanager
+def published_rows(tables: PublishedTables) -> Iterator[PublishedRows]:
+    """Read them into a temporary file, which goes at the end of the block.
+
+    Raises UserError if there is no room for it.
+    """
+    with (
+        temporary_folder("report") as home,
+        closing(planning_connection(home)) as connection,
+        scratch(connection, ()),
+    ):
+        yield _read(connection, tables)
+
+
+def _read(connection: duckdb.DuckDBPyConnection, tables: PublishedTables) -> PublishedRows:
+    tables.fetch(*SMALL_TABLES)
+    table = tables.clusters()
+    _images(connection, tables)
+    own = _own(connection, tables)
+    numbers = pa.table(
+        {
+            "cluster_id": table["cluster_id"].cast(pa.string()),
+            "number": pa.array(np.arange(table.num_rows, dtype=np.int32)),
+            "maps": pa.array(
+                [_has_atlas(row) for row in table.select(["status", "atlas_unit"]).to_pylist()], pa.bool_()
+            ),
+        }
     )
-
-
-def _further(tables: PublishedTables, ids: pa.ChunkedArray) -> pa.Array:
-    """How many things of its kind each image shows besides its first, int64 in the order of the ids."""
-    counts: Counter[str] = Counter()
+    read_into(connection, "numbers", numbers.to_reader())
+    create(
+        connection,
+        "copies",
+        "SELECT i.listed_at, i.uri, n.number, coalesce(o.uri, '') AS same FROM images i "
+        "LEFT JOIN numbers n USING (cluster_id) "
+        "LEFT JOIN images o ON o.image_id = i.image_id AND o.status = 'ok' WHERE i.status = 'duplicate'",
+    )
+    alignments = ["image_id", *_ALIGNMENTS]
+    _load(connection, "alignments", tables.dataset("alignments"), alignments, of_first())
+    further = "SELECT NULL AS image_id, 0 AS further WHERE false"
     if further_instances(tables.publication.counts)["found"]:
-        more = pads.field(INSTANCE) > 0
-        rows = tables.dataset("alignments").to_table(columns=["image_id"], filter=more)
-        counts.update(rows["image_id"].to_pylist())
-    return pa.array([counts[name] for name in ids.to_pylist()] if counts else [0] * len(ids), pa.int64())
+        _load(connection, "more", tables.dataset("alignments"), ["image_id"], pads.field(INSTANCE) > 0)
+        further = "SELECT image_id, count(*) AS further FROM more GROUP BY image_id"
+    measured = ", ".join(f"a.{name}" for name in _ALIGNMENTS)
+    create(
+        connection,
+        "members",
+        f"SELECT n.number, coalesce(n.maps, false) AS paged, {', '.join(f'i.{name}' for name in _IMAGES)}, "  # noqa: S608 - our own names
+        f"{measured}, coalesce(f.further, 0) AS further FROM images i "
+        "LEFT JOIN numbers n USING (cluster_id) LEFT JOIN alignments a ON a.image_id = i.image_id "
+        f"LEFT JOIN ({further}) f ON f.image_id = i.image_id "
+        "WHERE i.status = 'ok' AND (i.cluster_id IS NULL OR n.number IS NOT NULL) ORDER BY n.number, i.uri",
+    )
+    for done in ("alignments", "more"):
+        connection.execute(f"DROP TABLE IF EXISTS {done}")
+    return PublishedRows(connection, table, own)
 
 
-def _own(images: pads.Dataset) -> pa.Table:
-    names = [one.name for one in own_fields(images.schema)]
-    return images.to_table(columns=["image_id", *names], filter=pads.field("status") == "ok")
+def _images(connection: duckdb.DuckDBPyConnection, tables: PublishedTables) -> None:
+    """The table of images, each with its place in the published order."""
+    names = [*_IMAGES, "cluster_id", "status", "error"]
+    _load(connection, "listed", tables.dataset("images"), names)
+    create(connection, "images", "SELECT *, row_number() OVER () AS listed_at FROM listed")
+    connection.execute("DROP TABLE listed")
 
 
-def _members(joined: pa.Table) -> dict[str, list[MemberRow]]:
-    ordered = joined.sort_by([("cluster_id", "ascending"), ("uri", "ascending")])
-    pairs = zip(ordered["cluster_id"].to_pylist(), _rows(ordered), strict=True)
-    return {cluster_id: [row for _, row in group] for cluster_id, group in groupby(pairs, key=itemgetter(0))}
+def _own(connection: duckdb.DuckDBPyConnection, tables: PublishedTables) -> list[pa.Field]:
+    images = tables.dataset("images")
+    fields = own_fields(images.schema)
+    if fields:
+        # Names that somebody else has chosen are no names of columns in a query.
+        columns = {"image_id": pads.field("image_id")} | {
+            f"c{at}": pads.field(field.name) for at, field in enumerate(fields)
+        }
+        _load(connection, "own", images, columns, pads.field("status") == "ok")
+    return fields
 
 
-def _rows(joined: pa.Table) -> list[MemberRow]:
-    columns = [joined[name].to_pylist() for name in MemberRow._fields]
-    return [MemberRow(*values) for values in zip(*columns, strict=True)]
+def _load(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    found: pads.Dataset,
+    columns: list[str] | dict[str, Any],
+    wanted: pads.Expression | None = None,
+) -> None:
+    # Left to itself, Arrow reads two million rows ahead.
+    options: dict[str, Any] = {"batch_readahead": 1, "fragment_readahead": 1, "batch_size": 16_384}
+    read_into(connection, name, found.scanner(columns=columns, filter=wanted, **options).to_reader())
 
 
-def _copies(
-    images: pads.Dataset, ok: pa.Table
-) -> tuple[dict[str, list[tuple[str, str]]], list[tuple[str, str]], int]:
-    """Copies by cluster, the first of all of them, and how many there are."""
-    found = images.to_table(
-        columns=["uri", "image_id", "cluster_id"], filter=pads.field("status") == "duplicate"
-    ).to_pylist()
-    wanted = {row["image_id"] for row in found}
-    same = {
-        image_id: uri
-        for image_id, uri in zip(ok["image_id"].to_pylist(), ok["uri"].to_pylist(), strict=True)
-        if image_id in wanted
-    }
-    by_cluster: dict[str, list[tuple[str, str]]] = {}
-    for row in found:
-        pair = row["uri"], same.get(row["image_id"], "")
-        if row["cluster_id"] is not None:
-            by_cluster.setdefault(row["cluster_id"], []).append(pair)
-    pairs = [(row["uri"], same.get(row["image_id"], "")) for row in found[:MOST]]
-    return by_cluster, pairs, len(found)
+def digits_of(count: int, most: int) -> int:
+    """By how many of their first digits ``count`` names, hex digits each, are told apart into lists of about
+    ``most``: so a name that comes or goes changes its own list alone, until they are all cut finer."""
+    digits = 0
+    while count > most * 16**digits:
+        digits += 1
+    return digits
 
 
 def buckets(names: Sequence[str], most: int) -> Iterator[list[int]]:
-    """Positions of names, hex digits each, cut where their first digits differ, about ``most`` in each.
-
-    So a name that comes or goes changes its own bucket alone, until they are all cut finer.
-    """
-    digits = 0
-    while len(names) > most * 16**digits:
-        digits += 1
+    """Positions of names, hex digits each, cut where their first digits differ, see `digits_of`."""
+    digits = digits_of(len(names), most)
     order = sorted(range(len(names)), key=lambda at: names[at])
     for _, group in groupby(order, key=lambda at: names[at][:digits]):
         yield list(group)
+
+
+class _InStep:
+    """Rows that come by the number in front of them, asked for by rising numbers."""
+
+    def __init__(self, found: Iterator[tuple[Any, ...]]) -> None:
+        self._groups = groupby(found, key=itemgetter(0))
+        self._next = next(self._groups, None)
+
+    def of(self, number: int) -> list[tuple[Any, ...]]:
+        """The rest of the rows of this number."""
+        if self._next is None or self._next[0] != number:
+            return []
+        found = [row[1:] for row in self._next[1]]
+        self._next = next(self._groups, None)
+        return found
+
+
+def _cluster(
+    facts: dict[str, Any], members: Sequence[tuple[Any, ...]], copies: Sequence[tuple[Any, ...]]
+) -> ClusterRows:
+    return ClusterRows(
+        {name: facts.get(name) for name in CLUSTERS.names},
+        [MemberRow(*row) for row in members],
+        [(uri, same) for uri, same in copies],
+    )
+
+
+def _has_atlas(facts: dict[str, Any]) -> bool:
+    return facts["status"] != FAILED and facts["atlas_unit"] is not None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -44,6 +45,7 @@ from tasks.report.annotation_marks import Annotations, AnnotationsPayload
 from tasks.report.changes import FILE as CHANGES
 from tasks.report.changes import changes
 from tasks.report.image_places import PlacesPayload
+from tasks.report.map_table import map_rows
 from tasks.report.owner_values import OwnerValuesPayload
 from tasks.report.page_units import HeadPayload, LoosePayload, PagesPayload, WallPayload
 from tasks.report.published_rows import ClusterRows, PublishedRows, buckets, published_rows
@@ -98,17 +100,16 @@ def report(order: Order, settings: Settings, engine: Engine, progress: Progress)
     source = source_of(publication, settings.storage)
     run = Run(source, order.destination, settings, engine, progress)
     tables = PublishedTables(order.destination, publication)
-    site = _Site(order, publication, source, published_rows(tables), image_places.images_digest(tables))
-    plan = plan_units(STAGE, site.scope, site.units(), progress, keep=record_of)
-    result = run_units(plan, make, run)
-    heads = list(site.heads(result))
-    if heads:
-        result += run_units(
-            plan_units(STAGE, site.scope, heads, progress), make, run, title="report, large clusters"
-        )
-    index = site.finish(result, tables.outliers)
+    with published_rows(tables) as rows:
+        site = _Site(order, publication, source, rows)
+        plan = plan_units(STAGE, site.scope, site.units(), progress, keep=record_of)
+        result = run_units(plan, make, run)
+        heads = plan_units(STAGE, site.scope, site.heads(result), progress)
+        if heads.total:
+            result += run_units(heads, make, run, title="report, large clusters")
+        index = site.finish(result, tables.outliers)
     site.tidy(progress)
-    images, clusters = publication.counts.get("ok", 0), len(site.rows.clusters)
+    images, clusters = publication.counts.get("ok", 0), len(rows.ids)
     work = result.unit_seconds
     return Made(index, publication.number, True, result.made, len(result.units), images, clusters, work)
 
@@ -121,14 +122,12 @@ def make(unit: Unit[Payload]) -> Marker:
 class _Site:
     """One report on its way. ids: digest of which images there are."""
 
-    def __init__(
-        self, order: Order, publication: Publication, source: Location, rows: PublishedRows, ids: str
-    ) -> None:
+    def __init__(self, order: Order, publication: Publication, source: Location, rows: PublishedRows) -> None:
         self.order = order
         self.publication = publication
         self.source = source
         self.rows = rows
-        self.ids = ids
+        self.ids = image_places.images_digest(rows)
         self.before = manifest_of(order.folder)
         self.catalog: Mapping[str, Any] = publication.settings["catalog"]
         self.seed = int(publication.settings.get("seed", 0))
@@ -140,18 +139,17 @@ class _Site:
     def units(self) -> Iterator[Unit[Payload]]:
         """All units: the map first, since it takes the longest."""
         yield self._places()
-        for row in self.rows.clusters:
+        for row in self.rows.clusters():
             if row.has_atlas:
                 yield from self._pages(row)
-        names = [row.cluster_id for row in self.rows.clusters]
-        for number, bucket in enumerate(buckets(names, page_units.WALL)):
-            yield self._wall(number, [self.rows.clusters[at] for at in bucket])
-        for number, loose in enumerate(overview_files.loose_buckets(self.rows.without_page)):
-            yield self._loose(number, loose)
+        for number, bucket in enumerate(buckets(self.rows.ids, page_units.WALL)):
+            yield self._wall(number, bucket)
+        for number, loose in enumerate(self.rows.without_page(page_units.LOOSE)):
+            yield self._loose(number, [row for _, row in loose])
         yield from self._owner_values()
         given = self.order.annotations
         if given is not None:
-            for row in self.rows.clusters:
+            for row in self.rows.clusters():
                 if (
                     row.has_atlas
                     and row.facts["status"] not in MEANINGLESS
@@ -203,10 +201,11 @@ class _Site:
             kind, *which = self.parts[entry.unit]
             if kind == "pages":
                 written.setdefault(which[0], []).append((which[1], entry))
-        for row in self.rows.clusters:
-            blocks = [entry for _, entry in sorted(written.get(row.cluster_id, ()), key=itemgetter(0))]
+        for number, cluster_id in enumerate(self.rows.ids):
+            blocks = [entry for _, entry in sorted(written.get(cluster_id, ()), key=itemgetter(0))]
             if len(blocks) < 2:
                 continue
+            row = self.rows.cluster(number)
             pages = [
                 (f"../../{entry.unit}/{entry.content}", page)
                 for entry in blocks
@@ -221,9 +220,9 @@ class _Site:
             name = digest(self.scope, "head", plain(row.facts), _copies(row), [list(one) for one in pages])
             yield self._unit(("head", row.cluster_id), name, payload)
 
-    def _wall(self, number: int, rows: Sequence[ClusterRows]) -> Unit[Payload]:
-        atlases = tuple(row.facts["atlas_unit"] if row.has_atlas else None for row in rows)
-        name = digest(self.scope, "wall", [row.cluster_id for row in rows], list(atlases))
+    def _wall(self, number: int, clusters: Sequence[int]) -> Unit[Payload]:
+        atlases = tuple(self.rows.atlases[at] for at in clusters)
+        name = digest(self.scope, "wall", [self.rows.ids[at] for at in clusters], list(atlases))
         return self._unit(("wall", number), name, WallPayload(self.order.destination, atlases))
 
     def _loose(self, number: int, rows: Sequence[MemberRow]) -> Unit[Payload]:
@@ -232,13 +231,12 @@ class _Site:
         return self._unit(("loose", number), digest(self.scope, "loose", wanted), payload)
 
     def _owner_values(self) -> Iterator[Unit[Payload]]:
-        names, texts = owner_values.texts_of(self.rows.own)
-        for row in self.rows.clusters:
-            said = owner_values.rows_of(texts, [member.image_id for member in row.members])
-            if said and row.has_atlas:
-                name = digest(self.scope, "own", row.cluster_id, list(names), said)
-                payload = owner_values.payload(row.cluster_id, names, said)
-                yield self._unit(("own", row.cluster_id), name, payload)
+        names = tuple(field.name for field in self.rows.own)
+        for number, members in self.rows.own_values():
+            cluster_id, said = self.rows.ids[number], owner_values.rows_of(members)
+            if said and self.rows.atlases[number] is not None:
+                name = digest(self.scope, "own", cluster_id, list(names), said)
+                yield self._unit(("own", cluster_id), name, owner_values.payload(cluster_id, names, said))
 
     def _annotations(self, given: Annotations, row: ClusterRows) -> Unit[Payload]:
         version = str(self.publication.number)
@@ -264,8 +262,8 @@ class _Site:
             outliers=outliers,
         )
         sheets = site.sheets()
-        places = image_places.read_places(root / site.folders[PLACES], site.kept[PLACES])
-        shown = overview_files.map_rows(self.rows, places, sheets, self._confidences(site), self.seed)
+        table, places = root / site.folders[PLACES] / image_places.TABLE, site.kept[PLACES]
+        shown = map_rows(self.rows, table, sheets, self._confidences(site), self.seed)
         files = overview_files.map_files(shown)
         changed = changes(self.order.destination, self.publication)
         if changed.facts is not None:
@@ -284,12 +282,12 @@ class _Site:
             "key": key_of(self.order, self.publication),
             "version": self.publication.number,
             "images": self.publication.counts.get("ok", 0),
-            "clusters": len(self.rows.clusters),
+            "clusters": len(self.rows.ids),
             "places": {
                 "ids": self.ids,
                 "folder": site.folders[PLACES],
                 "unit": next(unit for unit, what in self.parts.items() if what == PLACES),
-                "method": places.facts.get("method") or "",
+                "method": places.get("method") or "",
             },
             "units": sorted(made),
             "named": named,
@@ -306,10 +304,10 @@ class _Site:
         except StorageError as error:
             progress.note(f"Old parts of the report could not be removed ({error}).")
 
-    def _confidences(self, site: MadeSite) -> dict[str, list[float]]:
-        found: dict[str, list[float]] = {}
+    def _confidences(self, site: MadeSite) -> dict[str, array[float]]:
+        found: dict[str, array[float]] = {}
         for what in sorted(what for what in site.folders if what[0] == "pages"):
-            found.setdefault(what[1], []).extend(page_units.confidences(site.kept[what]))
+            found.setdefault(what[1], array("f")).extend(page_units.confidences(site.kept[what]))
         return found
 
     def _write(self, folder: str, files: Mapping[str, bytes]) -> None:

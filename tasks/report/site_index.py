@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from congeal.alignment.outcomes import MEANINGLESS
@@ -18,8 +17,7 @@ from infra.ledger.publications import Publication
 from tasks.report import annotation_marks, overview_files, owner_values, page_units
 from tasks.report.changes import FILE as CHANGES
 from tasks.report.changes import Changes
-from tasks.report.image_places import Places
-from tasks.report.overview_files import MapRows, Sheets
+from tasks.report.map_table import MapRows, Sheets
 from tasks.report.provenance_facts import stage_facts
 from tasks.report.published_rows import PublishedRows, buckets
 from tasks.report.report_key import Order
@@ -44,22 +42,18 @@ class MadeSite:
     kept: Mapping[What, Any]
     outliers: int
 
-    @cached_property
-    def names(self) -> list[str]:
-        """The clusters' ids, in the order of the index."""
-        return [row.cluster_id for row in self.rows.clusters]
-
     def sheets(self) -> Sheets:
         """All sheets of small thumbnails, those of clusters first."""
         sheets = Sheets([], [], [], [])
-        for number, row in enumerate(self.rows.clusters):
-            for page, start in enumerate(range(0, len(row.members) if row.has_atlas else 0, PAGE)):
-                folder = self.folders["pages", row.cluster_id, start // page_units.BLOCK]
+        for number, cluster_id in enumerate(self.rows.ids):
+            members = 0 if self.rows.atlases[number] is None else self.rows.sizes[number]
+            for page, start in enumerate(range(0, members, PAGE)):
+                folder = self.folders["pages", cluster_id, start // page_units.BLOCK]
                 sheets.path.append(f"{folder}/small-{page:04d}.webp")
-                sheets.columns.append(columns_for(min(PAGE, len(row.members) - start)))
+                sheets.columns.append(columns_for(min(PAGE, members - start)))
                 sheets.cluster.append(number)
                 sheets.page.append(page)
-        for page, bucket in enumerate(overview_files.loose_buckets(self.rows.without_page)):
+        for page, bucket in enumerate(self.rows.without_page(page_units.LOOSE)):
             sheets.path.append(f"{self.folders['loose', page]}/{page_units.LOOSE_SHEET}")
             sheets.columns.append(columns_for(len(bucket)))
             sheets.cluster.append(-1)
@@ -68,9 +62,19 @@ class MadeSite:
 
 
 def index_of(
-    site: MadeSite, sheets: Sheets, shown: MapRows, places: Places, folder: str, made: str, changed: Changes
+    site: MadeSite,
+    sheets: Sheets,
+    shown: MapRows,
+    places: Mapping[str, Any],
+    folder: str,
+    made: str,
+    changed: Changes,
 ) -> dict[str, Any]:
-    """The index, JSON-able. folder: of the files of map and changes. made: when, UTC, ISO 8601."""
+    """The index, JSON-able.
+
+    places: what the unit of the places says of them. folder: of the files of map and changes. made: when,
+    UTC, ISO 8601.
+    """
     publication, rows, given = site.publication, site.rows, site.order.annotations
     return {
         "format": FORMAT,
@@ -109,14 +113,14 @@ def _changes(changed: Changes, folder: str) -> dict[str, Any] | None:
     return {"script": f"{folder}/{CHANGES}", **facts}
 
 
-def _map(shown: MapRows, places: Places, folder: str, seed: int) -> dict[str, Any] | None:
-    if not shown.table.num_rows:
+def _map(shown: MapRows, places: Mapping[str, Any], folder: str, seed: int) -> dict[str, Any] | None:
+    if not shown.rows:
         return None
-    facts = {name: places.facts.get(name) for name in ("method", "fitted", "placed", "note")}
+    facts = {name: places.get(name) for name in ("method", "fitted", "placed", "note")}
     files = {"script": "map.js", "names": "names.js", "parquet": "map.parquet"}
     paths = {name: f"{folder}/{file}" for name, file in files.items()}
     facts |= {"own": overview_files.own_facts(shown)}
-    return {**paths, "rows": shown.table.num_rows, "sample": shown.sample, "seed": seed, **facts}
+    return {**paths, "rows": shown.rows, "sample": shown.sample, "seed": seed, **facts}
 
 
 def _wall_paths(site: MadeSite) -> list[str]:
@@ -127,22 +131,21 @@ def _wall_paths(site: MadeSite) -> list[str]:
 def _quality(site: MadeSite, shown: MapRows) -> dict[str, Any]:
     records = [record for what, record in site.kept.items() if what[0] == "annotations"]
     return {
-        "histograms": overview_files.histograms(shown.table),
+        "histograms": overview_files.histograms(shown),
         "calibration": annotation_marks.pooled(records),
         "drift": [
             {"cluster": number, "drift": row["drift"], "n_new": row["n_new"]}
-            for number, row in enumerate(site.rows.table)
+            for number, row in enumerate(site.rows.facts())
             if row.get("drift") is not None
         ],
     }
 
 
-def _notes(site: MadeSite, shown: MapRows, places: Places) -> list[str]:
-    notes = [note for note in (places.facts.get("note"),) if note]
-    if shown.sample < shown.table.num_rows:
+def _notes(site: MadeSite, shown: MapRows, places: Mapping[str, Any]) -> list[str]:
+    notes = [note for note in (places.get("note"),) if note]
+    if shown.sample < shown.rows:
         notes.append(
-            f"The map shows a sample of {shown.sample:,} of {shown.table.num_rows:,} images, stratified by "
-            "cluster."
+            f"The map shows a sample of {shown.sample:,} of {shown.rows:,} images, stratified by cluster."
         )
     if site.order.annotations is not None:
         notes += site.order.annotations.notes
@@ -150,30 +153,31 @@ def _notes(site: MadeSite, shown: MapRows, places: Places) -> list[str]:
 
 
 def _clusters(site: MadeSite) -> dict[str, list[Any]]:
+    names = site.rows.ids
     wall = {
-        site.names[at]: (number, cell)
-        for number, bucket in enumerate(buckets(site.names, page_units.WALL))
+        names[at]: (number, cell)
+        for number, bucket in enumerate(buckets(names, page_units.WALL))
         for cell, at in enumerate(bucket)
     }
-    pairs = list(zip(site.names, site.rows.clusters, strict=True))
+    pairs = list(zip(names, site.rows.atlases, strict=True))
 
     def scripts(file: str, *kinds: What) -> list[str | None]:
         found = []
-        for name in site.names:
+        for name in names:
             paths = (site.folders.get((kind, name, *rest)) for kind, *rest in kinds)
             path = next((one for one in paths if one is not None), None)
             found.append(None if path is None else f"{path}/{file}")
         return found
 
     return {
-        **cluster_columns(site.rows.table),
-        "doubtful": [is_doubtful(row) for row in site.rows.table],
-        "not_aligned": [row["status"] in MEANINGLESS for row in site.rows.table],
+        **cluster_columns(site.rows.facts()),
+        "doubtful": [is_doubtful(row) for row in site.rows.facts()],
+        "not_aligned": [row["status"] in MEANINGLESS for row in site.rows.facts()],
         "script": scripts("cluster.js", ("head",), ("pages", 0)),
         "annotations": scripts(annotation_marks.FILE, ("annotations",)),
         "own": scripts(owner_values.FILE, ("own",)),
-        "wall_sheet": [wall[name][0] for name in site.names],
-        "wall_before": [2 * wall[name][1] if row.has_atlas else -1 for name, row in pairs],
-        "wall_after": [2 * wall[name][1] + 1 if row.has_atlas else -1 for name, row in pairs],
+        "wall_sheet": [wall[name][0] for name in names],
+        "wall_before": [2 * wall[name][1] if atlas else -1 for name, atlas in pairs],
+        "wall_after": [2 * wall[name][1] + 1 if atlas else -1 for name, atlas in pairs],
         "wall_columns": [page_units.WALL_COLUMNS] * len(pairs),
     }

@@ -82,7 +82,7 @@ def test_whoever_has_told_dask_how_long_to_wait_is_heeded(monkeypatch: pytest.Mo
         waited.append(timeout)
         raise OSError
 
-    monkeypatch.setattr("distributed.comm.connect", connect)
+    monkeypatch.setattr("distributed.comm.core.connect", connect)
     for told in ({}, {"distributed.comm.timeouts.connect": "90s"}):
         with (
             dask.config.set(told),

@@ -16,6 +16,7 @@ from infra.ledger.commits import (
     check_unit,
     commit_unit,
     digest,
+    digest_of_list,
     find_marker,
     outputs_location,
 )
@@ -251,3 +252,8 @@ class TestInThreads:
         assert sorted(seen) == list(range(50))
         with pytest.raises(ZeroDivisionError):
             run_in_threads(lambda number: 1 // number, [1, 0])
+
+
+@given(st.lists(st.lists(st.text() | st.integers() | st.none())))
+def test_a_list_has_the_same_digest_however_it_comes(items: list[list[object]]) -> None:
+    assert digest_of_list(iter(items)) == digest(items)

@@ -27,7 +27,7 @@ from infra.compute.thread_engine import ThreadEngine
 from infra.errors import UserError
 from infra.ledger.commits import find_marker, rewrite_unit
 from infra.storage.location import Location
-from tasks.report import annotation_marks, overview_files, page_units, report_stage, site_index
+from tasks.report import annotation_marks, map_table, page_units, report_stage, site_index
 from tasks.report.report_key import Made, Order, current, up_to_date
 from tasks.report.report_stage import report
 
@@ -262,7 +262,7 @@ def test_a_large_cluster_is_cut_into_units(
 ) -> None:
     whole = report_reader.index(site / "report")
     everyone = report_reader.members(site / "report", whole, 0)[0]["rows"]["uri"]
-    for module in (cluster_page, page_units, report_stage, site_index, overview_files, annotation_marks):
+    for module in (cluster_page, page_units, report_stage, site_index, map_table, annotation_marks):
         monkeypatch.setattr(module, "PAGE", 2, raising=False)
     monkeypatch.setattr(page_units, "BLOCK", 2)
     assert made(site, out=Location.parse(tmp_path)).units > 5
@@ -329,7 +329,7 @@ def test_a_cluster_without_an_atlas_is_listed(tmp_path: Path) -> None:
 def test_beyond_its_bound_the_map_of_the_page_is_a_sample(
     site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(overview_files, "SAMPLE", 4)
+    monkeypatch.setattr(map_table, "SAMPLE", 4)
     made(site, out=Location.parse(tmp_path))
     facts = report_reader.index(tmp_path)
     assert (facts["map"]["rows"], facts["map"]["sample"]) == (8, 4)
