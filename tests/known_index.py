@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from congeal.geometry.frames import Frame, cell_centres
+from congeal.results.schema.own_fields import own_field, with_own
 from congeal.results.schema.parquet_files import encode_table
 from congeal.results.schema.tables import ALIGNMENTS, CLUSTERS, IMAGES
 from congeal.settings import Settings, recorded
@@ -66,8 +67,11 @@ def sampled(cluster: str, numbers: Sequence[int], salient: float = 0.7) -> Sampl
     return Sampled(facts, pa.Table.from_pylist(rows, schema=ALIGNMENTS), [batch])
 
 
-def known_index(destination: Location, images: int = 4) -> Publication:
-    """Publish two clusters, one file each, of the same affine pictures under different names."""
+def known_index(destination: Location, images: int = 4, prices: Sequence[float] = ()) -> Publication:
+    """Publish two clusters, one file each, of the same affine pictures under different names.
+
+    prices: a column of the collection's own, a value for each image of a cluster, in order.
+    """
     claim(destination)
     version = stage_versions.VERSIONS[stage_versions.INDEX]
     units = []
@@ -85,10 +89,13 @@ def known_index(destination: Location, images: int = 4) -> Publication:
                 "bytes": 1,
             }
             row |= {"image_id": image_id(cluster, number), "width": width, "height": height, "status": "ok"}
+            if prices:
+                row["price"] = prices[number]
             rows += [row, row | {"uri": f"z/copy of {uri(cluster, number)}", "status": "duplicate"}]
-    table = pa.Table.from_pylist(sorted(rows, key=lambda row: str(row["uri"])), schema=IMAGES)
+    schema = with_own(IMAGES, [own_field("price", pa.float64())] if prices else [])
+    table = pa.Table.from_pylist(sorted(rows, key=lambda row: str(row["uri"])), schema=schema)
     work = Work(Unit(address(destination, stage_versions.INDEX, version, "known", digest("images")), {}))
-    marker = work.commit({"images.parquet": encode_table(table, IMAGES)}, {"rows": {"images": len(rows)}})
+    marker = work.commit({"images.parquet": encode_table(table, schema)}, {"rows": {"images": len(rows)}})
     units.append(f"{marker.scope}/{marker.unit}")
     settings = Settings()
     publication = Publication(

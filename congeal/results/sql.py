@@ -69,12 +69,15 @@ class Database:
 
     def _view(self, name: str, files: str) -> None:
         """A table as it lies in its files, and null for what came after them that the macros read."""
-        self._connection.execute(f"CREATE VIEW {name} AS FROM read_parquet({files})")
+        # The least and largest values in a file say nothing of NaN, and DuckDB takes them for all there is
+        # unless it is told: isnan() was false of a NaN in a column of the collection's own.
+        rows = f"read_parquet({files}, can_have_nan = true)"
+        self._connection.execute(f"CREATE VIEW {name} AS FROM {rows}")
         columns = {one[0] for one in self._connection.execute(f"FROM {name} LIMIT 0").description or ()}
         if INSTANCE in TABLES[name].names and INSTANCE not in columns:
             null = f"NULL::INTEGER AS {INSTANCE}"
             self._connection.execute(
-                f"CREATE OR REPLACE VIEW {name} AS SELECT *, {null} FROM read_parquet({files})"  # noqa: S608
+                f"CREATE OR REPLACE VIEW {name} AS SELECT *, {null} FROM {rows}"  # noqa: S608
             )
 
     def query(self, text: str) -> pa.Table:

@@ -218,6 +218,16 @@ def test_a_file_that_is_not_what_was_published_is_one_sentence(
     assert len(congeal.results.collection.Collection(memory_location).correspondences(cluster=THERE)) > 0
 
 
+def test_a_number_that_is_none_in_an_own_column_is_found(memory_location: Location) -> None:
+    known_index(memory_location, prices=(1.5, float("nan"), 0.25, 0.5))
+    opened = congeal.open(memory_location.url)
+    unknown = [uri(HERE, 1), uri(THERE, 1)]
+    seen = opened.sql("SELECT uri FROM images WHERE isnan(price) AND status = 'ok' ORDER BY uri")
+    assert seen["uri"].tolist() == unknown
+    known = opened.sql("SELECT max(price) AS most, count(*) AS n FROM images WHERE NOT isnan(price)")
+    assert (known["most"][0], known["n"][0]) == (1.5, 12)
+
+
 def test_a_cluster_is_read_from_its_own_file(opened: Any) -> None:
     tables = opened._published.tables
     assert len(tables.files("correspondences")) == 2
