@@ -7,6 +7,7 @@ the image is. All functions are batched over images and differentiable nowhere: 
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,6 +21,7 @@ from congeal.geometry.inversion import inverse_places
 from congeal.geometry.segments import sums
 from congeal.geometry.shape_checks import Numbers, check_fields, checked
 
+MOST_KEPT = 128  # cells along a side of a grid that is kept for the next time
 WIDE = 24  # channels from which fields are looked up cell by cell, and not channel by channel
 
 
@@ -62,6 +64,14 @@ def rigid(
 
 def grid(resolution: int, extent: float, device: torch.device) -> Tensor:
     """Cell centres float32 [resolution, resolution, 2] (x, y) of a square grid over [-extent, extent]²."""
+    if resolution > MOST_KEPT:
+        return torch.as_tensor(cell_centres(resolution, extent), device=device)
+    return _kept_grid(resolution, extent, device)
+
+
+@functools.lru_cache(maxsize=16)
+def _kept_grid(resolution: int, extent: float, device: torch.device) -> Tensor:
+    # Asked for hundreds of times a set, and never written to.
     return torch.as_tensor(cell_centres(resolution, extent), device=device)
 
 

@@ -42,7 +42,7 @@ class FlowConfig(Group):
         at_least=0,
         at_most=1,
     )
-    cosine_weight: float = setting(20.0, "weight of the cosine against the log prior", at_least=0)
+    cosine_weight: float = setting(20.0, "weight of the cosine against the log prior", at_least=0, at_most=60)
     prior_floor: float = setting(0.05, "prior of a place far from the current map", at_least=1e-9, at_most=1)
     subtoken_sharpness: float = setting(15.0, "of the softmax that puts a match between tokens", at_least=0)
     return_distance: float = setting(
@@ -79,7 +79,7 @@ class GuidedConfig(Group):
     """Cells matched with tokens near the place where the warp expects them."""
 
     title: ClassVar[str] = "guided"
-    cosine_weight: float = setting(20.0, "weight of the cosine against the log prior", at_least=0)
+    cosine_weight: float = setting(20.0, "weight of the cosine against the log prior", at_least=0, at_most=60)
     salient: float = setting(0.15, "saliency from which a match counts in full", at_least=1e-6, at_most=1)
     search_radius: float = setting(
         0.25, "standard deviation of the prior around the warp", unit="frame or atlas units", at_least=1e-3

@@ -81,12 +81,9 @@ def read_tensors(arrays: ImageArrays, extent: float, device: str | torch.device)
     def tensor(array: Array) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(array), device=device).float()
 
-    def copied(array: Array) -> Tensor:
-        return torch.as_tensor(np.ascontiguousarray(array)).to(device, torch.float32, copy=True)
-
-    plain, attention = copied(arrays.features), tensor(arrays.saliency)
+    plain, attention = _units(arrays.features, device), tensor(arrays.saliency)
     mirrored, mirrored_attention = arrays.mirrored_features, arrays.mirrored_saliency
-    turned = plain.flip(2) if mirrored is None else copied(mirrored)
+    turned = plain.flip(2) if mirrored is None else _units(mirrored, device)
     turned_attention = attention.flip(2) if mirrored_attention is None else tensor(mirrored_attention)
     on_image = torch.ones_like(attention) if arrays.valid is None else tensor(arrays.valid)
     read = (plain, turned, attention, turned_attention, on_image)
@@ -96,9 +93,21 @@ def read_tensors(arrays: ImageArrays, extent: float, device: str | torch.device)
             torch.where(finite.view(-1, *(1,) * (array.ndim - 1)), array, torch.zeros_like(array))
             for array in read
         )
-    unit, mirrored_unit = normalise_in_place(plain), normalise_in_place(turned)
     blank = torch.zeros_like(finite)
-    return SetTensors(unit, mirrored_unit, attention, turned_attention, on_image, finite, blank, extent)
+    return SetTensors(plain, turned, attention, turned_attention, on_image, finite, blank, extent)
+
+
+def _units(features: Array, device: str | torch.device) -> Tensor:
+    """Features [n, g, g, c] as float32 of unit length; an image that is not finite holds what is not, too."""
+    found = torch.empty(features.shape, device=device)
+    # Image by image: one fits a processor's cache, in which it is gone through four times.
+    for image, array in zip(found, features, strict=True):
+        image.copy_(torch.as_tensor(np.ascontiguousarray(array)))
+        if bool(_finite(image[None])):
+            normalise_in_place(image)
+        else:
+            image.fill_(torch.nan)
+    return found
 
 
 def _finite(array: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from congeal.alignment.config.maps import ConfidenceConfig
 from congeal.alignment.inputs.oriented import Oriented
 from congeal.alignment.maps.flow_registration import Template, match_field
 from congeal.alignment.maps.guided_matching import DenseMaps
+from congeal.alignment.maps.match_scores import MatchTable
 from congeal.alignment.model import SALIENT, Floats
 from congeal.geometry.complex_math import length
 from congeal.geometry.frames import reach
@@ -41,7 +42,7 @@ def measure(
     config: SolverConfig,
     places: Tensor | None = None,
     matched: Tensor | None = None,
-    cosine: Tensor | None = None,
+    table: MatchTable | None = None,
 ) -> Figures:
     """Judge warps by the atlas of the other images.
 
@@ -56,7 +57,7 @@ def measure(
             warps put them.
         matched: the same before they were averaged with neighbours', which matching is asked to agree with;
             absent, places.
-        cosine: `congeal.alignment.maps.flow_registration.cosines` of template and images, if they are known.
+        table: of template and images, if it is known.
     """
     n, r = len(images.features), template.features.shape[1]
     if places is None:
@@ -66,7 +67,7 @@ def measure(
     there = torch.nn.functional.normalize(sample(images.features, places, images.extent), dim=-1)
     alike = (there * template.features).sum(-1).clamp_min(0)
     asked = config.confidence
-    nearby = match_field(template, images, places, asked.search_radius, config.flow, cosine)
+    nearby = match_field(template, images, places, asked.search_radius, config.flow, table)
     off = nearby.target - (places if matched is None else matched)
     drift = off.norm(dim=-1) / length(warps.a).view(-1, 1, 1).clamp_min(1e-6)
     agreement = 1 / (1 + (drift / asked.agreement_distance) ** 2)

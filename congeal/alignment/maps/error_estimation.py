@@ -71,11 +71,14 @@ def match_cycles(images: Oriented, seeds: Sequence[int], config: ErrorsConfig) -
     places = grid(images.saliency.shape[1], images.extent, device).view(-1, 2)
     weight, chosen = _followed(images, drawn, seeds, config)
     most = chosen.shape[1]
-    off_image = (images.valid.flatten(1) <= 0).float() * -4.0
+    padding = images.valid.flatten(1) <= 0
+    padded = bool(padding.any())
 
     def step(source: Tensor, tokens: Tensor, target: Tensor) -> Tensor:
-        likeness = features[source[:, None], tokens] @ features[target].transpose(1, 2)
-        return row_peaks(likeness.add_(off_image[target][:, None]))
+        likeness = _alike(features, source, tokens, target)
+        if padded:
+            likeness.masked_fill_(padding[target][:, None], -4.0)
+        return row_peaks(likeness)
 
     def matched(window: slice) -> tuple[Tensor, Tensor]:
         first, second, third = triples[window].unbind(1)
@@ -85,6 +88,21 @@ def match_cycles(images: Oriented, seeds: Sequence[int], config: ErrorsConfig) -
     met, end = in_windows(len(triples), 4 * (most * d + k * d + most * k), device, matched)
     start = triples[:, 0]
     return Cycles(triples, places[chosen[start]], met, end, weight[start], drawn.owner, images.sets)
+
+
+def _alike(features: Tensor, source: Tensor, tokens: Tensor, target: Tensor) -> Tensor:
+    """Cosines float32 [w, m, k] of some tokens of images with all of others.
+
+    features: float32 [n, k, d]. source, target: int64 [w], images. tokens: int64 [w, m], of the
+    former.
+    """
+    if features.device.type != "cpu":
+        return features[source[:, None], tokens] @ features[target].transpose(1, 2)
+    found = features.new_empty((*tokens.shape, features.shape[1]))
+    # One by one: else the features of every target would be copied first.
+    for likeness, one, some, other in zip(found, source.tolist(), tokens, target.tolist(), strict=True):
+        torch.mm(features[one][some], features[other].T, out=likeness)
+    return found
 
 
 def _followed(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from congeal.alignment.config.maps import FlowConfig
 from congeal.alignment.inputs.oriented import Oriented
+from congeal.alignment.maps.match_scores import MatchTable, near_places
 from congeal.alignment.maps.salient_cells import BLOCK, Cells, CellTemplate, others_at_cells
 from congeal.geometry.argmax import column_peaks, row_peaks
 from congeal.geometry.chunking import windows
@@ -118,18 +119,13 @@ class Field:
     cosine: Tensor
 
 
-def cosines(features: Tensor, images: Oriented) -> Tensor:
-    """Cells of the atlas, float32 [n or 1, k, c], against all tokens of each image, float32 [n, k, g·g]."""
-    return features @ images.features.flatten(1, 2).transpose(1, 2)
-
-
 def match_field(
     template: Template,
     images: Oriented,
     places: Tensor,
     width: float,
     config: FlowConfig,
-    cosine: Tensor | None = None,
+    table: MatchTable | None = None,
 ) -> Field:
     """Match atlas cells to tokens near where the warp puts them, with a Gaussian prior.
 
@@ -141,21 +137,21 @@ def match_field(
         places: float32 [n, r, r, 2], where the warps put the cells, oriented frames.
         width: of the prior, frame units.
         config: of the flow.
-        cosine: `cosines` of the template and the images, if they are known.
+        table: of the template's cells and the images' tokens, if it is known.
     """
     n, r = places.shape[:2]
-    if cosine is None:
-        cosine = cosines(template.features.flatten(1, 2), images)
+    if table is None:
+        table = MatchTable.of(template.features.flatten(1, 2), images, config.cosine_weight)
     cells = grid(r, 1.0, places.device).view(1, -1, 2)
     found = match_cells(
-        cosine, template.saliency.flatten(1), cells, images, places.flatten(1, 2), width, config, r
+        table, template.saliency.flatten(1), cells, images, places.flatten(1, 2), width, config, r
     )
     target, weight, best = found
     return Field(target.view(n, r, r, 2), weight.view(n, r, r), best.view(n, r, r))
 
 
 def match_cells(
-    cosine: Tensor,
+    table: MatchTable,
     salient: Tensor,
     cells: Tensor,
     images: Oriented,
@@ -167,7 +163,7 @@ def match_cells(
     """The same for some of an atlas' cells: target [n, k, 2], trust [n, k] and cosine [n, k] of each.
 
     Args:
-        cosine: float32 [n, k, g·g], of the cells and the images' tokens.
+        table: of the cells and the images' tokens.
         salient: float32 [n or 1, k], the cells' saliency.
         cells: float32 [n or 1, k, 2], where they lie in the atlas.
         images: n images.
@@ -178,54 +174,16 @@ def match_cells(
     """
     g = images.saliency.shape[1]
     tokens = grid(g, images.extent, places.device).view(-1, 2)
-    score = near_prior(cosine, places, tokens[:g, 0], width, config.prior_floor, config.cosine_weight)
+    known = table.weighted(config.cosine_weight)
+    score = near_places(known.score, places, tokens[:g, 0], width, config.prior_floor)
     forward = row_peaks(score)
     lead_back = column_peaks(score, block).gather(1, forward)
     back = cells.expand(len(lead_back), -1, -1).gather(1, lead_back[..., None].expand(-1, -1, 2))
     off = ((back - cells) ** 2).sum(-1) / config.return_distance**2
-    target = _subtoken(cosine, forward, tokens, g, config.subtoken_sharpness)
-    best = cosine.gather(2, forward[..., None])[..., 0].clamp_min(0)
+    target = _subtoken(table.cosine, forward, tokens, g, config.subtoken_sharpness)
+    best = table.cosine.gather(2, forward[..., None])[..., 0].clamp_min(0)
     shown = images.saliency.flatten(1).gather(1, forward)
     return target, salient * shown * best / (1 + off) ** 2, best
-
-
-def near_prior(
-    cosine: Tensor, places: Tensor, axis: Tensor, width: float | Tensor, floor: float, cosine_weight: float
-) -> Tensor:
-    """Weighted cosines plus the log of the prior of tokens at places [n, k, 2], float32 [n, k, g·g].
-
-    The Gaussian is a product of one along either axis: g values a place each instead of g².
-
-    Args:
-        cosine: float32 [n, k, g·g].
-        places: float32 [n, k, 2].
-        axis: float32 [g], where columns, and rows, lie.
-        width: standard deviation of the Gaussian; of each image, float32 [n].
-        floor: of the prior, so that no place is ruled out.
-        cosine_weight: weight of the cosine against the log prior.
-    """
-    if isinstance(width, Tensor):
-        width = width.view(-1, 1, 1, 1)
-    along = torch.exp((places[..., None] - axis).square_().mul_(-1 / (2 * width**2)))
-    both = along[..., 1, :, None] * along[..., 0, None, :]
-    return both.flatten(2).add_(floor).log_().add_(cosine, alpha=cosine_weight)
-
-
-def columns_near_prior(
-    cosine: Tensor, places: Tensor, axis: Tensor, width: float, floor: float, cosine_weight: float
-) -> Tensor:
-    """`near_prior` of a table on its side: of its columns' places, float32 [n, m, 2], [n, k·k, m].
-
-    Args:
-        cosine: float32 [n, k·k, m].
-        places: float32 [n, m, 2].
-        axis: float32 [k], where columns, and rows, of the k·k cells lie.
-        width, floor, cosine_weight: as of `near_prior`.
-    """
-    off = places.transpose(1, 2).contiguous()[:, :, None] - axis[:, None]
-    along = torch.exp(off.square_().mul_(-1 / (2 * width**2)))
-    both = along[:, 1, :, None] * along[:, 0, None, :]
-    return both.flatten(1, 2).add_(floor).log_().add_(cosine, alpha=cosine_weight)
 
 
 def _subtoken(cosine: Tensor, at: Tensor, tokens: Tensor, g: int, sharpness: float) -> Tensor:
@@ -284,10 +242,10 @@ def register(warps: Warps, images: Oriented, config: FlowConfig, fixed: Template
         flow = torch.empty_like(warps.displacement)
         for window in windows(n, cell_bytes(images, at.shape[1]), device):
             some, seen, sets = images[window], template[window], owner[window]
-            cosine = cosines(seen.features, some)
+            table = MatchTable.of(seen.features, some, config.cosine_weight)
             inside = cells.of(everywhere.expand(len(some), -1, -1, -1), sets)
             target, trust, _ = match_cells(
-                cosine, seen.saliency, inside, some, at[window], radius, config, BLOCK
+                table, seen.saliency, inside, some, at[window], radius, config, BLOCK
             )
             weight = cells.laid_out(trust, sets, r)
             asked = cells.laid_out(target, sets, r)

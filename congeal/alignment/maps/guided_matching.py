@@ -14,7 +14,8 @@ from torch import Tensor
 from congeal.alignment.config import SolverConfig
 from congeal.alignment.config.maps import GuidedConfig
 from congeal.alignment.inputs.oriented import Oriented
-from congeal.alignment.maps.flow_registration import Template, columns_near_prior, cosines, near_prior
+from congeal.alignment.maps.flow_registration import Template
+from congeal.alignment.maps.match_scores import MatchTable, columns_near_places, near_places, shares
 from congeal.geometry.argmax import column_peaks, row_peaks
 from congeal.geometry.complex_math import length
 from congeal.geometry.warps import Warps, grid, sample, to_atlas, to_oriented
@@ -76,7 +77,7 @@ def guided(
     expected: Expected,
     size: Tensor,
     config: SolverConfig,
-    cosine: Tensor | None = None,
+    table: MatchTable | None = None,
 ) -> DenseMaps:
     """Matches near where warps expect them: a target for each atlas cell, an atlas position for each token.
 
@@ -86,8 +87,8 @@ def guided(
 
     template: the atlas as each image sees it. The maps have the resolutions of the template and the tokens.
     size: float32 [n], frame units of an atlas unit in each image.
-    cosine: `cosines` of both, float32 [n, r·r, g·g], if they are known. The tables of all cells and tokens
-    are large: many images are for the caller to divide.
+    table: of both, if it is known. The tables of all cells and tokens are large: many images are for the
+    caller to divide.
     """
     n, g = images.saliency.shape[:2]
     r = template.features.shape[1]
@@ -95,14 +96,13 @@ def guided(
     tokens, cells = grid(g, images.extent, device), grid(r, 1.0, device)
     places, origin = expected.cells, expected.tokens
     asked, floor = config.guided, config.flow.prior_floor
-    alike = cosines(template.features.flatten(1, 2), images) if cosine is None else cosine
-    backward = _columns_located(alike, origin.flatten(1, 2), cells, asked.search_radius, asked, floor).view(
-        n, g, g, 2
-    )
-    alike = alike - (images.valid.flatten(1) <= 0).float()[:, None]
-    forward = _located(alike, places.flatten(1, 2), tokens, asked.search_radius * size, asked, floor).view(
-        n, r, r, 2
-    )
+    if table is None:
+        table = MatchTable.of(template.features.flatten(1, 2), images, asked.cosine_weight)
+    table = table.weighted(asked.cosine_weight)
+    radius = asked.search_radius
+    backward = _columns_located(table.score, origin.flatten(1, 2), cells, radius, floor).view(n, g, g, 2)
+    score = table.on_image(images)
+    forward = _located(score, places.flatten(1, 2), tokens, radius * size, floor).view(n, r, r, 2)
     shows = _gate(template.saliency.expand(n, -1, -1), asked.salient)
     shown = _gate(images.saliency, asked.salient)
     forward = torch.lerp(places, forward, torch.minimum(shows, sample(shown, forward, images.extent)))
@@ -149,16 +149,22 @@ def averaged(offset: Tensor, saliency: Tensor, distance: Tensor, config: GuidedC
     down, right = torch.meshgrid(step, step, indexing="ij")
     near = torch.exp(-(down**2 + right**2) / (2 * config.neighbour_sigma**2)).flatten()
     weight = saliency[..., None] + config.neighbour_background
-    inputs = torch.cat([offset, weight], -1).permute(0, 3, 1, 2)
+    # In units of the distance, a plane a coordinate: every step goes through a plane in place.
+    unit = distance.view(-1, 1, 1, 1)
+    inputs = torch.cat([offset / unit, weight], -1).permute(0, 3, 1, 2)
     padded = torch.nn.functional.pad(inputs, (side,) * 4, mode="replicate")
     around = torch.nn.functional.unfold(padded, len(step)).view(n, 3, len(near), s, s)
-    offsets, weights = around[:, :2], around[:, 2] * near.view(-1, 1, 1)
-    found = offset.permute(0, 3, 1, 2)
+    right_of, below, weights = around.unbind(1)
+    weights.mul_(near.view(-1, 1, 1))
+    x, y = inputs[:, 0], inputs[:, 1]
     for _ in range(config.neighbour_rounds):
-        off = ((offsets - found[:, :, None]) ** 2).sum(1) / distance.view(-1, 1, 1, 1) ** 2
-        agreeing = weights / (1 + off) ** 2
-        found = (agreeing[:, None] * offsets).sum(2) / agreeing.sum(1).clamp_min(1e-9)[:, None]
-    return found.permute(0, 2, 3, 1)
+        off, fall = right_of - x[:, None], below - y[:, None]
+        off.square_().addcmul_(fall, fall).add_(1).square_()
+        agreeing = torch.div(weights, off, out=off)
+        total = agreeing.sum(1).clamp_min_(1e-9)
+        x = torch.mul(agreeing, right_of, out=fall).sum(1).div_(total)
+        y = torch.mul(agreeing, below, out=fall).sum(1).div_(total)
+    return torch.stack([x, y], -1) * unit
 
 
 def _advantage(
@@ -178,8 +184,9 @@ def _advantage(
     field = asked.expand(n, -1, -1, -1)
 
     def alike(places: Tensor) -> Tensor:
-        there = torch.nn.functional.normalize(sample(field, places, extent), dim=-1)
-        return (there * asking).sum(-1)
+        there = sample(field, places, extent)
+        found: Tensor = (there * asking).sum(-1) / torch.linalg.vector_norm(there, dim=-1).clamp_min_(1e-12)
+        return found
 
     gain = torch.nn.functional.avg_pool2d(
         (alike(found) - alike(expected))[:, None], 3, 1, 1, count_include_pad=False
@@ -193,36 +200,25 @@ def _gate(saliency: Tensor, salient: float) -> Tensor:
     return torch.nn.functional.avg_pool2d(gate, 3, 1, 1, count_include_pad=False)[:, 0, ..., None]
 
 
-def _located(
-    cosine: Tensor,
-    expected: Tensor,
-    places: Tensor,
-    width: float | Tensor,
-    config: GuidedConfig,
-    floor: float,
-) -> Tensor:
-    """Where each row of ``cosine`` [n, k, s*s] is best near its expected place [n, k, 2], [n, k, 2].
+def _located(score: Tensor, expected: Tensor, places: Tensor, width: float | Tensor, floor: float) -> Tensor:
+    """Where each row of ``score`` [n, k, s*s] is best near its expected place [n, k, 2], [n, k, 2].
 
     It lies between cells of ``places`` [s, s, 2].
     """
-    score = near_prior(cosine, expected, places[0, :, 0], width, floor, config.cosine_weight)
+    score = near_places(score, expected, places[0, :, 0], width, floor)
     near = _around(row_peaks(score), places.shape[0])
-    share = torch.softmax(score.gather(2, near), -1)
-    return (share[..., None] * places.view(-1, 2)[near]).sum(-2)
+    return (shares(score, near, 2)[..., None] * places.view(-1, 2)[near]).sum(-2)
 
 
-def _columns_located(
-    cosine: Tensor, expected: Tensor, places: Tensor, width: float, config: GuidedConfig, floor: float
-) -> Tensor:
-    """The same for each column of ``cosine`` [n, s*s, m], whose expected places are [n, m, 2]; [n, m, 2].
+def _columns_located(score: Tensor, expected: Tensor, places: Tensor, width: float, floor: float) -> Tensor:
+    """The same for each column of ``score`` [n, s*s, m], whose expected places are [n, m, 2]; [n, m, 2].
 
     As `_located` of the table on its side, which would have to be computed once more.
     """
     side = places.shape[0]
-    score = columns_near_prior(cosine, expected, places[0, :, 0], width, floor, config.cosine_weight)
-    near = _around(column_peaks(score, side), side)
-    share = torch.softmax(score.gather(1, near.transpose(1, 2)), 1)
-    return (share[..., None] * places.view(-1, 2)[near.transpose(1, 2)]).sum(1)
+    score = columns_near_places(score, expected, places[0, :, 0], width, floor)
+    near = _around(column_peaks(score, side), side).transpose(1, 2)
+    return (shares(score, near, 1)[..., None] * places.view(-1, 2)[near]).sum(1)
 
 
 def _around(best: Tensor, side: int) -> Tensor:

@@ -11,8 +11,9 @@ from torch import Tensor
 from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.oriented import Oriented
 from congeal.alignment.maps.confidence import Figures, measure
-from congeal.alignment.maps.flow_registration import Template, TemplateFor, cosines, match_bytes
+from congeal.alignment.maps.flow_registration import Template, TemplateFor, match_bytes
 from congeal.alignment.maps.guided_matching import DenseMaps, Expected, guided, regularised, resampled, warped
+from congeal.alignment.maps.match_scores import MatchTable
 from congeal.geometry.chunking import in_windows
 from congeal.geometry.complex_math import length
 from congeal.geometry.warps import Warps
@@ -97,13 +98,13 @@ def _matched(
     local = torch.arange(len(rows), device=rows.device)
     whole = template_for
 
-    def match(window: Tensor) -> tuple[Template, Oriented, DenseMaps, DenseMaps, Tensor]:
+    def match(window: Tensor) -> tuple[Template, Oriented, DenseMaps, DenseMaps, MatchTable]:
         template = whole(rows[window]) if whole is template_for else whole(window)
         seen, near = some[window], expected[window]
-        cosine = cosines(template.features.flatten(1, 2), seen)
+        table = MatchTable.of(template.features.flatten(1, 2), seen, config.guided.cosine_weight)
         warp = warps[rows[window]]
-        found = guided(template, seen, near, length(warp.a), config, cosine)
-        return template, seen, found, regularised(found, template, seen, warp, near, config.guided), cosine
+        found = guided(template, seen, near, length(warp.a), config, table)
+        return template, seen, found, regularised(found, template, seen, warp, near, config.guided), table
 
     for _ in range(rounds - 1):
         maps = DenseMaps(*_gathered(local, each, lambda window: (match(window)[3],)))
@@ -112,9 +113,9 @@ def _matched(
             whole = placed(rows, maps.forward)
 
     def last(window: Tensor) -> tuple[DenseMaps, Figures]:
-        template, seen, found, maps, cosine = match(window)
+        template, seen, found, maps, table = match(window)
         warp = warps[rows[window]]
-        figures = measure(template, seen, warp, config, maps.forward, found.forward, cosine)
+        figures = measure(template, seen, warp, config, maps.forward, found.forward, table)
         return resampled(maps, by_warps[window], images.extent, smooth[rows[window]]), figures
 
     return _gathered(local, each, last)

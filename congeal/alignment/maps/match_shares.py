@@ -10,11 +10,17 @@ import torch
 from torch import Tensor
 
 _LEAST = 1e-37  # of what is divided by
+SAFE = 30.0  # of scores: products of two exponentials, and sums of them, are within float32's range
 
 
-def likelihood(score: Tensor, g: int) -> Tensor:
-    """Softmax of scores [..., g·g] but for its sum, the largest 1: [m, g, g]; ``score`` is written over."""
-    score -= score.amax(-1, keepdim=True)
+def likelihood(score: Tensor, g: int, largest: float | None = None) -> Tensor:
+    """Softmax of scores [..., g·g] but for its sum: [m, g, g]; ``score`` is written over.
+
+    largest: what no score is larger than in amount; of more than `SAFE`, or None, each row's largest is taken
+    off first, as exponentials of float32 ask for.
+    """
+    if largest is None or largest > SAFE:
+        score -= score.amax(-1, keepdim=True)
     return score.exp_().reshape(-1, g, g)
 
 

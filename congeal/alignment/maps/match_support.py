@@ -17,7 +17,7 @@ from torch import Tensor
 
 from congeal.alignment.config.maps import MatchSupportConfig
 from congeal.alignment.inputs.oriented import Oriented
-from congeal.alignment.maps.match_shares import likelihood, near_share, offsets
+from congeal.alignment.maps.match_shares import SAFE, likelihood, near_share, offsets
 from congeal.alignment.model import Exemplars
 from congeal.geometry.complex_math import length
 from congeal.geometry.segments import Membership
@@ -29,11 +29,21 @@ REGULARIZATION = 1e-3  # a token's weight, far from which support is the image's
 
 @dataclass(frozen=True)
 class _Tokens:
-    """Tokens of e exemplars: features [e, k, d], places [e, k, 2] in the atlas, counted [e, k] bool."""
+    """Tokens of e exemplars, and what is known of them before any image is looked at.
+
+    Attributes:
+        features: float32 [e·k, d].
+        places: float32 [e·k, 2], in the atlas.
+        counted: bool [e, k].
+        near: float32 [e·k, e, k], how near tokens lie to each other, 0 to 1.
+        spread: float32 [32·32, e·k], weight of a token at a cell of the field; 0 of those not counted.
+    """
 
     features: Tensor
     places: Tensor
     counted: Tensor
+    near: Tensor
+    spread: Tensor
 
 
 def match_support(
@@ -67,16 +77,18 @@ def match_support(
     device = forward.device
     support = torch.ones((len(forward), FIELD, FIELD), device=device)
     scale = length(warps.a).clamp_min(1e-6)
+    padded = (images.valid.flatten(1) <= 0).any(1).tolist()
     for number, rows in enumerate(members.slices):
         if not asked[number]:
             continue
         few = _drawn(exemplars[number], config, device)
-        own = torch.full((len(few.features),), -1) if kept is None else kept[number][: config.exemplars]
+        own = torch.full((len(few.counted),), -1) if kept is None else kept[number][: config.exemplars]
         for row in range(rows.start, rows.stop):
             others = (own != row - rows.start).to(device)
             if bool(few.counted[others].any()):
-                agreed = _agreement(few, others, images, forward[row], float(scale[row]), row, config)
-                support[row] = _field(few, others, agreed, config.spread)
+                at, size = forward[row], float(scale[row])
+                agreed = _agreement(few, others, images, at, size, row, padded[row], config)
+                support[row] = _field(few, others, agreed)
     return support
 
 
@@ -92,7 +104,12 @@ def _drawn(exemplars: Exemplars, config: MatchSupportConfig, device: torch.devic
         torch.as_tensor(array[:e, drawn], device=device).float()
         for array in (exemplars.features, exemplars.places, exemplars.weight)
     )
-    return _Tokens(features, places, weight > 0)
+    counted, flat = weight > 0, places.flatten(0, 1)
+    near = torch.cdist(flat, flat).div_(config.radius).square_().mul_(-0.5).exp_()
+    cells = grid(FIELD, 1.0, device).reshape(-1, 2)
+    spread = torch.cdist(cells, flat).div_(config.spread).square_().mul_(-0.5).exp_()
+    near = near.view(len(flat), *counted.shape)
+    return _Tokens(features.flatten(0, 1), flat, counted, near, spread.mul_(counted.flatten()))
 
 
 def _agreement(
@@ -102,37 +119,45 @@ def _agreement(
     forward: Tensor,
     scale: float,
     row: int,
+    padded: bool,
     config: MatchSupportConfig,
 ) -> Tensor:
-    """For every token of the other exemplars float32 [e', k], how far matching agrees with an image's map."""
-    features, places, counted = few.features[others], few.places[others], few.counted[others]
-    e, k, d = features.shape
+    """For every token of all exemplars float32 [e·k], how far matching agrees with an image's map.
+
+    others: bool [e], the exemplars that are others than the image. padded: whether it has padding.
+    """
+    e, k = few.counted.shape
     image, g = images.features[row], images.features.shape[1]
-    at = sample(forward[None], places.view(1, e * k, 2))[0]
-    tokens = image.reshape(g * g, d)
-    alike = features.view(e * k, d) @ tokens.T
-    alike = alike.masked_fill_(images.valid[row].reshape(-1) <= 0, -1.0).div_(config.temperature)
+    at = sample(forward[None], few.places[None])[0]
+    alike = few.features @ image.reshape(g * g, -1).T
+    if padded:
+        alike.masked_fill_(images.valid[row].reshape(-1) <= 0, -1.0)
     x, y = offsets(at, grid(g, images.extent, at.device)[0, :, 0], scale)
-    into = near_share(likelihood(alike, g), x, y, config.radius)
+    likely = likelihood(alike.div_(config.temperature), g, 1 / config.temperature)
+    into = near_share(likely, x, y, config.radius)
     shown = torch.nn.functional.normalize(sample(image[None], at[None], images.extent)[0], dim=-1)
     # Each place of the image is looked for in every exemplar by itself.
-    alike = torch.einsum("td,ekd->etk", shown, features).masked_fill(~counted[:, None], -1.0)
-    off = torch.cdist(places.view(1, e * k, 2), places)
-    back = _share(alike, off, config).mean(0)
-    return (into * back).clamp_min(0).sqrt().view(e, k)
+    alike = (shown @ few.features.T).view(e * k, e, k).masked_fill_(~few.counted, -1.0)
+    back = (_shares(alike.div_(config.temperature), few.near, config) * others).sum(1) / others.sum()
+    return (into * back).clamp_min(0).sqrt()
 
 
-def _share(alike: Tensor, off: Tensor, config: MatchSupportConfig) -> Tensor:
-    """The share of a softmax over the last axis that lies near, by distances of the same shape."""
-    likely = torch.softmax(alike / config.temperature, -1)
-    return (likely * torch.exp(-0.5 * (off / config.radius) ** 2)).sum(-1)
+def _shares(score: Tensor, near: Tensor, config: MatchSupportConfig) -> Tensor:
+    """The share of a softmax over the last axis that lies near; both [..., k]; ``score`` is written over."""
+    if 1 / config.temperature > SAFE:
+        score -= score.amax(-1, keepdim=True)
+    likely = score.exp_()
+    total = likely.sum(-1)
+    return likely.mul_(near).sum(-1).div_(total)
 
 
-def _field(few: _Tokens, others: Tensor, agreed: Tensor, spread: float) -> Tensor:
-    """Support at the cells of the atlas: the mean of that of tokens [e', k] nearby."""
-    counted = few.counted[others]
-    places, values = few.places[others][counted], agreed[counted]
-    cells = grid(FIELD, 1.0, places.device).reshape(-1, 2)
-    weight = torch.exp(-0.5 * (torch.cdist(cells, places) / spread) ** 2)
-    mean = (weight @ values + REGULARIZATION * values.mean()) / (weight.sum(1) + REGULARIZATION)
+def _field(few: _Tokens, others: Tensor, agreed: Tensor) -> Tensor:
+    """Support at the cells of the atlas: the mean of that of the other exemplars' tokens nearby.
+
+    agreed: float32 [e·k].
+    """
+    counted = (few.counted & others[:, None]).flatten().float()
+    usual = (agreed * counted).sum() / counted.sum()
+    weighed = few.spread @ torch.stack([agreed * counted, counted], 1)
+    mean = (weighed[:, 0] + REGULARIZATION * usual) / (weighed[:, 1] + REGULARIZATION)
     return mean.view(FIELD, FIELD)

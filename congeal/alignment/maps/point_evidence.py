@@ -17,7 +17,8 @@ from torch import Tensor
 
 from congeal.alignment.config.maps import ConfidenceConfig
 from congeal.alignment.inputs.oriented import Oriented
-from congeal.alignment.maps.flow_registration import TemplateFor, cosines, match_bytes
+from congeal.alignment.maps.flow_registration import TemplateFor, match_bytes
+from congeal.alignment.maps.match_scores import cosines
 from congeal.alignment.maps.match_shares import likelihood, offsets, share_and_spread
 from congeal.alignment.maps.match_support import FIELD
 from congeal.alignment.model import GUIDED, SALIENT, Atlas
@@ -89,8 +90,12 @@ def point_evidence(
         unit = scale[rows].repeat_interleave(FIELD**2)[:, None]
         x, y = offsets(places[rows].reshape(-1, 2), axis, unit)
         score = cosines(template.features.flatten(1, 2), some).div_(config.temperature)
-        score -= (some.valid.flatten(1) <= 0).float()[:, None] * (4 / config.temperature)
-        near, spread = share_and_spread(likelihood(score, g), x, y, config.near_width, config.spread_width)
+        likely = likelihood(score, g, 1 / config.temperature)
+        padding = some.valid <= 0
+        padding &= ~padding.all((1, 2), keepdim=True)  # of a blank image no token is better than another
+        if bool(padding.any()):
+            likely.view(n, -1, g, g).masked_fill_(padding[:, None], 0.0)
+        near, spread = share_and_spread(likely, x, y, config.near_width, config.spread_width)
         return spread.view(n, -1), near.view(n, -1), template.saliency.expand(n, -1, -1).flatten(1)
 
     found = in_windows(len(places), 2 * match_bytes(images, FIELD), places.device, spread_and_near)

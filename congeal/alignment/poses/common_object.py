@@ -220,11 +220,13 @@ def return_rates(images: Oriented, rows: Tensor, config: CommonObjectConfig) -> 
     partner, source = _neighbours(images.owner[rows], config.neighbours)
     cells = torch.arange(g * g, device=device)
     features, on_image = images.features.flatten(1, 2), images.valid.flatten(1) > 0
+    padded = not bool(on_image.all())
     for window in windows(len(source), 4 * 2 * g**4 + 8 * g * g * features.shape[-1], device):
         here, there = rows[source[window]], rows[partner[window]]
         cosine = features[here] @ features[there].transpose(1, 2)
-        cosine.masked_fill_(~on_image[there][:, None, :], -2.0)
-        cosine.masked_fill_(~on_image[here][:, :, None], -2.0)
+        if padded:
+            cosine.masked_fill_(~on_image[there][:, None, :], -2.0)
+            cosine.masked_fill_(~on_image[here][:, :, None], -2.0)
         back = column_peaks(cosine, g).gather(1, row_peaks(cosine))
         off = torch.hypot((back % g - cells % g).float(), (back // g - cells // g).float())
         near = (off <= config.return_distance).float()

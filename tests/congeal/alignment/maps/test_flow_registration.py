@@ -7,11 +7,9 @@ from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.oriented import Oriented
 from congeal.alignment.maps.flow_registration import (
     cells_by,
-    columns_near_prior,
     fit_flow,
     leave_one_out,
     match_field,
-    near_prior,
     register,
 )
 from congeal.alignment.maps.salient_cells import Cells, others_at_cells
@@ -92,14 +90,3 @@ def test_values_at_cells_are_laid_out_where_they_were_and_nothing_elsewhere() ->
     assert torch.equal(back[chosen], values[chosen])
     assert not bool(back[~chosen].any())
     assert not bool(Cells.salient(torch.zeros((1, 6, 6)), 0.1).there.any())
-
-
-def test_the_prior_of_columns_is_that_of_the_rows_of_the_table_on_its_side() -> None:
-    generator = torch.Generator().manual_seed(0)
-    cosine = torch.rand((2, 36, 20), generator=generator)  # of 6 x 6 cells and 20 places
-    places = 2 * torch.rand((2, 20, 2), generator=generator) - 1
-    axis = grid(6, 1.0, CPU)[0, :, 0]
-    columns = columns_near_prior(cosine, places, axis, 0.25, 0.05, 20.0)
-    rows = near_prior(cosine.transpose(1, 2), places, axis, 0.25, 0.05, 20.0)
-    torch.testing.assert_close(columns, rows.transpose(1, 2))
-    assert columns.is_contiguous()  # else all that goes through it is slow
