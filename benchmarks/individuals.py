@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from composed_pictures import Doubles, pictures_of
+from composed_pictures import Doubles, grown, pictures_of
 from instances import PETS
 from set_features import KINDS, Extractor, solve
 
@@ -27,6 +27,8 @@ from congeal.geometry.frames import Frame, cell_centres
 from congeal.imaging.decoding import square
 from congeal.transfer.individual_choice import Look, assigned, compared_cells, likeness, look_of
 from congeal.transfer.points import Maps, interpolate, interpolate_many
+
+AROUND = 12  # pixels around a thing that are left with it
 
 
 class Thing(NamedTuple):
@@ -52,8 +54,9 @@ def things_of(kind: str, extractor: Extractor) -> list[list[Thing]]:
         shown = square(one.pixels, size)
         here: list[Thing] = []
         for who, truth in zip(one.who, one.truths, strict=True):
-            inside = square(np.dstack([truth.seen.astype(np.uint8) * 255] * 3), size)[..., 0] / 255.0
-            mine = interpolate(inside, np.asarray(centres, np.float64).reshape(-1, 2)) > 0.1
+            around = grown(truth.seen, AROUND).astype(np.uint8) * 255
+            inside = square(np.dstack([around] * 3), size)[..., 0] / 255.0
+            mine = interpolate(inside, np.asarray(centres, np.float64).reshape(-1, 2)) > 0.5
             alone = given[[row]]
             valid = alone.valid * mine.reshape(alone.valid.shape)
             fitted = fit(atlas, **{**alone.for_fit, "valid": valid.astype(np.float32)})

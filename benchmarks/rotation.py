@@ -1,6 +1,6 @@
 """PCK on things that lie at any angle: the samples, each image turned about its middle by a random angle.
 
-    python benchmarks/rotation.py [KIND …] [--record]
+    python benchmarks/rotation.py [KIND …] [--set NAME=VALUE …] [--record]
 
 The main job with `alignment.rotation` upright and any, with the embedded backbone, measured as `congeal
 evaluate` does. The threshold is a tenth of the thing's box before it was turned. With --record, results go to
@@ -71,9 +71,9 @@ def turned_set(folder: Path, target: Path, seed: int) -> None:
     (target / "keypoints.json").write_text(json.dumps({**document, "images": images}))
 
 
-def measure(kind: str, rotation: str, seed: int) -> dict[str, Any]:
+def measure(kind: str, rotation: str, seed: int, changes: list[str]) -> dict[str, Any]:
     """The facts of one kind of the samples, turned, and aligned with one setting."""
-    chosen = ["features.backbone=embedded", f"alignment.rotation={rotation}"]
+    chosen = ["features.backbone=embedded", f"alignment.rotation={rotation}", *changes]
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / kind
         turned_set(SAMPLES / kind, folder, seed)
@@ -85,6 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kinds", nargs="*", default=kinds)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[], dest="changes", help="a setting, NAME=VALUE")
     parser.add_argument("--record", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
     asked = parser.parse_args()
     lines = [
@@ -94,7 +95,9 @@ def main() -> None:
     print("\n".join(lines), flush=True)
     quiet_libraries()
     for kind in asked.kinds:
-        upright, free = (measure(kind, rotation, asked.seed) for rotation in ("upright", "any"))
+        upright, free = (
+            measure(kind, rotation, asked.seed, asked.changes) for rotation in ("upright", "any")
+        )
         near = upright["methods"]["nearest_neighbour"]["pck"]["0.1"]
         values = (facts["methods"]["congeal"]["pck"]["0.1"] for facts in (upright, free))
         row = " | ".join(f"{value:.1f}" for value in (near, *values, free["atlas_seconds"][-1]))

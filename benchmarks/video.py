@@ -1,6 +1,6 @@
 """Videos: a mask of the first frame carried to all others, and how steadily tracked points move.
 
-    python benchmarks/video.py CLIP_OR_FRAMES MASKS [--set NAME=VALUE …] [--record FILE]
+    python benchmarks/video.py CLIP_OR_FRAMES MASKS [--set NAME=VALUE …] [--keep FOLDER] [--record FILE]
 
 MASKS: a folder with a PNG for each frame, in the order of the frames (255 the thing, 128 to be ignored).
 The product runs twice, with `alignment.smoothing` as it is and with 0 (each frame by itself), on the same
@@ -9,7 +9,8 @@ frame, on average (DAVIS). Beside it: the token of the first frame most like eac
 whether it is the thing ("1 nearest"), and the five that are most like it, weighed by their likeness, each
 enlarged bilinearly. Points: every 16th pixel of the first mask; acceleration is the second difference of
 their places from frame to frame, in pixels, its median and 90 % over points and frames; "on the thing" is how
-many of the points carried lie on it.
+many of the points carried lie on it. With --keep, runs and what was found, frame by frame, stay in
+the folder: whoever is stopped goes on there.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +57,40 @@ def overlap(found: npt.NDArray[np.bool_], truth: Mask) -> float:
     return float(((found & thing) & known).sum() / union) if union else 1.0
 
 
-def carried(collection: congeal.Collection, frames: list[str], masks: list[Mask]) -> tuple[list[float], int]:
-    """J of each frame but the first, and how many of them do not fit."""
-    misfits = collection.misfits(str(collection.find(frames[0])["cluster_id"]))
+class Kept:
+    """What was found so far, as a file of JSON."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+
+    def once(self, name: str, find: Callable[[], Any]) -> Any:
+        """What is known by this name; if nothing is, it is found and kept."""
+        if name not in self.found:
+            self.found[name] = find()
+            part = self.path.with_suffix(".part")
+            part.write_text(json.dumps(self.found))
+            part.replace(self.path)
+        return self.found[name]
+
+
+def carried(
+    collection: congeal.Collection, frames: list[str], masks: list[Mask], kept: Kept, title: str
+) -> list[float]:
+    """J of each frame but the first; those that are kept are not carried to again."""
     first = masks[0] == 255
-    found = list(collection.propagate([first], [frames[0]], to=frames[1:], kind="mask"))
-    left = sum(one.image_id in misfits for one in found)
-    return [overlap(one.pixels >= 128, mask) for one, mask in zip(found, masks[1:], strict=True)], left
+    truth = dict(zip(frames[1:], masks[1:], strict=True))
+    left = [name for name in truth if f"{title}, {name}" not in kept.found]
+    for one in collection.propagate([first], [frames[0]], to=left, kind="mask") if left else ():
+        score = overlap(one.pixels >= 128, truth[one.image])
+        kept.once(f"{title}, {one.image}", lambda score=score: score)
+    return [kept.found[f"{title}, {name}"] for name in truth]
+
+
+def misfits(collection: congeal.Collection, frames: list[str]) -> int:
+    """How many of the frames but the first do not fit."""
+    without = collection.misfits(str(collection.find(frames[0])["cluster_id"]))
+    return sum(collection.find(name)["image_id"] in without for name in frames[1:])
 
 
 def nearest(
@@ -154,6 +183,35 @@ def tracked(collection: congeal.Collection, frames: list[str], masks: list[Mask]
     }
 
 
+def told(scores: list[float]) -> dict[str, float]:
+    """J over the frames, in percent: on average and in the worst."""
+    return {"J": round(100 * float(np.mean(scores)), 2), "least": round(100 * min(scores), 2)}
+
+
+def frames_of(collection: congeal.Collection, masks: list[Mask]) -> list[str]:
+    """The paths of the frames that have masks, in order."""
+    frames: list[str] = collection.images.sort_values("frame")["uri"].tolist()
+    return frames[: len(masks)]
+
+
+def of_product(
+    asked: argparse.Namespace, changes: list[str], place: Path, masks: list[Mask], kept: Kept, period: float
+) -> dict[str, Any]:
+    """J and steadiness of a run with some smoothing."""
+    collection = made(asked.source, place / "out", [*changes, f"alignment.smoothing={period}"])
+    frames = frames_of(collection, masks)
+    scores = carried(collection, frames, masks, kept, f"smoothing {period:g}")
+    steady = tracked(collection, frames, masks)
+    return told(scores) | {"do_not_fit": misfits(collection, frames), **steady}
+
+
+def of_neighbours(place: Path, masks: list[Mask]) -> dict[str, list[float]]:
+    """J of each frame by the nearest neighbour and by five, on the features of the last run."""
+    collection = congeal.open(str(place / "out"))
+    found = nearest(collection, frames_of(collection, masks), masks, most=5)
+    return {str(k): scores for k, scores in found.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -168,25 +226,23 @@ def main() -> None:
     asked = parser.parse_args()
     masks = [np.asarray(Image.open(path).convert("L")) for path in sorted(asked.masks.glob("*.png"))]
     changes = [*asked.changes, *([f"features.weights={asked.weights}"] if asked.weights else [])]
-    found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         place = asked.keep or Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        kept = Kept(place / "found.json")
+        of = [asked.source, str(asked.masks), *changes]
+        if kept.once("of", lambda: of) != of:
+            parser.error(f"{place} is of another run: give another folder")
+        found: dict[str, Any] = {}
         for period in asked.smoothing:
-            collection = made(asked.source, place / "out", [*changes, f"alignment.smoothing={period}"])
-            images = collection.images.sort_values("frame")
-            frames = images["uri"].tolist()[: len(masks)]
-            scores, left = carried(collection, frames, masks)
-            found[f"smoothing {period:g}"] = {
-                "J": round(100 * float(np.mean(scores)), 2),
-                "least": round(100 * min(scores), 2),
-                "do_not_fit": left,
-                **tracked(collection, frames, masks),
-            }
-            print(json.dumps({f"smoothing {period:g}": found[f"smoothing {period:g}"]}), flush=True)
-        for k, scores in nearest(collection, frames, masks, most=5).items():
-            told = {"J": round(100 * float(np.mean(scores)), 2), "least": round(100 * min(scores), 2)}
-            found[f"{k} nearest"] = told
-            print(json.dumps({f"{k} nearest": told}), flush=True)
+            title = f"smoothing {period:g}"
+            found[title] = kept.once(
+                title, lambda period=period: of_product(asked, changes, place, masks, kept, period)
+            )
+            print(json.dumps({title: found[title]}), flush=True)
+        for k, scores in kept.once("nearest", lambda: of_neighbours(place, masks)).items():
+            found[f"{k} nearest"] = told(scores)
+            print(json.dumps({f"{k} nearest": told(scores)}), flush=True)
     if asked.record:
         asked.record.write_text(json.dumps(found, indent=2) + "\n")
 

@@ -185,7 +185,8 @@ class Collection(TableMethods):
         The n-th thing of a category on one image is the n-th of that category on the others: what is marked
         on several images is combined by confidence. What was marked by hand comes back as it is; with
         marked=False it does not come. instances: an image that shows several of the kind (see `instances`),
-        and on which nobody has marked any, gets an annotation for each, not for the first alone.
+        and on which nobody has marked any, gets an annotation for each, or for the one that it is, as the
+        annotation asks for (`Annotation.instances`); False: for the first alone.
         """
         from congeal.transfer.annotations import Annotation
 
