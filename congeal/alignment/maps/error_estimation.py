@@ -72,7 +72,8 @@ def match_cycles(images: Oriented, seeds: Sequence[int], config: ErrorsConfig) -
     weight, chosen = _followed(images, drawn, seeds, config)
     most = chosen.shape[1]
     padding = images.valid.flatten(1) <= 0
-    padded = bool(padding.any())
+    # On a GPU to ask would be to wait for it.
+    padded = device.type != "cpu" or bool(padding.any())
 
     def step(source: Tensor, tokens: Tensor, target: Tensor) -> Tensor:
         likeness = _alike(features, source, tokens, target)
