@@ -43,3 +43,11 @@ class Oriented:
             self.owner[rows],
             self.sets,
         )
+
+
+def maybe_any(mask: Tensor) -> bool:
+    """Whether a mask, bool of any shape, has a place that is set.
+
+    Of a mask on a GPU True: to ask would be to wait for all that is computed there.
+    """
+    return mask.device.type != "cpu" or bool(mask.any())

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from congeal.alignment.config.maps import ErrorsConfig
-from congeal.alignment.inputs.oriented import Oriented
+from congeal.alignment.inputs.oriented import Oriented, maybe_any
 from congeal.geometry.argmax import row_peaks
 from congeal.geometry.chunking import in_windows
 from congeal.geometry.complex_math import length
@@ -72,8 +72,7 @@ def match_cycles(images: Oriented, seeds: Sequence[int], config: ErrorsConfig) -
     weight, chosen = _followed(images, drawn, seeds, config)
     most = chosen.shape[1]
     padding = images.valid.flatten(1) <= 0
-    # On a GPU to ask would be to wait for it.
-    padded = device.type != "cpu" or bool(padding.any())
+    padded = maybe_any(padding)
 
     def step(source: Tensor, tokens: Tensor, target: Tensor) -> Tensor:
         likeness = _alike(features, source, tokens, target)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from congeal.alignment.inputs.oriented import Oriented
+from congeal.alignment.inputs.oriented import Oriented, maybe_any
 
 NOTHING = 1e-12  # of a prior's height
 
@@ -51,7 +51,7 @@ class MatchTable:
     def on_image(self, images: Oriented) -> Tensor:
         """The scores [n, k, g·g], less by a cosine of 1 where tokens lie on padding."""
         padding = images.valid.flatten(1) <= 0
-        if not bool(padding.any()):
+        if not maybe_any(padding):
             return self.score
         return self.score * torch.exp(-self.weight * padding.float())[:, None]
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from congeal.alignment.config.maps import ConfidenceConfig
-from congeal.alignment.inputs.oriented import Oriented
+from congeal.alignment.inputs.oriented import Oriented, maybe_any
 from congeal.alignment.maps.flow_registration import TemplateFor, match_bytes
 from congeal.alignment.maps.match_scores import cosines
 from congeal.alignment.maps.match_shares import likelihood, offsets, share_and_spread
@@ -93,7 +93,7 @@ def point_evidence(
         likely = likelihood(score, g, 1 / config.temperature)
         padding = some.valid <= 0
         padding &= ~padding.all((1, 2), keepdim=True)  # of a blank image no token is better than another
-        if bool(padding.any()):
+        if maybe_any(padding):
             likely.view(n, -1, g, g).masked_fill_(padding[:, None], 0.0)
         near, spread = share_and_spread(likely, x, y, config.near_width, config.spread_width)
         return spread.view(n, -1), near.view(n, -1), template.saliency.expand(n, -1, -1).flatten(1)

@@ -21,7 +21,7 @@ from torch import Tensor
 from congeal.alignment.config import SolverConfig
 from congeal.alignment.config.poses import AtlasConfig, CommonObjectConfig, MatchingConfig
 from congeal.alignment.inputs.cosaliency import Discriminant, learn_from
-from congeal.alignment.inputs.oriented import Oriented
+from congeal.alignment.inputs.oriented import Oriented, maybe_any
 from congeal.alignment.inputs.set_batch import SetBatch
 from congeal.alignment.inputs.tokens import grid_positions
 from congeal.alignment.poses.pairwise_matching import Matches, agreeing, mutual_matches
@@ -220,7 +220,7 @@ def return_rates(images: Oriented, rows: Tensor, config: CommonObjectConfig) -> 
     partner, source = _neighbours(images.owner[rows], config.neighbours)
     cells = torch.arange(g * g, device=device)
     features, on_image = images.features.flatten(1, 2), images.valid.flatten(1) > 0
-    padded = not bool(on_image.all())
+    padded = maybe_any(~on_image)
     for window in windows(len(source), 4 * 2 * g**4 + 8 * g * g * features.shape[-1], device):
         here, there = rows[source[window]], rows[partner[window]]
         cosine = features[here] @ features[there].transpose(1, 2)
