@@ -43,7 +43,7 @@ from tasks.execution import stage_versions  # noqa: E402
 from tasks.execution.stage_runner import Unit, UnitReport, Work, address  # noqa: E402
 from tasks.report import image_places  # noqa: E402
 from tasks.report.page_units import CONFIDENCE, PagesPayload  # noqa: E402
-from tasks.report.report_key import Order  # noqa: E402
+from tasks.report.report_key import Made, Order  # noqa: E402
 from tasks.report.report_stage import report  # noqa: E402
 
 RESULTS = HERE / "results" / "report_driver.md"
@@ -198,6 +198,19 @@ def apart(act: Callable[[], object]) -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
+def reported(place: Location, count: int) -> Made:
+    """The report on what `made_up` has published."""
+
+    class Placing(Told):
+        def map(self, function: Any, payloads: Iterable[Any], **more: Any) -> Iterator[UnitReport]:
+            for found in super().map(function, payloads, **more):
+                if isinstance(found.kept, dict) and "fitted" in found.kept:
+                    apart(lambda at=found: placed(place / "report", at.scope, at.unit, count))
+                yield found
+
+    return report(Order(place), Settings(), Placing(), Progress(quiet=True))
+
+
 def peak() -> float:
     """MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -209,15 +222,8 @@ def measure(count: int) -> dict[str, float]:
         place = Location.parse(Path(home) / "out")
         apart(lambda: made_up(place, count))
 
-        class Placing(Told):
-            def map(self, function: Any, payloads: Iterable[Any], **more: Any) -> Iterator[UnitReport]:
-                for found in super().map(function, payloads, **more):
-                    if isinstance(found.kept, dict) and "fitted" in found.kept:
-                        apart(lambda at=found: placed(place / "report", at.scope, at.unit, count))
-                    yield found
-
         before, begin, spent = peak(), time.perf_counter(), time.process_time()
-        made = report(Order(place), Settings(), Placing(), Progress(quiet=True))
+        made = reported(place, count)
         assert made.images == count
         return {
             "units": made.units,

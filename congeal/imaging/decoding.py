@@ -9,25 +9,35 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageFile, Jpeg2KImagePlugin
+from PIL import Image, ImageFile, Jpeg2KImagePlugin, TiffImagePlugin
 
-from congeal.errors import CongealError, ImageError, ImageLimitError
-from congeal.geometry.frames import Frame
-from congeal.imaging import decoding_process
+from congeal.errors import ImageError, ImageLimitError
+from congeal.imaging import decoding_process, jpeg2000_reduction, tiff_reduction
 from congeal.imaging.decoding_cost import Heavy, Limits, check_canvas, check_cost, cost, room, too_much_memory
 from congeal.imaging.high_bit_depth import deep_samples, depth
 from congeal.imaging.intensity_scaling import Range, eight_bits
-from congeal.imaging.jpeg2000_reduction import halvings_of, in_place, may_not_fit
-from congeal.imaging.pillow_io import PILLOW_ERRORS, load, open_image, orientation, shortened
+from congeal.imaging.jpeg2000_reduction import in_place, may_not_fit
+from congeal.imaging.pillow_io import PILLOW_ERRORS, load, open_image, orientation, rgb_of, shortened
+from congeal.imaging.square_frames import Pixels, square, square_of, window_of, window_pixels
 
-Pixels = npt.NDArray[np.uint8]
+__all__ = [
+    "DEFAULT_MAX_PIXELS",
+    "DEFAULT_MIN_SIDE",
+    "ImageInfo",
+    "Pixels",
+    "decode",
+    "decode_window",
+    "inspect",
+    "square",
+    "squares",
+    "window_pixels",
+]
+
 T = TypeVar("T")
 
 DEFAULT_MAX_PIXELS = 178_956_970
 DEFAULT_MIN_SIDE = 8
 _LIMITS = Limits()
-_BAND = 1024  # rows
 
 # Not by ImageOps.exif_transpose, which writes the metadata anew: of 20,000 JPEGs with damaged EXIF it raised
 # for 1,050 whose orientation could be read. Nor is there EXIF beside samples that were read past Pillow.
@@ -106,13 +116,19 @@ def _inspected(
             # One eighth of the scale skips most of the arithmetic, yet every byte is still entropy-decoded.
             image.draft(None, (1, 1))
         halvings = _halve(image, data, 1, reduced)
+        banded = bool(halvings) and name == "TIFF"
         with _room(name, data, image, width, bits, limits, halvings):
-            load(name, image)
+            if banded:
+                tiff_reduction.check(data)
+            else:
+                load(name, image)
     except Heavy:
         asked = decoding_process.Asked("inspect", max_pixels, min_side, reduced=reduced)
         facts, _ = decoding_process.ask(data, asked, limits or _LIMITS)
         return ImageInfo(*facts["info"])
-    if orientation(image) >= 5:
+    # Pillow turns a TIFF when it is loaded, and says so beforehand.
+    turned = banded and isinstance(image, TiffImagePlugin.TiffImageFile)
+    if orientation(image) >= 5 and not turned:
         width, height = height, width
     return ImageInfo(width, height, name, image.mode, bits)
 
@@ -164,21 +180,29 @@ def _picture(
         _draft(image, target)
     halvings = _halve(image, data, target, reduced)
     with _room(name, data, image, width, bits, limits, halvings):
-        load(name, image)
-        transposition = _TRANSPOSITIONS.get(orientation(image))
         try:
+            if halvings and name == "TIFF":
+                return _upright(*tiff_reduction.picture(data, halvings, bits, value_range))
+            load(name, image)
             if bits > 8:
                 # The samples come out of the file a second time, loaded as this image was.
                 greys = eight_bits(deep_samples(name, data, image, bits), value_range)
                 rgb = Image.fromarray(greys).convert("RGB")
             else:
-                rgb = _rgb(image)
-            rgb = in_place(rgb, halvings)
-            return rgb if transposition is None else rgb.transpose(transposition)
+                rgb = rgb_of(image)
+            return _upright(in_place(rgb, halvings), orientation(image))
+        except ImageError:
+            raise  # a reason of our own
         except MemoryError as error:
             raise ImageLimitError("there is not enough memory to decode it") from error
         except PILLOW_ERRORS as error:
             raise ImageError(f"unreadable colour mode {image.mode}: {shortened(error)}") from error
+
+
+def _upright(image: Image.Image, turned: int) -> Image.Image:
+    """turned: EXIF orientation, 1 to 8."""
+    transposition = _TRANSPOSITIONS.get(turned)
+    return image if transposition is None else image.transpose(transposition)
 
 
 def _opened(
@@ -204,61 +228,6 @@ def _room(
     found = cost(name, data, image, max(round(width / image.width), 1), bits, halvings)
     check_cost(found, limits)
     return room.held(found.memory)
-
-
-def square(image: Pixels, size: int) -> Pixels:
-    """The image's square frame at `size` x `size` pixels, uint8 [size, size, 3], edges repeated outwards.
-
-    Pixel (column c, row r) shows the frame around `cell_centres(size)[r, c]` of `Frame(w, h)`, antialiased.
-    """
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
-        raise CongealError(f"square needs uint8 pixels [h, w, 3], not {image.dtype} {list(image.shape)}")
-    if size < 1:
-        raise CongealError(f"a square of {size} pixels a side cannot be made")
-    return square_of(Image.fromarray(image), size)
-
-
-def square_of(image: Image.Image, size: int) -> Pixels:
-    """The same of an image in Pillow's mode RGB."""
-    width, height = image.size
-    frame = Frame(width, height)
-    left, right, x0, x1 = _span(frame.pad[0], width, frame.side, size)
-    top, bottom, y0, y1 = _span(frame.pad[1], height, frame.side, size)
-    # Cells that lie only partly on the image are left to the padding: what remains is an exact sub-pixel
-    # box, so that the frame's coordinates hold whatever the aspect ratio.
-    picture = image.resize(
-        (right - left, bottom - top), Image.Resampling.BICUBIC, box=(x0, y0, x1, y1), reducing_gap=3.0
-    )
-    return np.pad(np.asarray(picture), ((top, size - bottom), (left, size - right), (0, 0)), mode="edge")
-
-
-def window_pixels(image: Pixels, centre: npt.ArrayLike, half: float, size: int) -> Pixels:
-    """One window of an image at `size` x `size` pixels, uint8 [size, size, 3], edges repeated outwards.
-
-    Pixel (column c, row r) shows the image around `cell_centres(size)[r, c]` of the window, antialiased,
-    whatever the scale at which the image was decoded.
-
-    Args:
-        image: uint8 [h, w, 3].
-        centre: [2], of the window, frame units.
-        half: half the window's side, frame units.
-        size: pixels a side.
-    """
-    return _window_of(Image.fromarray(image), centre, half, size)
-
-
-def _window_of(image: Image.Image, centre: npt.ArrayLike, half: float, size: int) -> Pixels:
-    width, height = image.size
-    frame = Frame(width, height)
-    side = half * frame.side
-    # The window's top-left corner from that of the image, in pixels.
-    x, y = (np.asarray(centre, np.float64) + 1 - half) * frame.side / 2 - frame.pad
-    left, right, x0, x1 = _window_span(float(x), width, side, size)
-    top, bottom, y0, y1 = _window_span(float(y), height, side, size)
-    picture = image.resize(
-        (right - left, bottom - top), Image.Resampling.BICUBIC, box=(x0, y0, x1, y1), reducing_gap=3.0
-    )
-    return np.pad(np.asarray(picture), ((top, size - bottom), (left, size - right), (0, 0)), mode="edge")
 
 
 def squares(
@@ -321,7 +290,7 @@ def decode_window(
     def windowed(less: bool) -> Pixels:
         try:
             picture = _picture(data, max_pixels, min_side, target, value_range, limits, less)
-            return _window_of(picture, centre, half, size)
+            return window_of(picture, centre, half, size)
         except Heavy:
             window = (float(centre[0]), float(centre[1]), float(half), size)
             asked = decoding_process.Asked(
@@ -332,28 +301,6 @@ def decode_window(
     return _within(limits, data, target, reduced, windowed)
 
 
-def _span(pad: float, length: int, side: int, size: int) -> tuple[int, int, float, float]:
-    """The cells [first, last) wholly on the image along one axis, and the stretch of the image they show."""
-    unit = side / size
-    first = math.ceil(pad / unit - 1e-9)
-    if size - first <= first:
-        first = (size - 1) // 2
-        return first, size - first, 0.0, float(length)
-    begin = first * unit - pad
-    return first, size - first, max(begin, 0.0), min(length - begin, float(length))
-
-
-def _window_span(start: float, length: int, side: float, size: int) -> tuple[int, int, float, float]:
-    """The cells [first, last) of a window that lie wholly on the image along one axis, and what they show."""
-    unit = side / size
-    first = min(max(math.ceil(-start / unit - 1e-9), 0), size - 1)
-    last = max(min(math.floor((length - start) / unit + 1e-9), size), first + 1)
-    begin, end = start + first * unit, start + last * unit
-    # A window that shows less than a cell of the image shows the image's edge.
-    begin = min(max(begin, 0.0), length - min(unit, length))
-    return first, last, begin, max(min(end, float(length)), begin + min(unit, length) / 2)
-
-
 def _depth(name: str, data: bytes, image: ImageFile.ImageFile) -> int:
     try:
         return depth(name, data, image)
@@ -361,11 +308,17 @@ def _depth(name: str, data: bytes, image: ImageFile.ImageFile) -> int:
         raise ImageError(f"damaged {name} file: {shortened(error)}") from error
 
 
+def halvings_of(data: bytes, target: int | None) -> int:
+    """How often the sides of a file may be halved while it is decoded; 0: it comes whole, or is a JPEG."""
+    of_tiff = tiff_reduction.halvings_of(data, target)
+    return of_tiff or jpeg2000_reduction.halvings_of(data, target)
+
+
 def _halve(image: ImageFile.ImageFile, data: bytes, target: int | None, reduced: bool) -> int:
-    """How often the sides of an opened JPEG 2000 will be halved when it is loaded."""
-    if not reduced or not isinstance(image, Jpeg2KImagePlugin.Jpeg2KImageFile):
-        return 0
-    image.reduce = halvings = halvings_of(data, target)
+    """How often the sides of an opened file will be halved when it is loaded."""
+    halvings = halvings_of(data, target) if reduced else 0
+    if isinstance(image, Jpeg2KImagePlugin.Jpeg2KImageFile):
+        image.reduce = halvings
     return halvings
 
 
@@ -383,18 +336,3 @@ def _reduction(image: ImageFile.ImageFile, target: int) -> int:
         if width % scale == 0 and height % scale == 0 and max(width, height) // scale >= target:
             return scale
     return 1
-
-
-def _rgb(image: ImageFile.ImageFile) -> Image.Image:
-    if image.has_transparency_data:
-        picture: Image.Image = image.convert("LA") if image.mode == "La" else image
-        width, height = image.size
-        whole = Image.new("RGB", image.size)
-        # In bands: four copies of a large image would be alive at once.
-        for top in range(0, height, _BAND):
-            band = picture.crop((0, top, width, min(top + _BAND, height))).convert("RGBA")
-            paper = Image.new("RGBA", band.size, "white")
-            paper.alpha_composite(band)
-            whole.paste(paper.convert("RGB"), (0, top))
-        return whole
-    return image if image.mode == "RGB" else image.convert("RGB")

@@ -16,6 +16,7 @@ from PIL import ImageFile, TiffImagePlugin
 
 from congeal.errors import ImageLimitError
 from congeal.imaging.formats import format_of, jpeg2000_tiles, webp_canvas
+from congeal.imaging.tiff_bands import banded
 
 MIB = 2**20
 _SECONDS_A_PIXEL = {
@@ -88,8 +89,13 @@ def cost(
             seconds *= 1 + scans / 2
     elif name == "BMP" and image.info.get("compression") in _RUN_LENGTH:
         seconds += len(data) / 2 * _SECONDS_A_RUN
-    elif name == "TIFF" and _overlapping(image, len(data)):
-        seconds = math.inf
+    elif name == "TIFF":
+        if halvings and (bands := banded(data)) is not None:
+            # All of it is decoded, a band at a time.
+            seconds *= 4**halvings
+            memory += bands.width * bands.rows * (stored + (_COPIES if bits <= 8 else _DEEP_COPIES))
+        if _overlapping(image, len(data)):
+            seconds = math.inf
     elif name == "JPEG2000" and (tiles := jpeg2000_tiles(data)) > _TILES:
         memory += tiles * _TILE_BYTES
         seconds = math.inf

@@ -74,6 +74,7 @@ _NATIVE = {
     "F;32F": "F;32NF",
 }
 _gif_lock = threading.Lock()
+_BAND = 1024  # rows
 
 
 def open_image(data: bytes, max_pixels: int, min_side: int) -> tuple[str, ImageFile.ImageFile]:
@@ -237,3 +238,19 @@ def orientation(image: ImageFile.ImageFile) -> int:
         # Pixels are not lost to a damaged metadata block.
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def rgb_of(image: ImageFile.ImageFile) -> Image.Image:
+    """A loaded image in Pillow's mode RGB, transparency laid over white."""
+    if image.has_transparency_data:
+        picture: Image.Image = image.convert("LA") if image.mode == "La" else image
+        width, height = image.size
+        whole = Image.new("RGB", image.size)
+        # In bands: four copies of a large image would be alive at once.
+        for top in range(0, height, _BAND):
+            band = picture.crop((0, top, width, min(top + _BAND, height))).convert("RGBA")
+            paper = Image.new("RGBA", band.size, "white")
+            paper.alpha_composite(band)
+            whole.paste(paper.convert("RGB"), (0, top))
+        return whole
+    return image if image.mode == "RGB" else image.convert("RGB")

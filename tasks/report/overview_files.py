@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ def _parquet(rows: MapRows) -> bytes:
         for name, one in _own_names(rows)
     ]
     schema = pa.schema([*MAP, *(field for field, _ in own)], MAP.metadata)
-    sink, start = pa.BufferOutputStream(), 0
+    sink, start = io.BytesIO(), 0  # which hands its bytes over, and makes no copy
     repeated = ["cluster", "status", "sheet"]
     with pq.ParquetWriter(
         sink, schema, compression="zstd", use_dictionary=repeated, write_page_index=True
@@ -75,7 +76,7 @@ def _parquet(rows: MapRows) -> bytes:
             whole = pa.Table.from_arrays([*table.columns, *codes], schema=schema)
             writer.write_table(whole, row_group_size=ROW_GROUP)
             start = end
-    return bytes(sink.getvalue())
+    return sink.getvalue()
 
 
 def own_facts(rows: MapRows) -> list[dict[str, Any]]:
