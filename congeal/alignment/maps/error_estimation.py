@@ -21,6 +21,7 @@ from congeal.alignment.inputs.oriented import Oriented, maybe_any
 from congeal.geometry.argmax import row_peaks
 from congeal.geometry.chunking import in_windows
 from congeal.geometry.complex_math import length
+from congeal.geometry.row_products import row_products
 from congeal.geometry.segments import Membership, sums
 from congeal.geometry.warps import Warps, grid, to_atlas, to_oriented
 
@@ -101,7 +102,7 @@ def _alike(features: Tensor, source: Tensor, tokens: Tensor, target: Tensor) -> 
     found = features.new_empty((*tokens.shape, features.shape[1]))
     # One by one: else the features of every target would be copied first.
     for likeness, one, some, other in zip(found, source.tolist(), tokens, target.tolist(), strict=True):
-        torch.mm(features[one][some], features[other].T, out=likeness)
+        likeness.copy_(row_products(features[one][some], features[other]))
     return found
 
 

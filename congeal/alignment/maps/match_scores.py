@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from congeal.alignment.inputs.oriented import Oriented, maybe_any
+from congeal.geometry.row_products import batched_row_products
 
 NOTHING = 1e-12  # of a prior's height
 
 
 def cosines(features: Tensor, images: Oriented) -> Tensor:
     """Cells of the atlas, float32 [n or 1, k, c], against all tokens of each image, float32 [n, k, g·g]."""
-    return features @ images.features.flatten(1, 2).transpose(1, 2)
+    return batched_row_products(features, images.features.flatten(1, 2))
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from congeal.alignment.inputs.oriented import Oriented
 from congeal.alignment.maps.match_shares import SAFE, likelihood, near_share, offsets
 from congeal.alignment.model import Exemplars
 from congeal.geometry.complex_math import length
+from congeal.geometry.row_products import row_products
 from congeal.geometry.segments import Membership
 from congeal.geometry.warps import Warps, grid, sample
 
@@ -129,7 +130,7 @@ def _agreement(
     e, k = few.counted.shape
     image, g = images.features[row], images.features.shape[1]
     at = sample(forward[None], few.places[None])[0]
-    alike = few.features @ image.reshape(g * g, -1).T
+    alike = row_products(few.features, image.reshape(g * g, -1))
     if padded:
         alike.masked_fill_(images.valid[row].reshape(-1) <= 0, -1.0)
     x, y = offsets(at, grid(g, images.extent, at.device)[0, :, 0], scale)
@@ -137,7 +138,7 @@ def _agreement(
     into = near_share(likely, x, y, config.radius)
     shown = torch.nn.functional.normalize(sample(image[None], at[None], images.extent)[0], dim=-1)
     # Each place of the image is looked for in every exemplar by itself.
-    alike = (shown @ few.features.T).view(e * k, e, k).masked_fill_(~few.counted, -1.0)
+    alike = row_products(shown, few.features).view(e * k, e, k).masked_fill_(~few.counted, -1.0)
     back = (_shares(alike.div_(config.temperature), few.near, config) * others).sum(1) / others.sum()
     return (into * back).clamp_min(0).sqrt()
 

@@ -29,6 +29,7 @@ from congeal.alignment.poses.pose_estimation import PairMatches, centre_atlas, f
 from congeal.geometry.argmax import column_peaks, row_peaks
 from congeal.geometry.chunking import in_windows, windows
 from congeal.geometry.complex_math import inverse, product
+from congeal.geometry.row_products import batched_row_products
 from congeal.geometry.sampling import evenly
 from congeal.geometry.segments import sums
 from congeal.geometry.warps import Warps, blur, grid, rigid, sample, to_atlas, to_oriented
@@ -223,7 +224,7 @@ def return_rates(images: Oriented, rows: Tensor, config: CommonObjectConfig) -> 
     padded = maybe_any(~on_image)
     for window in windows(len(source), 4 * 2 * g**4 + 8 * g * g * features.shape[-1], device):
         here, there = rows[source[window]], rows[partner[window]]
-        cosine = features[here] @ features[there].transpose(1, 2)
+        cosine = batched_row_products(features[here], features[there])
         if padded:
             cosine.masked_fill_(~on_image[there][:, None, :], -2.0)
             cosine.masked_fill_(~on_image[here][:, :, None], -2.0)

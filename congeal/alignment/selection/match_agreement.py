@@ -22,6 +22,7 @@ from congeal.alignment.inputs.image_set import ImageArrays
 from congeal.alignment.maps.confidence import shifted, where_it_folds
 from congeal.alignment.maps.point_evidence import by_agreement
 from congeal.alignment.model import GUIDED, OK, Alignment
+from congeal.geometry.row_products import row_products
 from congeal.geometry.sampling import evenly
 from congeal.geometry.warps import flip, grid, sample
 
@@ -139,7 +140,7 @@ def _share(
 
 def _nearest(images: _Images, image: int, features: Tensor) -> Tensor:
     """The most similar token of an image for each of features [m, c], int64 [m]."""
-    alike = features @ images.features[image].T
+    alike = row_products(features, images.features[image])
     return alike.masked_fill_(images.valid[image] <= 0, -2.0).argmax(1)
 
 
