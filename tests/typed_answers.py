@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from congeal.results.annotation_transfer import CarriedImage
 from congeal.results.collection import Collection
 from congeal.results.conversions import Form, Table
 from congeal.results.schema.rows import ImageRow, MemberRow
-from congeal.results.stored_maps import StoredAtlas
+from congeal.results.stored.maps import StoredAtlas
+from congeal.results.transfer.annotation_transfer import CarriedImage
 from congeal.transfer.points import Maps
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ def square(image: Pixels, size: int) -> Pixels:
 
 
 def square_of(image: Image.Image, size: int) -> Pixels:
-    """The same of an image in Pillow's mode RGB."""
+    """The same of an image in Pillow's mode RGB: uint8 [size, size, 3]."""
     width, height = image.size
     frame = Frame(width, height)
     left, right, x0, x1 = _span(frame.pad[0], width, frame.side, size)
@@ -56,7 +56,7 @@ def window_pixels(image: Pixels, centre: npt.ArrayLike, half: float, size: int) 
 
 
 def window_of(image: Image.Image, centre: npt.ArrayLike, half: float, size: int) -> Pixels:
-    """The same of an image in Pillow's mode RGB."""
+    """The same of an image in Pillow's mode RGB: uint8 [size, size, 3]."""
     width, height = image.size
     frame = Frame(width, height)
     side = half * frame.side

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from congeal.report.cluster_page import AVERAGES, Cluster, ClusterMaps, Member, Pages, head_of, pages_of
-from congeal.results.image_squares import SquareSource, Wanted
 from congeal.results.schema.atlas_arrays import ATLAS_GROUP
-from congeal.results.stored_instances import StoredInstances
-from congeal.results.stored_maps import StoredMaps
-from congeal.results.stored_pictures import picture_of
+from congeal.results.stored.image_squares import SquareSource, Wanted
+from congeal.results.stored.instances import StoredInstances
+from congeal.results.stored.maps import StoredMaps
+from congeal.results.stored.pictures import picture_of
 from infra.ledger.commits import Marker, outputs_location
 from infra.storage.location import Location
 

@@ -16,11 +16,11 @@ from congeal.report.data_scripts import script
 from congeal.report.index_fields import FORMAT, cluster_columns, counts_of
 from congeal.report.thumbnail_sheets import LARGE, SMALL, WALL
 from congeal.results.cluster_report import Head, MemberRow, cluster_head, member_pages
-from congeal.results.image_squares import SquareSource, Wanted
 from congeal.results.published_version import NOT_ALIGNED, Published
 from congeal.results.schema.instances import of_first
 from congeal.results.schema.tables import CLUSTERS
-from congeal.results.stored_pictures import picture_of
+from congeal.results.stored.image_squares import SquareSource, Wanted
+from congeal.results.stored.pictures import picture_of
 from infra.errors import UserError
 from infra.ledger.commits import Marker, outputs_location
 

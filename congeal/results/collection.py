@@ -13,7 +13,6 @@ import pyarrow as pa
 
 import congeal_floors.door  # noqa: F401  before infra
 from congeal.results import display
-from congeal.results.annotation_transfer import CarriedImage, Kind, spread, spread_annotations
 from congeal.results.argument_checks import count_of, name_of, names_of, one_of, points_of, targets_of
 from congeal.results.conversions import (
     FORMS,
@@ -24,11 +23,12 @@ from congeal.results.conversions import (
     atlas_as_xarray,
     maps_as_xarray,
 )
-from congeal.results.point_transfer import TargetImages
 from congeal.results.published_version import Published
 from congeal.results.schema.rows import MemberRow
-from congeal.results.stored_maps import StoredAtlas
+from congeal.results.stored.maps import StoredAtlas
 from congeal.results.table_methods import TableMethods
+from congeal.results.transfer.annotation_transfer import CarriedImage, Kind, spread, spread_annotations
+from congeal.results.transfer.point_transfer import TargetImages
 from congeal.settings import load_settings
 from infra.errors import UserError
 from infra.ledger.publications import Publication
@@ -248,7 +248,7 @@ class Collection(TableMethods):
 
         points: float [n, 2], x and y in pixels of the image; together, of one thing.
         """
-        from congeal.results.instance_transfer import instance_of
+        from congeal.results.transfer.instance_transfer import instance_of
 
         return instance_of(self._published, name_of(image, "image"), points_of(points))
 
@@ -266,7 +266,7 @@ class Collection(TableMethods):
         points: float [n, 2], x and y in pixels of the source. target: an image, several, or "all" (with the
         other instances of the source). instance: of the source, on which the points are.
         """
-        from congeal.results.instance_transfer import transfer_to_instances
+        from congeal.results.transfer.instance_transfer import transfer_to_instances
 
         one_of(as_, FORMS, "form")
         one = isinstance(target, (str, os.PathLike)) and target != "all"

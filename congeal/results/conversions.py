@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from congeal.results.published_tables import PublishedTables
-    from congeal.results.stored_maps import StoredAtlas
+    from congeal.results.stored.maps import StoredAtlas
     from congeal.transfer.points import Maps
 
 Form = Literal["pandas", "arrow", "polars"]

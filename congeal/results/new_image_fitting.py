@@ -18,7 +18,7 @@ from congeal.results.schema.atlas_arrays import (
     AtlasAttributes,
     FirstLookAttributes,
 )
-from congeal.results.stored_template import template_in
+from congeal.results.stored.template import template_in
 from infra.errors import MissingError, UserError
 from infra.storage.location import Location
 

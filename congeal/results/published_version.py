@@ -22,9 +22,9 @@ from congeal.results.published_tables import PublishedTables
 from congeal.results.schema.atlas_arrays import ATLAS_GROUP
 from congeal.results.schema.instances import of_first
 from congeal.results.schema.rows import AlignedRow, ClusterRow, ImageRow, MemberRow
-from congeal.results.stored_instances import StoredInstances
-from congeal.results.stored_maps import StoredAtlas, StoredMaps
-from congeal.results.stored_pictures import picture_of
+from congeal.results.stored.instances import StoredInstances
+from congeal.results.stored.maps import StoredAtlas, StoredMaps
+from congeal.results.stored.pictures import picture_of
 from infra.errors import UserError
 from infra.ledger.commits import outputs_location
 from infra.ledger.moved_sources import present_url
@@ -34,7 +34,7 @@ from infra.storage.image_source import image_source
 from infra.storage.location import Location
 
 if TYPE_CHECKING:
-    from congeal.results.sql import Database
+    from congeal.results.queries.sql import Database
     from congeal.transfer.points import Maps
 
 # Clusters that have no maps to speak of, by status, and why.
@@ -79,7 +79,7 @@ class Published:
     @cached_property
     def database(self) -> Database:
         """The tables under DuckDB."""
-        from congeal.results.sql import Database
+        from congeal.results.queries.sql import Database
 
         return Database(self.tables)
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.dataset as pads
 
-from congeal.results import point_transfer, similarity_search
+from congeal.results import similarity_search
 from congeal.results.argument_checks import (
     condition,
     count_of,
@@ -23,10 +23,11 @@ from congeal.results.argument_checks import (
     targets_of,
 )
 from congeal.results.conversions import FORMS, ArrowTables, Form, Table, answered
-from congeal.results.point_transfer import TargetImages
 from congeal.results.published_version import Published
 from congeal.results.schema.rows import ImageRow
 from congeal.results.schema.tables import TABLES
+from congeal.results.transfer import point_transfer
+from congeal.results.transfer.point_transfer import TargetImages
 from infra.errors import UserError
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from congeal.results.schema.atlas_arrays import (
 )
 from congeal.results.schema.parquet_files import dataset, encode_table
 from congeal.results.schema.tables import ALIGNMENTS
-from congeal.results.stored_template import template_arrays, template_in
+from congeal.results.stored.template import template_arrays, template_in
 from infra.errors import MissingError
 from infra.storage.location import Location
 from infra.storage.seals import damaged

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from congeal.results.annotation_transfer import Kind
 from congeal.results.collection import Collection
+from congeal.results.transfer.annotation_transfer import Kind
 from congeal.transfer.layers import over
 from infra.compute.temporary_folders import temporary_folder
 from infra.errors import UserError

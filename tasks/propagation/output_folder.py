@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from congeal.results.collection import Collection
-from congeal.results.point_transfer import TargetImages
+from congeal.results.transfer.point_transfer import TargetImages
 from infra.errors import UserError
 from infra.storage.image_source import as_path, places_of
 from infra.storage.location import Location

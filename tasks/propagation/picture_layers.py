@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from congeal.errors import CongealError
-from congeal.results.annotation_transfer import CarriedImage, Kind
 from congeal.results.collection import Collection
+from congeal.results.transfer.annotation_transfer import CarriedImage, Kind
 from infra.errors import UserError
 from tasks.atlases.previews import png
 from tasks.propagation.clip_output import is_clip, propagate_clip

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 
 from congeal.report.embedding_map import FITTED, FittedMap, fit, normalised, place, to_unit_square
-from congeal.results.image_squares import SquareSource
 from congeal.results.published_tables import PublishedTables
+from congeal.results.stored.image_squares import SquareSource
 from infra.errors import UserError
 from infra.ledger.commits import Marker, digest_of_list
 from infra.ledger.publications import published

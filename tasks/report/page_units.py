@@ -13,8 +13,8 @@ import numpy as np
 from congeal.report import thumbnail_sheets
 from congeal.report.cluster_page import HEAD, NAMED, PAGE, in_order, outliers_of
 from congeal.results.cluster_report import Head, MemberRow, cluster_head, member_pages
-from congeal.results.image_squares import SquareSource, Wanted
-from congeal.results.stored_pictures import picture_of
+from congeal.results.stored.image_squares import SquareSource, Wanted
+from congeal.results.stored.pictures import picture_of
 from infra.errors import UserError
 from infra.ledger.commits import Marker, near_marker, outputs_location
 from infra.storage.location import Location

@@ -46,7 +46,7 @@ class Oriented:
 
 
 def maybe_any(mask: Tensor) -> bool:
-    """Whether a mask, bool of any shape, has a place that is set.
+    """Whether a mask, bool [...], has a place that is set.
 
     Of a mask on a GPU True: to ask would be to wait for all that is computed there.
     """

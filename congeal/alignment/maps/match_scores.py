@@ -103,6 +103,6 @@ def _gaussian(exponent: Tensor) -> Tensor:
 
 
 def shares(score: Tensor, index: Tensor, dim: int) -> Tensor:
-    """The scores at ``index`` along ``dim``, as shares of their sum along it."""
+    """The scores [n, k, m] at ``index``, as many axes, along ``dim``: as shares of their sum along it."""
     found = score.gather(dim, index)
     return found.div_(found.sum(dim, keepdim=True).clamp_min_(1e-37))

@@ -134,7 +134,7 @@ ALL_NESTED = ("coordinates", "cluster_id")
 OF_IMAGES = (*ALL_NESTED, "image_ids", "sizes")
 NESTED = {"atlas": ALL_NESTED, "maps": OF_IMAGES}
 
-# What the solver's `Atlas` holds; `congeal.results.stored_template` says how.
+# What the solver's `Atlas` holds; `congeal.results.stored.template` says how.
 TEMPLATE = (ATLAS_FEATURES, ATLAS_SALIENCY, ATLAS_BASIS, EXEMPLAR_FEATURES, EXEMPLAR_PLACES)
 MAPS = (FORWARD, FORWARD_CONFIDENCE, BACKWARD, BACKWARD_CONFIDENCE)
 ATLAS_GROUP = ZarrGroup(

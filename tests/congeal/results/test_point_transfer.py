@@ -48,7 +48,7 @@ def test_all_targets_are_the_others_that_fit(opened: Any) -> None:
 
 def test_slabs_change_nothing(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     before = opened.transfer("a/0.png", POINTS, "all")
-    monkeypatch.setattr("congeal.results.stored_maps.SLAB", 2)
+    monkeypatch.setattr("congeal.results.stored.maps.SLAB", 2)
     monkeypatch.setattr("infra.storage.zarr_shards.WHOLE", 0)
     assert opened.transfer("a/0.png", POINTS, "all").equals(before)
 

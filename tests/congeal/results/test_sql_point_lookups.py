@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from known_index import CLUSTERS_THERE, SIZES, image_id, known_index, uri
 
 import congeal
-from congeal.results import sql
-from congeal.results.sql_point_lookups import named_images
+from congeal.results.queries import sql
+from congeal.results.queries.point_lookups import named_images
 from infra.errors import UserError
 from infra.storage.location import Location
 from infra.storage.read_only_files import PublishedFiles

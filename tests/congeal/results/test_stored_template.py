@@ -15,7 +15,7 @@ from congeal.results.schema.atlas_arrays import (
     FORMER_BASIS,
     FORMER_EXEMPLARS,
 )
-from congeal.results.stored_template import template_arrays, template_in
+from congeal.results.stored.template import template_arrays, template_in
 from infra.errors import DamagedError
 from infra.storage.location import Location
 from infra.storage.zarr_groups import ArraySpec, encode_group, open_group

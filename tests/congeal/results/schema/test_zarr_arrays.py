@@ -63,7 +63,7 @@ def test_an_attribute_without_a_sentence_is_an_error() -> None:
 
 def test_the_template_is_the_solvers_atlas() -> None:
     from congeal.alignment.model import Atlas
-    from congeal.results.stored_template import Template
+    from congeal.results.stored.template import Template
 
     assert Template.__annotations__.keys() < set(Atlas.__dataclass_fields__)
     assert {name for names in NESTED.values() for name in names} <= set(ATLAS_GROUP.attributes)

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from congeal.geometry.arrays import Doubles
-from congeal.results.point_transfer import chosen, lies_on
 from congeal.results.published_version import Published
 from congeal.results.schema.rows import MemberRow
+from congeal.results.transfer.point_transfer import chosen, lies_on
 
 
 def instance_of(published: Published, image: str, points: Doubles) -> int:

@@ -18,8 +18,8 @@ from congeal.results.schema.rows import MemberRow
 from infra.errors import UserError
 
 if TYPE_CHECKING:
-    from congeal.results.stored_instances import StoredInstances
-    from congeal.results.stored_maps import StoredMaps
+    from congeal.results.stored.instances import StoredInstances
+    from congeal.results.stored.maps import StoredMaps
     from congeal.transfer.annotation_propagation import AtlasPoints
 
 TargetImages = Literal["all"] | Sequence[str]

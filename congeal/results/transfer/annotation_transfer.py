@@ -10,16 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from congeal.errors import CongealError
-from congeal.results.marked_things import each_annotation, maps_of_instances, marked_things
-from congeal.results.point_transfer import TargetImages, chosen, sound
 from congeal.results.published_tables import SMALL_TABLES
 from congeal.results.published_version import Published
 from congeal.results.schema.rows import MemberRow
+from congeal.results.transfer.marked_things import each_annotation, maps_of_instances, marked_things
+from congeal.results.transfer.point_transfer import TargetImages, chosen, sound
 from congeal.transfer.annotations import Annotation
 from infra.errors import UserError
 
 if TYPE_CHECKING:
-    from congeal.results.stored_instances import StoredInstances
+    from congeal.results.stored.instances import StoredInstances
     from congeal.transfer.layers import Carried, Painting
     from congeal.transfer.points import Maps
 

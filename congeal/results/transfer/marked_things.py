@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from congeal.results.individuals import Individuals
-from congeal.results.point_transfer import sound
 from congeal.results.published_version import Published
 from congeal.results.schema.rows import MemberRow
+from congeal.results.transfer.individuals import Individuals
+from congeal.results.transfer.point_transfer import sound
 from congeal.transfer.annotations import EVERY, OWN, Annotation, Instances, together
 
 if TYPE_CHECKING:
-    from congeal.results.stored_instances import StoredInstances
-    from congeal.results.stored_maps import StoredMaps
+    from congeal.results.stored.instances import StoredInstances
+    from congeal.results.stored.maps import StoredMaps
     from congeal.transfer.annotation_propagation import Mark
     from congeal.transfer.points import Maps
 

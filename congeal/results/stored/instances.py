@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from congeal.results.schema.atlas_arrays import INSTANCE_IDS, INSTANCES_GROUP
-from congeal.results.stored_maps import StoredMaps
+from congeal.results.stored.maps import StoredMaps
 from infra.errors import UserError
 from infra.ledger.commits import Marker, outputs_location
 from infra.storage.location import Location

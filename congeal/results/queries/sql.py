@@ -11,10 +11,10 @@ import duckdb
 import pyarrow as pa
 
 from congeal.results.published_tables import SMALL_TABLES, PublishedTables
+from congeal.results.queries.macros import VIEWS, definitions
+from congeal.results.queries.point_lookups import named_images, rows_of
 from congeal.results.schema.instances import INSTANCE
 from congeal.results.schema.tables import TABLES
-from congeal.results.sql_macros import VIEWS, definitions
-from congeal.results.sql_point_lookups import named_images, rows_of
 from infra.errors import DamagedError, UserError
 from infra.storage.read_only_files import PROTOCOL, PublishedFiles, Sized
 

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 
 from congeal.results.published_tables import PublishedTables
+from congeal.results.queries.macros import VIEWS
 from congeal.results.schema.instances import INSTANCE
 from congeal.results.schema.tables import TABLES
-from congeal.results.sql_macros import VIEWS
 
 MACRO = "where_is"
 IMAGES_AT = (0, 3)  # which of the macro's arguments name images

@@ -1,0 +1,1 @@
+"""What lies in a destination beside the tables, as it is stored: maps, instances, templates, pictures."""
