@@ -5,17 +5,19 @@ data, and a set is not cut up for being large. A set whose halves stand apart
 (`congeal.clustering.set_halves`) is split, everybody is assigned to the nearest set where directions in which
 neighbours differ are discounted, and who is far from every set is an outlier. A collection larger than the
 sample is sorted by the sets of the sample, and what they leave over is sampled again, so that rare kinds are
-found, too; memory stays bounded.
+found, too; memory stays bounded. Near copies do not say how a collection is split
+(`congeal.clustering.near_copies`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from congeal.clustering.near_copies import groups_of_copies, one_of_each
 from congeal.clustering.set_halves import blocks, condensed, halves_apart, neighbour_metric, silhouette, unit
 from congeal.errors import CongealError
 from congeal.geometry.arrays import Doubles
@@ -27,6 +29,21 @@ APART = 0.3  # silhouette from which a collection counts as more than one set
 REACH = 3.0
 CUTS = 64
 PASSES = 3
+MANY = 0.125  # share left over beside bursts, from which on it is split, too, and does not count as outliers
+
+
+class Rule(NamedTuple):
+    """What a split heeds.
+
+    halve_small: sets of few images are split, too, where their halves stand apart. thin_out: near copies do
+    not say how a collection is split.
+    """
+
+    halve_small: bool = True
+    thin_out: bool = True
+
+
+TODAY = Rule()
 
 
 @dataclass(frozen=True)
@@ -50,7 +67,7 @@ def cluster(
     smallest: int = 3,
     sample: int = 5_000,
     seed: int = 0,
-    halve_small: bool = True,
+    rule: Rule = TODAY,
 ) -> Clustering:
     """Find the sets of a collection.
 
@@ -59,7 +76,7 @@ def cluster(
         smallest: images that make a set.
         sample: how many images are compared with each other at most; beyond, the collection is sampled.
         seed: fixes the samples.
-        halve_small: whether a set of few images, too, is split where its halves stand apart.
+        rule: what the split heeds.
 
     Raises:
         CongealError: if the embeddings are not a finite matrix.
@@ -69,14 +86,27 @@ def cluster(
     generator = np.random.default_rng(seed)
     labels = np.full(len(embeddings), -1, np.int32)
     centres = np.zeros((0, embeddings.shape[1]))
-    for _ in range(PASSES):
-        loose = np.flatnonzero(labels < 0)
+    asked = np.ones(len(embeddings), bool)
+    for turn in range(PASSES):
+        loose = np.flatnonzero((labels < 0) & asked)
         if len(loose) < smallest:
             break
         picked = np.sort(generator.choice(loose, min(sample, len(loose)), replace=False))
         points = unit(embeddings[picked])
-        groups = _sets(points, smallest, seed, halve_small)
+        thinned = False
+        if rule.thin_out and not turn:
+            copies = groups_of_copies(points)
+            kept = one_of_each(points, copies)
+            if 2 * smallest <= len(kept) < len(picked):
+                thinned, points = True, points[kept]
+        if len(picked) == len(loose):
+            asked[:] = False  # all of it was seen
+            if thinned:
+                asked[picked] = np.bincount(copies)[copies] >= smallest  # a burst may be a set of its own
+        groups = _sets(points, smallest, seed, rule.halve_small)
         if not groups:
+            if thinned:
+                continue
             break
         metric = neighbour_metric(points)
         groups = _polished(points, groups, metric, smallest)
@@ -86,8 +116,8 @@ def cluster(
         found = assigned(embeddings, loose, centres[-len(groups) :], reach, metric)
         first = len(centres) - len(groups)
         labels[loose[found >= 0]] = found[found >= 0] + first
-        if len(picked) == len(loose):
-            break
+        if thinned and (found < 0).mean() > MANY:
+            asked[:] = True
     return _result(embeddings, labels, smallest)
 
 

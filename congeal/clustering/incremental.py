@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from congeal.clustering.agglomerative import APART, assigned, cluster, reach_of, sums
+from congeal.clustering.agglomerative import APART, TODAY, Rule, assigned, cluster, reach_of, sums
 from congeal.clustering.set_halves import (
     HALVES,
     LEAST,
@@ -61,7 +61,7 @@ def join(
     smallest: int = 3,
     sample: int = 5_000,
     seed: int = 0,
-    halve_small: bool = True,
+    rule: Rule = TODAY,
 ) -> Joined:
     """Take newcomers into the sets that there are, and found sets of those who belong to none.
 
@@ -73,7 +73,7 @@ def join(
         smallest: images that make a set.
         sample: how many images are compared with each other at most.
         seed: fixes the samples.
-        halve_small: see `congeal.clustering.agglomerative.cluster`.
+        rule: what sets that are founded heed.
 
     Raises:
         CongealError: if an embedding is not finite, or there is no set.
@@ -100,9 +100,7 @@ def join(
         for label in np.unique(joined[rows[joined[rows] >= 0]]):
             leaving = _leaving(embeddings, joined == label, known == label, new, smallest, sample, seed)
             joined[leaving] = -1
-        found = _founders(
-            embeddings, joined, new, means, _spread(means, count), smallest, sample, seed, halve_small
-        )
+        found = _founders(embeddings, joined, new, means, _spread(means, count), smallest, sample, seed, rule)
         for group in found:
             joined[group] = len(means)
             means = np.concatenate([means, unit(embeddings[group]).mean(0, keepdims=True)])
@@ -172,15 +170,13 @@ def _founders(
     smallest: int,
     sample: int,
     seed: int,
-    halve_small: bool,
+    rule: Rule,
 ) -> list[Rows]:
     """Those without a set, in sets of their own, the largest first; each with a newcomer in it."""
     loose = np.flatnonzero(joined < 0)
     if len(loose) < smallest:
         return []
-    found = cluster(
-        embeddings[loose], smallest=smallest, sample=sample, seed=seed, halve_small=halve_small
-    ).labels
+    found = cluster(embeddings[loose], smallest=smallest, sample=sample, seed=seed, rule=rule).labels
     groups: list[Rows] = []
     for label in range(-1, int(found.max()) + 1):
         group = loose[found == label]

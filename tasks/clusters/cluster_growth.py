@@ -18,8 +18,8 @@ from tasks.clusters.cluster_roles import (
     Floats,
     Rows,
     Sorting,
-    halves_small,
     names_of,
+    rule_of,
     sort,
 )
 from tasks.clusters.regrade import Regrade
@@ -111,7 +111,7 @@ def _joined(
         smallest=asked.smallest,
         sample=asked.sample,
         seed=settings.seed,
-        halve_small=halves_small(version),
+        rule=rule_of(version),
     )
     return found.labels, found.distances
 

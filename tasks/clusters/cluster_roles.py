@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,9 @@ from congeal.settings import Settings
 from infra.ledger.commits import digest
 from tasks.catalog.listed_groups import SHOTS
 from tasks.execution import stage_versions
+
+if TYPE_CHECKING:
+    from congeal.clustering.agglomerative import Rule
 
 VERSION = stage_versions.VERSIONS[stage_versions.CLUSTERS]
 SINGLE = "single"
@@ -51,14 +54,16 @@ def sort(embeddings: Floats, settings: Settings, version: int = VERSION) -> Sort
         smallest=asked.smallest,
         sample=asked.sample,
         seed=settings.seed,
-        halve_small=halves_small(version),
+        rule=rule_of(version),
     )
     return Sorting(found.labels, found.medoids, found.distances)
 
 
-def halves_small(version: int) -> bool:
-    """Whether a version of this stage splits sets of few images, too."""
-    return version > stage_versions.WHOLE_SMALL_SETS
+def rule_of(version: int) -> Rule:
+    """What a version of this stage heeds when it splits."""
+    from congeal.clustering.agglomerative import TODAY, Rule
+
+    return TODAY if version > stage_versions.FIRST_SPLIT else Rule(halve_small=False, thin_out=False)
 
 
 class Rows:

@@ -17,7 +17,7 @@ VERSIONS = {CATALOG: 1, FEATURES: 2, CLUSTERS: 2, ATLASES: 18, INDEX: 9}
 # version that their collection began with, so that what is there stays. Today's rule counts where a
 # collection is split anew.
 SPLIT_BEFORE = (1,)
-WHOLE_SMALL_SETS = 1  # the last version of clusters that never split a set of fewer than 30 images
+FIRST_SPLIT = 1  # of clusters: no set of fewer than 30 images was split, and near copies counted in full
 # Earlier versions whose atlases can grow: their maps stay as they are, and what is fitted today fits to them.
 # What has changed since is what is said of maps (11), how fast they are computed, to some digits (12), how
 # cells are matched where no smooth map fits, that fixed cameras are told, that small things are looked at

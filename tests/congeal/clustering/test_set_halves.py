@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import kinds
 
-from congeal.clustering.agglomerative import cluster
+from congeal.clustering.agglomerative import Rule, cluster
 from congeal.clustering.incremental import join
 from congeal.clustering.set_halves import LEAST, halves_apart
 
@@ -38,7 +38,9 @@ def test_two_kinds_alike_beside_a_third_are_told_apart(each: int) -> None:
     points, truth = cousins(each)
     assert partition(cluster(points).labels) == partition(truth)
     # Collections that were split before go on as they were.
-    assert partition(cluster(points, halve_small=False).labels) == partition(np.minimum(truth // 2, 1))
+    assert partition(cluster(points, rule=Rule(halve_small=False)).labels) == partition(
+        np.minimum(truth // 2, 1)
+    )
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -87,5 +89,5 @@ def test_kinds_alike_that_come_later_found_sets_as_they_would_from_the_start() -
     new = labels < 0
     together = np.concatenate([points, known])
     assert partition(join(together, labels, ~new, new).labels[new]) == partition(truth)
-    before = join(together, labels, ~new, new, halve_small=False).labels[new]
+    before = join(together, labels, ~new, new, rule=Rule(halve_small=False)).labels[new]
     assert partition(before) == partition(np.minimum(truth // 2, 1))

@@ -17,18 +17,18 @@ from congeal.settings import Settings
 from infra.ledger.commits import find_marker
 from infra.storage.location import Location
 from tasks.clusters import clusters_stage
-from tasks.clusters.cluster_roles import Sorting, halves_small
+from tasks.clusters.cluster_roles import Sorting, rule_of
 from tasks.execution import stage_versions
 from tasks.maintenance.verify import verify
 
 NOW = stage_versions.VERSIONS[stage_versions.CLUSTERS]
-BEFORE = stage_versions.WHOLE_SMALL_SETS
+BEFORE = stage_versions.FIRST_SPLIT
 
 
 def split(embeddings: Any, settings: Settings, version: int) -> Sorting:
     """By today's rule every second image is of another set; by the one before all are of one."""
     n = len(embeddings)
-    labels = (np.arange(n) % 2 if halves_small(version) else np.zeros(n)).astype(np.int32)
+    labels = (np.arange(n) % 2 if rule_of(version).halve_small else np.zeros(n)).astype(np.int32)
     medoids = np.arange(int(labels.max()) + 1, dtype=np.int32)
     return Sorting(labels, medoids, np.linspace(0, 1, n, dtype=np.float32))
 
@@ -75,7 +75,7 @@ def image_comes(old: Old) -> None:
     folder(old.source, {"a/9.png": photographs(10)["a/9.png"]})
 
 
-def rule_of(destination: Path, version: str | None = None) -> int:
+def made_by(destination: Path, version: str | None = None) -> int:
     """The version of the stage that the clusters of a version of the destination are of."""
     (unit,) = congeal.open(destination, version=version).publication.units[stage_versions.CLUSTERS]
     marker = find_marker(Location.parse(destination), stage_versions.CLUSTERS, unit)
@@ -85,7 +85,7 @@ def rule_of(destination: Path, version: str | None = None) -> int:
 
 def test_a_new_destination_is_split_by_the_rule_of_today(old: Old, tmp_path: Path, weights: Path) -> None:
     assert run(old.source, tmp_path / "new", settings(weights))["clusters"] == 2
-    assert rule_of(tmp_path / "new") == NOW
+    assert made_by(tmp_path / "new") == NOW
     assert by_uri(congeal.open(old.destination)).nunique() == 1
 
 
@@ -96,7 +96,7 @@ def test_one_that_was_split_before_grows_and_keeps_what_it_has(old: Old, weights
     facts = run(old.source, old.destination, settings(weights))
     after = congeal.open(old.destination)
     assert facts["version"] == 2
-    assert rule_of(old.destination) == BEFORE
+    assert made_by(old.destination) == BEFORE
     clusters = by_uri(after)
     assert clusters.drop("a/9.png").equals(by_uri(before))
     assert clusters.nunique() == 1
@@ -117,11 +117,11 @@ def test_with_nothing_new_its_units_are_taken_as_they_are(old: Old, weights: Pat
 def test_split_anew_it_follows_the_rule_of_today_and_keeps_to_it(old: Old, weights: Path) -> None:
     facts = run(old.source, old.destination, settings(weights, "clusters.growth=anew"))
     assert facts["clusters"] == 2
-    assert rule_of(old.destination) == NOW
+    assert made_by(old.destination) == NOW
     image_comes(old)
     facts = run(old.source, old.destination, settings(weights))
     assert facts["clusters"] == 2
-    assert (rule_of(old.destination, "1"), rule_of(old.destination)) == (BEFORE, NOW)
+    assert (made_by(old.destination, "1"), made_by(old.destination)) == (BEFORE, NOW)
 
 
 def test_clusters_that_were_lost_are_made_again_by_their_rule(old: Old, weights: Path) -> None:
