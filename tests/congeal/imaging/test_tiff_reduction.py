@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -41,24 +42,32 @@ def by_tifffile(pixels: np.ndarray, **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def files(pixels: np.ndarray) -> dict[str, bytes]:
-    """The same picture in files of several kinds; deep: 200 times as bright, in 16 bits."""
-    deep = pixels.astype(np.uint16) * 200
-    alpha = np.concatenate([pixels, np.full((HEIGHT, WIDTH, 1), 255, np.uint8)], 2)
-    return {
-        "strips": by_pillow(pixels, compression="tiff_adobe_deflate", strip_size=5_000),
-        "lzw": by_pillow(pixels, compression="tiff_lzw"),
-        "jpeg": by_pillow(pixels, compression="jpeg", quality=95),
-        "alpha": by_pillow(alpha),
-        "one strip": by_tifffile(pixels, rowsperstrip=HEIGHT),
-        "tiles": by_tifffile(pixels, tile=(176, 208), compression="zlib"),
-        "big": by_tifffile(pixels, tile=(64, 64), bigtiff=True),
-        "the other order": by_tifffile(pixels, rowsperstrip=7, byteorder=">"),
-        "deep": by_tifffile(deep, rowsperstrip=10, compression="zlib"),
-        "deep greys": by_pillow(deep[..., 0]),
-        "deep tiles": by_tifffile(deep[..., 0], tile=(64, 96), byteorder=">", compression="zlib"),
-        "floats": by_tifffile(deep[..., 0].astype(np.float32) / 7, rowsperstrip=33),
-    }
+def deep(pixels: np.ndarray) -> np.ndarray:
+    """200 times as bright, in 16 bits."""
+    return pixels.astype(np.uint16) * 200
+
+
+def opaque(pixels: np.ndarray) -> np.ndarray:
+    return np.concatenate([pixels, np.full((HEIGHT, WIDTH, 1), 255, np.uint8)], 2)
+
+
+# The same picture in files of several kinds.
+FILES: dict[str, Callable[[np.ndarray], bytes]] = {
+    "strips": lambda pixels: by_pillow(pixels, compression="tiff_adobe_deflate", strip_size=5_000),
+    "lzw": lambda pixels: by_pillow(pixels, compression="tiff_lzw"),
+    "jpeg": lambda pixels: by_pillow(pixels, compression="jpeg", quality=95),
+    "alpha": lambda pixels: by_pillow(opaque(pixels)),
+    "one strip": lambda pixels: by_tifffile(pixels, rowsperstrip=HEIGHT),
+    "tiles": lambda pixels: by_tifffile(pixels, tile=(176, 208), compression="zlib"),
+    "big": lambda pixels: by_tifffile(pixels, tile=(64, 64), bigtiff=True),
+    "the other order": lambda pixels: by_tifffile(pixels, rowsperstrip=7, byteorder=">"),
+    "deep": lambda pixels: by_tifffile(deep(pixels), rowsperstrip=10, compression="zlib"),
+    "deep greys": lambda pixels: by_pillow(deep(pixels)[..., 0]),
+    "deep tiles": lambda pixels: by_tifffile(
+        deep(pixels)[..., 0], tile=(64, 96), byteorder=">", compression="zlib"
+    ),
+    "floats": lambda pixels: by_tifffile(deep(pixels)[..., 0].astype(np.float32) / 7, rowsperstrip=33),
+}
 
 
 def means(pixels: np.ndarray, scale: int) -> np.ndarray:
@@ -75,25 +84,25 @@ def centre(pixels: np.ndarray, scale: float) -> tuple[float, float]:
     return (x + 0.5) * scale - 0.5, (y + 0.5) * scale - 0.5
 
 
-@pytest.mark.parametrize("kind", files(spot(500, 300)))
+@pytest.mark.parametrize("kind", FILES)
 @settings(max_examples=2)
 @given(PLACES, st.sampled_from([1, 2, 3]))
 def test_a_pixel_is_the_mean_of_those_it_stands_for(
     kind: str, place: tuple[float, float], times: int
 ) -> None:
-    data, scale = files(spot(*place))[kind], 2**times
+    data, scale = FILES[kind](spot(*place)), 2**times
     # By themselves, deep ones take black and white from the values that there are, and means are others.
-    deep = None if not kind.startswith(("deep", "floats")) else (0.0, 7e3 if kind == "floats" else 5e4)
-    whole = decode(data, value_range=deep, limits=None)
-    made = decode(data, target=WIDTH // scale, value_range=deep, limits=None, reduced=True)
+    given = None if not kind.startswith(("deep", "floats")) else (0.0, 7e3 if kind == "floats" else 5e4)
+    whole = decode(data, value_range=given, limits=None)
+    made = decode(data, target=WIDTH // scale, value_range=given, limits=None, reduced=True)
     assert made.shape == (HEIGHT // scale, WIDTH // scale, 3)
-    np.testing.assert_allclose(made, means(whole, scale), atol=1.01 if deep else 0.51)
+    np.testing.assert_allclose(made, means(whole, scale), atol=1.01 if given else 0.51)
     np.testing.assert_allclose(centre(made, scale), place, atol=0.1)
 
 
 @pytest.mark.parametrize("kind", ["strips", "tiles"])
 def test_one_that_does_not_fit_is_read_in_bands(kind: str) -> None:
-    data = files(spot(500.3, 260.7))[kind]
+    data = FILES[kind](spot(500.3, 260.7))
     assert inspect(data, limits=LITTLE) == inspect(data, limits=None)
     with pytest.raises(ImageLimitError):
         decode(data, limits=LITTLE)  # all its pixels are asked for
@@ -115,7 +124,7 @@ def test_what_lies_on_its_side_is_turned() -> None:
 
 
 def test_squares_and_windows_are_of_the_smaller_picture() -> None:
-    data = files(spot(500.3, 260.7))["tiles"]
+    data = FILES["tiles"](spot(500.3, 260.7))
     shown = list(squares(data, (64, 48), limits=None, reduced=True))
     np.testing.assert_array_equal(shown[0], square(decode(data, target=64, limits=None, reduced=True), 64))
     for less, all_ in zip(shown, squares(data, (64, 48), limits=None), strict=True):
