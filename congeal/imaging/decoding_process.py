@@ -33,7 +33,16 @@ _START = (
     "from congeal.imaging.decoding_process import serve; serve()"
 )
 _ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-_NO_MEMORY = ("out of memory", "insufficient memory", "memoryerror", "not enough memory", "cannot allocate")
+# The last two are what Pillow says where libtiff and zlib find none.
+_NO_MEMORY = (
+    "out of memory",
+    "insufficient memory",
+    "memoryerror",
+    "not enough memory",
+    "cannot allocate",
+    "decoder error -9",
+    "codec configuration error",
+)
 
 
 @dataclass(frozen=True)

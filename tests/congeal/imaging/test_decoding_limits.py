@@ -73,9 +73,14 @@ def test_pixels_that_cannot_fit_are_refused_from_the_header() -> None:
         decode(encoded(picture(900, 900), "PNG"), limits=SMALL)
 
 
-def test_memory_beyond_what_the_header_tells_ends_in_a_reason(elsewhere: None) -> None:
+@pytest.mark.parametrize(
+    ("kind", "options"), [("PNG", {}), ("TIFF", {"compression": "tiff_lzw", "strip_size": 3 * MIB})]
+)
+def test_memory_beyond_what_the_header_tells_ends_in_a_reason(
+    kind: str, options: dict[str, object], elsewhere: None
+) -> None:
     # 3 MiB of pixels fit, their copies do not.
-    data = encoded(picture(1000, 760), "PNG")
+    data = encoded(picture(1000, 760), kind, **options)
     with pytest.raises(ImageLimitError, match=r"more than the 3 MiB allowed by limits\.image_memory"):
         decode(data, limits=Limits(memory=3 * MIB))
     assert decode(data).shape == (760, 1000, 3)

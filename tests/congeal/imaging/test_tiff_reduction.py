@@ -19,7 +19,7 @@ from congeal.imaging.tiff_bands import banded
 from congeal.imaging.tiff_reduction import halvings_of
 
 WIDTH, HEIGHT = 1024, 768
-LITTLE = Limits(memory=3 * MIB // 2)  # too little for the whole
+LITTLE = Limits(memory=5 * MIB // 2)  # too little for the whole
 PLACES = st.tuples(st.floats(90, WIDTH - 90), st.floats(90, HEIGHT - 90))
 
 
