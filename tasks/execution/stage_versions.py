@@ -21,6 +21,6 @@ VERSIONS = {CATALOG: 1, FEATURES: 2, CLUSTERS: 1, ATLASES: 17, INDEX: 9}
 # arrays it lies (17). Units of the features and of the catalog carry checksums since then, too, and have kept
 # their versions: what they say is the same.
 SAME_MAPS = (10, 11, 12, 13, 14, 15, 16)
-NETWORKS = 2  # of what is trained with alignment.method=neural; no part of what is solved directly
+NETWORKS = 3  # of what is trained with alignment.method=neural; no part of what is solved directly
 INSTANCES = 2  # of how further instances are looked for (alignment.instances_max)
 ONE_LOOK = 12  # the last version of atlases that knew no second look
