@@ -114,6 +114,7 @@ class Schedule(Numbers):
         gradual: whether images join the atlas one by one.
         mirrors: whether both orientations of an image are trained and compared.
         losses: preset of the coefficients.
+        flow_steps: steps after ``fit_steps`` in which the flow network alone learns what is still lacking.
     """
 
     name: str
@@ -128,10 +129,11 @@ class Schedule(Numbers):
     gradual: bool = False
     mirrors: bool = True
     losses: str = PUBLISHED
+    flow_steps: int = 0
 
 
 SCHEDULES: dict[str, Schedule] = {
-    FAST: Schedule(FAST, 800, 2e-3, 60, 0, 8, 5e-6, 1e-3, mirrors=False, losses=EVALUATION),
+    FAST: Schedule(FAST, 800, 2e-3, 60, 0, 8, 5e-6, 1e-3, mirrors=False, losses=EVALUATION, flow_steps=800),
     PUBLISHED: Schedule(PUBLISHED, 0, 0.0, 8000, 1000, 2, 1e-4, 8e-4),
 }
 

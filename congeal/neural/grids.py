@@ -50,6 +50,16 @@ def placed(pose: Tensor, points: Tensor) -> Tensor:
     return torch.stack([real * x - imaginary * y + right, imaginary * x + real * y + down], -1)
 
 
+def undone(pose: Tensor, points: Tensor) -> Tensor:
+    """Points [n or 1, …, 2] of the frames of n images in the atlas, [n, …, 2]: the inverse of `placed`."""
+    view = (-1,) + (1,) * (points.ndim - 2)
+    real, imaginary, right, down = (part.view(view) for part in pose.unbind(1))
+    x, y = points.unbind(-1)
+    x, y = x - right, y - down
+    size = real * real + imaginary * imaginary
+    return torch.stack([(real * x + imaginary * y) / size, (real * y - imaginary * x) / size], -1)
+
+
 def composed(pose: Tensor, flow: Tensor) -> Tensor:
     """Places of the atlas' cells [n, r, r, 2]: the pose [n, 4] after the flow [n, r, r, 2] (atlas units)."""
     return placed(pose, cells(flow.shape[1], flow.device)[None] + flow)

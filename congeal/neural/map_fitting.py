@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ TURN, STRETCH, SHIFT = (
 FLOOR = 0.02  # weight of a cell that is not salient
 LAST_PLAIN = 0.3  # share of the steps at the end in which no view is moved
 FLOW_LOSS = 2.0
+FLOW_RATE = 0.5  # learning rate of the steps of the flow network alone, as a share of the fit's
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,9 @@ class MapFitting:
     """Networks that learn known maps, from the images as they are and from moved views of them.
 
     A view moved by a similarity T shows at p what the image shows at T(p), so that its map is T⁻¹ after the
-    image's: so networks learn poses that no image of the set has. `state` and `restore` go on with the same
-    bits.
+    image's: so networks learn poses that no image of the set has. Poses are exact long before flows are: in
+    the last part the flow network goes on alone, from the images where the similarity network puts them.
+    `state` and `restore` go on with the same bits.
     """
 
     def __init__(
@@ -65,7 +68,7 @@ class MapFitting:
     @property
     def done(self) -> bool:
         """Whether all steps have been made."""
-        return self.optimiser.step >= self.schedule.fit_steps
+        return self.optimiser.step >= self.schedule.fit_steps + self.schedule.flow_steps
 
     def step(self) -> None:
         """One step; raises `congeal.neural.optimisation.DivergedError`."""
@@ -73,6 +76,9 @@ class MapFitting:
         draw = torch.Generator().manual_seed(self.seed * 1_000_003 + at)
         n, batch = len(self.images), min(self.schedule.batch, len(self.images))
         rows = torch.randperm(n, generator=draw)[:batch].to(self.images.device)
+        if at >= every:
+            self._step_of_flow(rows)
+            return
         images, poses = self.images[rows], self.maps.poses[rows]
         if at < (1 - LAST_PLAIN) * every:
             moves = _moves(batch, draw).to(images.device)
@@ -80,11 +86,33 @@ class MapFitting:
             images = moved_views(images, moves, self.networks.extent)
             poses = _undone(moves, poses)
         losses, said = self._losses(images, poses, rows)
-        pace = min(1.0, (at + 1) / 20) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * at / every)))
+        pace = min(1.0, (at + 1) / 20) * _cosine(at / every)
+        self._descend(losses, said, pace)
+
+    def _step_of_flow(self, rows: Tensor) -> None:
+        seen, poses, wanted = self._placed
+        bent = torch.linalg.vector_norm(self.networks.residual(seen[rows]) - wanted[rows] + 1e-9, dim=-1)
+        loss = FLOW_LOSS * _mean_by(bent, self.maps.weight[rows])
+        share = (self.optimiser.step - self.schedule.fit_steps) / self.schedule.flow_steps
+        self._descend({"flow": loss}, poses[rows], FLOW_RATE * _cosine(share))
+
+    def _descend(self, losses: dict[str, Tensor], poses: Tensor, pace: float) -> None:
         self.optimiser.descend(torch.stack(list(losses.values())).sum(), pace)
-        self.watch.note(self.optimiser.step, losses, grids.scale_of(said))
+        self.watch.note(self.optimiser.step, losses, grids.scale_of(poses))
         if self.done:
             self.watch.check()
+
+    @cached_property
+    def _placed(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The images where the similarity network puts them, its poses, and the flows that are right."""
+        with torch.no_grad():
+            poses = self.networks.poses(self.images)
+            side = self.networks.size.input_size
+            places = grids.placed(poses, grids.cells(side, poses.device)[None])
+            seen = grids.sampled(self.images, places, self.networks.extent)
+            flow = grids.resized_flow(self.maps.flow, self.networks.size.resolution)
+            there = grids.undone(poses, grids.composed(self.maps.poses, flow))
+            return seen, poses, there - grids.cells(flow.shape[1], poses.device)
 
     def _losses(self, images: Tensor, poses: Tensor, rows: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         flow = grids.resized_flow(self.maps.flow[rows], self.networks.size.resolution)
@@ -94,11 +122,7 @@ class MapFitting:
         size = grids.scale_of(poses).view(-1, 1, 1)
         off = torch.linalg.vector_norm(grids.placed(said, there) - grids.placed(poses, there), dim=-1) / size
         bent = torch.linalg.vector_norm(self.networks.flows(images, poses) - flow + 1e-9, dim=-1)
-        finer = torch.nn.functional.interpolate(weight[:, None], size=flow.shape[1:3], mode="bilinear")[:, 0]
-        return {
-            "pose": (off * weight).sum() / weight.sum(),
-            "flow": FLOW_LOSS * (bent * finer).sum() / finer.sum(),
-        }, said
+        return {"pose": _mean_by(off, weight), "flow": FLOW_LOSS * _mean_by(bent, weight)}, said
 
     def state(self) -> dict[str, Tensor]:
         """Everything to go on from, by name."""
@@ -107,6 +131,18 @@ class MapFitting:
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Go on from a `state`, tensors [...] by name."""
         self.optimiser.restore(state)
+
+
+def _mean_by(distance: Tensor, weight: Tensor) -> Tensor:
+    """The mean of distances [k, s, s] by the weight [k, r, r] of the cells there."""
+    side = distance.shape[1:]
+    finer = torch.nn.functional.interpolate(weight[:, None], size=side, mode="bilinear")[:, 0]
+    return (distance * finer).sum() / finer.sum()
+
+
+def _cosine(share: float) -> float:
+    """The pace after a share of the steps: from 1 to 0.02."""
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share))
 
 
 def cell_weight(saliency: Tensor) -> Tensor:

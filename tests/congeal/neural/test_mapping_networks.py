@@ -77,6 +77,13 @@ def test_what_a_network_says_by_hand() -> None:
     assert places.flatten().tolist() == pytest.approx([0.1, 1.8], abs=1e-6)
 
 
+@given(st.integers(0, 1000))
+@settings(max_examples=20)
+def test_what_a_pose_has_placed_can_be_undone(seed: int) -> None:
+    pose, points = grids.pose_of(0.5 * drawn(3, 4, seed=seed)), drawn(3, 5, 2, seed=seed + 1)
+    assert torch.allclose(grids.undone(pose, grids.placed(pose, points)), points, atol=1e-4)
+
+
 def test_maps_are_those_of_the_products_warps() -> None:
     pose, flow = grids.pose_of(0.3 * drawn(3, 4)), 0.1 * drawn(3, 8, 8, 2, seed=1)
     a, b = torch.view_as_complex(pose.view(3, 2, 2)).unbind(1)

@@ -222,10 +222,10 @@ def known_maps(data: TrainingSet) -> KnownMaps:
     return KnownMaps(poses, flow, torch.ones(flow.shape[:3]))
 
 
-def fitting(steps: int = 150, pace: float = 1.0) -> MapFitting:
+def fitting(steps: int = 150, pace: float = 1.0, flow_steps: int = 0, rate: float = 5e-3) -> MapFitting:
     data = known_set(MOVED)
     networks = MappingNetworks(CHANNELS + 1, TINY, seed=1)
-    schedule = replace(SHORT, fit_steps=steps, fit_rate=5e-3, batch=5)
+    schedule = replace(SHORT, fit_steps=steps, fit_rate=rate, batch=5, flow_steps=flow_steps)
     return MapFitting(networks, data.images[0], known_maps(data), schedule, 0, pace)
 
 
@@ -239,13 +239,33 @@ def test_networks_learn_maps_that_are_known() -> None:
     assert float((flow - job.maps.flow).abs().mean()) < 0.02
 
 
-def test_a_fit_that_is_stopped_goes_on_with_the_same_bits() -> None:
-    whole, part = fitting(12), fitting(12)
+def test_the_flow_learns_alone_what_is_lacking() -> None:
+    job = fitting(20, flow_steps=100, rate=0.1)
+    while job.optimiser.step < 20:
+        job.step()
+    before = [value.clone() for value in job.networks.similarity.parameters()]
+
+    @torch.no_grad()
+    def off() -> float:
+        found = grids.composed(*job.networks(job.images))
+        return float((found - grids.composed(job.maps.poses, job.maps.flow)).abs().mean())
+
+    begun_with = off()
+    while not job.done:
+        job.step()
+    assert off() < 0.9 * begun_with
+    now = list(job.networks.similarity.parameters())
+    assert all(torch.equal(one, other) for one, other in zip(before, now, strict=True))
+
+
+@pytest.mark.parametrize("stop", [5, 15])
+def test_a_fit_that_is_stopped_goes_on_with_the_same_bits(stop: int) -> None:
+    whole, part = fitting(12, flow_steps=8), fitting(12, flow_steps=8)
     while not whole.done:
         whole.step()
-    for _ in range(5):
+    for _ in range(stop):
         part.step()
-    again = fitting(12)
+    again = fitting(12, flow_steps=8)
     again.restore(decode_state(encode_state(part.state(), {}))[0])
     while not again.done:
         again.step()
