@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from chromium import Page
 from opened_report import browser, page
-from report_page_data import members, script, write_report
+from report_encoding import script
+from report_members import members
+from report_page_data import write_report
 
 __all__ = ["browser", "page"]
 
