@@ -99,7 +99,7 @@ def _within(
         if reduced or limits is None:
             raise
         hidden = may_not_fit(data, limits.memory)
-        if halvings_of(data, target) and (hidden or isinstance(error, ImageLimitError)):
+        if (hidden or isinstance(error, ImageLimitError)) and halvings_of(data, target):
             return act(True)
         if hidden and not isinstance(error, ImageLimitError):
             raise too_much_memory(limits) from error
