@@ -16,16 +16,16 @@ from torch import Tensor
 
 
 def row_products(a: Tensor, b: Tensor) -> Tensor:
-    """a · bᵀ of float32 [k, c] and [m, c], [k, m]; no gradients."""
-    multiply = _by_onednn() if a.device.type == "cpu" else None
-    if multiply is None or not a.numel() or not b.numel():
+    """a · bᵀ of [k, c] and [m, c], [k, m]: of float32 on processors by oneDNN, of all else by PyTorch."""
+    multiply = _by_onednn() if _suitable(a, b) else None
+    if multiply is None:
         return a @ b.T
     return multiply(a.contiguous(), b.contiguous())
 
 
 def batched_row_products(a: Tensor, b: Tensor) -> Tensor:
-    """The same of n pairs of matrices, float32 [n or 1, k, c] and [n, m, c], [n, k, m]."""
-    if a.device.type != "cpu":
+    """The same of n pairs of matrices, [n or 1, k, c] and [n, m, c], [n, k, m]."""
+    if not _suitable(a, b):
         return a @ b.transpose(1, 2)
     if len(b) == 1:
         return row_products(a[0], b[0])[None]
@@ -33,6 +33,14 @@ def batched_row_products(a: Tensor, b: Tensor) -> Tensor:
     for one, rows, others in zip(found, a.expand(len(b), -1, -1), b, strict=True):
         one.copy_(row_products(rows, others))
     return found
+
+
+def _suitable(a: Tensor, b: Tensor) -> bool:
+    """Whether oneDNN may multiply these: it gives no gradients, and takes neither empty rows nor float64."""
+    if torch.is_grad_enabled() and (a.requires_grad or b.requires_grad):
+        return False
+    ours = all(one.device.type == "cpu" and one.dtype == torch.float32 and one.numel() for one in (a, b))
+    return ours and a.shape[-1] == b.shape[-1]
 
 
 @functools.cache

@@ -71,8 +71,10 @@ def grid(resolution: int, extent: float, device: torch.device) -> Tensor:
 
 @functools.lru_cache(maxsize=16)
 def _kept_grid(resolution: int, extent: float, device: torch.device) -> Tensor:
-    # Asked for hundreds of times a set, and never written to.
-    return torch.as_tensor(cell_centres(resolution, extent), device=device)
+    # Asked for hundreds of times a set, and never written to. What is made in inference mode could have no
+    # part in gradients afterwards.
+    with torch.inference_mode(False):
+        return torch.as_tensor(cell_centres(resolution, extent), device=device)
 
 
 @checked

@@ -99,7 +99,7 @@ def _within(
         if reduced or limits is None:
             raise
         hidden = may_not_fit(data, limits.memory)
-        if halvings_of(data, target) and (hidden or isinstance(error, ImageLimitError)):
+        if (hidden or isinstance(error, ImageLimitError)) and halvings_of(data, target):
             return act(True)
         if hidden and not isinstance(error, ImageLimitError):
             raise too_much_memory(limits) from error
@@ -250,8 +250,8 @@ def squares(
         check_canvas(data, limits)
         name, image = open_image(data, max_pixels, min_side)
         while left:
-            scale = _reduction(image, left[0]) if name == "JPEG" else 1
-            scale = 2 ** halvings_of(data, left[0]) if reduced else scale
+            halvings = halvings_of(data, left[0]) if reduced else 0
+            scale = _reduction(image, left[0]) if name == "JPEG" else 2**halvings
             if scale not in at_scale:
                 at_scale[scale] = _picture(data, max_pixels, min_side, left[0], value_range, limits, reduced)
             yield square_of(at_scale[scale], left.pop(0))

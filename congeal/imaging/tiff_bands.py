@@ -23,10 +23,14 @@ _TILE_WIDTH, _TILE_LENGTH = 322, 323
 _NOT_COMPRESSED, _OLD_JPEG, _SUBSAMPLED, _TOGETHER = 1, 6, 6, 1
 # What says where something lies in the file, or which way up the whole is.
 _LEFT_OUT = (*_STRIPS, *_TILES, _ORIENTATION, 288, 289, 330, 513, 514, 519, 520, 521, 34665, 34853, 40965)
+# What editors write beside a picture, as large as they like: XMP, IPTC, Photoshop's resources and layers, the
+# colour profile. Each band would carry it, and nothing here looks at it.
+_BESIDE = (700, 33723, 34377, 34675, 37724, 50255)
 _BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _WHOLE = {1: "B", 3: "H", 4: "I", 16: "Q"}
 _MOST_ENTRIES = 4_096
 _MOST_VALUES = 2**24
+_LONG, _LONG8 = 4, 16
 
 
 class Entry(NamedTuple):
@@ -93,7 +97,7 @@ class Bands:
         return b"".join([*parts, *values, *(one.ljust(_even(len(one)), b"\0") for one in found)])
 
     def _longs(self, numbers: Sequence[int]) -> Entry:
-        return Entry(4, len(numbers), struct.pack(f"{self.order}{len(numbers)}I", *numbers))
+        return Entry(_LONG, len(numbers), struct.pack(f"{self.order}{len(numbers)}I", *numbers))
 
 
 def banded(data: bytes) -> Bands | None:
@@ -134,22 +138,31 @@ def _bands(data: bytes, multiple: int) -> Bands | None:
     if unit < 1 or len(pieces) != across * -(-height // unit):
         return None
     row = -(-width * sum(_each(numbers(_BITS, 1), samples)) // 8)
+    stated = sum(count for _, count in pieces)
+    if stated > 2 * len(data):
+        return None  # before anything is made for each of its rows
     plain = compression == _NOT_COMPRESSED and numbers(_PHOTOMETRIC)[0] != _SUBSAMPLED
-    if plain and not tiled and sum(count for _, count in pieces) >= row * height:
+    if plain and not tiled and stated >= row * height:
         unit, pieces = _cut(pieces, unit, height, row)
-        entries[_ROWS_A_STRIP] = Entry(4, 1, struct.pack(f"{order}I", unit))
-    if sum(count for _, count in pieces) > 2 * len(data):
-        return None
+        entries[_ROWS_A_STRIP] = Entry(_LONG, 1, struct.pack(f"{order}I", unit))
     together = multiple // math.gcd(unit, multiple)
     together *= max(1, ROWS // (unit * together))
     if unit * together >= height:
         return None
-    kept = {name: one for name, one in entries.items() if name not in _LEFT_OUT and one.kind in _BYTES}
+    kept = {name: _short(one, order) for name, one in entries.items() if name not in _LEFT_OUT}
     turned = numbers(_ORIENTATION, 1)[0]
     return Bands(
         data, order, kept, width, height, unit * together,
         turned if 1 <= turned <= 8 else 1, pieces, together * across, tag,
     )  # fmt: skip
+
+
+def _short(entry: Entry, order: str) -> Entry:
+    """An entry as a file that is no BigTIFF may have it."""
+    if entry.kind != _LONG8:
+        return entry
+    numbers = struct.unpack(f"{order}{entry.values}Q", entry.data)
+    return Entry(_LONG, entry.values, struct.pack(f"{order}{entry.values}I", *numbers))
 
 
 def _each(bits: tuple[int, ...], samples: int) -> tuple[int, ...]:
@@ -183,7 +196,7 @@ def _entries(data: bytes, order: str) -> dict[int, Entry]:
     found = {}
     for place in range(at, at + count * size, size):
         tag, kind, values, offset = struct.unpack_from(form, data, place)
-        if kind not in _BYTES and kind not in _WHOLE:
+        if tag in _BESIDE or (kind not in _BYTES and kind not in _WHOLE):
             continue
         length = values * (_BYTES.get(kind) or 8)
         if values > _MOST_VALUES:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -179,6 +179,7 @@ class Collection(TableMethods):
         *,
         marked: bool = True,
         instances: bool = True,
+        unseen: MutableMapping[str, str] | None = None,
     ) -> Iterator[Annotation]:
         """Keypoints, outlines, boxes and masks of things on all images of their clusters, image by image.
 
@@ -186,7 +187,9 @@ class Collection(TableMethods):
         on several images is combined by confidence. What was marked by hand comes back as it is; with
         marked=False it does not come. instances: an image that shows several of the kind (see `instances`),
         and on which nobody has marked any, gets an annotation for each, or for the one that it is, as the
-        annotation asks for (`Annotation.instances`); False: for the first alone.
+        annotation asks for (`Annotation.instances`); False: for the first alone. unseen: gets the images, by
+        path, on which individuals cannot be told, as they are in the source no more, and why; such images get
+        none. None: that is an error.
         """
         from congeal.transfer.annotations import Annotation
 
@@ -198,7 +201,7 @@ class Collection(TableMethods):
                     "congeal.transfer.annotations.Annotation: congeal.transfer.formats reads them from COCO "
                     "and TPS."
                 )
-        return spread_annotations(self._published, given, targets_of(to), marked, instances)
+        return spread_annotations(self._published, given, targets_of(to), marked, instances, unseen)
 
     @overload
     def atlas(self, cluster: str, as_: Literal["numpy"] = "numpy") -> StoredAtlas: ...

@@ -291,9 +291,10 @@ class Published:
             if path.startswith("previews/")
         }
 
-    def pixels(self, row: ImageRow | MemberRow) -> npt.NDArray[np.uint8]:
-        """The pixels of an image, uint8 [h, w, 3], at its full size, from the source.
+    def pixels(self, row: ImageRow | MemberRow, target: int | None = None) -> npt.NDArray[np.uint8]:
+        """The pixels of an image, uint8 [h, w, 3], from the source.
 
+        target: that its longer side has at least, see `congeal.imaging.decoding.decode`; None: its full size.
         Raises UserError if it is not there any more, or has changed, or is no sound image.
         """
         from congeal.errors import ImageError
@@ -310,6 +311,7 @@ class Published:
                 data,
                 int(limits["max_pixels"]),
                 int(limits["min_side"]),
+                target,
                 value_range=(float(stated[0]), float(stated[1])) if stated else None,
             )
         except ImageError as error:

@@ -187,11 +187,13 @@ def _left_out(facts: dict[str, Any]) -> list[tuple[str, list[str]]]:
         ", ".join(filter(None, (one["name"], one["image"]))) + f": {one['reason']}"
         for one in facts.get("left_out_annotations", ())
     ]
+    unseen = [f"{one['image']}: {one['reason']}" for one in facts.get("unseen", ())]
     beyond = facts.get("nothing_to_see", [])
     taken = [f"{name}: {uri}" for name, uri in facts.get("taken_for", {}).items()]
     parts = [
         (f"{len(misfits):,} that do not fit their atlas were left out", misfits),
         (f"{len(copies):,} that are copies of others were left out", copies),
+        (f"{len(unseen):,} could not be looked at to tell individuals apart", unseen),
         (f"{len(beyond):,} on which nothing of it would lie were left out", beyond),
         (f"{len(marks):,} marks came back as they were and were not carried", marks),
         (f"{len(taken):,} images have another path in the file", taken),

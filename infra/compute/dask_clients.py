@@ -57,10 +57,12 @@ def remote_client(address: str) -> Iterator[Any]:
         client = distributed.Client(address, timeout=_CONNECT, set_as_default=False)
     except (OSError, ValueError) as fault:
         raise UserError(f"No Dask scheduler answers at {address}: check engine.address.") from fault
-    except Exception as fault:  # whatever comes of an answer that is not a scheduler's
+    except (TypeError, ImportError) as fault:  # certificates, or a library of a protocol, that are missing
         raise UserError(
             f"No Dask scheduler answers at {address} ({_brief(fault)}): check engine.address."
         ) from fault
+    except Exception as fault:  # read as Dask's, an answer of something else fails anywhere
+        raise UserError(f"What answers at {address} is no Dask scheduler: check engine.address.") from fault
     with client:
         try:
             client.wait_for_workers(1, timeout=_CONNECT)

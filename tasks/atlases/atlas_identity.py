@@ -59,16 +59,18 @@ def _instances(settings: Settings) -> list[Any]:
 
 
 def grown(
-    identity: str, base: Marker | None, anew: bool, frame: tuple[str, Pose] | None
+    identity: str, base: Marker | None, anew: bool, frame: tuple[str, Pose] | None, called: str | None = None
 ) -> tuple[str, Marker | None]:
     """The name of a cluster's unit, and the one it grows from.
 
     Of the images that an atlas holds and the atlas that it grew from, only the images are in its identity: so
-    it is known again, whichever way it came about.
+    it is known again, whichever way it came about. called: the cluster's id, if it is not that of its images:
+    a unit says whose it is, and another cluster of the same images, before a correction, is not this one.
     """
     framed = [] if frame is None else [[frame[0], frame[1].model_dump(mode="json")]]
     if base is None:
-        return (digest(identity, *framed) if framed else identity), None
+        told = framed if called is None else [*framed, "called", called]
+        return (digest(identity, *told) if told else identity), None
     if not anew and base.record["identity"] == identity:
         return base.unit, None
     return digest(identity, base.unit, base.content, *(["anew", *framed] if anew else [])), base

@@ -28,7 +28,7 @@ from tasks.atlases.stored_atlas import Stored, as_stored
 from tasks.atlases.video_smoothing import NO_FRAME, frame_places, smoothed_over_time
 from tasks.atlases.window_features import Originals
 from tasks.catalog.catalog_stage import Catalog
-from tasks.clusters.cluster_roles import MEMBER, NEWCOMER
+from tasks.clusters.cluster_roles import MEMBER, NEWCOMER, name_of
 from tasks.clusters.clusters_stage import MEMBERS, SETS, Clusters
 from tasks.clusters.drift import FORGOTTEN
 from tasks.clusters.previous_versions import find_atlases
@@ -127,7 +127,9 @@ def stage(run: Run, catalog: Catalog, made: Features, clusters: Clusters) -> Atl
             anew, frame = cluster_id in clusters.corrected.clusters, clusters.corrected.frames.get(cluster_id)
             before = known.get(cluster_id)
             anew = anew or (before is not None and bool(before.record.get(FORGOTTEN)))
-            name, base = grown(identity, before, anew, frame)
+            own_name = name_of(image.member.image_id for image in images)
+            called = None if cluster_id == own_name else cluster_id
+            name, base = grown(identity, before, anew, frame, called)
             place = address(run.destination, STAGE, VERSION, here, name)
             payload = AtlasPayload(
                 source=run.source,

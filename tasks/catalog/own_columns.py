@@ -39,9 +39,21 @@ _TYPES = (
         f"regexp_full_match({{c}}, '{_NUMBER}') AND NOT regexp_full_match({{c}}, '{_NO_NUMBER}') "
         "AND coalesce(isfinite(TRY_CAST({c} AS DOUBLE)), false)",
     ),
-    (pa.date32(), f"regexp_full_match({{c}}, '{_DATE}') AND TRY_CAST({{c}} AS DATE) IS NOT NULL"),
-    (pa.timestamp("us"), f"regexp_full_match({{c}}, '{_TIME}') AND TRY_CAST({{c}} AS TIMESTAMP) IS NOT NULL"),
+    (
+        pa.date32(),
+        f"regexp_full_match({{c}}, '{_DATE}') AND coalesce(year(TRY_CAST({{c}} AS DATE)) > 0, false)",
+    ),
+    (
+        pa.timestamp("us"),
+        f"regexp_full_match({{c}}, '{_TIME}') AND coalesce(year(TRY_CAST({{c}} AS TIMESTAMP)) > 0, false)",
+    ),
 )
+# Python has no others, and neither has whoever reads the tables with it: of years before 1 or after 9999, and
+# infinite ones as databases have them.
+_BEYOND = {
+    pa.date32(): "{c} < DATE '0001-01-01' OR {c} > DATE '9999-12-31'",
+    pa.timestamp("us"): "{c} < TIMESTAMP '0001-01-01' OR {c} > TIMESTAMP '9999-12-31 23:59:59.999999'",
+}
 _SQL = {
     pa.bool_(): "BOOLEAN",
     pa.int64(): "BIGINT",
@@ -118,6 +130,8 @@ def typed(
 ) -> list[OwnColumn]:
     """Give the columns of a table of the workspace their types; cells of text become what all of them are.
 
+    Dates and times of which one is of no year from 1 to 9999 become text.
+
     physical: what each column of `given` is called there; None for those that are no own columns.
     """
     found = []
@@ -131,6 +145,11 @@ def typed(
                 f"ALTER TABLE {table} ALTER {column} TYPE {_SQL[wanted]} "
                 f"USING CAST(nullif(trim({column}), '') AS {_SQL[wanted]})"
             )
+        elif kind in _BEYOND:
+            beyond = f"SELECT count(*) > 0 FROM {table} WHERE {_BEYOND[kind].replace('{c}', column)}"  # noqa: S608
+            if scalar(connection, beyond):
+                wanted = TEXT
+                connection.execute(f"ALTER TABLE {table} ALTER {column} TYPE VARCHAR")
         found.append(OwnColumn(name, wanted, column))
     return found
 

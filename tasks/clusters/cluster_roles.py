@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -146,7 +146,9 @@ def in_order(sorting: Sorting) -> Iterator[npt.NDArray[np.intp]]:
 
 def names_of(sorting: Sorting, ids: pa.ChunkedArray) -> list[str]:
     """A name for each set, from the ids of its images."""
-    return [
-        "c" + digest(sorted(ids.take(pa.array(inside)).to_pylist()), length=12)[:11]
-        for inside in in_order(sorting)
-    ]
+    return [name_of(ids.take(pa.array(inside)).to_pylist()) for inside in in_order(sorting)]
+
+
+def name_of(image_ids: Iterable[str]) -> str:
+    """The name of a cluster that is founded by these images."""
+    return "c" + digest(sorted(image_ids), length=12)[:11]

@@ -100,8 +100,9 @@ def _propagate(
         raise UserError(f"The file {name} cannot be used: {error}.") from error
     try:
         marks = marks_of(collection, name, file)
+        unseen: dict[str, str] = {}
         carried: Iterable[Annotation] = collection.propagate_annotations(
-            marks.annotations, order.to, marked=False
+            marks.annotations, order.to, marked=False, unseen=unseen
         )
         carried = list(carried) if beside else carried
         sizes = _targets(collection, marks, order)
@@ -130,7 +131,8 @@ def _propagate(
         "median_confidence": round(float(np.median(sure)), 4) if sure else None,
         "clusters": marks.clusters,
         "left_out_annotations": marks.left_out,
-        "nothing_to_see": sorted(sizes.keys() - shown),
+        "nothing_to_see": sorted(sizes.keys() - shown - unseen.keys()),
+        "unseen": [{"image": image, "reason": reason} for image, reason in sorted(unseen.items())],
         "taken_for": {name: uri for name, uri in sorted(marks.found.items()) if name != uri},
     } | left_out(collection, marks.clusters, order, by_hand).facts()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -177,11 +177,12 @@ def spread_annotations(
     to: TargetImages,
     marked: bool = True,
     instances: bool = True,
+    unseen: MutableMapping[str, str] | None = None,
 ) -> Iterator[Annotation]:
     """Every annotated instance on every target, target by target; what was marked on a target stays as it is.
 
     marked: whether what was marked on a target is among the answers. instances: whether images have it on
-    all their instances, not on the first alone.
+    all their instances, not on the first alone. unseen: see `Collection.propagate_annotations`.
 
     See `Collection.propagate_annotations`.
     """
@@ -213,7 +214,13 @@ def spread_annotations(
         annotation
         for cluster, groups in prepared
         for annotation, by_hand in each_annotation(
-            published, cluster, groups, targets.get(cluster, []), everything=to == "all", instances=instances
+            published,
+            cluster,
+            groups,
+            targets.get(cluster, []),
+            everything=to == "all",
+            instances=instances,
+            unseen=unseen,
         )
         if marked or not by_hand
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -121,18 +121,20 @@ def each_annotation(
     *,
     everything: bool,
     instances: bool,
+    unseen: MutableMapping[str, str] | None = None,
 ) -> Iterator[tuple[Annotation, bool]]:
     """Each annotation, and whether it was marked there by hand.
 
     everything: the targets were not named; those that do not fit get only what is marked on them.
     instances: whether images have it on the instances that each annotation asks for, not on the first alone.
+    unseen: see `congeal.results.individuals.Individuals`.
     """
     from congeal.transfer.annotation_propagation import carry_marks
 
     misfits = published.misfits(cluster) if everything else {}
     stored, held = published.stored(cluster), published.instances(cluster)
     individuals = {at: one.lies for at, one in enumerate(things) if one.instances == OWN and one.lies}
-    who = Individuals(published, cluster, individuals)
+    who = Individuals(published, cluster, individuals, unseen)
     positions = [stored.position[row["image_id"]] for row in targets]
     # Masks are as large as their images: few are held at once.
     masks = any(one.annotation.mask is not None for thing in things for one in thing.marks)

@@ -225,7 +225,8 @@ class DeepLabCutFile:
         for one in ones:
             if one.keypoints is None or one.keypoint_confidence is None:
                 continue
-            parts = self.header.parts["" if "" in self.header.parts else one.category]
+            named = one.category in self.header.parts
+            parts = self.header.parts[one.category if named else ""]
             for part, (x, y), sure in zip(
                 parts, one.keypoints.tolist(), one.keypoint_confidence.tolist(), strict=True
             ):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -30,6 +32,23 @@ def test_those_of_several_pairs_are_those_of_each(n: int, of: int) -> None:
     found = batched_row_products(a, b)
     for number in range(n):
         assert torch.equal(found[number], row_products(a[number % of], b[number]))
+
+
+@pytest.mark.parametrize("product", [row_products, lambda a, b: batched_row_products(a[None], b[None])[0]])
+def test_gradients_pass_through(product: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> None:
+    a, b, c = rows(0, 7, 5).requires_grad_(), rows(1, 6, 5), rows(2, 7, 6)
+    (product(a, b) * c).sum().backward()
+    torch.testing.assert_close(a.grad, c @ b)
+    with torch.no_grad():
+        torch.testing.assert_close(product(a, b), a @ b.T)
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float16, torch.int64])
+def test_other_numbers_than_float32_are_multiplied_too(kind: torch.dtype) -> None:
+    a, b = (rows(0, 7, 5) * 3).to(kind), (rows(1, 6, 5) * 3).to(kind)
+    for found in (row_products(a, b), batched_row_products(a[None], b[None])[0]):
+        assert found.dtype == kind
+        torch.testing.assert_close(found.double(), a.double() @ b.double().T, rtol=2e-3, atol=2e-2)
 
 
 def test_without_onednn_they_are_pytorchs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,6 +96,14 @@ def test_sampling_a_linear_field_is_exact_between_cell_centres() -> None:
     assert torch.allclose(sample(field * 0.9, at * 0.9, extent=0.9), at * 0.9, atol=1e-6)
 
 
+def test_grids_that_were_made_in_inference_mode_have_a_part_in_gradients() -> None:
+    with torch.inference_mode():
+        grid(23, 0.7, torch.device("cpu"))
+    scale = torch.ones(2, requires_grad=True)
+    (grid(23, 0.7, torch.device("cpu")) * scale).square().sum().backward()
+    torch.testing.assert_close(scale.grad, 2 * grid(23, 0.7, torch.device("cpu")).square().sum((0, 1)))
+
+
 def test_folds_show_as_determinants_below_zero() -> None:
     cells = grid(swirl(0.1).shape[1], 1.0, CPU)
     assert jacobian_determinants(cells + swirl(0.1)).min() > 0

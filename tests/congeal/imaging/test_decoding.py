@@ -241,6 +241,13 @@ def test_square_of_any_shape_is_square_and_keeps_a_flat_colour(width: int, heigh
     assert (framed == [10, 120, 230]).all()
 
 
+@pytest.mark.parametrize("sizes", [(64, 448), (448, 64)])
+def test_squares_that_may_be_reduced_have_the_pixels_they_need(sizes: tuple[int, int]) -> None:
+    data = encode(smooth(1600, 1200), "JPEG")
+    for size, found in zip(sizes, squares(data, sizes, reduced=True), strict=True):
+        np.testing.assert_array_equal(found, square(decode(data, target=size), size))
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 @pytest.mark.parametrize("sides", [(1600, 1200), (810, 1080), (333, 500)])
 def test_squares_of_one_reading_are_those_of_two(

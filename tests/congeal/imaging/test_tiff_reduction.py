@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from congeal.errors import ImageError, ImageLimitError
+from congeal.imaging import tiff_bands
 from congeal.imaging.decoding import decode, decode_window, inspect, square, squares
 from congeal.imaging.decoding_cost import MIB, Limits
 from congeal.imaging.tiff_bands import banded
@@ -160,6 +162,43 @@ def test_how_often_a_file_may_be_halved(
     assert halvings_of(data, 1) == times
     assert halvings_of(data, max(size)) == 0
     assert halvings_of(data, None) == 0
+
+
+def test_a_file_that_claims_more_than_it_has_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = 2**22
+    claims = {256: WIDTH, 257: rows, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: rows, 279: 2**32 - 1}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in claims.items())
+    data = b"II*\0" + struct.pack("<IH", 8, len(claims)) + entries + bytes(104)
+
+    def cut(*_: object) -> None:
+        pytest.fail("strips are made of rows that the file does not have")
+
+    monkeypatch.setattr(tiff_bands, "_cut", cut)
+    assert halvings_of(data, 1) == 0
+    with pytest.raises(ImageError, match="more than the"):
+        inspect(data)
+
+
+def test_what_an_editor_wrote_beside_the_picture_is_not_in_every_band() -> None:
+    xmp = b" " * 200_000
+    data = by_tifffile(spot(300, 300), rowsperstrip=16, extratags=[(700, 1, len(xmp), xmp, True)])
+    bands = banded(data)
+    assert bands is not None
+    assert sum(len(band) for band in bands) < len(data)
+    made = decode(data, target=WIDTH // 8, limits=None, reduced=True)
+    np.testing.assert_allclose(made, means(spot(300, 300), 8), atol=0.51)
+
+
+def test_a_big_file_whose_numbers_are_of_8_bytes_is_read_in_bands() -> None:
+    data = bytearray(by_tifffile(spot(300, 300), rowsperstrip=16, bigtiff=True, metadata=None))
+    (at,) = struct.unpack_from("<Q", data, 8)
+    (count,) = struct.unpack_from("<Q", data, at)
+    for place in range(at + 8, at + 8 + 20 * count, 20):
+        tag, _, values = struct.unpack_from("<HHQ", data, place)
+        if tag in (256, 257, 278) and values == 1:
+            struct.pack_into("<H", data, place + 2, 16)  # as Bio-Formats has them
+    made = decode(bytes(data), target=WIDTH // 8, limits=None, reduced=True)
+    np.testing.assert_allclose(made, means(spot(300, 300), 8), atol=0.51)
 
 
 def test_one_that_ends_too_soon_is_no_picture() -> None:

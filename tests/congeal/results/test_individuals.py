@@ -18,6 +18,7 @@ import congeal
 from congeal.geometry.frames import Frame, cell_centres
 from congeal.transfer.annotations import Annotation
 from congeal.transfer.points import Maps
+from infra.errors import UserError
 from infra.storage.location import Location
 from tasks.propagation import Order, propagate_deeplabcut, propagate_sleap
 
@@ -160,3 +161,54 @@ def test_tracks_of_sleap_keep_their_names(two: Any, tmp_path: Path) -> None:
     for name, black in (("a/0.png", LEFT), ("a/1.png", RIGHT), ("a/3.png", LEFT)):
         np.testing.assert_allclose(found[name]["black"], place(name, black), atol=0.5)
         np.testing.assert_allclose(found[name]["white"], place(name, -black), atol=0.5)
+
+
+def deeplabcut(*individuals: str) -> str:
+    """A file in which each has an eye; on a/0.png, the first on the left, the others on the right."""
+    xy = [place("a/0.png", LEFT), *[place("a/0.png", RIGHT)] * (len(individuals) - 1)]
+    cells = [",".join([one] * 2) for one in individuals]
+    return (
+        f"scorer,,,{','.join(['me'] * 2 * len(cells))}\nindividuals,,,{','.join(cells)}\n"
+        f"bodyparts,,,{','.join(['eye'] * 2 * len(cells))}\ncoords,,,{','.join(['x,y'] * len(cells))}\n"
+        f"labeled-data,a,0.png,{','.join(f'{x},{y}' for x, y in xy)}\n"
+    )
+
+
+def rows_of(two: Any, text: str, out: Location) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    facts = propagate_deeplabcut(two, "c.csv", text.encode(), Order(out))
+    rows = list(csv.reader(io.StringIO((out / "c.csv").read_bytes().decode())))
+    return facts, {row[2]: row[3:] for row in rows[4:]}
+
+
+@pytest.mark.parametrize("gone", ["a/3.png", "a/0.png"])
+def test_an_image_that_is_gone_stops_no_other(two: Any, tmp_path: Path, gone: str) -> None:
+    file = Path(two.source.url.removeprefix("file://")) / gone
+    kept = file.read_bytes()
+    file.unlink()
+    try:
+        text = deeplabcut("black", "white")
+        (x, y) = place("a/1.png", LEFT)
+        text += f"labeled-data,a,1.png,,,{x},{y}\n"  # the white one once more
+        facts, rows = rows_of(two, text, Location.parse(tmp_path))
+        with pytest.raises(UserError, match="does not exist"):
+            where(two, mark("a/0.png", "black", LEFT), mark("a/0.png", "white", RIGHT))
+    finally:
+        file.write_bytes(kept)
+    assert [one["image"] for one in facts["unseen"]] == [gone]
+    assert "does not exist" in facts["unseen"][0]["reason"]
+    assert gone not in facts["nothing_to_see"]
+    if gone == "a/3.png":
+        assert rows.keys() == {"0.png", "1.png", "2.png"}
+        return
+    # The black one is marked there alone: nobody knows how it looks. The white one is known from the other.
+    assert rows["3.png"][:2] == ["", ""]
+    white = [float(one) for one in rows["3.png"][2:]]
+    np.testing.assert_allclose(white, place("a/3.png", RIGHT), atol=0.5)
+
+
+def test_body_parts_of_nobody_stand_beside_individuals(two: Any, tmp_path: Path) -> None:
+    _, rows = rows_of(two, deeplabcut("black", "", "white"), Location.parse(tmp_path))
+    for name, black in (("a/1.png", RIGHT), ("a/3.png", LEFT)):
+        cells = [float(one) for one in rows[Path(name).name]]
+        np.testing.assert_allclose(cells[:2], place(name, black), atol=0.5)
+        np.testing.assert_allclose(cells[4:], place(name, -black), atol=0.5)

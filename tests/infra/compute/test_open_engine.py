@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -71,6 +72,27 @@ def test_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch, kind:
             open_engine(EngineSettings(address=address)),
         ):
             pass
+
+
+@pytest.mark.parametrize("says", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.6\r\n"])
+def test_something_else_that_answers_is_called_so(says: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as place:
+
+        def answer() -> None:
+            caller, _ = place.accept()
+            with caller:
+                caller.sendall(says)
+                caller.recv(1)
+
+        address = f"tcp://127.0.0.1:{place.getsockname()[1]}"
+        with ThreadPoolExecutor(1) as aside:
+            said = aside.submit(answer)
+            with (
+                pytest.raises(UserError, match=f"^What answers at {address} is no Dask scheduler: check"),
+                open_engine(EngineSettings(address=address)),
+            ):
+                pass
+            said.result()
 
 
 def test_whoever_has_told_dask_how_long_to_wait_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:

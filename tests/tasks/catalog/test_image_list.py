@@ -151,6 +151,9 @@ def test_csv_of_many_kinds(tmp_path: Path, encoding: str, mark: str) -> None:
         (["2023-02-29", "x", ""], "string", ["2023-02-29", "x", None]),
         (["2024-01-01 10:20", "2024-01-01T10:20:30.5", ""], "timestamp[us]",
          [datetime.datetime(2024, 1, 1, 10, 20), datetime.datetime(2024, 1, 1, 10, 20, 30, 500000), None]),
+        (["0000-01-01", "2024-02-29", ""], "string", ["0000-01-01", "2024-02-29", None]),
+        (["0000-01-01 10:20", "x", ""], "string", ["0000-01-01 10:20", "x", None]),
+        (["0000-01-01 10:20", "", ""], "string", ["0000-01-01 10:20", None, None]),
         (["", "", ""], "string", [None, None, None]),
         (["'); DROP TABLE listed; --", "x", "y"], "string", ["'); DROP TABLE listed; --", "x", "y"]),
     ],
@@ -200,6 +203,41 @@ def test_columns_of_parquet_keep_their_types(tmp_path: Path) -> None:
         "list: its type list<element: int64> is no plain value.",
         "raw: its type binary is no plain value.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("days", "kind", "said"),
+    [
+        ([0, -719_162, 2_932_896], "date32[day]", None),  # the first day and the last that Python knows
+        ([0, -719_163, None], "string", "0001-12-31 (BC)"),
+        ([0, 2_932_897, None], "string", "10000-01-01"),
+        ([0, 2**31 - 2, None], "string", "5881580-07-10"),
+        ([0, 2**31 - 1, None], "string", "infinity"),
+    ],
+)
+def test_dates_that_python_does_not_know_are_text(
+    tmp_path: Path, days: list[int | None], kind: str, said: str | None
+) -> None:
+    names = ["a.jpg", "b.jpg", "c.jpg"]
+    images(tmp_path, *names)
+    dates = pa.array(days, pa.int32()).cast(pa.date32())
+    pq.write_table(pa.table({"uri": names, "day": dates}), tmp_path / "l.parquet")
+    with surveyed(tmp_path / "l.parquet") as survey:
+        _, kinds, found = own_of(survey)
+    assert kinds == [kind]
+    assert [value for _, value in found] == (
+        dates.to_pylist() if said is None else ["1970-01-01", said, None]
+    )
+
+
+@pytest.mark.parametrize(("more", "kind"), [(0, "timestamp[us]"), (1, "string")])
+def test_times_that_python_does_not_know_are_text(tmp_path: Path, more: int, kind: str) -> None:
+    images(tmp_path, "a.jpg")
+    last = 253_402_300_800_000_000 - 1 + more  # microseconds until the year 10000
+    times = pa.array([last], pa.int64()).cast(pa.timestamp("us"))
+    pq.write_table(pa.table({"uri": ["a.jpg"], "when": times}), tmp_path / "l.parquet")
+    with surveyed(tmp_path / "l.parquet") as survey:
+        assert own_of(survey)[1] == [kind]
 
 
 def test_names_that_are_ours_get_a_prefix(tmp_path: Path) -> None:
