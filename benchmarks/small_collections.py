@@ -28,7 +28,7 @@ from sklearn.metrics import v_measure_score
 from congeal.clustering.agglomerative import TODAY, Rule, cluster
 
 RESULTS = ROOT / "benchmarks" / "results" / "small_collections.md"
-BEFORE = Rule(halve_small=False, thin_out=False)
+BEFORE = Rule(halve_small=False, thin_out=False, keep_few=False)
 BIRDS = 30  # images of each kind of bird
 OF_ONE = (
     "paper/butterflies", "paper/mug_set", "paper/mix_cats", "paper/teapots", "paper/mix_animals1",

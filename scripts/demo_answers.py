@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
@@ -80,7 +81,7 @@ def _measured(collection: Collection, folder: Path) -> tuple[float, float]:
     maps = {
         position: collection.maps(uri)
         for position, (uri, cluster) in enumerate(rows["cluster_id"].items())
-        if cluster is not None
+        if pd.notna(cluster)
     }
 
     def through(source: int, target: int, points: Doubles) -> tuple[Doubles, Doubles]:

@@ -18,7 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 from congeal.clustering.near_copies import groups_of_copies, one_of_each
-from congeal.clustering.set_halves import blocks, condensed, halves_apart, neighbour_metric, silhouette, unit
+from congeal.clustering.set_halves import (
+    SPLITTABLE,
+    blocks,
+    condensed,
+    halves_apart,
+    neighbour_metric,
+    silhouette,
+    unit,
+)
 from congeal.errors import CongealError
 from congeal.geometry.arrays import Doubles
 
@@ -27,6 +35,7 @@ Labels = npt.NDArray[np.int32]
 
 APART = 0.3  # silhouette from which a collection counts as more than one set
 REACH = 3.0
+FEW = 10  # images too few for a decile
 CUTS = 64
 PASSES = 3
 MANY = 0.125  # share left over beside bursts, from which on it is split, too, and does not count as outliers
@@ -36,11 +45,13 @@ class Rule(NamedTuple):
     """What a split heeds.
 
     halve_small: sets of few images are split, too, where their halves stand apart. thin_out: near copies do
-    not say how a collection is split.
+    not say how a collection is split. keep_few: whoever was found to be in a set of few images stays in it,
+    since these do not tell how far a set reaches.
     """
 
     halve_small: bool = True
     thin_out: bool = True
+    keep_few: bool = True
 
 
 TODAY = Rule()
@@ -112,7 +123,10 @@ def cluster(
         groups = _polished(points, groups, metric, smallest)
         centres = np.concatenate([centres, [points[group].mean(0) for group in groups]])
         means = unit(centres[-len(groups) :])
-        reach = np.array([reach_of(points[group] @ mean) for group, mean in zip(groups, means, strict=True)])
+        few = SPLITTABLE if rule.keep_few else FEW
+        reach = np.array(
+            [reach_of(points[group] @ mean, few) for group, mean in zip(groups, means, strict=True)]
+        )
         found = assigned(embeddings, loose, centres[-len(groups) :], reach, metric)
         first = len(centres) - len(groups)
         labels[loose[found >= 0]] = found[found >= 0] + first
@@ -175,15 +189,15 @@ def _polished(
     return [part for part in parts if len(part) >= smallest]
 
 
-def reach_of(cosine: Doubles) -> float:
+def reach_of(cosine: Doubles, few: int = FEW) -> float:
     """The least cosine with a set's centre that counts as belonging: thrice as far out as the common edge.
 
-    cosine: [m], of the set's images with its centre. The edge is their lower decile; all images of a set too
-    small to have one are within reach.
+    cosine: [m], of the set's images with its centre. The edge is their lower decile; all images of a set of
+    fewer than `few`, too small to have one, are within reach.
     """
     middle, low = np.quantile(cosine, [0.5, 0.1])
     reach = middle - REACH * (middle - low)
-    return float(min(reach, cosine.min()) if len(cosine) < 10 else reach)
+    return float(min(reach, cosine.min()) if len(cosine) < few else reach)
 
 
 def assigned(

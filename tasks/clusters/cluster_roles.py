@@ -63,7 +63,11 @@ def rule_of(version: int) -> Rule:
     """What a version of this stage heeds when it splits."""
     from congeal.clustering.agglomerative import TODAY, Rule
 
-    return TODAY if version > stage_versions.FIRST_SPLIT else Rule(halve_small=False, thin_out=False)
+    return (
+        TODAY
+        if version > stage_versions.FIRST_SPLIT
+        else Rule(halve_small=False, thin_out=False, keep_few=False)
+    )
 
 
 class Rows:

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import silhouette_score, v_measure_score
 from synthetic import kinds
 
-from congeal.clustering.agglomerative import cluster
+from congeal.clustering.agglomerative import Rule, cluster
 from congeal.clustering.set_halves import silhouette
 from congeal.errors import CongealError
 
@@ -84,3 +84,16 @@ def test_embeddings_that_are_no_numbers_are_refused() -> None:
         cluster(points)
     with pytest.raises(CongealError, match=r"\[n, d\]"):
         cluster(points[0])
+
+
+def test_whoever_is_in_a_set_of_few_stays_in_it() -> None:
+    random = np.random.default_rng(3)
+    centres = np.eye(2, 48)
+    near = np.repeat(centres, 12, 0) + random.normal(0, 0.08, (24, 48))
+    near[5] += 0.4 * np.eye(48)[7]  # like its kind, but less than the others
+    far = np.eye(48)[20:23]  # like nothing here
+    found = cluster(np.concatenate([near, far]))
+    assert np.bincount(found.labels[:24]).tolist() == [12, 12]
+    assert (found.labels[24:] == -1).all()
+    before = cluster(np.concatenate([near, far]), rule=Rule(keep_few=False))
+    assert np.flatnonzero(before.labels[:24] == -1).tolist() == [5]
