@@ -28,7 +28,7 @@ from annotated_sets import ROOT, WEIGHTS, shared
 from features_speed import processor
 from recording import tell
 from set_features import place_of
-from turns import Build, take_turns
+from turns import Build, beside_first, take_turns
 
 from congeal.evaluation.datasets import load
 
@@ -144,15 +144,14 @@ def rows(name: str, cases: list[Case], units: list[Path], rounds: int, threads: 
             asked = json.dumps({"unit": str(unit), "threads": threads})
             builds.append(stack.enter_context(Build(case.tree, ["-W", "ignore", "-c", UNIT, asked], threads)))
         take_turns(builds, rounds)
-    wall, cpu = builds[0].medians
     lines = []
-    for case, build in zip(cases, builds, strict=True):
-        own, own_cpu = build.medians
+    for case, build, found in zip(cases, builds, beside_first(builds), strict=True):
         told = build.ready
         solver = told["timings"].get("solver", 0.0)
         lines.append(
-            f"| {name} | {count} | {threads} | {case.title} | {own:.2f} | {wall / own:.2f} | {own_cpu:.2f} | "
-            f"{cpu / own_cpu:.2f} | {solver:.2f} | {told['before']:,.0f} | {told['top']:,.0f} |"
+            f"| {name} | {count} | {threads} | {case.title} | {found.wall:.2f} | {found.faster:.2f} | "
+            f"{found.cpu:.2f} | {found.cpu_faster:.2f} | {solver:.2f} | "
+            f"{told['before']:,.0f} | {told['top']:,.0f} |"
         )
         print(lines[-1], flush=True)
     return lines

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from annotated_sets import ROOT, WEIGHTS, shared
 from recording import tell
-from turns import Build, take_turns
+from turns import Build, beside_first, take_turns
 
 RESULTS = ROOT / "benchmarks" / "results" / "features_speed.md"
 BACKBONES = {
@@ -103,13 +103,11 @@ def rows(name: str, asked: argparse.Namespace, threads: int) -> list[str]:
             for title, (tree, chosen) in wanted.items()
         }
         take_turns(list(builds.values()), asked.rounds)
-    wall, cpu = builds["before"].medians
     lines = []
-    for title, build in builds.items():
-        own, own_cpu = build.medians
+    for title, found in zip(builds, beside_first(list(builds.values())), strict=True):
         lines.append(
-            f"| {name} | {threads} | {title} | {asked.images / own:.2f} | {wall / own:.2f} | "
-            f"{own_cpu / asked.images:.3f} | {cpu / own_cpu:.2f} |"
+            f"| {name} | {threads} | {title} | {asked.images / found.wall:.2f} | {found.faster:.2f} | "
+            f"{found.cpu / asked.images:.3f} | {found.cpu_faster:.2f} |"
         )
         print(lines[-1], flush=True)
     return lines

@@ -33,6 +33,7 @@ sys.path[:0] = [str(HERE.parent)]
 import numpy as np  # noqa: E402
 import pyarrow as pa  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
+from own_memory import apart  # noqa: E402
 
 from congeal.results.schema.parquet_files import encode_table  # noqa: E402
 from congeal.settings import Settings  # noqa: E402
@@ -116,15 +117,6 @@ def members(count: int) -> pa.Table:
         },
         MEMBERS,
     )
-
-
-def apart(act: Callable[[], object]) -> None:
-    """Do something in a process of its own, so that this one's memory does not show it."""
-    child = os.fork()
-    if not child:
-        act()
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
 
 
 def made_up(place: Location, count: int) -> None:

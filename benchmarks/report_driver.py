@@ -30,6 +30,7 @@ sys.path[:0] = [str(HERE.parent)]
 
 import numpy as np  # noqa: E402
 import pyarrow as pa  # noqa: E402
+from own_memory import apart  # noqa: E402
 
 from congeal.report.cluster_page import PAGE  # noqa: E402
 from congeal.results.schema.parquet_files import encode_table  # noqa: E402
@@ -187,15 +188,6 @@ def placed(root: Location, scope: str, unit: str, count: int) -> None:
     )
     place = root / f"stages/report/{scope}/{unit}/{'c' * 16}/{image_places.TABLE}"
     place.write_bytes(encode_table(table, image_places.SCHEMA))
-
-
-def apart(act: Callable[[], object]) -> None:
-    """Do something in a process of its own, so that this one's memory does not show it."""
-    child = os.fork()
-    if not child:
-        act()
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
 
 
 def reported(place: Location, count: int) -> Made:

@@ -7,10 +7,10 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Build:
@@ -73,6 +73,23 @@ class Build:
         if not line:
             raise SystemExit(f"The process of {self._tree} ended: see its error above.")
         return json.loads(line)
+
+
+class Beside(NamedTuple):
+    """Medians of a build, in seconds, and how many times as fast it is as the first of them."""
+
+    wall: float
+    faster: float
+    cpu: float
+    cpu_faster: float
+
+
+def beside_first(builds: Sequence[Build]) -> Iterator[Beside]:
+    """What each has come to."""
+    wall, cpu = builds[0].medians
+    for build in builds:
+        own, own_cpu = build.medians
+        yield Beside(own, wall / own, own_cpu, cpu / own_cpu)
 
 
 def take_turns(builds: Sequence[Build], rounds: int) -> None:

@@ -19,7 +19,7 @@ from congeal.transfer.points import Maps, interpolate_many
 SALIENT = 0.5  # of an atlas' cells that show the thing
 MOST_CELLS = 256  # that are compared
 FLOOR = 1e-6  # confidence of a cell that is known at all
-Features = npt.NDArray[np.floating]
+Floats = npt.NDArray[np.floating]
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -52,7 +52,7 @@ class Individual:
     marked: Mapping[str, int]
 
 
-def compared_cells(saliency: Features) -> Flags:
+def compared_cells(saliency: Floats) -> Flags:
     """The cells of an atlas, saliency [r, r], by which looks are compared: bool [r, r]."""
     shown = np.flatnonzero(saliency >= SALIENT)
     if not len(shown):

@@ -12,7 +12,7 @@ def picklable(error: Exception) -> Exception:
     """
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - made a line ago
-    except Exception:
+    except Exception:  # whatever a class raises of its own when it is pickled and made again
         told = RuntimeError(f"{type(error).__name__}: {error}")
         for note in getattr(error, "__notes__", ()):
             told.add_note(note)

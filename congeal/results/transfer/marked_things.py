@@ -127,7 +127,7 @@ def each_annotation(
 
     everything: the targets were not named; those that do not fit get only what is marked on them.
     instances: whether images have it on the instances that each annotation asks for, not on the first alone.
-    unseen: see `congeal.results.individuals.Individuals`.
+    unseen: see `congeal.results.transfer.individuals.Individuals`.
     """
     from congeal.transfer.annotation_propagation import carry_marks
 

@@ -6,23 +6,22 @@ import io
 
 import numpy as np
 import pytest
+import spots
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from spots import HEIGHT, PLACES, WIDTH, centre
 
 from congeal.errors import ImageLimitError
 from congeal.imaging.decoding import decode, decode_window, inspect, square, squares
 from congeal.imaging.decoding_cost import MIB, Limits
 from congeal.imaging.jpeg2000_reduction import halvings_of
 
-WIDTH, HEIGHT = 1024, 768
 LITTLE = Limits(memory=5 * MIB)  # too little for the whole
-PLACES = st.tuples(st.floats(90, WIDTH - 90), st.floats(90, HEIGHT - 90))
 
 
 def spot(x: float, y: float, deep: bool = False) -> np.ndarray:
-    down, across = np.mgrid[:HEIGHT, :WIDTH]
-    shown = 20 + 200 * np.exp(-((across - x) ** 2 + (down - y) ** 2) / (2 * 14.0**2))
+    shown = spots.spot(x, y)
     return (shown * 200).astype(np.uint16) if deep else shown.round().astype(np.uint8)
 
 
@@ -30,15 +29,6 @@ def encoded(pixels: np.ndarray, **options: object) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG2000", **options)
     return buffer.getvalue()
-
-
-def centre(pixels: np.ndarray, scale: float) -> tuple[float, float]:
-    """Where the spot is, in pixels of the whole picture."""
-    grey = pixels[..., 0].astype(float)
-    bright = np.clip(grey - (grey.min() + 0.04 * np.ptp(grey)), 0, None)
-    down, across = np.mgrid[: grey.shape[0], : grey.shape[1]]
-    x, y = ((bright * axis).sum() / bright.sum() for axis in (across, down))
-    return (x + 0.5) * scale - 0.5, (y + 0.5) * scale - 0.5
 
 
 @settings(max_examples=15)

@@ -8,10 +8,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import spots
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from spots import HEIGHT, PLACES, WIDTH, centre
 
 from congeal.errors import ImageError, ImageLimitError
 from congeal.imaging import tiff_bands
@@ -20,14 +22,11 @@ from congeal.imaging.decoding_cost import MIB, Limits
 from congeal.imaging.tiff_bands import banded
 from congeal.imaging.tiff_reduction import halvings_of
 
-WIDTH, HEIGHT = 1024, 768
 LITTLE = Limits(memory=5 * MIB // 2)  # too little for the whole
-PLACES = st.tuples(st.floats(90, WIDTH - 90), st.floats(90, HEIGHT - 90))
 
 
 def spot(x: float, y: float) -> np.ndarray:
-    down, across = np.mgrid[:HEIGHT, :WIDTH]
-    shown = 20 + 200 * np.exp(-((across - x) ** 2 + (down - y) ** 2) / (2 * 14.0**2))
+    shown = spots.spot(x, y)
     return np.stack([shown, shown * 0.7, 250 - shown], 2).round().astype(np.uint8)
 
 
@@ -75,15 +74,6 @@ FILES: dict[str, Callable[[np.ndarray], bytes]] = {
 def means(pixels: np.ndarray, scale: int) -> np.ndarray:
     height, width = pixels.shape[0] // scale, pixels.shape[1] // scale
     return pixels.reshape(height, scale, width, scale, 3).mean((1, 3))
-
-
-def centre(pixels: np.ndarray, scale: float) -> tuple[float, float]:
-    """Where the spot is, in pixels of the whole picture."""
-    grey = pixels[..., 0].astype(float)
-    bright = np.clip(grey - (grey.min() + 0.04 * np.ptp(grey)), 0, None)
-    down, across = np.mgrid[: grey.shape[0], : grey.shape[1]]
-    x, y = ((bright * axis).sum() / bright.sum() for axis in (across, down))
-    return (x + 0.5) * scale - 0.5, (y + 0.5) * scale - 0.5
 
 
 @pytest.mark.parametrize("kind", FILES)

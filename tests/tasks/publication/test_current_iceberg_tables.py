@@ -31,8 +31,10 @@ def test_every_version_is_found_by_path_alone(grown: Grown) -> None:
             same(table.scan(snapshot_id=int(version)).to_arrow(), expected)
         same(table.scan().to_arrow(), tables_of(grown.destination)[name])
         assert [one.snapshot_id for one in table.snapshots()] == [1, 2]
-        summary = table.current_snapshot().summary  # type: ignore[union-attr]
-        assert summary["congeal.version"] == "2"  # type: ignore[index]
+        snapshot = table.current_snapshot()
+        assert snapshot is not None
+        assert snapshot.summary is not None
+        assert snapshot.summary["congeal.version"] == "2"
 
 
 def test_a_reader_of_other_columns_and_rows(grown: Grown) -> None:

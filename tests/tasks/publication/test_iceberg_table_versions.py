@@ -59,7 +59,9 @@ def test_a_version_says_what_came_stayed_and_went(memory_location: Location) -> 
     current_iceberg_tables.refresh(memory_location, published(memory_location) or first)
     republished(memory_location, [one, images], "2026-01-02T00:00:00+00:00")
     table = through(memory_location, "clusters", 2)
-    (manifest,) = table.current_snapshot().manifests(table.io)  # type: ignore[union-attr]
+    snapshot = table.current_snapshot()
+    assert snapshot is not None
+    (manifest,) = snapshot.manifests(table.io)
     entries = manifest.fetch_manifest_entry(table.io, discard_deleted=False)
     found = {entry.data_file.file_path.split("/")[-3]: entry for entry in entries}
     assert found[one.rpartition("/")[2]].status == ManifestEntryStatus.EXISTING
