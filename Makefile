@@ -49,7 +49,7 @@ lint: setup
 
 types: setup
 	$(BIN)/mypy
-	$(BIN)/mypy tests/typed_answers.py
+	$(BIN)/mypy tests/helpers/typed_answers.py
 
 contracts: setup
 	$(BIN)/lint-imports

@@ -24,7 +24,7 @@ from datetime import date
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(HERE.parent / "tests"))
+sys.path.insert(0, str(HERE.parent / "tests" / "helpers"))
 
 import psutil  # noqa: E402
 import sample_runs  # noqa: E402

@@ -28,7 +28,7 @@ from benchmarks.common.recording import tell
 from congeal.transfer.points import ForwardMaps, transfer_to_many
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "helpers"))
 
 import report_members  # noqa: E402
 import report_page_data  # noqa: E402

@@ -1,7 +1,8 @@
 """Makes a destination with the code of an earlier commit, and writes down what that code answers about it.
 
-`python tests/old_destination.py FOLDER` leaves there `source` (samples), `destination` (two versions; the
-second has grown from the first) and `answers`. It needs the git history, and the packages that are installed.
+`python tests/helpers/old_destination.py FOLDER` leaves there `source` (samples), `destination` (two versions;
+the second has grown from the first) and `answers`. It needs the git history, and the packages that are
+installed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 COMMIT = "0425aec"
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples"
 KINDS = ("dog", "mug")
 FIRST, THEN, SINCE = 6, 7, 8  # images of each kind: in the first version, in the second, in those to come

@@ -14,7 +14,7 @@ from chromium import chromium
 from report_members import members
 from report_page_data import write_report
 
-PACKAGE = Path(__file__).parents[1] / "congeal" / "report"
+PACKAGE = Path(__file__).parents[2] / "congeal" / "report"
 SOURCE = PACKAGE / "page"
 ASSETS = PACKAGE / "assets"
 MODULES = SOURCE / "node_modules"

@@ -26,7 +26,7 @@ PAGE = f"""<!doctype html>
 <link rel="stylesheet" href="assets/report.css"></head><body><div id="app"></div>
 <script src="data/index.js"></script><script src="assets/report.js"></script></body></html>
 """
-ASSETS = Path(__file__).parents[1] / "congeal" / "report" / "assets"
+ASSETS = Path(__file__).parents[2] / "congeal" / "report" / "assets"
 
 
 def write_report(destination: Path, found: list[Member], *, page_size: int = 100) -> Path:
