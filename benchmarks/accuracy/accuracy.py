@@ -18,8 +18,8 @@ from typing import Any
 
 from benchmarks.common.annotated_sets import ROOT, SETS, WEIGHTS, folder_of, shared
 from congeal.settings import load_settings
+from flows.console.quiet_libraries import quiet_libraries
 from flows.evaluation.annotated_run import evaluate
-from flows.quiet_libraries import quiet_libraries
 
 RESULTS = ROOT / "benchmarks" / "results" / "accuracy.md"
 

@@ -30,8 +30,8 @@ from benchmarks.common.annotated_sets import ROOT, WEIGHTS, folder_of, shared
 from benchmarks.common.destinations import about, heading
 from congeal.imaging.decoding import decode
 from congeal.settings import load_settings
+from flows.console.quiet_libraries import quiet_libraries
 from flows.evaluation.annotated_run import evaluate
-from flows.quiet_libraries import quiet_libraries
 
 RESULTS = ROOT / "benchmarks" / "results" / "greys.md"
 SETS = ("samples/fish", "samples/mug", "pf_willow/duck_S")

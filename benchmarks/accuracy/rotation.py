@@ -24,8 +24,8 @@ from PIL import Image
 
 from benchmarks.common.annotated_sets import ROOT
 from congeal.settings import load_settings
+from flows.console.quiet_libraries import quiet_libraries
 from flows.evaluation.annotated_run import evaluate
-from flows.quiet_libraries import quiet_libraries
 
 RESULTS = ROOT / "benchmarks" / "results" / "rotation.md"
 SAMPLES = ROOT / "samples"

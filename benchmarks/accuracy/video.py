@@ -30,8 +30,8 @@ from PIL import Image
 
 import congeal
 from congeal.settings import load_settings
-from flows.prepare import prepare
-from flows.stages import everything
+from flows.runs.prepare import prepare
+from flows.runs.stages import everything
 from infra.compute.progress import Progress
 
 Floats = npt.NDArray[np.float64]

@@ -23,7 +23,7 @@ from typing import Any
 from benchmarks.common.recording import tell
 from benchmarks.scale import million, report_driver
 from congeal.settings import load_settings
-from flows.prepare import prepare
+from flows.runs.prepare import prepare
 from infra.ledger.commits import digest
 from infra.ledger.publications import publish, published
 from infra.storage.location import Location

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.terminal import Config, Destination, Json, Overrides, Version, answers, counted, opened
+from flows.console.terminal import Config, Destination, Json, Overrides, Version, answers, counted, opened
 
 
 @answers
@@ -20,7 +20,7 @@ def status(
     as_json: Json = False,
 ) -> Any:
     """What is done, missing and failed, per stage."""
-    from flows.summary import show_status
+    from flows.console.summary import show_status
     from tasks.maintenance.status import status as look
 
     place, _ = opened(destination, config, overrides)
@@ -84,7 +84,7 @@ def sql(
 ) -> Any:
     """Query the published tables with DuckDB; nothing can be written to them."""
     from congeal.results.collection import Collection
-    from flows import answers as shown
+    from flows.console import answers as shown
     from infra.storage.location import Location
 
     if out is not None:

@@ -9,7 +9,7 @@ from typing import Any
 from congeal.settings import Settings
 from flows.planning.forecast import forecast
 from flows.planning.sample_process import SampleProcess
-from flows.prepare import Job, prepare
+from flows.runs.prepare import Job, prepare
 from infra.compute.numeric_libraries import settle_arenas
 from infra.compute.temporary_folders import clear_temporary_folders, temporary_folder
 from infra.storage.location import Location

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from congeal.settings import Settings, load_settings
-from flows.prepare import prepare
-from flows.stages import everything
+from flows.runs.prepare import prepare
+from flows.runs.stages import everything
 from infra.compute.progress import Progress
 from infra.settings import StorageSettings
 from infra.storage.location import Location

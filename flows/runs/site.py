@@ -15,7 +15,7 @@ from infra.storage.location import Location
 from tasks.report.report_key import Made, Order, current, up_to_date
 
 if TYPE_CHECKING:
-    from flows.prepare import Job
+    from flows.runs.prepare import Job
     from infra.compute.engine import Engine
 
 # Images up to which pages are made in threads: workers would start for as long as the pages take.
@@ -106,7 +106,7 @@ def _made(order: Order, settings: Settings, engine: Engine | None, progress: Pro
 
 @contextmanager
 def _engine(settings: Settings, images: int) -> Iterator[Engine]:
-    from flows.job_engine import PRELOADED
+    from flows.runs.job_engine import PRELOADED
     from infra.compute.engine import open_engine
     from infra.compute.thread_engine import ThreadEngine
 

@@ -24,7 +24,7 @@ from flows.cli import app
 from tasks.distillation.student_setup import fitting
 from tasks.features.run_backbone import check, locate
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 IMAGES = 70
 
 KILLED = """

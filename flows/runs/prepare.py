@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from congeal.settings import Settings
-from flows.parameters import overrides
+from flows.runs.parameters import overrides
 from infra.errors import UserError
 from infra.ledger.publications import Publication, check_layout, claim
 from infra.ledger.tombstones import require_finished

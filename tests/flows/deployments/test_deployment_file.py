@@ -9,10 +9,10 @@ import yaml
 from typer.testing import CliRunner
 
 from flows.cli import app
-from flows.deployment_file import text, without_checkout, write
+from flows.deployments.deployment_file import text, without_checkout, write
 from infra.errors import UserError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_the_file_is_the_checkouts_without_the_checkout() -> None:

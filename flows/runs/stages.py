@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from flows.job_engine import job_engine, kept_near
-from flows.prepare import Job
-from flows.report import finished, nothing_to_do
-from flows.site import after_run
+from flows.runs.job_engine import job_engine, kept_near
+from flows.runs.prepare import Job
+from flows.runs.report import finished, nothing_to_do
+from flows.runs.site import after_run
 from infra.compute.engine import LoopEngine
 from infra.compute.numeric_libraries import release_memory
 from infra.compute.progress import Progress
@@ -43,7 +43,7 @@ def plainly(name: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwar
 
 
 def everything(job: Job, progress: Progress, step: Step = plainly) -> dict[str, Any]:
-    """Do what a job asks for, from images to a publication; the facts of the run (see flows.report)."""
+    """Do what a job asks for, from images to a publication; the facts of the run (see flows.runs.report)."""
     weights = job.weights
     if weights is None:
         keep(job.destination, job.survey.counted.facts())
@@ -97,7 +97,7 @@ def everything(job: Job, progress: Progress, step: Step = plainly) -> dict[str, 
 
 def _tell(job: Job, facts: dict[str, Any], progress: Progress) -> None:
     """An event for whatever failed, where events are shown; that they cannot be read stops no run."""
-    from flows.findings import Failures, failures, tell
+    from flows.runs.findings import Failures, failures, tell
 
     found = Failures()
     if facts["images"]["failed"] or facts["failed_clusters"]:

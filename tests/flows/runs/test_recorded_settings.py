@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from congeal.settings import load_settings, recorded
-from flows.parameters import overrides
-from flows.recorded_settings import still_there
+from flows.runs.parameters import overrides
+from flows.runs.recorded_settings import still_there
 
 
 def test_settings_of_this_version_come_back_as_they_were() -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = """
 import atexit, sys, threading, time
-from flows.process_exit import run_to_exit
+from flows.console.process_exit import run_to_exit
 
 class Library:
     def __del__(self):

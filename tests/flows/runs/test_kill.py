@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sample_runs import chosen, results, run, tiny, units
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 STAGES = ["catalog", "features", "clusters", "atlases", "index"]
 
 KILLED_AT_A_COMMIT = """

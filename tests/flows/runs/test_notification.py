@@ -14,9 +14,9 @@ from sample_runs import chosen, folder, photographs, weights
 from typer.testing import CliRunner
 
 from congeal.settings import NotifySettings, Settings, recorded
-from flows import notification
 from flows.cli import app
-from flows.notification import event, failed_event, require_url, tell, told
+from flows.runs import notification
+from flows.runs.notification import event, failed_event, require_url, tell, told
 from infra.errors import BudgetSpentError, SettingsError, UserError
 
 __all__ = ["weights"]

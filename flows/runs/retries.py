@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from infra.errors import UserError
 
 if TYPE_CHECKING:
-    from flows.stages import Step
+    from flows.runs.stages import Step
 
 P = ParamSpec("P")
 R = TypeVar("R")

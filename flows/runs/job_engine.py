@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from congeal.settings import Settings
-from flows.prepare import Job
+from flows.runs.prepare import Job
 from infra.compute.engine import Engine, in_process, open_engine
 from infra.compute.progress import Progress
 from infra.compute.temporary_folders import clear_temporary_folders, temporary_folder
@@ -34,7 +34,7 @@ R = TypeVar("R")
 class BesideWorkers:
     """Calls what needs PyTorch in a process like those of the workers, where these do the work of a job.
 
-    Then this process has no need of it. See `flows.prepare.Computing`.
+    Then this process has no need of it. See `flows.runs.prepare.Computing`.
     """
 
     def __init__(self) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.prefect_profile import _in_profiles as in_profiles
-from flows.prefect_profile import _in_working_directory as in_working_directory
+from flows.runs.prefect_profile import _in_profiles as in_profiles
+from flows.runs.prefect_profile import _in_working_directory as in_working_directory
 from infra.errors import UserError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SERVER = "http://127.0.0.1:4299/api"
 PROFILES = f"""
 active = "{{active}}"
@@ -33,7 +33,7 @@ def asked(where: Path, environment: dict[str, str], **more: str) -> tuple[bool, 
     """Whether a server is named, and whether Prefect had to be imported to know."""
     where.mkdir(exist_ok=True)
     code = (
-        "import sys; from flows.prefect_profile import server_named; "
+        "import sys; from flows.runs.prefect_profile import server_named; "
         "print(server_named(), 'prefect' in sys.modules)"
     )
     done = subprocess.run(

@@ -16,8 +16,8 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 import congeal
-from flows import answers
 from flows.cli import app
+from flows.console import answers
 from infra.settings import StorageSettings
 from infra.storage.location import Location
 

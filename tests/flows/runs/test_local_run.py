@@ -14,7 +14,7 @@ import pytest
 from prefect_server import Server
 from sample_runs import chosen, folder, photographs, results
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ASK = (
     "import json, sys, psutil; from flows.cli import app; "
     "app(sys.argv[1:], standalone_mode=False); "
@@ -76,7 +76,9 @@ def test_after_a_run_that_died_the_next_one_has_workers(tmp_path: Path, weights:
 
 
 def test_a_run_is_planned_without_torch() -> None:
-    asked = "import sys, distributed, flows.stages, tasks.report.report_stage; print('torch' in sys.modules)"
+    asked = (
+        "import sys, distributed, flows.runs.stages, tasks.report.report_stage; print('torch' in sys.modules)"
+    )
     assert python(asked, []).stdout == "False\n"
 
 

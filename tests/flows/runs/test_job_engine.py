@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from flows.job_engine import kept_near
+from flows.runs.job_engine import kept_near
 from infra.compute.temporary_folders import temporary_folder
 from infra.storage import near_copies
 

@@ -20,7 +20,7 @@ from flows.deployments.destination_slots import alone_on, slot_name  # noqa: E40
 from flows.deployments.published_settings import settings_as_published  # noqa: E402
 from flows.deployments.run_progress import RunProgress  # noqa: E402
 from flows.deployments.settings_form import EMPTY, SettingsForm  # noqa: E402
-from flows.parameters import Parameters, checked, clusters_of  # noqa: E402
+from flows.runs.parameters import Parameters, checked, clusters_of  # noqa: E402
 from infra.errors import DamagedError  # noqa: E402
 from infra.storage.location import Location  # noqa: E402
 
@@ -140,7 +140,7 @@ def report(
         annotations: Marks to show on all members: a file in COCO's (.json) or tpsDig's (.tps) format.
         settings: How the store is reached, and by how many processes the pages are made.
     """
-    from flows.site import alone
+    from flows.runs.site import alone
 
     given = {"destination": destination, "out": out, "annotations": annotations, "settings": settings}
     sound = checked(given, "report")

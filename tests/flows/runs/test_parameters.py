@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.deployment import require_variables
-from flows.parameters import checked, overrides
+from flows.runs.parameters import checked, overrides
 from infra.errors import UserError
 
 GOOD = {"source": "photographs", "destination": "atlases"}

@@ -16,9 +16,9 @@ from sample_runs import folder, photographs, put, run, tiny, weights
 from typer.testing import CliRunner
 
 import congeal
-from flows import site
 from flows.cli import app
-from flows.report_server import root_of, server_of
+from flows.console.report_server import root_of, server_of
+from flows.runs import site
 from infra.errors import UserError
 from infra.settings import StorageSettings
 from infra.storage.location import Location

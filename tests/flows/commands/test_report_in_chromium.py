@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import congeal
 from congeal.transfer.points import ForwardMaps, transfer_to_many
 from flows.cli import app
-from flows.report_server import server_of
+from flows.console.report_server import server_of
 
 __all__ = ["known", "weights"]
 

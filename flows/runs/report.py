@@ -14,7 +14,7 @@ from congeal.results.outlier_counts import (
     not_aligned,
     outliers,
 )
-from flows.prepare import Job
+from flows.runs.prepare import Job
 from infra.ledger.publications import Publication
 from tasks.clusters.drift import drifting, published_clusters
 from tasks.execution.published_units import published_own

@@ -81,7 +81,7 @@ def _points(
     """Points drawn on a whole video, and where they are, in a CSV file beside the clip."""
     import numpy as np
 
-    from flows.points import read_points
+    from flows.propagation.points import read_points
     from tasks import propagation as propagate
 
     if not clip:

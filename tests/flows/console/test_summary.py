@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 from sample_runs import folder, photographs, run, tiny
 
-from flows.report import sentence
-from flows.summary import show_run
+from flows.console.summary import show_run
+from flows.runs.report import sentence
 
 
 def shown(facts: dict[str, Any]) -> str:

@@ -207,7 +207,7 @@ def test_a_mask_that_does_not_fit_is_named(tmp_path: Path, weights: Path) -> Non
 
 
 def shared() -> Path:
-    return Path(os.environ.get("CONGEAL_SHARED") or Path(__file__).parents[2].parent / "shared")
+    return Path(os.environ.get("CONGEAL_SHARED") or Path(__file__).parents[3].parent / "shared")
 
 
 @pytest.mark.shared

@@ -4,15 +4,15 @@ from collections.abc import Callable
 
 import pytest
 
-from flows import retries
-from flows.retries import retrying
+from flows.runs import retries
+from flows.runs.retries import retrying
 from infra.errors import UserError
 
 
 @pytest.fixture(autouse=True)
 def delays(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     waited: list[float] = []
-    monkeypatch.setattr("flows.retries.time.sleep", waited.append)
+    monkeypatch.setattr("flows.runs.retries.time.sleep", waited.append)
     return waited
 
 
