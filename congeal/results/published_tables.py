@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 
 from congeal.results.outlier_counts import outliers
+from congeal.results.schema.date_limits import columns_beyond, within
 from congeal.results.schema.parquet_files import dataset
 from congeal.results.schema.tables import TABLES
 from infra.errors import DamagedError, UserError
@@ -96,6 +98,37 @@ class PublishedTables:
     def clusters(self) -> pa.Table:
         """The table of clusters, with the seconds that each atlas took and the device that computed it."""
         return self._clusters
+
+    @cached_property
+    def dates_beyond(self) -> tuple[str, ...]:
+        """Columns of the table images with dates that Python does not know, which count as missing."""
+        return columns_beyond(self.dataset("images"))
+
+    def without_dates_beyond(self, images: pa.Table) -> pa.Table:
+        """Rows of the table images, such dates as missing; if there are any, a UserWarning says so."""
+        if not {*images.column_names} & {*self.dates_beyond}:
+            return images
+        self.warn_of_dates()
+        return within(images)
+
+    def warn_of_dates(self) -> None:
+        """A UserWarning where there are such dates, once for each place that calls for it."""
+        if note := self.note_on_dates:
+            warnings.warn(note, stacklevel=2)
+
+    @property
+    def note_on_dates(self) -> str | None:
+        """A sentence about those; None if there are none."""
+        names = self.dates_beyond
+        if not names:
+            return None
+        columns = (
+            f"The column {names[0]} holds" if len(names) == 1 else f"The columns {', '.join(names)} hold"
+        )
+        return (
+            f"{columns} dates before year 1 or after year 9999, which count as missing: mend the list or "
+            "table that they come from, and run again."
+        )
 
     @cached_property
     def outliers(self) -> int:

@@ -22,6 +22,7 @@ from congeal.alignment.outcomes import FAILED
 from congeal.results.cluster_report import MemberRow
 from congeal.results.outlier_counts import further_instances
 from congeal.results.published_tables import SMALL_TABLES, PublishedTables
+from congeal.results.schema.date_limits import read_within
 from congeal.results.schema.instances import INSTANCE, of_first
 from congeal.results.schema.own_fields import own_fields
 from congeal.results.schema.tables import CLUSTERS
@@ -64,11 +65,17 @@ class PublishedRows:
         ids: of the clusters, in that order. atlases: their atlases' units, None for one without maps.
         sizes: how many members each has.
         own: the columns of the collection's owner; in the table `own` they are called c0, c1, …
+        notes: sentences on what is left out of them.
     """
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, table: pa.Table, own: Sequence[pa.Field]
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        table: pa.Table,
+        own: Sequence[pa.Field],
+        notes: Sequence[str] = (),
     ) -> None:
+        self.notes = tuple(notes)
         self.connection = connection
         self.table = table
         self.own = tuple(own)
@@ -211,7 +218,7 @@ def _read(connection: duckdb.DuckDBPyConnection, tables: PublishedTables) -> Pub
     )
     for done in ("alignments", "more"):
         connection.execute(f"DROP TABLE IF EXISTS {done}")
-    return PublishedRows(connection, table, own)
+    return PublishedRows(connection, table, own, [note for note in (tables.note_on_dates,) if note])
 
 
 def _images(connection: duckdb.DuckDBPyConnection, tables: PublishedTables) -> None:
@@ -228,7 +235,7 @@ def _own(connection: duckdb.DuckDBPyConnection, tables: PublishedTables) -> list
     if fields:
         # Names that somebody else has chosen are no names of columns in a query.
         columns = {"image_id": pads.field("image_id")} | {
-            f"c{at}": pads.field(field.name) for at, field in enumerate(fields)
+            f"c{at}": read_within(field) for at, field in enumerate(fields)
         }
         _load(connection, "own", images, columns, pads.field("status") == "ok")
     return fields
