@@ -135,6 +135,20 @@ def create(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> None
     _with_room(connection, lambda: connection.execute(f"CREATE OR REPLACE TABLE {name} AS {query}"))
 
 
+def create_in_steps(connection: duckdb.DuckDBPyConnection, name: str, *queries: str) -> None:
+    """A table of what the last of some queries finds; what the one before it has found is its `{step}`.
+
+    One query alone would hold the memory of all its joins and orders at once.
+    """
+    step, found = f"{name}_step", f"{name}_found"
+    for query in queries:
+        create(connection, found, query.replace("{step}", step))
+        connection.execute(f"DROP TABLE IF EXISTS {step}")
+        connection.execute(f"ALTER TABLE {found} RENAME TO {step}")
+    connection.execute(f"DROP TABLE IF EXISTS {name}")
+    connection.execute(f"ALTER TABLE {step} RENAME TO {name}")
+
+
 def _with_room(connection: duckdb.DuckDBPyConnection, work: Callable[[], R]) -> R:
     """The result of some work, tried again with more memory where the little of planning does not suffice."""
     try:
