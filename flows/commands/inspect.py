@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -90,7 +91,11 @@ def sql(
     if out is not None:
         shown.require_format(out)
     place, settings = opened(destination, config, overrides)
-    table = Collection(place, version, settings.storage).query(query)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", UserWarning)
+        table = Collection(place, version, settings.storage).query(query)
+    for one in told:
+        Console(stderr=True, soft_wrap=True).print(str(one.message), markup=False, highlight=False)
     if out is not None:
         file = Location.parse(out, settings.storage)
         shown.write(table, file, force=force)

@@ -23,8 +23,20 @@ ENDLESS = 100_000  # characters of a line that no terminal shows
 
 
 def rows_of(table: pa.Table) -> list[tuple[Any, ...]]:
-    """The rows, also where several columns have one name."""
-    return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    """The rows, also where several columns have one name.
+
+    Raises UserError for a column with a date that Python does not know.
+    """
+    columns = []
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        try:
+            columns.append(column.to_pylist())
+        except (OverflowError, ValueError) as error:
+            raise UserError(
+                f"The column {name} of the answer holds a date before year 1 or after year 9999: ask for it "
+                "as text (CAST … AS VARCHAR), or write .parquet."
+            ) from error
+    return list(zip(*columns, strict=True))
 
 
 def plain(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,24 +119,34 @@ def known_collection(home: Path, flock: Flock | None = None) -> Path:
 
 def labelled(destination: Path) -> None:
     """Publish a second version of a known collection: a column of its owner's, and one image gone."""
+
+    def images(found: pa.Table) -> tuple[pa.Table, pa.Schema]:
+        found = found.filter(pc.not_equal(found["uri"], "a/2.png"))
+        uris = found["uri"].to_pylist()
+        label = pa.array([None if "/" not in uri else uri.partition("/")[0] for uri in uris])
+        taken = pa.array([datetime.date(2024, 5, 1 + at) for at in range(len(uris))])
+        schema = with_own(IMAGES, [own_field("status of it", pa.string()), own_field("taken", pa.date32())])
+        return pa.Table.from_arrays(
+            [*found.select(IMAGES.names).columns, label, taken], schema=schema
+        ), schema
+
+    republished(destination, "labelled", images, gone=1)
+
+
+def republished(
+    destination: Path, name: str, images: Callable[[pa.Table], tuple[pa.Table, pa.Schema]], gone: int = 0
+) -> None:
+    """Publish a further version of a known collection, with other rows of images, fewer by `gone`."""
     place = Location.parse(destination)
     before = published(place)
     assert before is not None
     tables = {path.name: path.read_bytes() for path in destination.rglob("stages/index/**/*.parquet")}
-    images = pq.read_table(io.BytesIO(tables["images.parquet"]))
-    images = images.filter(pc.not_equal(images["uri"], "a/2.png"))
-    uris = images["uri"].to_pylist()
-    label = pa.array([None if "/" not in uri else uri.partition("/")[0] for uri in uris])
-    taken = pa.array([datetime.date(2024, 5, 1 + at) for at in range(len(uris))])
-    fields = [own_field("status of it", pa.string()), own_field("taken", pa.date32())]
-    schema = with_own(IMAGES, fields)
-    table = pa.Table.from_arrays([*images.select(IMAGES.names).columns, label, taken], schema=schema)
-    tables["images.parquet"] = encode_table(table, schema)
+    tables["images.parquet"] = encode_table(*images(pq.read_table(io.BytesIO(tables["images.parquet"]))))
     record = {"made": {cluster: {"seconds": 1.0, "device": "cpu"} for cluster in (BIRDS, BOATS)}, "rows": {}}
-    index = _commit(place, "index", "labelled", tables, record)
-    counts = before.counts | {"ok": before.counts["ok"] - 1}
+    index = _commit(place, "index", name, tables, record)
+    counts = before.counts | {"ok": before.counts["ok"] - gone}
     units = before.units | {"index": [index]}
-    publish(place, before.model_copy(update={"run_key": "labelled", "units": units, "counts": counts}))
+    publish(place, before.model_copy(update={"run_key": name, "units": units, "counts": counts}))
 
 
 @pytest.fixture(scope="module")

@@ -22,3 +22,9 @@ def test_what_only_an_earlier_version_knew_is_left_out() -> None:
         "atlases": kept["atlases"] | {"solver": {"confidence.ceiling": 0.9}},
     }
     assert still_there(earlier) == kept
+
+
+def test_what_was_blank_before_is_absent_now() -> None:
+    kept = recorded(load_settings(None, []))
+    earlier = kept | {"features": kept["features"] | {"weights": "", "backbone": " "}}
+    assert load_settings(None, list(overrides(still_there(earlier)))) == load_settings(None, [])
