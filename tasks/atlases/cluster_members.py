@@ -125,6 +125,30 @@ def read_features(destination: Location, members: Sequence[Member]) -> Dense:
     return dense_of(arrays, float(attributes["extent"]), taps)
 
 
+class HeldFeatures:
+    """Features of some images, read when they are first asked for and held until they are let go.
+
+    What looks at the images that build an atlas one after the other need not read them each time.
+    """
+
+    def __init__(self, destination: Location, members: Sequence[Member], watch: Stopwatch) -> None:
+        self.destination = destination
+        self.members = members
+        self._watch = watch
+        self._dense: Dense | None = None
+
+    def read(self) -> Dense:
+        """The features of the images, in their order."""
+        if self._dense is None:
+            with self._watch.phase("read"):
+                self._dense = read_features(self.destination, self.members)
+        return self._dense
+
+    def let_go(self) -> None:
+        """Free their memory."""
+        self._dense = None
+
+
 def dense_of(arrays: Mapping[ZarrArray, Array], extent: float, taps: dict[str, int]) -> Dense:
     """Arrays of views, by what they are, as they go to the solver."""
     from congeal.alignment.inputs.rotated_views import Turned
@@ -164,19 +188,21 @@ def align_set(
     device: torch.device,
     watch: Stopwatch,
     anchor: Anchor | None = None,
+    held: HeldFeatures | None = None,
 ) -> Alignment:
     """The alignment of a whole cluster, in the members' order.
 
     Those with the role "member" come first and build the atlas; the rest are fitted to it. anchor: poses that
-    the builders had in an older solution, in whose frame the atlas then lies.
+    the builders had in an older solution, in whose frame the atlas then lies. held: the builders' features,
+    if others look at them, too.
     """
     builders = [member for member in members if member.role == MEMBER]
     with watch.phase("read"):
         known = read_position(position)
-        dense = read_features(destination, builders)
+    dense = (held or HeldFeatures(destination, builders, watch)).read()
     with watch.phase("solver"):
         first = align_views(dense, on_images(builders, dense), known, settings, device, anchor)
-    del dense  # the rest is read slab by slab: only one set of features is in memory at a time
+    del dense  # the rest is read slab by slab: but for what is held, one slab is in memory at a time
     rest = fit_set(first.atlas, destination, members[len(builders) :], settings, device, watch)
     return joined([first, *(aligned for _, aligned in rest)])
 

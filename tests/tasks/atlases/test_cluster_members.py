@@ -12,7 +12,7 @@ from congeal.settings import Settings
 from infra.ledger.provenance import Stopwatch
 from infra.storage.location import Location
 from tasks.atlases import cluster_members
-from tasks.atlases.cluster_members import SLAB, Dense, Member, align_set, read_features
+from tasks.atlases.cluster_members import SLAB, Dense, HeldFeatures, Member, align_set, read_features
 from tasks.clusters.cluster_roles import MEMBER, NEWCOMER
 from tasks.features.shard_reading import OpenShard
 
@@ -47,6 +47,24 @@ def test_a_slab_of_features_is_in_memory_at_a_time(monkeypatch: pytest.MonkeyPat
     found: Any = align_set(PLACE, cluster, PLACE, Settings(), torch.device("cpu"), Stopwatch())
     assert read == [5, SLAB, SLAB, 3]
     assert len(found) == 4
+
+
+def test_features_that_are_held_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+
+    def made_up(_: Any, images: Any) -> Dense:
+        read.append(len(images))
+        grid = np.zeros((len(images), 2, 2), np.float16)
+        return Dense(grid[..., None], grid, None, None, 1.0, None, {})
+
+    monkeypatch.setattr(cluster_members, "read_features", made_up)
+    held = HeldFeatures(PLACE, members(5, 0), Stopwatch())
+    assert held.read() is held.read()
+    ref = weakref.ref(held.read())
+    held.let_go()
+    assert ref() is None
+    assert len(held.read().features) == 5
+    assert read == [5, 5]
 
 
 def test_features_of_many_shards_come_in_the_order_of_the_members(
