@@ -19,7 +19,7 @@ from infra.errors import MissingError
 from infra.storage.location import Location
 from infra.storage.seals import damaged
 from infra.storage.storage_errors import translated
-from infra.storage.zarr_shards import encoded_rows, is_sharded_by_row
+from infra.storage.zarr_shards import encoded_chunk, encoded_rows, is_one_chunk, is_sharded_by_row
 
 SMALL = 2**20  # bytes of an array that is read as a whole rather than in parts
 # zarr's own, whatever the user's settings and ZARR_CODEC_PIPELINE__PATH name: others may lay the inner chunks
@@ -176,8 +176,11 @@ def _write(group: zarr.Group, name: str, spec: ArraySpec, level: int) -> dict[st
         # A chunk that is all fill value is written too: a missing object always means damage.
         config={"write_empty_chunks": True},
     )
+    first = array.metadata.encode_chunk_key((0,) * data.ndim)
+    if data.size and is_one_chunk(array):
+        return {first: encoded_chunk(data, level)}
     if data.size and data.ndim > 1 and is_sharded_by_row(array):
-        return {array.metadata.encode_chunk_key((0,) * data.ndim): encoded_rows(data, level)}
+        return {first: encoded_rows(data, level)}
     if data.size:
         array[...] = data
     return {}

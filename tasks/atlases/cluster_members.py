@@ -34,7 +34,7 @@ from tasks.execution.packed_rows import pack_rows, unpack_rows
 from tasks.execution.stage_runner import address, batched
 from tasks.features import features_stage
 from tasks.features.position_bias_unit import Position, read_position
-from tasks.features.shard_reading import VIEWS, opened_shard
+from tasks.features.shard_reading import VIEWS, Rows, opened_shard
 
 if TYPE_CHECKING:
     import torch
@@ -97,10 +97,10 @@ def read_features(destination: Location, members: Sequence[Member]) -> Dense:
     arrays: dict[ZarrArray, Array] = {}
     making = threading.Lock()
 
-    def whole(array: ZarrArray, part: Array) -> Array:
+    def whole(array: ZarrArray, kept: Rows) -> Array:
         with making:
             if array not in arrays:
-                arrays[array] = np.empty((len(members), *part.shape[1:]), part.dtype)
+                arrays[array] = np.empty((len(members), *kept.shape[1:]), kept.dtype)
             return arrays[array]
 
     def read(item: tuple[str, list[int]]) -> FeatureAttributes:
@@ -109,11 +109,10 @@ def read_features(destination: Location, members: Sequence[Member]) -> Dense:
         shard = opened_shard(destination, name, content)
         rows = [members[position].features_row for position in positions]
         for array in VIEWS:
-            read_rows = shard.rows.get(array.path)
-            if read_rows is not None:
+            kept = shard.rows.get(array.path)
+            if kept is not None:
                 # Put in their place at once: a cluster's features are in memory once, not twice.
-                part = read_rows(rows)
-                whole(array, part)[positions] = part
+                kept.read_into(rows, whole(array, kept), positions)
         return cast("FeatureAttributes", shard.attributes)
 
     attributes: FeatureAttributes | None = None

@@ -77,6 +77,17 @@ def test_rows_are_those_that_zarr_reads(place: Location, rows: list[int], path: 
         np.testing.assert_array_equal(got, np.asarray(array[:])[rows])
 
 
+@given(st.permutations(range(12)), st.sampled_from(("maps/rows", "bytes")))
+def test_rows_are_put_into_their_places(place: Location, places: list[int], path: str) -> None:
+    array = np.asarray(found_in(place, path)[:])
+    found = np.zeros((12, *array.shape[1:]), array.dtype)
+    rows = [3 * row for row in range(9)]
+    rows_of(place, path).read_into(rows, found, places[:9])
+    expected = np.zeros_like(found)
+    expected[places[:9]] = array[rows]
+    np.testing.assert_array_equal(found, expected)
+
+
 @given(st.lists(st.integers(0, 39), min_size=1, max_size=5), st.integers(0, 4000))
 def test_rows_are_the_same_whatever_is_fetched_together(place: Location, rows: list[int], gap: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -95,23 +106,24 @@ DTYPES = ("float16", "float32", "float64", ">f4", "int32", "uint8", "bool")
 
 
 @given(
-    st.integers(2, 9),
-    st.lists(st.integers(1, 5), min_size=1, max_size=3),
+    st.lists(st.integers(1, 5), min_size=1, max_size=4),
     st.sampled_from(DTYPES),
     st.sampled_from((1, 3)),
+    st.sampled_from((0, 9)),
     st.booleans(),
 )
-def test_a_shard_has_the_bytes_that_zarr_gives_it(
-    rows: int, shape: list[int], dtype: str, level: int, plain: bool
+def test_an_object_has_the_bytes_that_zarr_gives_it(
+    shape: list[int], dtype: str, level: int, spread: int, by_row: bool
 ) -> None:
-    whole = (rows, *shape)
-    data = np.random.default_rng(rows).normal(size=whole) * (0 if plain else 9)
+    data = np.random.default_rng(shape[0]).normal(size=shape) * spread
     data = np.asfortranarray(data.astype(dtype))
-    spec = ArraySpec(data, [f"axis_{axis}" for axis in range(len(whole))], (1, *shape))
+    chunks = (1, *shape[1:]) if by_row else None
+    spec = ArraySpec(data, [f"axis_{axis}" for axis in range(len(shape))], chunks)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(zarr_groups, "is_sharded_by_row", lambda _: False)
-        expected = encode_group({"rows": spec}, {}, level)
-    assert encode_group({"rows": spec}, {}, level) == expected
+        for known in ("is_sharded_by_row", "is_one_chunk"):
+            patch.setattr(zarr_groups, known, lambda _: False)
+        expected = encode_group({"data": spec}, {}, level)
+    assert encode_group({"data": spec}, {}, level) == expected
 
 
 def test_the_index_is_asked_for_once_and_neighbours_together(

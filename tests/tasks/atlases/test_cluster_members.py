@@ -19,6 +19,19 @@ from tasks.features.shard_reading import OpenShard
 PLACE: Any = Location  # never opened: what is read is made up
 
 
+class Held:
+    """The rows of an array in memory."""
+
+    def __init__(self, data: np.ndarray[Any, Any]) -> None:
+        self.data, self.shape, self.dtype = data, data.shape, data.dtype
+
+    def read(self, rows: Any) -> Any:
+        return self.data[rows]
+
+    def read_into(self, rows: Any, found: Any, places: Any) -> None:
+        found[places] = self.read(rows)
+
+
 def members(builders: int, rest: int) -> list[Member]:
     roles = [MEMBER] * builders + [NEWCOMER] * rest
     return [Member(f"{at:04}", role, "scope/unit", at, 8, 8, "content") for at, role in enumerate(roles)]
@@ -74,7 +87,7 @@ def test_features_of_many_shards_come_in_the_order_of_the_members(
     features, saliency = cluster_members.FEATURES, cluster_members.SALIENCY
     for name in ("scope/a", "scope/b", "scope/c"):
         whole = random.normal(size=(6, 2, 2, 3)).astype(np.float16)
-        rows = {features.path: whole.__getitem__, saliency.path: whole[..., 0].__getitem__}
+        rows = {features.path: Held(whole), saliency.path: Held(whole[..., 0])}
         shards[name] = OpenShard({"extent": 0.9, "taps": []}, rows)
         truth[name] = whole
     monkeypatch.setattr(cluster_members, "opened_shard", lambda _, name, __: shards[name])
