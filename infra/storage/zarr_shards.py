@@ -64,7 +64,8 @@ def is_one_chunk(array: zarr.Array[Any]) -> bool:
 def encoded_chunk(data: npt.NDArray[Any], level: int) -> bytes:
     """The one chunk of an array as zarr makes it, byte for byte: compressed by zstd, with its CRC32C."""
     chunk: bytes = Zstd(level=level).encode(np.ascontiguousarray(data, data.dtype.newbyteorder("<")))
-    return chunk + google_crc32c.value(chunk).to_bytes(4, "little")
+    ending: bytes = google_crc32c.value(chunk).to_bytes(4, "little")
+    return chunk + ending
 
 
 def encoded_rows(data: npt.NDArray[Any], level: int) -> bytes:

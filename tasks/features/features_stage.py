@@ -11,6 +11,7 @@ from typing import NamedTuple, cast
 import pyarrow as pa
 import zarr
 
+from congeal.backbones.registry import SHOWN_CELLS, parts_of
 from congeal.imaging import intensity_scaling
 from congeal.results.schema.feature_arrays import FEATURE_GROUP
 from congeal.settings import Settings
@@ -104,10 +105,20 @@ def scope(settings: Settings, weights: Weights) -> str:
         # digests stay.
         *(["any"] if at_any_angle(settings) else []),
         *([asked.engine] if asked.engine not in ("auto", "torch") else []),
+        # By OpenVINO images were made smaller in another way once, by PyTorch never.
+        *(
+            ["shrunk"]
+            if asked.engine == "openvino" and parts_of(weights.backbone).cells != SHOWN_CELLS
+            else []
+        ),
         *([list(asked.beside)] if asked.beside else []),
         *(["range", list(settings.catalog.range)] if settings.catalog.range else []),
         length=16,
     )
+
+
+def _shrinks(weights: Weights) -> bool:
+    return parts_of(weights.backbone).cells != SHOWN_CELLS
 
 
 def stage(run: Run, catalog: Catalog, weights: Weights) -> Features:
