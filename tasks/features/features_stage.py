@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 import pyarrow as pa
 import zarr
 
-from congeal.backbones.registry import SHOWN_CELLS, parts_of
+from congeal.backbones import embedded
 from congeal.imaging import intensity_scaling
 from congeal.results.schema.feature_arrays import FEATURE_GROUP
 from congeal.settings import Settings
@@ -105,12 +105,8 @@ def scope(settings: Settings, weights: Weights) -> str:
         # digests stay.
         *(["any"] if at_any_angle(settings) else []),
         *([asked.engine] if asked.engine not in ("auto", "torch") else []),
-        # By OpenVINO images were made smaller in another way once, by PyTorch never.
-        *(
-            ["shrunk"]
-            if asked.engine == "openvino" and parts_of(weights.backbone).cells != SHOWN_CELLS
-            else []
-        ),
+        # OpenVINO made images smaller itself once, where a backbone works on fewer cells; PyTorch does now.
+        *(["shrunk"] if asked.engine == "openvino" and _shrinks(weights) else []),
         *([list(asked.beside)] if asked.beside else []),
         *(["range", list(settings.catalog.range)] if settings.catalog.range else []),
         length=16,
@@ -118,7 +114,8 @@ def scope(settings: Settings, weights: Weights) -> str:
 
 
 def _shrinks(weights: Weights) -> bool:
-    return parts_of(weights.backbone).cells != SHOWN_CELLS
+    """Whether the backbone works on fewer cells than it shows; by its name, since others may need timm."""
+    return "@" in (embedded.ARCHITECTURE if weights.backbone == embedded.NAME else weights.backbone)
 
 
 def stage(run: Run, catalog: Catalog, weights: Weights) -> Features:
