@@ -31,6 +31,15 @@ class Cells:
     shown: int
     worked: int
 
+    @property
+    def shrinks(self) -> bool:
+        """Whether images are made smaller first."""
+        return self.worked != self.shown
+
+    def pixels(self, images: Tensor, patch: int) -> Tensor:
+        """Images uint8 [b, s, s, 3] as float [b, 3, w, w] from 0 to 1, at the size that is worked on."""
+        return self.shrunk(images.permute(0, 3, 1, 2).float() / 255, patch)
+
     def shrunk(self, pixels: Tensor, patch: int) -> Tensor:
         """Float images [b, 3, s, s] at the size in pixels that is worked on."""
         if self.worked == self.shown:

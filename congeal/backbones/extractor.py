@@ -173,8 +173,10 @@ class Backbone:
 
     def forward(self, images: torch.Tensor) -> DenseFeatures:
         """What a call computes of images uint8 [b, s, s, 3] on the device, in whatever precision is set."""
-        scaled = images.permute(0, 3, 1, 2).float() / 255
-        pixels = self._cells.shrunk(scaled, self.patch_size)
+        return self.forward_pixels(self._cells.pixels(images, self.patch_size))
+
+    def forward_pixels(self, pixels: torch.Tensor) -> DenseFeatures:
+        """The same of what `Cells.pixels` makes of images, float [b, 3, w, w] from 0 to 1."""
         return self._read((pixels - self._mean) / self._deviation)
 
     def _read(self, pixels: torch.Tensor) -> DenseFeatures:

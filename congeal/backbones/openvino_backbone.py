@@ -8,6 +8,7 @@ from importlib.metadata import version
 import torch
 
 from congeal.backbones import checkpoints, embedded
+from congeal.backbones.architectures import Cells
 from congeal.backbones.devices import resolve_device, resolve_precision
 from congeal.backbones.engines import Engine
 from congeal.backbones.extractor import (
@@ -38,9 +39,14 @@ class OpenVinoBackbone(Backbone):
     ) -> None:
         self._describe(spec, shape, fingerprint, device)
         self._compiled = model
+        self._cells = Cells(shape.grid, shape.worked)
 
     def _computed(self, pixels: torch.Tensor) -> DenseFeatures:
-        return DenseFeatures(*self._compiled(pixels.cpu().numpy()))
+        images = pixels.cpu()
+        if self._cells.shrinks:
+            # One by one, so that the bits of each do not depend on how many there are.
+            images = torch.cat([self._cells.pixels(one[None], self.patch_size) for one in images])
+        return DenseFeatures(*self._compiled(images.numpy()))
 
 
 def load(spec: BackboneSpec, weights: bytes | None = None, device: str = "auto") -> OpenVinoBackbone:
@@ -66,11 +72,17 @@ def load(spec: BackboneSpec, weights: bytes | None = None, device: str = "auto")
     reference = load_backbone(plain, None, "cpu") if weights is None else None
     fingerprint = reference.fingerprint if reference else checkpoints.fingerprint(weights or b"")
 
+    cells = Cells(shape.grid, shape.worked)
+    image = torch.zeros((1, shape.image_size, shape.image_size, 3), dtype=torch.uint8)
+
     def make() -> Convertible:
         backbone = reference or load_backbone(plain, weights, "cpu")
-        return Convertible(backbone.model, backbone.forward)
+        if cells.shrinks:
+            # OpenVINO makes 448 pixels 266 in 14 ms, a fifth of the embedded backbone's time; PyTorch in 1.5.
+            example = cells.pixels(image, shape.patch_size)
+            return Convertible(backbone.model, backbone.forward_pixels, example)
+        return Convertible(backbone.model, backbone.forward, image)
 
     known_by = [name, fingerprint, version("timm"), *map(str, shape.taps), *astuple(replace(shape, taps={}))]
-    return OpenVinoBackbone(
-        spec, compiled(make, shape.image_size, precision, known_by), shape, fingerprint, where
-    )
+    known_by += ["pixels"] * cells.shrinks
+    return OpenVinoBackbone(spec, compiled(make, precision, known_by), shape, fingerprint, where)

@@ -34,17 +34,18 @@ _HINTS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 _NAMES = {"float32": "float32", "f32": "float32", "bfloat16": "bfloat16", "bf16": "bfloat16",
           "float16": "float16", "f16": "float16"}  # fmt: skip
 
-Pixels = npt.NDArray[np.uint8]
+Images = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
 Blob = npt.NDArray[np.uint8]  # a compiled model as it is kept, writable, since OpenVINO takes no other
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class Convertible(NamedTuple):
-    """A function of uint8 images [b, s, s, 3], and the module whose parameters it uses."""
+    """A function of images, the module whose parameters it uses, and an image [1, ...] as it takes them."""
 
     module: torch.nn.Module
     function: Callable[[torch.Tensor], Sequence[torch.Tensor]]
+    example: torch.Tensor
 
 
 def openvino() -> Any:
@@ -81,7 +82,7 @@ def _in_its_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) 
 
 
 class CompiledModel:
-    """A model compiled for this processor. Call it with uint8 [b, s, s, 3]; one call at a time.
+    """A model compiled for this processor. Call it with images [b, ...]; one call at a time.
 
     Whatever b is, images go through it by BATCH, the last one repeated where some are missing: what is found
     in an image depends neither on its neighbours nor on the number of threads.
@@ -93,11 +94,11 @@ class CompiledModel:
         self._threads = 1
         self._model = _imported(blob, precision, self._threads)
 
-    def __call__(self, images: Pixels) -> list[torch.Tensor]:
+    def __call__(self, images: Images) -> list[torch.Tensor]:
         """The outputs, float32 [b, ...] each."""
         return _in_its_thread(self._outputs, images, torch.get_num_threads())
 
-    def _outputs(self, images: Pixels, threads: int) -> list[torch.Tensor]:
+    def _outputs(self, images: Images, threads: int) -> list[torch.Tensor]:
         if threads != self._threads:
             self._model = None
             self._model = _imported(self._blob, self._precision, threads)
@@ -115,22 +116,18 @@ class CompiledModel:
         return found
 
 
-def compiled(
-    make: Callable[[], Convertible], size: int, precision: str, known_by: Sequence[object]
-) -> CompiledModel:
-    """The compiled form of a function of uint8 images [BATCH, size, size, 3], from the cache if it is there.
+def compiled(make: Callable[[], Convertible], precision: str, known_by: Sequence[object]) -> CompiledModel:
+    """The compiled form of a function of images [BATCH, ...], from the cache if it is there.
 
     make: called only if the cache has nothing; what the function does must not depend on the values in the
     images. precision: what it is to compute in. known_by: everything that decides the function.
     Raises `BackboneError` where OpenVINO is missing or too old, cannot convert or compile the model, or
     would compute in another precision without saying so.
     """
-    return _in_its_thread(_compiled, make, size, precision, known_by)
+    return _in_its_thread(_compiled, make, precision, known_by)
 
 
-def _compiled(
-    make: Callable[[], Convertible], size: int, precision: str, known_by: Sequence[object]
-) -> CompiledModel:
+def _compiled(make: Callable[[], Convertible], precision: str, known_by: Sequence[object]) -> CompiledModel:
     package = openvino()
     core = package.Core()
     key = _key(package, core, precision, known_by)
@@ -142,7 +139,7 @@ def _compiled(
             pass  # of no use here: made anew
     made = make()
     with _as_backbone_error("cannot compile this backbone"):
-        model = core.compile_model(_converted(made, size), "CPU", _configuration(precision))
+        model = core.compile_model(_converted(made), "CPU", _configuration(precision))
         _check_precision(model, precision)
         exported = model.export_model()
     content = exported if isinstance(exported, bytes) else bytes(exported.getbuffer())
@@ -206,16 +203,16 @@ class _Traced(torch.nn.Module):
         self.module = made.module
         self._function = made.function
 
-    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return tuple(self._function(pixels))
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(self._function(images))
 
 
-def _converted(made: Convertible, size: int) -> Any:
-    """The ov.Model of a function of uint8 [BATCH, size, size, 3], its shapes fixed."""
+def _converted(made: Convertible) -> Any:
+    """The ov.Model of a function of BATCH images, its shapes fixed."""
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    example = torch.zeros((BATCH, size, size, 3), dtype=torch.uint8)
+    example = made.example.expand(BATCH, *made.example.shape[1:])
     with warnings.catch_warnings(), torch.no_grad():
         # That tracing is deprecated, and that shapes become constants, which is what is wanted.
         warnings.simplefilter("ignore")

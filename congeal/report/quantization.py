@@ -123,7 +123,8 @@ def _predicted(q: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _planes(field: Floats) -> Doubles:
     if field.ndim != 4:
         raise CongealError(f"a field of maps has the shape [n, h, w, c], not {list(field.shape)}")
-    return np.moveaxis(np.asarray(field, np.float64), 3, 1)
+    # Laid out plane by plane: sums and bounds of planes that lie across each other take ten times as long.
+    return np.ascontiguousarray(np.moveaxis(np.asarray(field, np.float64), 3, 1))
 
 
 def _shape(field: Floats) -> tuple[int, int, int, int]:

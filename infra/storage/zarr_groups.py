@@ -19,6 +19,7 @@ from infra.errors import MissingError
 from infra.storage.location import Location
 from infra.storage.seals import damaged
 from infra.storage.storage_errors import translated
+from infra.storage.zarr_shards import encoded_chunk, encoded_rows, is_one_chunk, is_sharded_by_row
 
 SMALL = 2**20  # bytes of an array that is read as a whole rather than in parts
 # zarr's own, whatever the user's settings and ZARR_CODEC_PIPELINE__PATH name: others may lay the inner chunks
@@ -58,17 +59,23 @@ def encode_group(
     Attributes must be JSON.
     """
     store = zarr.storage.MemoryStore()
+    shards: dict[str, bytes] = {}
     # zarr's settings are the process's, and put back what they found: one encoding at a time.
     with _encoding, zarr.config.set(PIPELINE):
         group = zarr.create_group(store, attributes=dict(attributes), zarr_format=3)
         for name in sorted(arrays):
             parent, _, leaf = name.rpartition("/")
             below = group.require_group(parent) if parent else group
-            _write(below, leaf, arrays.pop(name), level)
+            shards |= {
+                f"{name}/{key}": shard for key, shard in _write(below, leaf, arrays.pop(name), level).items()
+            }
         for name, facts in sorted((within or {}).items()):
             group.require_group(name).update_attributes(dict(facts))
     # Each goes as it is copied: there is memory for these bytes once, not twice.
-    return {path: store._store_dict.pop(path).to_bytes() for path in sorted(store._store_dict)}
+    return {
+        path: shards.pop(path) if path in shards else store._store_dict.pop(path).to_bytes()
+        for path in sorted((*store._store_dict, *shards))
+    }
 
 
 def open_group(location: Location) -> zarr.Group:
@@ -146,7 +153,8 @@ def _reading(url: str, what: str = "a chunk of it is not what was written") -> I
         raise damaged(url, what) from fault
 
 
-def _write(group: zarr.Group, name: str, spec: ArraySpec, level: int) -> None:
+def _write(group: zarr.Group, name: str, spec: ArraySpec, level: int) -> dict[str, bytes]:
+    """Add an array to a group; what of its content is not in there, by key."""
     data = np.ascontiguousarray(spec.data)
     whole = tuple(max(1, size) for size in data.shape)
     chunks = whole if spec.chunks is None else tuple(map(min, spec.chunks, whole))
@@ -168,5 +176,11 @@ def _write(group: zarr.Group, name: str, spec: ArraySpec, level: int) -> None:
         # A chunk that is all fill value is written too: a missing object always means damage.
         config={"write_empty_chunks": True},
     )
+    first = array.metadata.encode_chunk_key((0,) * data.ndim)
+    if data.size and is_one_chunk(array):
+        return {first: encoded_chunk(data, level)}
+    if data.size and data.ndim > 1 and is_sharded_by_row(array):
+        return {first: encoded_rows(data, level)}
     if data.size:
         array[...] = data
+    return {}

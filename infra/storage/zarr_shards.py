@@ -1,7 +1,9 @@
-"""Rows of a Zarr array that lies in one shard with a chunk a row, read in few requests.
+"""Zarr arrays that lie in one object: rows of a shard read in few requests, the object made in one go.
 
 zarr itself asks for the index of the shard at every reading, for each chunk apart, and decodes them one by
-one in threads; here the index is kept, neighbours come in one request, and rows are decoded in place.
+one in threads; here the index is kept, neighbours come in one request, and rows are decoded in place. Where
+zarr makes a shard, it copies every chunk several times, and takes two to three times as long; to hand a small
+array to its event loop takes longer than to compress it.
 """
 
 from __future__ import annotations
@@ -39,18 +41,53 @@ def is_sharded_by_row(array: zarr.Array[Any]) -> bool:
         return False
     sharding = codecs[0]
     kinds = [type(codec) for codec in (*sharding.codecs, *sharding.index_codecs)]
-    little = [codec for codec in (*sharding.codecs, *sharding.index_codecs) if isinstance(codec, BytesCodec)]
+    orders = [
+        codec.endian
+        for codec in (*sharding.codecs, *sharding.index_codecs)
+        if isinstance(codec, BytesCodec) and not (codec.endian is None and array.dtype.itemsize == 1)
+    ]
     return (
         kinds in ([*_PLAIN, *_INDEX], [*_PLAIN, Crc32cCodec, *_INDEX])
-        and all(codec.endian is not None and codec.endian.value == "little" for codec in little)
+        and all(order is not None and order.value == "little" for order in orders)
         and sharding.index_location.value == "end"
         and array.chunks == (1, *array.shape[1:])
         and array.dtype.kind in "fiub"
     )
 
 
+def is_one_chunk(array: zarr.Array[Any]) -> bool:
+    """True if one chunk holds the array, compressed by zstd alone, with a checksum."""
+    codecs: Sequence[Any] = getattr(array.metadata, "codecs", ())
+    return [type(codec) for codec in codecs] == [*_PLAIN, Crc32cCodec] and array.chunks == array.shape
+
+
+def encoded_chunk(data: npt.NDArray[Any], level: int) -> bytes:
+    """The one chunk of an array as zarr makes it, byte for byte: compressed by zstd, with its CRC32C."""
+    chunk: bytes = Zstd(level=level).encode(np.ascontiguousarray(data, data.dtype.newbyteorder("<")))
+    ending: bytes = google_crc32c.value(chunk).to_bytes(4, "little")
+    return chunk + ending
+
+
+def encoded_rows(data: npt.NDArray[Any], level: int) -> bytes:
+    """The one shard of an array [n, ...] with a chunk a row, as zarr makes it, byte for byte.
+
+    Chunks lie in the order of the rows, each as of `encoded_chunk`; none is left out, whatever it holds.
+    """
+    parts, at = list[bytes](), 0
+    index = np.empty((len(data), 2), "<u8")
+    for number, row in enumerate(data):
+        parts.append(encoded_chunk(row, level))
+        index[number] = at, len(parts[-1])
+        at += len(parts[-1])
+    ends = index.tobytes()
+    return b"".join([*parts, ends, google_crc32c.value(ends).to_bytes(4, "little")])
+
+
 class ShardedRows:
-    """The rows of one array. array: as `is_sharded_by_row` wants it; place: where it lies."""
+    """The rows of one array. array: as `is_sharded_by_row` wants it; place: where it lies.
+
+    shape, dtype: of the array, in the byte order in which it lies.
+    """
 
     def __init__(self, array: zarr.Array[Any], place: Location) -> None:
         codecs: Sequence[Any] = getattr(array.metadata, "codecs", ())
@@ -58,34 +95,39 @@ class ShardedRows:
         shard = place / "/".join(["c", *"0" * array.ndim])
         # With sums of its own each chunk is checked once, and what was not asked for is not read.
         self._place = shard.unchecked() if self._summed else shard
-        self._shape = array.shape
-        self._dtype = array.dtype.newbyteorder("<")
+        self.shape = array.shape
+        self.dtype = array.dtype.newbyteorder("<")
         self._fill = array.fill_value
         self._index: npt.NDArray[np.uint64] | None = None
         self._lock = threading.Lock()
 
     def read(self, rows: Sequence[int]) -> npt.NDArray[Any]:
         """Some rows, in their order: [len(rows), …]. Raises DamagedError for a shard that is not sound."""
+        found = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        self.read_into(rows, found, range(len(rows)))
+        return found
+
+    def read_into(self, rows: Sequence[int], found: npt.NDArray[Any], places: Sequence[int]) -> None:
+        """The same into ``found`` [n, …], in C order and of the array's dtype, each at its place in there."""
         wanted = np.asarray(rows, np.intp)
-        found = np.empty((len(wanted), *self._shape[1:]), self._dtype)
-        size = int(np.prod(self._shape)) * self._dtype.itemsize
-        if self._index is None and MANY * len(set(rows)) >= self._shape[0] and size <= WHOLE:
+        targets = [found[place : place + 1] for place in places]
+        size = int(np.prod(self.shape)) * self.dtype.itemsize
+        if self._index is None and MANY * len(set(rows)) >= self.shape[0] and size <= WHOLE:
             whole = self._place.read_bytes()
             self._index = self._checked(whole[-self._index_size :])
-            self._decode(wanted, found, [(0, whole)])
-            return found
+            self._decode(wanted, targets, [(0, whole)])
+            return
         with self._lock:
             if self._index is None:
                 (index,) = self._place.read_ranges([(-self._index_size, None)])
                 self._index = self._checked(index)
         ranges = self._ranges(wanted)
         data = self._place.read_ranges(ranges)
-        self._decode(wanted, found, [(start, part) for (start, _), part in zip(ranges, data, strict=True)])
-        return found
+        self._decode(wanted, targets, [(start, part) for (start, _), part in zip(ranges, data, strict=True)])
 
     @property
     def _index_size(self) -> int:
-        return 16 * self._shape[0] + 4
+        return 16 * self.shape[0] + 4
 
     def _checked(self, data: bytes) -> npt.NDArray[np.uint64]:
         """The index, uint64 [rows, 2]: offset and length of each."""
@@ -95,7 +137,7 @@ class ShardedRows:
             raise self._damaged()
         index = np.frombuffer(data[:-4], "<u8").reshape(-1, 2)
         # A chunk that does not compress is a little larger than its rows.
-        most = 2 * int(np.prod(self._shape[1:])) * self._dtype.itemsize + 1024
+        most = 2 * int(np.prod(self.shape[1:])) * self.dtype.itemsize + 1024
         written = index[index[:, 0] != _ABSENT]
         if (written[:, 1] > most).any() or (written[:, 0] > 2**62).any():
             raise self._damaged()
@@ -116,15 +158,18 @@ class ShardedRows:
         return ranges
 
     def _decode(
-        self, wanted: npt.NDArray[np.intp], found: npt.NDArray[Any], parts: Sequence[tuple[int, bytes]]
+        self,
+        wanted: npt.NDArray[np.intp],
+        targets: Sequence[npt.NDArray[Any]],
+        parts: Sequence[tuple[int, bytes]],
     ) -> None:
         assert self._index is not None  # noqa: S101
         codec = Zstd()
         starts = np.array([start for start, _ in parts], np.uint64)
-        for row, position in enumerate(wanted):
+        for position, target in zip(wanted, targets, strict=True):
             offset, size = self._index[position]
             if offset == _ABSENT:
-                found[row] = self._fill
+                target[...] = self._fill
                 continue
             start, data = parts[int(np.searchsorted(starts, offset, "right")) - 1]
             at = int(offset) - start
@@ -135,10 +180,10 @@ class ShardedRows:
                     raise self._damaged()
             # The codec writes no more than there is room for, and refuses a frame of another size than its
             # header says; one whose header says less than a row would leave the rest as memory was.
-            if _content_size(chunk) not in (None, found[row : row + 1].nbytes):
+            if _content_size(chunk) not in (None, target.nbytes):
                 raise self._damaged()
             try:
-                codec.decode(chunk, out=found[row : row + 1])
+                codec.decode(chunk, out=target)
             except (RuntimeError, ValueError) as fault:
                 raise self._damaged() from fault
 

@@ -18,7 +18,7 @@ from tasks.atlases.alignment_table import facts, failed
 from tasks.atlases.atlas_extension import anchor_of, extended, framed_by, still_holds
 from tasks.atlases.atlas_files import encode, encode_rows, read
 from tasks.atlases.atlas_identity import grown, scope
-from tasks.atlases.cluster_members import Member, align_set, packed, unpacked
+from tasks.atlases.cluster_members import HeldFeatures, Member, align_set, packed, unpacked
 from tasks.atlases.instance_files import COUNTS
 from tasks.atlases.instances import solved_apart, with_instances
 from tasks.atlases.network_training import CHECKPOINT, NETWORKS, Networks, maps_from, stored_networks
@@ -340,15 +340,16 @@ def _solved(
         anchor = anchor_of(before, builders)
     if asked.frame is not None:
         anchor = framed_by(*asked.frame, builders) or anchor
-    first = align_set(destination, members, asked.position, settings, device, watch, anchor=anchor)
-    first = solved_apart(first, destination, members, asked.position, settings, device, watch, anchor)
+    held = HeldFeatures(destination, builders, watch)
+    first = align_set(destination, members, asked.position, settings, device, watch, anchor, held)
+    first = solved_apart(first, held, members, asked.position, settings, device, watch, anchor)
     networks = Networks(destination, settings, device, watch, originals, folder)
     looked = {}
     if settings.alignment.second_look != "off":
         finishing = networks.finishing(members)
         finish = finishing.finish if networks.asked else None
         again = second_look(
-            first, destination, members, asked.position, originals, settings, device, watch, anchor, finish
+            first, held, members, asked.position, originals, settings, device, watch, anchor, finish
         )
         if again is not None and again.aligned is not None:
             stored = replace(as_stored(members, again.aligned), first_look=again.first)
@@ -356,5 +357,6 @@ def _solved(
         looked = {} if again is None else again.facts
     if not networks.asked:
         return _Solved(as_stored(members, first), looked)
+    held.let_go()
     made = networks.train_set(first, members)
     return _Solved(as_stored(members, made.aligned), looked, made.facts, made.networks)

@@ -34,7 +34,7 @@ from tasks.execution.packed_rows import pack_rows, unpack_rows
 from tasks.execution.stage_runner import address, batched
 from tasks.features import features_stage
 from tasks.features.position_bias_unit import Position, read_position
-from tasks.features.shard_reading import VIEWS, opened_shard
+from tasks.features.shard_reading import VIEWS, Rows, opened_shard
 
 if TYPE_CHECKING:
     import torch
@@ -97,10 +97,10 @@ def read_features(destination: Location, members: Sequence[Member]) -> Dense:
     arrays: dict[ZarrArray, Array] = {}
     making = threading.Lock()
 
-    def whole(array: ZarrArray, part: Array) -> Array:
+    def whole(array: ZarrArray, kept: Rows) -> Array:
         with making:
             if array not in arrays:
-                arrays[array] = np.empty((len(members), *part.shape[1:]), part.dtype)
+                arrays[array] = np.empty((len(members), *kept.shape[1:]), kept.dtype)
             return arrays[array]
 
     def read(item: tuple[str, list[int]]) -> FeatureAttributes:
@@ -109,11 +109,10 @@ def read_features(destination: Location, members: Sequence[Member]) -> Dense:
         shard = opened_shard(destination, name, content)
         rows = [members[position].features_row for position in positions]
         for array in VIEWS:
-            read_rows = shard.rows.get(array.path)
-            if read_rows is not None:
+            kept = shard.rows.get(array.path)
+            if kept is not None:
                 # Put in their place at once: a cluster's features are in memory once, not twice.
-                part = read_rows(rows)
-                whole(array, part)[positions] = part
+                kept.read_into(rows, whole(array, kept), positions)
         return cast("FeatureAttributes", shard.attributes)
 
     attributes: FeatureAttributes | None = None
@@ -123,6 +122,30 @@ def read_features(destination: Location, members: Sequence[Member]) -> Dense:
     # Features from one place were stored before there was a choice of more.
     taps = {str(tap): int(size) for tap, size in attributes.get("taps", ())}
     return dense_of(arrays, float(attributes["extent"]), taps)
+
+
+class HeldFeatures:
+    """Features of some images, read when they are first asked for and held until they are let go.
+
+    What looks at the images that build an atlas one after the other need not read them each time.
+    """
+
+    def __init__(self, destination: Location, members: Sequence[Member], watch: Stopwatch) -> None:
+        self.destination = destination
+        self.members = members
+        self._watch = watch
+        self._dense: Dense | None = None
+
+    def read(self) -> Dense:
+        """The features of the images, in their order."""
+        if self._dense is None:
+            with self._watch.phase("read"):
+                self._dense = read_features(self.destination, self.members)
+        return self._dense
+
+    def let_go(self) -> None:
+        """Free their memory."""
+        self._dense = None
 
 
 def dense_of(arrays: Mapping[ZarrArray, Array], extent: float, taps: dict[str, int]) -> Dense:
@@ -164,19 +187,21 @@ def align_set(
     device: torch.device,
     watch: Stopwatch,
     anchor: Anchor | None = None,
+    held: HeldFeatures | None = None,
 ) -> Alignment:
     """The alignment of a whole cluster, in the members' order.
 
     Those with the role "member" come first and build the atlas; the rest are fitted to it. anchor: poses that
-    the builders had in an older solution, in whose frame the atlas then lies.
+    the builders had in an older solution, in whose frame the atlas then lies. held: the builders' features,
+    if others look at them, too.
     """
     builders = [member for member in members if member.role == MEMBER]
     with watch.phase("read"):
         known = read_position(position)
-        dense = read_features(destination, builders)
+    dense = (held or HeldFeatures(destination, builders, watch)).read()
     with watch.phase("solver"):
         first = align_views(dense, on_images(builders, dense), known, settings, device, anchor)
-    del dense  # the rest is read slab by slab: only one set of features is in memory at a time
+    del dense  # the rest is read slab by slab: but for what is held, one slab is in memory at a time
     rest = fit_set(first.atlas, destination, members[len(builders) :], settings, device, watch)
     return joined([first, *(aligned for _, aligned in rest)])
 

@@ -18,6 +18,7 @@ from tasks.atlases.cluster_members import (
     SLAB,
     SLAB_AT_ANY_ANGLE,
     Dense,
+    HeldFeatures,
     Member,
     align_views,
     fit_set,
@@ -25,7 +26,6 @@ from tasks.atlases.cluster_members import (
     read_features,
 )
 from tasks.atlases.stored_atlas import FIGURES, Stored, StoredInstances, as_stored
-from tasks.clusters.cluster_roles import MEMBER
 from tasks.execution.stage_runner import batched
 from tasks.features.features_stage import at_any_angle
 from tasks.features.position_bias_unit import read_position
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 def solved_apart(
     first: Alignment,
-    destination: Location,
+    held: HeldFeatures,
     members: list[Member],
     position: Location,
     settings: Settings,
@@ -51,16 +51,14 @@ def solved_apart(
 
     Where images show two, an atlas of both comes about, and maps that mix them. The arguments are those of
     `tasks.atlases.cluster_members.align_set`; first: what that found, which stays if the second solution has
-    more outliers.
+    more outliers. held: features of those that built its atlas.
     """
     from congeal.alignment.further_instances import Known, without_others
     from congeal.alignment.outcomes import OK
 
     if settings.alignment.instances_max <= 1 or first.status != OK:
         return first
-    builders = [member for member in members if member.role == MEMBER]
-    with watch.phase("read"):
-        dense = read_features(destination, builders)
+    builders, dense = held.members, held.read()
     with watch.phase("instances"):
         valid = on_images(builders, dense)
         known = Known.of(picked(first, range(len(builders))))
@@ -73,7 +71,7 @@ def solved_apart(
     del dense
     if again.status != OK or again.outlier.sum() > (~known.good).sum():
         return first
-    rest = fit_set(again.atlas, destination, members[len(builders) :], settings, device, watch)
+    rest = fit_set(again.atlas, held.destination, members[len(builders) :], settings, device, watch)
     return joined([again, *(aligned for _, aligned in rest)])
 
 

@@ -16,6 +16,7 @@ from tasks.atlases.cluster_members import (
     SLAB,
     SLAB_AT_ANY_ANGLE,
     Dense,
+    HeldFeatures,
     Member,
     align_views,
     fit_views,
@@ -25,7 +26,6 @@ from tasks.atlases.cluster_members import (
 from tasks.atlases.network_training import Finish
 from tasks.atlases.stored_atlas import FirstLook
 from tasks.atlases.window_features import Originals, window_features
-from tasks.clusters.cluster_roles import MEMBER
 from tasks.execution.stage_runner import batched
 from tasks.features.features_stage import at_any_angle
 from tasks.features.position_bias_unit import read_position
@@ -60,7 +60,7 @@ class Fitted(NamedTuple):
 
 def second_look(
     first: Alignment,
-    destination: Location,
+    held: HeldFeatures,
     members: Sequence[Member],
     position: Location,
     originals: Originals,
@@ -73,21 +73,23 @@ def second_look(
     """Solve a cluster again on windows of its images; None if it is not worth it.
 
     first, members, position, anchor: the first solution, and what it was made of, see
-    `tasks.atlases.cluster_members.align_set`. finish: what becomes of the second one, if it is kept.
+    `tasks.atlases.cluster_members.align_set`. held: features of those that built its atlas, which are let go.
+    finish: what becomes of the second one, if it is kept.
     """
     from congeal.alignment.inputs.windows import to_whole_frames, window_anchor
     from congeal.alignment.selection.second_look import better, compare, find_windows, seen
 
     config = settings.atlases.solver_config
-    builders = [member for member in members if member.role == MEMBER]
+    builders = held.members
     with watch.phase("read"):
         known = read_position(position)
-        dense = read_features(destination, builders)
+    dense = held.read()
     with watch.phase("solver"):
         arrays = _arrays(dense, on_images(builders, dense))
         one = seen(arrays, picked(first, range(len(builders))), dense.extent, config, device=device)
         windows = find_windows(one, config.second_look)
     del dense, arrays
+    held.let_go()
     if windows is None:
         return None
     with watch.phase("second look"):
@@ -117,8 +119,9 @@ def second_look(
         return Found({**facts, "unread": unread})
     parts, places = [_marked(whole, builders, unread)], [windows.as_array()]
     look = FirstLook(first.atlas, windows.as_array())
-    rest = members[len(builders) :]
-    for fitted in fit_windows(aligned.atlas, look, destination, rest, originals, settings, device, watch):
+    others = members[len(builders) :]
+    rest = fit_windows(aligned.atlas, look, held.destination, others, originals, settings, device, watch)
+    for fitted in rest:
         parts.append(fitted.aligned)
         places.append(fitted.windows.as_array())
         unread |= fitted.unread

@@ -11,6 +11,7 @@ from typing import NamedTuple, cast
 import pyarrow as pa
 import zarr
 
+from congeal.backbones import embedded
 from congeal.imaging import intensity_scaling
 from congeal.results.schema.feature_arrays import FEATURE_GROUP
 from congeal.settings import Settings
@@ -104,10 +105,17 @@ def scope(settings: Settings, weights: Weights) -> str:
         # digests stay.
         *(["any"] if at_any_angle(settings) else []),
         *([asked.engine] if asked.engine not in ("auto", "torch") else []),
+        # OpenVINO made images smaller itself once, where a backbone works on fewer cells; PyTorch does now.
+        *(["shrunk"] if asked.engine == "openvino" and _shrinks(weights) else []),
         *([list(asked.beside)] if asked.beside else []),
         *(["range", list(settings.catalog.range)] if settings.catalog.range else []),
         length=16,
     )
+
+
+def _shrinks(weights: Weights) -> bool:
+    """Whether the backbone works on fewer cells than it shows; by its name, since others may need timm."""
+    return "@" in (embedded.ARCHITECTURE if weights.backbone == embedded.NAME else weights.backbone)
 
 
 def stage(run: Run, catalog: Catalog, weights: Weights) -> Features:

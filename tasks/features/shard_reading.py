@@ -5,11 +5,13 @@ The images of a cluster are spread over many shards, and many clusters share eac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import numpy.typing as npt
+import zarr
 
 from congeal.results.schema.feature_arrays import FEATURE_GROUP, PREVIEW, dense_arrays
 from infra.errors import MissingError, UserError
@@ -24,11 +26,42 @@ STAGE = stage_versions.FEATURES
 OPEN = 512  # shards that a process remembers
 VIEWS = [array for turned in (False, True) for side in (False, True) for array in dense_arrays(turned, side)]
 
-Rows = Callable[[Sequence[int]], npt.NDArray[Any]]
+
+class Rows(Protocol):
+    """The rows of an array [n, …]."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the array."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the array."""
+
+    def read(self, rows: Sequence[int]) -> npt.NDArray[Any]:
+        """Some rows, in their order."""
+
+    def read_into(self, rows: Sequence[int], found: npt.NDArray[Any], places: Sequence[int]) -> None:
+        """Some rows, each put into its place of an array [m, …] of this one's dtype, in C order."""
+
+
+class _PlainRows:
+    """Those of an array that zarr itself reads."""
+
+    def __init__(self, array: zarr.Array[Any]) -> None:
+        self._array = array
+        self.shape = array.shape
+        self.dtype: np.dtype[Any] = np.dtype(array.dtype)
+
+    def read(self, rows: Sequence[int]) -> npt.NDArray[Any]:
+        return read_rows(self._array, rows)
+
+    def read_into(self, rows: Sequence[int], found: npt.NDArray[Any], places: Sequence[int]) -> None:
+        found[np.asarray(places, np.intp)] = self.read(rows)
 
 
 class OpenShard(NamedTuple):
-    """A shard's attributes, and what reads rows of its arrays, by their paths."""
+    """A shard's attributes, and the rows of its arrays, by their paths."""
 
     attributes: Mapping[str, Any]
     rows: Mapping[str, Rows]
@@ -62,5 +95,5 @@ def _reader(home: Location, path: str) -> Rows | None:
     if array is None:
         return None
     if is_sharded_by_row(array):
-        return ShardedRows(array, home / path).read
-    return partial(read_rows, array)
+        return ShardedRows(array, home / path)
+    return _PlainRows(array)

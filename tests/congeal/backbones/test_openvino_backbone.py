@@ -81,8 +81,9 @@ def same(one: DenseFeatures, other: DenseFeatures) -> bool:
     return all(torch.equal(first, second) for first, second in zip(one, other, strict=True))
 
 
-def test_an_image_has_the_same_bits_in_any_batch_with_any_number_of_threads() -> None:
-    engine = load(TINY, image_size=64, engine="openvino")
+@pytest.mark.parametrize("name", [TINY, f"{TINY}@20"])
+def test_an_image_has_the_same_bits_in_any_batch_with_any_number_of_threads(name: str) -> None:
+    engine = load(name, lively(name), image_size=64, engine="openvino")
     images = pictures(64, 5)
     whole = engine(images)
     assert same(whole, engine(images))

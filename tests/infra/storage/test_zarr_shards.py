@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.errors import DamagedError
-from infra.storage import zarr_shards
+from infra.storage import zarr_groups, zarr_shards
 from infra.storage.location import Location
 from infra.storage.zarr_groups import ArraySpec, array_at, encode_group
 from infra.storage.zarr_shards import ShardedRows, is_sharded_by_row
@@ -30,6 +30,7 @@ def write(place: Location) -> Location:
     specs = {
         "maps/rows": ArraySpec(DATA, ("image", "v", "u"), (1, 6, 7)),
         "maps/halves": ArraySpec(DATA.astype(np.float16), ("image", "v", "u"), (1, 6, 7)),
+        "bytes": ArraySpec((DATA * 9).astype(np.uint8), ("image", "v", "u"), (1, 6, 7)),
         "whole": ArraySpec(DATA, ("image", "v", "u")),
         "pairs": ArraySpec(DATA, ("image", "v", "u"), (2, 6, 7)),
     }
@@ -67,13 +68,24 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[list[tuple[int, int | None
     return seen
 
 
-@given(st.lists(st.integers(0, 39), max_size=50), st.sampled_from(("maps/rows", "maps/halves")))
+@given(st.lists(st.integers(0, 39), max_size=50), st.sampled_from(("maps/rows", "maps/halves", "bytes")))
 def test_rows_are_those_that_zarr_reads(place: Location, rows: list[int], path: str) -> None:
     reader, array = rows_of(place, path), found_in(place, path)
     for _ in range(2):  # with the index not yet known, and with it
         got = reader.read(rows)
         assert got.dtype == array.dtype
         np.testing.assert_array_equal(got, np.asarray(array[:])[rows])
+
+
+@given(st.permutations(range(12)), st.sampled_from(("maps/rows", "bytes")))
+def test_rows_are_put_into_their_places(place: Location, places: list[int], path: str) -> None:
+    array = np.asarray(found_in(place, path)[:])
+    found = np.zeros((12, *array.shape[1:]), array.dtype)
+    rows = [3 * row for row in range(9)]
+    rows_of(place, path).read_into(rows, found, places[:9])
+    expected = np.zeros_like(found)
+    expected[places[:9]] = array[rows]
+    np.testing.assert_array_equal(found, expected)
 
 
 @given(st.lists(st.integers(0, 39), min_size=1, max_size=5), st.integers(0, 4000))
@@ -85,8 +97,33 @@ def test_rows_are_the_same_whatever_is_fetched_together(place: Location, rows: l
 
 
 def test_only_arrays_of_one_shard_with_a_chunk_a_row_are_read_so(place: Location) -> None:
-    kinds = {path: is_sharded_by_row(found_in(place, path)) for path in ("maps/rows", "whole", "pairs")}
-    assert kinds == {"maps/rows": True, "whole": False, "pairs": False}
+    paths = ("maps/rows", "bytes", "whole", "pairs")
+    kinds = {path: is_sharded_by_row(found_in(place, path)) for path in paths}
+    assert kinds == {"maps/rows": True, "bytes": True, "whole": False, "pairs": False}
+
+
+DTYPES = ("float16", "float32", "float64", ">f4", "int32", "uint8", "bool")
+
+
+@given(
+    st.lists(st.integers(1, 5), min_size=1, max_size=4),
+    st.sampled_from(DTYPES),
+    st.sampled_from((1, 3)),
+    st.sampled_from((0, 9)),
+    st.booleans(),
+)
+def test_an_object_has_the_bytes_that_zarr_gives_it(
+    shape: list[int], dtype: str, level: int, spread: int, by_row: bool
+) -> None:
+    data = np.random.default_rng(shape[0]).normal(size=shape) * spread
+    data = np.asfortranarray(data.astype(dtype))
+    chunks = (1, *shape[1:]) if by_row else None
+    spec = ArraySpec(data, [f"axis_{axis}" for axis in range(len(shape))], chunks)
+    with pytest.MonkeyPatch.context() as patch:
+        for known in ("is_sharded_by_row", "is_one_chunk"):
+            patch.setattr(zarr_groups, known, lambda _: False)
+        expected = encode_group({"data": spec}, {}, level)
+    assert encode_group({"data": spec}, {}, level) == expected
 
 
 def test_the_index_is_asked_for_once_and_neighbours_together(

@@ -12,11 +12,24 @@ from congeal.settings import Settings
 from infra.ledger.provenance import Stopwatch
 from infra.storage.location import Location
 from tasks.atlases import cluster_members
-from tasks.atlases.cluster_members import SLAB, Dense, Member, align_set, read_features
+from tasks.atlases.cluster_members import SLAB, Dense, HeldFeatures, Member, align_set, read_features
 from tasks.clusters.cluster_roles import MEMBER, NEWCOMER
 from tasks.features.shard_reading import OpenShard
 
 PLACE: Any = Location  # never opened: what is read is made up
+
+
+class Held:
+    """The rows of an array in memory."""
+
+    def __init__(self, data: np.ndarray[Any, Any]) -> None:
+        self.data, self.shape, self.dtype = data, data.shape, data.dtype
+
+    def read(self, rows: Any) -> Any:
+        return self.data[rows]
+
+    def read_into(self, rows: Any, found: Any, places: Any) -> None:
+        found[places] = self.read(rows)
 
 
 def members(builders: int, rest: int) -> list[Member]:
@@ -49,6 +62,24 @@ def test_a_slab_of_features_is_in_memory_at_a_time(monkeypatch: pytest.MonkeyPat
     assert len(found) == 4
 
 
+def test_features_that_are_held_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+
+    def made_up(_: Any, images: Any) -> Dense:
+        read.append(len(images))
+        grid = np.zeros((len(images), 2, 2), np.float16)
+        return Dense(grid[..., None], grid, None, None, 1.0, None, {})
+
+    monkeypatch.setattr(cluster_members, "read_features", made_up)
+    held = HeldFeatures(PLACE, members(5, 0), Stopwatch())
+    assert held.read() is held.read()
+    ref = weakref.ref(held.read())
+    held.let_go()
+    assert ref() is None
+    assert len(held.read().features) == 5
+    assert read == [5, 5]
+
+
 def test_features_of_many_shards_come_in_the_order_of_the_members(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -56,7 +87,7 @@ def test_features_of_many_shards_come_in_the_order_of_the_members(
     features, saliency = cluster_members.FEATURES, cluster_members.SALIENCY
     for name in ("scope/a", "scope/b", "scope/c"):
         whole = random.normal(size=(6, 2, 2, 3)).astype(np.float16)
-        rows = {features.path: whole.__getitem__, saliency.path: whole[..., 0].__getitem__}
+        rows = {features.path: Held(whole), saliency.path: Held(whole[..., 0])}
         shards[name] = OpenShard({"extent": 0.9, "taps": []}, rows)
         truth[name] = whole
     monkeypatch.setattr(cluster_members, "opened_shard", lambda _, name, __: shards[name])

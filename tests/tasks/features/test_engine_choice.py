@@ -10,7 +10,7 @@ from sample_runs import folder, photographs, run, tiny, units
 
 from congeal.backbones import engine_agreement
 from congeal.errors import BackboneError
-from congeal.settings import Settings
+from congeal.settings import Settings, load_settings
 from flows.runs.prepare import prepare
 from infra.errors import DamagedError, UserError
 from infra.ledger.publications import published
@@ -18,6 +18,8 @@ from infra.storage.location import Location
 from infra.storage.zarr_groups import open_group
 from tasks.features import engine_choice
 from tasks.features.engine_choice import FEWEST, choose
+from tasks.features.features_stage import scope
+from tasks.features.run_backbone import Shape, Weights
 
 AUTO = "features.engine=auto"
 
@@ -70,6 +72,27 @@ def test_what_pytorch_has_made_stays_its_own(
     run(source, tmp_path / "out", tiny(weights, AUTO))
     assert engine_of(tmp_path / "out") == "torch"
     assert scopes(tmp_path / "out") == before
+
+
+SMALL = "vit_small_patch14_dinov2"
+
+
+@pytest.mark.parametrize(
+    ("backbone", "engine", "former", "same"),
+    [
+        ("embedded", "torch", "420e553c53f66738", True),
+        (f"{SMALL}.lvd142m", "torch", "ae5f2c70239bb21b", True),
+        (f"{SMALL}.lvd142m", "openvino", "0da6f7496c0b2e82", True),
+        ("embedded", "openvino", "12824ce645c32848", False),  # images were made smaller in another way
+        (f"{SMALL}:8@20", "openvino", "d6ef89c0534688cf", False),
+    ],
+)
+def test_features_that_would_be_others_today_have_another_identity(
+    backbone: str, engine: str, former: str, same: bool
+) -> None:
+    settings = load_settings(None, [f"features.engine={engine}"], environ={})
+    found = scope(settings, Weights(backbone, None, "f", Shape(448, 32, 384)))
+    assert (found == former) == same
 
 
 def test_features_from_before_there_was_a_choice_are_pytorchs(
