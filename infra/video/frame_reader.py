@@ -72,20 +72,28 @@ class FrameReader:
         if index in self._kept:
             return self._kept[index]
         keys = self._times.keys
-        key = keys[max(bisect_right(keys, index) - 1, 0)]
-        if self._frames is None or index < self._next or key > self._next:
-            self._begin(key)
+        at = max(bisect_right(keys, index) - 1, 0)
+        if self._frames is None or index < self._next or keys[at] > self._next:
+            self._begin(keys[at])
         found = self._decode_to(index)
-        if found is None and key:  # a seek that led too far: from the first frame on
-            self._begin(0)
+        back = 1
+        while found is None and at:  # a seek that led too far: containers look for when frames are decoded
+            at, back = max(at - back, 0), 2 * back
+            self._begin(keys[at])
             found = self._decode_to(index)
         return found
 
     def _begin(self, key: int) -> None:
-        times = self._times
-        self._next = 0 if times.by_order else key
-        stamp = 0 if times.by_order else times.stamps[self._next]
-        self._container.seek(stamp, stream=self._stream, backward=True)
+        if key and not self._times.by_order:
+            self._next = key
+            self._container.seek(self._times.stamps[key], stream=self._stream, backward=True)
+        else:
+            # Opened anew: what is decoded before it is shown may have a negative time, and some containers
+            # (MPEG-TS) find nothing before the second key frame when they are asked for the first one's time.
+            self._next = 0
+            self._container.close()
+            self._file.seek(0)
+            self._container, self._stream = open_clip(self._file, self._name)
         self._frames = iter(self._container.decode(self._stream))
 
     def _decode_to(self, index: int) -> VideoFrame | None:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 FALLBACK_RATE = Fraction(25)
+# In AVI a packet has a number and no time, and these codecs do not store frames as they are shown:
+# the times that FFmpeg makes up for them are those of other frames.
+_CONTAINER_WITHOUT_ORDER, _REORDERED = "avi", ("h264", "hevc")
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class FrameTimes:
         keys: indices of frames from which decoding can begin; rising, the first is 0.
         rate: frames a second, on average.
         width, height: pixels, as the container states them, before rotation.
-        by_order: True where packets have no times: frames are found by counting from the first.
+        by_order: True where packets have no times, or those of other frames: frames are found by counting
+            from the first.
     """
 
     stamps: tuple[int, ...]
@@ -69,8 +73,10 @@ def _of_packets(container: InputContainer, stream: VideoStream) -> FrameTimes | 
             return None
         packets[packet.pts] = bool(packet.is_keyframe)
     stamps = tuple(sorted(packets))
-    keys = tuple(at for at, stamp in enumerate(stamps) if packets[stamp])
-    return _times(stream, stamps, stream.time_base or Fraction(1, 25), keys)
+    # The first can always be begun with, from the start: what is decoded before it may not be shown.
+    keys = (0, *(at for at, stamp in enumerate(stamps) if at and packets[stamp]))
+    by_order = container.format.name == _CONTAINER_WITHOUT_ORDER and stream.codec_context.name in _REORDERED
+    return _times(stream, stamps, stream.time_base or Fraction(1, 25), keys, by_order=by_order)
 
 
 def _of_frames(container: InputContainer, stream: VideoStream) -> FrameTimes:
@@ -85,7 +91,7 @@ def _times(
     span = (stamps[-1] - stamps[0]) * unit if len(stamps) > 1 else Fraction(0)
     rate = Fraction(len(stamps) - 1) / span if span > 0 else (_rate(stream) or FALLBACK_RATE)
     codec = stream.codec_context
-    return FrameTimes(stamps, unit, keys or (0,), rate, codec.width, codec.height, **more)
+    return FrameTimes(stamps, unit, keys, rate, codec.width, codec.height, **more)
 
 
 def _rate(stream: VideoStream) -> Fraction | None:

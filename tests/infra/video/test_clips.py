@@ -45,6 +45,56 @@ def test_frames_are_those_that_were_written_in_any_order(tmp_path: Path) -> None
     again.close()
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "before"),
+    [
+        ("a.ts", "libx264", 0),  # a stream of packets: the first key frame is found by when it is decoded
+        ("a.avi", "libx264", 0),  # packets without times, stored in another order than shown
+        ("a.avi", "mpeg4", 0),
+        ("a.mkv", "libx264", 0),
+        ("a.mp4", "libx264", 7),  # cut by an edit list: what is before is decoded and not shown
+    ],
+)
+def test_frames_that_are_stored_in_another_order_are_those_that_are_shown(
+    tmp_path: Path, name: str, codec: str, before: int
+) -> None:
+    import av
+
+    path = tmp_path / name
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+        stream.codec_context.max_b_frames, stream.codec_context.gop_size = 2, 10
+        if codec == "libx264":
+            stream.options = {"crf": "1", "x264-params": "open-gop=1:scenecut=0:b-adapt=0:keyint=10"}
+        else:
+            stream.bit_rate = 4_000_000
+        packets = []
+        for number, colour in enumerate(COLOURS):
+            frame = av.VideoFrame.from_ndarray(coloured(colour), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 10)
+            packets += stream.encode(frame)
+        for packet in [*packets, *stream.encode(None)]:
+            if before:
+                packet.pts, packet.dts = packet.pts - before, packet.dts - before
+            container.mux(packet)
+    shown = COLOURS[before:]
+    found = reader(path)
+    numbers = list(range(len(shown)))
+    in_order = [found.image(number) for number in numbers]
+    for data, colour in zip(in_order, shown, strict=True):
+        assert np.abs(pixels(data).astype(int) - colour).max() <= 6
+    random.Random(0).shuffle(numbers)
+    again = reader(path)
+    assert all(again.image(number) == in_order[number] for number in numbers)
+    with path.open("rb") as file:
+        times = frame_times(file, name)
+    assert len(times.stamps) == len(shown)
+    assert times.seconds(len(shown) - 1) == pytest.approx((len(shown) - 1) / 10, abs=0.11)
+    found.close()
+    again.close()
+
+
 def test_times_are_kept_where_the_rate_varies(tmp_path: Path) -> None:
     times = [0.0, 0.1, 0.2, 0.75, 0.8, 2.0]
     path = clip(tmp_path / "a.mp4", COLOURS[:6], times)
