@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt
 from pydantic_settings import NoDecode
 
 from congeal.alignment.config import SolverConfig
+from congeal.geometry.frames import MOST_CELLS
 
 
 def _names(value: Any) -> Any:
@@ -21,8 +22,8 @@ def _names(value: Any) -> Any:
     return tuple(name for part in value.split(",") if (name := part.strip()))
 
 
-# A side of a grid; what is computed grows with its square, and more.
-Cells = Annotated[PositiveInt, Field(le=1024)]
+# A side of a grid.
+Cells = Annotated[PositiveInt, Field(le=MOST_CELLS)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
 
 

@@ -277,6 +277,10 @@ def _suggestion(model: type[BaseSettings], key: str) -> str:
         near = [last[name] for name in found]
     if near:
         return f": did you mean {near[0]}?"
+    section = key.partition(".")[0]
+    inner = [name.partition(".")[2] for name in known if name.startswith(f"{section}.")]
+    if inner:
+        return f": the section {section} has {', '.join(name for name in inner if '.' not in name)}."
     return f": the sections are {', '.join(sorted(model.model_fields))}."
 
 

@@ -17,7 +17,15 @@ from congeal.alignment.inputs.cosaliency import Discriminant
 from congeal.alignment.inputs.feature_basis import Basis
 from congeal.alignment.inputs.image_set import ImageArrays, PreparedSet, prepare, read_tensors
 from congeal.alignment.inputs.rotated_views import TURNS, Turned, Whole, to_upright
+from congeal.alignment.inputs.set_arrays import SetArrays
 from congeal.alignment.inputs.set_batch import SetBatch
+from congeal.alignment.inputs.solver_arguments import (
+    check_config,
+    check_device,
+    check_extent,
+    check_seed,
+    plain_arrays,
+)
 from congeal.alignment.maps.flow_registration import Template, fixed_template, register
 from congeal.alignment.maps.map_batches import compute_maps
 from congeal.alignment.maps.match_support import match_support
@@ -99,13 +107,17 @@ def fit(
         An alignment with the same atlas.
 
     Raises:
-        CongealError: if the arrays do not fit each other, or the atlas.
+        CongealError: for an argument that is not what it should be, or does not fit the others or the atlas;
+            it names the argument.
     """
-    arrays = ImageArrays(features, saliency, mirrored_features, mirrored_saliency, valid)
+    arrays = plain_arrays(
+        SetArrays(features, saliency, mirrored_features, mirrored_saliency, valid, turned, extent, seed)
+    )
+    arrays.check()
     job = fitting(
         atlas, arrays, extent=extent, map_resolution=map_resolution, seed=seed, device=device, config=config
     )
-    return job.at_best_turns(arrays, turned).aligned
+    return job.at_best_turns(arrays, arrays.turned).aligned
 
 
 def fit_scored(
@@ -142,6 +154,7 @@ def fitting(
 ) -> _Fit:
     """An atlas, checked against the features [n, g, g, c] of images, and how they are fitted to it."""
     check_cells(map_resolution, "map_resolution")
+    seed, extent = check_seed(seed), check_extent(extent)
     if not issubclass(type(atlas), Atlas):
         raise CongealError(f"atlas is {type(atlas).__name__}, not congeal.Atlas")
     channels = np.shape(arrays.features)[-1]
@@ -150,7 +163,7 @@ def fitting(
             f"the features have {channels} channels, and the atlas {len(atlas.mean)}: both must come "
             "from one backbone"
         )
-    return _Fit(atlas, config or SolverConfig(), extent, map_resolution, seed, device)
+    return _Fit(atlas, check_config(config), extent, map_resolution, seed, check_device(device))
 
 
 @dataclass(frozen=True)
@@ -162,7 +175,7 @@ class _Fit:
     extent: float
     map_resolution: int
     seed: int
-    device: str | torch.device
+    device: torch.device
 
     def prepared(self, arrays: ImageArrays) -> PreparedSet:
         """Images in the atlas' basis, with the saliency of its discriminant."""

@@ -102,7 +102,8 @@ class ImageAlignment:
         outliers = int(self.alignment.outlier.sum())
         unread = f", {len(self.failed)} could not be read" if self.failed else ""
         return (
-            f"<congeal alignment of {len(self.frames)} images ({self.status}): {outliers} outliers{unread}; "
+            f"<congeal alignment of {len(self.frames)} images ({self.status}): "
+            f"{outliers} outlier{'' if outliers == 1 else 's'}{unread}; "
             f"backbone {self.backbone}; .images .transfer .average .warp .show .maps .alignment>"
         )
 

@@ -45,8 +45,9 @@ from congeal.alignment.inputs.fixed_camera import with_motion
 from congeal.alignment.inputs.image_set import Array, prepare, read_tensors
 from congeal.alignment.inputs.oriented import Oriented
 from congeal.alignment.inputs.rotated_views import Turned, Whole, to_upright, turned_anchor
-from congeal.alignment.inputs.set_arrays import SetArrays, batches, check_sets
+from congeal.alignment.inputs.set_arrays import SetArrays, batches, checked_sets
 from congeal.alignment.inputs.set_batch import SetBatch
+from congeal.alignment.inputs.solver_arguments import check_config, check_device, plain_arrays
 from congeal.alignment.maps.flow_registration import Template, TemplateFor, as_placed, cells_by, leave_one_out
 from congeal.alignment.maps.map_batches import compute_maps
 from congeal.alignment.maps.match_support import match_support
@@ -104,8 +105,10 @@ def align(
     """Align a set of images, given their dense features.
 
     Args:
-        features: [n, g, g, c], float16 or float32, of the images as they are.
-        saliency: [n, g, g], non-negative: class-token attention or any other prior; a constant says nothing.
+        features: [n, g, g, c], g ≥ 2, of the images as they are: numbers of any kind, in arrays, lists or
+            tensors on any device; computed with in float32.
+        saliency: [n, g, g]: class-token attention or any other prior, a mask of truth values, too; what is
+            below 0 counts as 0, and a constant says nothing.
         mirrored_features: the same of the images mirrored left to right; absent, the maps are mirrored
             instead, which is a little less exact.
         mirrored_saliency: the same for the saliency.
@@ -122,35 +125,38 @@ def align(
         extent: half the side of the token grid in frame units (see `congeal.geometry.frames`).
         resolution: cells along a side of the atlas.
         map_resolution: cells along a side of the maps from image to atlas.
-        seed: fixes the drawing of hypotheses.
+        seed: a whole number that fixes the drawing of hypotheses.
         anchor: poses in an older solution: the atlas then lies as it did there, so that its places keep their
             meaning; absent, what the images have in common lies in its middle and fills it.
-        device: where to compute.
+        device: where to compute: "cpu", "cuda", "cuda:1", "auto" (a GPU if there is one).
         config: every number that decides the result; None: the default.
 
     Returns:
-        The alignment. An image that shows nothing, or has no finite features, is an outlier, a set of one its
-        own atlas, a set with nothing in common is called that: none of them is an error.
+        The alignment. An image that shows nothing, or of which a number is not finite, is an outlier, a set
+        of one its own atlas, a set with nothing in common is called that: none of them is an error. The
+        same arguments on the same kind of processor give the same bits.
 
     Raises:
-        CongealError: if the arrays, position, parts or blank do not fit each other, or the anchor has
-            another number of images.
+        CongealError: for an argument that is not what is said above, or does not fit the others; it names
+            the argument.
     """
-    one = SetArrays(
-        features,
-        saliency,
-        mirrored_features,
-        mirrored_saliency,
-        valid,
-        turned=turned,
-        extent=extent,
-        seed=seed,
-        anchor=anchor,
+    one = plain_arrays(
+        SetArrays(
+            features,
+            saliency,
+            mirrored_features,
+            mirrored_saliency,
+            valid,
+            turned=turned,
+            extent=extent,
+            seed=seed,
+            anchor=anchor,
+        )
     )
     facts = BackboneFacts(position, parts, blank)
     facts.check(one.check()[3])
-    asked = config or SolverConfig()
-    return _solved([one], facts, resolution, map_resolution, torch.device(device), asked)[0]
+    one = replace(one, seed=int(seed))
+    return _solved([one], facts, resolution, map_resolution, check_device(device), check_config(config))[0]
 
 
 @checked
@@ -179,15 +185,14 @@ def align_many(
         An alignment a set, in order; none for no sets.
 
     Raises:
-        CongealError: if the arrays of a set do not fit each other, or not those of the others; it says which
-            set, counted from 0. Nothing has been computed then.
+        CongealError: if an argument is not what it should be, or the arrays of a set do not fit each other or
+            those of the others; it says which set, counted from 0. Nothing has been computed then.
     """
-    check_sets(sets)
+    plain = checked_sets(sets)
     facts = BackboneFacts(position, parts, blank)
-    if sets:
-        facts.check(np.shape(sets[0].features)[3])
-    asked = config or SolverConfig()
-    return _solved(sets, facts, resolution, map_resolution, torch.device(device), asked)
+    if plain:
+        facts.check(np.shape(plain[0].features)[3])
+    return _solved(plain, facts, resolution, map_resolution, check_device(device), check_config(config))
 
 
 def _solved(

@@ -20,6 +20,8 @@ import numpy.typing as npt
 
 from congeal.errors import CongealError
 
+MOST_CELLS = 1024  # along a side; what is computed grows with its square, and more
+
 if TYPE_CHECKING:
     # Whoever passes a tensor has imported torch; reading images must not wait for it.
     import torch
@@ -99,6 +101,8 @@ def check_cells(cells: int, what: str) -> None:
     """CongealError unless ``cells`` is a number of cells along a side."""
     if isinstance(cells, bool) or not isinstance(cells, int | np.integer) or cells < 1:
         raise CongealError(f"{what} is a whole number of cells a side, at least 1, not {cells!r}")
+    if cells > MOST_CELLS:
+        raise CongealError(f"{what} is at most {MOST_CELLS} cells a side, not {cells}")
 
 
 def cell_centres(g: int, extent: float = 1.0) -> npt.NDArray[np.float32]:

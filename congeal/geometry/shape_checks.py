@@ -154,4 +154,13 @@ def _sentence(name: str, hint: Any, value: Any, array: Any, sizes: Sizes) -> str
         return f"{name} is {type(value).__name__}, not {kind} {shape}{like}"
     if not isinstance(array, hint.dtype[Any, "..."]):
         return f"{name} holds {str(array.dtype).removeprefix('torch.')}, not {kind} {shape}{like}"
-    return f"{name} has the shape {list(array.shape)}, not {shape}{like}"
+    last = ": the channels come last" if _channels_first(dims, array.shape) else ""
+    return f"{name} has the shape {list(array.shape)}, not {shape}{like}{last}"
+
+
+def _channels_first(dims: list[str], shape: tuple[int, ...]) -> bool:
+    """Whether an array would have the dimensions if its second axis, the channels, were its last."""
+    if dims[-1] != "c" or "..." in dims or not 3 < len(dims) == len(shape):
+        return False
+    moved = list(zip(dims, (shape[0], *shape[2:], shape[1]), strict=True))
+    return len(set(moved)) == len(set(dims))

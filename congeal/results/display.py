@@ -67,4 +67,5 @@ def _row(name: str, value: str, raw: bool = False) -> str:
 def _counts(about: Publication, outliers: int | None) -> str:
     counts = about.counts
     apart = counts.get("outliers", 0) if outliers is None else outliers
-    return f"{counts.get('ok', 0):,} images, {counts.get('clusters', 0):,} clusters, {apart:,} outliers"
+    numbers = {"image": counts.get("ok", 0), "cluster": counts.get("clusters", 0), "outlier": apart}
+    return ", ".join(f"{number:,} {what}{'' if number == 1 else 's'}" for what, number in numbers.items())

@@ -106,12 +106,16 @@ class Published:
 
     def _best(self, image: str, rows: Sequence[ImageRow]) -> ImageRow:
         if not rows:
-            raise UserError(
-                f"There is no image {image!r} in {self.place}: give an image id or a path relative to "
-                f"{self.publication.source}."
-            )
+            raise UserError(f"There is no image {image!r} in {self.place}: {self._meant(image)}")
         # The same bytes under several names: any row will do, but the one that was asked for says it best.
         return min(rows, key=lambda row: (row["uri"] != image, row["status"] != "ok", row["uri"]))
+
+    def _meant(self, image: str) -> str:
+        """What to give instead of a name that is none: the one path that it may mean, or how paths are."""
+        found = self.named([image]).found
+        if image in found:
+            return f"did you mean {found[image]!r}?"
+        return f"give an image id or a path relative to {self.publication.source}."
 
     def locate(self, names: Sequence[str]) -> dict[str, str]:
         """Names in an annotation file to uris, as `congeal.results.image_name_matching.match` finds them.

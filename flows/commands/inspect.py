@@ -77,7 +77,9 @@ def sql(
             "--out", metavar="FILE", help="Write the answer: .csv, .parquet or .json, a path or URL."
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if there is one.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+    # What it was called before the other commands' name was taken.
+    force: Annotated[bool, typer.Option("--force", hidden=True)] = False,
     version: Version = None,
     config: Config = None,
     overrides: Overrides = None,
@@ -98,7 +100,7 @@ def sql(
         Console(stderr=True, soft_wrap=True).print(str(one.message), markup=False, highlight=False)
     if out is not None:
         file = Location.parse(out, settings.storage)
-        shown.write(table, file, force=force)
+        shown.write(table, file, overwrite=overwrite or force)
         written = {"rows": table.num_rows, "columns": table.column_names, "out": file.url}
         return written, functools.partial(_written, written)
     rows = shown.rows_of(table)

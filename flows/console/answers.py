@@ -56,17 +56,17 @@ def require_format(out: str) -> str:
     return ending
 
 
-def write(table: pa.Table, out: Location, *, force: bool = False) -> None:
+def write(table: pa.Table, out: Location, *, overwrite: bool = False) -> None:
     """The rows as CSV, Parquet or JSON (a list of records, one a line), by the ending of the name.
 
     Raises UserError if there is something of that name and it is not to be replaced, or if a CSV cannot hold
     what is in a column.
     """
     data = _ENCODERS[require_format(out.url)](table)
-    if force:
+    if overwrite:
         out.write_bytes(data)
     elif out.exists() or not out.put_if_absent(data):
-        raise UserError(f"{out} exists: name another file, or replace it with --force.")
+        raise UserError(f"{out} exists: name another file, or say --overwrite.")
 
 
 def show(columns: Sequence[str], rows: Sequence[tuple[Any, ...]], console: Console) -> None:

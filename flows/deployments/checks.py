@@ -11,6 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from congeal.settings import Settings
+from flows.deployments.entrypoints import missing_file
 from infra.errors import UserError
 from infra.storage.location import Location
 
@@ -148,6 +149,11 @@ def _deployments(pool: str) -> str:
         found = client.read_deployments(deployment_filter=wanted)
     if not found:
         raise _FailedError("there is none with the tag congeal: prefect --no-prompt deploy --all.")
+    gone = sorted({file for one in found if (file := missing_file(one)) is not None})
+    if gone:
+        raise _FailedError(
+            f"they name {' and '.join(gone)}, which an update has moved: prefect --no-prompt deploy --all."
+        )
     elsewhere = sum(one.work_pool_name != pool for one in found)
     return f"{len(found)} with the tag congeal" + (
         f", {elsewhere} of them in other pools" if elsewhere else ""

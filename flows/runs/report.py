@@ -14,6 +14,7 @@ from congeal.results.outlier_counts import (
     not_aligned,
     outliers,
 )
+from flows.console.terminal import counted
 from flows.runs.prepare import Job
 from infra.ledger.publications import Publication
 from tasks.clusters.drift import drifting, published_clusters
@@ -75,11 +76,16 @@ def sentence(facts: dict[str, Any]) -> str:
     begun = "Nothing to do:" if facts["up_to_date"] else f"Done in {facts['seconds']:.0f} s:"
     lost = f" ({facts['failed_clusters']} failed)" if facts["failed_clusters"] else ""
     more = facts["further_instances"]
-    several = f", {more['found']} further instances in {more['images']} images" if more["found"] else ""
+    several = (
+        f", {counted(more['found'], 'further instance')} in {counted(more['images'], 'image')}"
+        if more["found"]
+        else ""
+    )
     return (
-        f"{begun} version {facts['version']} of {facts['destination']} has {images['ok']} images "
-        f"({images['failed']} failed, {images['duplicate']} duplicate), {facts['clusters']} clusters{lost}, "
-        f"{facts['outliers']} outliers{several}{passed_over}."
+        f"{begun} version {facts['version']} of {facts['destination']} has {counted(images['ok'], 'image')} "
+        f"({images['failed']} failed, {images['duplicate']} duplicate), "
+        f"{counted(facts['clusters'], 'cluster')}{lost}, {counted(facts['outliers'], 'outlier')}"
+        f"{several}{passed_over}."
     )
 
 

@@ -87,6 +87,7 @@ def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch)
         (["backbone=x"], {}, "--set backbone is no setting: did you mean features.backbone?"),
         (["feature.layer=1"], {}, "did you mean features.layer?"),
         (["wholly.other=1"], {}, "is no setting: the sections are alignment, atlases"),
+        (["notify.command=x"], {}, "is no setting: the section notify has url, prefect_event, timeout."),
         (["features.weights.deep=1"], {}, "did you mean features.weights?"),
         (["seed"], {}, "--set seed is no setting: write it as section.key=value."),
         (

@@ -26,8 +26,8 @@ class ImageArrays:
     """The arrays of n images as `congeal.align` takes them.
 
     Attributes:
-        features: float16 or float32 [n, g, g, c], of any length.
-        saliency: [n, g, g], non-negative.
+        features: [n, g, g, c], g ≥ 2, of any length; computed with in float32.
+        saliency: [n, g, g]; what is below 0 counts as 0.
         mirrored_features, mirrored_saliency: of the images mirrored left to right, or None.
         valid: [n, g, g], 1 where a token lies on the image, 0 on its padding, or None.
     """
@@ -61,9 +61,9 @@ def check_arrays(arrays: ImageArrays) -> tuple[int, int, int, int]:
     """
     require_fields(arrays)
     n, g, _, c = shape = np.shape(arrays.features)
-    if not all(shape):
+    if min(shape) < 1 or g < 2:
         raise CongealError(
-            f"features has the shape {list(shape)}, not [n, g, g, c] with n ≥ 1, g ≥ 1 and c ≥ 1"
+            f"features has the shape {list(shape)}, not [n, g, g, c] with n ≥ 1, g ≥ 2 and c ≥ 1"
         )
     return n, g, g, c
 
@@ -79,7 +79,7 @@ def read_tensors(arrays: ImageArrays, extent: float, device: str | torch.device)
     check_arrays(arrays)
 
     def tensor(array: Array) -> Tensor:
-        return torch.as_tensor(np.ascontiguousarray(array), device=device).float()
+        return _readable(array).to(device).float()
 
     plain, attention = _units(arrays.features, device), tensor(arrays.saliency)
     mirrored, mirrored_attention = arrays.mirrored_features, arrays.mirrored_saliency
@@ -97,12 +97,19 @@ def read_tensors(arrays: ImageArrays, extent: float, device: str | torch.device)
     return SetTensors(plain, turned, attention, turned_attention, on_image, finite, blank, extent)
 
 
+def _readable(array: Array) -> Tensor:
+    """A tensor on an array's memory, which is only read."""
+    contiguous = np.ascontiguousarray(array)
+    # PyTorch warns of memory that may not be written to, such as that of a file that is mapped.
+    return torch.from_numpy(contiguous if contiguous.flags.writeable else contiguous.copy())
+
+
 def _units(features: Array, device: str | torch.device) -> Tensor:
     """Features [n, g, g, c] as float32 of unit length; an image that is not finite holds what is not, too."""
     found = torch.empty(features.shape, device=device)
     # Image by image: one fits a processor's cache, in which it is gone through four times.
     for image, array in zip(found, features, strict=True):
-        image.copy_(torch.as_tensor(np.ascontiguousarray(array)))
+        image.copy_(_readable(array))
         if bool(_finite(image[None])):
             normalise_in_place(image)
         else:
@@ -134,7 +141,7 @@ def raw_oriented(arrays: ImageArrays, rows: slice, mirrored: Tensor) -> Tensor:
     turned = plain[:, :, ::-1] if arrays.mirrored_features is None else arrays.mirrored_features[rows]
     chosen = torch.empty(plain.shape, dtype=torch.float32)
     for row, flag in enumerate(mirrored.tolist()):
-        chosen[row] = torch.as_tensor(np.ascontiguousarray(turned[row] if flag else plain[row]))
+        chosen[row] = _readable(turned[row] if flag else plain[row])
     chosen = chosen.to(mirrored.device)
     finite = _finite(chosen)
     if not bool(finite.all()):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ import torch
 from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.image_set import ImageArrays, check_arrays
 from congeal.alignment.inputs.rotated_views import Turned
+from congeal.alignment.inputs.solver_arguments import check_extent, check_seed, plain_arrays
 from congeal.alignment.model import Anchor
 from congeal.errors import CongealError
 
@@ -40,28 +41,42 @@ class SetArrays(ImageArrays):
             CongealError: if the arrays do not fit each other.
         """
         shape = check_arrays(self)
+        check_extent(self.extent)
+        check_seed(self.seed)
         if self.turned is not None:
             self.turned.check(self)
+        if self.anchor is not None and not issubclass(type(self.anchor), Anchor):
+            raise CongealError(f"anchor is {type(self.anchor).__name__}, not congeal.alignment.model.Anchor")
         if self.anchor is not None and len(self.anchor.mirrored) != shape[0]:
             raise CongealError(f"the anchor has {len(self.anchor.mirrored)} images, and the set {shape[0]}")
         return shape
 
 
-def check_sets(sets: Sequence[SetArrays]) -> None:
-    """Raises CongealError, with the place of the set, if one is not sound or does not go with the others."""
-    for number, one in enumerate(sets):
-        if not issubclass(type(one), SetArrays):
-            raise CongealError(f"set {number} is {type(one).__name__}, not congeal.SetArrays")
+def checked_sets(sets: Iterable[SetArrays]) -> list[SetArrays]:
+    """The sets with NumPy arrays, a whole number as seed.
+
+    Raises:
+        CongealError: with the place of the set, if one is not sound or does not go with the others.
+    """
+    if not isinstance(sets, Iterable):
+        raise CongealError(f"sets is {type(sets).__name__}, not a list of congeal.SetArrays")
+    found: list[SetArrays] = []
+    for number, given in enumerate(sets):
+        if not issubclass(type(given), SetArrays):
+            raise CongealError(f"set {number} is {type(given).__name__}, not congeal.SetArrays")
         try:
+            one = plain_arrays(given)
             channels = one.check()[3]
         except CongealError as error:
             raise CongealError(f"set {number}: {error}") from error
-        usual = np.shape(sets[0].features)[3]
+        found.append(replace(one, seed=int(one.seed)))
+        usual = np.shape(found[0].features)[3]
         if channels != usual:
             raise CongealError(
                 f"set {number}: its features have {channels} channels, those of set 0 {usual}; "
                 "all sets of a call come from one backbone"
             )
+    return found
 
 
 def batches(sets: Sequence[SetArrays], device: torch.device, config: SolverConfig) -> list[list[int]]:

@@ -188,7 +188,7 @@ def test_from_and_to_an_outlier_nothing_is_carried(aligned: ImageAlignment) -> N
             marked.transfer(source, [[150, 160]], target)
     assert MUGS[1].name not in marked.transfer(0, [[150, 160]], "all")
     assert marked.images[1].outlier_reason == "it shows something else"
-    assert "1 outliers" in repr(marked)
+    assert "1 outlier;" in repr(marked)
 
 
 def test_where_nothing_is_in_common_nothing_is_carried(aligned: ImageAlignment) -> None:

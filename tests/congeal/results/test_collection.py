@@ -42,7 +42,7 @@ def test_tables_are_data_frames(opened: Any) -> None:
     assert {"seconds", "device", "margin", "backbone"} <= set(opened.clusters.columns)
     assert len(opened.alignments) == 10
     outliers = opened.alignments["outlier"].sum()
-    assert f"10 images, 1 clusters, {outliers} outliers" in repr(opened)
+    assert f"10 images, 1 cluster, {outliers} outliers" in repr(opened)
 
 
 def test_correspondences_are_filtered_at_the_store(opened: Any) -> None:

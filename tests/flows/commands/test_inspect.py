@@ -108,9 +108,10 @@ def test_nothing_is_overwritten_unless_asked(known: Path, tmp_path: Path) -> Non
     file.write_text("mine")
     result = call("sql", known, IDS, "--out", file)
     assert result.exit_code == 1
-    assert f"{file} exists: name another file, or replace it with --force" in result.stderr
+    assert f"{file} exists: name another file, or say --overwrite" in result.stderr
     assert file.read_text() == "mine"
-    assert call("sql", known, IDS, "--out", file, "--force").exit_code == 0
+    for option in ("--overwrite", "--force"):  # the second is its former name
+        assert call("sql", known, IDS, "--out", file, option).exit_code == 0
     assert file.read_text().startswith('"image_id","uri"\n')
 
 

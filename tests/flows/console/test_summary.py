@@ -55,5 +55,5 @@ def test_the_summary_shows_stages_images_and_where_to_look(facts: dict[str, Any]
 
 def test_a_line_for_the_log(facts: dict[str, Any]) -> None:
     assert "version 1" in sentence(facts)
-    assert "4 images (1 failed, 0 duplicate), 1 clusters, 4 outliers." in sentence(facts)
+    assert "4 images (1 failed, 0 duplicate), 1 cluster, 4 outliers." in sentence(facts)
     assert sentence(facts | {"up_to_date": True}).startswith("Nothing to do")
