@@ -251,7 +251,7 @@ def make_clusters(unit: Unit[ClustersPayload]) -> Marker:
                     if known is None
                     else sort_groups(chosen, known, settings, version)
                 )
-                rows = split_anew(chosen, names, sorting, settings, placement)
+                rows = split_anew(chosen, names, sorting, settings, placement, version)
             else:
                 earlier = _earlier(connection, base)
                 earlier = (

@@ -12,12 +12,13 @@ CLUSTERS = "clusters"
 ATLASES = "atlases"
 INDEX = "index"
 
-VERSIONS = {CATALOG: 1, FEATURES: 2, CLUSTERS: 2, ATLASES: 18, INDEX: 9}
+VERSIONS = {CATALOG: 1, FEATURES: 2, CLUSTERS: 3, ATLASES: 18, INDEX: 9}
 # Earlier versions whose clusters are grown on, by the rule that they were split by: units of growth keep the
 # version that their collection began with, so that what is there stays. Today's rule counts where a
 # collection is split anew.
-SPLIT_BEFORE = (1,)
+SPLIT_BEFORE = (1, 2)
 FIRST_SPLIT = 1  # of clusters: no set of fewer than 30 images was split, and near copies counted in full
+COPIES_BUILD = 2  # of clusters, the last version in which an atlas was built by the nearest, copies or not
 # Earlier versions whose atlases can grow: their maps stay as they are, and what is fitted today fits to them.
 # What has changed since is what is said of maps (11), how fast they are computed, to some digits (12), how
 # cells are matched where no smooth map fits, that fixed cameras are told, that small things are looked at
