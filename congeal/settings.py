@@ -149,8 +149,9 @@ class AlignmentSettings(Section):
 class AtlasesSettings(Section):
     """atlas_size: most images that build an atlas; the rest are fitted to it. resolution: cells a side.
 
-    builders "central": those nearest to the medoid build it; "change": the medoid, and then in turn the one
-    least like those chosen, so that all that changes is seen; "auto": "change" for videos.
+    builders "central": those nearest to the medoid build it, of near copies one before others; "change": the
+    medoid, and then in turn the one least like those chosen, so that all that changes is seen; "auto":
+    "change" for videos.
 
     solver: what differs from the default of `congeal.alignment.config.SolverConfig`, by dotted name;
     "synchronize": nothing. A preset's name, and a table of fields with or without a preset, are taken, too.

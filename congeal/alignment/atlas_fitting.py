@@ -200,7 +200,9 @@ class _Fit:
             arrays = turned.chosen(upright, np.full(len(upright.features), turn), self.extent)
             images = SetBatch.of([self.prepared(arrays)], self.config.tokens)
             found = _best_poses([self.atlas.exemplars], images, [self.seed], self.config)
-            scores.append(found.pose.score)
+            # What looks the same in a mirror is found at two angles: the prior counts between them, too.
+            favour = torch.where(found.mirrored, -1, 1) * self.config.poses.mirror_prior
+            scores.append(found.pose.score * (1 + favour))
         best: Whole = torch.stack(scores).argmax(0).cpu().numpy()
         return best
 

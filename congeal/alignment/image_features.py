@@ -38,7 +38,12 @@ class ImageFeatures:
 
 
 def extract_features(
-    backbone: Backbone, squares: Pixels, frames: Sequence[Frame], *, any_angle: bool = False
+    backbone: Backbone,
+    squares: Pixels,
+    frames: Sequence[Frame],
+    *,
+    any_angle: bool = False,
+    mirror: bool = True,
 ) -> ImageFeatures:
     """What a backbone sees in n images and in their mirror images.
 
@@ -47,16 +52,17 @@ def extract_features(
         squares: uint8 [n, s, s, 3] of the backbone's image size.
         frames: of the images, n.
         any_angle: whether the images are also seen turned by 1 to 7 eighths of a full turn.
+        mirror: whether their mirror images are seen.
     """
     angles = range(TURNS if any_angle else 1)
-    upright, *others = [_seen(backbone, squares, turn) for turn in angles]
+    upright, *others = [_seen(backbone, squares, turn, mirror) for turn in angles]
     turned, embedding = None, upright.embedding
     if others:
         turned = Turned(
             np.stack([one.features for one in others], 1),
             np.stack([one.saliency for one in others], 1),
-            np.stack([one.mirrored_features for one in others], 1),
-            np.stack([one.mirrored_saliency for one in others], 1),
+            _stacked([one.mirrored_features for one in others]),
+            _stacked([one.mirrored_saliency for one in others]),
         )
         embedding = np.mean([one.embedding for one in (upright, *others)], axis=0)
         embedding = embedding / np.linalg.norm(embedding, axis=-1, keepdims=True).clip(1e-9)
@@ -102,25 +108,33 @@ def order_by_medoid(embedding: npt.NDArray[np.float32]) -> list[int]:
 
 @dataclass(frozen=True)
 class _Seen:
-    """n images at one angle: features [n, g, g, c] and saliency [n, g, g], mirrored too; embedding [n, d]."""
+    """n images at one angle: features [n, g, g, c] and saliency [n, g, g], mirrored too if they are seen so;
+    embedding [n, d].
+    """
 
     features: Halves
     saliency: Halves
-    mirrored_features: Halves
-    mirrored_saliency: Halves
     embedding: npt.NDArray[np.float32]
+    mirrored_features: Halves | None = None
+    mirrored_saliency: Halves | None = None
 
 
-def _seen(backbone: Backbone, squares: Pixels, turn: int) -> _Seen:
+def _stacked(arrays: Sequence[Halves | None]) -> Halves | None:
+    """Arrays [n, ...] of k angles, [n, k, ...]; None if there are none."""
+    known = [array for array in arrays if array is not None]
+    return np.stack(known, 1) if known else None
+
+
+def _seen(backbone: Backbone, squares: Pixels, turn: int, mirror: bool) -> _Seen:
     parts = []
     for start in range(0, len(squares), BATCH):
         batch = squares[start : start + BATCH]
         if turn:
             batch = np.stack([turned_pixels(image, turn) for image in batch])
-        plain, mirrored = backbone(batch), backbone(np.ascontiguousarray(batch[:, :, ::-1]))
-        halves = [
-            array.half().cpu().numpy()
-            for array in (plain.features, plain.saliency, mirrored.features, mirrored.saliency)
-        ]
-        parts.append((*halves, plain.embedding.float().cpu().numpy()))
+        plain = backbone(batch)
+        arrays = [plain.features.half(), plain.saliency.half(), plain.embedding.float()]
+        if mirror:
+            mirrored = backbone(np.ascontiguousarray(batch[:, :, ::-1]))
+            arrays += [mirrored.features.half(), mirrored.saliency.half()]
+        parts.append([array.cpu().numpy() for array in arrays])
     return _Seen(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))

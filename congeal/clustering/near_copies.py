@@ -12,6 +12,9 @@ from congeal.geometry.arrays import Doubles
 # other one, photographs of one kind 0.1 and more, wings on slides and a fixed camera's frames 0.03 to 0.07.
 NEAR = 0.03
 SHARE = 0.1  # and of the median of all pairs, for backbones by which everything is alike
+# In one set most pairs may be those of a burst: there the distance is measured against the wider ones, among
+# so many images.
+WIDE, JUDGED = 0.9, 256
 
 
 def groups_of_copies(points: Doubles) -> npt.NDArray[np.intp]:
@@ -26,6 +29,25 @@ def groups_of_copies(points: Doubles) -> npt.NDArray[np.intp]:
     distances = condensed(points)
     near = min(NEAR, SHARE * float(np.median(distances)))
     return np.asarray(fcluster(linkage(distances, "average"), near, "distance") - 1, np.intp)
+
+
+def no_copies(points: Doubles, count: int) -> npt.NDArray[np.intp]:
+    """The first rows of [n, d], at most so many and in order, none of which is a near copy of one before it.
+
+    points: float64, unit length, of one set; most of them may be of one burst.
+    """
+    if len(points) < 2:
+        return np.arange(min(len(points), count))
+    few = points[np.linspace(0, len(points) - 1, min(len(points), JUDGED)).astype(np.intp)]
+    alike = 1 - min(NEAR, SHARE * float(np.quantile(condensed(few), WIDE)))
+    chosen: list[int] = []
+    free = np.ones(len(points), bool)
+    while len(chosen) < count and free.any():
+        first = int(free.argmax())
+        chosen.append(first)
+        free &= points @ points[first] < alike
+        free[first] = False
+    return np.array(chosen, np.intp)
 
 
 def one_of_each(points: Doubles, groups: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:

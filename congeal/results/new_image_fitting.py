@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -60,7 +60,7 @@ class AtlasFit:
         """most: instances of the thing that are mapped in an image."""
         self.settings, self.backbone, self.way, self.most = settings, backbone, way, most
         self.atlas, _ = _read_atlas(folder / ATLAS_GROUP.name)
-        self.first, self.usual = _first_look(folder)
+        self.first, self.usual, self.posed = _first_look(folder)
         self.networks = _networks(folder) if way != "steps" else None
         stated = settings["catalog"].get("range")
         self.value_range = (float(stated[0]), float(stated[1])) if stated else None
@@ -95,14 +95,19 @@ class AtlasFit:
         config = self.config
         coarse = self._fit(self.first, arrays, "steps", None)
         look = seen(arrays, coarse.aligned, arrays.extent, config)
-        windows = place_windows(look, config.second_look, self.usual)
-        image, centre, half = pixels(), windows.centre[0], float(windows.half[0])
-        crop = window_pixels(image, centre, half, self.backbone.image_size)
-        within = extract_features(self.backbone, crop[None], [frame], any_angle=self.any_angle).arrays
+        windows = place_windows(look, config.second_look, self.usual, turned=self.posed)
+        shown = partial(window_pixels, pixels())
+        crop = windows.pixels(0, self.backbone.image_size, shown)
+        # As the members were seen.
+        any_angle = self.any_angle and not self.posed
+        seen_again = extract_features(
+            self.backbone, crop[None], [frame], any_angle=any_angle, mirror=not self.posed
+        )
+        within = seen_again.arrays
         valid = windows.on_image([frame], within.features.shape[1], within.extent)
         picture = None
         if self.networks is not None and self.networks.size.pixels:
-            picture = window_pixels(image, centre, half, SIDE)[None]
+            picture = windows.pixels(0, SIDE, shown)[None]
         found = self._fit(self.atlas, replace(within, valid=valid), self.way, picture)
         return FittedImage(to_whole_frames(found.aligned, windows), float(found.score[0]))
 
@@ -174,17 +179,19 @@ def _read_atlas(place: Location) -> tuple[Atlas, Any]:
     ), group
 
 
-def _first_look(folder: Location) -> tuple[Atlas | None, Windows | None]:
-    """The atlas of whole frames and the usual windows, where the atlas is one of windows."""
-    from congeal.alignment.inputs.windows import Windows
+def _first_look(folder: Location) -> tuple[Atlas | None, Windows | None, bool]:
+    """The atlas of whole frames, the usual windows, and whether they show things as they stand in the atlas,
+    where the atlas is one of windows.
+    """
+    from congeal.alignment.inputs.windows import POSED, Windows
     from infra.storage.zarr_groups import array_in
 
     try:
         atlas, group = _read_atlas(folder / FIRST_LOOK_GROUP.name)
     except MissingError:
-        return None, None
+        return None, None, False
     places = np.asarray(array_in(group, WINDOWS.path)[:], np.float64)
-    return atlas, Windows(places[:, :2], places[:, 2])
+    return atlas, Windows.stored(places), places.shape[1] == POSED
 
 
 @lru_cache(maxsize=1)

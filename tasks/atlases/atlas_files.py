@@ -112,7 +112,7 @@ def _read_first_look(place: Location, count: int) -> FirstLook | None:
     except MissingError:
         return None
     windows = read_whole(array_in(group, WINDOWS.path))
-    if windows.shape != (count, 3):
+    if windows.shape not in {(count, 3), (count, 5)}:
         raise damaged(place.url, "its parts do not fit each other")
     return FirstLook(_read_atlas(group, cast("FirstLookAttributes", group.attrs.asdict())), windows)
 

@@ -20,7 +20,7 @@ from infra.storage.location import Location
 from infra.threads import in_threads
 from tasks.atlases.cluster_members import Dense, Member, fit_set, on_images, read_features
 from tasks.atlases.window_features import Originals
-from tasks.catalog.image_reading import Pixels, read_window, readers_of
+from tasks.catalog.image_reading import Pixels, readers_of
 from tasks.clusters.cluster_roles import MEMBER
 
 if TYPE_CHECKING:
@@ -136,19 +136,13 @@ class Networks:
 
     def _pixels(self, members: Sequence[Member], windows: Windows | None) -> npt.NDArray[np.uint8]:
         """The images, or windows of them, uint8 [n, s, s, 3]; grey where one cannot be read again."""
-        originals, settings = self.originals, self.settings
+        from congeal.alignment.inputs.windows import Windows
+
+        originals, n = self.originals, len(members)
+        shown = Windows(np.zeros((n, 2)), np.ones(n)) if windows is None else windows
 
         def read(position: int) -> Pixels | Any:
-            name = members[position].image_id
-            whole = windows is None
-            return read_window(
-                originals.source,
-                (name, originals.uris.get(name)),
-                (0.0, 0.0) if windows is None else windows.centre[position].tolist(),
-                1.0 if whole or windows is None else float(windows.half[position]),
-                SIDE,
-                settings,
-            )
+            return originals.read_window(members[position], shown, position, SIDE)
 
         pixels = np.full((len(members), SIDE, SIDE, 3), 127, np.uint8)
         threads = readers_of(originals.source)

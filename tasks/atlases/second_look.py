@@ -79,7 +79,7 @@ def second_look(
     from congeal.alignment.inputs.windows import to_whole_frames, window_anchor
     from congeal.alignment.selection.second_look import better, compare, find_windows, seen
 
-    config = settings.atlases.solver_config
+    config, turned = settings.atlases.solver_config, at_any_angle(settings)
     builders = held.members
     with watch.phase("read"):
         known = read_position(position)
@@ -87,13 +87,13 @@ def second_look(
     with watch.phase("solver"):
         arrays = _arrays(dense, on_images(builders, dense))
         one = seen(arrays, picked(first, range(len(builders))), dense.extent, config, device=device)
-        windows = find_windows(one, config.second_look)
+        windows = find_windows(one, config.second_look, turned=turned)
     del dense, arrays
     held.let_go()
     if windows is None:
         return None
     with watch.phase("second look"):
-        crops, unread = window_features(originals, builders, windows)
+        crops, unread = window_features(originals, builders, windows, posed=turned)
     with watch.phase("solver"):
         valid = _on_windows(builders, windows, crops)
         moved = None if anchor is None else window_anchor(anchor, windows)
@@ -119,9 +119,11 @@ def second_look(
         return Found({**facts, "unread": unread})
     parts, places = [_marked(whole, builders, unread)], [windows.as_array()]
     look = FirstLook(first.atlas, windows.as_array())
-    others = members[len(builders) :]
-    rest = fit_windows(aligned.atlas, look, held.destination, others, originals, settings, device, watch)
-    for fitted in rest:
+    rest = members[len(builders) :]
+    coarse = picked(first, range(len(builders), len(members)))
+    for fitted in fit_windows(
+        aligned.atlas, look, held.destination, rest, originals, settings, device, watch, coarse
+    ):
         parts.append(fitted.aligned)
         places.append(fitted.windows.as_array())
         unread |= fitted.unread
@@ -137,27 +139,35 @@ def fit_windows(
     settings: Settings,
     device: torch.device,
     watch: Stopwatch,
+    coarse: Alignment | None = None,
 ) -> Iterator[Fitted]:
     """Images fitted to an atlas of windows, a slab at a time.
 
-    They are found by the atlas of the first look, and then seen again.
+    They are found by the atlas of the first look, and then seen again, as the members of that were.
+
+    coarse: how they are fitted to the atlas of the first look; None: that is yet to be done.
     """
     from congeal.alignment.inputs.windows import Windows, to_whole_frames
     from congeal.alignment.selection.second_look import place_windows, seen
 
     config = settings.atlases.solver_config
-    usual = Windows(look.windows[:, :2], look.windows[:, 2])
+    usual, done = Windows.stored(look.windows), 0
     for slab in batched(members, SLAB_AT_ANY_ANGLE if at_any_angle(settings) else SLAB):
         with watch.phase("read"):
             dense = read_features(destination, slab)
         with watch.phase("solver"):
             valid = on_images(slab, dense)
-            coarse = fit_views(look.atlas, dense, valid, settings, device)
-            one = seen(_arrays(dense, valid), coarse, dense.extent, config, device=device)
-            windows = place_windows(one, config.second_look, usual)
+            found = (
+                fit_views(look.atlas, dense, valid, settings, device)
+                if coarse is None
+                else replace(picked(coarse, range(done, done + len(slab))), atlas=look.atlas)
+            )
+            done += len(slab)
+            one = seen(_arrays(dense, valid), found, dense.extent, config, device=device)
+            windows = place_windows(one, config.second_look, usual, turned=look.posed)
         del dense, one
         with watch.phase("second look"):
-            crops, unread = window_features(originals, slab, windows)
+            crops, unread = window_features(originals, slab, windows, posed=look.posed)
         with watch.phase("solver"):
             fitted = fit_views(atlas, crops, _on_windows(slab, windows, crops), settings, device)
             whole = _marked(to_whole_frames(fitted, windows), slab, unread)

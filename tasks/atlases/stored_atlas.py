@@ -27,11 +27,18 @@ class FirstLook:
 
     Attributes:
         atlas: by which they are found in their frames.
-        windows: float32 [n, 3], of each image the middle (u, v) and half the side of its window, frame units.
+        windows: float32 [n, 3], of each image the middle (u, v) and half the side of its window, frame units;
+            [n, 5] where windows show things as they stand in the atlas, at any angle: by how much each is
+            turned, radians, and 1 if it shows the image mirrored.
     """
 
     atlas: Atlas
     windows: npt.NDArray[np.float32]
+
+    @property
+    def posed(self) -> bool:
+        """Whether windows show things as they stand in the atlas."""
+        return bool(self.windows.shape[1] == 5)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from congeal.settings import Settings
 from infra.storage.location import Location
@@ -45,29 +46,40 @@ class Originals:
         named = zip(members, unpack_rows(uris), strict=True)
         return cls(source, weights, {member.image_id: uri for member, (uri,) in named}, settings)
 
+    def read_window(self, member: Member, windows: Windows, row: int, size: int) -> Pixels | Unreadable:
+        """What the window of an image shows, uint8 [size, size, 3], or why it cannot be read."""
+        named = (member.image_id, self.uris.get(member.image_id))
+
+        def read(centre: npt.NDArray[np.floating], half: float, pixels: int) -> Pixels | Unreadable:
+            return read_window(self.source, named, centre.tolist(), half, pixels, self.settings)
+
+        return windows.pixels(row, size, read)
+
+
+def one_view(settings: Settings) -> Settings:
+    """The same, every image being seen as it is given, and no other way."""
+    features = settings.features.model_copy(update={"mirror": False})
+    alignment = settings.alignment.model_copy(update={"rotation": "upright"})
+    return settings.model_copy(update={"features": features, "alignment": alignment})
+
 
 def window_features(
-    originals: Originals, members: Sequence[Member], windows: Windows
+    originals: Originals, members: Sequence[Member], windows: Windows, *, posed: bool
 ) -> tuple[Dense, dict[str, str]]:
     """What the backbone sees in a window of each image, and why images could not be read again, by id.
 
     The rows of those stay NaN.
+
+    posed: whether windows show things as they stand in the atlas: they are seen at that angle and in that
+        mirror state alone, else in all that the settings ask for.
     """
-    settings = originals.settings
+    settings = one_view(originals.settings) if posed else originals.settings
     backbone = load_weights(originals.weights, settings.features)
     arrays = empty_arrays(backbone, len(members), settings)
     size, unread = settings.features.batch_size, {}
 
     def read(position: int) -> Pixels | Unreadable:
-        name = members[position].image_id
-        return read_window(
-            originals.source,
-            (name, originals.uris.get(name)),
-            windows.centre[position],
-            float(windows.half[position]),
-            backbone.image_size,
-            settings,
-        )
+        return originals.read_window(members[position], windows, position, backbone.image_size)
 
     readers = readers_of(originals.source)
     images = in_threads(read, range(len(members)), ahead=2 * size + readers + 1, threads=readers)

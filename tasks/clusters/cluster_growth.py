@@ -59,7 +59,7 @@ def grow(
     if not names:
         sorting = sort(embeddings, settings, version)
         rows = Rows(len(was), sorting.distances)
-        rows.grade(sorting, names_of(sorting, ids), settings, embeddings)
+        rows.grade(sorting, names_of(sorting, ids), settings, embeddings, version)
         return Grown(rows, 0, len(sorting.medoids))
     rows = _as_they_were(earlier)
     now, distances = _joined(embeddings, labels, rows, known, settings, version)
@@ -74,7 +74,7 @@ def grow(
             names[label] if label < len(names) else name for label, name in zip(graded, fresh, strict=True)
         ]
         sorting = with_references(sorting, called, ids, references or {})
-        rows.grade(sorting, called, settings, embeddings)
+        rows.grade(sorting, called, settings, embeddings, version)
     joined = int(np.count_nonzero(loose & (now >= 0) & (now < len(names))))
     return Grown(rows, joined, int(now.max()) + 1 - len(names))
 

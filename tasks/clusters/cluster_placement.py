@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from congeal.settings import Settings
-from tasks.clusters.cluster_roles import EXCLUDED, Floats, Rows, Sorting, names_of
+from tasks.clusters.cluster_roles import EXCLUDED, VERSION, Floats, Rows, Sorting, names_of
 from tasks.corrections.corrections import Placement
 
 Positions = npt.NDArray[np.intp]
@@ -63,15 +63,23 @@ def placed(earlier: pa.Table, ids: pa.ChunkedArray, placement: Placement) -> pa.
 
 
 def split_anew(
-    embeddings: Floats, ids: pa.ChunkedArray, sorting: Sorting, settings: Settings, placement: Placement
+    embeddings: Floats,
+    ids: pa.ChunkedArray,
+    sorting: Sorting,
+    settings: Settings,
+    placement: Placement,
+    version: int = VERSION,
 ) -> Rows:
-    """The split of a collection without an earlier version, with every image in its place."""
+    """The split of a collection without an earlier version, with every image in its place.
+
+    version: of the stage, by whose rule it is.
+    """
     names = names_of(sorting, ids)
     if placement.clusters:
         sorting, names = _moved(embeddings, ids, sorting, names, placement)
     rows = Rows(len(sorting.labels), sorting.distances)
     sorting = with_references(sorting, names, ids, placement.references)
-    rows.grade(sorting, names, settings, embeddings)
+    rows.grade(sorting, names, settings, embeddings, version)
     return rows
 
 

@@ -79,15 +79,26 @@ class Rows:
         self.ranks: list[int | None] = [None] * n
         self.distances = np.ones(n, np.float32) if distances is None else distances
 
-    def grade(self, sorting: Sorting, names: list[str], settings: Settings, embeddings: Floats) -> None:
+    def grade(
+        self,
+        sorting: Sorting,
+        names: list[str],
+        settings: Settings,
+        embeddings: Floats,
+        version: int = VERSION,
+    ) -> None:
         """Enter sets by name; those that the settings ask for build each atlas, the medoid has rank 0.
 
-        embeddings: float32 [n, d], unit length, of all images.
+        embeddings: float32 [n, d], unit length, of all images. version: of this stage, by whose rule.
         """
         atlas_size, by_change = settings.atlases.atlas_size, builders_of(settings) == "change"
         for name, nearest in zip(names, in_order(sorting), strict=True):
             self.distances[nearest] = sorting.distances[nearest]
-            inside = nearest[changing_first(embeddings[nearest], atlas_size)] if by_change else nearest
+            inside = nearest
+            if by_change:
+                inside = nearest[changing_first(embeddings[nearest], atlas_size)]
+            elif version > stage_versions.COPIES_BUILD and len(nearest) > atlas_size:
+                inside = nearest[copies_last(embeddings[nearest], atlas_size)]
             for rank, position in enumerate(inside.tolist()):
                 self.cluster_ids[position] = name
                 self.roles[position] = MEMBER if rank < atlas_size else FITTED
@@ -136,6 +147,19 @@ def changing_first(embeddings: Floats, first: int) -> npt.NDArray[np.intp]:
         away[chosen] = -np.inf
     rest = np.setdiff1d(np.arange(len(embeddings)), chosen)
     return np.concatenate([np.array(chosen, np.intp), rest])
+
+
+def copies_last(embeddings: Floats, first: int) -> npt.NDArray[np.intp]:
+    """An order of images: as they come, but so many that are no near copies of one another before all others.
+
+    Else a burst near the middle of a set would be its atlas. Where there are not so many, copies follow.
+
+    embeddings: float32 [n, d], unit length.
+    """
+    from congeal.clustering.near_copies import no_copies
+
+    chosen = no_copies(embeddings.astype(np.float64), first)
+    return np.concatenate([chosen, np.setdiff1d(np.arange(len(embeddings)), chosen)])
 
 
 def in_order(sorting: Sorting) -> Iterator[npt.NDArray[np.intp]]:

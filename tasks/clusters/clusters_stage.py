@@ -48,7 +48,7 @@ MEMBERS = pa.schema(
         pa.field("image_id", pa.string(), nullable=False),
         pa.field("cluster_id", pa.string()),
         pa.field("role", pa.string()),  # see tasks.clusters.cluster_roles
-        pa.field("rank", pa.int32()),  # by distance from the medoid; newcomers after all others
+        pa.field("rank", pa.int32()),  # by distance from the medoid; then near copies, then newcomers
         pa.field("distance", pa.float32()),
         pa.field("outlier", pa.bool_(), nullable=False),
         pa.field("features_unit", pa.string(), nullable=False),
@@ -251,7 +251,7 @@ def make_clusters(unit: Unit[ClustersPayload]) -> Marker:
                     if known is None
                     else sort_groups(chosen, known, settings, version)
                 )
-                rows = split_anew(chosen, names, sorting, settings, placement)
+                rows = split_anew(chosen, names, sorting, settings, placement, version)
             else:
                 earlier = _earlier(connection, base)
                 earlier = (

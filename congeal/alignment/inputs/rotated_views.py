@@ -150,7 +150,7 @@ def to_upright(aligned: Alignment, turns: Whole) -> Alignment:
     back = sample(backward, there).numpy()
     return replace(
         aligned,
-        rotation=_wrapped(aligned.rotation + _sense(aligned.mirrored) * turns * EIGHTH),
+        rotation=wrapped(aligned.rotation + _sense(aligned.mirrored) * turns * EIGHTH),
         translation=_spun(torch.as_tensor(aligned.translation), turns).numpy(),
         forward=onward,
         backward=back,
@@ -178,11 +178,12 @@ def turned_anchor(anchor: Anchor, turns: Whole) -> Anchor:
     translation = _spun(torch.as_tensor(np.asarray(anchor.translation, np.float32)), turns, -1.0)
     return replace(
         anchor,
-        rotation=_wrapped(anchor.rotation - _sense(anchor.mirrored) * turns * EIGHTH),
+        rotation=wrapped(anchor.rotation - _sense(anchor.mirrored) * turns * EIGHTH),
         translation=translation.numpy(),
     )
 
 
-def _wrapped(angle: Array) -> Array:
+def wrapped(angle: Array) -> Array:
+    """Angles, radians, as float32 from −π to π."""
     wrapped: Array = np.angle(np.exp(1j * angle)).astype(np.float32)
     return wrapped

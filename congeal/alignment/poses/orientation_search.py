@@ -60,7 +60,8 @@ def find_turns(
         views.append(select_tokens(images.features, images.saliency, extent, config.tokens))
         views.append(select_tokens(images.mirrored_features, images.mirrored_saliency, extent, config.tokens))
     evidence = _evidence(views[::2] + views[1::2], torch.Generator().manual_seed(seed), config)
-    turns: Whole = _upright(_agreed(evidence.cpu(), config.orientation.sweeps)).numpy()
+    chosen = _chosen(evidence.cpu(), config.orientation.sweeps, config.deformation.symmetric_margin)
+    turns: Whole = _upright(chosen).numpy()
     return turns
 
 
@@ -93,6 +94,26 @@ def _relation(own: Tensor, other: Tensor) -> Tensor:
     crossed = (own >= TURNS) != (other >= TURNS)
     turn = torch.where(crossed, other + own, other - own) % TURNS
     return turn + TURNS * crossed
+
+
+def _chosen(support: Tensor, sweeps: int, symmetric_margin: float) -> Tensor:
+    """The views int64 [n] that agree best with the evidence [n, n, VIEWS].
+
+    What looks the same in a mirror is found at two angles, as it is and mirrored. There nobody is mirrored:
+    left and right would be told by the angles that happen to be among the views.
+    """
+    views = _agreed(support, sweeps)
+    crossed = (views[:, None] >= TURNS) != (views >= TURNS)
+    if not crossed.any():
+        return views
+    relations = _relation(views[:, None], views)
+    chosen = support.gather(2, relations[..., None])[..., 0].sum()
+    plain, mirrored = support[..., :TURNS].amax(2), support[..., TURNS:].amax(2)
+    # What each pair says of the opposite mirror states, at whatever angle.
+    opposite = torch.where(crossed, plain, mirrored).fill_diagonal_(0).sum()
+    if float((chosen - opposite) / (chosen + opposite).clamp_min(1e-9)) >= symmetric_margin:
+        return views
+    return _agreed(support * (torch.arange(VIEWS) < TURNS), sweeps)
 
 
 def _agreed(support: Tensor, sweeps: int) -> Tensor:

@@ -76,28 +76,38 @@ def seen(
     return Looked(images, aligned, windows)
 
 
-def find_windows(look: Looked, config: SecondLookConfig) -> Windows | None:
+def find_windows(look: Looked, config: SecondLookConfig, *, turned: bool = False) -> Windows | None:
     """Where to look a second time, a window an image; None if the set is not worth it.
 
     It is not if its alignment means nothing, or if at the median the thing covers much of the frame.
+
+    turned: whether windows are turned and mirrored, so that the things in them stand as in the atlas.
     """
     aligned = look.aligned
     if aligned.status != OK:
         return None
-    found = place_windows(look, config)
+    found = place_windows(look, config, turned=turned)
     return found if np.median(found.half[~aligned.outlier]) <= 1 / config.least_zoom else None
 
 
-def place_windows(look: Looked, config: SecondLookConfig, usual: Windows | None = None) -> Windows:
+def place_windows(
+    look: Looked,
+    config: SecondLookConfig,
+    usual: Windows | None = None,
+    *,
+    turned: bool = False,
+) -> Windows:
     """A window around the thing in each of n images.
 
-    usual: those of the set that the images come to; None: their own.
+    usual: those of the set that the images come to; None: their own. turned: as of `find_windows`.
     """
     saliency = (look.images.saliency * look.images.valid).cpu().numpy()
-    extent = look.images.extent
+    extent, aligned = look.images.extent, look.aligned
+    upright = np.zeros(len(saliency))
+    turn = np.where(aligned.mirrored, -1.0, 1.0) * aligned.rotation if turned else upright
     boxes = [
-        _box(places, shown, extent, config)
-        for places, shown in zip(_carried(look.aligned, config), saliency, strict=True)
+        _box(places, shown, extent, float(angle), config)
+        for places, shown, angle in zip(_carried(aligned, config), saliency, turn, strict=True)
     ]
     low, high = (np.stack([box.corners[at] for box in boxes]) for at in (0, 1))
     centre, half = (low + high) / 2, (high - low).max(1) / 2 * config.margin
@@ -107,9 +117,17 @@ def place_windows(look: Looked, config: SecondLookConfig, usual: Windows | None 
         if box.middle is not None and half[row] > most:
             centre[row], half[row] = box.middle, most
     half = np.clip(half, 1 / config.most_zoom, 1.0)
+    if turned:
+        return Windows(_spun(centre, turn), half, turn, np.asarray(aligned.mirrored, bool))
     # No more beyond the frame's edge than need be.
     room = 1 - half[:, None]
     return Windows(np.clip(centre, -room, room), half)
+
+
+def _spun(places: Array, turn: Array | float) -> Array:
+    """Places [..., 2] turned about the frame's middle; turn: radians, [...]."""
+    turned: Array = (places[..., 0] + 1j * places[..., 1]) * np.exp(1j * np.asarray(turn))
+    return np.stack([turned.real, turned.imag], -1)
 
 
 def _carried(aligned: Alignment, config: SecondLookConfig) -> Array:
@@ -120,18 +138,19 @@ def _carried(aligned: Alignment, config: SecondLookConfig) -> Array:
 
 @dataclass(frozen=True)
 class _Box:
-    """The thing's box in one image. corners: [2, 2], low and high. middle: [2], of its largest region, where
-    the pose is not borne out by the image's saliency; else None.
+    """The thing's box in one image, along the axes of its window. corners: [2, 2], low and high. middle: [2],
+    of its largest region, where the pose is not borne out by the image's saliency; else None.
     """
 
     corners: Array
     middle: Array | None
 
 
-def _box(places: Array, saliency: Array, extent: float, config: SecondLookConfig) -> _Box:
+def _box(places: Array, saliency: Array, extent: float, turn: float, config: SecondLookConfig) -> _Box:
     """Where the thing lies in one image.
 
-    places: [k, 2], where the first solution puts it. saliency: [g, g], of the image's own tokens.
+    places: [k, 2], where the first solution puts it. saliency: [g, g], of the image's own tokens. turn: of
+    the window, radians.
     """
     from scipy.ndimage import label
 
@@ -141,6 +160,8 @@ def _box(places: Array, saliency: Array, extent: float, config: SecondLookConfig
     column, row = np.clip(np.floor((places / extent + 1) / 2 * g).astype(int), 0, g - 1).T
     hits = np.bincount(regions[row, column], minlength=count + 1) / max(len(places), 1)
     cells, middle = cell_centres(g, extent), None
+    if turn:
+        cells, places = _spun(cells, -turn), _spun(places, -turn)
     if len(places) and 1 - hits[0] >= config.trusted:
         parts = [places]
         kept = 1 + np.flatnonzero(hits[1:] >= config.region)

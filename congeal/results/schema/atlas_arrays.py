@@ -175,9 +175,10 @@ INSTANCES_GROUP = ZarrGroup(
 # ---- first_look.zarr: beside an atlas that is of windows of the images ----
 
 WINDOWS = ZarrArray(
-    "windows", "float32", ("image", "uvh"), FRAME_UNITS,
+    "windows", "float32", ("image", "uvhtm"), FRAME_UNITS,
     "the square of each image that was looked at a second time",
-    "image; then u (right) and v (down) of its middle, half its side",
+    "image; then u (right) and v (down) of its middle, half its side, and of things at any "
+    "angle its turn in radians, from u to v, and 1 if it shows the image mirrored",
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from sklearn.metrics import v_measure_score
 from synthetic import kinds
 
 from congeal.clustering.agglomerative import Rule, cluster
-from congeal.clustering.near_copies import groups_of_copies, one_of_each
+from congeal.clustering.near_copies import groups_of_copies, no_copies, one_of_each
 
 
 def burst(image: np.ndarray, count: int, seed: int = 0, spread: float = 0.1) -> np.ndarray:
@@ -81,3 +81,19 @@ def test_one_of_each_is_left_whatever_the_order(images: int, copies: int, seed: 
     order = np.random.default_rng(seed).permutation(len(many))
     kept = left(many[order])
     assert sorted(order[kept] // copies) == list(range(images))
+
+
+def test_of_a_burst_the_first_image_alone_is_no_copy() -> None:
+    points, _ = kinds([10])
+    many = np.concatenate([burst(points[0], 60), points]).astype(np.float64)
+    many /= np.linalg.norm(many, axis=1, keepdims=True)
+    assert no_copies(many, 24).tolist() == [0, *range(61, 70)]
+    assert no_copies(many, 5).tolist() == [0, 61, 62, 63, 64]
+    assert no_copies(many[60:], 24).tolist() == list(range(10))
+    assert no_copies(many[:1], 24).tolist() == [0]
+
+
+def test_frames_of_nothing_but_a_burst_are_no_copies_of_each_other() -> None:
+    points, _ = kinds([1])
+    many = burst(points[0], 40).astype(np.float64)
+    assert no_copies(many / np.linalg.norm(many, axis=1, keepdims=True), 24).tolist() == list(range(24))

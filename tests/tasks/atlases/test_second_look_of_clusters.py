@@ -17,9 +17,11 @@ from congeal.settings import load_settings
 from infra.ledger.commits import Marker, find_marker, outputs_location
 from infra.storage.location import Location
 from infra.storage.zarr_groups import open_group
+from tasks.atlases import second_look, window_features
 from tasks.atlases.atlases_stage import scope
-from tasks.catalog.image_reading import Unreadable
+from tasks.catalog.image_reading import Unreadable, read_window
 from tasks.execution import stage_versions
+from tasks.features.feature_shards import store_views
 
 # So that things of any size are looked at again.
 ALWAYS = (
@@ -27,6 +29,9 @@ ALWAYS = (
     "atlases.solver.second_look.least_zoom=1",
     "atlases.solver.second_look.most_zoom=2",
 )
+
+
+ANY = ("any angle", "any angle, before version 19")
 
 
 def few(count: int) -> dict[str, bytes]:
@@ -101,9 +106,6 @@ def test_what_is_not_better_is_not_kept(
 def test_an_image_that_cannot_be_read_again_is_an_outlier_and_stops_nothing(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks.atlases import window_features
-    from tasks.catalog.image_reading import read_window
-
     def fails(source: Any, member: Any, *rest: Any) -> Any:
         gone = member[1] == "a/1.png"
         return Unreadable("truncated", unread=False) if gone else read_window(source, member, *rest)
@@ -118,14 +120,51 @@ def test_an_image_that_cannot_be_read_again_is_an_outlier_and_stops_nothing(
     assert reasons.count("it could not be read again: truncated") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("kept")
-def test_newcomers_are_found_in_their_frames_and_seen_again(tmp_path: Path, weights: Path) -> None:
+def test_at_any_angle_windows_are_turned_and_each_is_seen_once(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes: list[dict[str, tuple[int, ...]]] = []
+
+    def storing(arrays: Any, *rest: Any) -> None:
+        shapes.append({array.path: data.shape for array, data in arrays.items()})
+        store_views(arrays, *rest)
+
+    monkeypatch.setattr(window_features, "store_views", storing)
     source = folder(tmp_path / "source", few(6))
-    out = tmp_path / "out"
-    run(source, out, tiny(weights, *ALWAYS))
+    run(source, tmp_path / "out", tiny(weights, *ALWAYS, "alignment.rotation=any"))
+    ((_, outputs),) = atlases(tmp_path / "out")
+    first: Any = open_group(outputs / "first_look.zarr")
+    assert np.abs(first["windows"][:, 3]).max() > 0.01
+    assert shapes
+    assert not any("turned" in path or "mirrored" in path for shape in shapes for path in shape)
+    opened = congeal.open(tmp_path / "out")
+    assert opened.transfer("a/0.png", [[32.0, 24.0]], "a/1.png").notna().all(axis=None)
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("way", ["upright", *(pytest.param(way, marks=pytest.mark.slow) for way in ANY)])
+def test_newcomers_are_found_in_their_frames_and_seen_again(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    source = folder(tmp_path / "source", few(6))
+    out, posed = tmp_path / "out", way == "any angle"
+    asked = ALWAYS if way == "upright" else (*ALWAYS, "alignment.rotation=any")
+    views: list[list[str]] = []
+
+    def storing(arrays: Any, *rest: Any) -> None:
+        views.append([array.name for array in arrays if "mirrored" in array.name])
+        store_views(arrays, *rest)
+
+    with monkeypatch.context() as patch:
+        if way == "any angle, before version 19":
+            patch.setattr(second_look, "at_any_angle", lambda _: False)
+        run(source, out, tiny(weights, *asked))
+    monkeypatch.setattr(window_features, "store_views", storing)
     ((before, was),) = atlases(out)
     (source / "a" / "late.png").write_bytes(picture(0, 77))
-    run(source, out, tiny(weights, *ALWAYS))
+    run(source, out, tiny(weights, *asked))
     ((after, now),) = [(marker, place) for marker, place in atlases(out) if marker.unit != before.unit]
     assert after.record["n_images"] == 7
     assert after.record["n_new"] == 1
@@ -136,6 +175,10 @@ def test_newcomers_are_found_in_their_frames_and_seen_again(tmp_path: Path, weig
     np.testing.assert_array_equal(windows[:][rows], old["windows"])
     (late,) = set(range(7)) - set(rows)
     assert 0.5 - 1e-6 <= windows[late][2] <= 1
+    assert windows.shape == (7, 5 if posed else 3)
+    # They are seen as the members of the atlas were.
+    assert views
+    assert all(bool(mirrored) is not posed for mirrored in views)
     group: Any = open_group(now / "atlas.zarr")
     earlier: Any = open_group(was / "atlas.zarr")
     np.testing.assert_array_equal(group["maps/forward"][:][rows], earlier["maps/forward"][:])

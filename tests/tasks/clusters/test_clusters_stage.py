@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ def test_the_nearest_to_the_medoid_build_the_atlas(finished: Path) -> None:
     assert [row["rank"] for row in members] == list(range(10))
     assert [row["role"] for row in members] == ["member"] * 6 + ["fitted"] * 4
     distances = [row["distance"] for row in members]
-    assert distances == sorted(distances)
+    # Those that are no near copies by distance, then the others by distance.
+    assert distances[0] == min(distances)
+    assert sum(later < earlier for earlier, later in pairwise(distances)) <= 1
     assert sets == [
         {
             "cluster_id": members[0]["cluster_id"],

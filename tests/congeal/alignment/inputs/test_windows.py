@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -71,16 +72,25 @@ poses = st.tuples(
     st.booleans(),
 )
 squares = st.tuples(st.floats(-0.6, 0.6), st.floats(-0.6, 0.6), st.floats(0.25, 1.0))
+seen_as = st.one_of(st.just((0.0, False)), st.tuples(st.floats(-3.1, 3.1), st.booleans()))
 
 
-@given(of=poses, square=squares)
-def test_maps_found_in_a_window_are_right_in_the_whole_image(of: Any, square: Any) -> None:
-    windows = Windows(np.array([square[:2]]), np.array([square[2]]))
+def window(square: Any, how: Any = (0.0, False)) -> Windows:
+    """One window: middle and half a side, turn and mirror state."""
+    turn, mirrored = how
+    return Windows(np.array([square[:2]]), np.array([square[2]]), np.array([turn]), np.array([mirrored]))
+
+
+@given(of=poses, square=squares, how=seen_as)
+def test_maps_found_in_a_window_are_right_in_the_whole_image(of: Any, square: Any, how: Any) -> None:
+    windows = window(square, how)
     inner = posed(*of)
     whole = to_whole_frames(inner, windows)
     tenth = 0.1 * 2 / LONG
     # From the atlas: exactly where the window shows it.
-    expected = np.array(square[:2]) + square[2] * inner.forward[0].astype(float)
+    turn, sign = np.exp(1j * how[0]), np.array([-1.0 if how[1] else 1.0, 1.0])
+    shown = (inner.forward[0].astype(float) * sign) @ np.array([1, 1j]) * turn
+    expected = np.array(square[:2]) + square[2] * np.stack([shown.real, shown.imag], -1)
     assert np.abs(whole.forward[0] - expected).max() < tenth
     assert np.abs(pose(whole, cell_centres(R).astype(float)) - expected).max() < tenth
     # To the atlas and out again is where one came from, beyond the window, too.
@@ -108,38 +118,53 @@ def test_a_bent_map_does_not_jump_at_the_edge_of_the_window() -> None:
         assert np.linalg.norm(np.diff(whole.backward[0], axis=axis), axis=-1).max() < 1.6 * step
 
 
-@given(of=poses, square=squares)
-def test_the_poses_of_an_anchor_go_the_other_way(of: Any, square: Any) -> None:
-    windows = Windows(np.array([square[:2]]), np.array([square[2]]))
+@given(of=poses, square=squares, how=seen_as)
+def test_the_poses_of_an_anchor_go_the_other_way(of: Any, square: Any, how: Any) -> None:
+    windows = window(square, how)
     inner = posed(*of)
     whole = to_whole_frames(inner, windows)
     anchor = Anchor(whole.mirrored, whole.rotation, whole.scale, whole.translation, np.ones(1, np.float32))
     back = window_anchor(anchor, windows)
     np.testing.assert_allclose(back.scale, inner.scale, rtol=1e-5)
     np.testing.assert_allclose(back.translation, inner.translation, atol=1e-5)
+    np.testing.assert_array_equal(back.mirrored, inner.mirrored)
+    np.testing.assert_allclose(np.exp(1j * back.rotation), np.exp(1j * inner.rotation), atol=1e-5)
+
+
+@given(square=squares, how=seen_as, place=st.tuples(st.floats(-1, 1), st.floats(-1, 1)))
+def test_a_place_of_a_window_comes_back_and_so_does_the_window(square: Any, how: Any, place: Any) -> None:
+    windows, spot = window(square, how), np.array([place])
+    np.testing.assert_allclose(windows.to_window(windows.to_frame(spot)), spot, atol=1e-9)
+    read = Windows.stored(windows.as_array())
+    np.testing.assert_allclose(read.to_frame(spot), windows.to_frame(spot), atol=1e-6)
+    upright = Windows(windows.centre, windows.half)
+    assert upright.as_array().shape == (1, 3)
+    np.testing.assert_array_equal(Windows.stored(upright.as_array()).turns, 0)
 
 
 @given(
     size=st.tuples(st.integers(40, 160), st.integers(40, 160)),
     square=st.tuples(st.floats(-0.5, 0.5), st.floats(-0.5, 0.5), st.floats(0.2, 1.0)),
     place=st.tuples(st.floats(-0.6, 0.6), st.floats(-0.6, 0.6)),
+    how=seen_as,
 )
-def test_pixels_of_a_window_show_what_lies_there(size: Any, square: Any, place: Any) -> None:
+def test_pixels_of_a_window_show_what_lies_there(size: Any, square: Any, place: Any, how: Any) -> None:
     width, height = size
-    frame, centre, half = Frame(width, height), np.array(square[:2]), square[2]
-    spot = centre + half * np.array(place)
+    frame, windows = Frame(width, height), window(square, how)
+    spot = windows.to_frame(np.array([place]))[0]
     at = frame.to_pixels(spot)
     if not frame.inside(at) or min(at.min(), width - at[0], height - at[1]) < 12:
         return  # too near to the edge of the image for all of the spot to show
     x, y = np.meshgrid(np.arange(width), np.arange(height))
     white = 255 * np.exp(-((x - at[0]) ** 2 + (y - at[1]) ** 2) / 2 / 2.0**2)
-    seen = window_pixels(np.repeat(white.round().astype(np.uint8)[..., None], 3, -1), centre, half, 128)
+    image = np.repeat(white.round().astype(np.uint8)[..., None], 3, -1)
+    seen = windows.pixels(0, 128, partial(window_pixels, image))
     weight = seen[..., 0].astype(float) ** 2
     if weight[[0, -1]].any() or weight[:, [0, -1]].any():
         return
     middle = (weight[..., None] * cell_centres(128)).sum((0, 1)) / weight.sum()
     # In pixels of the image.
-    assert np.abs(centre + half * middle - spot).max() / frame.pixel_size < 0.1
+    assert np.abs(windows.to_frame(middle[None])[0] - spot).max() / frame.pixel_size < 0.1
 
 
 def test_what_a_window_shows_beyond_the_image_is_its_edge() -> None:
