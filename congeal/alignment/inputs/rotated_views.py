@@ -184,6 +184,6 @@ def turned_anchor(anchor: Anchor, turns: Whole) -> Anchor:
 
 
 def wrapped(angle: Array) -> Array:
-    """Angles, radians, as float32 from −π to π."""
+    """Angles [n], radians, as float32 [n] from −π to π."""
     wrapped: Array = np.angle(np.exp(1j * angle)).astype(np.float32)
     return wrapped
