@@ -53,7 +53,7 @@ def test_a_run_with_nothing_to_do_looks_and_imports_nothing(grown: Grown, weight
         "facts = run(Path(sys.argv[2]), Path(sys.argv[3]), tiny(Path(sys.argv[4]))); "
         "print(facts['up_to_date'], facts['iceberg_fault'], 'pyiceberg' in sys.modules)"
     )
-    tests = str(Path(__file__).parents[2])
+    tests = str(Path(__file__).parents[2] / "helpers")
     arguments = [tests, str(grown.source), str(grown.destination), str(weights)]
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
