@@ -49,7 +49,7 @@ lint: setup
 
 types: setup
 	$(BIN)/mypy
-	$(BIN)/mypy tests/typed_answers.py
+	$(BIN)/mypy tests/helpers/typed_answers.py
 
 contracts: setup
 	$(BIN)/lint-imports
@@ -66,7 +66,7 @@ test-313: ## the tests under Python 3.13, in an environment of its own (PYTHON31
 	@$(MAKE) unit PYTHON=$(PYTHON313) VENV=.venv313
 
 chaos: setup ## kill runs at random moments (N=30), flip bits, damage pictures, fail as stores do; what is left?
-	$(VENV)/bin/python benchmarks/chaos.py --kills $(or $(N),30)
+	$(VENV)/bin/python benchmarks/faults/chaos.py --kills $(or $(N),30)
 
 report-assets: ## the page of the report, from congeal/report/page (needs Node 20 or newer)
 	cd congeal/report/page && npm ci --ignore-scripts && npm run --silent check && npm run --silent build

@@ -128,7 +128,7 @@ def main() -> None:
         own()
     except ImportError as fault:
         sys.exit(f"error: {fault}")
-    process_exit = importlib.import_module("flows.process_exit")
+    process_exit = importlib.import_module("flows.console.process_exit")
     process_exit.run_to_exit(lambda: importlib.import_module("flows.cli").main())
 
 

@@ -13,10 +13,10 @@ from congeal_floors import own
 # Flows, and where they are; everything else is a step of the deployment files.
 _FLOWS = {
     "collection": "flows.collection",
-    "new_images": "flows.deployments.further_flows",
-    "resolve": "flows.deployments.further_flows",
-    "verification": "flows.deployments.further_flows",
-    "report": "flows.deployments.further_flows",
+    "new_images": "flows.further_flows",
+    "resolve": "flows.further_flows",
+    "verification": "flows.further_flows",
+    "report": "flows.further_flows",
 }
 
 

@@ -15,16 +15,16 @@ from infra.compute.numeric_libraries import settle_threads
 
 settle_threads()  # before NumPy is imported
 
-from flows import retries  # noqa: E402
 from flows.deployments.destination_slots import alone_on  # noqa: E402
 from flows.deployments.run_progress import RunProgress  # noqa: E402
 from flows.deployments.settings_form import EMPTY, SettingsForm  # noqa: E402
-from flows.job_engine import BesideWorkers  # noqa: E402
-from flows.notification import require_url, told  # noqa: E402
-from flows.parameters import Parameters, checked  # noqa: E402
-from flows.prepare import Job, prepare  # noqa: E402
-from flows.report import sentence  # noqa: E402
-from flows.stages import everything  # noqa: E402
+from flows.runs import retries  # noqa: E402
+from flows.runs.job_engine import BesideWorkers  # noqa: E402
+from flows.runs.notification import require_url, told  # noqa: E402
+from flows.runs.parameters import Parameters, checked  # noqa: E402
+from flows.runs.prepare import Job, prepare  # noqa: E402
+from flows.runs.report import sentence  # noqa: E402
+from flows.runs.stages import everything  # noqa: E402
 from infra.compute.progress import Progress  # noqa: E402
 
 P = ParamSpec("P")
@@ -53,8 +53,8 @@ def _form(source: Source, destination: Destination, settings: SettingsForm = EMP
 def collection(source: Any = None, destination: Any = None, settings: Any = None) -> dict[str, Any]:
     """Everything, from images to published tables; what is done already is not done again.
 
-    Returns the facts of the run (see flows.report). Raises UserError for what cannot be run (see
-    flows.parameters, flows.prepare).
+    Returns the facts of the run (see flows.runs.report). Raises UserError for what cannot be run (see
+    flows.runs.parameters, flows.runs.prepare).
 
     Args:
         source: Where the photographs are: a folder, an fsspec URL, or a list of them.
@@ -98,7 +98,7 @@ def shown(job: Job, facts: dict[str, Any]) -> None:
     """Leave what the run did on its page. Whatever goes wrong with that, the run is done."""
     from congeal.results.collection import Collection
     from flows.deployments.artifacts import write_artifacts
-    from flows.findings import failures
+    from flows.runs.findings import failures
 
     try:
         collection = Collection(job.destination, facts["version"], job.settings.storage)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 from uuid import UUID
 
-from flows.parameters import checked
+from flows.runs.parameters import checked
 from infra.errors import UserError
 
 

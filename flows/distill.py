@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from congeal.settings import Settings
-from flows.job_engine import job_engine
+from flows.runs.job_engine import job_engine
 from infra.compute.progress import Progress
 from infra.errors import UserError
 from infra.ledger.publications import check_layout, claim

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from congeal.settings import Settings
-    from flows.prepare import Job
+    from flows.runs.prepare import Job
     from infra.ledger.publications import Publication
 
 # Of the settings of a version: how its run reached the store, and what it was asked to do once.
@@ -20,12 +20,12 @@ ONCE = {"storage": None, "atlases": ("resolve",), "clusters": ("growth",)}
 
 def whole_run(source: str, destination: str, settings: Settings, *, quiet: bool) -> dict[str, Any]:
     """The facts of a run; of nothing to do, if there is nothing. Raises UserError for what cannot be run."""
-    from flows.job_engine import BesideWorkers
-    from flows.notification import require_url, told
-    from flows.prepare import prepare
-    from flows.quiet_libraries import quiet_libraries
-    from flows.report import nothing_to_do
-    from flows.site import after_run
+    from flows.console.quiet_libraries import quiet_libraries
+    from flows.runs.job_engine import BesideWorkers
+    from flows.runs.notification import require_url, told
+    from flows.runs.prepare import prepare
+    from flows.runs.report import nothing_to_do
+    from flows.runs.site import after_run
 
     require_url(settings.notify)
     quiet_libraries()
@@ -44,8 +44,8 @@ def whole_run(source: str, destination: str, settings: Settings, *, quiet: bool)
 def settings_of(publication: Publication, config: Path | None, overrides: Sequence[str]) -> Settings:
     """The settings with which a version was made, for another run like it; overrides come before these."""
     from congeal.settings import load_settings
-    from flows.parameters import overrides as as_overrides
-    from flows.recorded_settings import still_there
+    from flows.runs.parameters import overrides as as_overrides
+    from flows.runs.recorded_settings import still_there
 
     known: dict[str, Any] = {}
     for section, values in still_there(publication.settings).items():
@@ -60,8 +60,8 @@ def settings_of(publication: Publication, config: Path | None, overrides: Sequen
 
 def _done(job: Job, progress: Progress) -> dict[str, Any]:
     """The facts of the run: of the flow, where Prefect's settings name a server, else of its stages here."""
-    from flows.prefect_profile import server_named
-    from flows.quiet_libraries import quiet_prefect
+    from flows.console.quiet_libraries import quiet_prefect
+    from flows.runs.prefect_profile import server_named
 
     quiet_prefect()
     if server_named():
@@ -70,8 +70,8 @@ def _done(job: Job, progress: Progress) -> dict[str, Any]:
 
         hand_over(job, progress)
         return collection(job.source.url, job.destination.url, recorded(job.settings))
-    from flows.retries import retrying
-    from flows.stages import everything
+    from flows.runs.retries import retrying
+    from flows.runs.stages import everything
 
     with job.survey:
         return everything(job, progress, step=retrying(progress.note))

@@ -21,6 +21,7 @@ from pydantic import (
     PositiveInt,
     SecretStr,
     ValidationError,
+    field_validator,
 )
 from pydantic_settings import (
     BaseSettings,
@@ -39,6 +40,7 @@ PREFIX = "CONGEAL_"
 # Of the section storage, what is no secret.
 _SHOWN = ("endpoint_url", "region", "anonymous", "single_writer", "copies")
 _SIZE = "it should be a number of bytes that is not negative, such as 500MB or 4GiB"
+_BLANK = "it is blank; leave it out, or say what it is to be"
 # Where things are on this machine; read by those who need them.
 _NOT_SETTINGS = {"CONGEAL_SHARED", "CONGEAL_HOME", "CONGEAL_CACHE"}
 
@@ -49,6 +51,15 @@ class Section(BaseModel):
     """Settings of one stage or service."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _says_something(cls, value: Any) -> Any:
+        """No text may be blank: one that means nothing is absent, and would else be taken for a name."""
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if isinstance(text, str) and not text.strip():
+            raise ValueError(_BLANK)
+        return value
 
     @classmethod
     def inner_keys(cls) -> Mapping[str, Sequence[str]]:

@@ -96,15 +96,14 @@ def packages() -> str:
         ]
         rows = [row for row in rows if row]
         inner = strip_lines(layers.get("congeal.alignment", [])) if floor == "congeal" else []
-        tall = sum(TALL - ROW for row in rows if len(row) > 1)
-        height = 30 + len(rows) * (ROW + GAP) + tall + len(inner) * (ROW + GAP)
+        tall = sum(row_height(floor, row) + GAP for row in rows)
+        height = 30 + tall + len(inner) * (ROW + GAP)
         parts.append(box(PAD, y, WIDTH - 2 * PAD, height, TINTS[floor]))
         parts.append(text(PAD + 10, y + 19, f"{floor}/", 14, font_weight="bold"))
         parts.append(text(PAD + 95, y + 19, about(floor), 11))
         y += 29
         for row in rows:
-            width = (WIDTH - 4 * PAD - GAP * (len(row) - 1)) / len(row)
-            height = ROW if len(row) == 1 else TALL
+            width, height = box_width(row), row_height(floor, row)
             for place, name in enumerate(row):
                 x = 2 * PAD + place * (width + GAP)
                 mark = " ●" if floor == "congeal" and name not in apart else ""
@@ -113,13 +112,31 @@ def packages() -> str:
                 if len(row) == 1:
                     parts.append(text(x + 130, y + 18, about(f"{floor}.{name}"), 11))
                     continue
-                lines = textwrap.wrap(about(f"{floor}.{name}"), int(width / 6.4))
+                lines = told(floor, name, width)
                 parts += [text(x + 8, y + 33 + 14 * n, line, 11) for n, line in enumerate(lines)]
             y += height + GAP
             if inner and "alignment" in row:
                 y = strip(parts, y, inner)
         y += 12
     return drawing(parts, y, "The packages of congeal, from top to bottom")
+
+
+def box_width(row: Sequence[str]) -> float:
+    """Of each box of a row."""
+    return (WIDTH - 4 * PAD - GAP * (len(row) - 1)) / len(row)
+
+
+def row_height(floor: str, row: Sequence[str]) -> float:
+    """As much as the box with most lines needs."""
+    if len(row) == 1:
+        return ROW
+    most = max(len(told(floor, name, box_width(row))) for name in row)
+    return TALL + 14 * max(0, most - 2)
+
+
+def told(floor: str, name: str, width: float) -> list[str]:
+    """What a box says, in lines."""
+    return textwrap.wrap(about(f"{floor}.{name}"), int(width / 6.4))
 
 
 def strip_lines(names: Sequence[str]) -> list[list[str]]:

@@ -20,8 +20,8 @@ import pytest
 import congeal
 from congeal.errors import CongealError
 from congeal.settings import load_settings
-from flows.prepare import prepare
-from flows.stages import everything
+from flows.runs.prepare import prepare
+from flows.runs.stages import everything
 from infra.compute.progress import Progress
 from infra.errors import UserError
 from infra.storage.location import Location

@@ -1,4 +1,4 @@
-"""benchmarks/same_bytes.py: two destinations are the same, or it says what differs first."""
+"""benchmarks/accuracy/same_bytes.py: two destinations are the same, or it says what differs first."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ import pytest
 import zarr
 from sample_runs import finished, run, tiny, units, weights
 
-BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 Command = Callable[[Sequence[str | Path]], int]
 
 __all__ = ["finished", "weights"]
@@ -25,8 +24,7 @@ __all__ = ["finished", "weights"]
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Command:
     """The script's main, given its arguments."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    main = importlib.import_module("same_bytes").main
+    main = importlib.import_module("benchmarks.accuracy.same_bytes").main
     return lambda arguments: main([str(argument) for argument in arguments])
 
 
@@ -175,7 +173,7 @@ def test_a_unit_of_another_name_and_one_that_is_not_there(
 def test_a_later_build_must_find_every_unit_made(
     finished: Path, weights: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = importlib.import_module("same_bytes")
+    script = importlib.import_module("benchmarks.accuracy.same_bytes")
     before = finished / "destination"
     job = script.kept_job(before)
     assert job.images == str(finished / "source")

@@ -98,17 +98,26 @@ def stratified(groups: npt.NDArray[np.integer], count: int, seed: int) -> npt.ND
     if count >= n:
         return np.arange(n)
     order = np.random.default_rng(seed).permutation(n)
-    _, inverse = np.unique(groups[order], return_inverse=True)
-    within = np.empty(n, np.int64)
-    by_group = np.argsort(inverse, kind="stable")
-    sizes = np.bincount(inverse)
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    within[by_group] = np.arange(n) - np.repeat(starts, sizes)
-    # The k-th of a group of s comes at (k + 1/2)/s of the way: any beginning of this order is stratified;
-    # the first of each group comes before all others.
-    due = np.where(within == 0, -1.0, (within + 0.5) / sizes[inverse])
+    due = _due(groups[order])
     chosen = np.argsort(due, kind="stable")[:count]
     return np.sort(order[chosen])
+
+
+def _due(groups: npt.NDArray[np.integer]) -> Doubles:
+    """When the turn of each of n rows comes, float64 [n]. Of a million rows few arrays are held at a time."""
+    by_group = np.argsort(groups, kind="stable")
+    ordered = groups[by_group]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])).astype(np.int32)
+    sizes = np.diff(starts, append=np.int32(len(groups)))
+    # The k-th of a group of s comes at (k + 1/2)/s of the way: any beginning of this order is stratified;
+    # the first of each group comes before all others.
+    found = np.arange(0.5, len(groups))
+    found -= np.repeat(starts, sizes)
+    found /= np.repeat(sizes, sizes)
+    found[starts] = -1.0
+    due = np.empty(len(groups))
+    due[by_group] = found
+    return due
 
 
 def normalised(vectors: Floats) -> npt.NDArray[np.float32]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 
 from congeal.results.published_tables import PublishedTables
+from congeal.results.schema.date_limits import within
 from infra.errors import UserError
 
 
@@ -26,8 +27,10 @@ def values_of(tables: PublishedTables, column: str, images: Sequence[str]) -> tu
         raise UserError(f"The table images has no column {column}: {hint}")
     names = pa.array(sorted(set(images)), pa.string())
     asked = dict.fromkeys(("uri", "image_id", named))
-    rows = dataset.to_table(
-        columns=list(asked), filter=pads.field("uri").isin(names) | pads.field("image_id").isin(names)
+    rows = within(
+        dataset.to_table(
+            columns=list(asked), filter=pads.field("uri").isin(names) | pads.field("image_id").isin(names)
+        )
     ).to_pylist()
     by_name = {row[key]: row[named] for key in ("image_id", "uri") for row in rows}
     return tuple(by_name.get(image) for image in images)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import warnings
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -10,7 +12,8 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 
 from congeal.results.outlier_counts import outliers
-from congeal.results.schema.parquet_files import dataset
+from congeal.results.schema.date_limits import columns_beyond, within
+from congeal.results.schema.parquet_files import dataset, record_batches
 from congeal.results.schema.tables import TABLES
 from infra.errors import DamagedError, UserError
 from infra.ledger.commits import Marker, find_marker, outputs_location
@@ -23,7 +26,7 @@ SMALL = 2**20  # bytes of a file that is read whole
 ALL_SMALL = 16 * SMALL  # and of all such files
 SMALL_TABLES = ("images", "clusters", "alignments")  # correspondences are not asked for as often
 OPEN = 128  # datasets of some of a table's files that are kept
-MADE = pa.schema([("cluster_id", pa.string()), ("seconds", pa.float64()), ("device", pa.string())])
+MADE = pa.schema([("seconds", pa.float64()), ("device", pa.string())])
 
 
 class PublishedTables:
@@ -55,6 +58,29 @@ class PublishedTables:
                 for oldest in parts[:-OPEN]:
                     del self._opened[oldest]
         return found
+
+    def batches(self, table: str, columns: Sequence[str]) -> pa.RecordBatchReader:
+        """The rows of one of TABLES in their order, some columns of them, a few thousand at a time.
+
+        However large its files are, little of them is in memory. Raises as `dataset` does.
+        """
+        whole = self.dataset(table).schema
+        schema = pa.schema([whole.field(name) for name in columns])
+        held = self._small.get(table, {})
+
+        def found() -> Iterator[pa.RecordBatch]:
+            for file in self.files(table):
+                for batch in record_batches(file, TABLES[table], columns, held.get(file.url)):
+                    there = batch.schema.names
+                    arrays = [
+                        batch.column(field.name)
+                        if field.name in there
+                        else pa.nulls(batch.num_rows, field.type)
+                        for field in schema
+                    ]
+                    yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+        return pa.RecordBatchReader.from_batches(schema, found())
 
     def fetch(self, *tables: str) -> None:
         """Have the files of some of SMALL_TABLES at hand, if the store is elsewhere and they are small: each
@@ -98,6 +124,37 @@ class PublishedTables:
         return self._clusters
 
     @cached_property
+    def dates_beyond(self) -> tuple[str, ...]:
+        """Columns of the table images with dates that Python does not know, which count as missing."""
+        return columns_beyond(self.dataset("images"))
+
+    def without_dates_beyond(self, images: pa.Table) -> pa.Table:
+        """Rows of the table images, such dates as missing; if there are any, a UserWarning says so."""
+        if not {*images.column_names} & {*self.dates_beyond}:
+            return images
+        self.warn_of_dates()
+        return within(images)
+
+    def warn_of_dates(self) -> None:
+        """A UserWarning where there are such dates, once for each place that calls for it."""
+        if note := self.note_on_dates:
+            warnings.warn(note, stacklevel=2)
+
+    @property
+    def note_on_dates(self) -> str | None:
+        """A sentence about those; None if there are none."""
+        names = self.dates_beyond
+        if not names:
+            return None
+        columns = (
+            f"The column {names[0]} holds" if len(names) == 1 else f"The columns {', '.join(names)} hold"
+        )
+        return (
+            f"{columns} dates before year 1 or after year 9999, which count as missing: mend the list or "
+            "table that they come from, and run again."
+        )
+
+    @cached_property
     def outliers(self) -> int:
         """How many images are outliers, see `congeal.results.outlier_counts`; reads nothing but in old
         versions."""
@@ -128,9 +185,11 @@ class PublishedTables:
     def _clusters(self) -> pa.Table:
         table = self.dataset("clusters").to_table()
         made = {name: facts for marker in self._index for name, facts in _made(marker).items()}
-        rows = [made[name] | {"cluster_id": name} for name in table["cluster_id"].to_pylist()]
-        facts = pa.Table.from_pylist(rows, schema=MADE)
-        return table.append_column("seconds", facts["seconds"]).append_column("device", facts["device"])
+        names = table["cluster_id"].to_pylist()
+        for field in MADE:
+            values = pa.array((made[name].get(field.name) for name in names), field.type)
+            table = table.append_column(field.name, values)
+        return table
 
     @cached_property
     def _units_of(self) -> dict[str, list[Marker]]:

@@ -20,6 +20,7 @@ from congeal.backbones.stronger import stronger
 from congeal.results.image_name_matching import Names, match
 from congeal.results.published_tables import PublishedTables
 from congeal.results.schema.atlas_arrays import ATLAS_GROUP
+from congeal.results.schema.date_limits import within
 from congeal.results.schema.instances import of_first
 from congeal.results.schema.rows import AlignedRow, ClusterRow, ImageRow, MemberRow
 from congeal.results.stored.instances import StoredInstances
@@ -96,7 +97,7 @@ class Published:
         for column, names in (("uri", uris), ("image_id", ids)):
             if names:
                 wanted = pads.field(column).isin(names)
-                rows += self.tables.dataset("images").to_table(filter=wanted).to_pylist()
+                rows += within(self.tables.dataset("images").to_table(filter=wanted)).to_pylist()
         by_name: dict[str | None, list[ImageRow]] = {}
         for row in rows:
             by_name.setdefault(row["uri"], []).append(row)

@@ -137,6 +137,8 @@ class TableMethods:
             holds = condition(source.schema.field(column), value)
             wanted = holds if wanted is None else wanted & holds
         found = source.to_table(columns=columns, filter=wanted)
+        if name == "images":
+            found = tables.without_dates_beyond(found)
         return answered(found, as_, can_be_missing=name == "images")
 
     @overload

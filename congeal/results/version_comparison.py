@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow.dataset as pads
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from congeal.alignment.outcomes import OK
-from congeal.geometry.arrays import Doubles
-from congeal.geometry.frames import cell_centres
 from congeal.results.outlier_counts import further_instances
+from congeal.results.point_changes import PointChanges, point_changes
 from congeal.results.published_version import Published
 from congeal.results.schema.atlas_arrays import ATLAS_FEATURES, ATLAS_GROUP, ATLAS_SALIENCY
 from congeal.results.schema.rows import ClusterRow
+from congeal.results.version_tables import SharedCluster, VersionTables, row_of, version_tables
 from infra.errors import UserError
 from infra.ledger.publications import versions
 
-GRID = 16  # points of an atlas a side that are followed
-MOST_FOLLOWED = 64  # images of a cluster in which they are followed, evenly spread over the ids
-SAME_FRAME = 0.05  # atlas units (half the atlas' side is 1) by which a frame may move and count as the same
 ATLAS = f"{ATLAS_GROUP.name}/"
 # Outputs that a kept atlas keeps, in whatever version of the stage.
 KEPT = tuple(f"{ATLAS}{array.path}/" for array in (ATLAS_FEATURES, ATLAS_SALIENCY))
@@ -59,7 +57,10 @@ class ClusterOfImage:
 
 @dataclass(frozen=True)
 class ImageChanges:
-    """The images of two versions that are ok, duplicates not counted. come, gone: paths, sorted."""
+    """The images of two versions that are ok, duplicates not counted.
+
+    come, gone: paths, sorted; n_come, n_gone, …: how many there are, also where only the first are named.
+    """
 
     before: int
     after: int
@@ -67,27 +68,10 @@ class ImageChanges:
     gone: list[str]
     renamed: list[Renamed]
     other_cluster: list[ClusterOfImage]
-
-
-@dataclass(frozen=True)
-class PointChanges:
-    """How far the points of an atlas have moved on the images that are in the cluster before and after.
-
-    Attributes:
-        images: in how many of them the points were followed, at most MOST_FOLLOWED.
-        points: how many were seen (confidence 0.5 or more, on the image) in the earlier version.
-        median, p90: of the distance between where a point was and where it is, pixels of each image.
-        frame_moved: how far the frame of the atlas has moved, atlas units (half the atlas' side is 1): the
-            median over the points, of each the median over the images; 0 for an atlas that was kept.
-        same_frame: whether that is 0.05 or less, so that u, v and point_id mean the same place.
-    """
-
-    images: int
-    points: int
-    median: float
-    p90: float
-    frame_moved: float
-    same_frame: bool
+    n_come: int
+    n_gone: int
+    n_renamed: int
+    n_other_cluster: int
 
 
 @dataclass(frozen=True)
@@ -136,7 +120,8 @@ class VersionDiff:
 
     new, gone: clusters of only one of them. changed: clusters of both that are not the same in every respect;
     unchanged: how many are. figures: medians over all aligned clusters. notes: what could not be compared.
-    further_instances: things of their kind that images show besides their first, before and after.
+    further_instances: things of their kind that images show besides their first, before and after. n_new,
+    n_gone, n_changed: how many clusters, also where only the first are named.
     """
 
     before: int
@@ -148,7 +133,10 @@ class VersionDiff:
     unchanged: int
     figures: dict[str, FigureChange]
     notes: list[str]
-    further_instances: tuple[int, int] = (0, 0)
+    further_instances: tuple[int, int]
+    n_new: int
+    n_gone: int
+    n_changed: int
 
 
 def previous_version(published: Published) -> str:
@@ -162,16 +150,18 @@ def previous_version(published: Published) -> str:
     return earlier[-1]
 
 
-def compare(before: Published, after: Published, follow: int | None = None) -> VersionDiff:
+def compare(
+    before: Published, after: Published, follow: int | None = None, most: int | None = None
+) -> VersionDiff:
     """The differences of two versions of a destination. Raises UserError if they are the same one.
 
-    follow: of how many changed clusters, the largest ones, points are followed; None: of all.
+    follow: of how many changed clusters, the largest ones, points are followed; None: of all. most: of images
+    and clusters of each kind that are named, the first ones; all are counted. None: all. Of images, which lie
+    in a temporary file, memory holds those that are named.
     """
     numbers = before.publication.number, after.publication.number
     if numbers[0] == numbers[1]:
         raise UserError(f"Version {numbers[0]} is compared with itself: name two versions.")
-    was, now = _images(before), _images(after)
-    rows_before, rows_after = _clusters(before), _clusters(after)
     notes = []
     figures = dict(FIGURES)
     if _schema_version(before) < MAPS_SINCE:
@@ -180,50 +170,34 @@ def compare(before: Published, after: Published, follow: int | None = None) -> V
             f"The cycle errors of version {numbers[0]} are not of its maps (schema version below "
             f"{MAPS_SINCE}): they are not compared."
         )
-    both = sorted(rows_before.keys() & rows_after.keys())
-    pairs = [(rows_before[name], rows_after[name]) for name in both]
-    members = [_by_cluster(was), _by_cluster(now)]
-    pairs = [pair for pair in pairs if _differ(*pair, members)]
-    largest = sorted(pairs, key=lambda pair: (-pair[1]["n_images"], pair[1]["cluster_id"]))[:follow]
-    followed = {now["cluster_id"] for _, now in largest}
-    changed = [
-        _change(before, after, *pair, members, figures, follow=pair[1]["cluster_id"] in followed)
-        for pair in pairs
-    ]
-    if len(followed) < len(changed):
-        notes.append(
-            f"Points were followed in the {len(followed):,} largest of {len(changed):,} changed clusters: "
-            "`congeal diff` follows them in all."
+    with version_tables(before, after) as tables:
+        n_new, new = tables.new(most)
+        n_gone, gone = tables.lost(most)
+        n_changed, changed = tables.changed(most)
+        followed = tables.largest(follow)
+        if len(followed) < n_changed:
+            notes.append(
+                f"Points were followed in the {len(followed):,} largest of {n_changed:,} changed clusters: "
+                "`congeal diff` follows them in all."
+            )
+        return VersionDiff(
+            *numbers,
+            _image_changes(tables, most),
+            [_name(row_of(tables.now, at)) for at in new],
+            [_name(row_of(tables.was, at)) for at in gone],
+            [_change(before, after, tables, one, figures, follow=one.now_at in followed) for one in changed],
+            tables.in_both() - n_changed,
+            _overall(tables.was, tables.now, figures),
+            notes,
+            (_further(before), _further(after)),
+            n_new,
+            n_gone,
+            n_changed,
         )
-    return VersionDiff(
-        *numbers,
-        _image_changes(was, now),
-        [_name(rows_after[name]) for name in sorted(rows_after.keys() - rows_before.keys())],
-        [_name(rows_before[name]) for name in sorted(rows_before.keys() - rows_after.keys())],
-        changed,
-        len(both) - len(changed),
-        _overall(rows_before.values(), rows_after.values(), figures),
-        notes,
-        (_further(before), _further(after)),
-    )
 
 
 def _further(published: Published) -> int:
     return further_instances(published.publication.counts)["found"]
-
-
-def _images(published: Published) -> dict[str, tuple[str, str | None]]:
-    """Path and cluster of every sound image, by id."""
-    table = published.tables.dataset("images").to_table(
-        columns=["image_id", "uri", "cluster_id"], filter=pads.field("status") == "ok"
-    )
-    columns = (table[name].to_pylist() for name in ("image_id", "uri", "cluster_id"))
-    return {image_id: (uri, cluster) for image_id, uri, cluster in zip(*columns, strict=True)}
-
-
-def _clusters(published: Published) -> dict[str, ClusterRow]:
-    rows: list[ClusterRow] = published.tables.dataset("clusters").to_table().to_pylist()
-    return {row["cluster_id"]: row for row in rows}
 
 
 def _schema_version(published: Published) -> int:
@@ -231,66 +205,47 @@ def _schema_version(published: Published) -> int:
     return int((schema.metadata or {}).get(b"congeal.schema_version", b"0"))
 
 
-def _by_cluster(images: Mapping[str, tuple[str, str | None]]) -> dict[str | None, set[str]]:
-    found: dict[str | None, set[str]] = {}
-    for image_id, (_, cluster) in images.items():
-        found.setdefault(cluster, set()).add(image_id)
-    return found
-
-
-def _image_changes(
-    was: Mapping[str, tuple[str, str | None]], now: Mapping[str, tuple[str, str | None]]
-) -> ImageChanges:
-    both = was.keys() & now.keys()
-    renamed = [Renamed(name, was[name][0], now[name][0]) for name in both if was[name][0] != now[name][0]]
-    moved = [
-        ClusterOfImage(name, now[name][0], was[name][1], now[name][1])
-        for name in both
-        if was[name][1] != now[name][1]
-    ]
+def _image_changes(tables: VersionTables, most: int | None) -> ImageChanges:
+    before, after = tables.images()
+    n_come, come = tables.come(most)
+    n_gone, gone = tables.gone(most)
+    n_renamed, renamed = tables.renamed(most)
+    n_other_cluster, moved = tables.moved(most)
     return ImageChanges(
-        len(was),
-        len(now),
-        sorted(now[name][0] for name in now.keys() - was.keys()),
-        sorted(was[name][0] for name in was.keys() - now.keys()),
-        sorted(renamed, key=lambda one: one.after),
-        sorted(moved, key=lambda one: one.uri),
+        before,
+        after,
+        come,
+        gone,
+        [Renamed(*one) for one in renamed],
+        [ClusterOfImage(*one) for one in moved],
+        n_come,
+        n_gone,
+        n_renamed,
+        n_other_cluster,
     )
 
 
 def _name(row: ClusterRow) -> ClusterName:
-    return ClusterName(row["cluster_id"], _called(row), row["n_images"])
-
-
-def _called(row: ClusterRow) -> str | None:
-    facts: Any = row
-    name: str | None = facts.get("name")  # what was published before clusters had names lacks it
-    return name
-
-
-def _differ(was: ClusterRow, now: ClusterRow, members: Sequence[Mapping[str | None, set[str]]]) -> bool:
-    old, new = (one.get(now["cluster_id"], set()) for one in members)
-    return was["atlas_unit"] != now["atlas_unit"] or old != new or _called(was) != _called(now)
+    return ClusterName(row["cluster_id"], row["name"], row["n_images"])
 
 
 def _change(
     before: Published,
     after: Published,
-    was: ClusterRow,
-    now: ClusterRow,
-    members: Sequence[Mapping[str | None, set[str]]],
+    tables: VersionTables,
+    one: SharedCluster,
     figures: Mapping[str, bool | None],
     *,
     follow: bool,
 ) -> ClusterChange:
     """What has changed about a cluster."""
+    was, now = row_of(tables.was, one.was_at), row_of(tables.now, one.now_at)
     cluster = now["cluster_id"]
-    old, new = (one.get(cluster, set()) for one in members)
     same_unit = was["atlas_unit"] == now["atlas_unit"]
     anew = not same_unit and _template(before, was) != _template(after, now)
     points = None
     if follow and was["status"] == now["status"] == OK:
-        points = _points(before, after, cluster, old & new, kept=not anew)
+        points = point_changes(before, after, cluster, tables.shared(cluster), kept=not anew)
     old_facts: Any = was
     new_facts: Any = now
     compared = {
@@ -300,12 +255,12 @@ def _change(
     }
     return ClusterChange(
         cluster,
-        _called(now),
-        _called(was),
+        now["name"],
+        was["name"],
         was["n_images"],
         now["n_images"],
-        len(new - old),
-        len(old - new),
+        one.joined,
+        one.left,
         was["status"],
         now["status"],
         anew,
@@ -326,50 +281,6 @@ def _template(published: Published, row: ClusterRow) -> dict[str, str]:
     }
 
 
-def _points(
-    before: Published, after: Published, cluster: str, shared: set[str], *, kept: bool
-) -> PointChanges | None:
-    from congeal.transfer.points import VISIBLE, from_atlas_to_many, to_atlas
-
-    old, new = before.stored(cluster), after.stored(cluster)
-    misfits = before.misfits(cluster).keys() | after.misfits(cluster).keys()
-    names = sorted((shared & old.position.keys() & new.position.keys()) - misfits)
-    chosen = [
-        names[at] for at in np.unique(np.linspace(0, len(names) - 1, MOST_FOLLOWED).round().astype(int))
-    ]
-    if not names:
-        return None
-    places = cell_centres(GRID).reshape(-1, 2).astype(np.float64)
-    then = old.forward([old.position[name] for name in chosen])
-    xy, sure = from_atlas_to_many(places, then)
-    there, _ = from_atlas_to_many(places, new.forward([new.position[name] for name in chosen]))
-    inside = np.stack([frame.inside(at) for frame, at in zip(then.frames, xy, strict=True)])
-    seen = (sure >= VISIBLE) & inside
-    if not seen.any():
-        return None
-    distance = np.linalg.norm(there - xy, axis=-1)[seen]
-    moved = 0.0
-    if not kept:
-        shift = np.full((*seen.shape, 2), np.nan)
-        for row, name in enumerate(chosen):
-            at, _ = to_atlas(xy[row][seen[row]], new.maps(new.position[name]))
-            shift[row, seen[row]] = at - places[seen[row]]
-        moved = _frame_moved(shift[:, seen.any(axis=0)])
-    return PointChanges(
-        len(chosen),
-        int(seen.sum()),
-        float(np.median(distance)),
-        float(np.quantile(distance, 0.9)),
-        moved,
-        moved <= SAME_FRAME,
-    )
-
-
-def _frame_moved(shift: Doubles) -> float:
-    """shift [images, points, 2], NaN where a point is not seen; each point is seen in some image."""
-    return float(np.median(np.linalg.norm(np.nanmedian(shift, axis=0), axis=-1)))
-
-
 def _figure(before: float | None, after: float | None, less: bool | None) -> FigureChange:
     better = None
     if less is not None and before is not None and after is not None and before != after:
@@ -378,19 +289,16 @@ def _figure(before: float | None, after: float | None, less: bool | None) -> Fig
 
 
 def _overall(
-    before: Iterable[ClusterRow], after: Iterable[ClusterRow], figures: Mapping[str, bool | None]
+    before: pa.Table, after: pa.Table, figures: Mapping[str, bool | None]
 ) -> dict[str, FigureChange]:
-    earlier, later = list(before), list(after)
-    found = {}
-    for name, less in figures.items():
-        if name == "n_outliers":
-            continue
-        was, now = _median(earlier, name), _median(later, name)
-        found[name] = _figure(was, now, less)
-    return found
+    return {
+        name: _figure(_median(before, name), _median(after, name), less)
+        for name, less in figures.items()
+        if name != "n_outliers"
+    }
 
 
-def _median(rows: Iterable[ClusterRow], name: str) -> float | None:
-    values: list[Any] = [row.get(name) for row in rows if row["status"] == OK]
-    known = [value for value in values if value is not None]
-    return float(np.median(known)) if known else None
+def _median(clusters: pa.Table, name: str) -> float | None:
+    """Of those that are aligned."""
+    values = clusters[name].filter(pc.equal(clusters["status"].cast(pa.string()), OK)).drop_null()
+    return float(np.median(values.cast(pa.float64()).to_numpy())) if len(values) else None

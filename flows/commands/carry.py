@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.terminal import Config, Destination, Json, Overrides, answers, opened
+from flows.console.terminal import Config, Destination, Json, Overrides, answers, opened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,7 @@ def transfer(
 ) -> Any:
     """Carry points of one image to others: x, y, confidence, visible."""
     from congeal.results.collection import Collection
-    from flows.points import carry, fresh
+    from flows.propagation.points import carry, fresh
     from infra.storage.location import Location
 
     place, settings = opened(destination, config, overrides)
@@ -141,7 +141,7 @@ def propagate(
 ) -> Any:
     """Carry an edit, a mask, labels or annotations from one image, or several, to all of their cluster."""
     from congeal.results.collection import Collection
-    from flows.edits import Request, carry_out
+    from flows.propagation.edits import Request, carry_out
 
     place, settings = opened(destination, config, overrides)
     request = Request(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.terminal import Config, Destination, Json, Overrides, answers, counted, opened
+from flows.console.terminal import Config, Destination, Json, Overrides, answers, counted, opened
 
 if TYPE_CHECKING:
     from congeal.results.published_version import Published
@@ -99,7 +99,7 @@ def _again(
     action: str, published: Published, config: Any, overrides: Sequence[str]
 ) -> tuple[str, str, Settings]:
     """Source, destination and settings of another run like that of the current version."""
-    from flows.prepare import prepare
+    from flows.runs.prepare import prepare
     from flows.whole_run import settings_of
     from infra.errors import UserError
     from infra.ledger.moved_sources import present_url
@@ -115,7 +115,7 @@ def _again(
 
 def _applied(facts: dict[str, Any], source: str, destination: str, settings: Settings) -> Any:
     """Run, and show the correction before what the run has done."""
-    from flows.summary import show_run
+    from flows.console.summary import show_run
     from flows.whole_run import whole_run
 
     done = whole_run(source, destination, settings, quiet=False)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.terminal import Config, Json, Overrides, answers
+from flows.console.terminal import Config, Json, Overrides, answers
 
 app = typer.Typer(
     help="Deployments on a Prefect server.",
@@ -33,7 +33,7 @@ def init(
     as_json: Json = False,
 ) -> Any:
     """Write a prefect.yaml with Congeal's deployments, which needs no checkout of Congeal."""
-    from flows.deployment_file import write
+    from flows.deployments.deployment_file import write
 
     path = write(folder)
 
@@ -61,8 +61,8 @@ def check(
     """Try what a deployment needs, a line each: server, pool, worker, deployments, credentials, source,
     destination, what its store promises, Dask scheduler, GPU; exit 1 if something is wrong."""  # fmt: skip
     from congeal.settings import load_settings
+    from flows.console.quiet_libraries import quiet_libraries, quiet_prefect
     from flows.deployments.checks import checks
-    from flows.quiet_libraries import quiet_libraries, quiet_prefect
 
     quiet_libraries()
     quiet_prefect()

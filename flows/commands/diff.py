@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.terminal import Config, Destination, Json, Overrides, answers, opened
+from flows.console.terminal import Config, Destination, Json, Overrides, answers, opened
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.terminal import Config, Json, Overrides, Quiet, answers
+from flows.console.terminal import Config, Json, Overrides, Quiet, answers
 
 
 @answers
@@ -27,9 +27,9 @@ def distill(
 
     settle_threads()  # before NumPy is imported
     from congeal.settings import load_settings
+    from flows.console.quiet_libraries import quiet_libraries
     from flows.distill import distill as teach
     from flows.distill import prepare
-    from flows.quiet_libraries import quiet_libraries
     from infra.compute.progress import Progress
 
     quiet_libraries()

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.terminal import Config, Json, Overrides, Quiet, answers
+from flows.console.terminal import Config, Json, Overrides, Quiet, answers
 
 
 @answers
@@ -49,9 +49,9 @@ def evaluate(
 
     settle_threads()  # before NumPy is imported
     from congeal.settings import load_settings
+    from flows.console.quiet_libraries import quiet_libraries
     from flows.evaluation.annotated_run import evaluate as measure
     from flows.evaluation.facts import show
-    from flows.quiet_libraries import quiet_libraries
 
     quiet_libraries()
     facts = measure(

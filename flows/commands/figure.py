@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.terminal import Config, Destination, Json, Overrides, Version, answers, opened
+from flows.console.terminal import Config, Destination, Json, Overrides, Version, answers, opened
 
 
 @answers

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from rich.console import Console
 
-from flows.terminal import Config, Destination, Json, Overrides, Version, answers, opened
+from flows.console.terminal import Config, Destination, Json, Overrides, Version, answers, opened
 
 if TYPE_CHECKING:
     from congeal.results.collection import Collection

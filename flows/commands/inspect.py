@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from flows.terminal import Config, Destination, Json, Overrides, Version, answers, counted, opened
+from flows.console.terminal import Config, Destination, Json, Overrides, Version, answers, counted, opened
 
 
 @answers
@@ -20,7 +21,7 @@ def status(
     as_json: Json = False,
 ) -> Any:
     """What is done, missing and failed, per stage."""
-    from flows.summary import show_status
+    from flows.console.summary import show_status
     from tasks.maintenance.status import status as look
 
     place, _ = opened(destination, config, overrides)
@@ -84,13 +85,17 @@ def sql(
 ) -> Any:
     """Query the published tables with DuckDB; nothing can be written to them."""
     from congeal.results.collection import Collection
-    from flows import answers as shown
+    from flows.console import answers as shown
     from infra.storage.location import Location
 
     if out is not None:
         shown.require_format(out)
     place, settings = opened(destination, config, overrides)
-    table = Collection(place, version, settings.storage).query(query)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", UserWarning)
+        table = Collection(place, version, settings.storage).query(query)
+    for one in told:
+        Console(stderr=True, soft_wrap=True).print(str(one.message), markup=False, highlight=False)
     if out is not None:
         file = Location.parse(out, settings.storage)
         shown.write(table, file, force=force)

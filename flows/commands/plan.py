@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.source_options import Columns, Exclude, Include, choosing
-from flows.terminal import Config, Json, Overrides, answers
+from flows.console.terminal import Config, Json, Overrides, answers
+from flows.runs.source_options import Columns, Exclude, Include, choosing
 
 
 @answers
@@ -38,9 +38,9 @@ def planned(source: str, destination: str | None, config: Any, chosen: list[str]
 
     settle_threads()  # before NumPy is imported
     from congeal.settings import load_settings
+    from flows.console.quiet_libraries import quiet_libraries
     from flows.planning.plan import plan as make
     from flows.planning.shown import show_plan
-    from flows.quiet_libraries import quiet_libraries
 
     quiet_libraries()
     facts = make(source, destination, load_settings(config, chosen))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.terminal import Config, Destination, Json, Overrides, answers, opened
+from flows.console.terminal import Config, Destination, Json, Overrides, answers, opened
 
 MOST_SHOWN = 10
 

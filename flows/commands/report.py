@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.terminal import Config, Destination, Json, Overrides, Quiet, answers, opened
+from flows.console.terminal import Config, Destination, Json, Overrides, Quiet, answers, opened
 
 
 @answers
@@ -32,19 +32,19 @@ def report(
     quiet: Quiet = False,
 ) -> Any:
     """(Re)build the report on what is published: a page that opens from disk or straight from a bucket."""
-    from flows.site import alone
+    from flows.runs.site import alone
     from infra.compute.progress import Progress
     from infra.storage.location import Location
 
     place, settings = opened(destination, config, overrides)
     folder = None if out is None else Location.parse(out, settings.storage)
     if serve:
-        from flows.report_server import root_of
+        from flows.console.report_server import root_of
 
         root_of(place, folder)  # before the pages are made for nothing
     facts = alone(place, settings, folder, annotations, Progress(quiet=quiet))
     if serve:
-        from flows.report_server import serve as until_interrupted
+        from flows.console.report_server import serve as until_interrupted
 
         until_interrupted(place, folder, port)
 

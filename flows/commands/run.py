@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.source_options import Columns, Exclude, Include, Sources, choosing
-from flows.terminal import Config, Json, Overrides, Quiet, answers
+from flows.console.terminal import Config, Json, Overrides, Quiet, answers
+from flows.runs.source_options import Columns, Exclude, Include, Sources, choosing
 
 
 @answers
@@ -42,7 +42,7 @@ def run(
 
     settle_threads()  # before NumPy is imported
     from congeal.settings import load_settings
-    from flows.summary import show_run
+    from flows.console.summary import show_run
     from flows.whole_run import whole_run
 
     gc.enable()  # see congeal_floors.main

@@ -1,1 +1,1 @@
-"""What a run under a Prefect server has beyond a plain one: forms, slots, artifacts, further flows."""
+"""What a run under a Prefect server has beyond a plain one: forms, slots, artifacts."""

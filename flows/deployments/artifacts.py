@@ -15,10 +15,10 @@ from prefect.artifacts import (
 )
 from rich.console import Console
 
+from flows.console.summary import show_run
 from flows.deployments.destination_slots import slot_name
 from flows.deployments.preview_pictures import linked, shown_within
-from flows.findings import MOST, Failures
-from flows.summary import show_run
+from flows.runs.findings import MOST, Failures
 
 if TYPE_CHECKING:
     from congeal.results.collection import Collection

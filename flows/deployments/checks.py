@@ -86,7 +86,7 @@ def _server() -> str:
     from prefect import __version__
     from prefect.settings import get_current_settings
 
-    from flows.prefect_profile import server_named
+    from flows.runs.prefect_profile import server_named
 
     if not server_named():
         raise _FailedError(

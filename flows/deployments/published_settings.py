@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from congeal.settings import Settings, load_settings, recorded
-from flows.parameters import overrides
-from flows.recorded_settings import still_there
+from flows.runs.parameters import overrides
+from flows.runs.recorded_settings import still_there
 from infra.errors import SettingsError, UserError
 from infra.ledger.publications import published
 from infra.storage.location import Location

@@ -14,8 +14,8 @@ from congeal.imaging.decoding import decode
 from congeal.settings import Settings
 from flows.evaluation.facts import facts_of
 from flows.evaluation.measurement import Asked, baselines, measure
-from flows.prepare import prepare
-from flows.stages import everything
+from flows.runs.prepare import prepare
+from flows.runs.stages import everything
 from infra.compute.progress import Progress
 from infra.compute.temporary_folders import temporary_folder
 from infra.errors import UserError

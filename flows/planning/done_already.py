@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from congeal.results.published_tables import PublishedTables
-from flows.prepare import Job
+from flows.runs.prepare import Job
 from infra.errors import DamagedError
 from infra.ledger.commits import Marker, outputs_location
 from infra.ledger.publications import check_layout, published

@@ -9,7 +9,7 @@ from congeal.settings import PlanSettings, Settings
 from flows.planning.done_already import Done
 from flows.planning.expected_sets import Sets, atlas_bytes, atlas_seconds, expected_sets
 from flows.planning.sample import Sampled
-from flows.prepare import Job
+from flows.runs.prepare import Job
 from infra.storage.image_source import is_list, places_of
 from infra.storage.location import Location
 from tasks.catalog.listed_groups import group_sizes, grouped_by_id

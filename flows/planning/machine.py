@@ -10,15 +10,19 @@ import time
 import numpy as np
 
 from congeal.settings import Settings
-from flows.job_engine import PRELOADED
+from flows.console.quiet_libraries import quiet_libraries
 from flows.planning.sample import Loaded
-from flows.quiet_libraries import quiet_libraries
+from flows.runs.job_engine import PRELOADED
 from infra.ledger.provenance import resident_bytes
 
 ROUNDS = 3
 TOKENS, WIDTH, HIDDEN = 1_024, 384, 1_536  # of one layer of a small ViT
 LAYERS = 3
-PLANNING = ("distributed", "flows.stages", "tasks.report.report_stage")  # what a run's own process imports
+PLANNING = (
+    "distributed",
+    "flows.runs.stages",
+    "tasks.report.report_stage",
+)  # what a run's own process imports
 CLUSTERED = 1_000  # images from which the clustering's time is told, for more it goes with their square
 
 

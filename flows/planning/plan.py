@@ -9,9 +9,9 @@ from typing import Any
 from congeal.settings import Settings
 from flows.planning.forecast import forecast
 from flows.planning.sample_process import SampleProcess
-from flows.prepare import Job, prepare
+from flows.runs.prepare import Job, prepare
 from infra.compute.numeric_libraries import settle_arenas
-from infra.compute.temporary_folders import clear_temporary_folders, temporary_folder
+from infra.compute.temporary_folders import temporary_folder
 from infra.storage.location import Location
 
 BUSY = 1.5  # load a core from which other work slows a sample down
@@ -47,7 +47,6 @@ def plan(source: str, destination: str | None, settings: Settings) -> dict[str, 
     """
     settle_arenas()
     begin = time.perf_counter()
-    clear_temporary_folders()  # of plans that were killed; the sample's run looks in a folder of this one
     with temporary_folder("plan") as folder:
         there = destination or str(folder / "out")
         with SampleProcess(folder, Location.parse(there, settings.storage)) as process:

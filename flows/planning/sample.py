@@ -68,7 +68,7 @@ class Sampled:
 
     Attributes:
         images: how many there were, ok: how many of them could be used.
-        facts: of the run, see `flows.report`.
+        facts: of the run, see `flows.runs.report`.
         sets: its clusters. written: bytes and files by stage, the site's under "report".
         lone: images without a cluster. device: what computed the atlases.
         workers: of the whole run, at once. start: seconds until they are there.

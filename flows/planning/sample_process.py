@@ -28,7 +28,7 @@ SCIENCE = ("congeal.alignment.solver", "congeal.backbones.extractor")
 
 
 class SampleProcess(ExitStack):
-    """Calls functions where a plan computes, see `flows.prepare.Computing`; closed, it computes no more.
+    """Calls functions where a plan computes, see `flows.runs.prepare.Computing`; closed, it computes no more.
 
     For a few images no further process is worth its while, and what lies in this one's memory (destination,
     source) no other sees: then it is this one.

@@ -14,8 +14,8 @@ from congeal.settings import Settings, SourceSettings
 from flows.planning.machine import clustering_seconds, slowed_down
 from flows.planning.sample import Loaded, Request, Sampled, Seen, SetCost
 from flows.planning.sets_look import look
-from flows.prepare import prepare
-from flows.stages import everything
+from flows.runs.prepare import prepare
+from flows.runs.stages import everything
 from infra.compute.cores import cores
 from infra.compute.engine import in_process
 from infra.compute.library_pages import release_library_pages
@@ -131,7 +131,7 @@ class _Frugally:
         self.freed = 0
 
     def __call__(self, name: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """See `flows.stages.Step`."""
+        """See `flows.runs.stages.Step`."""
         found = function(*args, **kwargs)
         before = resident_bytes()
         if name == features_stage.STAGE:

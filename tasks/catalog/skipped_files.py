@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import TypedDict
 
 from congeal.imaging.formats import HEIF_EXTRA, MAGIC_BYTES, format_of, unread_format
 from infra.errors import MissingError, UserError
 from infra.storage.location import Location
 from infra.threads import in_threads
+from tasks.catalog.listing_entries import ending_of, name_of
 
 NAME = "published/passed_over.json"
 MOST_NAMED = 3  # of each reason
@@ -112,8 +112,8 @@ NOTHING: SkippedFacts = PassedOver().facts()
 
 def reason_by_name(path: str) -> str | None:
     """Why a file of that name is not read; None if its name does not tell that it is a picture."""
-    name = PurePosixPath(path).name
-    ending = PurePosixPath(path).suffix.lower() or f".{name.lstrip('.').lower()}" * name.startswith(".")
+    name = name_of(path)
+    ending = ending_of(path) or f".{name.lstrip('.').lower()}" * name.startswith(".")
     if name.lower() in _CACHES:
         return "a cache of thumbnails, not a picture"
     if companion(path):
@@ -127,7 +127,7 @@ def reason_by_name(path: str) -> str | None:
 
 def companion(path: str) -> bool:
     """True for the AppleDouble file that macOS puts beside a file on foreign disks."""
-    return PurePosixPath(path).name.startswith("._")
+    return name_of(path).startswith("._")
 
 
 def heif_is_read() -> bool:
@@ -139,12 +139,12 @@ def heif_is_read() -> bool:
 
 def needs_extra(path: str) -> bool:
     """True for a HEIC photograph, by its name, where nothing reads those."""
-    return PurePosixPath(path).suffix.lower() in _HEIF and not heif_is_read()
+    return ending_of(path) in _HEIF and not heif_is_read()
 
 
 def worth_a_look(path: str) -> bool:
     """True if a file's name says nothing, so that only its first bytes can tell whether it is a picture."""
-    return PurePosixPath(path).suffix.lower() not in _NO_PICTURES and not companion(path)
+    return ending_of(path) not in _NO_PICTURES and not companion(path)
 
 
 def look_into(source: Location, paths: list[str]) -> Iterator[tuple[str, str]]:

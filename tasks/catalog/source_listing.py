@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from operator import itemgetter
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from congeal.settings import CatalogSettings, SourceSettings
@@ -22,7 +22,7 @@ from infra.storage.clip_source import Clip
 from infra.storage.image_source import ImageSource, is_list, places_of
 from infra.storage.location import Location, Skipped
 from infra.threads import in_threads
-from tasks.catalog.listing_entries import ListingEntry, entry_of, number_of, others_table, table_of
+from tasks.catalog.listing_entries import ListingEntry, ending_of, entry_of, number_of, others_table, table_of
 from tasks.catalog.path_patterns import PathFilter
 from tasks.catalog.skipped_files import (
     MOST_LOOKED_INTO,
@@ -133,8 +133,7 @@ class Survey:
             folder, _, name = item.path.rpartition("/")
             if name == DESTINATION:
                 marked.append((lead + folder).rstrip("/"))
-            suffix = PurePosixPath(item.path).suffix.lower()
-            if suffix not in endings or companion(item.path) or needs_extra(item.path):
+            if ending_of(item.path) not in endings or companion(item.path) or needs_extra(item.path):
                 self.others += 1
                 reason = reason_by_name(item.path)
                 if (reason is not None or (item.bytes and worth_a_look(item.path))) and (

@@ -1,85 +1,45 @@
-"""Tables larger than memory: a temporary DuckDB file that spills to disk and goes away by itself."""
+"""Tables larger than memory, of what units have written: see `infra.compute.duckdb_workspace`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
 import duckdb
 import pyarrow as pa
 
-from infra.compute.temporary_folders import temporary_folder
-from infra.errors import UserError
+from infra.compute.duckdb_workspace import (
+    BATCH_ROWS,
+    MEMORY_LIMIT,
+    PLANNING_MEMORY,
+    create,
+    create_in_steps,
+    insert,
+    planning_connection,
+    read_into,
+    rows,
+    scalar,
+    scratch,
+    stream,
+    workspace,
+)
 from infra.storage.location import Location
 
-MEMORY_LIMIT = "512MB"  # of a unit in a worker
-PLANNING_MEMORY = "96MB"  # of a process that plans, however much there is to plan
-BATCH_ROWS = 8_192
-
-R = TypeVar("R")
-
-
-@contextmanager
-def workspace(memory_limit: str = MEMORY_LIMIT, threads: int = 2) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection to an empty DuckDB file in a folder of its own, removed at the end.
-
-    Raises UserError if there is no room for it.
-    """
-    with temporary_folder() as home:
-        connection = _opened(home, memory_limit, threads)
-        try:
-            with _in_users_words(str(home)):
-                yield connection
-        finally:
-            connection.close()
-
-
-def planning_connection(home: Path) -> duckdb.DuckDBPyConnection:
-    """A connection to the file in a folder, made if it is not there, for a process that plans.
-
-    It takes little memory, and keeps none that is free. A second thread would have a share of the memory, and
-    hardly any of the work. The caller closes it.
-    """
-    pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps what was freed
-    return _opened(home, PLANNING_MEMORY, threads=1)
-
-
-def _opened(home: Path, memory_limit: str, threads: int) -> duckdb.DuckDBPyConnection:
-    options: dict[str, Any] = {"memory_limit": memory_limit, "temp_directory": str(home), "threads": threads}
-    connection = duckdb.connect(str(home / "work.duckdb"), config=options)
-    connection.execute("SET enable_progress_bar = false")
-    return connection
-
-
-@contextmanager
-def scratch(connection: duckdb.DuckDBPyConnection, keep: Collection[str]) -> Iterator[None]:
-    """Tables that are made meanwhile are dropped at the end, those of a stage that failed at the beginning.
-
-    keep: tables that stay. Raises UserError if there is no room.
-    """
-    with _in_users_words(str(scalar(connection, "SELECT current_setting('temp_directory')"))):
-        _drop_all_but(connection, keep)
-        yield
-        _drop_all_but(connection, keep)
-
-
-def _drop_all_but(connection: duckdb.DuckDBPyConnection, keep: Collection[str]) -> None:
-    for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
-        if name not in keep:
-            connection.execute(f'DROP TABLE "{name}"')
-
-
-@contextmanager
-def _in_users_words(folder: str) -> Iterator[None]:
-    try:
-        yield
-    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-        raise UserError(
-            f"The temporary tables in {folder} cannot be kept ({error}): free some space there, "
-            "or set TMPDIR to a larger place."
-        ) from error
+__all__ = [
+    "BATCH_ROWS",
+    "MEMORY_LIMIT",
+    "PLANNING_MEMORY",
+    "create",
+    "create_in_steps",
+    "insert",
+    "load",
+    "planning_connection",
+    "read_into",
+    "rows",
+    "scalar",
+    "scratch",
+    "stream",
+    "workspace",
+]
 
 
 def load(
@@ -103,67 +63,3 @@ def load(
         # Left to itself, Arrow reads two million rows of a file ahead.
         found = dataset(locations, schema).scanner(columns=named, batch_readahead=1).to_reader()
     read_into(connection, name, found, columns)
-
-
-def read_into(
-    connection: duckdb.DuckDBPyConnection, name: str, found: pa.RecordBatchReader, columns: str = "*"
-) -> None:
-    """Make a table of the workspace of what a reader gives, a batch at a time; what it raises is raised."""
-    faults: list[Exception] = []
-    reader = pa.RecordBatchReader.from_batches(found.schema, _until_a_fault(found, faults))
-    connection.register("incoming", reader)
-    connection.execute(f"CREATE TABLE {name} AS SELECT {columns} FROM incoming")  # noqa: S608 - our own names
-    connection.unregister("incoming")
-    if not faults:
-        return
-    fault = faults.pop()
-    if isinstance(fault, UserError):
-        raise type(fault)(str(fault))  # Arrow holds the first, and that would hold the connection
-    raise fault
-
-
-def _until_a_fault(batches: Iterable[pa.RecordBatch], faults: list[Exception]) -> Iterator[pa.RecordBatch]:
-    """The batches; what would be raised ends them, since DuckDB would tell of it in words of its own."""
-    try:
-        yield from batches
-    except Exception as error:
-        faults.append(error)
-
-
-def create(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> None:
-    """A table of what a query finds."""
-    _with_room(connection, lambda: connection.execute(f"CREATE OR REPLACE TABLE {name} AS {query}"))
-
-
-def _with_room(connection: duckdb.DuckDBPyConnection, work: Callable[[], R]) -> R:
-    """The result of some work, tried again with more memory where the little of planning does not suffice."""
-    try:
-        return work()
-    except duckdb.OutOfMemoryException:
-        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
-    return work()
-
-
-def insert(connection: duckdb.DuckDBPyConnection, name: str, batch: pa.Table) -> None:
-    """Append an Arrow table to a table of the workspace that has the same columns in the same order."""
-    connection.register("incoming", batch)
-    connection.execute(f"INSERT INTO {name} SELECT * FROM incoming")  # noqa: S608 - our own names
-    connection.unregister("incoming")
-
-
-def stream(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[pa.RecordBatch]:
-    """The rows of a query, a batch at a time; other queries may run meanwhile."""
-    with connection.cursor() as cursor:
-        yield from _with_room(connection, lambda: cursor.sql(query).to_arrow_reader(BATCH_ROWS))
-
-
-def rows(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[tuple[Any, ...]]:
-    """The rows of a query as tuples; only one batch of them is in memory at a time."""
-    for batch in stream(connection, query):
-        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
-
-
-def scalar(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
-    """The first value that a query returns, or None if it returns no row."""
-    found = connection.execute(query).fetchall()
-    return found[0][0] if found else None

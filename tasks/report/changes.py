@@ -36,7 +36,7 @@ def changes(destination: Location, publication: Publication) -> Changes:
 
     try:
         found = compare(
-            Published(destination, earlier[-1]), Published(destination, str(number)), follow=FOLLOWED
+            Published(destination, earlier[-1]), Published(destination, str(number)), FOLLOWED, MOST
         )
     except (UserError, StorageError) as error:
         # What an earlier version has lost is no reason to show nothing of this one.
@@ -50,13 +50,13 @@ def _facts(found: VersionDiff) -> dict[str, Any]:
         "before": found.before,
         "after": found.after,
         "images": _images(found.images),
-        "new": [asdict(one) for one in found.new[:MOST]],
-        "gone": [asdict(one) for one in found.gone[:MOST]],
-        "changed": [asdict(one) for one in found.changed[:MOST]],
+        "new": [asdict(one) for one in found.new],
+        "gone": [asdict(one) for one in found.gone],
+        "changed": [asdict(one) for one in found.changed],
         "counts": {
-            "new": len(found.new),
-            "gone": len(found.gone),
-            "changed": len(found.changed),
+            "new": found.n_new,
+            "gone": found.n_gone,
+            "changed": found.n_changed,
             "unchanged": found.unchanged,
         },
         "figures": {name: asdict(one) for name, one in found.figures.items()},
@@ -66,10 +66,10 @@ def _facts(found: VersionDiff) -> dict[str, Any]:
 
 def _images(found: ImageChanges) -> dict[str, Any]:
     named = {
-        "come": found.come[:MOST],
-        "gone": found.gone[:MOST],
-        "renamed": [[one.before, one.after] for one in found.renamed[:MOST]],
-        "other_cluster": [[one.uri, one.before, one.after] for one in found.other_cluster[:MOST]],
+        "come": found.come,
+        "gone": found.gone,
+        "renamed": [[one.before, one.after] for one in found.renamed],
+        "other_cluster": [[one.uri, one.before, one.after] for one in found.other_cluster],
     }
-    counts = {name: len(getattr(found, name)) for name in named}
+    counts = {name: getattr(found, f"n_{name}") for name in named}
     return {"before": found.before, "after": found.after, "counts": counts, **named}

@@ -15,7 +15,7 @@ from congeal.report.cluster_page import PAGE, in_order
 from congeal.report.embedding_map import stratified
 from congeal.report.thumbnail_sheets import SMALL
 from infra.storage.location import Location
-from tasks.execution.duckdb_workspace import create, insert, load, read_into, stream
+from tasks.execution.duckdb_workspace import create_in_steps, insert, load, read_into, stream
 from tasks.report import image_places
 from tasks.report.owner_columns import OwnerColumn, owner_column
 from tasks.report.page_units import LOOSE as LOOSE_IMAGES
@@ -100,10 +100,11 @@ class MapRows:
         query = f"SELECT {', '.join(MAP.names)} FROM mapped LIMIT {self.sample}"  # noqa: S608 - our own names
         return _table(stream(self.connection, query), MAP)
 
-    def column(self, name: str) -> npt.NDArray[Any]:
-        """A column of numbers, NaN where one is not known."""
-        found = _table(stream(self.connection, f"SELECT {name} FROM mapped"), pa.schema([MAP.field(name)]))  # noqa: S608 - our own names
-        return np.asarray(found[name].to_numpy())
+    def figures(self, name: str) -> Iterator[tuple[npt.NDArray[np.int8], npt.NDArray[np.float64]]]:
+        """Status and value [n] of all rows of which a figure is known, a batch at a time."""
+        query = f"SELECT status, {name} FROM mapped WHERE {name} IS NOT NULL AND isfinite({name})"  # noqa: S608 - our own names
+        for batch in stream(self.connection, query):
+            yield np.asarray(batch["status"]), np.asarray(batch[name]).astype(np.float64)
 
 
 def map_rows(
@@ -126,14 +127,20 @@ def map_rows(
         insert(connection, "found", pa.table(dict(zip(_FOUND.names, columns, strict=True)), schema=_FOUND))
         at += len(part)
     load(connection, "places", [places], image_places.SCHEMA, "image_id, x, y")
-    create(
+    create_in_steps(
         connection,
         "placed",
-        "SELECT *, row_number() OVER () - 1 AS placed_at FROM "
-        "(SELECT found.*, x, y FROM found JOIN places USING (image_id) ORDER BY found_at)",
+        "SELECT found.*, x, y FROM found JOIN places USING (image_id)",
+        "FROM {step} ORDER BY found_at",
+        "SELECT *, row_number() OVER () - 1 AS placed_at FROM {step}",
     )
     count, sample = _rank(connection, seed)
-    create(connection, "mapped", "SELECT * FROM placed JOIN ranks USING (placed_at) ORDER BY rank")
+    create_in_steps(
+        connection,
+        "mapped",
+        "FROM placed JOIN ranks USING (placed_at)",
+        "FROM {step} ORDER BY rank",
+    )
     for done in ("found", "places", "placed", "ranks"):
         connection.execute(f"DROP TABLE {done}")
     return MapRows(connection, count, sample, _own(published) if count else ())
@@ -179,9 +186,10 @@ def _rank(connection: duckdb.DuckDBPyConnection, seed: int) -> tuple[int, int]:
     groups = clusters["cluster"].to_numpy()
     count = len(groups)
     chosen = stratified(groups, min(SAMPLE, count), seed)
-    rest = np.setdiff1d(np.arange(count), chosen, assume_unique=True)
-    placed_at = np.concatenate([chosen, rest]).astype(np.int64)
-    ranks = pa.table({"placed_at": placed_at, "rank": np.arange(count, dtype=np.int64)})
+    others = np.ones(count, np.bool_)
+    others[chosen] = False
+    placed_at = np.concatenate([chosen.astype(np.int32), np.flatnonzero(others).astype(np.int32)])
+    ranks = pa.table({"placed_at": placed_at, "rank": np.arange(count, dtype=np.int32)})
     read_into(connection, "ranks", ranks.to_reader(_BATCH))
     return count, len(chosen)
 

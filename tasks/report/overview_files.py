@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,8 @@ BINS = 32
 SHARES = ("coverage", "confidence")  # 0 to 1; the other figures begin at 0, too
 
 
-def map_files(rows: MapRows) -> dict[str, bytes]:
-    """map.parquet with all rows; map.js and names.js with the sample."""
+def map_files(rows: MapRows, folder: Path) -> dict[str, bytes | Path]:
+    """map.parquet with all rows, a file in a folder of this machine; map.js and names.js with the sample."""
     some = rows.some()
 
     def whole(name: str, kind: type[np.unsignedinteger[Any]]) -> npt.NDArray[Any]:
@@ -45,14 +45,14 @@ def map_files(rows: MapRows) -> dict[str, bytes]:
     }
     columns |= {name: column(own.codes[: rows.sample]) for name, own in _own_names(rows)}
     return {
-        "map.parquet": _parquet(rows),
+        "map.parquet": _parquet(rows, folder / "map.parquet"),
         "map.js": script("map", {"rows": rows.sample, "columns": columns}),
         "names.js": script("names", {"uri": some["uri"].to_pylist()}),
     }
 
 
-def _parquet(rows: MapRows) -> bytes:
-    """The whole map; besides the bytes, a group of rows is in memory."""
+def _parquet(rows: MapRows, file: Path) -> Path:
+    """The whole map; a group of rows is in memory."""
     own = [
         (
             pa.field(
@@ -65,10 +65,10 @@ def _parquet(rows: MapRows) -> bytes:
         for name, one in _own_names(rows)
     ]
     schema = pa.schema([*MAP, *(field for field, _ in own)], MAP.metadata)
-    sink, start = io.BytesIO(), 0  # which hands its bytes over, and makes no copy
+    start = 0
     repeated = ["cluster", "status", "sheet"]
     with pq.ParquetWriter(
-        sink, schema, compression="zstd", use_dictionary=repeated, write_page_index=True
+        file, schema, compression="zstd", use_dictionary=repeated, write_page_index=True
     ) as writer:
         for table in rows.parts(ROW_GROUP):
             end = start + table.num_rows
@@ -76,7 +76,7 @@ def _parquet(rows: MapRows) -> bytes:
             whole = pa.Table.from_arrays([*table.columns, *codes], schema=schema)
             writer.write_table(whole, row_group_size=ROW_GROUP)
             start = end
-    return sink.getvalue()
+    return file
 
 
 def own_facts(rows: MapRows) -> list[dict[str, Any]]:
@@ -92,17 +92,18 @@ def _own_names(rows: MapRows) -> list[tuple[str, OwnerColumn]]:
 def histograms(rows: MapRows) -> dict[str, Any]:
     """How the figures are spread, of images that fit and of those that do not."""
     found: dict[str, Any] = {}
-    status = rows.column("status")
     for name in METRICS:
-        values = rows.column(name).astype(np.float64)
-        known = np.isfinite(values)
         unit, about = ABOUT[name]
-        high = 1.0 if name in SHARES or not known.any() else float(values[known].max())
-        edges = np.linspace(0.0, high or 1.0, BINS + 1)
+        highest = max((float(values.max()) for _, values in rows.figures(name) if len(values)), default=0.0)
+        edges = np.linspace(0.0, 1.0 if name in SHARES else highest or 1.0, BINS + 1)
+        counts = {status: np.zeros(BINS, np.int64) for status in (FITS, OUTLIER)}
+        for status, values in rows.figures(name):
+            for kind in counts:
+                counts[kind] += np.histogram(values[status == kind], edges)[0]
         found[name] = {
             "edges": [round(float(edge), 6) for edge in edges],
-            "fits": np.histogram(values[known & (status == FITS)], edges)[0].tolist(),
-            "outliers": np.histogram(values[known & (status == OUTLIER)], edges)[0].tolist(),
+            "fits": counts[FITS].tolist(),
+            "outliers": counts[OUTLIER].tolist(),
             "unit": unit,
             "about": about,
         }

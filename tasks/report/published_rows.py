@@ -11,22 +11,31 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as pads
 
 from congeal.alignment.outcomes import FAILED
 from congeal.results.cluster_report import MemberRow
 from congeal.results.outlier_counts import further_instances
 from congeal.results.published_tables import SMALL_TABLES, PublishedTables
-from congeal.results.schema.instances import INSTANCE, of_first
+from congeal.results.schema.date_limits import within
+from congeal.results.schema.instances import INSTANCE
 from congeal.results.schema.own_fields import own_fields
 from congeal.results.schema.tables import CLUSTERS
 from infra.compute.temporary_folders import temporary_folder
-from tasks.execution.duckdb_workspace import create, planning_connection, read_into, rows, scalar, scratch
+from tasks.execution.duckdb_workspace import (
+    create,
+    create_in_steps,
+    planning_connection,
+    read_into,
+    rows,
+    scalar,
+    scratch,
+)
 
 _IMAGES = ["image_id", "uri", "width", "height", "features_unit", "features_row"]
 FURTHER = "further"
@@ -64,11 +73,20 @@ class PublishedRows:
         ids: of the clusters, in that order. atlases: their atlases' units, None for one without maps.
         sizes: how many members each has.
         own: the columns of the collection's owner; in the table `own` they are called c0, c1, …
+        folder: a temporary one, for files that are too large for memory.
+        notes: sentences on what is left out of them.
     """
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, table: pa.Table, own: Sequence[pa.Field]
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        table: pa.Table,
+        own: Sequence[pa.Field],
+        folder: Path,
+        notes: Sequence[str] = (),
     ) -> None:
+        self.folder = folder
+        self.notes = tuple(notes)
         self.connection = connection
         self.table = table
         self.own = tuple(own)
@@ -168,10 +186,10 @@ def published_rows(tables: PublishedTables) -> Iterator[PublishedRows]:
         closing(planning_connection(home)) as connection,
         scratch(connection, ()),
     ):
-        yield _read(connection, tables)
+        yield _read(connection, tables, home)
 
 
-def _read(connection: duckdb.DuckDBPyConnection, tables: PublishedTables) -> PublishedRows:
+def _read(connection: duckdb.DuckDBPyConnection, tables: PublishedTables, home: Path) -> PublishedRows:
     tables.fetch(*SMALL_TABLES)
     table = tables.clusters()
     _images(connection, tables)
@@ -193,57 +211,49 @@ def _read(connection: duckdb.DuckDBPyConnection, tables: PublishedTables) -> Pub
         "LEFT JOIN numbers n USING (cluster_id) "
         "LEFT JOIN images o ON o.image_id = i.image_id AND o.status = 'ok' WHERE i.status = 'duplicate'",
     )
-    alignments = ["image_id", *_ALIGNMENTS]
-    _load(connection, "alignments", tables.dataset("alignments"), alignments, of_first())
-    further = "SELECT NULL AS image_id, 0 AS further WHERE false"
+    read_into(connection, "alignments", tables.batches("alignments", ["image_id", INSTANCE, *_ALIGNMENTS]))
+    further = "SELECT NULL::VARCHAR AS image_id, 0 AS further WHERE false"
     if further_instances(tables.publication.counts)["found"]:
-        _load(connection, "more", tables.dataset("alignments"), ["image_id"], pads.field(INSTANCE) > 0)
-        further = "SELECT image_id, count(*) AS further FROM more GROUP BY image_id"
+        further = (
+            f"SELECT image_id, count(*) AS further FROM alignments WHERE {INSTANCE} > 0 GROUP BY image_id"  # noqa: S608 - our own names
+        )
     measured = ", ".join(f"a.{name}" for name in _ALIGNMENTS)
-    create(
+    create_in_steps(
         connection,
         "members",
-        f"SELECT n.number, coalesce(n.maps, false) AS paged, {', '.join(f'i.{name}' for name in _IMAGES)}, "  # noqa: S608 - our own names
-        f"{measured}, coalesce(f.further, 0) AS further FROM images i "
-        "LEFT JOIN numbers n USING (cluster_id) LEFT JOIN alignments a ON a.image_id = i.image_id "
-        f"LEFT JOIN ({further}) f ON f.image_id = i.image_id "
-        "WHERE i.status = 'ok' AND (i.cluster_id IS NULL OR n.number IS NOT NULL) ORDER BY n.number, i.uri",
+        f"SELECT n.number, coalesce(n.maps, false) AS paged, {', '.join(f'i.{name}' for name in _IMAGES)} "  # noqa: S608 - our own names
+        "FROM images i LEFT JOIN numbers n USING (cluster_id) "
+        "WHERE i.status = 'ok' AND (i.cluster_id IS NULL OR n.number IS NOT NULL)",
+        f"SELECT s.*, {measured} FROM {{step}} s "  # noqa: S608 - our own names
+        f"LEFT JOIN (FROM alignments WHERE coalesce({INSTANCE}, 0) = 0) a USING (image_id)",
+        "SELECT s.*, coalesce(f.further, 0) AS further FROM {step} s "  # noqa: S608 - our own names
+        f"LEFT JOIN ({further}) f USING (image_id)",
+        "FROM {step} ORDER BY number, uri",
     )
-    for done in ("alignments", "more"):
-        connection.execute(f"DROP TABLE IF EXISTS {done}")
-    return PublishedRows(connection, table, own)
+    connection.execute("DROP TABLE alignments")
+    return PublishedRows(connection, table, own, home, [note for note in (tables.note_on_dates,) if note])
 
 
 def _images(connection: duckdb.DuckDBPyConnection, tables: PublishedTables) -> None:
     """The table of images, each with its place in the published order."""
     names = [*_IMAGES, "cluster_id", "status", "error"]
-    _load(connection, "listed", tables.dataset("images"), names)
+    read_into(connection, "listed", tables.batches("images", names))
     create(connection, "images", "SELECT *, row_number() OVER () AS listed_at FROM listed")
     connection.execute("DROP TABLE listed")
 
 
 def _own(connection: duckdb.DuckDBPyConnection, tables: PublishedTables) -> list[pa.Field]:
-    images = tables.dataset("images")
-    fields = own_fields(images.schema)
+    fields = own_fields(tables.dataset("images").schema)
     if fields:
+        found = tables.batches("images", ["status", "image_id", *(field.name for field in fields)])
         # Names that somebody else has chosen are no names of columns in a query.
-        columns = {"image_id": pads.field("image_id")} | {
-            f"c{at}": pads.field(field.name) for at, field in enumerate(fields)
-        }
-        _load(connection, "own", images, columns, pads.field("status") == "ok")
+        names = ["status", "image_id", *(f"c{at}" for at in range(len(fields)))]
+        schema = pa.schema([field.with_name(name) for field, name in zip(found.schema, names, strict=True)])
+        known = (within(pa.Table.from_batches([batch])).rename_columns(names) for batch in found)
+        renamed = (batch for table in known for batch in table.cast(schema).to_batches())
+        read_into(connection, "own", pa.RecordBatchReader.from_batches(schema, renamed))
+        connection.execute("DELETE FROM own WHERE status <> 'ok'")
     return fields
-
-
-def _load(
-    connection: duckdb.DuckDBPyConnection,
-    name: str,
-    found: pads.Dataset,
-    columns: list[str] | dict[str, Any],
-    wanted: pads.Expression | None = None,
-) -> None:
-    # Left to itself, Arrow reads two million rows ahead.
-    options: dict[str, Any] = {"batch_readahead": 1, "fragment_readahead": 1, "batch_size": 16_384}
-    read_into(connection, name, found.scanner(columns=columns, filter=wanted, **options).to_reader())
 
 
 def digits_of(count: int, most: int) -> int:

@@ -9,8 +9,10 @@ import hashlib
 import json
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import itemgetter
+from pathlib import Path
 from typing import Any, cast
 
 from congeal.alignment.outcomes import MEANINGLESS
@@ -107,7 +109,8 @@ def report(order: Order, settings: Settings, engine: Engine, progress: Progress)
         heads = plan_units(STAGE, site.scope, site.heads(result), progress)
         if heads.total:
             result += run_units(heads, make, run, title="report, large clusters")
-        index = site.finish(result, tables.outliers)
+        overview = site.overview(result, tables.outliers)
+    index = site.finish(overview, [entry.unit for entry in result.units])  # its tables have gone by now
     site.tidy(progress)
     images, clusters = publication.counts.get("ok", 0), len(rows.ids)
     work = result.unit_seconds
@@ -117,6 +120,15 @@ def report(order: Order, settings: Settings, engine: Engine, progress: Progress)
 def make(unit: Unit[Payload]) -> Marker:
     """Make one unit, of whatever kind."""
     return _MAKERS[type(unit.payload)](unit)
+
+
+@dataclass(frozen=True)
+class _Overview:
+    """index: JSON-able. folder: of the files of map and changes. places: what is remembered of the map."""
+
+    index: dict[str, Any]
+    folder: str
+    places: dict[str, str]
 
 
 class _Site:
@@ -246,8 +258,8 @@ class _Site:
 
     # ---- the end ----
 
-    def finish(self, result: StageResult, outliers: int) -> Location:
-        """Write the index and the page, and remember what they name."""
+    def overview(self, result: StageResult, outliers: int) -> _Overview:
+        """Write the map and what has changed; what else the index says."""
         root = self.order.folder
         made = {entry.unit: entry for entry in result.units}
         site = MadeSite(
@@ -264,19 +276,27 @@ class _Site:
         sheets = site.sheets()
         table, places = root / site.folders[PLACES] / image_places.TABLE, site.kept[PLACES]
         shown = map_rows(self.rows, table, sheets, self._confidences(site), self.seed)
-        files = overview_files.map_files(shown)
+        files = overview_files.map_files(shown, self.rows.folder)
         changed = changes(self.order.destination, self.publication)
         if changed.facts is not None:
             files[CHANGES] = script("changes", changed.facts)
         folder = f"data/{_content(files)}"
+        self._write(folder, files)
+        del files  # before the index is made
         now = datetime.now(UTC).isoformat(timespec="seconds")
         index = index_of(site, sheets, shown, places, folder, now, changed)
-        data = {"index.js": script("index", index)}
+        placed = {"folder": site.folders[PLACES], "method": places.get("method") or ""}
+        return _Overview(index, folder, placed)
+
+    def finish(self, overview: _Overview, made: Sequence[str]) -> Location:
+        """Write the index and the page, and remember what they name. made: the units."""
+        root = self.order.folder
+        data = {"index.js": script("index", overview.index)}
         home, assets = f"data/{_content(data)}", f"assets/{page_shell.assets_digest()}"
-        for place, content in ((folder, files), (home, data), (assets, page_shell.assets())):
-            self._write(place, content)
+        self._write(home, data)
+        self._write(assets, page_shell.assets())
         units = [f"stages/{STAGE}/{self.scope}/{unit}" for unit in made]
-        named = sorted([folder, home, assets, *units])
+        named = sorted([overview.folder, home, assets, *units])
         manifest = {
             "format": FORMAT,
             "key": key_of(self.order, self.publication),
@@ -285,14 +305,14 @@ class _Site:
             "clusters": len(self.rows.ids),
             "places": {
                 "ids": self.ids,
-                "folder": site.folders[PLACES],
+                "folder": overview.places["folder"],
                 "unit": next(unit for unit, what in self.parts.items() if what == PLACES),
-                "method": places.get("method") or "",
+                "method": overview.places["method"],
             },
             "units": sorted(made),
             "named": named,
         }
-        (root / INDEX).write_bytes(page_shell.page(str(index["title"]), f"{home}/index.js"))
+        (root / INDEX).write_bytes(page_shell.page(str(overview.index["title"]), f"{home}/index.js"))
         (root / MANIFEST).write_bytes(json.dumps(manifest, indent=1).encode() + b"\n")
         return root / INDEX
 
@@ -310,17 +330,18 @@ class _Site:
             found.setdefault(what[1], array("f")).extend(page_units.confidences(site.kept[what]))
         return found
 
-    def _write(self, folder: str, files: Mapping[str, bytes]) -> None:
+    def _write(self, folder: str, files: Mapping[str, bytes | Path]) -> None:
         """Files of a folder that is named by what is in them: what is there is not written again."""
 
         def write(name: str) -> None:
-            place = self.order.folder / folder / name
+            place, content = self.order.folder / folder / name, files[name]
+            size = content.stat().st_size if isinstance(content, Path) else len(content)
             try:
-                if place.size() == len(files[name]):
+                if place.size() == size:
                     return
             except MissingError:
                 pass
-            place.write_bytes(files[name])
+            place.write_bytes(content.read_bytes() if isinstance(content, Path) else content)
 
         run_in_threads(write, list(files))
 
@@ -335,7 +356,13 @@ def _copies(row: ClusterRows) -> list[list[str]]:
     return [list(pair) for pair in row.copies]
 
 
-def _content(files: Mapping[str, bytes]) -> str:
+def _content(files: Mapping[str, bytes | Path]) -> str:
     """16 hex digits that name these very files."""
-    parts = [[name, hashlib.sha256(data).hexdigest()] for name, data in sorted(files.items())]
-    return digest(parts, length=16)
+    return digest([[name, _sha256(data)] for name, data in sorted(files.items())], length=16)
+
+
+def _sha256(data: bytes | Path) -> str:
+    if isinstance(data, Path):
+        with data.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(data).hexdigest()

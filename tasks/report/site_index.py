@@ -143,6 +143,7 @@ def _quality(site: MadeSite, shown: MapRows) -> dict[str, Any]:
 
 def _notes(site: MadeSite, shown: MapRows, places: Mapping[str, Any]) -> list[str]:
     notes = [note for note in (places.get("note"),) if note]
+    notes += site.rows.notes
     if shown.sample < shown.rows:
         notes.append(
             f"The map shows a sample of {shown.sample:,} of {shown.rows:,} images, stratified by cluster."

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import json
 import pickle
+import re
 from pathlib import Path
+from typing import get_args, get_origin
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from congeal.settings import Settings, load_settings, recorded
 from infra.errors import SettingsError
-from infra.settings import StorageSettings
+from infra.settings import Section, StorageSettings
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -115,6 +118,30 @@ def test_mistakes_get_one_sentence(overrides: list[str], variables: dict[str, st
         load_settings(None, overrides, variables)
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t\u00a0"])
+def test_no_text_may_be_blank(tmp_path: Path, blank: str) -> None:
+    texts = [
+        f"{section}.{name}"
+        for section, part in Settings()
+        if isinstance(part, Section)
+        for name, field in type(part).model_fields.items()
+        if get_origin(field.annotation) is not tuple
+        and {str, SecretStr} & {field.annotation, *get_args(field.annotation)}
+    ]
+    assert {"engine.address", "engine.memory", "features.weights", "storage.key", "notify.url"} <= {*texts}
+    config = tmp_path / "settings.toml"
+    for key in texts:
+        section, _, name = key.partition(".")
+        config.write_text(f"[{section}]\n{name} = {json.dumps(blank)}\n")
+        with pytest.raises(SettingsError, match=rf"^The setting {re.escape(key)} cannot be .*: .*\.$"):
+            load_settings(config, (), {})
+    with pytest.raises(SettingsError, match=r"^The setting engine\.address cannot be '': it is blank; leave"):
+        load_settings(None, [f"engine.address={blank}"], {})
+    with pytest.raises(SettingsError, match=r"^The setting storage\.token cannot be the value given: it is"):
+        load_settings(None, (), {"CONGEAL_STORAGE__TOKEN": blank})
+    assert load_settings(None, [f"source.include={blank}"], {}).source.include == ()  # a list may be empty
 
 
 @pytest.mark.parametrize(

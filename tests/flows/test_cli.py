@@ -160,7 +160,7 @@ def test_interrupted_says_that_nothing_is_lost(
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("flows.prepare.prepare", stop)
+    monkeypatch.setattr("flows.runs.prepare.prepare", stop)
     result = call("run", tmp_path, tmp_path / "out", *sets(weights))
     assert result.exit_code == 130
     assert "takes up from there" in result.stderr

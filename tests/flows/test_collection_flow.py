@@ -55,7 +55,7 @@ def test_the_other_deployments_flows_and_what_their_pages_show(finished: Path, t
     from prefect.client.orchestration import get_client
 
     from flows.deployments.destination_slots import slot_name
-    from flows.deployments.further_flows import new_images, report, resolve, verification
+    from flows.further_flows import new_images, report, resolve, verification
     from infra.errors import DamagedError
 
     shutil.copytree(finished, tmp_path / "home")
@@ -103,7 +103,7 @@ def test_a_fault_of_the_machinery_is_tried_again(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flows import collection as module
-    from flows import retries
+    from flows.runs import retries
     from tasks.clusters import clusters_stage
 
     real, calls = clusters_stage.sort, []
@@ -127,7 +127,7 @@ def test_a_job_that_is_handed_over_is_not_prepared_again(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flows import collection as module
-    from flows.prepare import prepare
+    from flows.runs.prepare import prepare
     from infra.compute.progress import Progress
 
     source = folder(tmp_path / "source", photographs(2))

@@ -106,7 +106,7 @@ def test_policies_are_those_of_the_documentation(path: Path) -> None:
 def test_automations_look_for_events_that_runs_emit() -> None:
     from prefect.events.schemas.automations import AutomationCore, EventTrigger
 
-    emitted = (ROOT / "flows/notification.py").read_text()
+    emitted = (ROOT / "flows/runs/notification.py").read_text()
     automations = yaml.safe_load((ROOT / "infra/monitoring/automations.yaml").read_text())["automations"]
     for automation in automations:
         trigger = AutomationCore.model_validate(automation).trigger

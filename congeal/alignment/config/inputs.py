@@ -50,7 +50,7 @@ class FixedCameraConfig(Group):
     looked_for: bool = setting(
         True,
         "whether sets are tested for being frames of a fixed camera",
-        set_on="switch of benchmarks/ablation.py",
+        set_on="switch of benchmarks/accuracy/ablation.py",
     )
     least_frames: int = setting(
         6, "usable images from which a set can be told to be frames", unit="images", at_least=3
@@ -111,7 +111,7 @@ class CosaliencyConfig(Group):
     learned: bool = setting(
         True,
         "whether saliency is what the discriminant finds; else the smoothed attention",
-        set_on="switch of benchmarks/ablation.py",
+        set_on="switch of benchmarks/accuracy/ablation.py",
     )
     attention_peak: float = setting(
         0.95, "quantile of an image's attention that counts as fully salient", at_least=0, at_most=1

@@ -173,7 +173,7 @@ class MatchSupportConfig(Group):
     )
 
 
-FITTED = "benchmarks/calibration.py: likelihood on all annotated sets; its figures are of kinds left out"
+FITTED = "benchmarks/confidence/calibration.py: likelihood on all sets; its figures are of kinds left out"
 
 
 @dataclass(frozen=True)

@@ -171,7 +171,7 @@ class CommonObjectConfig(Group):
     relearn: bool = setting(
         True,
         "whether saliency is learned again where much of it lies off the common region",
-        set_on="switch of benchmarks/ablation.py",
+        set_on="switch of benchmarks/accuracy/ablation.py",
     )
     least_outside: float = setting(
         0.2,

@@ -49,10 +49,13 @@ class DeformationConfig(Group):
         "rigid",
         "what every set with free matches to judge by has at least",
         choices=DEFORMATIONS,
-        set_on="switch of benchmarks/ablation.py",
+        set_on="switch of benchmarks/accuracy/ablation.py",
     )
     most: str = setting(
-        "guided", "what a set has at most", choices=DEFORMATIONS, set_on="switch of benchmarks/ablation.py"
+        "guided",
+        "what a set has at most",
+        choices=DEFORMATIONS,
+        set_on="switch of benchmarks/accuracy/ablation.py",
     )
     mean_shape: bool = setting(
         True,
@@ -215,7 +218,7 @@ class InstancesConfig(Group):
         0.02,
         "salient tokens left over, against those of the first instance, from which there may be another",
         at_least=0,
-        set_on="mugs laid together (benchmarks/instances.py)",
+        set_on="mugs laid together (benchmarks/accuracy/instances.py)",
         held_out=False,
     )
     least_evidence: float = setting(

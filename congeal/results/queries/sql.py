@@ -13,6 +13,7 @@ import pyarrow as pa
 from congeal.results.published_tables import SMALL_TABLES, PublishedTables
 from congeal.results.queries.macros import VIEWS, definitions
 from congeal.results.queries.point_lookups import named_images, rows_of
+from congeal.results.schema.date_limits import sql_within
 from congeal.results.schema.instances import INSTANCE
 from congeal.results.schema.tables import TABLES
 from infra.errors import DamagedError, UserError
@@ -26,11 +27,13 @@ _EXPLAIN = re.compile(r"\s*EXPLAIN\b(\s+ANALYZE\b)?(\s*\([^()]*\))?", re.IGNOREC
 class Database:
     """The tables of one publication under DuckDB, in memory, with the views and macros of docs/tables.md.
 
-    It holds no rows itself. Raises DamagedError for a file that is not what was published.
+    It holds no rows itself. Dates that Python does not know are null, of which a UserWarning tells. Raises
+    DamagedError for a file that is not what was published.
     """
 
     def __init__(self, tables: PublishedTables) -> None:
         tables.fetch(*SMALL_TABLES)
+        self._tables = tables
         # No temporary folder: nothing is written, not even for a while.
         options: dict[str, Any] = {"python_enable_replacements": False, "temp_directory": ""}
         self._connection = duckdb.connect(config=options)
@@ -46,7 +49,6 @@ class Database:
         self._connection.register_filesystem(self._files)
         paths = _listed(files)
         self._connection.execute(f"SET allowed_paths = {paths}; SET enable_external_access = false")
-        self._tables = tables
         # Views of the connection itself, which its cursors do not share.
         self._registered = {"clusters": tables.clusters()}
         for name in SEEN:
@@ -66,13 +68,18 @@ class Database:
         for statement in definitions(tables.publication.settings):
             self._connection.execute(statement)
         self._connection.execute("SET lock_configuration = true")
+        tables.warn_of_dates()
 
     def _view(self, name: str, files: str) -> None:
-        """A table as it lies in its files, and null for what came after them that the macros read."""
+        """A table as it lies in its files, and null for what came after them that the macros read, and for
+        dates that nobody in Python could be told."""
         # The least and largest values in a file say nothing of NaN, and DuckDB takes them for all there is
         # unless it is told: isnan() was false of a NaN in a column of the collection's own.
         rows = f"read_parquet({files}, can_have_nan = true)"
-        self._connection.execute(f"CREATE VIEW {name} AS FROM {rows}")
+        dates = self._tables.dates_beyond if name == "images" else ()
+        schema = self._tables.dataset(name).schema
+        within = sql_within(schema.field(column) for column in dates)
+        self._connection.execute(f"CREATE VIEW {name} AS SELECT * {within} FROM {rows}")  # noqa: S608
         columns = {one[0] for one in self._connection.execute(f"FROM {name} LIMIT 0").description or ()}
         if INSTANCE in TABLES[name].names and INSTANCE not in columns:
             null = f"NULL::INTEGER AS {INSTANCE}"

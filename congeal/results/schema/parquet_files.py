@@ -103,13 +103,17 @@ def dataset(
 
 
 def record_batches(
-    location: Location, schema: pa.Schema, columns: Sequence[str] | None = None
+    location: Location,
+    schema: pa.Schema,
+    columns: Sequence[str] | None = None,
+    content: bytes | None = None,
 ) -> pa.RecordBatchReader:
     """Rows of one Parquet file, some columns of them, a few thousand at a time, however large it is.
 
-    Older versions and faults are as of `dataset`, which reads far ahead.
+    content: what the file holds, where that is at hand. Older versions and faults are as of `dataset`, which
+    reads far ahead.
     """
-    version, own = _check(location, None, schema)
+    version, own = _check(location, content, schema)
     if version < int(schema.metadata[b"congeal.schema_version"]):
         schema = as_of(schema, version)
     schema = with_own(schema, own)
@@ -117,7 +121,10 @@ def record_batches(
     some = pa.schema(fields, metadata=schema.metadata)
 
     def batches() -> Iterator[pa.RecordBatch]:
-        with location.open() as file, pq.ParquetFile(file, page_checksum_verification=True) as table:
+        with (
+            _opened(location, content) as file,
+            pq.ParquetFile(file, page_checksum_verification=True) as table,
+        ):
             there = [name for name in some.names if name in table.schema_arrow.names]
             for batch in table.iter_batches(STREAMED, columns=there, use_threads=False):
                 missing = pa.nulls(batch.num_rows)
@@ -191,8 +198,12 @@ def _joined(tables: list[pa.Table]) -> pa.Table:
 
 def _check(location: Location, content: bytes | None, schema: pa.Schema) -> tuple[int, list[pa.Field]]:
     """The schema version of a file, and its owner's columns; ``DamagedError`` if it is none of these."""
-    with location.open() if content is None else pa.BufferReader(content) as file:
+    with _opened(location, content) as file:
         return _require(location, file, schema)
+
+
+def _opened(location: Location, content: bytes | None) -> Any:
+    return location.open() if content is None else pa.BufferReader(content)
 
 
 def _require(location: Location, file: Any, schema: pa.Schema) -> tuple[int, list[pa.Field]]:

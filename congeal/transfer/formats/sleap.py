@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -254,11 +255,17 @@ def _new_videos(
     return found
 
 
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    """A temporary folder whose name says whose it is: what a killed process leaves is known by that (see
+    `infra.compute.temporary_folders`)."""
+    return tempfile.TemporaryDirectory(prefix=f"congeal-labels-{os.getpid()}-")
+
+
 def _loaded(data: bytes) -> Any:
     import h5py
     import sleap_io
 
-    with tempfile.TemporaryDirectory() as folder:
+    with _folder() as folder:
         place = Path(folder) / "labels.slp"
         place.write_bytes(data)
         try:
@@ -284,7 +291,7 @@ def _saved(labels: Any, data: bytes) -> bytes:
     import h5py
     import sleap_io
 
-    with tempfile.TemporaryDirectory() as folder:
+    with _folder() as folder:
         place = Path(folder) / "labels.slp"
         sleap_io.save_slp(
             labels,

@@ -28,7 +28,7 @@ def test_every_table_can_stay_arrow(opened: Any) -> None:
 
 
 def test_answers_have_the_types_that_a_type_checker_is_told(opened: Any) -> None:
-    """The whole of tests/typed_answers.py, which `make types` checks, holds when it runs."""
+    """The whole of tests/helpers/typed_answers.py, which `make types` checks, holds when it runs."""
     places = (BIRDS, "a/0.png", "a/1.png")
     frames = list(typed_answers.frames(opened, *places))
     assert len(frames) == 11

@@ -19,9 +19,9 @@ from congeal.results.collection import Collection
 from flows.deployments.artifacts import cell, code, failure_list, summary, terminal
 from flows.deployments.destination_slots import slot_name
 from flows.deployments.preview_pictures import linked, shown_within
-from flows.findings import Failures, failures, tell
-from flows.prepare import prepare
-from flows.report import nothing_to_do
+from flows.runs.findings import Failures, failures, tell
+from flows.runs.prepare import prepare
+from flows.runs.report import nothing_to_do
 from infra.compute.progress import Progress
 from infra.storage.location import Location
 

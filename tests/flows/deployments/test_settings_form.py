@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from congeal.settings import Settings
 from congeal_floors import deployment
 from flows.deployments.settings_form import SettingsForm, setting_texts
-from flows.parameters import checked
+from flows.runs.parameters import checked
 from infra.settings import Section
 
 SECTIONS: dict[str, Any] = {

@@ -21,6 +21,8 @@ def test_a_local_cluster_with_gpu_slots(monkeypatch: pytest.MonkeyPatch) -> None
     settings = EngineSettings(workers=3, gpu_slots=True)
     with open_engine(settings, images=2) as engine:
         assert isinstance(engine, DaskEngine)
+        # One that dies of what else the machine does is there again after a moment.
+        engine._client.wait_for_workers(2, timeout=120)
         # What is left to do changes the workers, not the threads.
         assert len(engine._client.nthreads()) == 2
         assert engine.workers == 3
@@ -30,6 +32,7 @@ def test_a_local_cluster_with_gpu_slots(monkeypatch: pytest.MonkeyPatch) -> None
             return os.environ["CUDA_VISIBLE_DEVICES"]
 
         assert set(engine.map(device, range(8), gpu=True)) == {"7"}
+        engine._client.wait_for_workers(2, timeout=120)
         devices = engine._client.run(device)
         assert sorted(devices.values()) == ["", "7"]
 

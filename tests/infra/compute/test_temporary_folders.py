@@ -98,6 +98,33 @@ def test_what_was_killed_a_moment_ago_goes_at_once(scratch: Path, asked_for: boo
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the system does not say when a process began")
+def test_the_first_folder_of_a_process_clears_those_of_killed_ones(scratch: Path) -> None:
+    killed()
+    (left,) = scratch.iterdir()
+    code = (
+        "import sys; sys.path[:] = eval(sys.argv[1]); import tempfile; tempfile.tempdir = sys.argv[2]\n"
+        "from infra.compute.temporary_folders import temporary_folder\n"
+        "from pathlib import Path\n"
+        "with temporary_folder('report') as mine: print([*Path(sys.argv[2]).iterdir()] == [mine])"
+    )
+    command = [sys.executable, "-c", code, repr(sys.path), str(scratch)]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "True\n"
+    assert not left.exists()
+
+
+def test_folders_that_outlive_a_kill_say_whose_they_are() -> None:
+    root = Path(__file__).parents[3]
+    others = [
+        str(path.relative_to(root))
+        for floor in ("infra", "tasks", "flows", "congeal")
+        for path in (root / floor).rglob("*.py")
+        if re.search(r"\b(mkdtemp|TemporaryDirectory)\(", path.read_text("utf-8"))
+    ]
+    # The science knows no storage; those of a SLEAP file have names as others do, see the test of the format.
+    assert sorted(others) == ["congeal/transfer/formats/sleap.py", "infra/compute/temporary_folders.py"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system does not say when a process began")
 def test_a_number_that_another_process_has_now_keeps_no_folder(scratch: Path) -> None:
     with temporary_folder("copies") as mine:
         kind, began = f"congeal-copies-{os.getpid()}-", mine.name.split("-")[3]

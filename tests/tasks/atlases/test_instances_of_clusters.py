@@ -22,8 +22,8 @@ from congeal.alignment.further_instances import Instances, Known
 from congeal.alignment.inputs.image_set import ImageArrays
 from congeal.transfer.annotations import Annotation
 from flows.cli import app
-from flows.report import sentence
-from flows.summary import show_run
+from flows.console.summary import show_run
+from flows.runs.report import sentence
 from infra.errors import UserError
 from infra.ledger.sealed_text import opened_text
 

@@ -19,8 +19,8 @@ import congeal
 from congeal.alignment.model import Alignment
 from congeal.alignment.outcomes import NOTHING_IN_COMMON, OK, SINGLE
 from congeal.results.outlier_counts import doubtful, fixed_cameras, not_aligned
-from flows.report import sentence
-from flows.summary import show_run, show_status
+from flows.console.summary import show_run, show_status
+from flows.runs.report import sentence
 from infra.errors import UserError
 from infra.ledger.publications import published
 from infra.storage.location import Location

@@ -12,7 +12,7 @@ from sample_runs import encoded, folder, picture, tiny
 
 from congeal.results.schema.parquet_files import dataset
 from congeal.settings import Settings, load_settings
-from flows.prepare import overrides
+from flows.runs.prepare import overrides
 from infra.compute.engine import LoopEngine
 from infra.compute.progress import Progress
 from infra.errors import StorageError, UserError

@@ -9,7 +9,7 @@ from rich.console import Console
 from sample_runs import folder, photographs, picture, run, tiny
 
 from congeal.settings import CatalogSettings
-from flows.summary import show_run, show_status
+from flows.console.summary import show_run, show_status
 from infra.errors import UserError
 from infra.storage.location import Location
 from tasks.catalog import skipped_files

@@ -14,7 +14,7 @@ from sample_runs import run
 import congeal
 from congeal.alignment import solver
 from congeal.alignment.model import Anchor
-from flows.summary import show_run, show_status
+from flows.console.summary import show_run, show_status
 from infra.errors import UserError
 from infra.storage.location import Location
 from tasks.clusters.drift import drifting

@@ -12,7 +12,7 @@ import typer
 from sample_runs import folder, photographs, results, run, tiny
 
 from congeal.settings import LimitsSettings, PlanSettings
-from flows.terminal import answers
+from flows.console.terminal import answers
 from infra.errors import BudgetSpentError
 from infra.ledger.commits import find_marker
 from infra.ledger.publications import published

@@ -22,8 +22,8 @@ import tasks.atlases.atlases_stage
 import tasks.catalog.catalog_slices
 import tasks.features.features_stage
 from flows.cli import app
-from flows.report import sentence
-from flows.summary import show_run
+from flows.console.summary import show_run
+from flows.runs.report import sentence
 from infra.errors import UserError
 from infra.ledger.commits import Marker
 from infra.storage.location import Location

@@ -11,7 +11,7 @@ from sample_runs import folder, photographs, run, tiny, units
 from congeal.backbones import engine_agreement
 from congeal.errors import BackboneError
 from congeal.settings import Settings, load_settings
-from flows.prepare import prepare
+from flows.runs.prepare import prepare
 from infra.errors import DamagedError, UserError
 from infra.ledger.publications import published
 from infra.storage.location import Location

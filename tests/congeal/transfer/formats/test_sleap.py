@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +249,22 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         file["frames"] = h5py.ExternalLink("elsewhere.h5", "frames")
     with pytest.raises(CongealError, match="frames in it lies in another file"):
         sleap.read(other.read_bytes())
+
+
+def test_what_a_kill_leaves_of_a_file_says_whose_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encoded(labels(), tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    seen: list[str] = []
+    load = sleap_io.load_slp
+    monkeypatch.setattr(
+        sleap_io,
+        "load_slp",
+        lambda name, **more: (seen.append(Path(name).parent.name), load(name, **more))[1],
+    )
+    sleap.read(data)
+    assert [whose.rpartition("-")[0] for whose in seen] == [f"congeal-labels-{os.getpid()}"]
 
 
 def test_without_sleap_io(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

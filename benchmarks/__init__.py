@@ -1,0 +1,1 @@
+"""What Congeal is worth, measured: see README.md of this folder."""

@@ -1,0 +1,1 @@
+"""What `congeal propagate` and `transfer` carry: points and edits, from files."""

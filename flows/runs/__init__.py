@@ -1,0 +1,1 @@
+"""One run: its parameters, what is looked at before it, its stages in order, what is told of it."""
