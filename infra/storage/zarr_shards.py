@@ -108,7 +108,12 @@ class ShardedRows:
         return found
 
     def read_into(self, rows: Sequence[int], found: npt.NDArray[Any], places: Sequence[int]) -> None:
-        """The same into ``found`` [n, …], in C order and of the array's dtype, each at its place in there."""
+        """The same into ``found`` [n, …] in C order, each at its place in there.
+
+        Where that is of another shape or dtype, the array is not what its neighbours are: DamagedError.
+        """
+        if (found.dtype, found.shape[1:]) != (self.dtype, self.shape[1:]):
+            raise self._damaged()
         wanted = np.asarray(rows, np.intp)
         targets = [found[place : place + 1] for place in places]
         size = int(np.prod(self.shape)) * self.dtype.itemsize

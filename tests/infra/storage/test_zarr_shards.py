@@ -88,6 +88,14 @@ def test_rows_are_put_into_their_places(place: Location, places: list[int], path
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize(("shape", "dtype"), [((2, 6, 7), np.int32), ((2, 7, 6), np.float32)])
+def test_rows_are_not_put_among_others(place: Location, shape: tuple[int, ...], dtype: type) -> None:
+    found = np.zeros(shape, dtype)
+    with pytest.raises(DamagedError, match="its bytes are not those that were written"):
+        rows_of(place).read_into([1], found, [0])
+    assert not found.any()
+
+
 @given(st.lists(st.integers(0, 39), min_size=1, max_size=5), st.integers(0, 4000))
 def test_rows_are_the_same_whatever_is_fetched_together(place: Location, rows: list[int], gap: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
