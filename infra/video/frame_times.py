@@ -73,9 +73,9 @@ def _of_packets(container: InputContainer, stream: VideoStream) -> FrameTimes | 
             return None
         packets[packet.pts] = bool(packet.is_keyframe)
     stamps = tuple(sorted(packets))
-    # The first can always be begun with, from the start: what is decoded before it may not be shown.
-    keys = (0, *(at for at, stamp in enumerate(stamps) if at and packets[stamp]))
     by_order = container.format.name == _CONTAINER_WITHOUT_ORDER and stream.codec_context.name in _REORDERED
+    # The first can always be begun with, from the start: what is decoded before it may not be shown.
+    keys = (0, *(at for at, stamp in enumerate(stamps) if at and packets[stamp] and not by_order))
     return _times(stream, stamps, stream.time_base or Fraction(1, 25), keys, by_order=by_order)
 
 
