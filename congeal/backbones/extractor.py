@@ -227,6 +227,9 @@ def geometry(spec: BackboneSpec) -> Geometry:
     patch = patch_size(model)
     size = SHOWN_CELLS * patch if spec.image_size is None else spec.image_size
     stride = patch if spec.stride is None else spec.stride
+    for what, number in (("image_size", size), ("stride", stride)):
+        if isinstance(number, bool) or not isinstance(number, int | np.integer):
+            raise BackboneError(f"{what} is a whole number of pixels, not {number!r}")
     if not 1 <= stride <= patch:
         raise BackboneError(
             f"the stride {stride} does not suit the patches of {patch} pixels of {name}; use 1 to {patch}"
