@@ -263,6 +263,10 @@ def load_backbone(spec: BackboneSpec | str, weights: bytes | None = None, device
     tensors), a hub that cannot be reached, a device that is not there, an engine that cannot be used.
     """
     spec = BackboneSpec(spec) if isinstance(spec, str) else spec
+    if not issubclass(type(spec), BackboneSpec):
+        raise BackboneError(
+            f"spec is {type(spec).__name__}, not the name of a backbone or congeal.BackboneSpec"
+        )
     if spec.engine not in ENGINES:
         raise BackboneError(f"there is no engine {spec.engine!r}; use {' or '.join(ENGINES)}")
     if spec.engine == "openvino":
