@@ -293,3 +293,14 @@ def test_carried_masks_are_seen_over_the_members(page: Page, report: str) -> Non
     slide(page, 1)
     page.frame()
     assert marks(page, 1)[3] > 1000
+
+
+def test_on_paper_there_are_pictures_and_nothing_to_press(page: Page, report: str) -> None:
+    cluster(page, report)
+    page.call("Emulation.setEmulatedMedia", media="print")
+    try:
+        shown = "[...document.querySelectorAll('{}')].filter((one) => one.offsetParent).length"
+        assert page.evaluate(shown.format("button, input")) == 0
+        assert page.evaluate(shown.format(".tile")) == 6
+    finally:
+        page.call("Emulation.setEmulatedMedia", media="")
