@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import json
 import re
 import sys
@@ -15,6 +16,7 @@ import pytest
 from documented import PAGES, ROOT
 
 import congeal
+from congeal.results.landmark_shapes import MeasuredShapes
 
 PICTURES = ROOT / "docs" / "pictures" / "method"
 MOST_BYTES = 100_000
@@ -78,6 +80,50 @@ def test_every_picture_of_the_method_is_one_that_the_script_draws() -> None:
 def test_the_functions_that_a_page_names_are_there(page: Path) -> None:
     for module, name in FUNCTION.findall(page.read_text()):
         assert hasattr(importlib.import_module(module), name), f"{module}:{name}"
+
+
+OBJECTS: dict[str, object] = {
+    "congeal": congeal,
+    "c": congeal.Collection,
+    "aligned": congeal.ImageAlignment,
+    "measured": MeasuredShapes,
+    "grouped": MeasuredShapes,
+}
+
+
+def blocks_of_python() -> Iterator[tuple[str, ast.Module]]:
+    """Those that are shown and not run; what is run is in test_doctests.py."""
+    for page in PAGES:
+        for block in re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.M | re.S):
+            if ">>>" not in block:
+                yield page.name, ast.parse(block, page.name)
+
+
+def test_the_python_of_the_pages_asks_for_what_there_is() -> None:
+    calls = 0
+    for page, tree in blocks_of_python():
+        for node in ast.walk(tree):
+            match node:
+                case ast.Call(func=ast.Attribute(value=ast.Name(id=of), attr=name)) if of in OBJECTS:
+                    given = {one.arg: None for one in node.keywords if one.arg}
+                    asked = inspect.signature(getattr(OBJECTS[of], name))
+                    own = (
+                        [None]
+                        if inspect.isfunction(OBJECTS[of].__dict__.get(name)) and of != "congeal"
+                        else []
+                    )
+                    asked.bind_partial(*own, *node.args, **given)
+                    calls += 1
+                case ast.Attribute(value=ast.Name(id=of), attr=name) if of in OBJECTS:
+                    fields = getattr(OBJECTS[of], "__dataclass_fields__", ())
+                    assert hasattr(OBJECTS[of], name) or name in fields, f"{page}: {of}.{name}"
+    assert calls > 20
+
+
+def test_everything_that_a_collection_can_be_asked_is_on_its_page() -> None:
+    page = (ROOT / "docs" / "reading.md").read_text()
+    asked = [name for name in dir(congeal.Collection) if not name.startswith("_")]
+    assert [name for name in asked if f"c.{name}" not in page] == []
 
 
 def test_every_public_name_has_its_place_in_the_reference() -> None:

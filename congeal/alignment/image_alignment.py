@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -78,6 +79,7 @@ def align_images(
     names, given = listed(images)
     if isinstance(atlas_size, bool) or not isinstance(atlas_size, int) or atlas_size < 1:
         raise CongealError(f"atlas_size is a number of images, at least 1, not {atlas_size!r}")
+    _check_range(value_range)
     model = _backbone(backbone, weights, image_size, device)
     read, failed = _read(names, given, model.image_size, value_range, skip=errors == "skip")
     # By content, as a run's images are by their ids: so the order in which they are given does not matter.
@@ -230,6 +232,18 @@ def _in_order(parts: Sequence[Alignment], order: Sequence[int]) -> Alignment:
         outlier_reason=[every.outlier_reason[place] for place in places.tolist()],
         medoid=int(order[every.medoid]),
     )
+
+
+def _check_range(value_range: Any) -> None:
+    if value_range is None:
+        return
+    try:
+        low, high = (float(value) for value in value_range)
+        sound = math.isfinite(low) and math.isfinite(high) and low < high
+    except (TypeError, ValueError):
+        sound = False
+    if not sound:
+        raise CongealError(f"value_range is a low value and a high one, as (0, 4095), not {value_range!r}")
 
 
 def _one_of(what: str, value: Any, allowed: tuple[str, ...]) -> None:

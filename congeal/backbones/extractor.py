@@ -229,6 +229,9 @@ def geometry(spec: BackboneSpec) -> Geometry:
     patch = patch_size(model)
     size = SHOWN_CELLS * patch if spec.image_size is None else spec.image_size
     stride = patch if spec.stride is None else spec.stride
+    for what, number in (("image_size", size), ("stride", stride)):
+        if isinstance(number, bool) or not isinstance(number, int | np.integer):
+            raise BackboneError(f"{what} is a whole number of pixels, not {number!r}")
     if not 1 <= stride <= patch:
         raise BackboneError(
             f"the stride {stride} does not suit the patches of {patch} pixels of {name}; use 1 to {patch}"
@@ -262,6 +265,10 @@ def load_backbone(spec: BackboneSpec | str, weights: bytes | None = None, device
     tensors), a hub that cannot be reached, a device that is not there, an engine that cannot be used.
     """
     spec = BackboneSpec(spec) if isinstance(spec, str) else spec
+    if not issubclass(type(spec), BackboneSpec):
+        raise BackboneError(
+            f"spec is {type(spec).__name__}, not the name of a backbone or congeal.BackboneSpec"
+        )
     if spec.engine not in ENGINES:
         raise BackboneError(f"there is no engine {spec.engine!r}; use {' or '.join(ENGINES)}")
     if spec.engine == "openvino":

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from jaxtyping import Real
 
 from congeal.errors import CongealError
 from congeal.geometry.arrays import Doubles, Flags
+from congeal.geometry.shape_checks import Numbers, checked
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,10 @@ class Calibration:
     error: float
 
 
-def calibration(confidence: Doubles, correct: Flags, bins: int = 10) -> Calibration:
+@checked
+def calibration(
+    confidence: Real[Doubles, " m"], correct: Numbers[Flags, " m"], bins: int = 10
+) -> Calibration:
     """Hold confidences [m] in [0, 1] against what turned out [m].
 
     >>> import numpy as np
@@ -40,8 +45,11 @@ def calibration(confidence: Doubles, correct: Flags, bins: int = 10) -> Calibrat
     >>> found.count.tolist()
     [1, 1, 0, 0, 0, 0, 0, 0, 2, 0]
 
-    Raises CongealError if there are no points, or a confidence is not between 0 and 1.
+    Raises CongealError if there are no points, a confidence is not between 0 and 1, or there is no bin.
     """
+    confidence, correct = np.asarray(confidence), np.asarray(correct)
+    if isinstance(bins, bool) or not isinstance(bins, int) or bins < 1:
+        raise CongealError(f"bins is a whole number, at least 1, not {bins!r}")
     if not len(confidence):
         raise CongealError("there are no points whose confidence could be held against the truth")
     if not ((confidence >= 0) & (confidence <= 1)).all():

@@ -42,6 +42,9 @@ class Frame:
     height: int
 
     def __post_init__(self) -> None:
+        for side in (self.width, self.height):
+            if not isinstance(side, int | float | np.number):
+                raise CongealError(f"width and height of a frame are numbers of pixels, not {side!r}")
         if self.width < 1 or self.height < 1:
             raise CongealError(f"an image of {self.width} x {self.height} pixels has no frame")
 

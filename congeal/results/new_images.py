@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from congeal.errors import CongealError
+from congeal.errors import CongealError, ImageError
 from congeal.results.new_image_fitting import NETWORKS, AtlasFit, FittedImage, backbone_of
 from congeal.results.published_version import Published
 from infra.errors import UserError
@@ -176,7 +176,7 @@ class ClusterFit:
         Raises:
             UserError: if the image is unlike the cluster (with its score), the cluster has no networks, or
                 the backbone is not the run's.
-            ImageError: if the image cannot be read.
+            ImageError: if the image cannot be read; it says which.
         """
         names = None if name is None else [name]
         return self.fit_all(
@@ -212,11 +212,14 @@ class ClusterFit:
         job = AtlasFit(self._folder, settings, backbone, chosen, int(most))
         found = []
         for number, image in enumerate(images):
-            seen = read_square(image, backbone.image_size, job.value_range)
+            called = _named(image) if names is None else repr(names[number])
+            try:
+                seen = read_square(image, backbone.image_size, job.value_range)
+            except ImageError as error:
+                raise type(error)(f"the image {called} is not mapped: {error.reason}") from error
             fitted = job.fitted(seen.square, seen.frame, partial(read_image, image))
             aligned, score = fitted.aligned, fitted.score
             reason = aligned.outlier_reason[0]
-            called = _named(image) if names is None else repr(names[number])
             if aligned.status in MEANINGLESS or (reason is not None and not force):
                 raise UserError(
                     f"The image {called} is unlike the cluster {self.cluster_id} "

@@ -38,6 +38,8 @@ class Maps:
     backward_confidence: Real[Floats, "m m"]
 
     def __post_init__(self) -> None:
+        if not issubclass(type(self.frame), Frame):
+            raise CongealError(f"frame is {type(self.frame).__name__}, not congeal.Frame")
         check_fields(self)
 
 
@@ -146,6 +148,9 @@ def transfer(points: Real[Floats, "k 2"], source: Maps, target: Maps) -> Transfe
     Raises:
         CongealError: for points of another shape, or if one lies outside the source image or is not a number.
     """
+    for name, maps in (("source", source), ("target", target)):
+        if not issubclass(type(maps), Maps):
+            raise CongealError(f"{name} is {type(maps).__name__}, not congeal.Maps")
     found = transfer_to_many(points, source, ForwardMaps.of(target))
     return Transferred(found.xy[0], found.confidence[0], found.visible[0])
 

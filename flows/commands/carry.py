@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.console.terminal import Config, Destination, Json, Overrides, answers, opened
+from flows.console.terminal import Config, Destination, Json, Overrides, answers, counted, opened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +74,9 @@ def transfer(
 
     def show(console: Console) -> None:
         if out is not None:
-            console.print(f"{facts['points']} points written to {out}", highlight=False, soft_wrap=True)
+            console.print(
+                f"{counted(facts['points'], 'point')} written to {out}", highlight=False, soft_wrap=True
+            )
         if facts["doubtful"]:  # not on stdout, where the points may be
             sys.stderr.write(DOUBTFUL)
 
@@ -167,7 +169,8 @@ def propagate(
     )
 
     def show(console: Console) -> None:
-        what = f"{facts['images']:,} images, median confidence {facts['median_confidence']}: {facts['out']}"
+        images = counted(facts["images"], "image")
+        what = f"{images}, median confidence {facts['median_confidence']}: {facts['out']}"
         console.print(what, highlight=False, soft_wrap=True, markup=False)
         for heading, lines in _left_out(facts):
             console.print(heading, highlight=False, soft_wrap=True, markup=False)
@@ -191,14 +194,14 @@ def _left_out(facts: dict[str, Any]) -> list[tuple[str, list[str]]]:
     beyond = facts.get("nothing_to_see", [])
     taken = [f"{name}: {uri}" for name, uri in facts.get("taken_for", {}).items()]
     parts = [
-        (f"{len(misfits):,} that do not fit their atlas were left out", misfits),
-        (f"{len(copies):,} that are copies of others were left out", copies),
-        (f"{len(unseen):,} could not be looked at to tell individuals apart", unseen),
-        (f"{len(beyond):,} on which nothing of it would lie were left out", beyond),
-        (f"{len(marks):,} marks came back as they were and were not carried", marks),
-        (f"{len(taken):,} images have another path in the file", taken),
+        ("left out, as not fitting the atlas", "image", misfits),
+        ("left out, as copies of others", "file", copies),
+        ("not looked at to tell individuals apart", "image", unseen),
+        ("left out, as nothing of it would lie there", "image", beyond),
+        ("given back unchanged, not carried", "mark", marks),
+        ("with another path in the file", "image", taken),
     ]
-    return [(heading, lines) for heading, lines in parts if lines]
+    return [(f"{counted(len(lines), what)} {said}", lines) for said, what, lines in parts if lines]
 
 
 def _named(targets: Sequence[str] | None) -> Any:

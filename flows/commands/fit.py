@@ -74,7 +74,7 @@ def fit(
         except (ImageError, UserError) as error:
             sentence = str(error)
             if isinstance(error, ImageError):
-                sentence = f"The image {name!r} is not mapped: {error}."
+                sentence = f"{sentence[:1].upper()}{sentence[1:]}."
             faults.append(sentence)
             rows.append({**row, "refused": sentence})
             continue

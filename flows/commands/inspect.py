@@ -58,7 +58,8 @@ def verify(
     def show(console: Console) -> None:
         for fault in (*facts["faults"], *facts["notes"]):
             console.print(fault, markup=False, highlight=False, soft_wrap=True)
-        sound = f"sound: {facts['units']:,} units, {facts['files']:,} files of version {facts['version']}"
+        units, files = counted(facts["units"], "unit"), counted(facts["files"], "file")
+        sound = f"sound: {units}, {files} of version {facts['version']}"
         found = counted(len(facts["faults"]), "fault")
         console.print(found if facts["faults"] else sound, highlight=False)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.console.terminal import Config, Destination, Json, Overrides, answers, opened
+from flows.console.terminal import Config, Destination, Json, Overrides, answers, counted, opened
 
 MOST_NAMED = 10
 
@@ -32,8 +32,8 @@ def relocate(
 
     def show(console: Console) -> None:
         lines = [
-            f"{facts['known']:,} images of {facts['before']} are known again in {facts['source']}; "
-            f"{facts['new']:,} are new, {facts['not_matched_count']:,} do not match"
+            f"known again in {facts['source']}: {counted(facts['known'], 'image')} of {facts['before']}; "
+            f"new: {facts['new']:,}; not the same any more, or gone: {facts['not_matched_count']:,}"
         ]
         if facts["forgotten"]:
             lines.append(f"  {facts['forgotten']:,} were forgotten, and stay out")

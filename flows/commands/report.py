@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.console.terminal import Config, Destination, Json, Overrides, Quiet, answers, opened
+from flows.console.terminal import Config, Destination, Json, Overrides, Quiet, answers, counted, opened
 
 
 @answers
@@ -52,7 +52,7 @@ def report(
         where, seconds = facts["report"].removeprefix("file://"), facts["seconds"]
         parts = f"{facts['units_made']:,} of {facts['units']:,} parts made"
         made = "up to date" if facts["up_to_date"] else parts
-        holds = f"version {facts['version']}, {facts['images']:,} images"
+        holds = f"version {facts['version']}, {counted(facts['images'], 'image')}"
         line = f"{where}: {holds} ({made}, {seconds:.1f} s)"
         for text in (line, *facts["notes"]):
             console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -36,8 +36,8 @@ def write(folder: Path) -> Path:
             file.write(text())
     except FileExistsError as fault:
         raise UserError(
-            f"{path} exists and is not overwritten: name a folder of its own, as in "
-            "`congeal deployment init congeal-deployment`."
+            f"{path} exists and is not overwritten: name another folder, as in "
+            "`congeal deployment init another-folder`, or move the file away."
         ) from fault
     except OSError as fault:
         raise UserError(f"{path} cannot be written: {fault.strerror}.") from fault

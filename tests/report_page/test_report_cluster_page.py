@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -86,10 +87,27 @@ def test_a_click_keeps_a_point_and_the_keyboard_does_too(page: Page, report: str
     for key in ("ArrowLeft", "ArrowLeft", "ArrowDown", " "):
         page.key(key)
     assert page.evaluate("document.querySelectorAll('.points li').length") == 2
+    copied = copied_python(page)
+    assert (
+        len(re.findall(r"^landmarks_[12] = c\.landmarks\(\[\[[\d., -]+\]\], \".*\"\)$", copied, flags=re.M))
+        == 2
+    )
+    assert copied.startswith('import congeal\n\nc = congeal.open("')
+    compile(copied, "copied", "exec")
     page.key("Escape")
     page.hover("h1")
     assert page.evaluate("document.querySelectorAll('.points li').length") == 0
     assert marks(page, 4) is None
+
+
+def copied_python(page: Page) -> str:
+    """What a click on the button beside the points puts on the clipboard."""
+    page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
+    page.evaluate(
+        "[...document.querySelectorAll('.points button')].find((b) => /Python/.test(b.textContent)).click()"
+    )
+    page.wait("window.copied")
+    return str(page.evaluate("window.copied"))
 
 
 def test_a_box_is_seen_warped_everywhere(page: Page, report: str) -> None:
@@ -275,3 +293,14 @@ def test_carried_masks_are_seen_over_the_members(page: Page, report: str) -> Non
     slide(page, 1)
     page.frame()
     assert marks(page, 1)[3] > 1000
+
+
+def test_on_paper_there_are_pictures_and_nothing_to_press(page: Page, report: str) -> None:
+    cluster(page, report)
+    page.call("Emulation.setEmulatedMedia", media="print")
+    try:
+        shown = "[...document.querySelectorAll('{}')].filter((one) => one.offsetParent).length"
+        assert page.evaluate(shown.format("button, input")) == 0
+        assert page.evaluate(shown.format(".tile")) == 6
+    finally:
+        page.call("Emulation.setEmulatedMedia", media="")

@@ -149,6 +149,10 @@ def test_what_is_no_set_of_images_is_a_sentence(tiny: Backbone, images: Any, sen
         ({"resolution": 0}, "resolution is a whole number of cells"),
         ({"weights": b"x"}, "a loaded backbone has its weights"),
         ({"device": "abacus", "backbone": "embedded"}, "there is no device 'abacus'"),
+        ({"value_range": 3}, r"value_range is a low value and a high one, as \(0, 4095\), not 3"),
+        ({"value_range": (5, 1)}, "value_range is a low value and a high one"),
+        ({"image_size": "224", "backbone": "embedded"}, "image_size is a whole number of pixels, not '224'"),
+        ({"seed": None}, "seed is a whole number, not None"),
     ],
 )
 def test_arguments_that_cannot_be_are_a_sentence(

@@ -34,3 +34,13 @@ def test_what_is_no_confidence_is_refused() -> None:
             calibration(np.array(wrong), np.array([True]))
     with pytest.raises(CongealError, match="no points"):
         calibration(np.array([]), np.array([], bool))
+
+
+def test_lists_will_do_and_what_does_not_fit_is_named() -> None:
+    assert calibration([0.9, 0.1], [True, False]).error == pytest.approx(0.1)  # type: ignore[arg-type]
+    with pytest.raises(
+        CongealError, match=r"correct has the shape \[2\], not \[m\] with m = 1 as in confidence"
+    ):
+        calibration(np.array([0.9]), np.array([True, False]))
+    with pytest.raises(CongealError, match="bins is a whole number, at least 1, not 0"):
+        calibration(np.array([0.9]), np.array([True]), 0)

@@ -147,7 +147,7 @@ def test_what_cannot_be_done_is_said_in_a_sentence(made: Path) -> None:
     cluster = the_cluster(made)
     with pytest.raises(UserError, match="mapped by auto, network, network"):
         cluster.fit(picture(0, 3), "guess")
-    with pytest.raises(ImageError, match="cannot be read"):
+    with pytest.raises(ImageError, match=r"the image 'nowhere\.png' is not mapped: cannot be read"):
         cluster.fit("nowhere.png")
     with pytest.raises(UserError, match="There is no cluster 'x'"):
         congeal.open(made).cluster("x")

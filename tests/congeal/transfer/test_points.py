@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -117,3 +119,16 @@ def test_points_outside_the_source_are_named() -> None:
 def test_no_points_are_no_points() -> None:
     maps = placed(Frame(100, 80))
     assert transfer(np.zeros((0, 2)), maps, maps).xy.shape == (0, 2)
+
+
+def test_what_is_no_frame_and_no_maps_is_named() -> None:
+    square, sure = np.zeros((4, 4, 2)), np.ones((4, 4))
+    size: Any = (80, 60)
+    nothing: Any = None
+    with pytest.raises(CongealError, match=r"frame is tuple, not congeal\.Frame"):
+        Maps(size, square, sure, square, sure)
+    maps = Maps(Frame(80, 60), square, sure, square, sure)
+    with pytest.raises(CongealError, match=r"target is NoneType, not congeal\.Maps"):
+        transfer(np.zeros((1, 2)), maps, nothing)
+    with pytest.raises(CongealError, match="width and height of a frame are numbers of pixels, not '80'"):
+        Frame("80", 60)  # type: ignore[arg-type]

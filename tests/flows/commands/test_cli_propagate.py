@@ -44,7 +44,7 @@ def test_an_edit_on_all_others(known: Path, edit: Path, tmp_path: Path) -> None:
     result = call(*common)
     assert result.exit_code == 0, result.stderr
     assert "4 images, median confidence 0.8" in result.stdout
-    assert "1 that do not fit their atlas were left out" in result.stdout
+    assert "1 image left out, as not fitting the atlas" in result.stdout
     assert (tmp_path / "out" / "a" / "3.png").exists()
     assert "a/misfit.png: few matches" in result.stdout
     assert "a/copy.png: the same as a/0.png" in result.stdout

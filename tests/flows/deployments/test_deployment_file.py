@@ -77,7 +77,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     path = write(tmp_path / "new" / "folder")
     assert path == tmp_path / "new" / "folder" / "prefect.yaml"
     path.write_text("mine")
-    with pytest.raises(UserError, match=r"prefect\.yaml exists and is not overwritten: name a folder"):
+    with pytest.raises(UserError, match=r"prefect\.yaml exists and is not overwritten: name another folder"):
         write(path.parent)
     assert path.read_text() == "mine"
 

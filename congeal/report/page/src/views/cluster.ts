@@ -7,7 +7,7 @@ import { beside, file, pictureOf } from "../data/scripts.ts";
 import { append, clear, h, segmented, toggle } from "../ui/dom.ts";
 import { decimal, percent, shortName, visible } from "../ui/numbers.ts";
 import { type View, facts, messageOf, problem } from "../ui/page.ts";
-import { pointList } from "../ui/point_list.ts";
+import { landmarksPython, pointList } from "../ui/point_list.ts";
 import { Pointing } from "../ui/pointing.ts";
 import { MemberStage, NO_OVERLAYS, type Overlays } from "../ui/member_stage.ts";
 import { AtlasStage } from "../ui/stage.ts";
@@ -276,7 +276,8 @@ export class ClusterView implements View {
   }
 
   private listPoints(): void {
-    this.points.replaceChildren(...pointList(this.pointing));
+    const { index } = this.report;
+    this.points.replaceChildren(...pointList(this.pointing, (pins) => landmarksPython(index.destination, this.cluster.script.id, pins)));
   }
 
   private async addCorrections(): Promise<void> {
