@@ -254,7 +254,9 @@ def find_marker(destination: Location, stage: str, unit_path: str) -> Marker | N
 def near_marker(destination: Location, stage: str, unit_path: str) -> Marker | None:
     """The same; of a unit that this run has committed on this machine, as it did."""
     scope, _, unit = unit_path.partition("/")
-    near = near_copies.read(near_name(UnitAddress(destination, stage, 0, scope, unit)))
+    near = None
+    if near_copies.active() is not None:
+        near = near_copies.read(near_name(UnitAddress(destination, stage, 0, scope, unit)))
     if near is None:
         return find_marker(destination, stage, unit_path)
     return _parsed(_unit_folder(destination, stage, scope, unit) / MARKER, near, stage, scope, unit)

@@ -14,9 +14,11 @@ from infra.storage.location import Location
 from tasks.clusters.clusters_stage import SETS
 from tasks.execution.duckdb_workspace import (
     create,
+    create_in_steps,
     load,
     planning_connection,
     rows,
+    scalar,
     scratch,
     workspace,
 )
@@ -102,3 +104,32 @@ def test_what_needs_more_memory_gets_it() -> None:
         create(connection, "whole", many)
         found = rows(connection, "SELECT name, i FROM whole ORDER BY name")
         assert sum(number for _, number in found) == 199_999 * 100_000
+
+
+def test_a_table_is_made_in_steps(tmp_path: Path) -> None:
+    with closing(planning_connection(tmp_path)) as connection:
+        for _ in range(2):  # one that is there is replaced
+            create_in_steps(
+                connection,
+                "squares",
+                "SELECT range AS n FROM range(5)",
+                "SELECT n * n AS n FROM {step}",
+                "FROM {step} WHERE n > 1 ORDER BY n DESC",
+            )
+            assert list(rows(connection, "FROM squares")) == [(16,), (9,), (4,)]
+            assert tables(connection) == {"squares"}
+
+
+def test_the_memory_of_planning_suffices_for_steps(tmp_path: Path) -> None:
+    """A join and an order of more rows than it holds, as the report has them."""
+    with closing(planning_connection(tmp_path)) as connection:
+        connection.execute(
+            "CREATE TABLE a AS SELECT md5(range::VARCHAR) AS name, range AS n FROM range(600000)"
+        )
+        connection.execute("CREATE TABLE b AS SELECT name, name AS more, n % 25 AS k FROM a")
+        create_in_steps(
+            connection, "c", "SELECT a.*, more, k FROM a JOIN b USING (name)", "FROM {step} ORDER BY k, name"
+        )
+        assert scalar(connection, "SELECT count(*) FROM c") == 600_000
+        limit = scalar(connection, "SELECT current_setting('memory_limit')")
+    assert str(limit).startswith("91.5")  # MiB: it has not been raised
