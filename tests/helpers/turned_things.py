@@ -35,27 +35,34 @@ def turned(pose: Pose, turn: int, *, mirrored: bool) -> Pose:
     )
 
 
-def seen(pose: Pose, number: int) -> tuple[np.ndarray, np.ndarray]:
+def seen(pose: Pose, number: int, symmetric: bool) -> tuple[np.ndarray, np.ndarray]:
     """Features and saliency of a view in which the thing has this pose.
 
-    As a backbone's, they depend on the angle and the side that the thing is seen from.
+    As a backbone's, they depend on the angle and the side that the thing is seen from. One that looks the
+    same in a mirror is seen there at the opposite angle.
     """
     random = np.random.default_rng([8, number])
     thing, posture = Thing(0), np.random.default_rng(9).normal(0, 1.5, (3, CHANNELS))
     u = pose.to_thing(cell_centres(GRID))
     at = np.array([np.cos(pose.angle), np.sin(pose.angle), float(pose.mirrored)])
-    look = np.cos(u @ thing.waves + thing.phase + at @ posture) + 0.7 * thing.common
+    own = u
+    if symmetric:
+        own, at = np.abs(u) * [1, 0] + u * [0, 1], at * [1, -1 if pose.mirrored else 1, 0]
+    look = np.cos(own @ thing.waves + thing.phase + at @ posture) + 0.7 * thing.common
     inside = thing.inside(u)
     features = np.where(inside[..., None], look, random.normal(0, 1, (GRID, GRID, CHANNELS)))
     features = features + 0.2 * random.normal(0, 1, features.shape)
     return np.float32(features), np.float32(inside + 0.05 * random.random((GRID, GRID)))
 
 
-def made(poses: list[Pose]) -> dict[str, Any]:
-    """The arguments of `align` for images of one thing in these poses."""
+def made(poses: list[Pose], *, symmetric: bool = False) -> dict[str, Any]:
+    """The arguments of `align` for images of one thing in these poses.
+
+    symmetric: it looks the same in a mirror.
+    """
     views = [
         [
-            [seen(turned(pose, turn, mirrored=mirrored), number) for turn in range(TURNS)]
+            [seen(turned(pose, turn, mirrored=mirrored), number, symmetric) for turn in range(TURNS)]
             for mirrored in (False, True)
         ]
         for number, pose in enumerate(poses)

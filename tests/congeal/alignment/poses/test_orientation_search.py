@@ -50,6 +50,15 @@ def test_things_are_found_at_any_angle(poses: list[Pose], arguments: dict[str, A
     assert np.abs(turn / turn[0] - 1).max() < 0.1
 
 
+def test_what_looks_the_same_in_a_mirror_is_not_mirrored_at_any_angle() -> None:
+    poses = [dataclasses.replace(pose, mirrored=False) for pose in poses_at_any_angle(8)]
+    arguments = made(poses, symmetric=True)
+    old = align(**rows(arguments, slice(0, 6)))
+    assert not old.mirrored.any()
+    assert not fit(old.atlas, **rows(arguments, slice(6, None))).mirrored.any()
+    assert np.quantile(errors(old, poses[:6], list(range(6))), 0.9) < 1.0
+
+
 def test_without_turned_features_they_are_not(poses: list[Pose], arguments: dict[str, Any]) -> None:
     upright = {name: array for name, array in arguments.items() if name != "turned"}
     off = errors(align(**upright), poses, list(range(COUNT)))

@@ -10,8 +10,8 @@ import torch
 from congeal.alignment.config import SolverConfig
 from congeal.alignment.config.selection import SecondLookConfig
 from congeal.alignment.inputs.image_set import PreparedSet
-from congeal.alignment.inputs.windows import Windows, to_whole_frames
-from congeal.alignment.model import Alignment, Atlas, Exemplars
+from congeal.alignment.inputs.windows import Windows, to_whole_frames, window_anchor
+from congeal.alignment.model import Alignment, Anchor, Atlas, Exemplars
 from congeal.alignment.outcomes import NOTHING_IN_COMMON, OK
 from congeal.alignment.selection.second_look import (
     Evidence,
@@ -153,3 +153,18 @@ def test_where_nothing_is_salient_the_window_is_the_frame() -> None:
     found = place_windows(Looked(images, wrong), SecondLookConfig())
     np.testing.assert_array_equal(found.half, 1)
     np.testing.assert_array_equal(found.centre, 0)
+
+
+def test_turned_windows_show_things_as_they_stand_in_the_atlas() -> None:
+    one = look(CENTRES, HALF)
+    angles, flips = np.float32([0.0, 0.7, -2.5, 3.0, 1.6]), np.array([False, True, False, True, True])
+    posed = replace(one.aligned, rotation=angles, mirrored=flips)
+    found = find_windows(replace(one, aligned=posed), SecondLookConfig(), turned=True)
+    assert found is not None
+    np.testing.assert_allclose(found.centre, CENTRES, atol=0.05)
+    assert (np.abs(found.to_window(one.aligned.forward)) <= 1).all()
+    # As windows show them, things are neither turned nor mirrored.
+    anchor = Anchor(flips, angles, posed.scale, posed.translation, np.ones(5, np.float32))
+    within = window_anchor(anchor, found)
+    np.testing.assert_allclose(np.exp(1j * within.rotation), 1, atol=1e-5)
+    assert not within.mirrored.any()
