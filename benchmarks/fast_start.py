@@ -64,7 +64,7 @@ def measure(featured: FeaturedSet, seed: int) -> dict[str, Any]:
     return {
         "images": len(featured),
         "direct": pck(direct),
-        "smooth": pck(solution(solved, warps_of(direct, cells, torch.device("cpu")))),
+        "smooth": pck(solution(solved, warps_of(solved, cells))),
         "tried": tried,
         "networks": tried.get(str(facts.get("of_networks"))),
         "kept": pck(found.aligned),

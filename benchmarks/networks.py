@@ -1,18 +1,20 @@
 """Mapping networks: the loop beside a plain one, and new images.
 
     python benchmarks/networks.py loop [SET …] [--network small|published] [--iterations N]
-    python benchmarks/networks.py held [SET …]
+    python benchmarks/networks.py held [SET …] [--seeds N] [--direct] [--keep FILE]
 
 loop: processor seconds of an iteration of the training, and of the same losses computed image by image, term
 by term, as they are written down, in float32 and with Adam as it comes; both take turns in one process, and
 their losses are compared first (the fast start has `benchmarks/fast_start.py`). held: a third of the images
 takes no part in the alignment and is mapped afterwards, in three ways; PCK of the pairs between those and the
-others, and what confidence is worth there and among members. --cache: a folder for features.
+others, and what confidence is worth there and among members; with --keep, what is known stays in a file, and
+whoever is stopped goes on there; with --direct no networks are trained. --cache: a folder for features.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import sys
 import time
@@ -22,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from annotated_sets import ROOT
+from recording import Kept
 from set_features import BIRDS, Extractor, FeaturedSet, Given, joined, maps_of, solve, through
 from sklearn.metrics import roc_auc_score
 from torch.nn import functional
@@ -107,49 +110,51 @@ def loop(names: list[str], extractor: Extractor, network: str, iterations: int) 
 # ---- new images ----
 
 
-def held(names: list[str], extractor: Extractor, seeds: int) -> None:
-    for name in names:
-        featured = extractor.named(name)
-        out = [row for row in range(len(featured)) if row % 3 == 2]
-        kept = [row for row in range(len(featured)) if row % 3 != 2][:BUILDERS]
-        given, new = featured.given[kept], featured.given[out]
-        order = kept + out
-        place = {row: number for number, row in enumerate(order)}
-        across = [(a, b) for a, b in featured.pairs if (a in out) != (b in out) and {a, b} <= set(order)]
-        images = [featured.images[row] for row in order]
-        for seed in range(seeds):
-            direct = solve(given, seed=seed)
-            found = refine(arrays_of(given), direct, NeuralMethod(seed=seed), extent=given.extent)
-            assert found.networks is not None
-            networks = decode_networks(found.networks).networks
-            for way in WAYS:
-                begin = time.process_time()
-                fitted = fit_new(
-                    found.aligned.atlas, arrays_of(new), way, networks=networks, extent=given.extent
-                )
-                each = (time.process_time() - begin) / len(out)
-                maps = maps_of(joined([found.aligned, fitted.aligned]), images)
-                pairs = [(place[a], place[b]) for a, b in across]
-                told = carry(images, through(maps), pairs)
-                print(
-                    f"{name}, seed {seed}, {len(out)} of {len(order)} held out, {way}: "
-                    f"{told.pck(featured.alpha):.1f}, {each * 1000:.0f} ms, {assured(told)}",
-                    flush=True,
-                )
-            inner = [(place[a], place[b]) for a, b in featured.pairs if {a, b} <= set(kept)]
-            members = carry(images, through(maps), inner)
-            print(
-                f"{name}, seed {seed}, members: {members.pck(featured.alpha):.1f}, {assured(members)}",
-                flush=True,
-            )
+def held(names: list[str], extractor: Extractor, kept: Kept, asked: argparse.Namespace) -> None:
+    for name, seed in itertools.product(names, range(asked.seeds)):
+        title = ", ".join([name, f"seed {seed}", *asked.set, *(["direct"] if asked.direct else [])])
+        facts = kept.once(
+            title,
+            lambda name=name, seed=seed: held_out(extractor.named(name), seed, trained=not asked.direct),
+        )
+        for way, told in facts.items():
+            print(f"{title}, {way}: {told}", flush=True)
 
 
-def assured(told: Outcomes) -> str:
-    """Expected calibration error of confidence, and how well it tells right from wrong, at a tenth."""
+def held_out(featured: FeaturedSet, seed: int, *, trained: bool) -> dict[str, dict[str, float]]:
+    """What becomes of a third of a set, in three ways, and of the members: by way."""
+    out = [row for row in range(len(featured)) if row % 3 == 2]
+    inner = [row for row in range(len(featured)) if row % 3 != 2][:BUILDERS]
+    given, new = featured.given[inner], featured.given[out]
+    order = inner + out
+    place = {row: number for number, row in enumerate(order)}
+    across = [(a, b) for a, b in featured.pairs if (a in out) != (b in out) and {a, b} <= set(order)]
+    images = [featured.images[row] for row in order]
+    aligned = solve(given, seed=seed)
+    networks = None
+    if trained:
+        found = refine(arrays_of(given), aligned, NeuralMethod(seed=seed), extent=given.extent)
+        assert found.networks is not None
+        aligned, networks = found.aligned, decode_networks(found.networks).networks
+    facts: dict[str, dict[str, float]] = {}
+    for way in WAYS if trained else WAYS[-1:]:
+        begin = time.process_time()
+        fitted = fit_new(aligned.atlas, arrays_of(new), way, networks=networks, extent=given.extent)
+        each = (time.process_time() - begin) / len(out)
+        maps = maps_of(joined([aligned, fitted.aligned]), images)
+        told = carry(images, through(maps), [(place[a], place[b]) for a, b in across])
+        facts[way] = assured(told, featured.alpha) | {"ms": round(each * 1000)}
+    pairs = [(place[a], place[b]) for a, b in featured.pairs if {a, b} <= set(inner)]
+    return facts | {"members": assured(carry(images, through(maps), pairs), featured.alpha)}
+
+
+def assured(told: Outcomes, alpha: float) -> dict[str, float]:
+    """PCK; expected calibration error of confidence, and how well it tells right from wrong, at a tenth."""
     right = told.correct(0.1)
-    error = calibration(told.confidence, right).error
-    apart = roc_auc_score(right, told.confidence) if 0 < right.mean() < 1 else float("nan")
-    return f"calibration error {error:.3f}, area {apart:.2f}"
+    found = {"pck": round(told.pck(alpha), 2), "error": calibration(told.confidence, right).error}
+    if 0 < right.mean() < 1:
+        found["area"] = float(roc_auc_score(right, told.confidence))
+    return {name: round(float(value), 4) for name, value in found.items()}
 
 
 if __name__ == "__main__":
@@ -162,6 +167,8 @@ if __name__ == "__main__":
     parser.add_argument("--iterations", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--cache", type=Path)
+    parser.add_argument("--direct", action="store_true", help="held: no networks, steps alone")
+    parser.add_argument("--keep", type=Path, help="a file in which what was found is kept")
     parser.add_argument("--set", action="append", default=[], help="a setting of the features, NAME=VALUE")
     asked = parser.parse_args()
     settle_allocator()  # as workers do
@@ -170,4 +177,4 @@ if __name__ == "__main__":
     if asked.part == "loop":
         loop(asked.sets, made, asked.network, asked.iterations)
     else:
-        held(asked.sets, made, asked.seeds)
+        held(asked.sets, made, Kept(asked.keep), asked)
