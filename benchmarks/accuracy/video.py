@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ import torch
 from PIL import Image
 
 import congeal
+from benchmarks.common.recording import Kept
 from congeal.settings import load_settings
 from flows.runs.prepare import prepare
 from flows.runs.stages import everything
@@ -56,23 +56,6 @@ def overlap(found: npt.NDArray[np.bool_], truth: Mask) -> float:
     known, thing = truth != IGNORED, truth == 255
     union = ((found | thing) & known).sum()
     return float(((found & thing) & known).sum() / union) if union else 1.0
-
-
-class Kept:
-    """What was found so far, as a file of JSON."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-
-    def once(self, name: str, find: Callable[[], Any]) -> Any:
-        """What is known by this name; if nothing is, it is found and kept."""
-        if name not in self.found:
-            self.found[name] = find()
-            part = self.path.with_suffix(".part")
-            part.write_text(json.dumps(self.found))
-            part.replace(self.path)
-        return self.found[name]
 
 
 def carried(

@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.common.annotated_sets import ROOT
 from benchmarks.common.destinations import about, heading
 from benchmarks.common.set_features import EVERY
+
+
+class Kept:
+    """What was found so far, as a file of JSON; path None: for this time alone."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        known = path is not None and path.exists()
+        self.found: dict[str, Any] = json.loads(path.read_text()) if known and path else {}
+
+    def once(self, name: str, find: Callable[[], Any]) -> Any:
+        """What is known by this name; if nothing is, it is found and kept."""
+        if name not in self.found:
+            self.found[name] = find()
+            if self.path is not None:
+                part = self.path.with_suffix(".part")
+                part.write_text(json.dumps(self.found))
+                part.replace(self.path)
+        return self.found[name]
 
 
 def command_line(

@@ -71,8 +71,13 @@ def sampled(fields: Tensor, places: Tensor, extent: float = 1.0, padding: str = 
     Places that are no numbers, or far away, are read at the edge of what is known to be safe: `grid_sample`
     turns them into addresses. A training that has diverged is found by its losses, not here.
     """
-    sound = torch.nan_to_num(places / extent, nan=FAR).clamp(-FAR, FAR)
+    sound = sound_places(places, extent)
     return functional.grid_sample(fields, sound, align_corners=False, padding_mode=padding)
+
+
+def sound_places(places: Tensor, extent: float) -> Tensor:
+    """Places [..., 2] as shares of an extent; numbers that are no address of anything are put far away."""
+    return torch.nan_to_num(places / extent, nan=FAR).clamp(-FAR, FAR)
 
 
 def resized_flow(flow: Tensor, resolution: int) -> Tensor:

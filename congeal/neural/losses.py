@@ -47,25 +47,45 @@ class Seen:
     inside: Tensor
 
 
+@dataclass(frozen=True)
+class Shown:
+    """The same without the keys.
+
+    Attributes:
+        saliency: [n, r, r].
+        inside: [n, r, r], 1 where the map leads into the image, else 0; no gradient.
+    """
+
+    saliency: Tensor
+    inside: Tensor
+
+
+Distances = tuple[Tensor, Tensor]  # see `key_distances`
+
+
 def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
     """Mean of values [...] by weights of a shape that broadcasts to theirs; 0 where nothing counts."""
     weight = weight.expand_as(values)
     return (values * weight).sum() / weight.sum().clamp_min(1e-6)
 
 
-def key_distances(atlas: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+def key_distances(atlas: Tensor, keys: Tensor) -> Distances:
     """Mean squared difference over the channels, and 1 − cosine, of each cell: [n, r, r] each.
 
     atlas: [c, r, r] or [n, c, r, r]. keys: [n, c, r, r]. Both come from the same three inner products.
     """
     atlas = atlas.expand_as(keys)
     dot = (atlas * keys).sum(1)
-    one, two = (atlas * atlas).sum(1), (keys * keys).sum(1)
+    return distances_of(dot, (atlas * atlas).sum(1), (keys * keys).sum(1), keys.shape[1])
+
+
+def distances_of(dot: Tensor, one: Tensor, two: Tensor, channels: int) -> Distances:
+    """The same of the product of keys of so many channels, and of their squares, [...] each."""
     cosine = dot / (one * two).clamp_min(1e-12).sqrt()
-    return (one + two - 2 * dot) / keys.shape[1], 1 - cosine
+    return (one + two - 2 * dot) / channels, 1 - cosine
 
 
-def saliency_loss(atlas: Tensor, seen: Seen, huber: float) -> Tensor:
+def saliency_loss(atlas: Tensor, seen: Seen | Shown, huber: float) -> Tensor:
     """Huber's loss between the saliency of the atlas [r, r] and of the images."""
     distance = functional.huber_loss(
         seen.saliency, atlas.expand_as(seen.saliency), reduction="none", delta=huber
@@ -116,7 +136,14 @@ def keys_sparsity(keys: Tensor, saliency: Tensor) -> Tensor:
 
 def matching_losses(keys: Tensor, saliency: Tensor, seen: Seen, weights: LossWeights) -> dict[str, Tensor]:
     """How well atlas and images agree. keys: [c, r, r] or [n, c, r, r]; saliency: [r, r] or [n, r, r]."""
-    mse, cosine = key_distances(keys, seen.keys)
+    return agreement_losses(key_distances(keys, seen.keys), saliency, seen, weights)
+
+
+def agreement_losses(
+    distances: Distances, saliency: Tensor, seen: Seen | Shown, weights: LossWeights
+) -> dict[str, Tensor]:
+    """The same with the distances of the keys, [n, r, r] each."""
+    mse, cosine = distances
     counted = saliency.detach() * seen.inside
     return {
         "keys_mse": weighted_mean(mse, counted),

@@ -11,7 +11,8 @@ from congeal.errors import CongealError
 
 CHECK_EVERY = 25  # steps; between two checks nothing is fetched from the device
 LEAST_SCALE, MOST_SCALE = 0.05, 20.0  # frame units of an atlas unit, at the median of a few steps
-MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+STEP = "step"
+MOMENTS = (STEP, "exp_avg", "exp_avg_sq")
 
 
 class DivergedError(CongealError):
@@ -76,10 +77,13 @@ class Optimiser:
             for name, value in self._named.items():
                 value.copy_(state[f"parameter/{name}"])
                 if f"exp_avg/{name}" in state:
-                    self._adam.state[value] = {
-                        key: state[f"{key}/{name}"].to("cpu" if key == "step" else value.device, copy=True)
+                    # In the order of the numbers in memory, by which Adam goes over both at once.
+                    moments = {
+                        key: torch.empty_like(value).copy_(state[f"{key}/{name}"])
                         for key in MOMENTS
+                        if key != STEP
                     }
+                    self._adam.state[value] = {STEP: state[f"{STEP}/{name}"].to("cpu", copy=True), **moments}
 
 
 class Watch:

@@ -39,6 +39,7 @@ from congeal.neural.solution import (
     cell_saliency,
     free_matches,
     poses_of,
+    resized,
     share_explained,
     solution,
     warps_from,
@@ -174,7 +175,7 @@ class _Job:
             else TrainingSet.of_tokens(solved.images)
         )
         rows = solved.good
-        warps = warps_of(solved.aligned, size.resolution, solved.images.device)
+        warps = warps_of(solved, size.resolution)
         return cls(solved, method, method.plan, size, rows, whole.some(rows), warps)
 
     @property
@@ -299,7 +300,7 @@ class _Job:
         poses, flow = networks(images)
         cells = min(self.solved.config.flow.finest_cells, self.data.keys.shape[-1], self.size.resolution)
         found = warps_from(poses, grids.resized_flow(flow, cells), states)
-        direct = warps_of(self.solved.aligned, cells, self.rows.device)
+        direct = resized(self.direct, cells)
         a, b = direct.a.clone(), direct.b.clone()
         displacement, mirrored = direct.displacement.clone(), direct.mirrored.clone()
         a[self.rows], b[self.rows] = found.a, found.b

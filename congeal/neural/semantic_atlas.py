@@ -2,10 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 LOWEST, HIGHEST = 0.1, 0.9  # of the saliency at the start
+
+
+@dataclass(frozen=True)
+class AtlasView:
+    """An atlas as the losses see it.
+
+    Attributes:
+        keys: float32 [c, r, r].
+        squares: float32 [r, r], of the keys.
+        saliency: float32 [r, r] in [0, 1].
+    """
+
+    keys: Tensor
+    squares: Tensor
+    saliency: Tensor
+
+    @property
+    def resolution(self) -> int:
+        """Cells along a side."""
+        return int(self.keys.shape[-1])
+
+    @property
+    def learns(self) -> bool:
+        """Whether gradients reach the atlas."""
+        return self.keys.requires_grad
+
+    def detached(self) -> AtlasView:
+        """The same, which no gradient reaches."""
+        return AtlasView(self.keys.detach(), self.squares.detach(), self.saliency.detach())
 
 
 class SemanticAtlas(nn.Module):
@@ -19,7 +50,10 @@ class SemanticAtlas(nn.Module):
     def __init__(self, keys: Tensor, saliency_logits: Tensor, *, fixed: bool = False) -> None:
         """keys: float32 [c, r, r]. saliency_logits: float32 [r, r]. fixed: neither is learned."""
         super().__init__()
-        self.keys = nn.Parameter(keys.clone(), requires_grad=not fixed)
+        # On a processor, products with tokens read the channels of a cell together.
+        channels_last = keys.permute(1, 2, 0).clone(memory_format=torch.contiguous_format).permute(2, 0, 1)
+        own = channels_last if keys.device.type == "cpu" else keys.clone()
+        self.keys = nn.Parameter(own, requires_grad=not fixed)
         self.saliency_logits = nn.Parameter(saliency_logits.clone(), requires_grad=not fixed)
 
     @classmethod
@@ -37,6 +71,10 @@ class SemanticAtlas(nn.Module):
     def resolution(self) -> int:
         """Cells along a side."""
         return int(self.keys.shape[-1])
+
+    def view(self) -> AtlasView:
+        """What losses need of it, computed once."""
+        return AtlasView(self.keys, self.keys.square().sum(0), self.saliency)
 
     @property
     def saliency(self) -> Tensor:

@@ -17,7 +17,7 @@ from congeal.alignment.inputs.image_set import ImageArrays, prepare, read_tensor
 from congeal.alignment.inputs.oriented import Oriented
 from congeal.alignment.inputs.set_batch import SetBatch
 from congeal.alignment.maps.error_estimation import Cycles, match_cycles
-from congeal.alignment.maps.flow_registration import cells_by, leave_one_out
+from congeal.alignment.maps.flow_registration import cells_by, leave_one_out, register
 from congeal.alignment.maps.map_batches import compute_maps
 from congeal.alignment.maps.match_support import match_support
 from congeal.alignment.maps.point_evidence import cells_of_evidence, levels, point_evidence
@@ -25,11 +25,8 @@ from congeal.alignment.maps.postprocess import AtlasSource, assemble, build_atla
 from congeal.alignment.model import FLOW, GUIDED, MEANINGLESS, PER_IMAGE, RIGID, Alignment, Atlas, Verdict
 from congeal.alignment.poses.exemplars import select_exemplars
 from congeal.alignment.selection.collapse_check import check_collapse
-from congeal.geometry.warps import Warps, flip, grid, sample, smooth_fit
+from congeal.geometry.warps import Warps, flip, grid, recentred, rigid, sample
 from congeal.neural import grids
-
-SMOOTH = 0.1  # atlas units; width at which maps that were matched cell by cell are made smooth
-REST = 1e-3  # weight of no displacement in that
 
 
 @dataclass(frozen=True)
@@ -95,24 +92,38 @@ def in_basis(
     return SetBatch.of([prepared], config.tokens)
 
 
-def warps_of(aligned: Alignment, resolution: int, device: torch.device) -> Warps:
-    """The poses and flows of an alignment; maps that were matched cell by cell are made smooth."""
+def warps_of(solved: SolvedSet, resolution: int) -> Warps:
+    """The poses and smooth flows of what the direct solver found, of all images, at so many cells a side.
+
+    Maps that were matched cell by cell are no smooth maps: then the flow is the one that most matches ask for
+    together, near which `solution` matches the cells again.
+    """
+    aligned, device = solved.aligned, solved.images.device
     mirrored = torch.as_tensor(aligned.mirrored, device=device)
     rotation = torch.as_tensor(aligned.rotation, device=device)
     a = torch.polar(torch.as_tensor(aligned.scale, device=device), rotation)
     shift = flip(torch.as_tensor(aligned.translation, device=device), mirrored)
     b = torch.view_as_complex(shift.contiguous())
-    places = flip(torch.as_tensor(np.asarray(aligned.forward), device=device), mirrored)
-    moved = torch.view_as_complex(places.contiguous()) - b.view(-1, 1, 1)
-    cells = grid(places.shape[1], 1.0, device)
-    flow = torch.view_as_real(moved / a.view(-1, 1, 1)) - cells
     if aligned.atlas.deformation == GUIDED:
-        sure = torch.as_tensor(np.asarray(aligned.forward_confidence), device=device)
-        weight = torch.as_tensor(aligned.atlas.saliency, device=device) * (sure + 0.1)
-        flow = smooth_fit(flow.contiguous(), weight, width=SMOOTH, trust=REST)
-    if resolution != places.shape[1]:
-        flow = sample(flow.contiguous(), grid(resolution, 1.0, device).expand(len(flow), -1, -1, -1))
-    return Warps(a, b, flow.contiguous(), mirrored)
+        still = rigid(a, b, mirrored, solved.config.flow.finest_cells)
+        bent = register(still, solved.oriented, solved.config.flow)
+        if solved.config.deformation.mean_shape:
+            bent = recentred(bent, solved.oriented.weight, solved.oriented.owner, 1)
+        flow = bent.displacement
+    else:
+        places = flip(torch.as_tensor(np.asarray(aligned.forward), device=device), mirrored)
+        moved = torch.view_as_complex(places.contiguous()) - b.view(-1, 1, 1)
+        cells = grid(places.shape[1], 1.0, device)
+        flow = torch.view_as_real(moved / a.view(-1, 1, 1)) - cells
+    return resized(Warps(a, b, flow, mirrored), resolution)
+
+
+def resized(warps: Warps, resolution: int) -> Warps:
+    """The same with so many cells a side."""
+    flow, places = warps.displacement.contiguous(), grid(resolution, 1.0, warps.a.device)
+    if resolution != flow.shape[1]:
+        flow = sample(flow, places.expand(len(flow), -1, -1, -1)).contiguous()
+    return Warps(warps.a, warps.b, flow, warps.mirrored)
 
 
 def poses_of(warps: Warps) -> Tensor:

@@ -12,10 +12,10 @@ from torch import Tensor
 from congeal.backbones.devices import resolve_precision
 from congeal.neural import grids, losses
 from congeal.neural.config import LOSSES, Schedule
-from congeal.neural.losses import Seen
+from congeal.neural.losses import Distances, Seen
 from congeal.neural.networks import MappingNetworks
 from congeal.neural.optimisation import Optimiser, Watch
-from congeal.neural.semantic_atlas import SemanticAtlas
+from congeal.neural.semantic_atlas import AtlasView, SemanticAtlas
 from congeal.neural.training_set import TrainingSet
 
 
@@ -110,10 +110,13 @@ class Training:
         if flows is not None:
             flows = grids.resized_flow(flows, self.atlas.resolution)
         first = None if flows is None else flows[:k]
-        terms = self._of_orientation(rows, seen[0], poses[:k], first, mapping_only=False)
+        atlas = self.atlas.view()
+        terms = self._of_orientation(rows, seen[0], atlas, poses[:k], first, mapping_only=False)
         if self.schedule.mirrors:
             second = None if flows is None else flows[k:]
-            other = self._of_orientation(rows, seen[1], poses[k:], second, mapping_only=True)
+            other = self._of_orientation(
+                rows, seen[1], atlas.detached(), poses[k:], second, mapping_only=True
+            )
             terms |= {f"mirrored_{name}": value for name, value in other.items()}
         return terms, poses[:k]
 
@@ -126,24 +129,31 @@ class Training:
         return self.networks.size.pixels and resolve_precision("auto", device) == "bfloat16"
 
     def _of_orientation(
-        self, rows: Tensor, some: TrainingSet, poses: Tensor, flow: Tensor | None, *, mapping_only: bool
+        self,
+        rows: Tensor,
+        some: TrainingSet,
+        atlas: AtlasView,
+        poses: Tensor,
+        flow: Tensor | None,
+        *,
+        mapping_only: bool,
     ) -> dict[str, Tensor]:
         """The losses of images in one orientation, in poses [k, 4] and with a flow [k, r, r, 2]."""
-        atlas, weights = self.atlas, self.weights
-        r = atlas.resolution
+        weights, r = self.weights, atlas.resolution
         posed = grids.placed(poses, grids.cells(r, rows.device)[None])
         places = posed if flow is None else grids.composed(poses.detach(), flow)
-        seen = some.placed(places)
-        keys, saliency = self._atlas_for(rows, learns=not mapping_only)
-        terms = losses.matching_losses(keys, saliency, seen, weights)
-        terms |= losses.mapping_losses(poses, flow, atlas.saliency, seen.inside, weights)
+        shown = some.shown(places)
+        terms = losses.agreement_losses(
+            self._distances_to(atlas, some, places, rows), self._saliency_for(atlas, rows), shown, weights
+        )
+        terms |= losses.mapping_losses(poses, flow, atlas.saliency, shown.inside, weights)
         if not mapping_only and self._learns(rows):
-            terms |= losses.atlas_losses(atlas.keys, atlas.saliency, seen.inside.amax(0), weights)
+            terms |= losses.atlas_losses(atlas.keys, atlas.saliency, shown.inside.amax(0), weights)
         terms = {name: getattr(weights, name) * value for name, value in terms.items()}
         if flow is not None:
-            alone = losses.matching_losses(
-                atlas.keys.detach(), atlas.saliency.detach(), some.placed(posed), weights
-            )
+            still = atlas.detached()
+            distances = some.distances(still.keys, still.squares, posed)
+            alone = losses.agreement_losses(distances, still.saliency, some.shown(posed), weights)
             terms |= {f"similarity_{name}": getattr(weights, name) * value for name, value in alone.items()}
         return terms
 
@@ -155,18 +165,21 @@ class Training:
     def _all_joined(self) -> bool:
         return not self.schedule.gradual
 
-    def _atlas_for(self, rows: Tensor, *, learns: bool) -> tuple[Tensor, Tensor]:
-        """Keys and saliency of the atlas as images see it: those that have not joined it do not change it."""
-        keys, saliency = self.atlas.keys, self.atlas.saliency
-        if not learns:
-            return keys.detach(), saliency.detach()
-        if self._all_joined:
-            return keys, saliency
-        joined = self.joined[rows]
-        return (
-            torch.where(joined.view(-1, 1, 1, 1), keys[None], keys.detach()[None]),
-            torch.where(joined.view(-1, 1, 1), saliency[None], saliency.detach()[None]),
-        )
+    def _distances_to(self, atlas: AtlasView, some: TrainingSet, places: Tensor, rows: Tensor) -> Distances:
+        """Of the atlas' keys as images see them: those that have not joined it do not change it."""
+        found = some.distances(atlas.keys, atlas.squares, places)
+        if self._all_joined or not atlas.learns:
+            return found
+        still, joined = atlas.detached(), self.joined[rows].view(-1, 1, 1)
+        beside = some.distances(still.keys, still.squares, places)
+        mse, cosine = (torch.where(joined, one, two) for one, two in zip(found, beside, strict=True))
+        return mse, cosine
+
+    def _saliency_for(self, atlas: AtlasView, rows: Tensor) -> Tensor:
+        if self._all_joined or not atlas.learns:
+            return atlas.saliency
+        joined = self.joined[rows].view(-1, 1, 1)
+        return torch.where(joined, atlas.saliency[None], atlas.saliency.detach()[None])
 
     @torch.no_grad()
     def decide(self) -> None:

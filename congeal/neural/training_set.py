@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from congeal.alignment.inputs.set_tensors import SetTensors
 from congeal.neural import grids
-from congeal.neural.losses import Seen
+from congeal.neural.key_matching import KeyTable
+from congeal.neural.losses import Distances, Seen, Shown, distances_of, key_distances
 
 INSIDE = 0.5  # of the bilinear weight of a place that lies on an image, so that it counts
 
@@ -23,6 +24,7 @@ class TrainingSet:
         keys: [2, n, c, g, g].
         saliency, valid: [2, n, g, g].
         extent: half the side of the token grid in frame units.
+        table: the same keys for products with them, of [2, n, …]; None where sampling them is quicker (GPUs).
     """
 
     images: Tensor
@@ -30,6 +32,7 @@ class TrainingSet:
     saliency: Tensor
     valid: Tensor
     extent: float
+    table: KeyTable | None = None
 
     def __len__(self) -> int:
         return self.keys.shape[1]
@@ -40,7 +43,8 @@ class TrainingSet:
         keys = torch.stack([images.features, images.mirrored_features]).permute(0, 1, 4, 2, 3).contiguous()
         saliency = torch.stack([images.saliency, images.mirrored_saliency])
         valid = torch.stack([images.valid, images.valid.flip(2)])
-        return cls(token_inputs(keys, saliency, valid), keys, saliency * valid, valid, images.extent)
+        table = KeyTable.of(keys) if keys.device.type == "cpu" else None
+        return cls(token_inputs(keys, saliency, valid), keys, saliency * valid, valid, images.extent, table)
 
     @classmethod
     def of_pixels(cls, images: SetTensors, pixels: Tensor) -> TrainingSet:
@@ -48,30 +52,46 @@ class TrainingSet:
         seen = cls.of_tokens(images)
         shown = pixels.to(images.device).permute(0, 3, 1, 2).float() / 127.5 - 1
         both = torch.stack([shown, shown.flip(3)])
-        return cls(both, seen.keys, seen.saliency, seen.valid, seen.extent)
+        return replace(seen, images=both)
 
     def oriented(self, mirrored: Tensor, rows: Tensor) -> TrainingSet:
         """Some images, rows int64 [k], in their orientations, mirrored bool [k]: a set of [1, k, …]."""
         state, parts = mirrored.long(), (self.images, self.keys, self.saliency, self.valid)
         images, keys, saliency, valid = (part[state, rows][None] for part in parts)
-        return TrainingSet(images, keys, saliency, valid, self.extent)
+        table = None if self.table is None else self.table.some(state, rows).some(None)
+        return TrainingSet(images, keys, saliency, valid, self.extent, table)
 
     def some(self, rows: Tensor) -> TrainingSet:
         """Some images, int64 [k], in both orientations."""
         parts = (self.images, self.keys, self.saliency, self.valid)
         images, keys, saliency, valid = (part[:, rows] for part in parts)
-        return TrainingSet(images, keys, saliency, valid, self.extent)
+        table = None if self.table is None else self.table.some(slice(None), rows)
+        return TrainingSet(images, keys, saliency, valid, self.extent, table)
 
     def placed(self, places: Tensor) -> Seen:
         """The images [1, k, …] in their places [k, r, r, 2] in the atlas."""
+        shown = self.shown(places)
+        return Seen(grids.sampled(self.keys[0], places, self.extent), shown.saliency, shown.inside)
+
+    def shown(self, places: Tensor) -> Shown:
+        """The same without the keys."""
         k = len(places)
         flat = places.view(k, places.shape[1], -1, 2)
-        keys = grids.sampled(self.keys[0], flat, self.extent)
         fields = torch.stack([self.saliency[0], self.valid[0]], 1)
         saliency = grids.sampled(fields[:, :1], flat, self.extent, "zeros")[:, 0]
         with torch.no_grad():
             inside = (grids.sampled(fields[:, 1:], flat, self.extent, "zeros")[:, 0] > INSIDE).float()
-        return Seen(keys, saliency, inside)
+        return Shown(saliency, inside)
+
+    def distances(self, keys: Tensor, squares: Tensor, places: Tensor) -> Distances:
+        """How far the keys of an atlas [c, r, r], whose squares are [r, r], are from the images' there.
+
+        The images are [1, k, …], in their places [k, r, r, 2]. See `congeal.neural.losses.key_distances`.
+        """
+        if self.table is None:
+            return key_distances(keys, grids.sampled(self.keys[0], places, self.extent))
+        dot, two = self.table.some(0).products(keys, places, self.extent)
+        return distances_of(dot, squares, two, len(keys))
 
 
 def token_inputs(keys: Tensor, saliency: Tensor, valid: Tensor) -> Tensor:

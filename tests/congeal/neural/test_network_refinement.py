@@ -11,14 +11,16 @@ import torch
 from synthetic import Scene, Thing, scene, varied_poses
 
 import congeal
+from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.image_set import ImageArrays
-from congeal.alignment.model import Alignment
+from congeal.alignment.model import GUIDED, Alignment
 from congeal.alignment.outcomes import NOTHING_IN_COMMON
 from congeal.errors import CongealError
 from congeal.neural import refinement
 from congeal.neural.checkpoints import decode_networks
 from congeal.neural.config import NETWORKS, SCHEDULES, NetworkSize, NeuralMethod, Schedule
 from congeal.neural.refinement import Checkpoints, Refined, refine
+from congeal.neural.solution import SolvedSet, solution, warps_of
 
 TINY = NetworkSize("small", 16, 16, (16, 16), 8, 2, pixels=False)
 SHORT = Schedule("fast", 20, 4e-3, 3, 0, 6, 2e-5, 1e-3, mirrors=False, losses="evaluation")
@@ -193,3 +195,21 @@ def test_a_set_with_nothing_to_learn_from_stays_as_it_is(
 def test_a_method_that_is_none_is_refused() -> None:
     with pytest.raises(CongealError, match="schedule is one of fast, published, not 'slow'"):
         NeuralMethod(schedule="slow")
+
+
+def test_a_set_matched_cell_by_cell_teaches_the_smooth_maps_near_which_it_is_matched() -> None:
+    made = scene([Thing(0)] * 6, varied_poses(6, mirrored=True, bend=0.2))
+    arrays = ImageArrays(made.features, made.saliency, made.mirrored_features, made.mirrored_saliency, None)
+    by_cell = SolverConfig().replace({"deformation.least": GUIDED})
+    direct = congeal.align(**made.arguments(), resolution=32, map_resolution=32, config=by_cell)
+    assert direct.atlas.deformation == GUIDED
+    solved = SolvedSet.of(arrays, direct, 1.0, by_cell, 0, torch.device("cpu"))
+    taught = warps_of(solved, 16)
+    assert taught.displacement.abs().mean() < 0.03
+    step = taught.displacement.diff(dim=1)
+    assert step.norm(dim=-1).max() < 0.125  # the distance of two cells: a map without folds
+    again = solution(solved, taught)
+    assert again.atlas.deformation == GUIDED
+    off = np.linalg.norm(again.forward - direct.forward, axis=-1) / direct.scale[:, None, None]
+    salient = np.broadcast_to(direct.atlas.saliency > 0.5, off.shape)
+    assert np.median(off[salient]) < 0.02
