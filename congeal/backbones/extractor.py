@@ -53,7 +53,8 @@ class BackboneSpec:
 
     `layer` and `facet` say where in the model they are taken, see `congeal.backbones.feature_layers.Tap`; so
     does `beside`, as "9.key", for further ones. `stride` below the patch size makes overlapping patches, thus
-    a finer grid. `engine` is what computes them; "openvino" works on CPUs alone.
+    a finer grid. `engine` is what computes them; "openvino" works on CPUs alone. `engine_shrinks`: whether it
+    makes images smaller itself, where the backbone works on fewer cells, as it did once; else PyTorch does.
     """
 
     name: str
@@ -64,6 +65,7 @@ class BackboneSpec:
     stride: int | None = None
     precision: str = "auto"
     engine: Engine = "torch"
+    engine_shrinks: bool = False
 
     @property
     def taps(self) -> tuple[Tap, ...]:

@@ -40,10 +40,11 @@ class OpenVinoBackbone(Backbone):
         self._describe(spec, shape, fingerprint, device)
         self._compiled = model
         self._cells = Cells(shape.grid, shape.worked)
+        self._shrinks = _shrinks(spec, self._cells)
 
     def _computed(self, pixels: torch.Tensor) -> DenseFeatures:
         images = pixels.cpu()
-        if self._cells.shrinks:
+        if self._shrinks:
             # One by one, so that the bits of each do not depend on how many there are.
             images = torch.cat([self._cells.pixels(one[None], self.patch_size) for one in images])
         return DenseFeatures(*self._compiled(images.numpy()))
@@ -77,12 +78,17 @@ def load(spec: BackboneSpec, weights: bytes | None = None, device: str = "auto")
 
     def make() -> Convertible:
         backbone = reference or load_backbone(plain, weights, "cpu")
-        if cells.shrinks:
+        if _shrinks(spec, cells):
             # OpenVINO makes 448 pixels 266 in 14 ms, a fifth of the embedded backbone's time; PyTorch in 1.5.
             example = cells.pixels(image, shape.patch_size)
             return Convertible(backbone.model, backbone.forward_pixels, example)
         return Convertible(backbone.model, backbone.forward, image)
 
     known_by = [name, fingerprint, version("timm"), *map(str, shape.taps), *astuple(replace(shape, taps={}))]
-    known_by += ["pixels"] * cells.shrinks
+    known_by += ["pixels"] * _shrinks(spec, cells)
     return OpenVinoBackbone(spec, compiled(make, precision, known_by), shape, fingerprint, where)
+
+
+def _shrinks(spec: BackboneSpec, cells: Cells) -> bool:
+    """Whether images are made smaller before OpenVINO gets them."""
+    return cells.shrinks and not spec.engine_shrinks

@@ -125,8 +125,8 @@ def _check(hints: Mapping[str, Any], given: Mapping[str, Any]) -> None:
         if not hasattr(array, "shape") or not hasattr(array, "dtype"):
             try:
                 array = np.asarray(array)
-            except ValueError:
-                array = np.array(None)  # lists of different lengths
+            except (ValueError, TypeError, RuntimeError):
+                array = np.array(None)  # lists of different lengths, or of tensors that NumPy does not read
         if not isinstance(array, hint) or not _agree(name, hint, array.shape, sizes):
             raise CongealError(_sentence(name, hint, given[name], array, sizes))
 

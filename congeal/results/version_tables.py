@@ -140,6 +140,7 @@ def _limit(most: int | None) -> str:
 def version_tables(before: Published, after: Published) -> Iterator[VersionTables]:
     """Read both into a temporary file, which goes at the end. Raises UserError if there is no room for it."""
     with (
+        _arrows_own_memory(),
         temporary_folder("diff") as home,
         closing(planning_connection(home)) as connection,
         scratch(connection, ()),
@@ -163,6 +164,16 @@ def version_tables(before: Published, after: Published) -> Iterator[VersionTable
         )
         _changed(connection)
         yield VersionTables(connection, was, now)
+
+
+@contextmanager
+def _arrows_own_memory() -> Iterator[None]:
+    """Where Arrow takes memory from is as before at the end: the process may be a user's program."""
+    pool = pa.default_memory_pool()
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(pool)
 
 
 def _changed(connection: duckdb.DuckDBPyConnection) -> None:

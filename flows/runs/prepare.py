@@ -151,7 +151,10 @@ def _tried(
     choice: engine_choice.EngineChoice, destination: Location, comparing: bool
 ) -> tuple[Weights, engine_choice.EngineChoice]:
     """The weights, known to fit, with the shape of what they give, and the engine that gives it."""
+    from tasks.features.features_stage import as_begun  # and with it Zarr
+
     weights = check(locate(choice.settings), choice.settings)
+    weights = as_begun(choice.settings, weights, destination)
     if comparing:
         choice = engine_choice.confirm(choice, weights, destination)
     return replace(weights, shape=shape_of(weights, choice.settings.features)), choice

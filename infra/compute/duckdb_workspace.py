@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
 
-from infra.compute.temporary_folders import temporary_folder
+from infra.compute.temporary_folders import said_of_full, temporary_folder
 from infra.errors import UserError
 
 MEMORY_LIMIT = "512MB"  # of a unit in a worker
 PLANNING_MEMORY = "96MB"  # of a process that plans, however much there is to plan
 BATCH_ROWS = 8_192
+# What DuckDB raises where its files find no room: at once, when it commits, and of everything after that.
+_FULL = (
+    duckdb.IOException,
+    duckdb.OutOfMemoryException,
+    duckdb.TransactionException,
+    duckdb.FatalException,
+)
 
 R = TypeVar("R")
 
@@ -26,23 +33,23 @@ def workspace(memory_limit: str = MEMORY_LIMIT, threads: int = 2) -> Iterator[du
 
     Raises UserError if there is no room for it.
     """
-    with temporary_folder() as home:
-        connection = _opened(home, memory_limit, threads)
-        try:
-            with _in_users_words(str(home)):
-                yield connection
-        finally:
-            connection.close()
+    with (
+        temporary_folder() as home,
+        said_of_full(home, *_FULL),
+        closing(_opened(home, memory_limit, threads)) as connection,
+    ):
+        yield connection
 
 
 def planning_connection(home: Path) -> duckdb.DuckDBPyConnection:
     """A connection to the file in a folder, made if it is not there, for a process that plans.
 
     It takes little memory, and keeps none that is free. A second thread would have a share of the memory, and
-    hardly any of the work. The caller closes it.
+    hardly any of the work. The caller closes it. Raises UserError if there is no room for it.
     """
     pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps what was freed
-    return _opened(home, PLANNING_MEMORY, threads=1)
+    with said_of_full(home, *_FULL):
+        return _opened(home, PLANNING_MEMORY, threads=1)
 
 
 def _opened(home: Path, memory_limit: str, threads: int) -> duckdb.DuckDBPyConnection:
@@ -58,7 +65,7 @@ def scratch(connection: duckdb.DuckDBPyConnection, keep: Collection[str]) -> Ite
 
     keep: tables that stay. Raises UserError if there is no room.
     """
-    with _in_users_words(str(scalar(connection, "SELECT current_setting('temp_directory')"))):
+    with said_of_full(str(scalar(connection, "SELECT current_setting('temp_directory')")), *_FULL):
         _drop_all_but(connection, keep)
         yield
         _drop_all_but(connection, keep)
@@ -68,17 +75,6 @@ def _drop_all_but(connection: duckdb.DuckDBPyConnection, keep: Collection[str]) 
     for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
         if name not in keep:
             connection.execute(f'DROP TABLE "{name}"')
-
-
-@contextmanager
-def _in_users_words(folder: str) -> Iterator[None]:
-    try:
-        yield
-    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-        raise UserError(
-            f"The temporary tables in {folder} cannot be kept ({error}): free some space there, "
-            "or set TMPDIR to a larger place."
-        ) from error
 
 
 def read_into(

@@ -26,18 +26,32 @@ SOCKETS = "sockets"
 SHORT = "/tmp"  # noqa: S108 - where a socket's path is short enough; its folder is this user's alone
 LONGEST = 103  # bytes that the path of a socket may have on every system; Linux allows four more
 _SOCKET = "/listener-12345678"  # as multiprocessing names one in the folder it is given
-AGE = 3600.0  # seconds for which the folder of a process is let be of which it is not sure that it is gone
+AGE = 86_400.0  # seconds for which the folder of a process is let be of which it is not sure that it is gone
 _OURS = re.compile(r"^congeal-(?:[a-z]+-)?(\d+)-(?:(\d+)-([0-9a-f]{8})-)?[^.-]+$")
+_CURE = "free some space there, or set TMPDIR to a larger place."
 _BEGAN = 19  # of the fields of /proc/PID/stat after the name: when it began, in ticks since the machine did
 
 
 @contextmanager
 def temporary_folder(kind: str = "") -> Iterator[Path]:
     """A new folder, removed at the end of the block. A kill leaves it to the next process that makes one: the
-    first clears what is left of others, see `clear_temporary_folders`."""
-    _clear_once()
-    with tempfile.TemporaryDirectory(prefix=_prefix(kind), ignore_cleanup_errors=True) as folder:
+    first clears what is left of others, see `clear_temporary_folders`. UserError if none can be made."""
+    try:
+        _clear_once()
+        made = tempfile.TemporaryDirectory(prefix=_prefix(kind), ignore_cleanup_errors=True)
+    except OSError as error:
+        raise UserError(f"No temporary folder can be made ({error}): {_CURE}") from error
+    with made as folder:
         yield Path(folder)
+
+
+@contextmanager
+def said_of_full(folder: Path | str, *faults: type[Exception]) -> Iterator[None]:
+    """UserError in place of such faults of what is written into a temporary folder."""
+    try:
+        yield
+    except faults as error:
+        raise UserError(f"The temporary tables in {folder} cannot be kept ({error}): {_CURE}") from error
 
 
 def socket_folder() -> Path:

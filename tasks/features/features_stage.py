@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, groupby
 from operator import itemgetter
 from typing import NamedTuple, cast
@@ -14,7 +14,7 @@ import zarr
 from congeal.backbones import embedded
 from congeal.imaging import intensity_scaling
 from congeal.results.schema.feature_arrays import FEATURE_GROUP
-from congeal.settings import Settings
+from congeal.settings import FeaturesSettings, Settings
 from infra.errors import MissingError, UserError
 from infra.ledger.commits import Marker, digest, sealed
 from infra.storage.location import Location
@@ -56,6 +56,7 @@ __all__ = [
     "VERSION",
     "Features",
     "Shard",
+    "as_begun",
     "at_any_angle",
     "images_per_unit",
     "open_shard",
@@ -106,16 +107,30 @@ def scope(settings: Settings, weights: Weights) -> str:
         *(["any"] if at_any_angle(settings) else []),
         *([asked.engine] if asked.engine not in ("auto", "torch") else []),
         # OpenVINO made images smaller itself once, where a backbone works on fewer cells; PyTorch does now.
-        *(["shrunk"] if asked.engine == "openvino" and _shrinks(weights) else []),
+        *(["shrunk"] if _shrinks(asked, weights) and not weights.engine_shrinks else []),
         *([list(asked.beside)] if asked.beside else []),
         *(["range", list(settings.catalog.range)] if settings.catalog.range else []),
         length=16,
     )
 
 
-def _shrinks(weights: Weights) -> bool:
-    """Whether the backbone works on fewer cells than it shows; by its name, since others may need timm."""
-    return "@" in (embedded.ARCHITECTURE if weights.backbone == embedded.NAME else weights.backbone)
+def as_begun(settings: Settings, weights: Weights, destination: Location) -> Weights:
+    """The weights, used as they were for the features that a destination has: else all would be made anew."""
+    if not _shrinks(settings.features, weights):
+        return weights
+    former = replace(weights, engine_shrinks=True)
+
+    def there(one: Weights) -> bool:
+        return bool((destination / "stages" / STAGE / scope(settings, one)).children())
+
+    return former if there(former) and not there(weights) else weights
+
+
+def _shrinks(asked: FeaturesSettings, weights: Weights) -> bool:
+    """Whether OpenVINO computes with a backbone that works on fewer cells than it shows; by the backbone's
+    name, since others may need timm."""
+    name = embedded.ARCHITECTURE if weights.backbone == embedded.NAME else weights.backbone
+    return asked.engine == "openvino" and "@" in name
 
 
 def stage(run: Run, catalog: Catalog, weights: Weights) -> Features:

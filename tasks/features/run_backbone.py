@@ -35,6 +35,8 @@ class Weights:
     fingerprint: str
     # Of the features that were asked for, where it has been looked up.
     shape: Shape | None = field(default=None, compare=False)
+    # Whether OpenVINO makes images smaller itself: so it was once, and what was begun so goes on so.
+    engine_shrinks: bool = False
 
 
 def locate(settings: Settings) -> Weights:
@@ -116,6 +118,7 @@ def backbone_spec(weights: Weights, settings: FeaturesSettings) -> BackboneSpec:
         precision=settings.precision,
         # Whatever nobody has chosen an engine for is PyTorch's.
         engine="torch" if settings.engine == "auto" else settings.engine,
+        engine_shrinks=weights.engine_shrinks,
     )
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from congeal.report.data_scripts import column, script, share_column
+from infra.compute.temporary_folders import said_of_full
 from tasks.report.map_table import ABOUT, FITS, MAP, OUTLIER, MapRows
 from tasks.report.owner_columns import OwnerColumn
 
@@ -67,9 +68,12 @@ def _parquet(rows: MapRows, file: Path) -> Path:
     schema = pa.schema([*MAP, *(field for field, _ in own)], MAP.metadata)
     start = 0
     repeated = ["cluster", "status", "sheet"]
-    with pq.ParquetWriter(
-        file, schema, compression="zstd", use_dictionary=repeated, write_page_index=True
-    ) as writer:
+    with (
+        said_of_full(file.parent, OSError),
+        pq.ParquetWriter(
+            file, schema, compression="zstd", use_dictionary=repeated, write_page_index=True
+        ) as writer,
+    ):
         for table in rows.parts(ROW_GROUP):
             end = start + table.num_rows
             codes = [pa.array(one.codes[start:end].astype(np.int32)) for _, one in own]

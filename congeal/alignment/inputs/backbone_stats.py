@@ -42,7 +42,7 @@ class BackboneFacts:
         if self.position is not None and not np.isfinite(numbers(self.position, "position")).all():
             raise CongealError("position holds numbers that are not finite")
         sizes = [channels] if self.parts is None else list(self.parts.values())
-        if not all(isinstance(size, int | np.integer) for size in sizes):
+        if not all(isinstance(size, int | np.integer) and not isinstance(size, bool) for size in sizes):
             raise CongealError(f"parts has whole numbers of channels, not {sizes}")
         if sum(sizes) != channels or min(sizes) < 1:
             listed = ", ".join(f"{name} {size}" for name, size in (self.parts or {}).items())

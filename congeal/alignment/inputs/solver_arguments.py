@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
@@ -21,6 +20,8 @@ Arrays = TypeVar("Arrays", bound=ImageArrays)
 
 # What PyTorch's generators take.
 LEAST_SEED, MOST_SEED = -(2**63), 2**64 - 1
+# Frame units in which float32 still tells places apart, and their squares are numbers.
+LEAST_EXTENT, MOST_EXTENT = 1e-6, 1e6
 PLAIN = (torch.float16, torch.float32, torch.float64)
 
 
@@ -79,8 +80,11 @@ def check_seed(seed: int) -> int:
 def check_extent(extent: float) -> float:
     """Half the side of a token grid; CongealError unless it is a number above 0."""
     number = isinstance(extent, int | float | np.integer | np.floating) and not isinstance(extent, bool)
-    if not number or not math.isfinite(extent) or extent <= 0:
+    if not number or not extent > 0:
         raise CongealError(f"extent is a number of frame units above 0, not {extent!r}")
+    if not LEAST_EXTENT <= extent <= MOST_EXTENT:
+        limits = f"from {LEAST_EXTENT:g} to {MOST_EXTENT:g}"
+        raise CongealError(f"extent is a number of frame units above 0, {limits}, not {extent!r}")
     return float(extent)
 
 
@@ -105,6 +109,9 @@ def _plain_fields(one: object, kind: type[Any]) -> dict[str, Any]:
 def _of_tensor(tensor: Tensor, name: str) -> Any:
     if tensor.is_meta:
         raise CongealError(f"{name} is a tensor on the device meta, which holds no numbers")
-    read = tensor.detach().to_dense().cpu()
-    # NumPy has none of PyTorch's smaller floats.
-    return (read.float() if read.is_floating_point() and read.dtype not in PLAIN else read).numpy()
+    try:
+        read = tensor.detach().to_dense().cpu().resolve_conj().resolve_neg()
+        # NumPy has none of PyTorch's smaller floats.
+        return (read.float() if read.is_floating_point() and read.dtype not in PLAIN else read).numpy()
+    except (RuntimeError, TypeError) as error:  # of pieces of several lengths, of a kind that is none here
+        raise CongealError(f"{name} is a tensor whose numbers cannot be read ({error})") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +70,10 @@ def test_what_it_finds_is_what_pytorch_finds(name: str, spec: dict[str, Any]) ->
     assert check_agreement(engine, reference) > LEAST_COSINE
 
 
-def test_the_embedded_backbone_on_fewer_cells_than_it_shows() -> None:
+@pytest.mark.parametrize("itself", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_the_embedded_backbone_on_fewer_cells_than_it_shows(itself: bool) -> None:
     spec = BackboneSpec("embedded", image_size=112, precision="float32")
-    engine = load_backbone(BackboneSpec("embedded", 112, precision="float32", engine="openvino"))
+    engine = load_backbone(replace(spec, engine="openvino", engine_shrinks=itself))
     images = pictures(112, 1)
     for one, other in zip(engine(images), load_backbone(spec)(images), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)

@@ -49,6 +49,12 @@ def test_a_folder_goes_with_its_block(scratch: Path) -> None:
     assert not folder.exists()
 
 
+def test_where_none_can_be_made_a_sentence_says_so(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch / "none"))
+    with pytest.raises(UserError, match=r"No temporary folder can be made .* set TMPDIR"), temporary_folder():
+        pass
+
+
 def test_what_a_killed_process_left_goes_once_it_is_old(scratch: Path) -> None:
     left = [scratch / f"congeal-{gone()}-ab_c1", scratch / f"congeal-engine-{gone()}-xyz"]
     others = [scratch / "congeal-notes", scratch / f"other-{gone()}-x", scratch / "congeal-99999999999999-x"]

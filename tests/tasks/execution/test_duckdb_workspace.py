@@ -47,13 +47,19 @@ def test_a_stage_that_is_tried_again_finds_no_tables_of_before() -> None:
             assert list(rows(connection, "SELECT a FROM covered")) == [(3,)]
 
 
-def test_a_full_disk_is_told_in_the_users_words() -> None:
+@pytest.mark.parametrize("fault", [duckdb.IOException, duckdb.TransactionException, duckdb.FatalException])
+def test_a_full_disk_is_told_in_the_users_words(fault: type[Exception]) -> None:
     with (
         workspace() as connection,
         pytest.raises(UserError, match="set TMPDIR to a larger place"),
         scratch(connection, ()),
     ):
-        raise duckdb.IOException("no space left")
+        raise fault("no space left")
+
+
+def test_a_disk_that_is_full_from_the_start_is_told_in_the_users_words(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="set TMPDIR to a larger place"):
+        planning_connection(tmp_path / "none")
 
 
 def table_of_sets(count: int) -> pa.Table:

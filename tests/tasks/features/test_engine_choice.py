@@ -18,8 +18,8 @@ from infra.storage.location import Location
 from infra.storage.zarr_groups import open_group
 from tasks.features import engine_choice
 from tasks.features.engine_choice import FEWEST, choose
-from tasks.features.features_stage import scope
-from tasks.features.run_backbone import Shape, Weights
+from tasks.features.features_stage import as_begun, scope
+from tasks.features.run_backbone import Shape, Weights, backbone_spec
 
 AUTO = "features.engine=auto"
 
@@ -93,6 +93,21 @@ def test_features_that_would_be_others_today_have_another_identity(
     settings = load_settings(None, [f"features.engine={engine}"], environ={})
     found = scope(settings, Weights(backbone, None, "f", Shape(448, 32, 384)))
     assert (found == former) == same
+
+
+def test_features_that_openvino_has_made_smaller_itself_go_on_so(tmp_path: Path) -> None:
+    settings = load_settings(None, ["features.engine=openvino"], environ={})
+    now, place = Weights("embedded", None, "f", Shape(448, 32, 384)), Location.parse(tmp_path)
+    assert as_begun(settings, now, place) == now
+    former = "12824ce645c32848"
+    (tmp_path / "stages" / "features" / former / "a-unit").mkdir(parents=True)
+    begun = as_begun(settings, now, place)
+    assert scope(settings, begun) == former
+    assert backbone_spec(begun, settings.features).engine_shrinks
+    assert as_begun(load_settings(None, [], environ={}), now, place) == now
+    # What has been made anew meanwhile stays what it is.
+    (tmp_path / "stages" / "features" / scope(settings, now) / "a-unit").mkdir(parents=True)
+    assert as_begun(settings, now, place) == now
 
 
 def test_features_from_before_there_was_a_choice_are_pytorchs(

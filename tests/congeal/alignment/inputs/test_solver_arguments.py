@@ -23,6 +23,7 @@ FORMS = {
     "a tensor": torch.tensor,
     "a tensor with a gradient": lambda array: torch.tensor(array, requires_grad=True),
     "a sparse tensor": lambda array: torch.tensor(array).to_sparse(),
+    "a negated view": lambda array: torch._neg_view(torch.tensor(-array)),
 }
 
 
@@ -84,6 +85,8 @@ def test_equal_images_and_a_single_one_are_no_error(features: Any, saliency: Any
         ("seed", 2**70, "seed is a whole number from"),
         ("extent", 0, "extent is a number of frame units above 0, not 0"),
         ("extent", float("nan"), "extent is a number"),
+        ("extent", 10**400, "extent is a number of frame units above 0, from 1e-06 to 1e"),
+        ("extent", 1e-300, "extent is a number of frame units above 0, from 1e-06 to 1e"),
         ("device", "gpu", "no device 'gpu'; use auto, cpu, cuda"),
         ("config", {}, "config is dict, not congeal.SolverConfig"),
         ("map_resolution", 10**6, "map_resolution is at most 1024 cells"),
@@ -113,6 +116,7 @@ def test_what_is_no_argument_is_named(
         ("anchor", 3, "anchor is int, not"),
         ("parts", ["a"], "parts is list, not a dictionary"),
         ("parts", {"a": "6"}, "parts has whole numbers"),
+        ("parts", {"a": True, "b": 5}, "parts has whole numbers"),
         ("blank", "x", "blank is str, not numbers"),
         ("blank", 0.1, "blank has no list of numbers"),
         ("position", np.full((2, 6), np.nan), "position holds numbers that are not finite"),
@@ -123,6 +127,11 @@ def test_what_only_an_alignment_takes_is_named(
 ) -> None:
     with pytest.raises(CongealError, match=said):
         congeal.align(features, saliency, **few, **{name: value})
+
+
+def test_a_list_of_tensors_that_numpy_cannot_read_is_named(saliency: Any) -> None:
+    with pytest.raises(CongealError, match="features is list, not numbers"):
+        congeal.align([torch.zeros(4, 4, 6).bfloat16()] * 3, saliency)  # type: ignore[arg-type]
 
 
 def test_a_set_by_itself_is_no_list_of_sets(features: Any, saliency: Any) -> None:
