@@ -110,7 +110,7 @@ class Windows:
         """
         turn, mirrored = float(self.turns[row]), bool(self.flips[row])
         larger = enclosing_size(size, turn)
-        seen = read(self.centre[row], float(self.half[row]) * larger / size, larger)
+        seen = read(self.centre[row], float(self.half[row]) * (larger / size), larger)
         return cut_turned(seen, turn, mirrored, size) if isinstance(seen, np.ndarray) else seen
 
     def on_image(self, frames: list[Frame], cells: int, extent: float) -> npt.NDArray[np.float32]:

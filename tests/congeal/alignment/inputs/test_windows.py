@@ -167,6 +167,19 @@ def test_pixels_of_a_window_show_what_lies_there(size: Any, square: Any, place: 
     assert np.abs(windows.to_frame(middle[None])[0] - spot).max() / frame.pixel_size < 0.1
 
 
+def test_of_an_upright_window_the_very_pixels_are_read() -> None:
+    halves = np.random.default_rng(0).uniform(0.1, 1, 50)
+    windows, asked = Windows(np.zeros((50, 2)), halves), []
+
+    def read(centre: Any, half: float, size: int) -> Any:
+        asked.append(half)
+        return np.zeros((size, size, 3), np.uint8)
+
+    for row in range(len(windows)):
+        windows.pixels(row, 448, read)
+    assert asked == halves.tolist()  # to the last bit: so were those of older atlases
+
+
 def test_what_a_window_shows_beyond_the_image_is_its_edge() -> None:
     image = np.full((20, 20, 3), 7, np.uint8)
     image[:, -1] = 200
