@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt
 from pydantic_settings import NoDecode
 
 from congeal.alignment.config import SolverConfig
-from congeal.geometry.frames import MOST_CELLS
+from congeal.geometry.grid_limits import MOST_CELLS
 
 
 def _names(value: Any) -> Any:

@@ -19,8 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from congeal.errors import CongealError
-
-MOST_CELLS = 1024  # along a side; what is computed grows with its square, and more
+from congeal.geometry.grid_limits import MOST_CELLS
 
 if TYPE_CHECKING:
     # Whoever passes a tensor has imported torch; reading images must not wait for it.

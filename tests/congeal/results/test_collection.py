@@ -42,7 +42,8 @@ def test_tables_are_data_frames(opened: Any) -> None:
     assert {"seconds", "device", "margin", "backbone"} <= set(opened.clusters.columns)
     assert len(opened.alignments) == 10
     outliers = opened.alignments["outlier"].sum()
-    assert f"10 images, 1 cluster, {outliers} outliers" in repr(opened)
+    said = "1 outlier" if outliers == 1 else f"{outliers} outliers"
+    assert f"10 images, 1 cluster, {said}" in repr(opened)
 
 
 def test_correspondences_are_filtered_at_the_store(opened: Any) -> None:

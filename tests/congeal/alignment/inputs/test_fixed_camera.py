@@ -81,6 +81,14 @@ def test_the_order_of_the_frames_does_not_matter(seed: int, shuffled: list[int])
         torch.testing.assert_close(one.change[shuffled], other.change, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("frames", [3, 4, 5])
+def test_what_moves_is_found_in_few_frames(frames: int) -> None:
+    made = filmed(frames, seed=3)  # it lies apart in all of them; where it does not, few frames do not tell
+    found = find_motion(made.frames, CONFIG, CPU)
+    assert found is not None
+    assert overlap(found.moving, made.thing) > 0.5
+
+
 def test_a_thing_that_stays_where_it_is_is_not_told_from_the_scene() -> None:
     assert find_motion(filmed(moves=False).frames, CONFIG, CPU) is None
 
