@@ -174,8 +174,8 @@ class ClusterFit:
                 (alignment.instances_max). An atlas of windows is of one thing.
 
         Raises:
-            UserError: if the image is unlike the cluster (with its score), the cluster has no networks, or
-                the backbone is not the run's.
+            UserError: if the image is unlike the cluster (with its score), the cluster has no networks or,
+                since an image was forgotten, no template, or the backbone is not the run's.
             ImageError: if the image cannot be read; it says which.
         """
         names = None if name is None else [name]
@@ -210,6 +210,12 @@ class ClusterFit:
         settings = self._published.publication.settings
         most = settings["alignment"].get("instances_max", 1) if instances is None else instances
         job = AtlasFit(self._folder, settings, backbone, chosen, int(most))
+        if not np.any(job.atlas.features):
+            raise UserError(
+                f"Nothing can be fitted to the cluster {self.cluster_id} in version "
+                f"{self._published.publication.number}: an image that its atlas was built from was "
+                "forgotten. The next `congeal run` solves it anew."
+            )
         found = []
         for number, image in enumerate(images):
             called = _named(image) if names is None else repr(names[number])

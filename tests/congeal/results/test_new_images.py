@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from congeal.neural.config import NETWORKS, SCHEDULES, NetworkSize, Schedule
 from congeal.results.new_images import read_maps
 from flows.cli import app
 from infra.errors import UserError
+from infra.storage.location import Location
+from tasks.maintenance.forget import forget
 
 
 def few(count: int) -> dict[str, bytes]:
@@ -71,6 +74,13 @@ def test_a_new_image_gets_maps_and_the_collection_stays_as_it_is(made: Path, way
     assert np.isfinite(new.maps.forward).all()
     assert new.score > 0
     assert everything_in(made) == before
+
+
+def test_an_atlas_whose_template_went_with_a_forgotten_image_is_named(made: Path, tmp_path: Path) -> None:
+    place = shutil.copytree(made, tmp_path / "out")
+    forget(Location.parse(place), sure_members(congeal.open(place))[:1])
+    with pytest.raises(UserError, match=r"Nothing can be fitted to the cluster .* was forgotten"):
+        the_cluster(place).fit(picture(0, 3, (90, 70)), force=True)
 
 
 @pytest.mark.slow

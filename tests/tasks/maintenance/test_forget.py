@@ -71,6 +71,8 @@ def test_a_member_goes_from_all_versions_and_its_cluster_is_solved_anew(place: P
         assert collection.pictures(cluster) == {}
         assert collection.atlas(cluster).average is None
         assert collection.maps("a/1.png").forward.shape[-1] == 2
+        with pytest.raises(UserError, match=r"was forgotten. The next `congeal run` solves it anew"):
+            collection.cluster(cluster).fit(place.source / "b/0.png")
     # It is in the source still, and is not taken in again; the others keep what they have.
     done = made(run(place.source, place.destination, grown(weights)))
     assert (done["features"], done["atlases"]) == (0, 1)
