@@ -11,6 +11,7 @@ from flows.runs.prepare import Job
 from infra.compute.engine import Engine, in_process, open_engine
 from infra.compute.progress import Progress
 from infra.compute.temporary_folders import clear_temporary_folders, temporary_folder
+from infra.errors import UserError
 from infra.ledger.crash_sign import crashed, signed, take_away
 from infra.settings import EngineSettings
 from infra.storage import near_copies
@@ -61,7 +62,8 @@ def kept_near(job: Job) -> Iterator[None]:
         yield
         return
     with ExitStack() as stack:
-        with suppress(OSError):  # no room for a folder, or none may be made: then the store is asked
+        # No room for a folder, or none may be made: then the store is asked.
+        with suppress(OSError, UserError):
             folder = stack.enter_context(temporary_folder("copies"))
             stack.enter_context(near_copies.used(near_copies.copies_of(folder, most)))
         yield
