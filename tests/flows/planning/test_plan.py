@@ -27,6 +27,7 @@ from flows.planning.plan import plan
 from flows.planning.sample import Sampled, Seen, SetCost
 from flows.planning.sets_look import Look
 from flows.planning.shown import show_plan
+from infra.compute import temporary_folders
 from infra.errors import UserError
 
 __all__ = ["weights"]
@@ -88,6 +89,7 @@ def test_what_a_killed_plan_has_left_goes_with_the_next(
     left = tmp_path / f"congeal-plan-{ended.pid}-x"
     left.mkdir()
     os.utime(left, (0, 0))
+    temporary_folders._clear_once.cache_clear()  # as in a process of its own
     with pytest.raises(UserError, match="does not exist"):
         plan(str(tmp_path / "source"), None, load_settings(None, ()))
     assert not list(tmp_path.iterdir())
