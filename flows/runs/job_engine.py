@@ -62,7 +62,8 @@ def kept_near(job: Job) -> Iterator[None]:
         yield
         return
     with ExitStack() as stack:
-        with suppress(UserError):  # no room for a folder, or none may be made: then the store is asked
+        # No room for a folder, or none may be made: then the store is asked.
+        with suppress(OSError, UserError):
             folder = stack.enter_context(temporary_folder("copies"))
             stack.enter_context(near_copies.used(near_copies.copies_of(folder, most)))
         yield

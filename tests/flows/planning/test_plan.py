@@ -89,7 +89,7 @@ def test_what_a_killed_plan_has_left_goes_with_the_next(
     left = tmp_path / f"congeal-plan-{ended.pid}-x"
     left.mkdir()
     os.utime(left, (0, 0))
-    temporary_folders._clear_once.cache_clear()  # it is done once a process
+    temporary_folders._clear_once.cache_clear()  # as in a process of its own
     with pytest.raises(UserError, match="does not exist"):
         plan(str(tmp_path / "source"), None, load_settings(None, ()))
     assert not list(tmp_path.iterdir())
