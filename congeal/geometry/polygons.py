@@ -54,7 +54,8 @@ def clipped(outline: Doubles, box: Box) -> list[Doubles]:
     if not shapely.area(polygon):
         return []
     window = shapely.box(*box)
-    if window.covers(polygon):
+    # A spike of no width has no part in the polygon, and may reach beyond the box.
+    if window.covers(polygon) and window.covers(shapely.MultiPoint(outline)):
         return [outline]
     # `intersection` gives a valid polygon for each part, which `clip_by_rect` does not promise.
     return [_points(part.exterior) for part in _without_holes(shapely.intersection(polygon, window))]

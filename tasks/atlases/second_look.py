@@ -96,6 +96,8 @@ def second_look(
         crops, unread = window_features(originals, builders, windows, posed=turned)
     with watch.phase("solver"):
         valid = _on_windows(builders, windows, crops)
+        if anchor is None and turned:
+            anchor = frame_of(picked(first, range(len(builders))))
         moved = None if anchor is None else window_anchor(anchor, windows)
         aligned = align_views(crops, valid, known, settings, device, moved)
         # Windows follow what moves: the second look can no longer tell that the camera is fixed.
@@ -128,6 +130,18 @@ def second_look(
         places.append(fitted.windows.as_array())
         unread |= fitted.unread
     return Found({**facts, "unread": unread}, joined(parts), FirstLook(first.atlas, np.concatenate(places)))
+
+
+def frame_of(first: Alignment) -> Anchor:
+    """The poses of a first look, for the second one's atlas to lie as its atlas does.
+
+    Windows are laid closely around the thing: what is salient in them may be a part of it, and an atlas about
+    that would cut off the rest (the tips of a butterfly's wings).
+    """
+    from congeal.alignment.model import Anchor
+
+    weight = np.where(np.asarray(first.outlier, bool), 0, 1).astype(np.float32)
+    return Anchor(first.mirrored, first.rotation, first.scale, first.translation, weight)
 
 
 def fit_windows(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from congeal.geometry.polygons import area, bounds, clipped, densified, of_box, simplified
@@ -53,6 +53,7 @@ def test_simplifying_leaves_an_inside(size: float) -> None:
 
 @settings(max_examples=100)
 @given(outline=outlines)
+@example(outline=np.array([[-1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]))  # with a spike beyond the box
 def test_clipping_stays_inside_and_is_idempotent(outline: np.ndarray) -> None:
     for part in clipped(outline, BOX):
         left, top, right, bottom = bounds(part)
