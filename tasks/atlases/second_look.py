@@ -96,7 +96,8 @@ def second_look(
         crops, unread = window_features(originals, builders, windows, posed=turned)
     with watch.phase("solver"):
         valid = _on_windows(builders, windows, crops)
-        if anchor is None and turned:
+        enlarged = float(np.median(1 / windows.half))
+        if anchor is None and turned and enlarged <= config.second_look.same_frame_zoom:
             anchor = frame_of(picked(first, range(len(builders))))
         moved = None if anchor is None else window_anchor(anchor, windows)
         aligned = align_views(crops, valid, known, settings, device, moved)
@@ -115,7 +116,7 @@ def second_look(
         "kept": kept,
         "first_explains": round(evidence.first, 4),
         "second_explains": round(evidence.second, 4),
-        "enlarged": round(float(np.median(1 / windows.half)), 3),
+        "enlarged": round(enlarged, 3),
     }
     if not kept:
         return Found({**facts, "unread": unread})
@@ -136,7 +137,8 @@ def frame_of(first: Alignment) -> Anchor:
     """The poses of a first look, for the second one's atlas to lie as its atlas does.
 
     Windows are laid closely around the thing: what is salient in them may be a part of it, and an atlas about
-    that would cut off the rest (the tips of a butterfly's wings).
+    that would cut off the rest (the tips of a butterfly's wings). A thing of a few tokens looks larger in the
+    first look than it is, and its second atlas has a frame of its own.
     """
     from congeal.alignment.model import Anchor
 
