@@ -40,8 +40,8 @@ import json, sys
 from pathlib import Path
 import numpy as np
 import congeal
-from flows.runs.prepare import prepare
-from flows.runs.stages import everything
+from flows.prepare import prepare
+from flows.stages import everything
 from infra.progress import Progress
 from infra.settings import load_settings
 
