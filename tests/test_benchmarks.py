@@ -33,3 +33,9 @@ def test_the_list_of_scripts_is_whole() -> None:
     named = set(re.findall(r"`(\w+/\w+\.py)`", told))
     there = {script.relative_to(ROOT / "benchmarks").as_posix() for script in SCRIPTS}
     assert named == there
+
+
+def test_recorded_results_name_scripts_that_there_are() -> None:
+    for result in (ROOT / "benchmarks" / "results").glob("*.md"):
+        for script in re.findall(r"benchmarks/[\w/]+\.py", result.read_text()):
+            assert (ROOT / script).is_file(), f"{result.name}: {script}"

@@ -97,8 +97,8 @@ def changed(title: str, given: Given) -> Alignment:
     arguments = replace(given, **dict.fromkeys(change.without))
     if title == "one reference":
         with one_reference():
-            return solve(arguments, config=config)  # type: ignore[no-any-return]
-    return solve(arguments, config=config)  # type: ignore[no-any-return]
+            return solve(arguments, config=config)
+    return solve(arguments, config=config)
 
 
 def measure(title: str, featured: FeaturedSet) -> float:

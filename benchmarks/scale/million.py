@@ -16,8 +16,6 @@ import json
 import os
 import platform
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +29,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.common.own_memory import apart
+from benchmarks.common.own_memory import answer_of, apart
 from congeal.results.schema.parquet_files import encode_table
 from congeal.settings import Settings
 from infra.compute.progress import Progress
@@ -250,8 +248,7 @@ def main() -> None:
     ]
     for part in asked.parts:
         for size in asked.sizes:
-            command = [sys.executable, __file__, "--one", str(part), str(size)]
-            found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+            found = answer_of(__file__, "--one", part, size)
             numbers = f"{found['seconds']:.1f} | {found['processor']:.1f} | {found['peak'] / 2**20:,.0f}"
             lines.append(f"| {PARTS[part]} | {size:,} | {numbers} |")
             print(lines[-1], flush=True)

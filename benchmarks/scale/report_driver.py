@@ -16,8 +16,6 @@ import json
 import os
 import platform
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -28,7 +26,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.common.own_memory import apart
+from benchmarks.common.own_memory import answer_of, apart
 from congeal.report.cluster_page import PAGE
 from congeal.results.schema.parquet_files import encode_table
 from congeal.results.schema.tables import ALIGNMENTS, CLUSTERS, IMAGES
@@ -241,8 +239,7 @@ def main() -> None:
         "| ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for size in asked.sizes:
-        command = [sys.executable, __file__, "--one", str(size)]
-        found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+        found = answer_of(__file__, "--one", size)
         lines.append(
             f"| {size:,} | {found['units']:,} | {found['seconds']:.1f} | {found['processor']:.1f} | "
             f"{found['before']:,.0f} | {found['peak']:,.0f} |"

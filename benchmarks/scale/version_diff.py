@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from functools import partial
@@ -23,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from benchmarks.common.own_memory import apart
+from benchmarks.common.own_memory import answer_of, apart
 from benchmarks.scale.report_driver import made_up, peak
 from congeal.results.published_version import Published
 from congeal.results.schema.parquet_files import encode_table
@@ -98,21 +96,21 @@ def main() -> None:
     if asked.one:
         print(json.dumps(measure(asked.one)))
         return
-    from benchmarks.common.recording import tell  # which imports much that is not measured
-
     lines = [
         "| images | s | processor's s | imported, MiB | peak memory, MiB |",
         "| ---: | ---: | ---: | ---: | ---: |",
     ]
     for size in asked.sizes:
-        command = [sys.executable, __file__, "--one", str(size)]
-        found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+        found = answer_of(__file__, "--one", size)
         lines.append(
             f"| {size:,} | {found['seconds']:.1f} | {found['processor']:.1f} | {found['before']:,.0f} | "
             f"{found['peak']:,.0f} |"
         )
         print(lines[-1], flush=True)
-    tell("Two versions compared", "benchmarks/scale/version_diff.py", "", lines, RESULTS, asked.record)
+    # Not before: what this process has taken counts as the peak of those that it starts.
+    from benchmarks.common.recording import tell
+
+    tell("Two versions compared", "scale/version_diff.py", "", lines, RESULTS, asked.record)
 
 
 if __name__ == "__main__":

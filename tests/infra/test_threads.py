@@ -25,7 +25,7 @@ def test_no_more_is_drawn_than_is_asked_ahead(together: int) -> None:
     found = in_threads(abs, items(), ahead=8, together=together)
     assert next(found) == 0
     assert len(drawn) <= 8
-    found.close()  # type: ignore[attr-defined]
+    found.close()
 
 
 @pytest.mark.parametrize("together", [1, 4])

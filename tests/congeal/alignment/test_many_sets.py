@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 
 def given(made: Scene, **options: object) -> SetArrays:
-    return SetArrays(**made.arguments(), **options)  # type: ignore[arg-type]
+    return SetArrays(**made.arguments(), **options)
 
 
 def coarse(made: Scene) -> SetArrays:

@@ -21,7 +21,7 @@ from congeal.transfer.points import transfer
 
 def solved(made: Scene, **options: object) -> Alignment:
     arguments = made.arguments()
-    return align(arguments.pop("features"), arguments.pop("saliency"), **arguments, **options)  # type: ignore[arg-type]
+    return align(arguments.pop("features"), arguments.pop("saliency"), **arguments, **options)
 
 
 @pytest.fixture(scope="module")

@@ -95,7 +95,7 @@ def test_what_align_is_given_wrong_is_a_sentence(arguments: dict[str, Any], sent
 
 def test_what_is_no_set_is_named() -> None:
     with pytest.raises(CongealError, match=r"^set 1 is dict, not congeal\.SetArrays"):
-        congeal.align_many([congeal.SetArrays(**arrays()), arrays()], **few)  # type: ignore[list-item]
+        congeal.align_many([congeal.SetArrays(**arrays()), arrays()], **few)
 
 
 def test_an_atlas_and_features_of_different_backbones_do_not_go_together(atlas: congeal.Atlas) -> None:
@@ -103,7 +103,7 @@ def test_an_atlas_and_features_of_different_backbones_do_not_go_together(atlas: 
     with pytest.raises(CongealError, match="the features have 9 channels, and the atlas 6"):
         congeal.fit(atlas, **wide, map_resolution=4)
     with pytest.raises(CongealError, match=r"^atlas is Alignment, not congeal\.Atlas"):
-        congeal.fit(congeal.align(**arrays(), **few), **arrays())  # type: ignore[arg-type]
+        congeal.fit(congeal.align(**arrays(), **few), **arrays())
 
 
 def test_turned_features_of_another_shape_are_named() -> None:

@@ -37,7 +37,7 @@ def test_what_is_no_confidence_is_refused() -> None:
 
 
 def test_lists_will_do_and_what_does_not_fit_is_named() -> None:
-    assert calibration([0.9, 0.1], [True, False]).error == pytest.approx(0.1)  # type: ignore[arg-type]
+    assert calibration([0.9, 0.1], [True, False]).error == pytest.approx(0.1)
     with pytest.raises(
         CongealError, match=r"correct has the shape \[2\], not \[m\] with m = 1 as in confidence"
     ):

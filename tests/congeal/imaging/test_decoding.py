@@ -255,7 +255,7 @@ def test_squares_of_one_reading_are_those_of_two(
 ) -> None:
     data = encode(smooth(*sides), kind)
     limits = {"max_pixels": 10**7, "min_side": 8}
-    expected = [square(decode(data, **limits, target=size), size) for size in (448, 192, 160)]  # type: ignore[arg-type]
+    expected = [square(decode(data, **limits, target=size), size) for size in (448, 192, 160)]
     scales: list[int | None] = []
 
     def counted(data: bytes, most: int, least: int, target: int | None, *more: Any) -> object:
@@ -264,7 +264,7 @@ def test_squares_of_one_reading_are_those_of_two(
 
     picture = decoding._picture
     monkeypatch.setattr(decoding, "_picture", counted)
-    for found, wanted in zip(squares(data, (448, 192, 160), **limits), expected, strict=True):  # type: ignore[arg-type]
+    for found, wanted in zip(squares(data, (448, 192, 160), **limits), expected, strict=True):
         np.testing.assert_array_equal(found, wanted)
     # 1600 pixels come at a half for 448, at an eighth for both others; a PNG comes whole, once.
     if kind == "PNG" or sides == (333, 500):
@@ -281,7 +281,7 @@ def test_mirroring_and_framing_commute() -> None:
 
 def test_square_refuses_what_is_no_picture() -> None:
     with pytest.raises(CongealError, match="float32"):
-        square(np.zeros((4, 4, 3), np.float32), 8)  # type: ignore[arg-type]
+        square(np.zeros((4, 4, 3), np.float32), 8)
     with pytest.raises(CongealError, match=r"\[4, 4\]"):
         square(np.zeros((4, 4), np.uint8), 8)
     with pytest.raises(CongealError, match="0 pixels"):

@@ -38,7 +38,7 @@ def test_one_image_is_named_by_text(opened: Any, wrong: Any) -> None:
         opened.maps,
         lambda image: opened.transfer(image, POINTS, "a/1.png"),
     ):
-        refused(lambda ask=ask: ask(wrong), "names no image: a name is text")  # type: ignore[misc]
+        refused(lambda ask=ask: ask(wrong), "names no image: a name is text")
     if wrong is not None:
         refused(lambda: opened.correspondences(image=wrong), "names no image")
 
@@ -46,7 +46,7 @@ def test_one_image_is_named_by_text(opened: Any, wrong: Any) -> None:
 @pytest.mark.parametrize("wrong", [*NOT_TEXT, [BIRDS], []])
 def test_one_cluster_is_named_by_text(opened: Any, wrong: Any) -> None:
     for ask in (opened.atlas, opened.members, opened.misfits):
-        refused(lambda ask=ask: ask(wrong), "names no cluster")  # type: ignore[misc]
+        refused(lambda ask=ask: ask(wrong), "names no cluster")
     if wrong is not None:
         refused(lambda: opened.correspondences(cluster=wrong), "names no cluster")
         refused(lambda: opened.landmarks([[0, 0]], atlas=wrong), "names no cluster")
@@ -64,8 +64,8 @@ def test_several_images_are_a_list_of_names(opened: Any, wrong: Any) -> None:
         lambda source: opened.landmarks(POINTS, source),
         lambda source: opened.propagate(mask, source),
     ):
-        refused(lambda ask=ask: ask(wrong))  # type: ignore[misc]
-        refused(lambda ask=ask: ask([wrong]))  # type: ignore[misc]
+        refused(lambda ask=ask: ask(wrong))
+        refused(lambda ask=ask: ask([wrong]))
 
 
 def test_a_path_is_a_name(opened: Any, known: Path) -> None:
@@ -232,7 +232,7 @@ def test_shapes_are_measured_from_any_table(opened: Any) -> None:
 def test_tables_that_hold_no_landmarks(opened: Any) -> None:
     table = opened.landmarks(THREE, "a/0.png")
     for wrong in (None, [1, 2], {"image": ["a"]}, table["x"]):
-        refused(lambda wrong=wrong: opened.shapes(wrong), "is no table")  # type: ignore[misc]
+        refused(lambda wrong=wrong: opened.shapes(wrong), "is no table")
     refused(lambda: opened.shapes(table.assign(x="a")), "column x of the landmarks does not hold numbers")
     refused(lambda: opened.shapes(pd.concat([table, table])), "is there more than once: keep one")
     refused(lambda: opened.shapes(table.drop(columns="x")), "no column x")

@@ -131,4 +131,4 @@ def test_what_is_no_frame_and_no_maps_is_named() -> None:
     with pytest.raises(CongealError, match=r"target is NoneType, not congeal\.Maps"):
         transfer(np.zeros((1, 2)), maps, nothing)
     with pytest.raises(CongealError, match="width and height of a frame are numbers of pixels, not '80'"):
-        Frame("80", 60)  # type: ignore[arg-type]
+        Frame("80", 60)

@@ -58,7 +58,7 @@ def test_a_plan_says_what_a_run_takes_and_writes_nothing(tmp_path: Path, weights
     assert facts["price"]["once"] == facts["price"]["storage_per_month"] == 0  # a disk
     console = Console(file=io.StringIO(), width=200)
     show_plan(facts, console)
-    told = console.file.getvalue()  # type: ignore[attr-defined]
+    told = console.file.getvalue()
     assert "images: 24 (" in told
     assert "peak memory" in told
 

@@ -159,7 +159,7 @@ def test_only_a_bounded_number_of_units_waits_on_the_scheduler(dask: Engine) -> 
     results = dask.map(abs, Payloads())
     next(results)
     assert taken < 20
-    results.close()  # type: ignore[attr-defined]
+    results.close()
 
 
 @pytest.mark.parametrize(

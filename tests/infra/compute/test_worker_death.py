@@ -15,7 +15,7 @@ from infra.compute.worker_death import Killed, exhausted
 def test_what_says_that_memory_has_run_out() -> None:
     for error in (
         MemoryError(),
-        np._core._exceptions._ArrayMemoryError((1,), np.dtype(np.float32)),  # type: ignore[attr-defined]
+        np._core._exceptions._ArrayMemoryError((1,), np.dtype(np.float32)),
         OSError(errno.ENOMEM, "Cannot allocate memory"),
         torch.OutOfMemoryError("CUDA out of memory."),
         duckdb.OutOfMemoryException("could not allocate block"),

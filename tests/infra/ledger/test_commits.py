@@ -218,7 +218,7 @@ class TestInThreads:
             return number
 
         drawn: list[int] = []
-        results = in_threads(begin, (drawn.append(number) or number for number in range(8)), ahead=4)  # type: ignore[func-returns-value]
+        results = in_threads(begin, (drawn.append(number) or number for number in range(8)), ahead=4)
         assert next(results) == 0
         # The first is in the taker's hands, and the next three are made without being asked for.
         assert all(event.wait(20) for event in begun[:4])
@@ -239,7 +239,7 @@ class TestInThreads:
         seen: list[int] = []
         results = in_threads(seen.append, range(1000), ahead=4)
         next(results)
-        results.close()  # type: ignore[attr-defined]
+        results.close()
         assert len(seen) <= 4
 
     def test_no_more_threads_than_asked_are_at_work(self) -> None:

@@ -156,7 +156,7 @@ class TestClaim:
             assert "secret" not in json.dumps(_note(secret))
 
 
-class Elsewhere(MemoryFileSystem):  # type: ignore[misc]
+class Elsewhere(MemoryFileSystem):
     """Stands for every other file system that fsspec knows."""
 
     protocol = "elsewhere"

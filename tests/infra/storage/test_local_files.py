@@ -42,7 +42,7 @@ def test_only_one_of_racing_processes_puts(folder: Location) -> None:
 def _die_while_writing(url: str, absent: bool) -> None:
     place = Location.parse(url)
     # The bytes are in the file, and the process goes before they get their name.
-    os.fsync = lambda _: os._exit(9)  # type: ignore[assignment]
+    os.fsync = lambda _: os._exit(9)
     place.put_if_absent(b"half") if absent else place.write_bytes(b"half")
 
 

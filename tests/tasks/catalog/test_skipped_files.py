@@ -98,7 +98,7 @@ def test_a_source_of_other_formats_says_which(tmp_path: Path) -> None:
 def said(show: Any, facts: dict[str, Any]) -> str:
     console = Console(width=200, file=io.StringIO())
     show(facts, console)
-    return console.file.getvalue()  # type: ignore[attr-defined]
+    return console.file.getvalue()
 
 
 @pytest.mark.slow

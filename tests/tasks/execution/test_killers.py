@@ -284,7 +284,7 @@ def test_the_summary_and_the_status_name_what_failed(
     facts = run(folder(tmp_path / "source", photographs()), tmp_path / "out", tiny(weights))
     console = Console(file=io.StringIO(), width=200)
     show_run(facts, console)
-    assert "9 ok, 1 failed, 0 duplicate · clusters: 1 (1 failed)" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "9 ok, 1 failed, 0 duplicate · clusters: 1 (1 failed)" in console.file.getvalue()
     assert "1 cluster (1 failed)" in sentence(facts)
     done = CliRunner().invoke(app, ["status", str(tmp_path / "out")])
     assert done.exit_code == 0

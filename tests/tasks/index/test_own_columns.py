@@ -77,8 +77,8 @@ def test_the_lists_columns_are_in_the_tables(tmp_path: Path, weights: Path) -> N
     write(source, ROWS | {"photos/a/0.png": ("duck", "2024-01-02", "100")})
     facts = run(source, out, asked)
     assert made(facts) == {"catalog": 1, "features": 0, "clusters": 0, "atlases": 0, "index": 1}
-    assert congeal.open(out).find("photos/a/0.png")["n"] == 100  # type: ignore[typeddict-item]
-    assert before.find("photos/a/0.png")["n"] == 1  # type: ignore[typeddict-item]
+    assert congeal.open(out).find("photos/a/0.png")["n"] == 100
+    assert before.find("photos/a/0.png")["n"] == 1
 
     # A column of another type, one that is gone, a row that has come.
     rows = {uri: (cells[0], "", "many") for uri, cells in ROWS.items()} | {

@@ -131,7 +131,7 @@ def test_what_only_an_alignment_takes_is_named(
 
 def test_a_list_of_tensors_that_numpy_cannot_read_is_named(saliency: Any) -> None:
     with pytest.raises(CongealError, match="features is list, not numbers"):
-        congeal.align([torch.zeros(4, 4, 6).bfloat16()] * 3, saliency)  # type: ignore[arg-type]
+        congeal.align([torch.zeros(4, 4, 6).bfloat16()] * 3, saliency)
 
 
 def test_a_set_by_itself_is_no_list_of_sets(features: Any, saliency: Any) -> None:
@@ -139,4 +139,4 @@ def test_a_set_by_itself_is_no_list_of_sets(features: Any, saliency: Any) -> Non
     with pytest.raises(CongealError, match="sets is SetArrays, not a list"):
         congeal.align_many(one)
     with pytest.raises(CongealError, match="set 1: seed is a whole number, not 'x'"):
-        congeal.align_many([one, congeal.SetArrays(features, saliency, seed="x")])  # type: ignore[arg-type]
+        congeal.align_many([one, congeal.SetArrays(features, saliency, seed="x")])
