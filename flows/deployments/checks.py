@@ -170,6 +170,9 @@ def _credentials(settings: Settings, source: str | None, destination: str | None
         return "storage.key and storage.secret"
     from botocore.session import Session
 
+    from infra.storage.file_systems import without_blank_variables
+
+    without_blank_variables()
     found = Session().get_credentials()
     if found is None:
         raise _FailedError("there are none: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE.")
