@@ -29,6 +29,7 @@ from congeal.backbones.hooks import (
 )
 from congeal.backbones.registry import SHOWN_CELLS, available, parts_of, resolve_name
 from congeal.errors import BackboneError
+from congeal_floors.plurals import counted
 
 MOST_CELLS = 256  # a side: memory grows with the fourth power of it
 
@@ -66,6 +67,22 @@ class BackboneSpec:
     precision: str = "auto"
     engine: Engine = "torch"
     engine_shrinks: bool = False
+
+    def __post_init__(self) -> None:
+        wholes = {"layer": self.layer, "image_size": self.image_size, "stride": self.stride}
+        for field, value in wholes.items():
+            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+            if not whole and (value is not None or field == "layer"):
+                unit = "of a block" if field == "layer" else "of pixels"
+                raise BackboneError(f"{field} is a whole number {unit}, not {value!r:.80}")
+        for field in ("name", "precision", "engine"):
+            if not isinstance(getattr(self, field), str):
+                raise BackboneError(f"{field} is a word, not {getattr(self, field)!r:.80}")
+        if not isinstance(self.beside, list | tuple) or not all(isinstance(one, str) for one in self.beside):
+            raise BackboneError(
+                f"beside is a list of blocks and facets, as ['9.key'], not {self.beside!r:.80}"
+            )
+        object.__setattr__(self, "beside", tuple(self.beside))
 
     @property
     def taps(self) -> tuple[Tap, ...]:
@@ -231,9 +248,6 @@ def geometry(spec: BackboneSpec) -> Geometry:
     patch = patch_size(model)
     size = SHOWN_CELLS * patch if spec.image_size is None else spec.image_size
     stride = patch if spec.stride is None else spec.stride
-    for what, number in (("image_size", size), ("stride", stride)):
-        if isinstance(number, bool) or not isinstance(number, int | np.integer):
-            raise BackboneError(f"{what} is a whole number of pixels, not {number!r}")
     if not 1 <= stride <= patch:
         raise BackboneError(
             f"the stride {stride} does not suit the patches of {patch} pixels of {name}; use 1 to {patch}"
@@ -241,7 +255,8 @@ def geometry(spec: BackboneSpec) -> Geometry:
     grid = 1 + (size - patch) // stride
     if grid > MOST_CELLS:
         raise BackboneError(
-            f"images of {size} pixels have {grid} cells a side for {name} (patches of {patch} pixels, stride "
+            f"images of {size} pixels have {counted(grid, 'cell')} a side for {name} (patches of "
+            f"{patch} pixels, stride "
             f"{stride}), more than the {MOST_CELLS} that memory is good for; use at most "
             f"{patch + (MOST_CELLS - 1) * stride} pixels"
         )
@@ -270,6 +285,10 @@ def load_backbone(spec: BackboneSpec | str, weights: bytes | None = None, device
     if not issubclass(type(spec), BackboneSpec):
         raise BackboneError(
             f"spec is {type(spec).__name__}, not the name of a backbone or congeal.BackboneSpec"
+        )
+    if weights is not None and not isinstance(weights, bytes):
+        raise BackboneError(
+            f"weights are the bytes of a safetensors file, not {type(weights).__name__}: read the file first"
         )
     if spec.engine not in ENGINES:
         raise BackboneError(f"there is no engine {spec.engine!r}; use {' or '.join(ENGINES)}")
