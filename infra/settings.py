@@ -169,9 +169,9 @@ def load(
 ) -> S:
     """``model`` from the defaults, ``config`` (.toml, .yaml, .yml), ``environ`` and ``overrides``.
 
-    environ: variables such as CONGEAL_FEATURES__BACKBONE; None: the process's. overrides:
-    ``section.key=value``; a value is read as a variable's would be (JSON for lists and tables, ``none``).
-    where: what a sentence about one of the overrides calls them.
+    environ: variables such as CONGEAL_FEATURES__BACKBONE; None: the process's; one that is blank is not set.
+    overrides: ``section.key=value``; a value is read as a variable's would be (JSON for lists and tables,
+    ``none``). where: what a sentence about one of the overrides calls them.
     Raises ``SettingsError`` for a key that does not exist (with the nearest one) or a value not allowed.
     """
     values: dict[str, Any] = {}
@@ -234,6 +234,8 @@ def _from_environment(model: type[BaseSettings], environ: Mapping[str, str] | No
     }
     for name in ours:
         _check_key(model, name[len(PREFIX) :].lower().replace("__", "."), f"The variable {name}")
+    # Compose files and manifests cannot leave a variable out, and pass on one that nobody has set as blank.
+    ours = {name: value for name, value in ours.items() if value.strip()}
     return _read(model, ours, ours)
 
 

@@ -36,6 +36,22 @@ class BackboneSpec:
     engine: Engine = "torch"
     engine_shrinks: bool = False
 
+    def __post_init__(self) -> None:
+        wholes = {"layer": self.layer, "image_size": self.image_size, "stride": self.stride}
+        for field, value in wholes.items():
+            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+            if not whole and (value is not None or field == "layer"):
+                unit = "of a block" if field == "layer" else "of pixels"
+                raise BackboneError(f"{field} is a whole number {unit}, not {value!r:.80}")
+        for field in ("name", "precision", "engine"):
+            if not isinstance(getattr(self, field), str):
+                raise BackboneError(f"{field} is a word, not {getattr(self, field)!r:.80}")
+        if not isinstance(self.beside, list | tuple) or not all(isinstance(one, str) for one in self.beside):
+            raise BackboneError(
+                f"beside is a list of blocks and facets, as ['9.key'], not {self.beside!r:.80}"
+            )
+        object.__setattr__(self, "beside", tuple(self.beside))
+
     @property
     def taps(self) -> tuple[Tap, ...]:
         """All places where features are taken. Raises `BackboneError` if one is no block and facet."""
@@ -73,9 +89,6 @@ def geometry(spec: BackboneSpec) -> Geometry:
     patch = patch_size(model)
     size = SHOWN_CELLS * patch if spec.image_size is None else spec.image_size
     stride = patch if spec.stride is None else spec.stride
-    for what, number in (("image_size", size), ("stride", stride)):
-        if isinstance(number, bool) or not isinstance(number, int | np.integer):
-            raise BackboneError(f"{what} is a whole number of pixels, not {number!r}")
     if not 1 <= stride <= patch:
         raise BackboneError(
             f"the stride {stride} does not suit the patches of {patch} pixels of {name}; use 1 to {patch}"

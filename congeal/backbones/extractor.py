@@ -39,6 +39,10 @@ def load_backbone(spec: BackboneSpec | str, weights: bytes | None = None, device
         raise BackboneError(
             f"spec is {type(spec).__name__}, not the name of a backbone or congeal.BackboneSpec"
         )
+    if weights is not None and not isinstance(weights, bytes):
+        raise BackboneError(
+            f"weights are the bytes of a safetensors file, not {type(weights).__name__}: read the file first"
+        )
     if spec.engine not in ENGINES:
         raise BackboneError(f"there is no engine {spec.engine!r}; use {' or '.join(ENGINES)}")
     if spec.engine == "openvino":

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from congeal_floors.plurals import counted
 from infra.errors import UserError
 from infra.settings import StorageSettings
 from infra.storage.location import Location
@@ -62,7 +63,8 @@ def carry_out(
     files = request.painted[kind]
     if request.atlas is None and len(files) != len(request.sources):
         raise UserError(
-            f"There are {len(files)} files of --{kind} and {len(request.sources)} of --from: each edit needs "
+            f"There are {counted(len(files), 'file')} of --{kind} and {len(request.sources)} of "
+            "--from: each edit needs "
             "its image."
         )
     if request.atlas is not None and (request.sources or len(files) != 1):

@@ -25,6 +25,7 @@ from congeal.results.schema.feature_arrays import (
 )
 from congeal.results.schema.zarr_arrays import ZarrArray
 from congeal.settings import Settings
+from congeal_floors.plurals import counted
 from infra.errors import UserError
 from infra.ledger.commits import Marker, digest, outputs_location
 from infra.storage.location import Location
@@ -156,7 +157,7 @@ def _members(run: Run, catalog: Catalog) -> tuple[list[Named], list[Named], set[
         deep = {str(image_id) for (image_id,) in rows(connection, "SELECT image_id FROM depths")}
     if len(named) < LEAST_IMAGES:
         raise UserError(
-            f"{run.source.url} holds {len(named)} sound images, too few to distil from: "
+            f"{run.source.url} holds {counted(len(named), 'sound image')}, too few to distil from: "
             f"give a source with {LEAST_IMAGES} or more."
         )
     held = min(max(round(HELD_SHARE * len(named)), LEAST_HELD), MOST_HELD)
