@@ -60,8 +60,9 @@ class Start:
     rounds: int
 
 
-Starting = Callable[[SetBatch, Template, Whole | None], Start]
-"""Of images in the basis of an atlas, the atlas as a template, by how many eighths each image is turned."""
+Starting = Callable[[SetBatch, Template, Warps, Whole | None], Start]
+"""Of images in the basis of an atlas, the atlas as a template, the poses and mirror states that its exemplars
+know the images in, and by how many eighths each image is turned."""
 
 
 @dataclass(frozen=True)
@@ -228,7 +229,8 @@ class _Fit:
         template = _template(atlas, prepared.basis, finest)
         images = SetBatch.of([prepared], config.tokens)
         found = _best_poses([atlas.exemplars], images, [self.seed], config)
-        start = None if starting is None else starting(images, template, turns)
+        known = rigid(found.pose.a, found.pose.b, found.mirrored, template.features.shape[1])
+        start = None if starting is None else starting(images, template, known, turns)
         mirrored = found.mirrored if start is None else start.warps.mirrored
         support = found.pose.score / found.total.clamp_min(1e-9)
         evidence = found.pose.score / atlas.evidence if atlas.evidence > 0 else torch.ones_like(support)
@@ -237,7 +239,7 @@ class _Fit:
             reasons = [reason or MEANINGLESS[atlas.status] for reason in reasons]
         oriented = images.oriented(mirrored, images.sound.float())
         if start is None:
-            warps, flow = rigid(found.pose.a, found.pose.b, mirrored, template.features.shape[1]), config.flow
+            warps, flow = known, config.flow
         else:
             warps, flow = start.warps, last_rounds(config.flow, start.rounds)
         steps = start is None or start.rounds > 0

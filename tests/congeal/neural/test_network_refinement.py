@@ -19,6 +19,8 @@ from congeal.errors import CongealError
 from congeal.neural import refinement
 from congeal.neural.checkpoints import decode_networks
 from congeal.neural.config import NETWORKS, SCHEDULES, NetworkSize, NeuralMethod, Schedule
+from congeal.neural.networks import MappingNetworks
+from congeal.neural.new_images import WAYS, fit_new
 from congeal.neural.refinement import Checkpoints, Refined, refine
 from congeal.neural.solution import SolvedSet, solution, warps_of
 
@@ -213,3 +215,19 @@ def test_a_set_matched_cell_by_cell_teaches_the_smooth_maps_near_which_it_is_mat
     off = np.linalg.norm(again.forward - direct.forward, axis=-1) / direct.scale[:, None, None]
     salient = np.broadcast_to(direct.atlas.saliency > 0.5, off.shape)
     assert np.median(off[salient]) < 0.02
+
+
+def test_new_images_begin_where_matches_say_if_networks_are_far_off(
+    things: tuple[Scene, ImageArrays, Alignment],
+) -> None:
+    _, arrays, direct = things
+    ignorant = MappingNetworks(int(direct.atlas.projection.shape[-1]) + 1, TINY)  # all lies in the middle
+    off = {}
+    for way in WAYS:
+        found = fit_new(direct.atlas, arrays, way, networks=ignorant, map_resolution=32).aligned
+        assert found.mirrored.tolist() == direct.mirrored.tolist()
+        apart = np.linalg.norm(found.forward - direct.forward, axis=-1) / direct.scale[:, None, None]
+        off[way] = float(np.median(apart[:, direct.atlas.saliency > 0.3]))
+    assert off["network"] > 0.3
+    assert off["network+steps"] < 0.1
+    assert off["steps"] < 0.1

@@ -16,7 +16,7 @@ from congeal.neural.checkpoints import decode_state, encode_state
 from congeal.neural.config import NetworkSize, Schedule
 from congeal.neural.map_fitting import KnownMaps, MapFitting, moved_views
 from congeal.neural.networks import MappingNetworks
-from congeal.neural.optimisation import DivergedError, with_restart
+from congeal.neural.optimisation import DivergedError, Optimiser, with_restart
 from congeal.neural.semantic_atlas import SemanticAtlas
 from congeal.neural.training import Training
 from congeal.neural.training_set import TrainingSet
@@ -197,6 +197,32 @@ def test_a_training_that_is_stopped_goes_on_with_the_same_bits(stop: int) -> Non
     while not again.done:
         again.step()
     wanted, found = whole.state(), again.state()
+    assert wanted.keys() == found.keys()
+    assert all(torch.equal(wanted[name], found[name]) for name in wanted)
+
+
+def test_numbers_that_lie_otherwise_in_memory_learn_the_same_and_go_on_with_the_same_bits() -> None:
+    layers = [torch.nn.Conv2d(5, 6, 3).to(memory_format=torch.channels_last) for _ in range(3)]
+    images = torch.randn((2, 5, 8, 8), generator=torch.Generator().manual_seed(0))
+    plain = torch.nn.Conv2d(5, 6, 3)
+    for layer in (*layers[1:], plain):
+        layer.load_state_dict(layers[0].state_dict())
+    one, two, again = (Optimiser({"layer": (layer, 0.1)}) for layer in layers)
+    adam = torch.optim.Adam(plain.parameters(), lr=0.1)
+    for step in range(4):
+        one.descend(layers[0](images).square().sum())
+        if step < 2:
+            two.descend(layers[1](images).square().sum())
+        adam.zero_grad()
+        plain(images).square().sum().backward()
+        adam.step()
+    torch.testing.assert_close(layers[0].state_dict(), plain.state_dict(), rtol=1e-4, atol=1e-5)
+    state = two.state()
+    assert state["exp_avg/layer.weight"].shape == state["parameter/layer.weight"].shape == (6, 5, 3, 3)
+    again.restore(state)
+    for _ in range(2):
+        again.descend(layers[2](images).square().sum())
+    wanted, found = one.state(), again.state()
     assert wanted.keys() == found.keys()
     assert all(torch.equal(wanted[name], found[name]) for name in wanted)
 
