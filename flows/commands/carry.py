@@ -120,6 +120,12 @@ def propagate(
     sleap: Annotated[
         str | None, typer.Option("--sleap", metavar="FILE.slp", help="Instances on a list of images.")
     ] = None,
+    yolo: Annotated[
+        str | None, typer.Option("--yolo", metavar="data.yaml", help="Poses, boxes or outlines, in labels/.")
+    ] = None,
+    via: Annotated[
+        str | None, typer.Option("--via", metavar="FILE.json", help="Regions of the VGG Image Annotator.")
+    ] = None,
     points: Annotated[
         str | None,
         typer.Option("--points", metavar="IN.csv", help="x and y on a frame, drawn on its whole video."),
@@ -155,6 +161,8 @@ def propagate(
         tps=tps,
         deeplabcut=deeplabcut,
         sleap=sleap,
+        yolo=yolo,
+        via=via,
         points=points,
     )
     facts = carry_out(

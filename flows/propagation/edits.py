@@ -14,7 +14,7 @@ from infra.settings import StorageSettings
 from infra.storage.location import Location
 
 TRACKED = ("frame", "time", "image", "point", "x", "y", "confidence", "visible")
-FILES = ("coco", "tps", "deeplabcut", "sleap")  # these name their images themselves
+FILES = ("coco", "tps", "deeplabcut", "sleap", "yolo", "via")  # these name their images themselves
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Request:
     tps: str | None = None
     deeplabcut: str | None = None
     sleap: str | None = None
+    yolo: str | None = None
+    via: str | None = None
     points: str | None = None
 
 
@@ -55,6 +57,8 @@ def carry_out(
         "tps": propagate.propagate_tps,
         "deeplabcut": propagate.propagate_deeplabcut,
         "sleap": propagate.propagate_sleap,
+        "yolo": propagate.propagate_yolo,
+        "via": propagate.propagate_via,
     }
     if kind in carry:
         file = str(getattr(request, kind))
