@@ -143,6 +143,20 @@ def test_no_text_may_be_blank(tmp_path: Path, blank: str) -> None:
     assert load_settings(None, [f"source.include={blank}"], {}).source.include == ()  # a list may be empty
 
 
+def test_what_kubernetes_sets_for_a_service_is_no_setting() -> None:
+    links = {
+        "CONGEAL_PORT": "tcp://10.0.0.7:80",
+        "CONGEAL_SERVICE_HOST": "10.0.0.7",
+        "CONGEAL_REPORT_SERVICE_PORT": "80",
+        "CONGEAL_REPORT_SERVICE_PORT_HTTP": "80",
+        "CONGEAL_REPORT_PORT_80_TCP": "tcp://10.0.0.7:80",
+        "CONGEAL_REPORT_PORT_80_TCP_ADDR": "10.0.0.7",
+    }
+    assert load_settings(None, (), links) == load_settings(None, (), {})
+    with pytest.raises(SettingsError, match="CONGEAL_REPORT__SERVICE_HOST is no setting"):
+        load_settings(None, (), {"CONGEAL_REPORT__SERVICE_HOST": "10.0.0.7"})
+
+
 @pytest.mark.parametrize("blank", ["", " ", "\t"])
 def test_a_variable_that_is_blank_is_not_set(tmp_path: Path, blank: str) -> None:
     names = [

@@ -51,6 +51,8 @@ class BackboneFacts:
         if self.blank is not None and np.shape(numbers(self.blank, "blank")) != (len(sizes),):
             given = np.size(self.blank) if np.ndim(self.blank) == 1 else "no list of"
             raise CongealError(f"blank has {given} numbers, and the features {len(sizes)} parts")
+        if self.blank is not None and not np.isfinite(numbers(self.blank, "blank")).all():
+            raise CongealError("blank holds numbers that are not finite")
 
     def directions(self, device: torch.device) -> Tensor | None:
         """The position directions on a device."""

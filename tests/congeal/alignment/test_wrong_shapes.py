@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import congeal
 from congeal.alignment.inputs.rotated_views import Turned
+from congeal.alignment.model import Anchor
 from congeal.errors import CongealError
 
 N, G, C = 3, 4, 6
@@ -148,6 +149,25 @@ def test_the_largest_numbers_that_are_taken_change_nothing() -> None:
     plain = congeal.align(**given, **few)
     given["features"], given["saliency"] = given["features"] * 2.0**50, given["saliency"] * 2.0**90
     assert (congeal.align(**given, **few).mirrored == plain.mirrored).all()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("mirrored", 3), ("mirrored", ["a", "b", "c"]), ("mirrored", None), ("rotation", None),
+        ("scale", np.array(["a", "b", "c"])), ("translation", [[1, 2]]), ("weight", [1, 2]),
+    ],
+)  # fmt: skip
+def test_an_anchor_names_what_is_none(field: str, value: Any) -> None:
+    ones, flags = np.ones(3), np.zeros(3, bool)
+    sound = {"mirrored": flags, "rotation": ones, "scale": ones, "weight": ones}
+    with pytest.raises(CongealError, match=rf"^{field} of the anchor "):
+        Anchor(**{**sound, "translation": np.zeros((3, 2)), field: value})
+
+
+def test_contrasts_of_blank_images_are_finite() -> None:
+    with pytest.raises(CongealError, match=r"^blank holds numbers that are not finite$"):
+        congeal.align(**arrays(), **few, blank=[float("nan")])
 
 
 @pytest.mark.parametrize("wrong", [{"width": float("nan")}, {"height": float("inf")}, {"width": 10**400}])
