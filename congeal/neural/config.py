@@ -142,7 +142,8 @@ class Schedule(Numbers):
         gradual: whether images join the atlas one by one.
         mirrors: whether both orientations of an image are trained and compared.
         losses: preset of the coefficients.
-        flow_steps: steps after ``fit_steps`` in which the flow network alone learns what is still lacking.
+        flow_steps: steps after ``fit_steps`` in which the flow network alone learns what is still lacking,
+            for up to ten images; for more in proportion, so that each is seen as often.
     """
 
     name: str

@@ -16,13 +16,14 @@ from congeal.alignment.inputs.image_set import ImageArrays
 from congeal.alignment.model import GUIDED, Alignment
 from congeal.alignment.outcomes import NOTHING_IN_COMMON
 from congeal.errors import CongealError
+from congeal.geometry.warps import Warps
 from congeal.neural import refinement
 from congeal.neural.checkpoints import decode_networks
 from congeal.neural.config import NETWORKS, SCHEDULES, NetworkSize, NeuralMethod, Schedule
 from congeal.neural.networks import MappingNetworks
 from congeal.neural.new_images import WAYS, fit_new
 from congeal.neural.refinement import Checkpoints, Refined, refine
-from congeal.neural.solution import SolvedSet, solution, warps_of
+from congeal.neural.solution import SolvedSet, resized, solution, warps_of
 
 TINY = NetworkSize("small", 16, 16, (16, 16), 8, 2, pixels=False)
 SHORT = Schedule("fast", 20, 4e-3, 3, 0, 6, 2e-5, 1e-3, mirrors=False, losses="evaluation")
@@ -231,3 +232,17 @@ def test_new_images_begin_where_matches_say_if_networks_are_far_off(
     assert off["network"] > 0.3
     assert off["network+steps"] < 0.1
     assert off["steps"] < 0.1
+
+
+def test_a_flow_at_fewer_cells_is_the_one_that_the_finer_was_read_from() -> None:
+    draw = torch.Generator().manual_seed(0)
+    coarse = Warps(
+        torch.ones(2, dtype=torch.complex64),
+        torch.zeros(2, dtype=torch.complex64),
+        0.1 * torch.randn((2, 16, 16, 2), generator=draw),
+        torch.zeros(2, dtype=torch.bool),
+    )
+    fine = resized(coarse, 32)
+    assert fine.displacement.shape == (2, 32, 32, 2)
+    off = (resized(resized(fine, 16), 32).displacement - fine.displacement).square().mean().sqrt()
+    assert float(off) < 0.05 * float(fine.displacement.std())

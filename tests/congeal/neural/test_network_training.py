@@ -284,6 +284,18 @@ def test_the_flow_learns_alone_what_is_lacking() -> None:
     assert all(torch.equal(one, other) for one, other in zip(before, now, strict=True))
 
 
+def test_the_flow_of_more_than_ten_images_takes_as_many_more_steps() -> None:
+    data = known_set(MOVED * 5)
+    maps = known_maps(data)
+    more = KnownMaps(*(torch.cat([part] * 5) for part in (maps.poses, maps.flow, maps.weight)))
+    networks = MappingNetworks(CHANNELS + 1, TINY, seed=1)
+    job = MapFitting(networks, data.images[0], more, replace(SHORT, fit_steps=1, batch=5, flow_steps=2), 0)
+    while not job.done:
+        job.step()
+    assert job.optimiser.step == 1 + 5
+    assert fitting(1, flow_steps=2).flow_steps == 2
+
+
 @pytest.mark.parametrize("stop", [5, 15])
 def test_a_fit_that_is_stopped_goes_on_with_the_same_bits(stop: int) -> None:
     whole, part = fitting(12, flow_steps=8), fitting(12, flow_steps=8)
