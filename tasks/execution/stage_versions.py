@@ -12,7 +12,7 @@ CLUSTERS = "clusters"
 ATLASES = "atlases"
 INDEX = "index"
 
-VERSIONS = {CATALOG: 1, FEATURES: 2, CLUSTERS: 3, ATLASES: 19, INDEX: 9}
+VERSIONS = {CATALOG: 1, FEATURES: 2, CLUSTERS: 3, ATLASES: 20, INDEX: 9}
 # Earlier versions whose clusters are grown on, by the rule that they were split by: units of growth keep the
 # version that their collection began with, so that what is there stays. Today's rule counts where a
 # collection is split anew.
@@ -25,10 +25,10 @@ COPIES_BUILD = 2  # of clusters, the last version in which an atlas was built by
 # twice (13), what is said of maps, and that chunks and pages carry checksums (14), how far matching bears
 # them out (15), that what looks the same in a mirror is not mirrored, and confidence (16), and in how many
 # arrays it lies (17), how scores of matches are rounded (18), that what looks the same in a mirror is not
-# mirrored at any angle either, and that a second look sees things as they stand in the atlas (19). Units of
-# the features and of the catalog carry checksums since 14, too, and have kept their versions: what they say
-# is the same.
-SAME_MAPS = (10, 11, 12, 13, 14, 15, 16, 17, 18)
+# mirrored at any angle either, and that a second look sees things as they stand in the atlas (19), how cells
+# of two images are matched (20). Units of the features and of the catalog carry checksums since 14, too, and
+# have kept their versions: what they say is the same.
+SAME_MAPS = (10, 11, 12, 13, 14, 15, 16, 17, 18, 19)
 NETWORKS = 5  # of what is trained with alignment.method=neural; no part of what is solved directly
 INSTANCES = 2  # of how further instances are looked for (alignment.instances_max)
 ONE_LOOK = 12  # the last version of atlases that knew no second look

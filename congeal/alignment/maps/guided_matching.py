@@ -54,6 +54,12 @@ class Expected:
         """Those of some of the images."""
         return Expected(self.cells[rows], self.tokens[rows])
 
+    def where(self, flag: Tensor, maps: DenseMaps) -> DenseMaps:
+        """These places for the flagged, bool [n, 1, 1, 1], and the matched ones of the same resolutions."""
+        return DenseMaps(
+            torch.where(flag, self.cells, maps.forward), torch.where(flag, self.tokens, maps.backward)
+        )
+
     @classmethod
     def by(cls, warps: Warps, images: Oriented) -> Expected:
         """By the warps of the images."""

@@ -16,6 +16,7 @@ from congeal.alignment.maps.guided_matching import DenseMaps, Expected, guided, 
 from congeal.alignment.maps.match_scores import MatchTable
 from congeal.geometry.chunking import in_windows
 from congeal.geometry.complex_math import length
+from congeal.geometry.segments import sums
 from congeal.geometry.warps import Warps
 
 PLANES = 40  # values that a place takes while warps are inverted
@@ -48,7 +49,8 @@ def compute_maps(
         map_resolution: cells along a side of the backward maps, over the whole frame.
         config: of the solver.
         placed: the atlas once images lie where their cells were matched, asked for whole sets; None: it
-            stays as it is.
+            stays as it is. If it moves, and a set has two images, the first stays on its warp: each would be
+            matched with where the other has just been, and what they differ by would only change its sign.
     """
     # What needs no tables is computed for many images at once.
     side = max(map_resolution, images.saliency.shape[1])
@@ -97,6 +99,7 @@ def _matched(
     expected, rounds = by_warps, config.guided.rounds
     local = torch.arange(len(rows), device=rows.device)
     whole = template_for
+    stays = None if placed is None else _first_of_two(images)[rows].view(-1, 1, 1, 1)
 
     def seen_by(window: Tensor) -> tuple[Template, MatchTable]:
         template = whole(rows[window]) if whole is template_for else whole(window)
@@ -108,7 +111,10 @@ def _matched(
     ) -> tuple[DenseMaps, DenseMaps]:
         warp = warps[rows[window]]
         found = guided(template, some[window], near, length(warp.a), config, table)
-        return found, regularised(found, template, some[window], warp, near, config.guided)
+        settled = regularised(found, template, some[window], warp, near, config.guided)
+        if stays is not None:
+            found, settled = (by_warps[window].where(stays[window], maps) for maps in (found, settled))
+        return found, settled
 
     def figures_of(
         window: Tensor, near: Expected, template: Template, table: MatchTable
@@ -139,6 +145,15 @@ def _matched(
         expected = Expected(maps.forward, maps.backward)
         whole = placed(rows, maps.forward)
     return _gathered(local, each, lambda window: figures_of(window, expected[window], *seen_by(window)))
+
+
+def _first_of_two(images: Oriented) -> Tensor:
+    """Of the sets in which just two images have weight the first one, bool [n]."""
+    counted = (images.weight > 0).long()
+    count = sums(counted, images.owner, images.sets)
+    before = (count.cumsum(0) - count)[images.owner]
+    found: Tensor = (counted > 0) & (count[images.owner] == 2) & (counted.cumsum(0) - before == 1)
+    return found
 
 
 def _gathered(
