@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from flows.console.quiet_libraries import pyarrow_by_itself
 from flows.console.terminal import Config, Destination, Json, Overrides, answers, counted, opened
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def transfer(
     as_json: Json = False,
 ) -> Any:
     """Carry points of one image to others: x, y, confidence, visible."""
+    pyarrow_by_itself()
     from congeal.results.collection import Collection
     from flows.propagation.points import carry, fresh
     from infra.storage.location import Location

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from flows.console.quiet_libraries import pyarrow_by_itself
 from flows.console.terminal import Config, Destination, Json, Overrides, answers, counted, opened
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def clusters(
         from infra.compute.numeric_libraries import settle_threads
 
         settle_threads()  # before NumPy is imported
+    else:
+        pyarrow_by_itself()
     from congeal.results.published_version import Published
     from tasks.maintenance import correct
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from flows.console.quiet_libraries import pyarrow_by_itself
 from flows.console.terminal import Config, Destination, Json, Overrides, Version, answers, counted, opened
 
 
@@ -21,6 +22,7 @@ def status(
     as_json: Json = False,
 ) -> Any:
     """What is done, missing and failed, per stage."""
+    pyarrow_by_itself()
     from flows.console.summary import show_status
     from tasks.maintenance.status import status as look
 
@@ -46,6 +48,7 @@ def verify(
     as_json: Json = False,
 ) -> Any:
     """Check every marker, checksum, schema and reference; name each fault; exit 1 if there is one."""
+    pyarrow_by_itself()
     from tasks.maintenance.verify import verify as check
 
     place, _ = opened(destination, config, overrides)
@@ -87,6 +90,7 @@ def sql(
     as_json: Json = False,
 ) -> Any:
     """Query the published tables with DuckDB; nothing can be written to them."""
+    pyarrow_by_itself()
     from congeal.results.collection import Collection
     from flows.console import answers as shown
     from infra.storage.location import Location
