@@ -133,12 +133,14 @@ def pictures(
     as_json: Json = False,
 ) -> Any:
     """Where the pictures of the clusters are: a path or URL a line."""
+    pyarrow_by_itself()
     from congeal.results.collection import Collection
     from infra.threads import in_threads
 
     place, settings = opened(destination, config, overrides)
     collection = Collection(place, version, settings.storage)
-    names = [cluster] if cluster is not None else collection.clusters["cluster_id"].tolist()
+    every = collection.table("clusters", as_="arrow")["cluster_id"].to_pylist() if cluster is None else []
+    names = [cluster] if cluster is not None else every
     found = [
         {"cluster_id": name, "pictures": where}
         for name, where in zip(names, in_threads(collection.pictures, names), strict=True)
