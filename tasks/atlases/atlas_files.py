@@ -27,7 +27,7 @@ from congeal.results.stored.template import template_arrays, template_in
 from infra.errors import MissingError
 from infra.storage.location import Location
 from infra.storage.seals import damaged
-from infra.storage.zarr_groups import ArraySpec, array_in, encode_group, open_group, read_whole
+from infra.storage.zarr_groups import ArraySpec, array_in, encode_group, open_group, read_from, read_whole
 from tasks.atlases.alignment_table import alignment_rows
 from tasks.atlases.cluster_members import Member
 from tasks.atlases.instance_files import encode_instances, read_instances
@@ -127,11 +127,12 @@ def read(place: Location, margin: float | None, medoid: str) -> Stored:
 
     Raises DamagedError if the parts do not fit each other.
     """
-    group = open_group(place / ATLAS_GROUP.name)
+    home = place / ATLAS_GROUP.name
+    group = open_group(home)
     attributes = cast("AtlasAttributes", group.attrs.asdict())
     ids, sizes = attributes["image_ids"], attributes["sizes"]
     table = {row["image_id"]: row for row in dataset([place / TABLE], ALIGNMENTS).to_table().to_pylist()}
-    images = {array: read_whole(array_in(group, array.path)) for array in MAPS} | poses_in(group)
+    images = {array: read_from(home, group, array.path) for array in MAPS} | poses_in(group)
     if set(ids) != set(table) or any(len(data) != len(ids) for data in images.values()):
         raise damaged(place.url, "its parts do not fit each other")
     members = [

@@ -19,13 +19,14 @@ from congeal.results.schema.atlas_arrays import (
 from congeal.results.schema.instances import INSTANCE
 from infra.ledger.commits import Marker
 from infra.storage.location import Location
-from infra.storage.zarr_groups import array_in, open_group, read_sorted_rows, read_whole
+from infra.storage.zarr_groups import array_in, open_group, read_from, read_whole
 from tasks.atlases.instance_files import INSTANCES, instance_rows
 
 
 class HeadInstances(NamedTuple):
-    """Further instances in images of a cluster: the group, and by image their numbers and rows in it."""
+    """Further instances in images of a cluster: where the group lies, and by image their numbers and rows."""
 
+    home: Location
     group: zarr.Group
     by_image: dict[str, list[tuple[int, int]]]
 
@@ -47,7 +48,8 @@ def merged(folder: Location, marker: Marker, alignments: pa.Table) -> tuple[pa.T
     """
     if INSTANCES not in marker.outputs:
         return alignments, None
-    group = open_group(folder / INSTANCES_GROUP.name)
+    home = folder / INSTANCES_GROUP.name
+    group = open_group(home)
     ids = cast("InstancesAttributes", group.attrs.asdict())["image_ids"]
     numbers = read_whole(array_in(group, INSTANCE_IDS.path)).tolist()
     held = set(alignments["image_id"].to_pylist())
@@ -59,7 +61,7 @@ def merged(folder: Location, marker: Marker, alignments: pa.Table) -> tuple[pa.T
     mine = rows.filter(pa.array([image in held for image in rows["image_id"].to_pylist()], pa.bool_()))
     order = [("image_id", "ascending"), (INSTANCE, "ascending")]
     whole = pa.concat_tables([alignments, mine.cast(alignments.schema)]).sort_by(order)
-    return whole, HeadInstances(group, by_image)
+    return whole, HeadInstances(home, group, by_image)
 
 
 def with_further(block: Block, instances: HeadInstances) -> Block:
@@ -75,8 +77,10 @@ def with_further(block: Block, instances: HeadInstances) -> Block:
     numbers = np.concatenate([block.numbers, np.array([number for _, number, _ in wanted], np.int32)])
     order = sorted(range(len(ids)), key=lambda place: (ids[place], numbers[place]))
     sizes = [*block.sizes, *(block.sizes[at[image]] for image, _, _ in wanted)]
-    forward = read_ordered(array_in(instances.group, FORWARD.path), rows)
-    confidence = read_ordered(array_in(instances.group, FORWARD_CONFIDENCE.path), rows)
+    forward, confidence = (
+        read_from(instances.home, instances.group, array.path, rows)
+        for array in (FORWARD, FORWARD_CONFIDENCE)
+    )
     return Block(
         [ids[place] for place in order],
         [sizes[place] for place in order],
@@ -84,9 +88,3 @@ def with_further(block: Block, instances: HeadInstances) -> Block:
         np.concatenate([block.confidence, confidence])[order],
         numbers[order],
     )
-
-
-def read_ordered(array: zarr.Array[Any], order: list[int]) -> npt.NDArray[Any]:
-    """Rows of an array in an order of their own: read as they are stored, then put in that order."""
-    stored = np.sort(order)
-    return read_sorted_rows(array, stored)[np.searchsorted(stored, order)]
