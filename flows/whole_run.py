@@ -31,7 +31,7 @@ def whole_run(source: str, destination: str, settings: Settings, *, quiet: bool)
     quiet_libraries()
     progress = Progress(quiet=quiet, as_json=settings.log.format == "json")
     with told(settings, source, destination, progress.note) as outcome:
-        job = prepare(source, destination, settings, computing=BesideWorkers())
+        job = prepare(source, destination, settings, computing=BesideWorkers(progress.note))
         if job.current is not None:
             job.survey.close()
             facts = nothing_to_do(job) | after_run(job, progress)

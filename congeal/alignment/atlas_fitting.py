@@ -271,8 +271,11 @@ class _Fit:
             config.match_support,
         )
         places = cells_of_evidence(maps.forward)
-        coarse = fixed_template(_template(atlas, prepared.basis, places.shape[1]))
-        found_terms = point_evidence(coarse, oriented, warps, places, agreed, config.confidence).terms
+        cells = places.shape[1]
+        coarse = template if cells == finest else _template(atlas, prepared.basis, cells)
+        found_terms = point_evidence(
+            fixed_template(coarse), oriented, warps, places, agreed, config.confidence
+        ).terms
         (aligned,) = assemble(
             [atlas], [verdict], members, warps, maps, oriented, figures, found_terms, config.confidence
         )

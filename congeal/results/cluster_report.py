@@ -45,19 +45,25 @@ class MemberRow(NamedTuple):
     further: int = 0  # things of the kind that it shows besides the first
 
 
+def stored_maps(destination: Location, atlas: Marker, cluster_id: str) -> StoredMaps:
+    """The group of a cluster, opened: what its pages and its head are made of."""
+    return StoredMaps(cluster_id, outputs_location(destination, atlas) / ATLAS_GROUP.name)
+
+
 def member_pages(
     destination: Location,
     atlas: Marker,
-    cluster_id: str,
+    stored: StoredMaps,
     rows: Sequence[MemberRow],
     first: int,
     squares: SquareSource,
 ) -> Pages:
     """The pages of some members of a cluster, given in the order of its page.
 
-    atlas: the marker of the cluster's atlas, which is one with maps. first: the number of the first page.
+    atlas: the marker of the cluster's atlas, which is one with maps. stored: its group. first: the number of
+    the first page.
     """
-    stored = StoredMaps(cluster_id, outputs_location(destination, atlas) / ATLAS_GROUP.name)
+    cluster_id = stored.cluster_id
     held = StoredInstances(cluster_id, destination, atlas)
     by_id = {row.image_id: row for row in rows}
     members = [_member(row, stored.position[row.image_id], held) for row in rows]
@@ -70,7 +76,7 @@ def member_pages(
         assert held.stored is not None  # noqa: S101 - asked only where there are some
         return ClusterMaps(*held.stored.both_ways(at))
 
-    saliency, _ = stored.atlas_shares()
+    saliency, _ = stored.atlas_shares
     return pages_of(
         cluster_id, members, first, lambda at: ClusterMaps(*stored.both_ways(at)), saliency, look, further
     )
@@ -86,12 +92,15 @@ class Head(NamedTuple):
 
 
 def cluster_head(
-    destination: Location, atlas: Marker, head: Head, pages: Sequence[Mapping[str, Any]]
+    destination: Location, atlas: Marker, stored: StoredMaps, head: Head, pages: Sequence[Mapping[str, Any]]
 ) -> dict[str, bytes]:
-    """The script and the pictures of a cluster, by path. pages: see `congeal.report.cluster_page.Pages`."""
+    """The script and the pictures of a cluster, by path.
+
+    atlas, stored: as of `member_pages`. pages: see `congeal.report.cluster_page.Pages`.
+    """
     folder = outputs_location(destination, atlas)
     cluster_id = str(head.facts["cluster_id"])
-    saliency, confidence = StoredMaps(cluster_id, folder / ATLAS_GROUP.name).atlas_shares()
+    saliency, confidence = stored.atlas_shares
     pictures = {name: _picture(folder, atlas, name) for name in AVERAGES}
     found = atlas.record.get("instances", {})
     several = (int(found["found"]), int(found["images"])) if found.get("found") else None

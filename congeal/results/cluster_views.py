@@ -15,7 +15,7 @@ from congeal.report.cluster_page import PAGE, in_order, outliers_of
 from congeal.report.data_scripts import script
 from congeal.report.index_fields import FORMAT, cluster_columns, counts_of
 from congeal.report.thumbnail_sheets import LARGE, SMALL, WALL
-from congeal.results.cluster_report import Head, MemberRow, cluster_head, member_pages
+from congeal.results.cluster_report import Head, MemberRow, cluster_head, member_pages, stored_maps
 from congeal.results.published_version import NOT_ALIGNED, Published
 from congeal.results.schema.instances import of_first
 from congeal.results.schema.tables import CLUSTERS
@@ -66,14 +66,15 @@ def view(published: Published, cluster: str) -> ClusterView:
     shown = in_order(rows)[:PAGE]
     copies = [(file, same) for file, same in published.duplicates(cluster).items()]
     names = {one.image_id: one.uri for one in rows}
-    made = member_pages(published.place, atlas, cluster, shown, 0, squares_of(published))
+    stored = stored_maps(published.place, atlas, cluster)
+    made = member_pages(published.place, atlas, stored, shown, 0, squares_of(published))
     head = Head(
         {name: row.get(name) for name in CLUSTERS.names},
         len(shown),
         outliers_of(shown),
         [(file, names.get(same, "")) for file, same in copies],
     )
-    files = made.files | cluster_head(published.place, atlas, head, made.pages)
+    files = made.files | cluster_head(published.place, atlas, stored, head, made.pages)
     notes = []
     if len(shown) < len(rows):
         notes.append(
@@ -111,7 +112,7 @@ def figure(published: Published, cluster: str, members: int) -> Figure:
             f"No image of the cluster {cluster} can be shown: none was kept small, and "
             f"{published.source} has none of them any more."
         )
-    places = landmarks_of(stored.atlas_shares()[0])
+    places = landmarks_of(stored.atlas_shares[0])
     maps = stored.forward([stored.position[row.image_id] for row, _ in kept])
     shown = [
         Shown(square, np.asarray(Frame(row.width, row.height).to_frame(forward)), confidence)

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from congeal_floors.plurals import counted
+from flows.console.quiet_libraries import pyarrow_by_itself
 from flows.console.terminal import Config, Destination, Json, Overrides, answers, opened
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def transfer(
     as_json: Json = False,
 ) -> Any:
     """Carry points of one image to others: x, y, confidence, visible."""
+    pyarrow_by_itself()
     from congeal.results.collection import Collection
     from flows.propagation.points import carry, fresh
     from infra.storage.location import Location

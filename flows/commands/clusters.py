@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from congeal_floors.plurals import counted
+from flows.console.quiet_libraries import pyarrow_by_itself
 from flows.console.terminal import Config, Destination, Json, Overrides, answers, opened
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ def clusters(
         from infra.compute.numeric_libraries import settle_threads
 
         settle_threads()  # before NumPy is imported
+    else:
+        pyarrow_by_itself()
     from congeal.results.published_version import Published
     from tasks.maintenance import correct
 

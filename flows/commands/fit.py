@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from congeal_floors.plurals import counted
+from flows.console.quiet_libraries import pyarrow_by_itself
 from flows.console.terminal import Config, Destination, Json, Overrides, Version, answers, opened
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def fit(
     as_json: Json = False,
 ) -> Any:
     """Map images that are no members to a cluster; the collection stays as it is."""
+    pyarrow_by_itself()
     from congeal.errors import ImageError
     from congeal.results.collection import Collection
     from infra.errors import UserError
@@ -109,7 +111,7 @@ def fit(
 def _only(collection: Collection) -> str:
     from infra.errors import UserError
 
-    names = collection.clusters["cluster_id"].tolist()
+    names = collection.table("clusters", as_="arrow")["cluster_id"].to_pylist()
     if len(names) != 1:
         raise UserError(f"There are {counted(len(names), 'cluster')}: say which with --cluster.")
     return str(names[0])

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from congeal_floors.plurals import counted
+from flows.console.quiet_libraries import pyarrow_by_itself
 from flows.console.terminal import Config, Destination, Json, Overrides, Version, answers, opened
 
 
@@ -22,6 +23,7 @@ def status(
     as_json: Json = False,
 ) -> Any:
     """What is done, missing and failed, per stage."""
+    pyarrow_by_itself()
     from flows.console.summary import show_status
     from tasks.maintenance.status import status as look
 
@@ -47,6 +49,7 @@ def verify(
     as_json: Json = False,
 ) -> Any:
     """Check every marker, checksum, schema and reference; name each fault; exit 1 if there is one."""
+    pyarrow_by_itself()
     from tasks.maintenance.verify import verify as check
 
     place, _ = opened(destination, config, overrides)
@@ -88,6 +91,7 @@ def sql(
     as_json: Json = False,
 ) -> Any:
     """Query the published tables with DuckDB; nothing can be written to them."""
+    pyarrow_by_itself()
     from congeal.results.collection import Collection
     from flows.console import answers as shown
     from infra.storage.location import Location
@@ -130,12 +134,14 @@ def pictures(
     as_json: Json = False,
 ) -> Any:
     """Where the pictures of the clusters are: a path or URL a line."""
+    pyarrow_by_itself()
     from congeal.results.collection import Collection
     from infra.threads import in_threads
 
     place, settings = opened(destination, config, overrides)
     collection = Collection(place, version, settings.storage)
-    names = [cluster] if cluster is not None else collection.clusters["cluster_id"].tolist()
+    every = collection.table("clusters", as_="arrow")["cluster_id"].to_pylist() if cluster is None else []
+    names = [cluster] if cluster is not None else every
     found = [
         {"cluster_id": name, "pictures": where}
         for name, where in zip(names, in_threads(collection.pictures, names), strict=True)

@@ -28,6 +28,8 @@ def rows_of(table: pa.Table) -> list[tuple[Any, ...]]:
     Raises UserError for a column with a date that Python does not know.
     """
     columns = []
+    if any("[ns" in str(kind) for kind in table.schema.types):
+        table.slice(0, 0).to_pandas()  # Python has no nanoseconds: pyarrow gives pandas', once it has met it
     for name, column in zip(table.column_names, table.columns, strict=True):
         try:
             columns.append(column.to_pylist())

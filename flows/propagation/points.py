@@ -59,34 +59,25 @@ def carry(
     from_files = any(name.endswith(MAPS) for name in (source, *targets))
     if from_files and (instances or from_instance):
         raise UserError("A file of maps is of one thing: --instances and --from-instance go without it.")
+    several = len(targets) > 1 or "all" in targets
     if instances or from_instance:
-        moved = collection.transfer_to_instances(source, given, target, instance=from_instance)
-        if not instances:
-            moved = moved[moved["instance_id"] == 0].drop(columns=["instance_id"])
-            moved = moved if len(targets) > 1 or "all" in targets else moved.drop(columns=["target"])
+        moved = collection.transfer_to_instances(source, given, target, instance=from_instance, as_="arrow")
+        found = [row for row in moved.to_pylist() if instances or row["instance_id"] == 0]
     elif from_files:
-        moved = _through_files(collection, source, given, targets, storage)
+        found = _through_files(collection, source, given, targets, storage)
     else:
-        moved = collection.transfer(source, given, target)
-    several = "target" in moved
+        found = collection.transfer(source, given, target, as_="arrow").to_pylist()
     before = ["target", "instance_id"] if instances else ["target"] if several else []
     taken = {name.strip().casefold() for name in table.header}
     *first, confidence, visible = (_free(name, taken) for name in (*before, "confidence", "visible"))
     header = [*first, *table.header, confidence, visible]
     rows: list[list[Any]] = []
-    for number, found in enumerate(moved.to_dict("records")):
+    for number, one in enumerate(found):
         row: list[Any] = list(table.rows[number % len(xy)])
-        row[table.x], row[table.y] = float(found["x"]), float(found["y"])
-        rows.append(
-            [
-                *(found[name] for name in before),
-                *row,
-                float(found["confidence"]),
-                bool(found["visible"]),
-            ]
-        )
+        row[table.x], row[table.y] = one["x"], one["y"]
+        rows.append([*(one[name] for name in before), *row, one["confidence"], bool(one["visible"])])
     facts: dict[str, Any] = {"from": source, "to": target, "points": len(rows)}
-    facts["visible"] = int(moved["visible"].sum())
+    facts["visible"] = sum(bool(one["visible"]) for one in found)
     facts["doubtful"] = _is_doubtful(collection, source)
     names = _distinct(header)
     facts["rows"] = [dict(zip(names, map(_plain, row), strict=True)) for row in rows]
@@ -114,10 +105,9 @@ def _through_files(
     points: Sequence[Sequence[float]],
     targets: Sequence[str],
     storage: StorageSettings | None,
-) -> Any:
-    """As `Collection.transfer`, where some of the images are files of maps."""
+) -> list[dict[str, Any]]:
+    """As `Collection.transfer`, where some of the images are files of maps: a record a point."""
     import numpy as np
-    import pandas as pd
 
     from congeal.results.new_images import read_maps
     from congeal.transfer.points import transfer
@@ -131,7 +121,7 @@ def _through_files(
         return collection.maps(name), collection.find(name)["cluster_id"]
 
     start, cluster = maps_of(source)
-    parts = []
+    found: list[dict[str, Any]] = []
     for name in targets:
         end, other = maps_of(name)
         if other != cluster:
@@ -140,12 +130,13 @@ def _through_files(
                 "between them."
             )
         moved = transfer(np.asarray(points, np.float64).reshape(-1, 2), start, end)
-        part = pd.DataFrame({"x": moved.xy[:, 0], "y": moved.xy[:, 1]})
-        part["confidence"], part["visible"] = moved.confidence, moved.visible
-        if len(targets) > 1:
-            part.insert(0, "target", name)
-        parts.append(part)
-    return pd.concat(parts, ignore_index=True)
+        columns = (moved.xy[:, 0], moved.xy[:, 1], moved.confidence, moved.visible)
+        values = zip(*(column.tolist() for column in columns), strict=True)
+        found += [
+            {"target": name, "x": x, "y": y, "confidence": sure, "visible": visible}
+            for x, y, sure, visible in values
+        ]
+    return found
 
 
 def read_points(place: Location) -> Points:

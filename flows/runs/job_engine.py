@@ -35,17 +35,21 @@ R = TypeVar("R")
 class BesideWorkers:
     """Calls what needs PyTorch in a process like those of the workers, where these do the work of a job.
 
-    Then this process has no need of it. See `flows.runs.prepare.Computing`.
+    Then this process has no need of it. See `flows.runs.prepare.Computing`. say: told, in a line, of what
+    takes seconds before any stage has begun.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, say: Callable[[str], object] | None = None) -> None:
         self._aside: Aside | None = None
+        self._say = say
 
     def begin(self, survey: Survey, settings: Settings) -> None:
         """By now it is known how many images there are, and so whether there are workers."""
         if not in_process(settings.engine, survey.images):
             from infra.compute.aside import Aside
 
+            if self._say is not None:
+                self._say(f"{survey.images:,} images found: the backbone is made ready")
             self._aside = Aside(PRELOADED, DIED)
 
     def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -19,7 +19,13 @@ from infra.errors import MissingError
 from infra.storage.location import Location
 from infra.storage.seals import damaged
 from infra.storage.storage_errors import translated
-from infra.storage.zarr_shards import encoded_chunk, encoded_rows, is_one_chunk, is_sharded_by_row
+from infra.storage.zarr_shards import (
+    ShardedRows,
+    encoded_chunk,
+    encoded_rows,
+    is_one_chunk,
+    is_sharded_by_row,
+)
 
 SMALL = 2**20  # bytes of an array that is read as a whole rather than in parts
 # zarr's own, whatever the user's settings and ZARR_CODEC_PIPELINE__PATH name: others may lay the inner chunks
@@ -139,6 +145,23 @@ def read_sorted_rows(array: zarr.Array[Any], rows: npt.NDArray[Any]) -> npt.NDAr
     """The same of many rows in ascending order, in one reading."""
     with _reading(str(array.store_path)):
         return np.asarray(array[...] if len(rows) == array.shape[0] else array.oindex[rows])
+
+
+def read_from(
+    home: Location, group: zarr.Group, path: str, rows: Sequence[int] | None = None
+) -> npt.NDArray[Any]:
+    """Rows of an array, in their order; None: all of it. home: where its group lies.
+
+    What lies in one object, row by row, is fetched in few requests and decoded in place, in a third of the
+    time that zarr takes. Raises ``DamagedError`` as `array_in` and `read_whole` do.
+    """
+    array = array_in(group, path)
+    if array.shape[0] and is_sharded_by_row(array):
+        return ShardedRows(array, home / path).read(range(array.shape[0]) if rows is None else rows)
+    if rows is None:
+        return read_whole(array)
+    stored = np.sort(np.asarray(rows, np.intp))  # as they lie there, then put in their order
+    return read_sorted_rows(array, stored)[np.searchsorted(stored, rows)]
 
 
 @contextmanager

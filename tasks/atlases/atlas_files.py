@@ -23,7 +23,7 @@ from congeal.results.schema.atlas_arrays import (
 )
 from congeal.results.schema.parquet_files import dataset, encode_table
 from congeal.results.schema.tables import ALIGNMENTS
-from congeal.results.stored.arrays import stored_whole
+from congeal.results.stored.arrays import stored_rows, stored_whole
 from congeal.results.stored.template import template_arrays, template_in
 from infra.errors import MissingError
 from infra.storage.location import Location
@@ -126,11 +126,12 @@ def read(place: Location, margin: float | None, medoid: str) -> Stored:
 
     Raises DamagedError if the parts do not fit each other.
     """
-    group = open_group(place / ATLAS_GROUP.name)
+    home = place / ATLAS_GROUP.name
+    group = open_group(home)
     attributes = cast("AtlasAttributes", group.attrs.asdict())
     ids, sizes = attributes["image_ids"], attributes["sizes"]
     table = {row["image_id"]: row for row in dataset([place / TABLE], ALIGNMENTS).to_table().to_pylist()}
-    images = {array: stored_whole(group, array) for array in MAPS} | poses_in(group)
+    images = {array: stored_rows(home, group, array) for array in MAPS} | poses_in(group)
     if set(ids) != set(table) or any(len(data) != len(ids) for data in images.values()):
         raise damaged(place.url, "its parts do not fit each other")
     members = [

@@ -17,16 +17,17 @@ from congeal.results.schema.atlas_arrays import (
     InstancesAttributes,
 )
 from congeal.results.schema.instances import INSTANCE
-from congeal.results.stored.arrays import stored_array, stored_whole
+from congeal.results.stored.arrays import stored_rows, stored_whole
 from infra.ledger.commits import Marker
 from infra.storage.location import Location
-from infra.storage.zarr_groups import open_group, read_sorted_rows
+from infra.storage.zarr_groups import open_group
 from tasks.atlases.instance_files import INSTANCES, instance_rows
 
 
 class HeadInstances(NamedTuple):
-    """Further instances in images of a cluster: the group, and by image their numbers and rows in it."""
+    """Further instances in images of a cluster: where the group lies, and by image their numbers and rows."""
 
+    home: Location
     group: zarr.Group
     by_image: dict[str, list[tuple[int, int]]]
 
@@ -48,7 +49,8 @@ def merged(folder: Location, marker: Marker, alignments: pa.Table) -> tuple[pa.T
     """
     if INSTANCES not in marker.outputs:
         return alignments, None
-    group = open_group(folder / INSTANCES_GROUP.name)
+    home = folder / INSTANCES_GROUP.name
+    group = open_group(home)
     ids = cast("InstancesAttributes", group.attrs.asdict())["image_ids"]
     numbers = stored_whole(group, INSTANCE_IDS, len(ids)).tolist()
     held = set(alignments["image_id"].to_pylist())
@@ -60,7 +62,7 @@ def merged(folder: Location, marker: Marker, alignments: pa.Table) -> tuple[pa.T
     mine = rows.filter(pa.array([image in held for image in rows["image_id"].to_pylist()], pa.bool_()))
     order = [("image_id", "ascending"), (INSTANCE, "ascending")]
     whole = pa.concat_tables([alignments, mine.cast(alignments.schema)]).sort_by(order)
-    return whole, HeadInstances(group, by_image)
+    return whole, HeadInstances(home, group, by_image)
 
 
 def with_further(block: Block, instances: HeadInstances) -> Block:
@@ -76,8 +78,9 @@ def with_further(block: Block, instances: HeadInstances) -> Block:
     numbers = np.concatenate([block.numbers, np.array([number for _, number, _ in wanted], np.int32)])
     order = sorted(range(len(ids)), key=lambda place: (ids[place], numbers[place]))
     sizes = [*block.sizes, *(block.sizes[at[image]] for image, _, _ in wanted)]
-    forward = read_ordered(stored_array(instances.group, FORWARD), rows)
-    confidence = read_ordered(stored_array(instances.group, FORWARD_CONFIDENCE), rows)
+    forward, confidence = (
+        stored_rows(instances.home, instances.group, array, rows) for array in (FORWARD, FORWARD_CONFIDENCE)
+    )
     return Block(
         [ids[place] for place in order],
         [sizes[place] for place in order],
@@ -85,9 +88,3 @@ def with_further(block: Block, instances: HeadInstances) -> Block:
         np.concatenate([block.confidence, confidence])[order],
         numbers[order],
     )
-
-
-def read_ordered(array: zarr.Array[Any], order: list[int]) -> npt.NDArray[Any]:
-    """Rows of an array in an order of their own: read as they are stored, then put in that order."""
-    stored = np.sort(order)
-    return read_sorted_rows(array, stored)[np.searchsorted(stored, order)]

@@ -21,7 +21,7 @@ from congeal.results.schema.atlas_arrays import (
 from congeal.results.schema.dictionary import dictionary_text
 from congeal.results.schema.parquet_files import dataset, encode_table
 from congeal.results.schema.tables import ALIGNMENTS, CLUSTERS, CORRESPONDENCES
-from congeal.results.stored.arrays import stored_array, stored_whole
+from congeal.results.stored.arrays import stored_rows, stored_whole
 from congeal.settings import Settings
 from infra.errors import UserError
 from infra.ledger.commits import Marker, digest, outputs_location
@@ -48,7 +48,7 @@ from tasks.execution.stage_runner import (
 )
 from tasks.features.features_stage import Features
 from tasks.index.atlas_lattice import LatticePoints, correspondences, lattice_points
-from tasks.index.further_rows import Block, HeadInstances, merged, read_ordered, with_further
+from tasks.index.further_rows import Block, HeadInstances, merged, with_further
 from tasks.index.images_table import images_unit, make_images
 from tasks.index.index_partition import ClusterPart, buckets
 
@@ -96,13 +96,17 @@ class Sampled(NamedTuple):
 
 
 class _Head(NamedTuple):
-    """An opened atlas. order: the part's images in order of their ids, as positions in the group.
+    """An opened atlas.
 
-    group, points: None if there is no atlas. instances: of the part's images, in order of image and number.
+    Attributes:
+        home: where its group lies. group, points: None if there is no atlas.
+        order: the part's images in order of their ids, as positions in the group.
+        instances: of the part's images, in order of image and number.
     """
 
     part: ClusterPart
     marker: Marker
+    home: Location
     group: zarr.Group | None
     points: LatticePoints | None
     order: list[int]
@@ -227,14 +231,16 @@ def _sampled(
 def _open(part: ClusterPart, folder: Location, marker: Marker, lattice: int) -> _Head:
     alignments = dataset([folder / TABLE], ALIGNMENTS).to_table()
     alignments = alignments.slice(part.start, part.stop - part.start)
+    home = folder / ATLAS_GROUP.name
     if marker.record["status"] == FAILED:
-        return _Head(part, marker, None, None, [], alignments)
-    group = open_group(folder / ATLAS_GROUP.name)
+        return _Head(part, marker, home, None, None, [], alignments)
+    group = open_group(home)
     ids = cast("AtlasAttributes", group.attrs.asdict())["image_ids"]
     order = sorted(range(len(ids)), key=lambda position: ids[position])[part.start : part.stop]
     return _Head(
         part,
         marker,
+        home,
         group,
         lattice_points(stored_whole(group, ATLAS_SALIENCY), lattice),
         order,
@@ -250,8 +256,8 @@ def _rows(head: _Head, order: list[int]) -> pa.RecordBatch:
     block = Block(
         [ids[position] for position in order],
         [sizes[position] for position in order],
-        read_ordered(stored_array(head.group, FORWARD, len(ids)), order),
-        read_ordered(stored_array(head.group, FORWARD_CONFIDENCE, len(ids)), order),
+        stored_rows(head.home, head.group, FORWARD, order, len(ids)),
+        stored_rows(head.home, head.group, FORWARD_CONFIDENCE, order, len(ids)),
         np.zeros(len(order), np.int32),
     )
     if head.instances is not None:

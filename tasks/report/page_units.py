@@ -12,7 +12,7 @@ import numpy as np
 
 from congeal.report import thumbnail_sheets
 from congeal.report.cluster_page import HEAD, NAMED, PAGE, in_order, outliers_of
-from congeal.results.cluster_report import Head, MemberRow, cluster_head, member_pages
+from congeal.results.cluster_report import Head, MemberRow, cluster_head, member_pages, stored_maps
 from congeal.results.stored.image_squares import SquareSource, Wanted
 from congeal.results.stored.pictures import picture_of
 from infra.errors import UserError
@@ -101,13 +101,14 @@ def make_pages(unit: Unit[PagesPayload]) -> Marker:
     squares = _squares(asked.destination, asked.source, asked.catalog)
     rows = [MemberRow(*row) for row in unpack_rows(asked.members)]
     with work.watch.phase("pages"):
-        made = member_pages(asked.destination, atlas, facts["cluster_id"], rows, asked.first, squares)
+        stored = stored_maps(asked.destination, atlas, facts["cluster_id"])
+        made = member_pages(asked.destination, atlas, stored, rows, asked.first, squares)
         files, pages = dict(made.files), made.pages
         if asked.head is not None:
             alone = files.pop(pages[0]["script"]) if len(pages) == 1 else b""
             if alone:  # whoever loads the head has the members, too: a file less
                 pages = [{**pages[0], "script": HEAD}]
-            files |= cluster_head(asked.destination, atlas, _head(facts, asked.head), pages)
+            files |= cluster_head(asked.destination, atlas, stored, _head(facts, asked.head), pages)
             files[HEAD] += alone
     sure = base64.b64encode(np.asarray(made.confidence, _LITTLE).tobytes()).decode("ascii")
     return work.commit(files, {"cluster_id": facts["cluster_id"], "pages": pages, CONFIDENCE: sure})
@@ -118,10 +119,10 @@ def make_head(unit: Unit[HeadPayload]) -> Marker:
     work, asked = Work(unit), unit.payload
     facts = json.loads(asked.facts)
     pages = [dict(zip(_PAGE, row, strict=True)) for row in unpack_rows(asked.pages)]
+    atlas = _atlas(asked.destination, facts)
     with work.watch.phase("pages"):
-        files = cluster_head(
-            asked.destination, _atlas(asked.destination, facts), _head(facts, asked.head), pages
-        )
+        stored = stored_maps(asked.destination, atlas, facts["cluster_id"])
+        files = cluster_head(asked.destination, atlas, stored, _head(facts, asked.head), pages)
     return work.commit(files, {"cluster_id": facts["cluster_id"]})
 
 

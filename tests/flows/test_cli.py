@@ -77,6 +77,21 @@ def test_a_run_with_nothing_to_do_starts_nothing(finished: Path, weights: Path) 
     assert done.stdout.strip() == "[]"
 
 
+def test_reading_does_without_pandas_until_an_answer_has_nanoseconds(finished: Path) -> None:
+    code = (
+        "import sys; from flows.cli import app; place = sys.argv[1]; seen = []\n"
+        "for words in (['status', place], ['sql', place, 'SELECT count(*) FROM images'], "
+        "['sql', place, \"SELECT TIMESTAMP_NS '2026-01-02 03:04:05.000000006' AS t\", '--json']):\n"
+        "    app(words, standalone_mode=False); seen.append('pandas' in sys.modules)\n"
+        "print(seen)"
+    )
+    command = [sys.executable, "-c", code, str(finished / "destination")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    *_, answered, seen = done.stdout.splitlines()
+    assert json.loads(answered)["rows"] == [["2026-01-02 03:04:05.000000006"]]
+    assert seen == "[False, False, True]"
+
+
 @pytest.mark.parametrize(
     ("source", "words"),
     [

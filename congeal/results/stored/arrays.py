@@ -6,7 +6,7 @@ not said by that: another version of congeal may have written it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
@@ -16,6 +16,8 @@ from infra.storage.seals import damaged
 
 if TYPE_CHECKING:
     import zarr
+
+    from infra.storage.location import Location
 
 
 def stored_array(group: zarr.Group, array: ZarrArray, count: int | None = None) -> zarr.Array[Any]:
@@ -35,6 +37,23 @@ def stored_whole(group: zarr.Group, array: ZarrArray, count: int | None = None) 
     from infra.storage.zarr_groups import read_whole
 
     return read_whole(stored_array(group, array, count))
+
+
+def stored_rows(
+    home: Location,
+    group: zarr.Group,
+    array: ZarrArray,
+    rows: Sequence[int] | None = None,
+    count: int | None = None,
+) -> npt.NDArray[Any]:
+    """Rows of the same in their order, decoded in place where they lie in one object; None: all of them.
+
+    home: where the group lies. Raises DamagedError as `stored_array` does.
+    """
+    from infra.storage.zarr_groups import read_from
+
+    stored_array(group, array, count)
+    return read_from(home, group, array.path, rows)
 
 
 def require_fit(url: str, array: ZarrArray, found: Any, count: int | None = None) -> None:

@@ -113,6 +113,7 @@ class StoredMaps:
             mixture=tuple(self._attributes.get("mixture", ())),
         )
 
+    @cached_property
     def atlas_shares(self) -> tuple[Floats, Floats]:
         """The atlas' saliency and confidence alone, float32 [a, a]."""
         return self._whole(ATLAS_SALIENCY), self._whole(ATLAS_CONFIDENCE)

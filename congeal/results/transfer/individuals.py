@@ -100,7 +100,7 @@ class Individuals:
 
     @cached_property
     def _cells(self) -> npt.NDArray[np.bool_]:
-        return compared_cells(self._published.stored(self._cluster).atlas_shares()[0])
+        return compared_cells(self._published.stored(self._cluster).atlas_shares[0])
 
     def _seen(self, row: MemberRow | ImageRow, numbers: Sequence[int]) -> list[Look] | None:
         """The looks of some instances of an image; None: it cannot be looked at."""

@@ -1,4 +1,4 @@
-"""What surrounds the work of a run: copies near by."""
+"""What surrounds the work of a run: copies near by, and what is said before it begins."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from flows.runs.job_engine import kept_near
+from congeal.settings import load_settings
+from flows.runs.job_engine import BesideWorkers, kept_near
 from infra.compute.temporary_folders import temporary_folder
 from infra.storage import near_copies
 
@@ -75,3 +76,13 @@ def test_a_run_clears_what_a_killed_plan_or_run_has_left(
 def test_an_error_of_the_run_is_not_taken_for_one_of_the_folder() -> None:
     with pytest.raises(OSError, match="the run's"), kept_near(job()):
         raise OSError("the run's")
+
+
+@pytest.mark.parametrize(
+    ("images", "said"), [(12, []), (9_600, ["9,600 images found: the backbone is made ready"])]
+)
+def test_what_takes_long_before_the_first_stage_is_said(images: int, said: list[str]) -> None:
+    lines: list[str] = []
+    found: Any = SimpleNamespace(images=images)
+    BesideWorkers(lines.append).begin(found, load_settings(None, [], environ={}))
+    assert lines == said

@@ -14,7 +14,7 @@ from zarr.storage import FsspecStore
 
 from infra.errors import DamagedError, MissingError
 from infra.storage.location import Location
-from infra.storage.zarr_groups import ArraySpec, encode_group, open_group
+from infra.storage.zarr_groups import ArraySpec, encode_group, open_group, read_from
 
 GENERATOR = np.random.default_rng(0)
 FEATURES = GENERATOR.normal(size=(5, 4, 4, 3)).astype(np.float16)
@@ -47,6 +47,25 @@ def test_a_group_is_read_back_from_every_store(location: Location) -> None:
     np.testing.assert_array_equal(read["maps/forward"][1], np.arange(12.0, 24.0).reshape(3, 4))
     assert sorted(read.group_keys()) == ["maps"]
     assert not isinstance(read["counts"], zarr.Group)
+
+
+@pytest.mark.parametrize("rows", [None, [], [3], [4, 0, 0, 2]])
+def test_rows_come_in_the_order_asked_for_however_an_array_lies(
+    memory_location: Location, rows: list[int] | None
+) -> None:
+    counts = np.arange(5, dtype=np.int32)
+    arrays = group() | {
+        "counts": ArraySpec(counts, ("image",)),
+        "none": ArraySpec(FEATURES[:0], tuple("iruc")),
+    }
+    write(memory_location / "g.zarr", encode_group(arrays, {}))
+    home = memory_location / "g.zarr"
+    read, wanted = open_group(home), slice(None) if rows is None else rows
+    np.testing.assert_array_equal(read_from(home, read, "features", rows), FEATURES[wanted])
+    np.testing.assert_array_equal(read_from(home, read, "counts", rows), counts[wanted])
+    assert read_from(home, read, "none").shape == (0, 4, 4, 3)
+    with pytest.raises(DamagedError, match="no array angles"):
+        read_from(home, read, "angles", rows)
 
 
 def test_axes_are_named_and_one_array_is_one_object() -> None:
