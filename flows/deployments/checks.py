@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from congeal.settings import Settings
@@ -202,7 +203,14 @@ def _source(source: str | None, settings: Settings) -> str:
     first = next((one for one in images if one.bytes), images[0])
     read = len((here / first.path).read_bytes())
     lists = f"{len(images):,} or more images" if len(listed) == LISTED else counted(len(images), "image")
-    return f"{source} lists {lists}; {first.path} was read, {counted(read, 'byte')}"
+    return f"{source} lists {lists}; {first.path} was read, {counted(read, 'byte')}{_where(source)}"
+
+
+def _where(place: str) -> str:
+    """What a relative path means to a run, which begins in another folder than whoever looks here."""
+    if "://" in place or Path(place).expanduser().is_absolute():
+        return ""
+    return "; a run begins in another folder: give it the whole path"
 
 
 def _destination(destination: str | None, settings: Settings) -> str:
@@ -224,7 +232,7 @@ def _destination(destination: str | None, settings: Settings) -> str:
         removed = "written and read, but not removed"
     current = published(place) if begun else None
     holds = f"version {current.number}" if current else ("begun" if begun else "nothing yet")
-    return f"{destination} holds {holds}; a probe was {removed}"
+    return f"{destination} holds {holds}; a probe was {removed}{_where(destination)}"
 
 
 def _conditional(destination: str, settings: Settings) -> str:

@@ -52,6 +52,15 @@ def test_places_on_this_machine(tmp_path: Path) -> None:
     assert not [path for path in out.rglob("*") if path.is_file()]
 
 
+def test_relative_paths_and_empty_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder(tmp_path / "source", {"a.png": b"", **photographs(1)})
+    monkeypatch.chdir(tmp_path)
+    found = looked_at("source", str(tmp_path / "out"))
+    assert found["source"].says.startswith("source lists 3 images; a/0.png was read, ")
+    assert found["source"].says.endswith("; a run begins in another folder: give it the whole path")
+    assert "whole path" not in found["destination"].says
+
+
 def test_what_is_wrong_is_said_and_the_rest_is_tried(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     (tmp_path / "empty").mkdir()

@@ -146,7 +146,7 @@ def test_workers_that_die_while_they_start_are_one_sentence(monkeypatch: pytest.
     monkeypatch.setattr(distributed, "SpecCluster", dies)
     with (
         pytest.raises(
-            UserError, match=r"The 1 workers could not be started in 3 tries \(Nanny failed to start\)"
+            UserError, match=r"The 1 worker could not be started in 3 tries \(Nanny failed to start\)"
         ),
         open_engine(EngineSettings(kind="dask", workers=1)),
     ):

@@ -39,5 +39,5 @@ def test_poses_come_back_exactly(arrays: Any, memory_location: Location) -> None
 
 
 def test_poses_of_another_width_are_damage(memory_location: Location) -> None:
-    with pytest.raises(DamagedError, match="its poses are"):
+    with pytest.raises(DamagedError, match="its array poses is float32"):
         poses_in(stored(memory_location, {POSE: packed_poses(KNOWN)[:, :5]}))
