@@ -42,6 +42,7 @@ from congeal.geometry.sampling import evenly
 from congeal.geometry.segments import Membership
 from congeal.geometry.shape_checks import Numbers, checked
 from congeal.geometry.warps import Warps, grid, rigid, sample
+from congeal_floors.plurals import counted
 
 Array = npt.NDArray[np.floating]
 
@@ -161,7 +162,8 @@ def fitting(
     channels = np.shape(arrays.features)[-1]
     if channels != len(atlas.mean):
         raise CongealError(
-            f"the features have {channels} channels, and the atlas {len(atlas.mean)}: both must come "
+            f"the features have {counted(channels, 'channel')}, and the atlas {len(atlas.mean)}: "
+            "both must come "
             "from one backbone"
         )
     return _Fit(atlas, check_config(config), extent, map_resolution, seed, check_device(device))

@@ -11,18 +11,21 @@ from torch import Tensor
 
 from congeal.alignment.atlas_fitting import Fitted, Start, Starting, fit_scored
 from congeal.alignment.config import SolverConfig
-from congeal.alignment.inputs.image_set import ImageArrays
+from congeal.alignment.inputs.image_set import ImageArrays, check_arrays
 from congeal.alignment.inputs.rotated_views import Turned, Whole, all_turned
 from congeal.alignment.inputs.set_batch import SetBatch
+from congeal.alignment.inputs.solver_arguments import check_device, plain_arrays
 from congeal.alignment.maps.flow_registration import Template
 from congeal.alignment.model import Atlas
 from congeal.errors import CongealError
 from congeal.geometry.warps import Warps
 from congeal.neural import grids, losses
+from congeal.neural.arguments import checked_pixels, require_kinds
 from congeal.neural.config import LossWeights
 from congeal.neural.networks import MappingNetworks
 from congeal.neural.solution import poses_of, warps_from
 from congeal.neural.training_set import TrainingSet
+from congeal_floors.plurals import counted
 
 Way = Literal["network", "network+steps", "steps"]
 WAYS: tuple[Way, ...] = ("network", "network+steps", "steps")
@@ -60,12 +63,23 @@ def fit_new(
         CongealError: if there are no networks for the way, or the arrays do not fit.
     """
     if way not in WAYS:
-        raise CongealError(f"new images are mapped by {', '.join(WAYS)}, not {way!r}")
+        raise CongealError(f"new images are mapped by {', '.join(WAYS)}, not {way!r:.80}")
+    require_kinds(
+        atlas=(atlas, Atlas),
+        arrays=(arrays, ImageArrays),
+        turned=(turned, Turned | None),
+        networks=(networks, MappingNetworks | None),
+    )
+    arrays, device = plain_arrays(arrays), check_device(device)
+    count = check_arrays(arrays)[0]
+    if turned is not None:
+        turned.check(arrays)
     starting: Starting | None = None
     if way != "steps":
         if networks is None:
             raise CongealError("this cluster has no networks: fit with steps")
-        starting = _Networks(networks.to(device), pixels, ROUNDS if way == "network+steps" else 0)
+        shown = None if pixels is None else checked_pixels(pixels, count)
+        starting = _Networks(networks.to(device), shown, ROUNDS if way == "network+steps" else 0)
     return fit_scored(
         atlas,
         arrays,
@@ -98,7 +112,7 @@ class _Networks:
         data = self._data(images, turns)
         if data.images.shape[2] != self.networks.inputs:
             raise CongealError(
-                f"the networks see {self.networks.inputs} channels, and the images have "
+                f"the networks see {counted(self.networks.inputs, 'channel')}, and the images have "
                 f"{data.images.shape[2]}: both must come from one cluster"
             )
         some = data.oriented(known.mirrored, torch.arange(len(data), device=images.device))

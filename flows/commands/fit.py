@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from rich.console import Console
 
+from congeal_floors.plurals import counted
 from flows.console.terminal import Config, Destination, Json, Overrides, Version, answers, opened
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _only(collection: Collection) -> str:
 
     names = collection.clusters["cluster_id"].tolist()
     if len(names) != 1:
-        raise UserError(f"There are {len(names)} clusters: say which with --cluster.")
+        raise UserError(f"There are {counted(len(names), 'cluster')}: say which with --cluster.")
     return str(names[0])
 
 

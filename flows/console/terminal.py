@@ -109,8 +109,3 @@ def opened(destination: str, config: Path | None, overrides: list[str] | None) -
 
     settings = load_settings(config, overrides or ())
     return Location.parse(destination, settings.storage), settings
-
-
-def counted(count: int, what: str) -> str:
-    """A number of things in words: 1 image, 2,000 images."""
-    return f"{count:,} {what}" + ("" if count == 1 else "s")

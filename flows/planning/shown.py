@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 
+from congeal_floors.plurals import counted
+
 
 def show_plan(facts: dict[str, Any], console: Console) -> None:
     """Images, sets, hours, memory, bytes, requests and price."""
@@ -17,7 +19,7 @@ def show_plan(facts: dict[str, Any], console: Console) -> None:
     if facts["up_to_date"]:
         say(
             f"Nothing to do: {facts['destination']} is up to date with {facts['source']} "
-            f"(version {facts['version']}, {facts['images']:,} images)."
+            f"(version {facts['version']}, {counted(facts['images'], 'image')})."
         )
         return
     left = f", {facts['left_out']:,} left out" if facts["left_out"] else ""
@@ -26,12 +28,13 @@ def show_plan(facts: dict[str, Any], console: Console) -> None:
     sample = facts["sample"]
     least, most = facts["sets_between"]
     seen = sample["looked_at"] or sample["ok"]
-    about = "" if least == most else f" ({least:,} to {most:,}, by a sample of {seen:,} images)"
+    about = "" if least == most else f" ({least:,} to {most:,}, by a sample of {counted(seen, 'image')})"
     say(f"sets expected: {facts['sets']:,}{about}; images without a set: {facts['without_set']:,}")
     done = facts["done"]
     if any(done.values()):
         say(
-            f"done already: {done['catalog']:,} images catalogued, {done['features']:,} with features, "
+            f"done already: {counted(done['catalog'], 'image')} catalogued, {done['features']:,} "
+            "with features, "
             f"{done['atlases']:,} atlases"
         )
     table = Table("stage", Column("hours", justify="right"), box=None, pad_edge=False)
@@ -40,7 +43,7 @@ def show_plan(facts: dict[str, Any], console: Console) -> None:
     table.add_row("start and end", f"{facts['start_seconds'] / 3600:,.3f}")
     table.add_row("all", f"{facts['seconds'] / 3600:,.3f}", style="bold")
     console.print(table)
-    workers = "1 worker" if facts["workers"] == 1 else f"{facts['workers']} workers"
+    workers = counted(facts["workers"], "worker")
     say(f"on {facts['device']}, {workers}, as measured on this machine just now")
     say(f"peak memory: {_bytes(facts['peak_memory_bytes'])}")
     say(f"read: {_bytes(facts['read_bytes'])} · written: {_bytes(facts['written_bytes'])}")

@@ -22,7 +22,7 @@ from tasks.report.page_units import LOOSE as LOOSE_IMAGES
 from tasks.report.published_rows import PublishedRows
 
 SAMPLE = 200_000  # images that a page shows; of more, a sample stratified by cluster
-FITS, OUTLIER, LOOSE = 0, 1, 2  # the column status
+FITS, OUTLIER, LOOSE, EXCLUDED = 0, 1, 2, 3  # the column status
 ABOUT = {
     "residual": ("", "how far an image's features are from its atlas"),
     "cycle_error": ("atlas units", "from the atlas to the image and back: how far from where it began"),
@@ -35,7 +35,7 @@ _COLUMNS = {
     "x": (pa.float32(), "place in the map, 0 to 1, right"),
     "y": (pa.float32(), "place in the map, 0 to 1, down"),
     "cluster": (pa.int32(), "position of the cluster in the report's index; -1: none"),
-    "status": (pa.int8(), "0: fits its atlas; 1: does not; 2: has no cluster"),
+    "status": (pa.int8(), "0: fits its atlas; 1: does not; 2: has no cluster; 3: its owner has excluded it"),
     "confidence": (pa.float32(), ABOUT["confidence"][1]),
     "residual": (pa.float32(), ABOUT["residual"][1]),
     "cycle_error": (pa.float32(), ABOUT["cycle_error"][1]),
@@ -126,6 +126,10 @@ def map_rows(
         columns = [list(range(at, at + len(part))), *map(list, zip(*part, strict=True))]
         insert(connection, "found", pa.table(dict(zip(_FOUND.names, columns, strict=True)), schema=_FOUND))
         at += len(part)
+    connection.execute(
+        f"UPDATE found SET status = {EXCLUDED} WHERE status = {LOOSE} AND image_id IN "  # noqa: S608 - our own names
+        "(SELECT image_id FROM images WHERE excluded)"
+    )
     load(connection, "places", [places], image_places.SCHEMA, "image_id, x, y")
     create_in_steps(
         connection,

@@ -236,7 +236,7 @@ def _read(connection: duckdb.DuckDBPyConnection, tables: PublishedTables, home: 
 
 def _images(connection: duckdb.DuckDBPyConnection, tables: PublishedTables) -> None:
     """The table of images, each with its place in the published order."""
-    names = [*_IMAGES, "cluster_id", "status", "error"]
+    names = [*_IMAGES, "cluster_id", "status", "error", "excluded"]
     read_into(connection, "listed", tables.batches("images", names))
     create(connection, "images", "SELECT *, row_number() OVER () AS listed_at FROM listed")
     connection.execute("DROP TABLE listed")

@@ -41,7 +41,7 @@ def said(page: Page, report: str) -> list[str]:
 
 def test_maps_that_matching_does_not_bear_out(page: Page, tmp_path: Path) -> None:
     card, warning, problems = said(page, report_of(tmp_path, index={}, doubtful=True, not_aligned=False))
-    assert card == "not borne out"
+    assert card == "doubtful"  # the word of the tables, of the summary and of `transfer`
     assert "does not bear its maps out" in warning
     assert "does not bear its maps out" in problems
 

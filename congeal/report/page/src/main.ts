@@ -8,7 +8,7 @@ import { aboutView } from "./views/about.ts";
 import { changesView } from "./views/changes.ts";
 import { ClusterView, clusterView } from "./views/cluster.ts";
 import { overviewView } from "./views/overview.ts";
-import { problemsView } from "./views/problems.ts";
+import { ProblemsView, problemsView } from "./views/problems.ts";
 import { qualityView } from "./views/quality.ts";
 
 const FORMAT = 1;
@@ -28,7 +28,7 @@ async function viewOf(report: Report): Promise<View> {
   if (kind === "cluster" && id) return clusterView(report, id, whole(page) ?? 0, whole(position));
   if (kind === "changes") return changesView(report);
   if (kind === "quality") return qualityView(report);
-  if (kind === "problems") return problemsView(report);
+  if (kind === "problems") return problemsView(report, id);
   if (kind === "about") return aboutView(report);
   return overviewView(report);
 }
@@ -36,6 +36,7 @@ async function viewOf(report: Report): Promise<View> {
 async function show(report: Report): Promise<void> {
   const [kind, id, page, position] = parts();
   if (kind === "cluster" && current instanceof ClusterView && current.moveTo(id, whole(page) ?? 0, whole(position))) return;
+  if (kind === "problems" && current instanceof ProblemsView) return current.show(id);
   const mine = ++asked;
   main.setAttribute("aria-busy", "true");
   let view: View;
@@ -102,7 +103,6 @@ function start(): void {
   // First of all: what it needs is on its way while the rest is built.
   void show(report);
   const { index } = report;
-  const problems = index.counts.failed + index.counts.duplicate + index.counts.failed_clusters;
   append(
     root,
     h("a", { class: "skip", href: "#main", on: { click: (event: Event) => {
@@ -113,7 +113,7 @@ function start(): void {
       "header",
       { class: "bar" },
       h("a", { class: "brand", href: "#/" }, "Congeal"),
-      h("nav", { "aria-label": "Report" }, h("a", { href: "#/" }, "Overview"), index.changes ? h("a", { href: "#/changes" }, "Changes") : null, h("a", { href: "#/quality" }, "Quality"), h("a", { href: "#/problems" }, problems ? "Failures and duplicates" : "Failures"), h("a", { href: "#/about" }, "The run")),
+      h("nav", { "aria-label": "Report" }, h("a", { href: "#/" }, "Overview"), index.changes ? h("a", { href: "#/changes" }, "Changes") : null, h("a", { href: "#/quality" }, "Quality"), h("a", { href: "#/problems" }, "What to check"), h("a", { href: "#/about" }, "The run")),
       themeButton(),
     ),
     main,

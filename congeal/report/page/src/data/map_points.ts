@@ -9,6 +9,7 @@ import { messageOf } from "../ui/page.ts";
 export const FITS = 0;
 export const OUTLIER_IN_CLUSTER = 1;
 export const NO_CLUSTER = 2;
+export const EXCLUDED = 3; // by its owner
 
 export type Measure = "confidence" | "residual" | "cycle_error" | "coverage";
 
@@ -26,6 +27,8 @@ export interface MapPoints {
   measure(name: Measure): Promise<Float32Array>;
   /** Path of an image. */
   name(row: number): Promise<string>;
+  /** Paths of all. */
+  names(): Promise<readonly string[]>;
   readonly note: string | null;
   readonly own: readonly OwnFacts[];
   /** Codes of a column of the collection's owner. */
@@ -83,6 +86,9 @@ function fromScript(script: MapScript, facts: MapFacts, note: string | null): Ma
       if (!facts.names) return "";
       return (await load<{ uri: string[] }>("names", facts.names)).uri[row] ?? "";
     },
+    async names() {
+      return facts.names ? (await load<{ uri: string[] }>("names", facts.names)).uri : [];
+    },
     note,
     own: facts.own ?? [],
     async ownCodes(column) {
@@ -118,6 +124,10 @@ async function fromParquet(facts: MapFacts, path: string): Promise<MapPoints> {
         names.set(start, found);
       }
       return String((await found)[row - start] ?? "");
+    },
+    async names() {
+      const { uri } = await table.columns(["uri"], 0, rows);
+      return Array.from({ length: rows }, (_, k) => String(uri[k] ?? ""));
     },
     note: null,
     own: facts.own ?? [],

@@ -66,6 +66,11 @@ export class MemberStage extends Stage {
     context.putImageData(image, 0, 0);
   }
 
+  /** Whether the picture is shown as it is. */
+  get isPlain(): boolean {
+    return this.mesh === null;
+  }
+
   /** The pixel of the original that is drawn at (u, v); null beyond the image. */
   pixelAt(u: number, v: number): Place | null {
     const [a, b] = this.mesh ? lookUp(this.mesh, u, v) : [u, v];

@@ -1,37 +1,89 @@
-/** The points and boxes that are kept, in words. */
-import { copyButton, h } from "./dom.ts";
-import { counted, shortName } from "./numbers.ts";
-import type { Pointing } from "./pointing.ts";
-import type { Pointed } from "./stage.ts";
+/** The points and areas that are kept, in words, and what can be made of them. */
+import { type Label, coco, tps } from "../data/labels.ts";
+import { everywhere, marked } from "../data/marks.ts";
+import type { Member } from "../data/members.ts";
+import type { Index } from "../data/types.ts";
+import { command, commandLine } from "./commands.ts";
+import { copyButton, download, h, segmented } from "./dom.ts";
+import { shortName } from "./numbers.ts";
+import type { Pointing, Shape } from "./pointing.ts";
+import type { Outlined, Pointed } from "./stage.ts";
 
-/** python: what is copied for the points that are kept. */
-export function pointList(pointing: Pointing, python: (pins: readonly Pointed[]) => string): HTMLElement[] {
-  const { pins, boxes } = pointing;
-  if (!pins.length && !boxes.length)
-    return [h("p", { class: "hint" }, "Point at any picture to see the same place on all others. Click keeps the point; drag marks a box.")];
-  const entries = pins.map((pin, k) => {
-    const { seen, of } = pointing.seenOn(pin);
-    const chip = h("span", { class: "chip" });
-    chip.style.background = pin.colour;
-    const { origin, at } = pin;
-    const from = origin
-      ? `${shortName(origin.member.uri, 24)} (${origin.x.toFixed(0)}, ${origin.y.toFixed(0)})`
-      : `atlas (${at.u.toFixed(2)}, ${at.v.toFixed(2)})`;
-    const remove = { click: () => pointing.unpin(k) };
-    return h(
-      "li",
-      {},
-      chip,
-      h("span", {}, from),
-      h("span", { class: "seen" }, `seen on ${seen} of ${of}`),
-      h("button", { type: "button", class: "quiet", "aria-label": `Remove the point at ${from}`, on: remove }, "×"),
-    );
+export interface PointWiring {
+  readonly index: Index;
+  readonly cluster: string;
+  /** The members of the page. */
+  members(): readonly Member[];
+  /** Show a point on all members side by side. */
+  compare(pin: Pointed): void;
+}
+
+/** What is open stays so while the list is made anew. */
+let opened = false;
+
+export function pointList(pointing: Pointing, wiring: PointWiring): HTMLElement[] {
+  const { pins, areas } = pointing;
+  const shape = segmented<Shape>("A drag marks", [["box", "Drag a box"], ["outline", "Draw an outline"]], pointing.shape, (chosen) => {
+    pointing.shape = chosen;
   });
-  const parts: HTMLElement[] = [h("ul", {}, ...entries)];
-  if (boxes.length) parts.push(h("p", { class: "hint" }, counted(boxes.length, "box", "boxes")));
+  if (!pins.length && !areas.length)
+    return [h("p", { class: "hint" }, "Point at any picture to see the same place on all others. A click keeps the point; a drag marks an area."), shape];
+  const entries = [
+    ...pins.map((pin, k) => pinEntry(pointing, pin, k, wiring)),
+    ...areas.map((area, k) => entryOf(area, `${area.upright ? "box" : "area"} on ${area.origin ? shortName(area.origin.member.uri, 24) : "the atlas"}`, null, () => pointing.removeArea(k))),
+  ];
   const clear = h("button", { type: "button", class: "quiet", on: { click: () => pointing.clear() } }, "Clear");
-  parts.push(h("div", { class: "row" }, clear, ...(pins.length ? [copyButton("Copy points as Python", () => python(pins))] : [])));
-  return parts;
+  const python = pins.length ? [copyButton("Copy points as Python", () => landmarksPython(wiring.index.destination, wiring.cluster, pins))] : [];
+  return [h("ul", {}, ...entries), shape, h("div", { class: "row" }, clear, ...python), exports(pointing, wiring)];
+}
+
+function pinEntry(pointing: Pointing, pin: Pointed, k: number, wiring: PointWiring): HTMLElement {
+  const { seen, of } = pointing.seenOn(pin);
+  const { origin, at } = pin;
+  const from = origin
+    ? `${shortName(origin.member.uri, 24)} (${origin.x.toFixed(0)}, ${origin.y.toFixed(0)})`
+    : `atlas (${at.u.toFixed(2)}, ${at.v.toFixed(2)})`;
+  const side = h("button", { type: "button", class: "quiet", title: "the same place of all members side by side", on: { click: () => wiring.compare(pin) } }, "Compare");
+  return entryOf(pin, `at ${from}`, h("span", { class: "seen" }, `seen on ${seen} of ${of}`, side), () => pointing.unpin(k));
+}
+
+function entryOf(mark: Pointed | Outlined, from: string, more: HTMLElement | null, remove: () => void): HTMLElement {
+  const chip = h("span", { class: "chip" });
+  chip.style.background = mark.colour;
+  const name: HTMLInputElement = h("input", { type: "text", value: mark.name ?? "", maxlength: 60, "aria-label": `Name of the mark ${from}`, title: from, on: { input: () => (mark.name = name.value.trim() || undefined) } });
+  return h("li", {}, chip, name, h("button", { type: "button", class: "quiet", "aria-label": `Remove the mark ${from}`, on: { click: remove } }, "×"), h("span", { class: "from hint" }, from), more);
+}
+
+/** Files that `congeal propagate` takes, and how it is told. */
+function exports(pointing: Pointing, { index, members }: PointWiring): HTMLElement {
+  const said = h("span", { class: "hint", role: "status" });
+  const about = `Marks of version ${index.version}`;
+  const save = (labels: Label[], name: string): void => {
+    if (labels.length) download(name, coco(labels, about), "application/json");
+    said.textContent = labels.length ? `${name} is saved` : "Nothing of it lies on an image";
+  };
+  const saveTps = (): void => {
+    const { text, leftOut } = tps(marked(pointing.pins, [], members()));
+    if (text) download("marks.tps", text);
+    said.textContent = text && !leftOut ? "marks.tps is saved" : "An image whose name has a line break cannot be in it: export COCO instead";
+  };
+  const button = (text: string, title: string, act: () => void): HTMLElement => h("button", { type: "button", title, on: { click: act } }, text);
+  const details = h(
+    "details",
+    { on: { toggle: () => (opened = details.open) } },
+    h("summary", {}, "Have them on all images"),
+    h(
+      "div",
+      { class: "row" },
+      button("Export COCO", "what was marked, on the images that it was marked on", () => save(marked(pointing.pins, pointing.areas, members()), "marks.json")),
+      pointing.pins.length ? button("Export TPS", "the points, on the images that they were marked on", saveTps) : null,
+      button("Export all shown", "the same on all images of this page, with confidences, as COCO", () => save(everywhere(pointing.pins, pointing.areas, members()), "marks-everywhere.json")),
+    ),
+    said,
+    commandLine("Then, for every image of the cluster, of this page or not:", () => command(index, "propagate", [], ["--coco", "marks.json", "--out", "marked"])),
+  );
+  details.open = opened;
+  return details;
 }
 
 /** Python that finds the kept points on all images: a call for each image that they are kept on, and one for the atlas. */

@@ -11,7 +11,9 @@ type AnyStage = MemberStage | AtlasStage;
 const DRAG = 5; // pixels that a pointer moves before a click becomes a box
 const STEP = 1 / 32; // of the picture, an arrow key's
 const MOST_PINS = 12;
+const MOST_AREAS = 12;
 const BOX_STEPS = 10;
+const PATH_STEP = 0.03; // halves of a picture between corners of an outline that is drawn freely
 export const HOVER = "#ffd23f";
 
 /** Something else that may be done with a pointer on a picture, tried first. Gives true if it took the event. */
@@ -28,9 +30,13 @@ export interface Tool {
   draw(stage: AnyStage, drawing: Drawing): void;
 }
 
+export type Shape = "box" | "outline";
+
 export class Pointing {
   readonly pins: Pointed[] = [];
-  readonly boxes: Outlined[] = [];
+  readonly areas: Outlined[] = [];
+  /** What a drag marks. */
+  shape: Shape = "box";
   tool: Tool | null = null;
   private hover: Pointed | null = null;
   private dragged: Outlined | null = null;
@@ -105,7 +111,7 @@ export class Pointing {
 
   drawNow(): void {
     const points = this.hover ? [...this.pins, this.hover] : this.pins;
-    const outlines = this.dragged ? [...this.boxes, this.dragged] : this.boxes;
+    const outlines = this.dragged ? [...this.areas, this.dragged] : this.areas;
     for (const stage of this.stages)
       if (stage.visible) stage.drawMarks(points, outlines, this.tool ? (drawing) => this.tool?.draw(stage, drawing) : undefined);
   }
@@ -127,7 +133,7 @@ export class Pointing {
       const found = stage.pointedAt(at[0], at[1]);
       if (!found) return;
       if (this.pins.length >= MOST_PINS) this.pins.shift();
-      this.pins.push({ ...found, colour: category(this.made++) });
+      this.pins.push({ ...found, colour: category(this.made++), name: `point ${this.made}` });
     }
     this.changed();
     this.redraw();
@@ -139,9 +145,15 @@ export class Pointing {
     this.redraw();
   }
 
+  removeArea(index: number): void {
+    this.areas.splice(index, 1);
+    this.changed();
+    this.redraw();
+  }
+
   clear(): void {
     this.pins.length = 0;
-    this.boxes.length = 0;
+    this.areas.length = 0;
     this.changed();
     this.redraw();
   }
@@ -155,18 +167,26 @@ export class Pointing {
     return { seen: [...members.values()].filter(Boolean).length, of: members.size };
   }
 
-  private box(stage: AnyStage, from: Place, to: Place, colour: string): Outlined | null {
+  private box(stage: AnyStage, from: Place, to: Place): Outlined | null {
     const corners: Place[] = [from, [to[0], from[1]], to, [from[0], to[1]]];
-    const places = [];
+    const path: Place[] = [];
     for (let i = 0; i < 4; i++) {
       const [a, b] = [corners[i], corners[(i + 1) % 4]];
       for (let k = 0; k < BOX_STEPS; k++) {
         const t = k / BOX_STEPS;
-        const found = stage.pointedAt(a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t);
-        if (found) places.push(found.at);
+        path.push([a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t]);
       }
     }
-    return places.length > 2 ? { corners: places, colour } : null;
+    return this.area(stage, path, stage instanceof MemberStage && stage.isPlain);
+  }
+
+  /** What lies within a path over a picture; what of it lies beyond the picture is left out. */
+  private area(stage: AnyStage, path: readonly Place[], upright = false): Outlined | null {
+    const found = path.flatMap(([u, v]) => stage.pointedAt(u, v) ?? []);
+    if (found.length < 3) return null;
+    const ring = found.flatMap(({ origin }): Place[] => (origin ? [[origin.x, origin.y]] : []));
+    const origin = stage instanceof MemberStage ? { origin: { member: stage.member, ring } } : {};
+    return { corners: found.map(({ at }) => at), colour: category(this.made), upright, ...origin };
   }
 
   private listen(stage: AnyStage): void {
@@ -176,10 +196,12 @@ export class Pointing {
     let taken = false;
     let downX = 0;
     let downY = 0;
+    let path: Place[] = [];
     let cursor: Place = [0, 0];
     element.addEventListener("pointerdown", (event) => {
       if (event.button !== 0 || !event.isPrimary) return;
       start = stage.placeOf(event);
+      path = [start];
       [downX, downY] = [event.clientX, event.clientY];
       taken = this.tool?.down(stage, start) ?? false;
       if (taken || event.pointerType !== "touch") element.setPointerCapture(event.pointerId);
@@ -194,7 +216,9 @@ export class Pointing {
       }
       if (start && event.pointerType !== "touch" && Math.hypot(event.clientX - downX, event.clientY - downY) > DRAG) boxing = true;
       if (start && boxing) {
-        this.dragged = this.box(stage, start, at, category(this.made));
+        const [u, v] = path[path.length - 1];
+        if (Math.hypot(at[0] - u, at[1] - v) > PATH_STEP) path.push(at);
+        this.dragged = this.shape === "box" ? this.box(stage, start, at) : this.area(stage, path);
         this.hover = null;
         this.redraw();
       } else {
@@ -207,9 +231,9 @@ export class Pointing {
       if (taken) this.tool?.up();
       else if (boxing) {
         if (this.dragged) {
-          this.boxes.push(this.dragged);
           this.made++;
-          if (this.boxes.length > 4) this.boxes.shift();
+          this.areas.push({ ...this.dragged, name: `area ${this.made}` });
+          if (this.areas.length > MOST_AREAS) this.areas.shift();
         }
         this.dragged = null;
         this.changed();

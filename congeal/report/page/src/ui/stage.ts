@@ -12,6 +12,8 @@ export interface Pointed {
   /** The member and the pixel that it was pointed at; absent on the atlas. */
   readonly origin?: { readonly member: Member; readonly x: number; readonly y: number; readonly instance?: number };
   readonly large?: boolean;
+  /** What it is called by who marked it. */
+  name?: string;
 }
 
 /** Where something is drawn, and how sure that is. */
@@ -23,6 +25,11 @@ export interface Placed {
 export interface Outlined {
   readonly corners: readonly AtlasPlace[];
   readonly colour: string;
+  /** The member that it was drawn on, and its corners there, pixels; absent on the atlas. */
+  readonly origin?: { readonly member: Member; readonly ring: readonly Place[] };
+  /** A box along the sides of the image. */
+  readonly upright?: boolean;
+  name?: string;
 }
 
 /** What all stages share: an element of its own size with a layer for marks. */

@@ -7,12 +7,16 @@ import { beside, file, pictureOf } from "../data/scripts.ts";
 import { append, clear, h, segmented, toggle } from "../ui/dom.ts";
 import { decimal, percent, shortName, visible } from "../ui/numbers.ts";
 import { type View, facts, messageOf, problem } from "../ui/page.ts";
-import { landmarksPython, pointList } from "../ui/point_list.ts";
+import { pointList } from "../ui/point_list.ts";
 import { Pointing } from "../ui/pointing.ts";
 import { MemberStage, NO_OVERLAYS, type Overlays } from "../ui/member_stage.ts";
-import { AtlasStage } from "../ui/stage.ts";
+import { AtlasStage, type Pointed } from "../ui/stage.ts";
 import { atlasPictures } from "../ui/atlas_pictures.ts";
-import { clusterHead, clusterPager, copiesList, outlierList } from "./cluster_parts.ts";
+import { Chosen } from "./chosen.ts";
+import { clusterHead, copiesList, outlierList } from "./cluster_parts.ts";
+import { clusterPager, contactSheets } from "./cluster_pages.ts";
+import { comparison } from "./comparison.ts";
+import { clusterCommands } from "./cluster_commands.ts";
 import { Corrections } from "./corrections.ts";
 import { imagePanel } from "./image_panel.ts";
 import { statusText } from "./statuses.ts";
@@ -57,6 +61,8 @@ export class ClusterView implements View {
   private opened: number | null = null;
   private corrections: Corrections | null = null;
   private readonly orders = h("span", {});
+  private readonly chosen: Chosen;
+  private readonly compared = h("div", { class: "compared" });
   private readonly doubtful: boolean;
   private readonly slider: HTMLInputElement;
   private readonly play: HTMLButtonElement;
@@ -86,8 +92,15 @@ export class ClusterView implements View {
       on: { input: () => { this.stop(); this.morph(Number(this.slider.value)); } },
     });
     this.play = h("button", { type: "button", class: "quiet play", "aria-label": "Play", on: { click: () => (this.playing ? this.stop() : this.start()) } }, "▶");
+    this.chosen = new Chosen(report.index, cluster, () => this.arrange());
     this.showOrders();
-    append(this.element, clusterHead(report.index, cluster), clusterPager(script, page), h("div", { class: "cluster-body" }, this.aside(), h("section", { class: "member-section", "aria-label": "Members" }, this.toolbar(), this.grid, outlierList(script), copiesList(script))), this.drawer);
+    append(
+      this.element,
+      clusterHead(report.index, cluster),
+      clusterPager(script, page),
+      h("div", { class: "cluster-body" }, this.aside(), h("section", { class: "member-section", "aria-label": "Members" }, this.compared, this.toolbar(), this.grid, this.chosen.element, contactSheets(cluster), outlierList(report.index, script), copiesList(script), clusterCommands(report.index, cluster))),
+      this.drawer,
+    );
   }
 
   /** Settled when the members are shown; points can be carried a little later, when their maps are there. */
@@ -223,7 +236,7 @@ export class ClusterView implements View {
       h(
         "figcaption",
         {},
-        h("a", { href: this.link(member.position), title: visible(member.uri) }, name),
+        h("span", { class: "named" }, this.chosen.box(member), h("a", { href: this.link(member.position), title: visible(member.uri) }, name)),
         h("span", { class: "fit", title: `mean confidence ${percent(member.confidence)}, residual ${decimal(member.residual)}, cycle error ${decimal(member.cycleError)}` }, meter, percent(member.confidence)),
         member.outlier && !this.doubtful ? h("span", { class: "reason" }, member.reason ?? "does not fit") : null,
         member.role === "newcomer" ? h("span", { class: "tag" }, "new") : null,
@@ -276,8 +289,15 @@ export class ClusterView implements View {
   }
 
   private listPoints(): void {
-    const { index } = this.report;
-    this.points.replaceChildren(...pointList(this.pointing, (pins) => landmarksPython(index.destination, this.cluster.script.id, pins)));
+    const wiring = { index: this.report.index, cluster: this.cluster.script.id, members: () => this.members, compare: (pin: Pointed) => this.compare(pin) };
+    this.points.replaceChildren(...pointList(this.pointing, wiring));
+    if (this.compared.childElementCount && !this.pointing.pins.length) clear(this.compared);
+  }
+
+  /** Show a place on all members side by side. */
+  compare(pin: Pointed): void {
+    this.compared.replaceChildren(comparison(pin, this.members, (position) => this.link(position), () => clear(this.compared)));
+    this.compared.scrollIntoView({ block: "nearest" });
   }
 
   private async addCorrections(): Promise<void> {

@@ -3,8 +3,10 @@ import type { Cluster } from "../data/report.ts";
 import type { ClusterScript, Index } from "../data/types.ts";
 import { clusterLabel } from "../ui/cluster_name.ts";
 import { copyButton, h } from "../ui/dom.ts";
+import { commandLine, correction, imageName } from "../ui/commands.ts";
 import { count, counted, decimal, percent, visible } from "../ui/numbers.ts";
 import { facts } from "../ui/page.ts";
+import { showCommands } from "./cluster_commands.ts";
 import { clusterStatus } from "./statuses.ts";
 
 /** What the cluster is called, its numbers, and what can be copied. */
@@ -22,7 +24,7 @@ export function clusterHead(index: Index, cluster: Cluster): HTMLElement {
     "header",
     { class: "view-head" },
     h("div", { class: "title-row" }, h("h1", {}, "Cluster ", clusterLabel(c, number)), h("span", { class: "steps" }, link(number - 1, "‹", "Cluster before"), link(number + 1, "›", "Next cluster"))),
-    status.doubtful ? h("p", { class: "warning" }, status.text) : null,
+    status.doubtful ? h("p", { class: "warning" }, `${status.text}. `, h("button", { type: "button", class: "quiet", on: { click: showCommands } }, "Correct this cluster")) : null,
     h("div", { class: "facts-row" }, facts([
       ["Images", count(c.n_images[number] ?? script.total), `${count(c.n_members[number] ?? 0)} of them made the atlas`],
       ["Do not fit", count(c.n_outliers[number])],
@@ -44,26 +46,16 @@ export function clusterHead(index: Index, cluster: Cluster): HTMLElement {
   );
 }
 
-/** Links to the pages before and after, if there are several. */
-export function clusterPager(script: ClusterScript, current: number): HTMLElement | null {
-  const pages = script.pages.length;
-  if (pages < 2) return null;
-  const link = (page: number, text: string): HTMLElement =>
-    page >= 0 && page < pages && page !== current
-      ? h("a", { href: `#/cluster/${script.id}/${page}` }, text)
-      : h("span", { class: "off" }, text);
-  const first = current * script.page_size;
-  const last = first + (script.pages[current]?.count ?? 0);
-  return h("nav", { class: "pager", "aria-label": "Pages of members" }, link(current - 1, "‹ Page before"), h("span", {}, `Members ${count(first + 1)} to ${count(last)} of ${count(script.total)}`), link(current + 1, "Next page ›"));
-}
-
 /** Those that do not fit, and why. */
-export function outlierList({ outliers, id }: ClusterScript): HTMLElement | null {
+export function outlierList(index: Index, { outliers, id }: ClusterScript): HTMLElement | null {
   if (!outliers.length) return null;
+  const names = outliers.map(([, , uri]) => imageName(uri));
   return h(
     "section",
     { class: "listing" },
     h("h2", {}, counted(outliers.length, "image does not fit", "images do not fit")),
+    h("p", { class: "hint" }, "Nothing is carried to them or from them. Those that belong elsewhere are chosen by their boxes and moved; this leaves all of them out:"),
+    commandLine("", () => correction(index, "exclude", names), `congeal clusters DEST exclude … (${counted(names.filter((name) => name !== null).length, "image")})`),
     h("ul", {}, ...outliers.map(([page, position, uri, reason]) => h("li", {}, h("a", { href: `#/cluster/${id}/${page}/${position}` }, visible(uri)), h("span", { class: "reason" }, reason ?? "no reason is recorded")))),
   );
 }

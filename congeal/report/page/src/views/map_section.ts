@@ -1,14 +1,16 @@
 /** The map with what belongs to it: colours, legend, lasso and list. */
-import { type MapPoints, type Measure, NO_CLUSTER, OUTLIER_IN_CLUSTER, mapPoints } from "../data/map_points.ts";
+import { EXCLUDED, type MapPoints, type Measure, NO_CLUSTER, OUTLIER_IN_CLUSTER, mapPoints } from "../data/map_points.ts";
 import type { Report } from "../data/report.ts";
 import { OUTLIER, PLAIN, category, css, packed, sequential } from "../draw/colour.ts";
 import { clusterLabel } from "../ui/cluster_name.ts";
 import { clear, copyButton, h, segmented, toggle } from "../ui/dom.ts";
+import { finder } from "./finder.ts";
 import { averageSquare } from "../ui/average_square.ts";
 import { ImageMap } from "../ui/image_map.ts";
 import { count, counted, decimal, shortName, visible } from "../ui/numbers.ts";
 import { MapFilter } from "./map_filter.ts";
 import type { SheetCache } from "../ui/sheets.ts";
+import { clusterStatus } from "./statuses.ts";
 
 type Colouring = "cluster" | "status" | Measure | `own_${number}`;
 
@@ -67,6 +69,10 @@ export class MapSection {
         "div",
         { class: "toolbar" },
         h("h2", {}, "All images by likeness"),
+        finder(points, (rows, text) => {
+          this.map.single(rows ? new Set(rows) : null);
+          void this.choice(rows ?? [], text);
+        }),
         colourBy,
         own,
         toggle("Pictures", true, (on) => {
@@ -123,7 +129,7 @@ export class MapSection {
       const outlier = packed(OUTLIER);
       const fits = packed(category(0));
       for (let k = 0; k < rows; k++)
-        colours[k] = colouring === "cluster" ? (cluster[k] < 0 ? plain : packed(category(cluster[k]))) : status[k] === NO_CLUSTER ? plain : status[k] === OUTLIER_IN_CLUSTER ? outlier : fits;
+        colours[k] = colouring === "cluster" ? (cluster[k] < 0 ? plain : packed(category(cluster[k]))) : status[k] >= NO_CLUSTER ? plain : status[k] === OUTLIER_IN_CLUSTER ? outlier : fits;
       if (colouring === "cluster") this.clusterLegend();
       else this.showLegend([[category(0), "fits its atlas"], [OUTLIER, "does not fit its atlas"], [PLAIN, "in no cluster"]]);
     } else if (!isMeasure(colouring)) {
@@ -184,7 +190,7 @@ export class MapSection {
     const largest = c.id.map((_, k) => k).sort((a, b) => c.n_images[b] - c.n_images[a] || a - b);
     const none = this.points.cluster.some((k) => k < 0);
     const entry = (k: number): HTMLElement => {
-      const inner = [chip(category(k)), averageSquare(index, k, "after", "mini"), h("span", { class: "lines" }, clusterLabel(c, k), h("span", { class: "hint" }, counted(c.n_images[k], "image")))];
+      const inner = [chip(category(k)), averageSquare(index, k, "after", "mini"), h("span", { class: "lines" }, clusterLabel(c, k), h("span", { class: "hint" }, counted(c.n_images[k], "image"), clusterStatus(index, k).doubtful ? h("span", { class: "tag warn" }, clusterStatus(index, k).short) : null))];
       const on = { pointerenter: () => this.highlight(k), pointerleave: () => this.highlight(null) };
       return h("li", { on }, c.script[k] ? h("a", { href: `#/cluster/${c.id[k]}` }, ...inner) : h("span", { class: "entry" }, ...inner));
     };
@@ -198,7 +204,7 @@ export class MapSection {
   private describe(row: number): string {
     const { cluster, status } = this.points;
     const id = this.report.index.clusters.id[cluster[row]];
-    return status[row] === NO_CLUSTER || id === undefined ? "in no cluster" : status[row] === OUTLIER_IN_CLUSTER ? `does not fit cluster ${id}` : `cluster ${id}`;
+    return status[row] === EXCLUDED ? "left out by a correction" : status[row] === NO_CLUSTER || id === undefined ? "in no cluster" : status[row] === OUTLIER_IN_CLUSTER ? `does not fit cluster ${id}` : `cluster ${id}`;
   }
 
   private thumb(row: number, size: number): HTMLElement {
@@ -243,10 +249,10 @@ export class MapSection {
     else void this.choice([row]);
   }
 
-  /** List what was drawn around. */
-  private async choice(rows: number[]): Promise<void> {
+  /** List what was drawn around or found. text: what was looked for in paths; other files that have it are named, too. */
+  private async choice(rows: number[], text = ""): Promise<void> {
     this.lassoed = rows;
-    if (!rows.length) {
+    if (!rows.length && !text) {
       this.side.replaceChildren(this.legend);
       return;
     }
@@ -269,6 +275,7 @@ export class MapSection {
         } } }, "×"),
       ),
       h("ul", { class: "map-list" }, ...entries.map((entry) => entry.item)),
+      text ? this.otherFiles(text) : "",
       rows.length > LISTED ? h("p", { class: "hint" }, `The first ${LISTED} are shown; "Copy paths" gives all.`) : "",
     );
     await Promise.all(rows.map(async (row, k) => {
@@ -279,6 +286,14 @@ export class MapSection {
         entries[k].name.title = visible(uri);
       }
     }));
+  }
+
+  /** Files with a text in their path that are no images of the map, and why. */
+  private otherFiles(text: string): HTMLElement {
+    const { failures, duplicates } = this.report.index;
+    const named = [...failures.rows.map(([uri, why]) => [uri, why]), ...duplicates.rows.map(([uri, of]) => [uri, `is byte for byte ${of}`])];
+    const found = named.filter(([uri]) => uri.toLowerCase().includes(text)).slice(0, LISTED);
+    return h("ul", { class: "map-list" }, ...found.map(([uri, why]) => h("li", {}, h("span", { class: "entry" }, h("span", { class: "lines" }, h("span", { class: "name", title: visible(uri) }, shortName(uri, 34)), h("span", { class: "hint" }, visible(why)))))));
   }
 }
 

@@ -4,6 +4,7 @@ import { append, h } from "../ui/dom.ts";
 import { count, counted, duration, percent, visible } from "../ui/numbers.ts";
 import { type View, messageOf, problem } from "../ui/page.ts";
 import { SheetCache } from "../ui/sheets.ts";
+import { fates } from "./fates.ts";
 import { MapSection } from "./map_section.ts";
 import { wall } from "./wall.ts";
 
@@ -26,6 +27,7 @@ export class OverviewView implements View {
       this.element,
       h("header", { class: "view-head" }, h("h1", {}, visible(index.title)), h("p", { class: "lead" }, lead(report))),
       numbers(report),
+      fates(index),
       changesLine(report),
       ...index.notes.map((note) => h("p", { class: "note" }, note)),
       index.map ? this.mapPlace : null,
@@ -91,9 +93,6 @@ function numbers(report: Report): HTMLElement {
     number(count(counts.ok), "images", undefined, `${count(counts.images)} files were found`),
     number(count(counts.clusters), "clusters"),
     number(weight ? percent(sum / weight) : "–", "mean confidence", "#/quality"),
-    number(count(counts.outliers), "outliers", undefined, "images that have no cluster, or do not fit its atlas"),
-    number(count(counts.duplicate), "duplicates", "#/problems"),
-    number(count(counts.failed), "failed", "#/problems"),
     number(duration(seconds), "computing", "#/about", "seconds of all units together"),
   );
 }

@@ -1,48 +1,76 @@
-/** What failed, and what is there twice, with the reasons. */
+/** What did not work, what is there twice, and what to do about it. */
 import type { Report } from "../data/report.ts";
+import type { Index } from "../data/types.ts";
+import { averageSquare } from "../ui/average_square.ts";
 import { clusterLabel } from "../ui/cluster_name.ts";
 import { h } from "../ui/dom.ts";
-import { count, counted, visible } from "../ui/numbers.ts";
+import { count, counted, percent, visible } from "../ui/numbers.ts";
 import type { View } from "../ui/page.ts";
-import { clusterStatus } from "./statuses.ts";
+import { tally } from "./fates.ts";
+import { looseList } from "./loose_images.ts";
+import type { Section } from "./problem_sections.ts";
+import { clusterStatus, standing } from "./statuses.ts";
 
 const ROWS = 200; // a list is shown piece by piece
 
-export function problemsView(report: Report): View {
-  const { index } = report;
-  const c = index.clusters;
-  const doubtful = c.id.map((_, k) => k).filter((k) => clusterStatus(index, k).doubtful || c.error[k]);
-  const element = h(
-    "div",
-    { class: "problems" },
-    h("header", { class: "view-head" }, h("h1", {}, "Failures and duplicates")),
-    section(
-      "Images that could not be read",
-      "none",
-      index.failures.total,
-      index.failures.rows,
-      (reason) => reason,
-    ),
-    section("Duplicates", "none", index.duplicates.total, index.duplicates.rows, (of) => `is byte for byte ${of}`),
-    h(
-      "section",
-      { class: "listing" },
-      h("h2", {}, "Clusters without a trusted atlas"),
-      doubtful.length
-        ? h("ul", {}, ...doubtful.map((k) => h("li", {}, c.script[k] ? h("a", { href: `#/cluster/${c.id[k]}` }, clusterLabel(c, k)) : clusterLabel(c, k), h("span", { class: "reason" }, [clusterStatus(index, k).text, c.error[k]].filter(Boolean).join(": ")))))
-        : h("p", { class: "hint" }, "none"),
-    ),
-  );
-  return { element, title: "Failures and duplicates" };
+/** section: the list that is brought into view. */
+export function problemsView(report: Report, section?: string): ProblemsView {
+  return new ProblemsView(report, section);
 }
 
-function section(
-  title: string,
-  none: string,
-  total: number,
-  rows: readonly (readonly [string, string])[],
-  reason: (second: string) => string,
-): HTMLElement {
+export class ProblemsView implements View {
+  readonly element: HTMLElement;
+  readonly title = "What to check";
+
+  constructor(report: Report, section?: string) {
+    const { index } = report;
+    this.element = h(
+      "div",
+      { class: "problems" },
+      h("header", { class: "view-head" }, h("h1", {}, "What to check"), h("p", { class: "lead" }, "What is doubtful, left over, unreadable or there twice, with the reason, and what can be done. Corrections are recorded in the destination, and the next run applies them.")),
+      clusters(index),
+      misfits(index),
+      listing("loose", "Images in no cluster", tally(index).images.loose, looseList(report, tally(index).images.loose)),
+      files("failed", "Images that could not be read", index.failures, (reason) => reason, index.failures.total ? h("p", { class: "hint" }, `Everything else went on without them. Mend or replace a file in the source and run again; or leave it out for good: congeal run … --exclude PATTERN`) : null),
+      files("duplicates", "Duplicates", index.duplicates, (of) => `is byte for byte ${of}`, index.duplicates.total ? h("p", { class: "hint" }, "Each is counted once and has its image's cluster. There is nothing to do.") : null),
+    );
+    this.show(section);
+  }
+
+  /** Bring a list into view, when it is laid out. */
+  show(section?: string): void {
+    if (section) requestAnimationFrame(() => this.element.querySelector(`[data-section="${CSS.escape(section)}"]`)?.scrollIntoView({ block: "start" }));
+  }
+}
+
+function listing(section: Section, title: string, total: number, ...children: (Node | null)[]): HTMLElement {
+  return h("section", { class: "listing", "data-section": section }, h("h2", {}, title, " ", h("span", { class: "number" }, count(total))), total === 0 ? h("p", { class: "hint" }, "none") : null, ...children);
+}
+
+/** Clusters that are not to be relied on, with what may help. */
+function clusters(index: Index): HTMLElement {
+  const c = index.clusters;
+  const found = c.id.map((_, k) => k).filter((k) => standing(index, k) !== "aligned" || c.error[k]);
+  const row = (k: number): HTMLElement => {
+    const label = c.script[k] ? h("a", { href: `#/cluster/${c.id[k]}` }, clusterLabel(c, k)) : clusterLabel(c, k);
+    const status = clusterStatus(index, k);
+    return h("li", { class: "with-picture" }, averageSquare(index, k, "after", "mini"), h("span", { class: "lines" }, h("span", {}, label, " ", h("span", { class: "tag warn" }, status.short), " ", h("span", { class: "hint" }, counted(c.n_images[k], "image"))), h("span", { class: "reason" }, [status.text, c.error[k]].filter(Boolean).join(": "))));
+  };
+  return listing("clusters", "Clusters without a trusted atlas", found.length, found.length ? h("ul", {}, ...found.map(row)) : null);
+}
+
+/** Clusters with images that do not fit, the most first. */
+function misfits(index: Index): HTMLElement {
+  const c = index.clusters;
+  const found = c.id.map((_, k) => k).filter((k) => standing(index, k) !== "unaligned" && c.n_outliers[k]).sort((a, b) => c.n_outliers[b] - c.n_outliers[a] || a - b);
+  const row = (k: number): HTMLElement => {
+    const label = clusterLabel(c, k);
+    return h("li", { class: "with-picture" }, averageSquare(index, k, "after", "mini"), h("span", { class: "lines" }, h("span", {}, c.script[k] ? h("a", { href: `#/cluster/${c.id[k]}` }, label) : label), h("span", { class: "reason" }, `${count(c.n_outliers[k])} of ${counted(c.n_images[k], "image")}, ${percent(c.n_outliers[k] / c.n_images[k])}`)));
+  };
+  return listing("misfits", "Images that do not fit their cluster", tally(index).images.misfits, found.length ? h("p", { class: "hint" }, "Nothing is carried to them or from them. The cluster's page names each with the reason, and gives the command that leaves it out or moves it.") : null, found.length ? h("ul", {}, ...found.map(row)) : null);
+}
+
+function files(section: Section, title: string, { total, rows }: Index["failures"], reason: (second: string) => string, advice: Node | null): HTMLElement {
   const list = h("ul", {});
   const more = h("button", { type: "button", class: "quiet", on: { click: () => add() } });
   let shown = 0;
@@ -53,12 +81,5 @@ function section(
     more.textContent = `Show ${count(Math.min(ROWS, rows.length - shown))} more`;
   };
   add();
-  return h(
-    "section",
-    { class: "listing" },
-    h("h2", {}, title, " ", h("span", { class: "number" }, count(total))),
-    total === 0 ? h("p", { class: "hint" }, none) : list,
-    more,
-    total > rows.length ? h("p", { class: "hint" }, `The first ${counted(rows.length, "row")} of ${count(total)}; all are in the table images.`) : null,
-  );
+  return listing(section, title, total, advice, total ? list : null, more, total > rows.length ? h("p", { class: "hint" }, `The first ${counted(rows.length, "row")} of ${count(total)}; all are in the table images.`) : null);
 }

@@ -1,4 +1,4 @@
-/** Statuses of clusters in words. */
+/** Statuses of clusters in words: those that the tables and the summary of a run use. */
 import type { Index } from "../data/types.ts";
 
 interface StatusText {
@@ -19,17 +19,26 @@ export function statusText(status: string): StatusText {
   return TEXTS[status] ?? { short: status, text: status, doubtful: status !== "ok" };
 }
 
-const NOT_BORNE_OUT: StatusText = {
-  short: "not borne out",
-  text: "Matching does not bear its maps out: look at points on several images before you rely on them",
+const DOUBTFUL: StatusText = {
+  short: "doubtful",
+  text: "Doubtful: matching does not bear its maps out. Look at points on several images before you rely on them",
   doubtful: true,
 };
+
+/** Whether points of a cluster correspond: yes, perhaps, no. */
+export type Standing = "aligned" | "doubtful" | "unaligned";
+
+export function standing(index: Index, k: number): Standing {
+  const c = index.clusters;
+  if (statusText(c.status[k]).doubtful) return "unaligned";
+  return c.doubtful?.[k] ? "doubtful" : "aligned";
+}
 
 /** What there is to say of a cluster: also that its maps are not borne out, and which features may show more of it. */
 export function clusterStatus(index: Index, k: number): StatusText {
   const c = index.clusters;
   const status = statusText(c.status[k]);
-  if (c.doubtful?.[k]) return NOT_BORNE_OUT;
+  if (c.doubtful?.[k]) return DOUBTFUL;
   if (!c.not_aligned?.[k] || !index.stronger) return status;
   return { ...status, text: `${status.text}. The backbone ${index.backbone} does not show it; ${index.stronger} may: run the images to another destination with --set features.backbone=${index.stronger}` };
 }
