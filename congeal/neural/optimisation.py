@@ -81,7 +81,7 @@ class Optimiser:
         for group in self._adam.param_groups:
             group["lr"] = group["base"] * pace
         for one in self._named.values():
-            one.parameter.grad = None
+            one.parameter.grad = one.numbers.grad = None
         torch.autograd.backward(loss)
         for one in self._named.values():
             gradient = one.parameter.grad

@@ -22,7 +22,7 @@ from congeal.alignment.maps.map_batches import compute_maps
 from congeal.alignment.maps.match_support import match_support
 from congeal.alignment.maps.point_evidence import cells_of_evidence, levels, point_evidence
 from congeal.alignment.maps.postprocess import AtlasSource, assemble, build_atlas
-from congeal.alignment.model import FLOW, GUIDED, MEANINGLESS, PER_IMAGE, RIGID, Alignment, Atlas, Verdict
+from congeal.alignment.model import GUIDED, MEANINGLESS, PER_IMAGE, Alignment, Atlas, Verdict
 from congeal.alignment.poses.exemplars import select_exemplars
 from congeal.alignment.selection.collapse_check import check_collapse
 from congeal.geometry.warps import Warps, flip, grid, recentred, rigid, sample
@@ -158,7 +158,8 @@ def solution(solved: SolvedSet, warps: Warps) -> Alignment:
     before, config = solved.aligned, solved.config
     images, device = solved.images, solved.images.device
     oriented = images.oriented(warps.mirrored, solved.oriented.weight)
-    deformation = FLOW if before.atlas.deformation == RIGID else before.atlas.deformation
+    # Who is fitted to a set of poses alone later has no flow either, though networks may have bent its maps.
+    deformation = before.atlas.deformation
     places = cells_by(warps)
     maps, figures = compute_maps(
         leave_one_out(oriented, places),
