@@ -20,6 +20,7 @@ from congeal.transfer.annotations import Annotation
 from congeal.transfer.formats.labels import Entry, LabelFile, Size, agreeing, carriable, placed
 from infra.errors import UserError
 from infra.storage.image_source import as_path
+from infra.threads import run_in_threads
 from tasks.propagation.output_folder import Order, left_out, nothing_lost, outside
 from tasks.propagation.yolo_folder import labels_in
 
@@ -164,8 +165,7 @@ def _propagate(
     images = _copies(marks.found, {one.image for one in noted}) if order.with_images else {}
     if images:
         nothing_lost(order, images)
-    for one, content in {called: text, **more}.items():
-        (out / one).write_bytes(content)
+    run_in_threads(lambda one: (out / one[0]).write_bytes(one[1]), {called: text, **more}.items())
     for copy, uri in images.items():
         (out / copy).write_bytes((collection.source / uri).read_bytes())
     by_hand = {one.image for one in marks.annotations}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from congeal.results.collection import Collection
 from congeal.results.image_name_matching import match
 from infra.storage.location import Location
+from infra.threads import in_threads
 
 
 def labels_in(folder: Location, collection: Collection) -> tuple[dict[str, bytes], dict[str, str]]:
@@ -21,5 +22,5 @@ def labels_in(folder: Location, collection: Collection) -> tuple[dict[str, bytes
     alone = {stem: uris[0] for stem, uris in by_stem.items() if len(uris) == 1}
     stems = {name: yolo.image_stem(name) for name in names}
     found = match(list(stems.values()), alone).found
-    texts = {name: (folder / name).read_bytes() for name in names}
+    texts = dict(zip(names, in_threads(lambda name: (folder / name).read_bytes(), names), strict=True))
     return texts, {name: alone[found[stem]] for name, stem in stems.items() if stem in found}

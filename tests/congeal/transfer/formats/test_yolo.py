@@ -90,6 +90,8 @@ def test_without_flags_a_corner_or_less_is_no_keypoint() -> None:
         (PLAIN, "bird .5 .5 .2 .2", "no row of numbers"),
         (PLAIN, "0.5 .5 .5 .2 .2", "no class"),
         (PLAIN, "0 nan .5 .2 .2", "no class"),
+        (PLAIN, "0 .5 .5 1e300 .2", "no class"),
+        (PLAIN, "1e300 .5 .5 .2 .2", "no class"),
     ],
 )
 def test_a_row_that_cannot_be_read_stops_no_other(config: bytes, row: str, said: str) -> None:
