@@ -120,7 +120,7 @@ def propagate_yolo(collection: Collection, name: str, data: bytes, order: Order)
         name,
         data,
         order,
-        yolo.CONFIG,
+        place.name,
         yolo.YoloFile.files,
         finished=True,
     )

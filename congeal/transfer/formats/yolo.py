@@ -27,7 +27,6 @@ from congeal.transfer.formats.labels import Entry, Size
 from congeal.transfer.formats.yolo_config import Config, config_of
 from congeal.transfer.points import VISIBLE
 
-CONFIG = "data.yaml"
 FOLDER = "labels"
 IMAGES = "images"
 ENDING = ".txt"

@@ -104,7 +104,7 @@ def test_labels_of_deeplabcut(known: Path, tmp_path: Path) -> None:
 
 
 def test_poses_of_yolo(known: Path, tmp_path: Path) -> None:
-    config = tmp_path / "set" / "data.yaml"
+    config = tmp_path / "set" / "birds.yaml"
     label = tmp_path / "set" / "labels" / "a" / "0.txt"
     label.parent.mkdir(parents=True)
     config.write_text("names: [bird]\nkpt_shape: [2, 3]\n")
@@ -124,7 +124,7 @@ def test_poses_of_yolo(known: Path, tmp_path: Path) -> None:
     # In twice the size the point is 60.5, 50.5, whose share of the image is the same.
     numbers = [float(number) for number in out.joinpath("1.txt").read_text().split()]
     np.testing.assert_allclose(numbers[5:], [0.38125, 0.425, 2, 0, 0, 0], atol=1e-4)
-    assert (tmp_path / "out" / "data.yaml").read_bytes() == config.read_bytes()
+    assert (tmp_path / "out" / "birds.yaml").read_bytes() == config.read_bytes()
     assert (tmp_path / "out" / "carried.csv").read_text().count("\n") == 3
     assert "say --overwrite" in call(*common, tmp_path / "out").stderr
     for inside in (tmp_path / "set", tmp_path / "set" / "new", tmp_path):
