@@ -147,6 +147,31 @@ def test_regions_of_via(known: Path, tmp_path: Path) -> None:
     assert region["shape_attributes"] == {"name": "point", "cx": 60.5, "cy": 50.5}
 
 
+def test_shapes_of_labelme(known: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "labels"
+    (folder / "a").mkdir(parents=True)
+    point = {"label": "eye", "points": [[30.5, 25.5]], "group_id": 1, "shape_type": "point", "flags": {}}
+    facts = {"imagePath": "0.png", "imageData": None, "imageHeight": 60, "imageWidth": 80}
+    (folder / "a" / "0.json").write_text(json.dumps({"shapes": [point], **facts}))
+    (folder / "a" / "2.json").write_text(json.dumps({"shapes": [], **facts, "imagePath": "2.png"}))
+    (folder / "other.json").write_text("{}")
+    common = ("propagate", known, "--labelme", folder, "--out")
+    result = call(*common, tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
+    assert "3 images, median confidence 0.8" in result.stdout
+    assert sorted(path.name for path in (tmp_path / "out").rglob("*.json")) == ["1.json", "3.json"]
+    content = json.loads((tmp_path / "out" / "a" / "1.json").read_text())
+    (shape,) = content["shapes"]
+    # In twice the size 30, 25 is 60.5, 50.5, and half a pixel more from the corner.
+    assert (shape["points"], shape["group_id"], shape["score"]) == ([[61, 51]], 1, 0.8)
+    assert (content["imagePath"], content["imageWidth"], content["imageHeight"]) == ("1.png", 160, 120)
+    assert "holds the labels in" in call(*common, folder / "new").stderr
+    assert (
+        "no file of labelme lies in it"
+        in call("propagate", known, "--labelme", tmp_path / "out" / "none", "--out", tmp_path / "b").stderr
+    )
+
+
 def test_points_on_several_images_and_on_all(known: Path, tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("name,x,y\nbeak,30,31\n007,40.5,35\n")
     common = ("transfer", known, "--from", "a/0.png", "--points", tmp_path / "in.csv")
