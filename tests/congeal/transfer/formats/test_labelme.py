@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from congeal.errors import CongealError
@@ -72,6 +72,7 @@ shapes = st.one_of(
 )
 
 
+@settings(max_examples=40)
 @given(given_=st.lists(shapes, min_size=1, max_size=3), sure=st.floats(0, 1))
 def test_what_is_carried_is_read_again(given_: list[dict[str, Any]], sure: float) -> None:
     first = file(*given_)

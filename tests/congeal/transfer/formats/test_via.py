@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from congeal.errors import CongealError
@@ -95,6 +95,7 @@ def regions(draw: st.DrawFn) -> dict[str, Any]:
     return region({"name": kind} | shape, **draw(attributes))
 
 
+@settings(max_examples=40)
 @given(
     given_=st.lists(regions(), min_size=1, max_size=3),
     indent=st.sampled_from([None, 1, 4]),
