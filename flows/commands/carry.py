@@ -128,6 +128,9 @@ def propagate(
     via: Annotated[
         str | None, typer.Option("--via", metavar="FILE.json", help="Regions of the VGG Image Annotator.")
     ] = None,
+    labelme: Annotated[
+        str | None, typer.Option("--labelme", metavar="DIR", help="A folder of labelme's .json files.")
+    ] = None,
     points: Annotated[
         str | None,
         typer.Option("--points", metavar="IN.csv", help="x and y on a frame, drawn on its whole video."),
@@ -165,6 +168,7 @@ def propagate(
         sleap=sleap,
         yolo=yolo,
         via=via,
+        labelme=labelme,
         points=points,
     )
     facts = carry_out(

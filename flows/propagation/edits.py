@@ -14,7 +14,7 @@ from infra.settings import StorageSettings
 from infra.storage.location import Location
 
 TRACKED = ("frame", "time", "image", "point", "x", "y", "confidence", "visible")
-FILES = ("coco", "tps", "deeplabcut", "sleap", "yolo", "via")  # these name their images themselves
+FILES = ("coco", "tps", "deeplabcut", "sleap", "yolo", "via", "labelme")  # these name their images themselves
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Request:
     sleap: str | None = None
     yolo: str | None = None
     via: str | None = None
+    labelme: str | None = None
     points: str | None = None
 
 
@@ -60,6 +61,9 @@ def carry_out(
         "yolo": propagate.propagate_yolo,
         "via": propagate.propagate_via,
     }
+    if kind == "labelme":
+        folder = Location.parse(str(request.labelme), storage)
+        return propagate.propagate_labelme(collection, str(folder), replace(order, inputs=[folder]))
     if kind in carry:
         file = str(getattr(request, kind))
         place = Location.parse(file, storage)

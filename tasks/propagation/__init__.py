@@ -4,6 +4,7 @@ from tasks.propagation.clip_output import is_clip, propagate_points
 from tasks.propagation.label_files import (
     propagate_coco,
     propagate_deeplabcut,
+    propagate_labelme,
     propagate_sleap,
     propagate_tps,
     propagate_via,
@@ -17,6 +18,7 @@ __all__ = [
     "is_clip",
     "propagate_coco",
     "propagate_deeplabcut",
+    "propagate_labelme",
     "propagate_pictures",
     "propagate_points",
     "propagate_sleap",

@@ -20,8 +20,9 @@ from congeal.transfer.annotations import Annotation
 from congeal.transfer.formats.labels import Entry, LabelFile, Size, agreeing, carriable, placed
 from infra.errors import UserError
 from infra.storage.image_source import as_path
+from infra.threads import run_in_threads
+from tasks.propagation.label_folders import apart, labelme_files, yolo_labels
 from tasks.propagation.output_folder import Order, left_out, nothing_lost, outside
-from tasks.propagation.yolo_folder import labels_in
 
 COCO = "labels.json"  # with data/ beside it, as FiftyOne's COCODetectionDataset has it
 IMAGES = "data"
@@ -97,6 +98,23 @@ def propagate_via(collection: Collection, name: str, data: bytes, order: Order) 
     return _propagate(collection, "via", via.read, name, data, order, VIA)
 
 
+def propagate_labelme(collection: Collection, name: str, order: Order) -> dict[str, Any]:
+    """A JSON of labelme for every image of the clusters in which the files of a folder mark something.
+
+    The files that are there are not written again: who has labelled an image has labelled all of it.
+    """
+    from congeal.transfer.formats import labelme
+
+    (folder,) = order.inputs
+    apart(order.out, folder)
+
+    def read(_: bytes) -> LabelFile:
+        return labelme.LabelmeFolder(list(labelme_files(folder)))
+
+    new = labelme.LabelmeFolder.new_files
+    return _propagate(collection, "labelme", read, name, b"", order, None, new, finished=True)
+
+
 def propagate_yolo(collection: Collection, name: str, data: bytes, order: Order) -> dict[str, Any]:
     """data.yaml and the label files beside and below it, with new ones for all images of the clusters.
 
@@ -107,11 +125,8 @@ def propagate_yolo(collection: Collection, name: str, data: bytes, order: Order)
 
     (place,) = order.inputs
     folder = place.above[0]
-    if folder.contains(order.out) or order.out.contains(folder):
-        raise UserError(
-            f"The folder {order.out} holds the labels in {folder} or lies there: write elsewhere."
-        )
-    texts, images_of = labels_in(folder, collection)
+    apart(order.out, folder)
+    texts, images_of = yolo_labels(folder, collection)
     return _propagate(
         collection,
         "yolo",
@@ -119,7 +134,7 @@ def propagate_yolo(collection: Collection, name: str, data: bytes, order: Order)
         name,
         data,
         order,
-        yolo.CONFIG,
+        place.name,
         yolo.YoloFile.files,
         finished=True,
     )
@@ -132,13 +147,13 @@ def _propagate(
     name: str,
     data: bytes,
     order: Order,
-    called: str,
+    called: str | None,
     beside: Beside | None = None,
     finished: bool = False,
 ) -> dict[str, Any]:
-    """finished: to images that the file names nothing is added."""
+    """called: the file that comes back, None: there is none. finished: images that it names get nothing."""
     out = outside(collection, order.out)
-    nothing_lost(order, [called])
+    nothing_lost(order, [called] if called else [])
     try:
         file = read(data)
     except CongealError as error:
@@ -164,8 +179,8 @@ def _propagate(
     images = _copies(marks.found, {one.image for one in noted}) if order.with_images else {}
     if images:
         nothing_lost(order, images)
-    for one, content in {called: text, **more}.items():
-        (out / one).write_bytes(content)
+    contents = {called: text, **more} if called else more
+    run_in_threads(lambda one: (out / one[0]).write_bytes(one[1]), contents.items())
     for copy, uri in images.items():
         (out / copy).write_bytes((collection.source / uri).read_bytes())
     by_hand = {one.image for one in marks.annotations}
@@ -173,7 +188,7 @@ def _propagate(
     sure = [one.confidence for one in noted]
     return {
         "kind": kind,
-        "out": str(out / called),
+        "out": str(out / called if called else out),
         "images": len(shown & sizes.keys()),
         "annotations": marks.listed + len(noted),
         "carried": len(noted),

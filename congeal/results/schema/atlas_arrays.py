@@ -55,7 +55,7 @@ EXEMPLAR_PLACES = ZarrArray(
 FORWARD = ZarrArray(
     "maps/forward", "float32", ("image", "v", "u", "xy"), PIXELS,
     "where each cell of the atlas is in the image",
-    f"{_ATLAS_CELLS}; then x (right), y (down)", by_image=True,
+    f"{_ATLAS_CELLS}; then x (right), y (down), (0, 0) the centre of the top-left pixel", by_image=True,
 )  # fmt: skip
 FORWARD_CONFIDENCE = ZarrArray(
     "maps/forward_confidence", "float16", ("image", "v", "u"), SHARE, "how sure maps/forward is",

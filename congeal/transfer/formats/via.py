@@ -116,7 +116,9 @@ def read(data: bytes) -> ViaFile:
             raise CongealError(
                 "it is of VIA 3, and VIA 2 is read: export it as COCO, and give that with --coco"
             )
-        raise CongealError("it is no project and no annotations of VIA 2: its images are missing")
+        raise CongealError(
+            "it is no project and no annotations of VIA 2, which are images with a filename and regions"
+        )
     images = {key: str(entry["filename"]) for key, entry in entries.items()}
     marks = [
         _entry(f"region {number} of {images[key]}", images[key], region)
@@ -127,7 +129,11 @@ def read(data: bytes) -> ViaFile:
 
 
 def _is_image(entry: Any) -> bool:
-    return isinstance(entry, dict) and isinstance(entry.get("filename"), str)
+    return (
+        isinstance(entry, dict)
+        and isinstance(entry.get("filename"), str)
+        and isinstance(entry.get("regions", []), (list, dict))
+    )
 
 
 def _span(text: str) -> Span:

@@ -27,11 +27,11 @@ from congeal.transfer.formats.labels import Entry, Size
 from congeal.transfer.formats.yolo_config import Config, config_of
 from congeal.transfer.points import VISIBLE
 
-CONFIG = "data.yaml"
 FOLDER = "labels"
 IMAGES = "images"
 ENDING = ".txt"
 BOX = 5  # numbers of a class and a box
+FAR = 1e4  # times the image's side: no share of it, and no class
 HALF_PIXEL = 0.5
 HIDDEN, OCCLUDED, SEEN = 0, 1, 2
 # Without flags, Ultralytics takes a negative number, down to -0.01, for a keypoint that is not there.
@@ -136,7 +136,9 @@ class YoloFile:
             numbers = [float(cell) for cell in line.split()]
         except ValueError:
             return Entry(name, image, None, ["it is no row of numbers"])
-        if not all(map(math.isfinite, numbers)) or numbers[0] != int(numbers[0]):
+        # NaN is not less than anything.
+        sound = all(abs(number) < FAR for number in numbers)
+        if not sound or numbers[0] != int(numbers[0]):
             return Entry(name, image, None, ["it is no class and shares of the image"])
         kind, values = int(numbers[0]), np.array(numbers[1:], np.float64)
         called = self.config.names.get(kind)

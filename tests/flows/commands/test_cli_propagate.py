@@ -104,7 +104,7 @@ def test_labels_of_deeplabcut(known: Path, tmp_path: Path) -> None:
 
 
 def test_poses_of_yolo(known: Path, tmp_path: Path) -> None:
-    config = tmp_path / "set" / "data.yaml"
+    config = tmp_path / "set" / "birds.yaml"
     label = tmp_path / "set" / "labels" / "a" / "0.txt"
     label.parent.mkdir(parents=True)
     config.write_text("names: [bird]\nkpt_shape: [2, 3]\n")
@@ -124,7 +124,7 @@ def test_poses_of_yolo(known: Path, tmp_path: Path) -> None:
     # In twice the size the point is 60.5, 50.5, whose share of the image is the same.
     numbers = [float(number) for number in out.joinpath("1.txt").read_text().split()]
     np.testing.assert_allclose(numbers[5:], [0.38125, 0.425, 2, 0, 0, 0], atol=1e-4)
-    assert (tmp_path / "out" / "data.yaml").read_bytes() == config.read_bytes()
+    assert (tmp_path / "out" / "birds.yaml").read_bytes() == config.read_bytes()
     assert (tmp_path / "out" / "carried.csv").read_text().count("\n") == 3
     assert "say --overwrite" in call(*common, tmp_path / "out").stderr
     for inside in (tmp_path / "set", tmp_path / "set" / "new", tmp_path):
@@ -145,6 +145,31 @@ def test_regions_of_via(known: Path, tmp_path: Path) -> None:
     (region,) = found["a/1.png-1"]["regions"]
     assert region["region_attributes"] == {"part": "eye", "score": "0.8000", "origin": "a/0.png"}
     assert region["shape_attributes"] == {"name": "point", "cx": 60.5, "cy": 50.5}
+
+
+def test_shapes_of_labelme(known: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "labels"
+    (folder / "a").mkdir(parents=True)
+    point = {"label": "eye", "points": [[30.5, 25.5]], "group_id": 1, "shape_type": "point", "flags": {}}
+    facts = {"imagePath": "0.png", "imageData": None, "imageHeight": 60, "imageWidth": 80}
+    (folder / "a" / "0.json").write_text(json.dumps({"shapes": [point], **facts}))
+    (folder / "a" / "2.json").write_text(json.dumps({"shapes": [], **facts, "imagePath": "2.png"}))
+    (folder / "other.json").write_text("{}")
+    common = ("propagate", known, "--labelme", folder, "--out")
+    result = call(*common, tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
+    assert "3 images, median confidence 0.8" in result.stdout
+    assert sorted(path.name for path in (tmp_path / "out").rglob("*.json")) == ["1.json", "3.json"]
+    content = json.loads((tmp_path / "out" / "a" / "1.json").read_text())
+    (shape,) = content["shapes"]
+    # In twice the size 30, 25 is 60.5, 50.5, and half a pixel more from the corner.
+    assert (shape["points"], shape["group_id"], shape["score"]) == ([[61, 51]], 1, 0.8)
+    assert (content["imagePath"], content["imageWidth"], content["imageHeight"]) == ("1.png", 160, 120)
+    assert "holds the labels in" in call(*common, folder / "new").stderr
+    assert (
+        "no file of labelme lies in it"
+        in call("propagate", known, "--labelme", tmp_path / "out" / "none", "--out", tmp_path / "b").stderr
+    )
 
 
 def test_points_on_several_images_and_on_all(known: Path, tmp_path: Path) -> None:

@@ -99,3 +99,5 @@ def test_every_group_and_map_says_what_it_holds(found: tuple[Marker, Location, S
     assert found_paths == {described.path for described in ATLAS_GROUP.arrays}
     assert set(group.attrs) == set(ATLAS_GROUP.attributes)
     assert group["maps/forward"].attrs["units"] == "pixels of the original image"
+    # Of the array itself, since xarray drops the group's attribute `coordinates`.
+    assert "(0, 0) the centre of the top-left pixel" in str(group["maps/forward"].attrs["axes"])

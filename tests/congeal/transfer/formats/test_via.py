@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from congeal.errors import CongealError
@@ -95,6 +95,7 @@ def regions(draw: st.DrawFn) -> dict[str, Any]:
     return region({"name": kind} | shape, **draw(attributes))
 
 
+@settings(max_examples=40)
 @given(
     given_=st.lists(regions(), min_size=1, max_size=3),
     indent=st.sampled_from([None, 1, 4]),
@@ -179,8 +180,9 @@ def test_a_region_that_cannot_be_read_stops_no_other(broken: Any, said: str) -> 
     ("content", "said"),
     [
         (b"[", "no JSON"),
-        (b"[]", "its images are missing"),
-        (b'{"a.png1": {"size": 1}}', "its images are missing"),
+        (b"[]", "images with a filename and regions"),
+        (b'{"a.png1": {"size": 1}}', "images with a filename and regions"),
+        (b'{"a.png1": {"filename": "a.png", "regions": null}}', "images with a filename and regions"),
         (b'{"images": [], "annotations": []}', "with --coco"),
         (b'{"project": {}, "metadata": {}, "file": {}}', "of VIA 3"),
     ],

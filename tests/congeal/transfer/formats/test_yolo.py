@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from congeal.errors import CongealError
@@ -90,6 +90,8 @@ def test_without_flags_a_corner_or_less_is_no_keypoint() -> None:
         (PLAIN, "bird .5 .5 .2 .2", "no row of numbers"),
         (PLAIN, "0.5 .5 .5 .2 .2", "no class"),
         (PLAIN, "0 nan .5 .2 .2", "no class"),
+        (PLAIN, "0 .5 .5 1e300 .2", "no class"),
+        (PLAIN, "1e300 .5 .5 .2 .2", "no class"),
     ],
 )
 def test_a_row_that_cannot_be_read_stops_no_other(config: bytes, row: str, said: str) -> None:
@@ -131,6 +133,7 @@ row = st.lists(number, min_size=4, max_size=4).map(lambda values: " ".join(["0",
 junk = st.sampled_from(["", "   ", "# old", "0 1", "7 .5 .5 .1 .1", "\ufeff", "0 .5 .5 .1 .1 nan"])
 
 
+@settings(max_examples=40)
 @given(
     lines=st.lists(row | junk, max_size=4),
     end=st.sampled_from(["\n", "\r\n", ""]),
