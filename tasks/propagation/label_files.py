@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -111,17 +112,18 @@ def propagate_yolo(collection: Collection, name: str, data: bytes, order: Order)
         raise UserError(
             f"The folder {order.out} holds the labels in {folder} or lies there: write elsewhere."
         )
-    texts, images_of = labels_in(folder, collection)
+    labels = labels_in(folder, collection)
     return _propagate(
         collection,
         "yolo",
-        lambda given: yolo.read(given, texts, images_of),
+        lambda given: yolo.read(given, labels.texts, labels.images_of),
         name,
         data,
         order,
         yolo.CONFIG,
         yolo.YoloFile.files,
         finished=True,
+        nameless=labels.images_in_doubt,
     )
 
 
@@ -135,8 +137,9 @@ def _propagate(
     called: str,
     beside: Beside | None = None,
     finished: bool = False,
+    nameless: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """finished: to images that the file names nothing is added."""
+    """finished: to images that the file names nothing is added. nameless: image to why it has none."""
     out = outside(collection, order.out)
     nothing_lost(order, [called])
     try:
@@ -151,7 +154,9 @@ def _propagate(
         )
         sizes = _targets(collection, marks, order)
         done = set(marks.found.values()) if finished else set()
-        carried = (one for one in carried if one.image not in done)
+        closed = {uri: nameless[uri] for uri in sorted(sizes.keys() & nameless.keys())}
+        carried = (one for one in carried if one.image not in done and one.image not in closed)
+        sizes = {uri: size for uri, size in sizes.items() if uri not in closed}
         noted: list[Annotation] = []
         more: Mapping[str, bytes] = {}
         if beside is not None:
@@ -182,6 +187,7 @@ def _propagate(
         "clusters": marks.clusters,
         "left_out_annotations": marks.left_out,
         "nothing_to_see": sorted(sizes.keys() - shown - done - unseen.keys()),
+        "nameless": [{"image": image, "reason": reason} for image, reason in closed.items()],
         "unseen": [{"image": image, "reason": reason} for image, reason in sorted(unseen.items())],
         "taken_for": {name: uri for name, uri in sorted(marks.found.items()) if name != uri},
     } | left_out(collection, marks.clusters, order, by_hand).facts()

@@ -31,8 +31,10 @@ CONFIG = "data.yaml"
 FOLDER = "labels"
 IMAGES = "images"
 ENDING = ".txt"
+CLASSES = "classes.txt"  # among labels, as labelImg and Label Studio write it: the names of the classes
 BOX = 5  # numbers of a class and a box
 HALF_PIXEL = 0.5
+LARGEST = 1e6  # of the numbers of a row
 HIDDEN, OCCLUDED, SEEN = 0, 1, 2
 # Without flags, Ultralytics takes a negative number, down to -0.01, for a keypoint that is not there.
 NOWHERE = -0.005
@@ -65,6 +67,8 @@ class YoloFile:
         found: list[Entry] = []
         for name, data in self.texts.items():
             image = self._image(name)
+            if PurePosixPath(name).name == CLASSES and name not in self.images_of:
+                continue
             try:
                 text = data.decode("utf-8-sig")
             except UnicodeDecodeError:
@@ -93,7 +97,8 @@ class YoloFile:
         them and one that is labelled, would have one label file.
         """
         written = dict(self.texts)
-        names = FrameNames({stem(name): stem(uri) for name, uri in self.images_of.items()})
+        named = {stem(name): stem(uri) for name, uri in self.images_of.items()}
+        names = FrameNames(named, named=map(stem, self.texts), others=map(stem, sizes))
         rows: dict[str, list[str]] = {}
         owners = {name: self._image(name) for name in self.texts}
         notes = io.StringIO(newline="")
@@ -101,6 +106,8 @@ class YoloFile:
         table.writerow(COLUMNS)
         for one in carried:
             name = names.name(stem(one.image)) + ENDING
+            if not is_labels(name):
+                name = f"{FOLDER}/{name}"
             if owners.setdefault(name, one.image) != one.image:
                 raise CongealError(
                     f"{owners[name]} and {one.image} would both have the labels {name}: carry to one of them "
@@ -136,7 +143,7 @@ class YoloFile:
             numbers = [float(cell) for cell in line.split()]
         except ValueError:
             return Entry(name, image, None, ["it is no row of numbers"])
-        if not all(map(math.isfinite, numbers)) or numbers[0] != int(numbers[0]):
+        if not all(abs(one) <= LARGEST for one in numbers) or numbers[0] != int(numbers[0]):
             return Entry(name, image, None, ["it is no class and shares of the image"])
         kind, values = int(numbers[0]), np.array(numbers[1:], np.float64)
         called = self.config.names.get(kind)
