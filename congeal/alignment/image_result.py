@@ -23,7 +23,7 @@ from congeal.imaging import visualization
 from congeal.imaging.decoding import Pixels, square
 from congeal.imaging.image_inputs import read_image
 from congeal.transfer.object_confidence import object_confidence
-from congeal.transfer.points import Maps, Transferred, transfer
+from congeal.transfer.points import Maps, Transferred, in_order, transfer
 from congeal_floors.plurals import counted
 
 ImageKey = int | str | os.PathLike[str]  # a position among the images given, a name, or the path
@@ -302,7 +302,7 @@ class ImageAlignment:
 
 def _points(points: Any) -> npt.NDArray[np.float64]:
     try:
-        given = np.asarray(points, np.float64) if points is not None else np.array(np.nan)
+        given = np.asarray(in_order(points), np.float64) if points is not None else np.array(np.nan)
     except (ValueError, TypeError) as error:
         raise CongealError("points are no array of numbers: give x and y of each, [k, 2]") from error
     if given.shape == (2,):

@@ -44,6 +44,7 @@ def serve() -> None:
             parts = [picture.tobytes() for picture in pictures]
         send(pipe_out, answer, parts)
         del data, parts
+        _unlimited()  # the next may be larger than all that this one was allowed
 
 
 def _made(data: bytes, asked: Asked) -> tuple[list[Any] | None, list[Pixels]]:
@@ -75,6 +76,13 @@ def _status() -> Iterator[str]:
             yield from file
     except OSError:
         return
+
+
+def _unlimited() -> None:
+    """Let this process have as much address space as it may: a file is read before its limit is known."""
+    if sys.platform == "linux":
+        hardest = resource.getrlimit(resource.RLIMIT_AS)[1]
+        resource.setrlimit(resource.RLIMIT_AS, (hardest, hardest))
 
 
 def _limit(memory: int, seconds: float) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from congeal.errors import CongealError, ImageError
+from congeal.results.argument_checks import count_of, points_of
 from congeal.results.new_image_fitting import NETWORKS, AtlasFit, FittedImage, backbone_of
 from congeal.results.published_version import Published
 from infra.errors import UserError
@@ -64,16 +65,16 @@ class NewImage:
         """
         from congeal.transfer.points import transfer
 
-        return transfer(np.asarray(points, np.float64), self._maps(instance), self._member(target))
+        return transfer(points_of(points), self._maps(instance), self._member(target))
 
     def transfer_from(self, source: str, points: npt.ArrayLike, *, instance: int = 0) -> Transferred:
         """Points [k, 2] of a member, by its id or path, carried to this image, or to an instance in it."""
         from congeal.transfer.points import transfer
 
-        return transfer(np.asarray(points, np.float64), self._member(source), self._maps(instance))
+        return transfer(points_of(points), self._member(source), self._maps(instance))
 
     def _maps(self, instance: int) -> Maps:
-        every = (self.maps, *self.further)
+        every, instance = (self.maps, *self.further), count_of(instance, "an instance")
         if not 0 <= instance < len(every):
             raise UserError(f"The image has no instance {instance}: it has {len(every)}, counted from 0.")
         return every[instance]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -173,9 +174,16 @@ def seen_from_atlas(places: Floats, sure: Floats, targets: ForwardMaps) -> Trans
     return Transferred(xy, confidence, on_image & (confidence >= VISIBLE))
 
 
+def in_order(points: Any) -> Any:
+    """The columns x and y of a table that has such, in this order; anything else as it is."""
+    columns = getattr(points, "columns", None)
+    named = columns is not None and {"x", "y"} <= {str(name) for name in columns}
+    return points[["x", "y"]] if named else points
+
+
 def checked_points(points: Floats, frame: Frame, where: str = "the source image") -> Doubles:
     """Points as float64 [k, 2]; CongealError for another shape or for one that does not lie on the image."""
-    given: Doubles = np.asarray(points, np.float64)
+    given: Doubles = np.asarray(in_order(points), np.float64)
     if given.ndim != 2 or given.shape[1] != 2:
         raise CongealError(f"points have the shape [k, 2], not {list(given.shape)}")
     inside = frame.inside(given)

@@ -206,12 +206,14 @@ def _left_out(facts: dict[str, Any]) -> list[tuple[str, list[str]]]:
         for one in facts.get("left_out_annotations", ())
     ]
     unseen = [f"{one['image']}: {one['reason']}" for one in facts.get("unseen", ())]
+    nameless = [f"{one['image']}: {one['reason']}" for one in facts.get("nameless", ())]
     beyond = facts.get("nothing_to_see", [])
     taken = [f"{name}: {uri}" for name, uri in facts.get("taken_for", {}).items()]
     parts = [
         ("left out, as not fitting the atlas", "image", misfits),
         ("left out, as copies of others", "file", copies),
         ("not looked at to tell individuals apart", "image", unseen),
+        ("left out, as they have no labels of their own", "image", nameless),
         ("left out, as nothing of it would lie there", "image", beyond),
         ("given back unchanged, not carried", "mark", marks),
         ("with another path in the file", "image", taken),

@@ -40,7 +40,8 @@ def show_run(report: dict[str, Any], console: Console) -> None:
         console.print(
             f"  {place}: the report, to open in a browser", markup=False, highlight=False, soft_wrap=True
         )
-    for command in _commands(destination, report["images"]["failed"] + report.get("failed_clusters", 0)):
+    failures = report["images"]["failed"] + report.get("failed_clusters", 0)
+    for command in _commands(destination, failures, report["clusters"]):
         console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -74,6 +75,7 @@ def _counts(report: dict[str, Any], console: Console) -> None:
         f"{excluded} · clusters: {report['clusters']:,}{failed} · outliers: {report['outliers']:,}",
         highlight=False,
     )
+    _none_alike(report, console)
     _maps(report, console)
     _fixed_cameras(report, console)
     _further_instances(report, console)
@@ -82,6 +84,16 @@ def _counts(report: dict[str, Any], console: Console) -> None:
     _passed_over(report, console)
     _owner(report, console)
     _drifting(report, console)
+
+
+def _none_alike(report: dict[str, Any], console: Console) -> None:
+    """Why there is no cluster, and what helps."""
+    if report["images"]["ok"] and not report["clusters"]:
+        console.print(
+            "no cluster: too few of the images are enough alike (setting clusters.smallest); if all show one "
+            "kind of thing, say --set clusters.method=single",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
 
 
 def _maps(report: dict[str, Any], console: Console) -> None:
@@ -229,13 +241,15 @@ def _stages(report: dict[str, Any]) -> Table:
     return table
 
 
-def _commands(destination: str, failed: int) -> list[str]:
+def _commands(destination: str, failed: int, clusters: int) -> list[str]:
     lines = [
         f"congeal pictures {destination}: where the pictures of every cluster are",
         f'congeal sql {destination} "FROM clusters"',
         f"congeal transfer {destination} --from IMAGE --to IMAGE --points IN.csv",
         f"python -c 'import congeal; print(congeal.open(\"{destination}\"))'",
     ]
+    if not clusters:
+        lines = [f'congeal sql {destination} "FROM images"', lines[-1]]
     if failed:
         lines.insert(1, f"congeal status {destination}: what failed, and why")
     return lines

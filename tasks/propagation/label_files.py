@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -126,17 +127,18 @@ def propagate_yolo(collection: Collection, name: str, data: bytes, order: Order)
     (place,) = order.inputs
     folder = place.above[0]
     apart(order.out, folder)
-    texts, images_of = yolo_labels(folder, collection)
+    labels = yolo_labels(folder, collection)
     return _propagate(
         collection,
         "yolo",
-        lambda given: yolo.read(given, texts, images_of),
+        lambda given: yolo.read(given, labels.texts, labels.images_of),
         name,
         data,
         order,
         place.name,
         yolo.YoloFile.files,
         finished=True,
+        nameless=labels.images_in_doubt,
     )
 
 
@@ -150,8 +152,13 @@ def _propagate(
     called: str | None,
     beside: Beside | None = None,
     finished: bool = False,
+    nameless: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """called: the file that comes back, None: there is none. finished: images that it names get nothing."""
+    """Carry what a file marks.
+
+    called: the file that comes back, None: there is none. finished: to images that the file names nothing is
+    added. nameless: image to why it has none.
+    """
     out = outside(collection, order.out)
     nothing_lost(order, [called] if called else [])
     try:
@@ -166,7 +173,9 @@ def _propagate(
         )
         sizes = _targets(collection, marks, order)
         done = set(marks.found.values()) if finished else set()
-        carried = (one for one in carried if one.image not in done)
+        closed = {uri: nameless[uri] for uri in sorted(sizes.keys() & nameless.keys())}
+        carried = (one for one in carried if one.image not in done and one.image not in closed)
+        sizes = {uri: size for uri, size in sizes.items() if uri not in closed}
         noted: list[Annotation] = []
         more: Mapping[str, bytes] = {}
         if beside is not None:
@@ -197,6 +206,7 @@ def _propagate(
         "clusters": marks.clusters,
         "left_out_annotations": marks.left_out,
         "nothing_to_see": sorted(sizes.keys() - shown - done - unseen.keys()),
+        "nameless": [{"image": image, "reason": reason} for image, reason in closed.items()],
         "unseen": [{"image": image, "reason": reason} for image, reason in sorted(unseen.items())],
         "taken_for": {name: uri for name, uri in sorted(marks.found.items()) if name != uri},
     } | left_out(collection, marks.clusters, order, by_hand).facts()

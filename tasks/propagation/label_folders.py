@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from congeal.errors import CongealError
@@ -22,22 +23,41 @@ def apart(out: Location, folder: Location) -> None:
         raise UserError(f"The folder {out} holds the labels in {folder} or lies there: write elsewhere.")
 
 
-def yolo_labels(folder: Location, collection: Collection) -> tuple[dict[str, bytes], dict[str, str]]:
-    """YOLO's label files below a folder by name; the name of each to the path of its image, if that is known.
+@dataclass(frozen=True)
+class YoloLabels:
+    """texts: label files by name. images_of: name to the path of its image, of those whose image is known.
 
-    A label file is called as its image but for the ending; images that differ in the ending alone have none.
+    A label file is called as its image but for the ending. images_in_doubt: path to why it has none, of
+    images that differ in the ending alone.
     """
+
+    texts: dict[str, bytes]
+    images_of: dict[str, str]
+    images_in_doubt: dict[str, str]
+
+
+def yolo_labels(folder: Location, collection: Collection) -> YoloLabels:
+    """YOLO's label files below a folder, and what is known of their images."""
     from congeal.transfer.formats import yolo
 
     names = sorted(item.path for item in folder.objects() if yolo.is_labels(item.path))
     by_stem: dict[str, list[str]] = {}
-    for uri in collection.table("images", columns=["uri"], as_="arrow")["uri"].to_pylist():
-        by_stem.setdefault(yolo.stem(uri), []).append(uri)
+    table = collection.table("images", columns=["uri", "status"], as_="arrow")
+    for uri, status in zip(table["uri"].to_pylist(), table["status"].to_pylist(), strict=True):
+        if status != "failed":
+            by_stem.setdefault(yolo.stem(uri), []).append(uri)
     alone = {stem: uris[0] for stem, uris in by_stem.items() if len(uris) == 1}
     stems = {name: yolo.image_stem(name) for name in names}
     found = match(list(stems.values()), alone).found
     texts = dict(zip(names, in_threads(lambda name: (folder / name).read_bytes(), names), strict=True))
-    return texts, {name: alone[found[stem]] for name, stem in stems.items() if stem in found}
+    doubt = {
+        uri: f"{' and '.join(uris[:2])} would have one label file"
+        for uris in by_stem.values()
+        if len(uris) > 1
+        for uri in uris
+    }
+    known = {name: alone[found[stem]] for name, stem in stems.items() if stem in found}
+    return YoloLabels(texts, known, doubt)
 
 
 def labelme_files(folder: Location) -> Iterator[LabelmeImage]:

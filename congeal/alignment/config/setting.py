@@ -87,16 +87,19 @@ def settings_of(group: type[Group]) -> list[Setting]:
 def _checked(name: str, one: Field[Any], value: Any) -> Any:
     """The value in the type of the field's default."""
     facts = one.metadata
+    # Arrays and their numbers, as a notebook has them. NumPy need not be imported for it.
+    value = value.tolist() if hasattr(value, "tolist") else value
     if isinstance(one.default, tuple):
         if not isinstance(value, tuple | list) or not value:
             raise CongealError(f"{name} is a list of numbers, not {value!r}")
+        value = [each.tolist() if hasattr(each, "tolist") else each for each in value]
         return tuple(_number(name, one.default[0], facts, each) for each in value)
     if isinstance(one.default, bool):
         if not isinstance(value, bool):
             raise CongealError(f"{name} is true or false, not {value!r}")
         return value
     if isinstance(one.default, str):
-        if value not in facts["choices"]:
+        if not isinstance(value, str) or value not in facts["choices"]:
             raise CongealError(f"{name} is one of {', '.join(facts['choices'])}, not {value!r}")
         return value
     return _number(name, one.default, facts, value)

@@ -21,6 +21,7 @@ from congeal.geometry.shape_checks import Numbers, require_fields
 Array = npt.NDArray[np.floating]
 # Beyond it sums and products of saliency are no numbers in float32.
 MOST_SALIENCY = 1e30
+MOST_VALID = 1.001  # shares that were made by resampling are rounded
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def read_tensors(arrays: ImageArrays, extent: float, device: str | torch.device)
     _require_moderate(
         saliency=(attention, MOST_SALIENCY),
         mirrored_saliency=(turned_attention, MOST_SALIENCY),
-        valid=(on_image, 1.0),
+        valid=(on_image, MOST_VALID),
     )
     blank = torch.zeros_like(finite)
     return SetTensors(plain, turned, attention, turned_attention, on_image, finite, blank, extent)
@@ -118,7 +119,7 @@ def _require_moderate(**read: tuple[Tensor, float]) -> None:
     for name, (array, most) in read.items():
         largest = float(array.abs().amax())
         if largest > most:
-            raise CongealError(f"{name} holds {largest:.3g}, and {most:g} is the most: scale it")
+            raise CongealError(f"{name} holds {largest:.5g}, and {most:.3g} is the most: scale it")
 
 
 def _require_not_too_large(arrays: ImageArrays, rows: npt.NDArray[np.bool_]) -> None:

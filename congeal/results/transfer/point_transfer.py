@@ -143,7 +143,9 @@ def landmarks(
     k = given.shape[1]
     labels: list[str | int] = list(range(k)) if names is None else list(names)
     if len(labels) != k:
-        raise UserError(f"There are {counted(k, 'point')} and {len(labels)} names.")
+        raise UserError(
+            f"{counted(k, 'point')} and {counted(len(labels), 'name')} were given: each point has one."
+        )
     twice = [label for label, count in Counter(labels).items() if count > 1]
     if twice:
         raise UserError(f"Two landmarks are called {twice[0]!r}: give each a name of its own.")

@@ -105,7 +105,7 @@ class DeepLabCutFile:
             pieces += [self.text[done : frame.start], joined(self._filled(frame, ones))]
             done = frame.end
         text = "".join([*pieces, self.text[done:]])
-        names = self._names(found)
+        names = self._names(found, added)
         rows = [
             joined([*map(quoted, names.cells(uri, self.header.index)), *self._cells(ones)])
             for uri, ones in added.items()
@@ -133,7 +133,7 @@ class DeepLabCutFile:
             cells = self._filled(frame, filled.get(number, []))
             values = self._likelihoods(cells, filled.get(number, []))
             lines.append(joined([*cells[: self.header.index], *values]))
-        names = self._names(found)
+        names = self._names(found, added)
         blank = [""] * self.header.index
         for uri, ones in added.items():
             values = self._likelihoods([*blank, *self._cells(ones)], ones)
@@ -143,8 +143,9 @@ class DeepLabCutFile:
     def _name(self, frame: Record) -> str:
         return "/".join(cell for cell in frame.cells[: self.header.index] if cell)
 
-    def _names(self, found: Mapping[str, str]) -> FrameNames:
-        return FrameNames(found, [frame.cells[: self.header.index] for frame in self.frames])
+    def _names(self, found: Mapping[str, str], added: Iterable[str]) -> FrameNames:
+        rows = [frame.cells[: self.header.index] for frame in self.frames]
+        return FrameNames(found, rows, named=self.images, others=added)
 
     def _entry(self, frame: Record, image: str, who: str, parts: Sequence[Part]) -> Entry:
         name = f"{who or 'the labels'} in line {frame.line}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 Head = tuple[str, ...]
 
@@ -21,16 +21,22 @@ class FrameNames:
     "labeled-data/session1/img01.png" for "img01.png", "img02.png" becomes "labeled-data/session1/img02.png".
     """
 
-    def __init__(self, found: Mapping[str, str], rows: Sequence[Sequence[str]] = ()) -> None:
-        """found: names in the file to paths. rows: the cells that name each frame."""
+    def __init__(
+        self,
+        found: Mapping[str, str],
+        rows: Sequence[Sequence[str]] = (),
+        named: Iterable[str] = (),
+        others: Iterable[str] = (),
+    ) -> None:
+        """found: names in the file to paths. rows: the cells that name each frame.
+
+        named: all names in the file, of images that are not known, too. others: paths that may be named: of
+        two that would have one name, or of which one would have another's, each is called by its path.
+        """
         counts: Counter[tuple[Head, Head, str]] = Counter()
         for name, uri in found.items():
             said, path = parts_of(name), parts_of(uri)
-            same = 0
-            while (
-                same < min(len(said), len(path)) and said[-1 - same].casefold() == path[-1 - same].casefold()
-            ):
-                same += 1
+            same = _common_end(said, path)
             root = "/" if name.startswith("/") else ""
             if same:
                 counts[tuple(path[:-same]), tuple(said[:-same]), root] += 1
@@ -40,9 +46,17 @@ class FrameNames:
         self._rows = rows
         backslashes = sum("\\" in name for name in found)
         self._slash = "\\" if backslashes > len(found) / 2 else "/"
+        new = dict.fromkeys(others).keys() - set(found.values())
+        uses = Counter(map(_folded, {*found, *named}))
+        uses.update(_folded(self._like_the_files(uri)) for uri in new)
+        self._shared = {name for name, count in uses.items() if count > 1}
 
     def name(self, uri: str) -> str:
         """The name of an image; its path relative to the source where the file's names tell no other."""
+        name = self._like_the_files(uri)
+        return self._slash.join(parts_of(uri)) if _folded(name) in self._shared else name
+
+    def _like_the_files(self, uri: str) -> str:
         path = parts_of(uri)
         for inside, said, root in self._heads:
             if tuple(path[: len(inside)]) == inside:
@@ -58,6 +72,10 @@ class FrameNames:
             first = list(self._rows[0]) if self._rows else [""] * columns
             return [*first[: columns - len(path)], *path]
         return [*path[: columns - 2], "/".join(path[columns - 2 : -1]), path[-1]]
+
+
+def _folded(name: str) -> Head:
+    return tuple(part.casefold() for part in parts_of(name))
 
 
 def _common_end(first: Sequence[str], second: Sequence[str]) -> int:

@@ -71,7 +71,7 @@ class Additions:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._pieces: list[tuple[int, str]] = []
+        self._pieces: list[tuple[int, int, str]] = []
 
     def append(self, array: Span, values: Iterable[str]) -> None:
         """Elements, JSON text each, at the end of an array."""
@@ -82,6 +82,10 @@ class Additions:
         pieces = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in values.items()]
         self._put(thing, [" " * bool(number) + piece for number, piece in enumerate(pieces, 1)], "")
 
+    def replace(self, thing: Span, value: str) -> None:
+        """Another value, JSON text, where one stands."""
+        self._pieces.append((*thing, value))
+
     def _put(self, span: Span, pieces: list[str], closing: str) -> None:
         if not pieces:
             return
@@ -91,13 +95,13 @@ class Additions:
             last -= 1
         first = last == start + 1  # nothing stands in it yet
         added = ("" if first else ",") + ",".join(pieces)
-        self._pieces.append((last, added + (closing if last == end - 1 else "")))
+        self._pieces.append((last, last, added + (closing if last == end - 1 else "")))
 
     def text(self) -> str:
         """The whole text."""
         parts: list[str] = []
         done = 0
-        for at, piece in sorted(self._pieces, key=lambda pair: pair[0]):
-            parts += [self._text[done:at], piece]
-            done = at
+        for start, end, piece in sorted(self._pieces, key=lambda one: one[0]):
+            parts += [self._text[done:start], piece]
+            done = end
         return "".join([*parts, self._text[done:]])

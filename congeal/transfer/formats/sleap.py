@@ -102,7 +102,9 @@ class SleapFile:
                     places.setdefault(found[name], (video, number))
         frames = {(id(frame.video), frame.frame_idx): frame for frame in labels.labeled_frames}
         pending = list(carried)
-        places |= _new_videos(sleap_io, labels, pending, places, FrameNames(found), sizes)
+        new = [one.image for one in pending if one.image not in places]
+        names = FrameNames(found, named=self.images, others=new)
+        places |= _new_videos(sleap_io, labels, pending, places, names, sizes)
         for one in pending:
             if one.keypoints is None or one.keypoint_confidence is None:
                 continue

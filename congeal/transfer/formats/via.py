@@ -7,6 +7,7 @@ outlines count from the corner of the top-left pixel, as VIA's own export to COC
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ from congeal.transfer.formats.labels import Entry, Size
 METADATA, IMAGE_LIST = "_via_img_metadata", "_via_image_id_list"
 UNKNOWN_SIZE = -1  # bytes of a file that VIA has not seen: it finds the image by its name
 POINT, LINE, BOX, OUTLINE = "point", "polyline", "rect", "polygon"
+MOST_DIGITS = 15  # of the number of a region
 ROUND = 64  # corners of a circle or an ellipse
 HALF_PIXEL = 0.5
 BOX_KEYS = ("x", "y", "width", "height")
@@ -63,18 +65,19 @@ class ViaFile:
         What is carried has the attributes of what it comes from, and `score` and `origin`. A new image is
         named as the file names its own.
         """
-        keys: dict[str, str] = {}
-        for key, image in self.images_by_key.items():
-            keys.setdefault(found.get(image, ""), key)
-        regions: dict[str, list[dict[str, Any]]] = {}
-        for one in carried:
-            regions.setdefault(one.image, []).extend(_regions(one))
         whole = _span(self.text)
         added = Additions(self.text)
         top = members(self.text, whole[0])
         images = top.get(METADATA, whole)
         entries = members(self.text, images[0])
-        names = FrameNames(found)
+        keys: dict[str, str] = {}
+        for key, image in self.images_by_key.items():
+            if image in found and self._takes_regions(entries[key]):
+                keys.setdefault(found[image], key)
+        regions: dict[str, list[dict[str, Any]]] = {}
+        for one in carried:
+            regions.setdefault(one.image, []).extend(_regions(one))
+        names = FrameNames(found, named=self.images, others=sizes)
         fresh: dict[str, Any] = {}
         for uri, ones in regions.items():
             if uri in keys:
@@ -82,19 +85,30 @@ class ViaFile:
                 continue
             name = names.name(uri)
             entry = {"filename": name, "size": UNKNOWN_SIZE, "regions": ones, "file_attributes": {}}
-            fresh[f"{name}{UNKNOWN_SIZE}"] = entry
+            key = f"{name}{UNKNOWN_SIZE}"
+            while key in self.images_by_key:
+                key += "+"
+            fresh[key] = entry
         added.add(images, fresh)
         if IMAGE_LIST in top and self.text[top[IMAGE_LIST][0]] == "[":
             added.append(top[IMAGE_LIST], map(json.dumps, fresh))
         return added.text().encode("utf-8", "surrogatepass")
+
+    def _takes_regions(self, image: Span) -> bool:
+        """False for an image whose regions are text or a number, which stay as they are."""
+        span = members(self.text, image[0]).get("regions")
+        return span is None or self.text[span[0]] in "[{n"
 
     def _append(self, added: Additions, image: Span, ones: Sequence[Mapping[str, Any]]) -> None:
         facts = members(self.text, image[0])
         span = facts.get("regions")
         if span is None:
             added.add(image, {"regions": list(ones)})
+        elif self.text[span[0]] == "n":  # null
+            added.replace(span, json.dumps(list(ones)))
         elif self.text[span[0]] == "{":  # as VIA 1 wrote them, numbered
-            taken = [int(number) for number in members(self.text, span[0]) if number.isdecimal()]
+            names = members(self.text, span[0])
+            taken = [int(name) for name in names if name.isdecimal() and len(name) <= MOST_DIGITS]
             first = max(taken, default=-1) + 1
             added.add(span, {str(first + number): one for number, one in enumerate(ones)})
         else:
@@ -107,7 +121,12 @@ def read(data: bytes) -> ViaFile:
     A region that cannot be read refuses no file: it is among the `marks`, which say why.
     Raises CongealError for what is no such file.
     """
-    text, content = loaded(data)
+    try:
+        text, content = loaded(data)
+    except CongealError as error:
+        if data.removeprefix(codecs.BOM_UTF8).lstrip(b"#").startswith(b"filename,"):
+            raise CongealError("it is VIA's CSV: export the annotations as JSON, and give that") from error
+        raise
     entries = content.get(METADATA, content) if isinstance(content, dict) else None
     if not isinstance(entries, dict) or not all(map(_is_image, entries.values())):
         if isinstance(content, dict) and "annotations" in content:

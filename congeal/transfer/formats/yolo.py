@@ -30,9 +30,10 @@ from congeal.transfer.points import VISIBLE
 FOLDER = "labels"
 IMAGES = "images"
 ENDING = ".txt"
+CLASSES = "classes.txt"  # among labels, as labelImg and Label Studio write it: the names of the classes
 BOX = 5  # numbers of a class and a box
-FAR = 1e4  # times the image's side: no share of it, and no class
 HALF_PIXEL = 0.5
+LARGEST = 1e6  # of the numbers of a row
 HIDDEN, OCCLUDED, SEEN = 0, 1, 2
 # Without flags, Ultralytics takes a negative number, down to -0.01, for a keypoint that is not there.
 NOWHERE = -0.005
@@ -65,6 +66,8 @@ class YoloFile:
         found: list[Entry] = []
         for name, data in self.texts.items():
             image = self._image(name)
+            if PurePosixPath(name).name == CLASSES and name not in self.images_of:
+                continue
             try:
                 text = data.decode("utf-8-sig")
             except UnicodeDecodeError:
@@ -93,7 +96,8 @@ class YoloFile:
         them and one that is labelled, would have one label file.
         """
         written = dict(self.texts)
-        names = FrameNames({stem(name): stem(uri) for name, uri in self.images_of.items()})
+        named = {stem(name): stem(uri) for name, uri in self.images_of.items()}
+        names = FrameNames(named, named=map(stem, self.texts), others=map(stem, sizes))
         rows: dict[str, list[str]] = {}
         owners = {name: self._image(name) for name in self.texts}
         notes = io.StringIO(newline="")
@@ -101,6 +105,8 @@ class YoloFile:
         table.writerow(COLUMNS)
         for one in carried:
             name = names.name(stem(one.image)) + ENDING
+            if not is_labels(name):
+                name = f"{FOLDER}/{name}"
             if owners.setdefault(name, one.image) != one.image:
                 raise CongealError(
                     f"{owners[name]} and {one.image} would both have the labels {name}: carry to one of them "
@@ -137,8 +143,7 @@ class YoloFile:
         except ValueError:
             return Entry(name, image, None, ["it is no row of numbers"])
         # NaN is not less than anything.
-        sound = all(abs(number) < FAR for number in numbers)
-        if not sound or numbers[0] != int(numbers[0]):
+        if not all(abs(one) <= LARGEST for one in numbers) or numbers[0] != int(numbers[0]):
             return Entry(name, image, None, ["it is no class and shares of the image"])
         kind, values = int(numbers[0]), np.array(numbers[1:], np.float64)
         called = self.config.names.get(kind)

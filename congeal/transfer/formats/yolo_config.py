@@ -9,7 +9,7 @@ from typing import Any
 from congeal.errors import CongealError
 
 LARGEST = 1 << 20  # bytes: a file of names
-MOST = 10_000  # keypoints
+MOST = 10_000  # keypoints, and classes without names
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,9 @@ def config_of(data: bytes) -> Config:
     if not isinstance(content, dict):
         raise CongealError("it is no data.yaml of YOLO: it has no names")
     names = _by_class(content.get("names"))
+    if content.get("names") is None and type(content.get("nc")) is int:
+        # Ultralytics calls them so, too.
+        names = {kind: f"class_{kind}" for kind in range(min(content["nc"], MOST))}
     if not names:
         raise CongealError("it is no data.yaml of YOLO: it has no names of classes (names:)")
     count, numbers = _shape(content.get("kpt_shape"))

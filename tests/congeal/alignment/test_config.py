@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -180,3 +181,10 @@ def test_a_whole_group_may_be_given() -> None:
     assert SolverConfig().replace({"flow": flow}).differences() == {"flow.finest_cells": 32}
     with pytest.raises(CongealError, match=r"^poses\.mirror_prior is a number"):
         SolverConfig().replace({"poses.mirror_prior": 10**400})
+
+
+def test_numbers_of_arrays_are_numbers() -> None:
+    config = SolverConfig().replace({"flow.finest_cells": np.int64(32), "flow.smoothness": np.ones(6)})
+    assert config == SolverConfig().replace({"flow.finest_cells": 32, "flow.smoothness": [1.0] * 6})
+    assert type(config.flow.finest_cells) is int
+    assert {type(one) for one in config.flow.smoothness} == {float}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -173,6 +174,8 @@ def test_points_are_carried_to_several_images_and_to_all(aligned: ImageAlignment
     assert list(everywhere) == fit[1:]
     np.testing.assert_array_equal(everywhere[MUGS[1].name].xy, some[MUGS[1].name].xy[:1])
     assert aligned.transfer(0, [], 1).xy.shape == (0, 2)
+    table = pd.DataFrame({"name": ["rim"], "y": [160], "x": [150]})
+    np.testing.assert_array_equal(aligned.transfer(0, table, 2).xy, aligned.transfer(0, [[150, 160]], 2).xy)
 
 
 def test_from_and_to_an_outlier_nothing_is_carried(aligned: ImageAlignment) -> None:

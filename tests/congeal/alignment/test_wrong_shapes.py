@@ -144,6 +144,13 @@ def test_numbers_too_large_to_compute_with_are_named(
             call()
 
 
+def test_shares_that_resampling_has_rounded_are_shares() -> None:
+    valid = np.full(SHAPES["valid"], np.float32(1 + 1e-6))
+    assert congeal.align(**arrays(valid=valid), **few).status
+    with pytest.raises(CongealError, match=r"valid holds 1\.01, and 1 is the most"):
+        congeal.align(**arrays(valid=valid * 1.01), **few)
+
+
 def test_the_largest_numbers_that_are_taken_change_nothing() -> None:
     given = arrays()
     plain = congeal.align(**given, **few)

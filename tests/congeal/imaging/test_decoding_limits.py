@@ -131,3 +131,12 @@ def test_threads_share_the_room() -> None:
     with shared.held(60), shared.held(40):
         assert shared._used == 100
     assert shared._used == 0
+
+
+def test_the_limit_of_one_file_does_not_keep_a_larger_one_from_being_read() -> None:
+    asked = decoding_process.Asked("decode", 10**9, 8)
+    with pytest.raises(ImageLimitError, match="takes more than"):
+        decoding_process.ask(encoded(picture(3000, 3000), "PNG"), asked, Limits(4 * MIB, 60.0))
+    larger = encoded(picture(9, 9), "PNG") + bytes(256 * MIB)
+    _, (found,) = decoding_process.ask(larger, asked, Limits(1024 * MIB, 60.0))
+    assert found.shape == (9, 9, 3)

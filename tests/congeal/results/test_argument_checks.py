@@ -213,7 +213,7 @@ def test_numbers_are_whole(opened: Any, wrong: Any) -> None:
         (["a", 1, "b"], "no name beside the others"),
         (["a", None, "b"], r"None \(NoneType\) is no name"),
         ([1.5, 2.5, 3.5], "is no name"),
-        (["a"], "There are 3 points and 1 names"),
+        (["a"], "3 points and 1 name were given: each"),
     ],
 )
 def test_names_of_landmarks(opened: Any, names: Any, words: str) -> None:

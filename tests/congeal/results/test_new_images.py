@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from sample_runs import LITTLE_IN_COMMON, folder, picture, run, tiny
@@ -122,6 +123,10 @@ def test_a_member_that_is_fitted_lies_where_it_lies_in_the_collection(made: Path
     points = [[32.0, 24.0]]
     wanted = opened.transfer(member, points, other)[["x", "y"]].to_numpy()
     assert np.abs(new.transfer_to(other, points).xy - wanted).max() < 8
+    table = pd.DataFrame({"y": np.array(points)[:, 1], "x": np.array(points)[:, 0]})
+    np.testing.assert_array_equal(new.transfer_to(other, table).xy, new.transfer_to(other, points).xy)
+    with pytest.raises(UserError, match="give a whole number"):
+        new.transfer_to(other, points, instance="a")
     wanted = opened.transfer(other, points, member)[["x", "y"]].to_numpy()
     assert np.abs(new.transfer_from(other, points).xy - wanted).max() < 8
 

@@ -57,3 +57,12 @@ def test_a_line_for_the_log(facts: dict[str, Any]) -> None:
     assert "version 1" in sentence(facts)
     assert "4 images (1 failed, 0 duplicate), 1 cluster, 4 outliers." in sentence(facts)
     assert sentence(facts | {"up_to_date": True}).startswith("Nothing to do")
+
+
+def test_a_run_without_clusters_says_why_and_suggests_nothing_that_needs_one(facts: dict[str, Any]) -> None:
+    text = shown(facts | {"clusters": 0, "deformation": {}})
+    assert "no cluster: too few of the images are enough alike" in text
+    assert "clusters.method=single" in text
+    assert "congeal transfer" not in text
+    assert "congeal pictures" not in text
+    assert "congeal sql" in text

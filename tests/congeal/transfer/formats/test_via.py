@@ -190,3 +190,38 @@ def test_a_region_that_cannot_be_read_stops_no_other(broken: Any, said: str) -> 
 def test_files_that_are_none_of_via(content: bytes, said: str) -> None:
     with pytest.raises(CongealError, match=said):
         read(content)
+
+
+@pytest.mark.parametrize("regions", [None, "none", 3, {}, [], {"9" * 5000: POINT}])
+def test_whatever_stands_for_regions_the_file_stays_json_and_gets_them(regions: Any) -> None:
+    entry = {"filename": "b.png", "size": 5, "regions": regions}
+    file = read(json.dumps(image("a.png", POINT) | {"b.png-1": entry}).encode())
+    found = written(file, carried(marks(POINT)[0]), found={"a.png": "a.png", "b.png": "b.png"})
+    before = [POINT] if regions and isinstance(regions, dict) else []
+    if isinstance(regions, str | int):  # as it is; what is carried stands beside it
+        assert found["b.png-1"] == entry
+        found = {name: one for name, one in found.items() if name != "b.png-1"}
+    now = [
+        one for entry in found.values() if entry["filename"] == "b.png" for one in _values(entry["regions"])
+    ]
+    assert now[: len(before)] == before
+    assert [one["shape_attributes"] for one in now[len(before) :]] == [POINT["shape_attributes"]]
+
+
+def _values(regions: Any) -> list[Any]:
+    return list(regions.values()) if isinstance(regions, dict) else regions
+
+
+def test_images_of_one_name_in_two_folders_stay_apart() -> None:
+    file = read(json.dumps(image("a.png", POINT) | image("c.png")).encode())
+    (one,) = marks(POINT)
+    sizes = dict.fromkeys(("x/a.png", "x/b.png", "y/b.png", "y/c.png", "y/d.png"), (100, 80))
+    found = {"a.png": "x/a.png", "c.png": "y/c.png"}
+    content = json.loads(file.written([carried(one, name) for name in sizes], found, sizes))
+    names = [entry["filename"] for entry in content.values()]
+    assert names == ["a.png", "c.png", "x/b.png", "y/b.png", "d.png"]
+
+
+def test_its_csv_is_called_by_its_name() -> None:
+    with pytest.raises(CongealError, match="VIA's CSV: export the annotations as JSON"):
+        read(b"\xef\xbb\xbf#filename,file_size\n")

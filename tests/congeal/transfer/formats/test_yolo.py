@@ -91,6 +91,7 @@ def test_without_flags_a_corner_or_less_is_no_keypoint() -> None:
         (PLAIN, "0.5 .5 .5 .2 .2", "no class"),
         (PLAIN, "0 nan .5 .2 .2", "no class"),
         (PLAIN, "0 .5 .5 1e300 .2", "no class"),
+        (PLAIN, "0 .5 .5 1e308 .2", "no class"),
         (PLAIN, "1e300 .5 .5 .2 .2", "no class"),
     ],
 )
@@ -105,7 +106,8 @@ def test_a_row_that_cannot_be_read_stops_no_other(config: bytes, row: str, said:
     [
         (b"names: [a\n", "no YAML \\(line 2\\)"),
         (b"- a\n", "has no names"),
-        (b"nc: 1\n", "no names of classes"),
+        (b"nc: 0\n", "no names of classes"),
+        (b"nc: many\n", "no names of classes"),
         (b"names: [a]\nkpt_shape: [17]\n", "as in \\[17, 3\\]"),
         (b"names: [a]\nkpt_shape: [-1, 3]\n", "as in \\[17, 3\\]"),
         (b"\xff\xfe", "no YAML"),
@@ -193,3 +195,30 @@ def test_two_images_with_one_label_file_are_refused() -> None:
     ones = [Annotation(name, "bird", box=box, category_id=0) for name in ("b.png", "b.jpg")]
     with pytest.raises(CongealError, match=r"b\.png and b\.jpg would both have the labels labels/b\.txt"):
         file.files(ones, {}, {"b.png": (80, 60), "b.jpg": (80, 60)})
+
+
+def test_classes_without_names_are_numbered_as_ultralytics_does() -> None:
+    (bird,) = rows(b"nc: 2\n", "1 .5 .5 .2 .2")
+    assert bird.category == "class_1"
+
+
+def test_a_list_of_classes_among_the_labels_is_no_label() -> None:
+    file = read(PLAIN, {"labels/a.txt": b"0 .5 .5 .2 .2\n", "labels/classes.txt": b"bird\n"}, IMAGES)
+    assert [list(entry.problems) for entry in file.entries(SIZES)] == [[]]
+    assert file.files([], {}, SIZES)["labels/classes.txt"] == b"bird\n"
+
+
+def test_labels_of_images_of_one_name_in_two_folders_stay_apart_and_lie_among_labels() -> None:
+    images = {"labels/a.txt": "x/a.png", "labels/c.txt": "y/c.png"}
+    file = read(PLAIN, {"labels/a.txt": b"0 .5 .5 .2 .2\n", "labels/c.txt": b""}, images)
+    sizes = dict.fromkeys(("x/b.png", "y/b.png", "z/e.png", "y/d.png"), (100, 80))
+    new = [Annotation(name, "bird", box=(0, 0, 9, 9), category_id=0) for name in sizes]
+    assert sorted(file.files(new, {}, sizes)) == [
+        "carried.csv",
+        "labels/a.txt",
+        "labels/c.txt",
+        "labels/d.txt",
+        "labels/x/b.txt",
+        "labels/y/b.txt",
+        "labels/z/e.txt",
+    ]
