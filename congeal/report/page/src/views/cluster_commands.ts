@@ -29,6 +29,7 @@ export function clusterCommands(index: Index, { script, number }: Cluster): HTML
     c.id.length > 1 ? line("One kind in two: bring another cluster here", "merge", [called, "OTHER"]) : null,
     line("Lay the atlas as the thing lies in one image", "pin", [called], ["--reference", medoid]),
     line("What has been corrected, and whether a run has applied it", "list", []),
+    c.not_aligned?.[number] && index.stronger ? commandLine("Try a backbone that tells more, in another destination", () => `congeal run ${place(index.source)} OTHER-DEST --set features.backbone=${index.stronger}`) : null,
     commandLine("Apply them", () => `congeal run ${place(index.source)} ${place(index.destination)}`),
   );
 }
