@@ -11,6 +11,7 @@ import { looseList } from "./loose_images.ts";
 import type { Section } from "./problem_sections.ts";
 import { clusterStatus, standing } from "./statuses.ts";
 
+const TRIAL = "Open one, click a point on a picture and press Compare: where its places do not look alike, nothing that is carried can be relied on. Its page has the commands that split it, leave images out or move them.";
 const ROWS = 200; // a list is shown piece by piece
 
 /** section: the list that is brought into view. */
@@ -56,7 +57,7 @@ function clusters(index: Index): HTMLElement {
     const status = clusterStatus(index, k);
     return h("li", { class: "with-picture" }, averageSquare(index, k, "after", "mini"), h("span", { class: "lines" }, h("span", {}, label, " ", h("span", { class: "tag warn" }, status.short), " ", h("span", { class: "hint" }, counted(c.n_images[k], "image"))), h("span", { class: "reason" }, [status.text, c.error[k]].filter(Boolean).join(": "))));
   };
-  return listing("clusters", "Clusters without a trusted atlas", found.length, found.length ? h("ul", {}, ...found.map(row)) : null);
+  return listing("clusters", "Clusters without a trusted atlas", found.length, found.length ? h("p", { class: "hint" }, TRIAL) : null, found.length ? h("ul", {}, ...found.map(row)) : null);
 }
 
 /** Clusters with images that do not fit, the most first. */
