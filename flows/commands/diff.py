@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from flows.console.answers import ENDLESS
 from flows.console.terminal import Config, Destination, Json, Overrides, answers, opened
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def diff(
 
 
 def _show(found: VersionDiff, console: Console) -> None:
+    if not console.is_terminal:  # a file or another program is given whole lines
+        console = Console(file=console.file, width=ENDLESS)
     images = found.images
     _line(console, f"version {found.before} to version {found.after}")
     _line(
@@ -78,11 +81,20 @@ def _show(found: VersionDiff, console: Console) -> None:
 
 
 def _changes(changed: list[ClusterChange]) -> Table:
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    headings = ("images", "joined", "left", "atlas", "points moved, px", "frame", "residual", "cycle error")
-    table = Table("cluster", *headings, box=None, pad_edge=False)
+    headings = (
+        "images",
+        "joined",
+        "left",
+        "atlas",
+        "moved, px: median, 90 %",
+        "frame",
+        "residual",
+        "cycle error",
+    )
+    table = Table(Column("cluster", no_wrap=True, overflow="fold"), *headings, box=None, pad_edge=False)
     for one in changed:
         points, figures = one.points, one.figures
         name = _called(one.cluster_id, one.name)
@@ -94,7 +106,7 @@ def _changes(changed: list[ClusterChange]) -> Table:
             f"{one.joined:,}",
             f"{one.left:,}",
             "solved anew" if one.solved_anew else "kept",
-            "–" if points is None else f"{points.median:.2f}, 90 %: {points.p90:.2f}",
+            "–" if points is None else f"{points.median:.2f}, {points.p90:.2f}",
             "–" if points is None else ("same" if points.same_frame else f"moved {points.frame_moved:.2f}"),
             _figure(figures.get("residual")),
             _figure(figures.get("cycle_error")),
