@@ -30,10 +30,11 @@ export function clusterHead(index: Index, cluster: Cluster): HTMLElement {
       ["Do not fit", script.outliers.length ? h("button", { type: "button", class: "quiet figure", "aria-label": `${count(c.n_outliers[number])} do not fit: show them`, on: { click: showOutliers } }, count(c.n_outliers[number])) : count(c.n_outliers[number]), "images that nothing is carried to or from; they are named below the members"],
       ["Maps", c.deformation[number] ?? "–", "rigid: poses alone; flow: a smooth flow besides; guided: matched cell by cell"],
       ["Confidence", percent(c.confidence[number]), "how sure the maps are of what they say, on the object; from 50 % on a point counts as seen"],
+      ["Agreement", percent(agreement(script)), "share of plain matches between the images' features that the maps agree with; under 67 % a cluster with rigid or flow maps is doubtful"],
       ["Cycle error", decimal(c.cycle_error[number]), "how far a point is from where it began after it went from the atlas to the image and back; half the atlas' side is 1. Thousandths are fine; it says nothing of whether the maps are right"],
       ["Residual", decimal(c.residual[number]), "how unlike the members and the atlas are: higher is worse; to be compared within one backbone"],
       ["Margin", decimal(c.margin[number], 2), "how surely it is known which images are mirrored, -1 to 1; near 0 the things look the same in a mirror, and left and right may be exchanged"],
-      ["Doubt", decimal(c.doubt[number], 2), "the share of images that do not fit, and of confidence that is lacking; 0 is best, 1 worst"],
+      ...(script.facts.fixed_camera === true ? [["Camera", "fixed", "frames of a fixed camera: what moves is aligned, and the scene is taken for background"] as const] : []),
       ...(script.several ? [["Further instances", `${count(script.several[0])} in ${counted(script.several[1], "image", "images")}`, "things of the kind besides the first in their image, with maps of their own"] as const] : []),
     ]),
     h(
@@ -44,6 +45,10 @@ export function clusterHead(index: Index, cluster: Cluster): HTMLElement {
       copyButton("Copy SQL", () => `SELECT * FROM members WHERE cluster_id = ${quoted} ORDER BY residual;`),
     )),
   );
+}
+
+function agreement({ facts: { match_agreement: found } }: ClusterScript): number | null {
+  return typeof found === "number" ? found : null;
 }
 
 /** Figures, and what they mean for whoever asks. */
