@@ -121,16 +121,21 @@ def _figures(figures: dict[str, FigureChange]) -> Table:
 
     table = Table("median of all clusters", "before", "after", "", box=None, pad_edge=False)
     for name, one in figures.items():
-        better = "" if one.better is None else ("better" if one.better else "worse")
-        table.add_row(name, _number(one.before), _number(one.after), better)
+        table.add_row(name, _number(one.before), _number(one.after), _better(one))
     return table
 
 
 def _figure(change: FigureChange | None) -> str:
     if change is None:
         return "same"
-    better = "" if change.better is None else (" better" if change.better else " worse")
-    return f"{_number(change.before)} → {_number(change.after)}{better}"
+    return f"{_number(change.before)} → {_number(change.after)} {_better(change)}".rstrip()
+
+
+def _better(change: FigureChange) -> str:
+    """In a word; what reads the same is neither."""
+    if change.better is None or _number(change.before) == _number(change.after):
+        return ""
+    return "better" if change.better else "worse"
 
 
 def _number(value: float | None) -> str:
