@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from flows.console.called import Command
+
 # Each command: its module below flows.commands, and what the list of commands says of it.
 COMMANDS = {
     "run": (
@@ -107,7 +109,7 @@ def _command(name: str) -> Any:
     alone = getattr(module, "app", None)
     if alone is None:
         alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        alone.command(name, context_settings=_CONTEXT)(getattr(module, name))
+        alone.command(name, cls=Command, context_settings=_CONTEXT)(getattr(module, name))
     command = typer.main.get_command(alone)
     command.name = name
     return command

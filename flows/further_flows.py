@@ -10,6 +10,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from pydantic import Field
 
 import congeal_floors.first  # noqa: F401  before any of these
+from congeal_floors.plurals import counted
 from infra.compute.numeric_libraries import settle_threads
 
 settle_threads()  # before NumPy is imported
@@ -115,15 +116,18 @@ def verification(
     facts: dict[str, Any] = as_task_run("verify", verify, place, deep=not shallow, version=number)
     faults = facts["faults"]
     _left(
-        f"{slot_name(sound.destination)}-verification", _verification_page(place, facts), "What was checked"
+        f"{slot_name(sound.destination)}-verification",
+        _verification_page(place, facts),
+        f"What was checked in {sound.destination}",
     )
     if faults:
         first = str(faults[0])
         raise DamagedError(
-            first if len(faults) == 1 else f"{len(faults):,} faults, and the first is: {first}"
+            first if len(faults) == 1 else f"{counted(len(faults), 'fault')}, and the first is: {first}"
         )
     get_run_logger().info(
-        f"sound: {facts['units']:,} units, {facts['files']:,} files of version {facts['version']}"
+        f"sound: {counted(facts['units'], 'unit')}, {counted(facts['files'], 'file')} of version "
+        f"{facts['version']}"
     )
     return facts
 
@@ -152,10 +156,14 @@ def report(
     key = f"{slot_name(sound.destination)}-report"
     if told.report.url is not None and out is None:
         link = f"{told.report.url}/report/index.html"
-        create_link_artifact(link=link, link_text="The report on this version", key=key)
+        create_link_artifact(link=link, link_text=f"The report on {sound.destination}", key=key)
     else:
-        _left(key, f"The report lies at {code(facts['report'])}.", "Where the report is")
-    get_run_logger().info(f"{facts['report']}: version {facts['version']}, {facts['images']:,} images")
+        _left(
+            key, f"The report lies at {code(facts['report'])}.", f"Where the report on {sound.destination} is"
+        )
+    get_run_logger().info(
+        f"{facts['report']}: version {facts['version']}, {counted(facts['images'], 'image')}"
+    )
     return facts
 
 
@@ -178,7 +186,8 @@ def _verification_page(place: Location, facts: dict[str, Any]) -> str:
     faults, notes = facts["faults"], facts["notes"]
     lines = [f"## Version {facts['version']} of {code(place)}", ""]
     lines += [
-        f"{facts['units']:,} units, {facts['files']:,} files: {'sound' if not faults else 'not sound'}.",
+        f"{counted(facts['units'], 'unit')}, {counted(facts['files'], 'file')}: "
+        f"{'sound' if not faults else 'not sound'}.",
         "",
     ]
     lines += [f"- {cell(fault)}" for fault in faults[:MOST_FAULTS]]

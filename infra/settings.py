@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import difflib
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -43,6 +44,11 @@ _SIZE = "it should be a number of bytes that is not negative, such as 500MB or 4
 _BLANK = "it is blank; leave it out, or say what it is to be"
 # Where things are on this machine; read by those who need them.
 _NOT_SETTINGS = {"CONGEAL_SHARED", "CONGEAL_HOME", "CONGEAL_CACHE"}
+
+# What Kubernetes sets in pods for a Service whose name begins with congeal: CONGEAL_REPORT_SERVICE_HOST.
+_SERVICE_LINK = re.compile(
+    r"CONGEAL(_[A-Z0-9]+)*_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP|SCTP)(_[A-Z]+)?)?)"
+)
 
 S = TypeVar("S", bound="ServiceSettings")
 
@@ -169,9 +175,9 @@ def load(
 ) -> S:
     """``model`` from the defaults, ``config`` (.toml, .yaml, .yml), ``environ`` and ``overrides``.
 
-    environ: variables such as CONGEAL_FEATURES__BACKBONE; None: the process's. overrides:
-    ``section.key=value``; a value is read as a variable's would be (JSON for lists and tables, ``none``).
-    where: what a sentence about one of the overrides calls them.
+    environ: variables such as CONGEAL_FEATURES__BACKBONE; None: the process's; one that is blank is not set.
+    overrides: ``section.key=value``; a value is read as a variable's would be (JSON for lists and tables,
+    ``none``). where: what a sentence about one of the overrides calls them.
     Raises ``SettingsError`` for a key that does not exist (with the nearest one) or a value not allowed.
     """
     values: dict[str, Any] = {}
@@ -230,10 +236,14 @@ def _from_environment(model: type[BaseSettings], environ: Mapping[str, str] | No
     ours = {
         name: value
         for name, value in environ.items()
-        if name.upper().startswith(PREFIX) and name.upper() not in _NOT_SETTINGS
+        if name.upper().startswith(PREFIX)
+        and name.upper() not in _NOT_SETTINGS
+        and not _SERVICE_LINK.fullmatch(name)
     }
     for name in ours:
         _check_key(model, name[len(PREFIX) :].lower().replace("__", "."), f"The variable {name}")
+    # Compose files and manifests cannot leave a variable out, and pass on one that nobody has set as blank.
+    ours = {name: value for name, value in ours.items() if value.strip()}
     return _read(model, ours, ours)
 
 

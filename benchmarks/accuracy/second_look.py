@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,26 +54,52 @@ def arrays(given: Given) -> ImageArrays:
     return ImageArrays(given.features, given.saliency, given.mirrored, given.mirrored_saliency, given.valid)
 
 
-def line(extractor: Extractor, name: str, seed: int, config: SolverConfig) -> str:
-    """The row of a set with a seed; all of its images build the atlas."""
-    featured = extractor.named(name)
+@dataclass(frozen=True)
+class Looks:
+    """What two looks at a set came to; all of its images build the atlas.
+
+    first: of the frames. windows: where the second look is, None where there is none; crops: its features;
+    second: its alignment, of windows; whole: the same in whole frames; evidence: the matches of both.
+    """
+
+    first: Any
+    windows: Windows | None = None
+    crops: Given | None = None
+    second: Any = None
+    whole: Any = None
+    evidence: Any = None
+    kept: bool = False
+
+
+def looked(extractor: Extractor, featured: FeaturedSet, seed: int, config: SolverConfig) -> Looks:
+    """A set with a second look, if it is worth one."""
     given = featured.given
     first = solve(given, seed, len(given), config)
     one = seen(arrays(given), first, given.extent, config)
     windows = find_windows(one, config.second_look)
-    before = carried(featured, first).pck(featured.alpha)
     if windows is None:
-        return f"| {name} | {seed} | – | {before:.1f} | – | – | – | {before:.1f} |"
+        return Looks(first)
     crops = windowed(extractor, featured, windows)
-    aligned: Any = solve(crops, seed, len(given), config)
-    two = seen(arrays(crops), aligned, crops.extent, config, windows=windows)
-    whole = to_whole_frames(picked(aligned, range(len(given))), windows)
+    second: Any = solve(crops, seed, len(given), config)
+    two = seen(arrays(crops), second, crops.extent, config, windows=windows)
+    whole = to_whole_frames(picked(second, range(len(given))), windows)
     evidence = compare(one, two, whole, seed, config)
-    after = carried(featured, whole).pck(featured.alpha)
-    kept = after if better(evidence, whole, config.second_look) else before
-    (a, b), (c, d) = evidence.by_kind
+    kept = better(evidence, whole, config.second_look)
+    return Looks(first, windows, crops, second, whole, evidence, kept)
+
+
+def line(extractor: Extractor, name: str, seed: int, config: SolverConfig) -> str:
+    """The row of a set with a seed."""
+    featured = extractor.named(name)
+    found = looked(extractor, featured, seed, config)
+    before = carried(featured, found.first).pck(featured.alpha)
+    if found.windows is None:
+        return f"| {name} | {seed} | – | {before:.1f} | – | – | – | {before:.1f} |"
+    after = carried(featured, found.whole).pck(featured.alpha)
+    kept = after if found.kept else before
+    (a, b), (c, d) = found.evidence.by_kind
     return (
-        f"| {name} | {seed} | {np.median(1 / windows.half):.2f} | {before:.1f} | {after:.1f} | "
+        f"| {name} | {seed} | {np.median(1 / found.windows.half):.2f} | {before:.1f} | {after:.1f} | "
         f"{a:.3f} → {b:.3f} | {c:.3f} → {d:.3f} | {kept:.1f} |"
     )
 

@@ -27,7 +27,11 @@ def run(source: Path | str, destination: Path | str, settings: list[str]) -> Non
 
 
 def heading(title: str, script: str, facts: Mapping[str, Any] | None = None) -> list[str]:
-    """The first lines of a recorded result; facts: absent, `about`."""
+    """The first lines of a recorded result; script: its path in benchmarks, with what it is called with;
+    facts: absent, `about`."""
+    path, *_ = script.split()
+    if not (ROOT / "benchmarks" / path).is_file():
+        raise ValueError(f"benchmarks has no script {path!r}.")
     told = json.dumps(dict(facts or about()))
     return [f"# {title}", "", f"`python benchmarks/{script} --record`, {told}", ""]
 

@@ -5,7 +5,9 @@
 Before each run two images are taken away and two come, of twenty-four; every tenth run is followed by
 `congeal prune`. Written down: resident memory, open files, threads, requests of a run, and what the
 destination holds, files and bytes after a pruning. Each is to be flat: what the last third has is set beside
-the middle third (the first has all that is imported once).
+the middle third (the first has all that is imported once). Files of the report are counted apart: those that
+no page names any more go when they are a day old, since whoever has a page open still reads them, and these
+runs take less than an hour; of them the ones that the last report names are to be flat.
 """
 
 from __future__ import annotations
@@ -15,12 +17,13 @@ import gc
 import os
 import platform
 import random
+import shutil
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parents[1]
@@ -34,6 +37,8 @@ from infra.storage.location import Location  # noqa: E402
 from infra.storage.usage import meter  # noqa: E402
 from tasks.maintenance.prune import prune  # noqa: E402
 from tasks.maintenance.verify import verify  # noqa: E402
+from tasks.report.report_key import manifest_of  # noqa: E402
+from tasks.report.tidy import tidy  # noqa: E402
 
 RESULTS = HERE / "results" / "soak.md"
 THERE, CHANGED, PRUNED = 12, 1, 10
@@ -43,9 +48,13 @@ ROWS = (
     ("handles", "open files"),
     ("threads", "threads"),
     ("requests", "requests to the store a run"),
-    ("files", "files in the destination, after a pruning"),
-    ("bytes", "KiB in the destination, after a pruning"),
+    ("files", "files in the destination but for its report, after a pruning"),
+    ("bytes", "KiB in the destination but for its report, after a pruning"),
+    ("named", "files of the report that its newest pages name"),
+    ("kept", "files of the report that are kept for a day"),
 )
+# What grows for a day, and then no more.
+FOR_A_DAY = {"kept"}
 
 
 def main() -> int:
@@ -73,7 +82,7 @@ def main() -> int:
     for name, title in ROWS:
         middle, last = (median(part) for part in thirds(seen[name]))
         lines.append(f"| {title} | {middle:,.1f} | {last:,.1f} |")
-        grown = grown or (name != "seconds" and last > 1.1 * middle + 2)
+        grown = grown or (name not in FOR_A_DAY | {"seconds"} and last > 1.1 * middle + 2)
     text = "\n".join(["# Runs by schedule", "", said, "", about, "", *lines]) + "\n"
     print(text)
     if asked.record:
@@ -108,15 +117,36 @@ def soak(home: Path, runs: int, seconds: float | None) -> tuple[dict[str, list[f
         seen["requests"].append(after - before)
         if run % PRUNED == PRUNED - 1:
             prune(place, keep=2, older_than=0)
-            files = [path for path in (home / "out").rglob("*") if path.is_file()]
-            seen["files"].append(len(files))
-            seen["bytes"].append(sum(path.stat().st_size for path in files) / 1024)
+            count(home / "out", seen)
         gc.collect()
         seen["memory"].append(process.memory_info().rss / 2**20)
         seen["handles"].append(process.num_fds())
         seen["threads"].append(process.num_threads())
         print(f"run {run + 1}: {seen['memory'][-1]:.0f} MiB", file=sys.stderr, flush=True)
     return seen, list(verify(place)["faults"])
+
+
+def count(out: Path, seen: dict[str, list[float]]) -> None:
+    """What the destination holds; its report apart: what is left of a copy once it is tidied as if a day were
+    over, and the rest of it.
+    """
+    files = files_in(out)
+    report = files_in(out / "report")
+    seen["files"].append(len(files) - len(report))
+    seen["bytes"].append(sum(path.stat().st_size for path in set(files) - set(report)) / 1024)
+    with tempfile.TemporaryDirectory(prefix="congeal-soak-report-") as folder:
+        copy = Path(folder) / "report"
+        shutil.copytree(out / "report", copy)
+        place = Location.parse(copy)
+        tidy(place, manifest_of(place).get("named", ()), timedelta(0))
+        left = len(files_in(copy))
+    seen["named"].append(left)
+    seen["kept"].append(len(report) - left)
+
+
+def files_in(folder: Path) -> list[Path]:
+    """All files below a folder."""
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def put(source: Path, kind: int, number: int) -> None:

@@ -1,15 +1,17 @@
-"""Mapping networks: the loop beside a plain one, and new images.
+"""Mapping networks: the loop beside a plain one, new images, and things at any angle.
 
     python benchmarks/neural/networks.py loop [SET …] [--network small|published] [--iterations N]
     python benchmarks/neural/networks.py held [SET …] [--seeds N] [--direct] [--keep FILE]
+    python benchmarks/neural/networks.py turned samples/KIND … [--seeds N]
 
 loop: processor seconds of an iteration of the training, and of the same losses computed image by image, term
 by term, as they are written down, in float32 and with Adam as it comes; both take turns in one process, and
 their losses are compared first (the fast start has `benchmarks/neural/fast_start.py`). held: a third of the
 images takes no part in the alignment and is mapped afterwards, in three ways; PCK of the pairs between those
 and the others, and what confidence is worth there and among members; with --keep, what is known stays in a
-file, and whoever is stopped goes on there; with --direct no networks are trained. --cache: a folder for
-features.
+file, and whoever is stopped goes on there; with --direct no networks are trained. turned: each image of a set
+turned by an angle of its own, embedded backbone, `alignment.rotation=any`, one look; PCK of neighbours, of
+the direct maps, and of the networks fitted to them and after the losses. --cache: a folder for features.
 """
 
 from __future__ import annotations
@@ -18,15 +20,18 @@ import argparse
 import itertools
 import statistics
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 from torch.nn import functional
 
+from benchmarks.accuracy.rotation import turned_set
 from benchmarks.common.annotated_sets import ROOT
 from benchmarks.common.recording import Kept
 from benchmarks.common.set_features import (
@@ -36,21 +41,29 @@ from benchmarks.common.set_features import (
     Given,
     joined,
     maps_of,
+    place_of,
     solve,
     through,
 )
 from congeal.alignment.config import SolverConfig
+from congeal.alignment.image_features import backbone_facts, extract_features
 from congeal.alignment.inputs.image_set import ImageArrays
+from congeal.alignment.inputs.rotated_views import to_upright, turns_to_atlas
+from congeal.alignment.model import Alignment
+from congeal.alignment.solver import align
 from congeal.evaluation.calibration import calibration
-from congeal.evaluation.pck import Outcomes, carry
-from congeal.neural import grids
+from congeal.evaluation.datasets import load
+from congeal.evaluation.pck import Assured, Outcomes, carry, nearest_neighbour, unsure
+from congeal.evaluation.protocols import named, pairs_of, views
+from congeal.geometry.warps import Warps
+from congeal.neural import grids, refinement
 from congeal.neural.checkpoints import decode_networks
 from congeal.neural.config import NETWORKS, SCHEDULES, NeuralMethod
 from congeal.neural.networks import MappingNetworks
 from congeal.neural.new_images import WAYS, fit_new
 from congeal.neural.refinement import refine
 from congeal.neural.semantic_atlas import SemanticAtlas
-from congeal.neural.solution import SolvedSet
+from congeal.neural.solution import SolvedSet, solution
 from congeal.neural.training import Training
 from congeal.neural.training_set import TrainingSet
 from infra.compute.numeric_libraries import settle_allocator
@@ -167,11 +180,75 @@ def assured(told: Outcomes, alpha: float) -> dict[str, float]:
     return {name: round(float(value), 4) for name, value in found.items()}
 
 
+# ---- things at any angle ----
+
+
+def turned(names: list[str], seeds: int) -> None:
+    extractor = Extractor(embedded=True)
+    for name, seed in itertools.product(names, range(seeds)):
+        print(f"{name}, turned, seed {seed}: {of_turned(extractor, name, seed)}", flush=True)
+
+
+def of_turned(extractor: Extractor, name: str, seed: int) -> dict[str, object]:
+    """PCK by who says the maps, and which were kept."""
+    asked = named("spair")
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / Path(name).name
+        turned_set(place_of(name), folder, seed)
+        annotated = load(folder)
+        shown = views(annotated, asked)
+        squares = np.stack([extractor.read(view.image.path, view.crop) for view in shown])
+    images = [view.measured for view in shown]
+    arrays = extract_features(
+        extractor.backbone, squares, [image.frame for image in images], any_angle=True
+    ).arrays
+    facts = backbone_facts(extractor.backbone)
+    direct = align(
+        arrays.features,
+        arrays.saliency,
+        mirrored_features=arrays.mirrored_features,
+        mirrored_saliency=arrays.mirrored_saliency,
+        valid=arrays.valid,
+        turned=arrays.turned,
+        extent=arrays.extent,
+        position=facts.position,
+        parts=facts.parts,
+        blank=facts.blank,
+        seed=seed,
+    )
+    tried: list[Alignment] = []
+
+    def told(of: SolvedSet, warps: Warps) -> Alignment:
+        tried.append(solution(of, warps))
+        return tried[-1]
+
+    method = NeuralMethod(seed=seed)
+    with patch.object(refinement, "solution", told):
+        found = refine(arrays, direct, method, turned=arrays.turned, extent=arrays.extent)
+    pairs, turns = pairs_of(annotated, asked, shown), turns_to_atlas(direct)
+
+    def pck(way: Assured) -> float:
+        return round(float(carry(images, way, pairs).pck(asked.alpha)), 2)
+
+    def by(aligned: Alignment) -> float:
+        return pck(through(maps_of(aligned, images)))
+
+    return {
+        "neighbours": pck(unsure(nearest_neighbour(images, arrays.features, arrays.extent))),
+        "direct": by(direct),
+        **{
+            state: by(to_upright(one, turns))
+            for state, one in zip(("fitted", "refined"), tried, strict=False)
+        },
+        "kept": found.facts["kept"],
+    }
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("part", choices=("loop", "held"))
+    parser.add_argument("part", choices=("loop", "held", "turned"))
     parser.add_argument("sets", nargs="*", default=[BIRDS[0]])
     parser.add_argument("--network", choices=list(NETWORKS), default="small")
     parser.add_argument("--iterations", type=int, default=20)
@@ -186,5 +263,7 @@ if __name__ == "__main__":
     made = Extractor(asked.cache, asked.set)
     if asked.part == "loop":
         loop(asked.sets, made, asked.network, asked.iterations)
+    elif asked.part == "turned":
+        turned(asked.sets, asked.seeds)
     else:
         held(asked.sets, made, Kept(asked.keep), asked)

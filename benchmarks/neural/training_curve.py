@@ -158,7 +158,7 @@ if __name__ == "__main__":
     ]
     tell(
         "PCK against seconds of training",
-        f"training_curve.py {asked.set} --iterations {asked.iterations}",
+        f"neural/training_curve.py {asked.set} --iterations {asked.iterations}",
         f"{asked.set}, {len(featured)} images, one seed, {asked.threads} thread: PCK in percent at "
         f"{featured.alpha} after so many iterations (of two images and their mirror images; of all images "
         "with the fast start) and processor seconds.",

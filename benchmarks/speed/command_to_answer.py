@@ -119,7 +119,7 @@ def measure(build: Build, case: str) -> Watched:
 def report(builds: Sequence[Build], found: dict[str, dict[str, list[Watched]]]) -> str:
     """Medians, a row a case and build, and the ratios."""
     lines = [
-        *heading("From command to answer", "command_to_answer.py --before TREE_OR_REF"),
+        *heading("From command to answer", "speed/command_to_answer.py --before TREE_OR_REF"),
         f"`samples/mug/images` (12 pictures), `{' '.join(SETTINGS)}`, "
         "a fresh destination; builds by turns, medians. First line: of stderr, or on the terminal. Memory: "
         "peak of the sum over all processes, resident and proportional (PSS). Processor: user and system "

@@ -137,7 +137,7 @@ def main() -> None:
         }
     table = ["| | |", "| --- | --- |", *(f"| {name} | {found} |" for name, found in rows.items())]
     about_it = about() | {"backbone": facts["backbone"], "source": facts["source"].rpartition("/")[2]}
-    text = "\n".join([*heading("The report", "report.py DEST", about_it), *table]) + "\n"
+    text = "\n".join([*heading("The report", "speed/report.py DEST", about_it), *table]) + "\n"
     print(text)
     if asked.record:
         RESULT.write_text(text)

@@ -42,6 +42,7 @@ from congeal.geometry.sampling import evenly
 from congeal.geometry.segments import Membership
 from congeal.geometry.shape_checks import Numbers, checked
 from congeal.geometry.warps import Warps, grid, rigid, sample
+from congeal_floors.plurals import counted
 
 Array = npt.NDArray[np.floating]
 
@@ -59,8 +60,9 @@ class Start:
     rounds: int
 
 
-Starting = Callable[[SetBatch, Template, Whole | None], Start]
-"""Of images in the basis of an atlas, the atlas as a template, by how many eighths each image is turned."""
+Starting = Callable[[SetBatch, Template, Warps, Whole | None], Start]
+"""Of images in the basis of an atlas, the atlas as a template, the poses and mirror states that its exemplars
+know the images in, and by how many eighths each image is turned."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,8 @@ def fitting(
     channels = np.shape(arrays.features)[-1]
     if channels != len(atlas.mean):
         raise CongealError(
-            f"the features have {channels} channels, and the atlas {len(atlas.mean)}: both must come "
+            f"the features have {counted(channels, 'channel')}, and the atlas {len(atlas.mean)}: "
+            "both must come "
             "from one backbone"
         )
     return _Fit(atlas, check_config(config), extent, map_resolution, seed, check_device(device))
@@ -226,7 +229,8 @@ class _Fit:
         template = _template(atlas, prepared.basis, finest)
         images = SetBatch.of([prepared], config.tokens)
         found = _best_poses([atlas.exemplars], images, [self.seed], config)
-        start = None if starting is None else starting(images, template, turns)
+        known = rigid(found.pose.a, found.pose.b, found.mirrored, template.features.shape[1])
+        start = None if starting is None else starting(images, template, known, turns)
         mirrored = found.mirrored if start is None else start.warps.mirrored
         support = found.pose.score / found.total.clamp_min(1e-9)
         evidence = found.pose.score / atlas.evidence if atlas.evidence > 0 else torch.ones_like(support)
@@ -235,7 +239,7 @@ class _Fit:
             reasons = [reason or MEANINGLESS[atlas.status] for reason in reasons]
         oriented = images.oriented(mirrored, images.sound.float())
         if start is None:
-            warps, flow = rigid(found.pose.a, found.pose.b, mirrored, template.features.shape[1]), config.flow
+            warps, flow = known, config.flow
         else:
             warps, flow = start.warps, last_rounds(config.flow, start.rounds)
         steps = start is None or start.rounds > 0

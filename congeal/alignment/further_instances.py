@@ -26,6 +26,7 @@ from congeal.alignment.outcomes import OK
 from congeal.errors import CongealError
 from congeal.geometry.warps import grid, sample
 from congeal.transfer.object_confidence import object_confidence
+from congeal_floors.plurals import counted
 
 Floats = npt.NDArray[np.float32]
 
@@ -97,7 +98,7 @@ def further_instances(
         raise CongealError(f"an image has 1 instance at least, not {most}")
     if len(arrays.features) != len(known.good):
         raise CongealError(
-            f"there are features of {len(arrays.features)} images, and maps of {len(known.good)}"
+            f"there are features of {counted(len(arrays.features), 'image')}, and maps of {len(known.good)}"
         )
     solver = _by_its_own_evidence(config or SolverConfig())
     asked, atlas = solver.instances, focused(known.atlas, solver.instances)

@@ -193,7 +193,9 @@ def _read(
             failed[name] = error.reason
     if not read:
         name, reason = next(iter(failed.items()))
-        raise CongealError(f"none of the {len(names)} images can be read; {name!r}: {reason}")
+        if len(names) == 1:
+            raise CongealError(f"the only image, {name!r}, cannot be read: {reason}")
+        raise CongealError(f"none of the {len(names):,} images can be read; {name!r}: {reason}")
     return read, failed
 
 

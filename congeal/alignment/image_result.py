@@ -24,6 +24,7 @@ from congeal.imaging.decoding import Pixels, square
 from congeal.imaging.image_inputs import read_image
 from congeal.transfer.object_confidence import object_confidence
 from congeal.transfer.points import Maps, Transferred, transfer
+from congeal_floors.plurals import counted
 
 ImageKey = int | str | os.PathLike[str]  # a position among the images given, a name, or the path
 
@@ -102,7 +103,7 @@ class ImageAlignment:
         outliers = int(self.alignment.outlier.sum())
         unread = f", {len(self.failed)} could not be read" if self.failed else ""
         return (
-            f"<congeal alignment of {len(self.frames)} images ({self.status}): "
+            f"<congeal alignment of {counted(len(self.frames), 'image')} ({self.status}): "
             f"{outliers} outlier{'' if outliers == 1 else 's'}{unread}; "
             f"backbone {self.backbone}; .images .transfer .average .warp .show .maps .alignment>"
         )

@@ -216,10 +216,16 @@ class Anchor:
     weight: Floats
 
     def __post_init__(self) -> None:
+        if np.ndim(self.mirrored) != 1 or np.asarray(self.mirrored).dtype.kind not in "bui":
+            raise CongealError(
+                f"mirrored of the anchor is true or false for each image, not {self.mirrored!r:.80}"
+            )
         n = len(self.mirrored)
         for name, shape in (("rotation", (n,)), ("scale", (n,)), ("translation", (n, 2)), ("weight", (n,))):
             if np.shape(getattr(self, name)) != shape:
                 raise CongealError(f"{name} of the anchor has not the shape {list(shape)}")
+            if np.asarray(getattr(self, name)).dtype.kind not in "fiu":
+                raise CongealError(f"{name} of the anchor holds what is no number")
 
 
 @dataclass(frozen=True)

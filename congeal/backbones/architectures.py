@@ -100,13 +100,28 @@ def build(name: str, size: int, stride: int) -> Any:
             model.pos_embed = torch.nn.Parameter(longer)
         if hasattr(getattr(model, "rope", None), "update_feat_shape"):
             model.rope.update_feat_shape(list(grid))
-    model = model.to_empty(device="cpu")
     for module in model.modules():
+        _give_room(module)
         if hasattr(module, "init_non_persistent_buffers"):
             module.init_non_persistent_buffers()
         elif module._non_persistent_buffers_set:
             raise BackboneError(f"{name} keeps tables that its weights do not hold; use another backbone")
     return model
+
+
+def _give_room(module: torch.nn.Module) -> None:
+    """Parameters and tables of a module without storage, on the CPU, with whatever is in memory there.
+
+    As `torch.nn.Module.to_empty` does it; but that asks for tensors "like" those without storage, for which
+    PyTorch imports its symbolic shapes and SymPy, a fifth of a second.
+    """
+    for name, one in module._parameters.items():
+        if one is not None:
+            room = torch.empty(one.shape, dtype=one.dtype)
+            module._parameters[name] = torch.nn.Parameter(room, requires_grad=one.requires_grad)
+    for name, table in module._buffers.items():
+        if table is not None:
+            module._buffers[name] = torch.empty(table.shape, dtype=table.dtype)
 
 
 def _blocks(name: str) -> int:

@@ -21,7 +21,8 @@ from congeal.backbones import embedded
 from congeal.backbones.cache_folder import keep, kept
 
 if TYPE_CHECKING:
-    from congeal.backbones.extractor import Backbone, BackboneSpec
+    from congeal.backbones.backbone_spec import BackboneSpec
+    from congeal.backbones.torch_backbone import Backbone
 
 VERSION = 1  # raised where measuring would give other numbers
 CACHE = "backbones"  # the folder in the cache
@@ -50,7 +51,7 @@ def measure(backbone: Backbone) -> BackboneFacts:
 
 def shipped(spec: BackboneSpec, fingerprint: str, precision: str) -> BackboneFacts | None:
     """The package's facts, if they are of this spec with these weights at this resolved precision."""
-    from congeal.backbones.extractor import BackboneSpec, geometry
+    from congeal.backbones.backbone_spec import BackboneSpec, geometry
 
     if spec.name != embedded.NAME or geometry(spec) != geometry(BackboneSpec(embedded.NAME)):
         return None
@@ -91,7 +92,7 @@ def _name(spec: BackboneSpec, fingerprint: str, precision: str, device: str) -> 
 
 def _checked(content: bytes, spec: BackboneSpec, lead: str = "") -> BackboneFacts | None:
     """The facts in a safetensors file, None if they cannot be those of the spec."""
-    from congeal.backbones.extractor import geometry
+    from congeal.backbones.backbone_spec import geometry
     from congeal.backbones.position_bias import DIRECTIONS
 
     try:

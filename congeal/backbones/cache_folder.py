@@ -15,14 +15,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-VARIABLE = "CONGEAL_CACHE"  # the folder; empty: none
+VARIABLE = "CONGEAL_CACHE"  # the folder, or NONE; blank: it is not set
+NONE = "none"
 
 
 def cache_folder() -> Path | None:
     """CONGEAL_CACHE, else congeal in XDG_CACHE_HOME or ~/.cache; None if there is none."""
-    chosen = os.environ.get(VARIABLE)
-    if chosen is not None:
-        return Path(chosen).expanduser() if chosen else None
+    chosen = os.environ.get(VARIABLE, "").strip()
+    if chosen:
+        return None if chosen.lower() == NONE else Path(chosen).expanduser()
     base = os.environ.get("XDG_CACHE_HOME", "")
     try:
         # The XDG specification has relative paths ignored.

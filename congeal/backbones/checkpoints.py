@@ -14,6 +14,7 @@ from torch.nn.functional import interpolate
 from congeal.backbones import packed_checkpoint as packing
 from congeal.backbones.fingerprint import fingerprint
 from congeal.errors import BackboneError
+from congeal_floors.plurals import counted
 
 __all__ = ["fingerprint", "fingerprint_tensors", "from_hub", "load_strict", "state_dict"]
 
@@ -37,7 +38,8 @@ def state_dict(data: bytes) -> dict[str, torch.Tensor]:
         state: dict[str, torch.Tensor] = safetensors.torch.load(data)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise BackboneError(
-            f"the weights ({len(data)} bytes) are not a sound safetensors file: {error}; fetch the file again"
+            f"the weights ({counted(len(data), 'byte')}) are not a sound safetensors file: {error}; "
+            "fetch the file again"
         ) from error
     if not state:
         raise BackboneError("the weights file holds no tensor")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import torch
 
 from congeal.errors import BackboneError
+from congeal_floors.plurals import counted
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def resolve_device(device: str = "auto") -> torch.device:
     """The torch device of a setting; "auto" is the GPU if there is one. An absent device is an error."""
+    if not isinstance(device, str | torch.device):
+        raise BackboneError(f"a device is named by a word such as auto, cpu or cuda, not {device!r:.80}")
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -21,7 +24,8 @@ def resolve_device(device: str = "auto") -> torch.device:
         raise BackboneError(f"the device {device!r} is not supported; use auto, cpu, cuda or cuda:<number>")
     if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
-        raise BackboneError(f"the device {device!r} is not there ({count} GPUs are); use auto or cpu")
+        there = f"{counted(count, 'GPU')} {'is' if count == 1 else 'are'}"
+        raise BackboneError(f"the device {device!r} is not there ({there}); use auto or cpu")
     return resolved
 
 

@@ -12,7 +12,7 @@ from congeal.backbones.position_bias import probe_images
 from congeal.errors import BackboneError
 
 if TYPE_CHECKING:
-    from congeal.backbones.extractor import Backbone
+    from congeal.backbones.torch_backbone import Backbone
 
 LEAST_COSINE = 0.999  # of any token's features, and of the embedding
 # That the saliency of any cell may differ by. Of DINOv2-S in bfloat16: 0.052 by OpenVINO, and by PyTorch

@@ -7,20 +7,14 @@ from importlib.metadata import version
 
 import torch
 
-from congeal.backbones import checkpoints, embedded
+from congeal.backbones import checkpoints, embedded, torch_backbone
 from congeal.backbones.architectures import Cells
+from congeal.backbones.backbone_spec import BackboneSpec, Geometry, geometry
 from congeal.backbones.devices import resolve_device, resolve_precision
 from congeal.backbones.engines import Engine
-from congeal.backbones.extractor import (
-    Backbone,
-    BackboneSpec,
-    DenseFeatures,
-    Geometry,
-    geometry,
-    load_backbone,
-)
 from congeal.backbones.openvino_model import CompiledModel, Convertible, compiled
 from congeal.backbones.registry import resolve_name
+from congeal.backbones.torch_backbone import Backbone, DenseFeatures
 from congeal.errors import BackboneError
 
 
@@ -70,14 +64,14 @@ def load(spec: BackboneSpec, weights: bytes | None = None, device: str = "auto")
         weights = embedded.weights()
     plain = replace(spec, engine="torch", precision="float32")
     # The hub's weights are known by their tensors, so there is no way past loading them.
-    reference = load_backbone(plain, None, "cpu") if weights is None else None
+    reference = torch_backbone.load(plain, None, "cpu") if weights is None else None
     fingerprint = reference.fingerprint if reference else checkpoints.fingerprint(weights or b"")
 
     cells = Cells(shape.grid, shape.worked)
     image = torch.zeros((1, shape.image_size, shape.image_size, 3), dtype=torch.uint8)
 
     def make() -> Convertible:
-        backbone = reference or load_backbone(plain, weights, "cpu")
+        backbone = reference or torch_backbone.load(plain, weights, "cpu")
         if _shrinks(spec, cells):
             # OpenVINO makes 448 pixels 266 in 14 ms, a fifth of the embedded backbone's time; PyTorch in 1.5.
             example = cells.pixels(image, shape.patch_size)

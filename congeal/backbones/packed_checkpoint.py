@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from congeal.errors import BackboneError
+from congeal_floors.plurals import counted
 
 KEY = "congeal"
 SCALE = ".scale"
@@ -109,7 +110,7 @@ def _unsqueezed(name: str, data: Tensor, rows: int) -> Tensor:
     except zlib.error as error:
         raise BackboneError(f"the numbers of {name} are damaged ({error}); fetch the file again") from error
     if not reader.eof or not rows or len(found) % rows:
-        raise BackboneError(f"the numbers of {name} are not {rows} rows; fetch the file again")
+        raise BackboneError(f"the numbers of {name} are not {counted(rows, 'row')}; fetch the file again")
     return torch.frombuffer(bytearray(found), dtype=torch.int8).reshape(rows, -1)
 
 

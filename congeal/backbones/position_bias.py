@@ -21,7 +21,7 @@ from torch.nn.functional import normalize
 from congeal.geometry.eigenvectors import leading_eigenvectors
 
 if TYPE_CHECKING:
-    from congeal.backbones.extractor import Backbone
+    from congeal.backbones.torch_backbone import Backbone
 
 DIRECTIONS = 8
 PROBES = 8

@@ -103,6 +103,11 @@ def parts_of(name: str) -> Parts:
     return Parts(_full(found["model"]), _blocks(name, found["blocks"]), _cells(name, found["cells"]))
 
 
+def shows_more_cells(name: str) -> bool:
+    """Whether a backbone shows its features on more cells than it works on; by its name, without timm."""
+    return "@" in (embedded.ARCHITECTURE if name == embedded.NAME else name)
+
+
 def resolve_name(name: str) -> str:
     """The full timm name ("architecture.tag") of a short or timm name; the one that results are kept under.
 

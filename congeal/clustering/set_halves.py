@@ -27,6 +27,7 @@ SMALL_HALVES, SMALL_HALVES_OWN = 0.45, 0.6
 LEAST = 5  # images of a half
 NEIGHBOURS = 5
 BLOCK = 16_384
+COMPARED = 1_024  # rows that are compared with all others at once
 
 
 def halves_apart(points: Doubles, smallest: int, seed: int, *, small: bool = True) -> Halves | None:
@@ -113,24 +114,39 @@ def silhouette(points: Doubles, labels: npt.NDArray[np.integer]) -> float:
     return total / len(points)
 
 
-def blocks(n: int) -> Iterator[slice]:
+def blocks(n: int, size: int = BLOCK) -> Iterator[slice]:
     """Slices that cover n rows, few enough at once for memory."""
-    for start in range(0, n, BLOCK):
-        yield slice(start, min(start + BLOCK, n))
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
 
 
 def neighbour_metric(points: Doubles, ridge: float = 0.1) -> Doubles:
     """[d, d] that whitens the differences between near neighbours: what varies within a kind weighs less."""
-    from sklearn.neighbors import NearestNeighbors
-
     k = min(NEIGHBOURS, len(points) - 1)
     if k < 1:
         return np.eye(points.shape[1])
-    index = NearestNeighbors(n_neighbors=k).fit(points).kneighbors(return_distance=False)
     scatter = np.zeros((points.shape[1], points.shape[1]))
-    for column in index.T:
+    for column in nearest(points, k).T:
         difference = points - points[column]
         scatter += difference.T @ difference
     values, vectors = np.linalg.eigh(scatter / (2 * len(points) * k))
     scale: Doubles = np.sqrt(np.maximum(values, 0) + ridge * max(float(values.mean()), 1e-12))
     return np.asarray(vectors / scale, np.float64)
+
+
+def nearest(points: Doubles, k: int) -> npt.NDArray[np.intp]:
+    """The k nearest others of each of n points [n, d], k < n, the nearest first: intp [n, k].
+
+    As scikit-learn's NearestNeighbors finds them, whose import takes longer than all else that is done with a
+    small collection's embeddings.
+    """
+    found = np.empty((len(points), k), np.intp)
+    square = (points**2).sum(1)
+    for rows in blocks(len(points), COMPARED):
+        at = np.arange(rows.start, rows.stop)
+        away = square - 2 * (points[rows] @ points.T)  # but for what is the same in a row
+        away[at - rows.start, at] = np.inf
+        near = np.argpartition(away, k - 1, axis=1)[:, :k]
+        order = np.argsort(np.take_along_axis(away, near, 1), axis=1, kind="stable")
+        found[rows] = np.take_along_axis(near, order, 1)
+    return found

@@ -19,6 +19,7 @@ from congeal.errors import CongealError
 from congeal.geometry.arrays import Doubles, Flags
 from congeal.geometry.frames import Frame
 from congeal.geometry.shape_checks import check_fields, checked
+from congeal_floors.plurals import counted
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.floating]
@@ -175,7 +176,7 @@ def carry(
             if np.shape(found) != truth.shape or np.shape(confidence) != truth.shape[:1]:
                 raise CongealError(
                     f"the method gives points {list(np.shape(found))} and confidence "
-                    f"{list(np.shape(confidence))} for {len(truth)} points, not [m, 2] and [m]"
+                    f"{list(np.shape(confidence))} for {counted(len(truth), 'point')}, not [m, 2] and [m]"
                 )
             error = np.linalg.norm(found - truth, axis=1)
             here = np.full(len(keypoints), source), np.full(len(keypoints), target)

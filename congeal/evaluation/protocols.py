@@ -28,6 +28,7 @@ from congeal.evaluation.datasets.types import AnnotatedImage, AnnotatedSet
 from congeal.evaluation.pck import Annotated, bounding_unit
 from congeal.geometry.arrays import Doubles
 from congeal.geometry.frames import Frame
+from congeal_floors.plurals import counted
 
 Pixels = npt.NDArray[np.uint8]
 Exchange = Literal["never", "paper", "corrected"]
@@ -143,7 +144,8 @@ def _drawn(annotated: AnnotatedSet, protocol: Protocol) -> list[AnnotatedImage]:
     usable = [image for image in annotated.images if np.isfinite(image.points).all(1).sum() >= LEAST_VISIBLE]
     if len(usable) < 2:
         raise CongealError(
-            f"{annotated.name} has {len(usable)} images with {LEAST_VISIBLE} visible keypoints: the protocol "
+            f"{annotated.name} has {counted(len(usable), 'image')} with {LEAST_VISIBLE} visible "
+            "keypoints: the protocol "
             f"{protocol.name} needs two at least"
         )
     # All names are drawn, and of those that are fit the first are taken: the order is that of the set alone.

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 Coordinates = TypeVar("Coordinates", Array, "torch.Tensor")
 
+_MOST_SIDE = 1e12  # pixels, far beyond any image
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -42,8 +44,10 @@ class Frame:
 
     def __post_init__(self) -> None:
         for side in (self.width, self.height):
-            if not isinstance(side, int | float | np.number):
-                raise CongealError(f"width and height of a frame are numbers of pixels, not {side!r}")
+            number = isinstance(side, int | float | np.number) and not isinstance(side, bool)
+            # Finite, and so that its square is a number.
+            if not number or not abs(side) < _MOST_SIDE:
+                raise CongealError(f"width and height of a frame are numbers of pixels, not {side!r:.80}")
         if self.width < 1 or self.height < 1:
             raise CongealError(f"an image of {self.width} x {self.height} pixels has no frame")
 

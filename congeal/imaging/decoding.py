@@ -14,6 +14,7 @@ from PIL import Image, ImageFile, Jpeg2KImagePlugin, TiffImagePlugin
 from congeal.errors import ImageError, ImageLimitError
 from congeal.imaging import decoding_process, jpeg2000_reduction, tiff_reduction
 from congeal.imaging.decoding_cost import Heavy, Limits, check_canvas, check_cost, cost, room, too_much_memory
+from congeal.imaging.formats import jpeg_frame
 from congeal.imaging.high_bit_depth import deep_samples, depth
 from congeal.imaging.intensity_scaling import Range, eight_bits
 from congeal.imaging.jpeg2000_reduction import in_place, may_not_fit
@@ -38,6 +39,7 @@ T = TypeVar("T")
 DEFAULT_MAX_PIXELS = 178_956_970
 DEFAULT_MIN_SIDE = 8
 _LIMITS = Limits()
+LOSSLESS = 3  # a JPEG's process
 
 # Not by ImageOps.exif_transpose, which writes the metadata anew: of 20,000 JPEGs with damaged EXIF it raised
 # for 1,050 whose orientation could be read. Nor is there EXIF beside samples that were read past Pillow.
@@ -112,7 +114,7 @@ def _inspected(
     try:
         name, image, bits = _opened(data, max_pixels, min_side, limits)
         width, height = image.size
-        if name == "JPEG":
+        if name == "JPEG" and not lossless(data):
             # One eighth of the scale skips most of the arithmetic, yet every byte is still entropy-decoded.
             image.draft(None, (1, 1))
         halvings = _halve(image, data, 1, reduced)
@@ -177,7 +179,7 @@ def _picture(
     name, image, bits = _opened(data, max_pixels, min_side, limits)
     width = image.width
     if name == "JPEG" and target is not None:
-        _draft(image, target)
+        _draft(image, data, target)
     halvings = _halve(image, data, target, reduced)
     with _room(name, data, image, width, bits, limits, halvings):
         try:
@@ -251,7 +253,7 @@ def squares(
         name, image = open_image(data, max_pixels, min_side)
         while left:
             halvings = halvings_of(data, left[0]) if reduced else 0
-            scale = _reduction(image, left[0]) if name == "JPEG" else 2**halvings
+            scale = _reduction(image, data, left[0]) if name == "JPEG" else 2**halvings
             if scale not in at_scale:
                 at_scale[scale] = _picture(data, max_pixels, min_side, left[0], value_range, limits, reduced)
             yield square_of(at_scale[scale], left.pop(0))
@@ -322,17 +324,25 @@ def _halve(image: ImageFile.ImageFile, data: bytes, target: int | None, reduced:
     return halvings
 
 
-def _draft(image: ImageFile.ImageFile, target: int) -> None:
-    scale = _reduction(image, target)
+def _draft(image: ImageFile.ImageFile, data: bytes, target: int) -> None:
+    scale = _reduction(image, data, target)
     if scale > 1:
         width, height = image.size
         image.draft(None, (width // scale, height // scale))
 
 
-def _reduction(image: ImageFile.ImageFile, target: int) -> int:
+def _reduction(image: ImageFile.ImageFile, data: bytes, target: int) -> int:
     """By what a JPEG's sides are divided while it is decoded, so that the longer one has `target` pixels."""
+    if lossless(data):
+        return 1
     width, height = image.size
     for scale in (8, 4, 2):
         if width % scale == 0 and height % scale == 0 and max(width, height) // scale >= target:
             return scale
     return 1
+
+
+def lossless(data: bytes) -> bool:
+    """Whether a JPEG keeps samples instead of frequencies: then it comes at its own scale or not at all."""
+    process, _ = jpeg_frame(data)
+    return process == LOSSLESS

@@ -14,15 +14,15 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from congeal.errors import ImageError, ImageLimitError
 from congeal.imaging.decoding_cost import Limits, too_much_memory, too_much_time
+from congeal.imaging.pipe_messages import received, send
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -30,7 +30,7 @@ Pixels = npt.NDArray[np.uint8]
 PATIENCE, GRACE = 5.0, 30.0  # times as long, and seconds more
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from congeal.imaging.decoding_process import serve; serve()"
+    "from congeal.imaging.decoding_server import serve; serve()"
 )
 _ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 # The last two are what Pillow says where libtiff and zlib find none.
@@ -93,8 +93,8 @@ class _Decoder:
         clock = threading.Timer(PATIENCE * limits.seconds + GRACE, self._stop)
         clock.start()
         try:
-            _send(self._process.stdin, {**asdict(asked), **asdict(limits)}, [data])
-            facts, parts = _received(self._process.stdout)
+            send(self._process.stdin, {**asdict(asked), **asdict(limits)}, [data])
+            facts, parts = received(self._process.stdout)
         except (OSError, EOFError):
             raise self._death(limits) from None
         finally:
@@ -172,101 +172,3 @@ def _named(code: int) -> str:
         return signal.Signals(-code).name if code < 0 else f"exit status {code}"
     except ValueError:
         return f"signal {-code}"
-
-
-def _send(pipe: IO[bytes], facts: dict[str, Any], parts: list[bytes]) -> None:
-    head = json.dumps({**facts, "lengths": [len(part) for part in parts]}).encode()
-    pipe.write(len(head).to_bytes(8) + head)
-    for part in parts:
-        pipe.write(part)
-    pipe.flush()
-
-
-def _received(pipe: IO[bytes]) -> tuple[dict[str, Any], list[bytes]]:
-    head = json.loads(_exactly(pipe, int.from_bytes(_exactly(pipe, 8))))
-    return head, [_exactly(pipe, length) for length in head.pop("lengths")]
-
-
-def _exactly(pipe: IO[bytes], length: int) -> bytes:
-    data = pipe.read(length)
-    if len(data) < length:
-        raise EOFError
-    return data
-
-
-def serve() -> None:
-    """Decode what comes in, until nothing more comes."""
-    pipe_in = os.fdopen(os.dup(0), "rb")
-    pipe_out = os.fdopen(os.dup(1), "wb")
-    # What a library prints is no answer.
-    nothing = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nothing, 0)
-    os.dup2(nothing, 1)
-    from congeal.imaging import decoding  # noqa: F401 - before memory is limited
-
-    here = _virtual_memory()
-    while True:
-        try:
-            asked, (data,) = _received(pipe_in)
-        except EOFError:
-            return
-        limits = Limits(asked.pop("memory"), asked.pop("seconds"))
-        _limit(here + len(data) + limits.memory, limits.seconds)
-        try:
-            info, pictures = _made(data, Asked(**asked))
-        except ImageError as error:
-            limit = isinstance(error, ImageLimitError)
-            answer: dict[str, Any] = {"error": error.reason, "limit": limit}
-            parts: list[bytes] = []
-        except MemoryError:
-            answer, parts = {"error": "out of memory", "limit": True}, []
-        else:
-            answer = {"error": None, "info": info, "shapes": [picture.shape for picture in pictures]}
-            parts = [picture.tobytes() for picture in pictures]
-        _send(pipe_out, answer, parts)
-        del data, parts
-
-
-def _made(data: bytes, asked: Asked) -> tuple[list[Any] | None, list[Pixels]]:
-    from congeal.imaging import decoding
-
-    limits, less = (asked.max_pixels, asked.min_side), asked.reduced
-    if asked.act == "inspect":
-        info = decoding.inspect(data, *limits, limits=None, reduced=less)
-        return [info.width, info.height, info.format, info.mode, info.depth], []
-    span = None if asked.value_range is None else (asked.value_range[0], asked.value_range[1])
-    if asked.act == "decode":
-        return None, [decoding.decode(data, *limits, asked.target, span, limits=None, reduced=less)]
-    if asked.act == "squares":
-        return None, list(decoding.squares(data, asked.sizes, *limits, span, limits=None, reduced=less))
-    assert asked.window is not None  # noqa: S101 - a window
-    x, y, half, size = asked.window
-    return None, [decoding.decode_window(data, (x, y), half, size, *limits, span, limits=None, reduced=less)]
-
-
-def _virtual_memory() -> int:
-    """Bytes of address space that this process has; 0 where that is not told."""
-    for line in _status():
-        if line.startswith("VmSize:"):
-            return int(line.split()[1]) * 1024
-    return 0
-
-
-def _status() -> Iterator[str]:
-    try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as file:  # noqa: PTH123
-            yield from file
-    except OSError:
-        return
-
-
-def _limit(memory: int, seconds: float) -> None:
-    """Limit this process's address space, and the processor time from now on."""
-    import resource
-
-    spent = resource.getrusage(resource.RUSAGE_SELF)
-    until = int(spent.ru_utime + spent.ru_stime + seconds) + 1
-    _, hardest = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (until, hardest))
-    if sys.platform == "linux":
-        resource.setrlimit(resource.RLIMIT_AS, (memory, resource.getrlimit(resource.RLIMIT_AS)[1]))

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageFile
 
 from congeal.errors import ImageError
+from congeal_floors.plurals import counted
 
 # What tifffile decodes by itself, and what it decodes where imagecodecs is installed.
 _PLAIN, _DEFLATE, _LZW = 1, (8, 32946), 5
@@ -54,7 +55,7 @@ class WideTiff(ImageFile.ImageFile):
         self.alpha = tuple(int(extra) for extra in page.extrasamples)
         if not colours <= channels <= MOST_CHANNELS or channels - colours > 1 or page.imagedepth > 1:
             raise ImageError(
-                f"{channels} channels of {8 * dtype.itemsize} bits, which is no picture: "
+                f"{counted(channels, 'channel')} of {8 * dtype.itemsize} bits, which is no picture: "
                 "save one of them, or three as RGB"
             )
         self.bits = int(page.bitspersample)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 HEIF = "HEIF"
 HEIF_EXTRA = "HEIC photographs need the extra heif: pip install 'congeal[heif]'"
-MAGIC_BYTES = 32  # enough of a file's beginning for the two functions below
+MAGIC_BYTES = (
+    132  # DICOM begins with 128 bytes of anything: enough of a file's beginning for the two functions below
+)
 
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1"}
@@ -59,7 +61,23 @@ def unread_format(data: bytes) -> str | None:
     """The name of a picture's format that is known but not read, from a file's first MAGIC_BYTES."""
     if data[4:12] == b"ftypcrx ":
         return "camera raw"
+    if data[128:132] == b"DICM":
+        return "DICOM"
     return next((name for magic, name in _UNREAD if data.startswith(magic)), None)
+
+
+def jpeg_frame(data: bytes) -> tuple[int, int]:
+    """The process of a JPEG file's frame (0 baseline, 2 progressive, 3 lossless, …) and the bits of a sample.
+
+    Baseline and 8 if its header does not say.
+    """
+    at = 2
+    while at + 5 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # tables and an extension
+            return marker - 0xC0, data[at + 4]
+        at += 1 if marker == 0xFF else 2 + max(int.from_bytes(data[at + 2 : at + 4], "big"), 2)
+    return 0, 8
 
 
 def webp_canvas(data: bytes) -> tuple[int, int] | None:

@@ -30,7 +30,7 @@ from PIL import (
 
 from congeal.errors import ImageError, ImageLimitError, ReaderMissingError
 from congeal.imaging.float_tiff import open_wide
-from congeal.imaging.formats import HEIF, HEIF_EXTRA, format_of, unread_format, webp_canvas
+from congeal.imaging.formats import HEIF, HEIF_EXTRA, format_of, jpeg_frame, unread_format, webp_canvas
 from congeal.imaging.high_bit_depth import DEEP_GREY
 
 # The plugin classes are called directly: Image.open(formats=...) checks the size against a variable of its
@@ -85,6 +85,10 @@ def open_image(data: bytes, max_pixels: int, min_side: int) -> tuple[str, ImageF
     if name is None:
         known = unread_format(data)
         raise ImageError(f"a {known} file, which is not read" if known else "not an image")
+    if name == "JPEG" and (bits := jpeg_frame(data)[1]) > 8:
+        raise ImageError(
+            f"a JPEG of {bits} bits a sample, which is not read: save it as TIFF or PNG of 16 bits"
+        )
     if name == "WEBP" and (canvas := webp_canvas(data)) is not None:
         # Pillow's WebP reader allocates the canvas when it opens a file.
         _check_size(*canvas, max_pixels, min_side)

@@ -15,6 +15,7 @@ from torch import Tensor
 from congeal.errors import CongealError
 from congeal.neural.config import NetworkSize, as_record
 from congeal.neural.networks import MappingNetworks
+from congeal_floors.plurals import counted
 
 KEY = "congeal"
 FORMAT = 1
@@ -49,7 +50,7 @@ def decode_state(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
         card = json.loads(json.loads(data[8 : 8 + size])["__metadata__"][KEY])
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         raise CongealError(
-            f"these {len(data)} bytes are no checkpoint of mapping networks: {error}"
+            f"these {counted(len(data), 'byte')} are no checkpoint of mapping networks: {error}"
         ) from error
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise CongealError("the checkpoint is of another format: train the networks anew")

@@ -2,25 +2,53 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, get_type_hints
 
+import numpy as np
+
+from congeal.alignment.inputs.solver_arguments import check_seed
 from congeal.errors import CongealError
 
 PUBLISHED, EVALUATION = "published", "evaluation"
 SMALL, FAST = "small", "fast"
 AUTO = "auto"
 LEARNED, MEDOID = "learned", "medoid"
+_MOST = sys.float_info.max
 
 
 class Numbers:
-    """A frozen table of numbers of which none is below 0 or infinite; raises CongealError for one that is."""
+    """A frozen table of numbers, words and switches, each of the kind that its annotation says.
+
+    Raises CongealError, naming the field, for another kind, a number below 0 or one that is not finite.
+    """
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if isinstance(value, int | float) and not 0 <= value < math.inf:
-                raise CongealError(f"{name} is a number from 0 on, not {value!r}")
+        for name, kind in get_type_hints(type(self)).items():
+            object.__setattr__(self, name, _checked(name, kind, getattr(self, name)))
+
+
+def _checked(name: str, kind: Any, value: Any) -> Any:
+    if kind is bool:
+        if not isinstance(value, bool | np.bool_):
+            raise CongealError(f"{name} is true or false, not {value!r:.80}")
+        return bool(value)
+    if kind is str:
+        if not isinstance(value, str):
+            raise CongealError(f"{name} is a word, not {value!r:.80}")
+        return value
+    if kind in (int, float):
+        value = value.item() if isinstance(value, np.generic) else value
+        taken = int if kind is int else int | float
+        if not isinstance(value, taken) or isinstance(value, bool) or not 0 <= value <= _MOST:
+            whole = "a whole number" if kind is int else "a number"
+            raise CongealError(f"{name} is {whole} from 0 on, not {value!r:.80}")
+        return kind(value)
+    if not isinstance(value, tuple | list) or not value:
+        raise CongealError(f"{name} is a list of whole numbers, not {value!r:.80}")
+    return tuple(_checked(name, int, one) for one in value)
 
 
 @dataclass(frozen=True)
@@ -114,7 +142,8 @@ class Schedule(Numbers):
         gradual: whether images join the atlas one by one.
         mirrors: whether both orientations of an image are trained and compared.
         losses: preset of the coefficients.
-        flow_steps: steps after ``fit_steps`` in which the flow network alone learns what is still lacking.
+        flow_steps: steps after ``fit_steps`` in which the flow network alone learns what is still lacking,
+            for up to ten images; for more in proportion, so that each is seen as often.
     """
 
     name: str
@@ -160,16 +189,19 @@ class NeuralMethod:
     reference: str = LEARNED
 
     def __post_init__(self) -> None:
-        if self.gradual and self.schedule == FAST:
-            raise CongealError("images join one by one in the published schedule; the fast is too short")
+        if not isinstance(self.gradual, bool):
+            raise CongealError(f"gradual is true or false, not {self.gradual!r:.80}")
+        object.__setattr__(self, "seed", check_seed(self.seed))
         for name, value, known in (
             ("reference", self.reference, (LEARNED, MEDOID)),
             ("schedule", self.schedule, SCHEDULES),
             ("network", self.network, NETWORKS),
             ("losses", self.losses, (AUTO, *LOSSES)),
         ):
-            if value not in known:
-                raise CongealError(f"{name} is one of {', '.join(known)}, not {value!r}")
+            if not isinstance(value, str) or value not in known:
+                raise CongealError(f"{name} is one of {', '.join(known)}, not {value!r:.80}")
+        if self.gradual and self.schedule == FAST:
+            raise CongealError("images join one by one in the published schedule; the fast is too short")
 
     @property
     def plan(self) -> Schedule:

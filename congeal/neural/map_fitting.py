@@ -23,6 +23,7 @@ TURN, STRETCH, SHIFT = (
 FLOOR = 0.02  # weight of a cell that is not salient
 LAST_PLAIN = 0.3  # share of the steps at the end in which no view is moved
 FLOW_LOSS = 2.0
+SHARED_BY = 10  # images; with more there are as many more steps of the flow network alone, with fewer no less
 FLOW_RATE = 0.5  # learning rate of the steps of the flow network alone, as a share of the fit's
 
 
@@ -62,13 +63,14 @@ class MapFitting:
         """images: [n, inputs, h, w], in their orientations. pace: share of the learning rate."""
         self.networks, self.images, self.maps = networks, images, maps
         self.schedule, self.seed = schedule, seed
+        self.flow_steps = round(schedule.flow_steps * max(1.0, len(images) / SHARED_BY))
         self.optimiser = Optimiser({"networks": (networks, schedule.fit_rate * pace)})
         self.watch = Watch()
 
     @property
     def done(self) -> bool:
         """Whether all steps have been made."""
-        return self.optimiser.step >= self.schedule.fit_steps + self.schedule.flow_steps
+        return self.optimiser.step >= self.schedule.fit_steps + self.flow_steps
 
     def step(self) -> None:
         """One step; raises `congeal.neural.optimisation.DivergedError`."""
@@ -93,7 +95,7 @@ class MapFitting:
         seen, poses, wanted = self._placed
         bent = torch.linalg.vector_norm(self.networks.residual(seen[rows]) - wanted[rows] + 1e-9, dim=-1)
         loss = FLOW_LOSS * _mean_by(bent, self.maps.weight[rows])
-        share = (self.optimiser.step - self.schedule.fit_steps) / self.schedule.flow_steps
+        share = (self.optimiser.step - self.schedule.fit_steps) / self.flow_steps
         self._descend({"flow": loss}, poses[rows], FLOW_RATE * _cosine(share))
 
     def _descend(self, losses: dict[str, Tensor], poses: Tensor, pace: float) -> None:

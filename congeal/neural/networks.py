@@ -29,20 +29,33 @@ class Scaled(nn.Module):
         self.factor = gain / math.sqrt(inputs * kernel**2)
         self.padding = kernel // 2
 
-    def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
-        """[n, inputs, h, w] to [n, outputs, h, w], times a gain."""
+    def forward(self, x: Tensor, gain: float = 1.0, before: Scaled | None = None) -> Tensor:
+        """[n, inputs, h, w] to [n, outputs, h, w], times a gain; before: see `weight_after`."""
         factor = self.factor * gain
+        weight = self.weight if before is None else self.weight_after(before)
         # Whichever has fewer numbers is scaled: it comes to the same.
-        if x.numel() < self.weight.numel():
-            return functional.conv2d(x * factor, self.weight, self.bias * gain, padding=self.padding)
-        return functional.conv2d(x, self.weight * factor, self.bias * gain, padding=self.padding)
+        if x.numel() < weight.numel():
+            return functional.conv2d(x * factor, weight, self.bias * gain, padding=self.padding)
+        return functional.conv2d(x, weight * factor, self.bias * gain, padding=self.padding)
 
-    def activated(self, x: Tensor, gain: float = 1.0) -> Tensor:
+    def activated(self, x: Tensor, gain: float = 1.0, before: Scaled | None = None) -> Tensor:
         """The same, leaky rectified at the variance it had: [n, inputs, h, w] to [n, outputs, h, w].
 
         The rectifier lets a gain through.
         """
-        return functional.leaky_relu(self.forward(x, gain * KEPT), SLOPE)
+        return functional.leaky_relu(self.forward(x, gain * KEPT, before), SLOPE)
+
+    def weight_after(self, before: Scaled) -> Tensor:
+        """The weight of the one convolution that a 1 × 1 one and then this come to: [outputs, i + 1, k, k].
+
+        It sees the i inputs of the first, and a channel of ones for its bias: that of a cell beyond the image
+        counts nowhere.
+        """
+        first = torch.cat([before.weight[:, :, 0, 0] * before.factor, before.bias[:, None]], 1)
+        # Products one by one stay exact where products of matrices are rounded for speed; channels come last,
+        # the order in which large convolutions are quicker.
+        found: Tensor = (self.weight.permute(0, 2, 3, 1)[..., None] * first).sum(-2)
+        return found.permute(0, 3, 1, 2)
 
 
 def activated(x: Tensor) -> Tensor:
@@ -78,22 +91,46 @@ class HalvingBlock(nn.Module):
         self.first, self.second = Scaled(inputs, inputs), Scaled(inputs, outputs)
         self.short = Scaled(inputs, outputs, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[n, inputs, 2h, 2w] to [n, outputs, h, w]."""
-        long = self.second.activated(halved(self.first.activated(x)), HALF)
-        found: Tensor = long + self.short(halved(x), HALF)
+    def forward(self, x: Tensor, before: Scaled | None = None) -> Tensor:
+        """[n, inputs, 2h, 2w] to [n, outputs, h, w]; before: see `Scaled.weight_after`."""
+        long = self.second.activated(halved(self.first.activated(x, before=before)), HALF)
+        found: Tensor = long + self.short(halved(x), HALF, before)
         return found
 
 
-def _trunk(inputs: int, size: NetworkSize, last: int) -> tuple[nn.Sequential, int]:
+class Trunk(nn.Sequential):
+    """A 1 × 1 convolution, and blocks that halve.
+
+    Nothing lies between the first layer and the first block's convolutions. Where images have few channels
+    (three colours), both are computed as one, of as few: what becomes of each colour, 64 channels of each
+    pixel, need never be written, and most products are saved.
+    """
+
+    def __init__(self, stem: Scaled, *blocks: HalvingBlock) -> None:
+        super().__init__(stem, *blocks)
+        channels, inputs = stem.weight.shape[:2]
+        self.joins = bool(blocks) and inputs < channels // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, inputs, s, s] to [n, width, h, w]."""
+        stem, *blocks = self
+        if not self.joins:
+            x = stem(x)
+        for at, block in enumerate(blocks):
+            joined = self.joins and at == 0
+            x = block(functional.pad(x, (0, 0, 0, 0, 0, 1), value=1.0), stem) if joined else block(x)
+        return x
+
+
+def _trunk(inputs: int, size: NetworkSize, last: int) -> tuple[Trunk, int]:
     """Blocks from ``size.input_size`` down to so many cells a side, and the channels they end with."""
-    layers: list[nn.Module] = [Scaled(inputs, size.stem, 1)]
+    stem, blocks = Scaled(inputs, size.stem, 1), list[HalvingBlock]()
     now, side = size.stem, size.input_size
     for step in range(round(math.log2(size.input_size / last))):
         after = size.channels[min(step, len(size.channels) - 1)]
-        layers.append(HalvingBlock(now, after))
+        blocks.append(HalvingBlock(now, after))
         now, side = after, side // 2
-    return nn.Sequential(*layers), now
+    return Trunk(stem, *blocks), now
 
 
 class SimilarityNetwork(nn.Module):

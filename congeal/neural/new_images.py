@@ -11,17 +11,21 @@ from torch import Tensor
 
 from congeal.alignment.atlas_fitting import Fitted, Start, Starting, fit_scored
 from congeal.alignment.config import SolverConfig
-from congeal.alignment.inputs.image_set import ImageArrays
+from congeal.alignment.inputs.image_set import ImageArrays, check_arrays
 from congeal.alignment.inputs.rotated_views import Turned, Whole, all_turned
 from congeal.alignment.inputs.set_batch import SetBatch
+from congeal.alignment.inputs.solver_arguments import check_device, plain_arrays
 from congeal.alignment.maps.flow_registration import Template
 from congeal.alignment.model import Atlas
 from congeal.errors import CongealError
+from congeal.geometry.warps import Warps
 from congeal.neural import grids, losses
+from congeal.neural.arguments import checked_pixels, require_kinds
 from congeal.neural.config import LossWeights
 from congeal.neural.networks import MappingNetworks
-from congeal.neural.solution import warps_from
+from congeal.neural.solution import poses_of, warps_from
 from congeal.neural.training_set import TrainingSet
+from congeal_floors.plurals import counted
 
 Way = Literal["network", "network+steps", "steps"]
 WAYS: tuple[Way, ...] = ("network", "network+steps", "steps")
@@ -47,8 +51,8 @@ def fit_new(
     Args:
         atlas: of the cluster.
         arrays: the images' features, of the backbone that the atlas is of.
-        way: "network": one pass; "network+steps": and the finest rounds of the direct solver's flow, or its
-            matching cell by cell, as the atlas has them; "steps": the direct solver alone.
+        way: "network": one pass; "network+steps": and the finest rounds of the direct solver's flow, then its
+            matching cell by cell, where the atlas has it; "steps": the direct solver alone.
         networks: of the cluster; needed but for "steps".
         pixels: uint8 [n, s, s, 3], for networks that see images.
         turned: the same images at seven other angles, for atlases of things that lie at any: networks see
@@ -59,12 +63,23 @@ def fit_new(
         CongealError: if there are no networks for the way, or the arrays do not fit.
     """
     if way not in WAYS:
-        raise CongealError(f"new images are mapped by {', '.join(WAYS)}, not {way!r}")
+        raise CongealError(f"new images are mapped by {', '.join(WAYS)}, not {way!r:.80}")
+    require_kinds(
+        atlas=(atlas, Atlas),
+        arrays=(arrays, ImageArrays),
+        turned=(turned, Turned | None),
+        networks=(networks, MappingNetworks | None),
+    )
+    arrays, device = plain_arrays(arrays), check_device(device)
+    count = check_arrays(arrays)[0]
+    if turned is not None:
+        turned.check(arrays)
     starting: Starting | None = None
     if way != "steps":
         if networks is None:
             raise CongealError("this cluster has no networks: fit with steps")
-        starting = _Networks(networks.to(device), pixels, ROUNDS if way == "network+steps" else 0)
+        shown = None if pixels is None else checked_pixels(pixels, count)
+        starting = _Networks(networks.to(device), shown, ROUNDS if way == "network+steps" else 0)
     return fit_scored(
         atlas,
         arrays,
@@ -79,7 +94,11 @@ def fit_new(
 
 
 class _Networks:
-    """Where networks say that images lie, in the mirror state that brings each nearer to the atlas."""
+    """Where networks say that images lie, in the mirror states that the atlas' exemplars know them in.
+
+    With rounds of the flow after that: where the exemplars say, if an image is nearer to the atlas there.
+    Networks have seen few images, and of things in free postures they may be far off where matches are not.
+    """
 
     def __init__(self, networks: MappingNetworks, pixels: npt.NDArray[np.uint8] | None, rounds: int) -> None:
         self.networks, self.pixels, self.rounds = networks.eval(), pixels, rounds
@@ -87,33 +106,35 @@ class _Networks:
             raise CongealError("these networks see images: give pixels")
 
     @torch.no_grad()
-    def __call__(self, images: SetBatch, template: Template, turns: Whole | None = None) -> Start:
+    def __call__(
+        self, images: SetBatch, template: Template, known: Warps, turns: Whole | None = None
+    ) -> Start:
         data = self._data(images, turns)
         if data.images.shape[2] != self.networks.inputs:
             raise CongealError(
-                f"the networks see {self.networks.inputs} channels, and the images have "
+                f"the networks see {counted(self.networks.inputs, 'channel')}, and the images have "
                 f"{data.images.shape[2]}: both must come from one cluster"
             )
-        r = template.features.shape[1]
-        keys, saliency = template.features[0].permute(2, 0, 1), template.saliency[0]
-        found: list[tuple[Tensor, Tensor, Tensor]] = []
-        for state in (False, True):
-            mirrored = torch.full((len(data),), state, device=images.device)
-            some = data.oriented(mirrored, torch.arange(len(data), device=images.device))
-            poses, flow = self.networks(some.images[0])
-            flow = grids.resized_flow(flow, r)
-            seen = some.placed(grids.composed(poses, flow))
-            found.append((losses.image_distances(keys, saliency, seen, LossWeights()), poses, flow))
-        (plain, *as_is), (turned, *flipped) = found
-        mirrored = turned < plain
-        poses, flow = (
-            torch.where(mirrored.view(-1, *(1,) * (one.ndim - 1)), two, one)
-            for one, two in zip(as_is, flipped, strict=True)
-        )
-        return Start(warps_from(poses, flow, mirrored), self.rounds)
+        some = data.oriented(known.mirrored, torch.arange(len(data), device=images.device))
+        poses, flow = self.networks(some.images[0])
+        flow = grids.resized_flow(flow, template.features.shape[1])
+        if self.rounds:
+            others, rest = poses_of(known), torch.zeros_like(flow)
+            near, far = (_distance(some, template, *one) for one in ((others, rest), (poses, flow)))
+            nearer = near < far
+            poses = torch.where(nearer[:, None], others, poses)
+            flow = torch.where(nearer[:, None, None, None], rest, flow)
+        return Start(warps_from(poses, flow, known.mirrored), self.rounds)
 
     def _data(self, images: SetBatch, turns: Whole | None) -> TrainingSet:
         if self.networks.size.pixels and self.pixels is not None:
             shown = self.pixels if turns is None else all_turned(self.pixels, turns)
             return TrainingSet.of_pixels(images, torch.as_tensor(np.ascontiguousarray(shown)))
         return TrainingSet.of_tokens(images)
+
+
+def _distance(images: TrainingSet, template: Template, poses: Tensor, flow: Tensor) -> Tensor:
+    """How far each image [1, n, …] is from an atlas by poses [n, 4] and flows [n, r, r, 2]; [n]."""
+    seen = images.placed(grids.composed(poses, flow))
+    keys = template.features[0].permute(2, 0, 1)
+    return losses.image_distances(keys, template.saliency[0], seen, LossWeights())

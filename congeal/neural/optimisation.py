@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,33 @@ class DivergedError(CongealError):
         self.step, self.what, self.terms = step, what, dict(terms)
 
 
+@dataclass(frozen=True)
+class _Learned:
+    """A parameter, and its numbers as Adam goes over them: in the order in which they lie in memory.
+
+    Adam in one pass copies whatever lies otherwise, such as weights with their channels last, and back again.
+    """
+
+    parameter: nn.Parameter
+    order: tuple[int, ...]
+    numbers: nn.Parameter
+
+    @classmethod
+    def of(cls, parameter: nn.Parameter) -> _Learned:
+        order = tuple(sorted(range(parameter.ndim), key=parameter.stride, reverse=True))
+        numbers = nn.Parameter(parameter.detach().permute(order), parameter.requires_grad)
+        return cls(parameter, order, numbers)
+
+    def ordered(self, value: Tensor) -> Tensor:
+        """A tensor of the parameter's shape [...] in that order; a view."""
+        return value.permute(self.order)
+
+    def shaped(self, value: Tensor) -> Tensor:
+        """One in that order in the parameter's shape [...]; a view."""
+        back = sorted(range(value.ndim), key=lambda at: self.order[at])
+        return value.permute(back)
+
+
 class Optimiser:
     """Adam over the parameters of modules, by name.
 
@@ -34,56 +62,60 @@ class Optimiser:
     def __init__(self, parts: Mapping[str, tuple[nn.Module, float]]) -> None:
         """parts: by name, a module and its learning rate; what asks for no gradient is left alone."""
         self.step = 0
-        self._named = {
-            f"{part}.{name}": value
+        self._parts = {
+            part: {f"{part}.{name}": _Learned.of(value) for name, value in module.named_parameters()}
             for part, (module, _) in parts.items()
-            for name, value in module.named_parameters()
         }
+        self._named = {name: one for part in self._parts.values() for name, one in part.items()}
         groups = [
             {"params": learned, "lr": rate, "base": rate}
-            for module, rate in parts.values()
-            if (learned := [value for value in module.parameters() if value.requires_grad])
+            for part, (_, rate) in parts.items()
+            if (learned := [one.numbers for one in self._parts[part].values() if one.numbers.requires_grad])
         ]
         # In one pass over the numbers, which is most of the time that 26 million of them take on a processor.
-        on_cpu = all(value.device.type == "cpu" for value in self._named.values())
+        on_cpu = all(one.parameter.device.type == "cpu" for one in self._named.values())
         self._adam = torch.optim.Adam(groups, fused=on_cpu)
 
     def descend(self, loss: Tensor, pace: float = 1.0) -> None:
         """One step down a loss, a number [...]. pace: share of the learning rates."""
         for group in self._adam.param_groups:
             group["lr"] = group["base"] * pace
-        self._adam.zero_grad(set_to_none=True)
+        for one in self._named.values():
+            one.parameter.grad = None
         torch.autograd.backward(loss)
+        for one in self._named.values():
+            gradient = one.parameter.grad
+            one.numbers.grad = None if gradient is None else one.ordered(gradient)
         self._adam.step()
         self.step += 1
 
     def state(self) -> dict[str, Tensor]:
         """Tensors by name, on the CPU."""
         found = {"step": torch.tensor(self.step)}
-        for name, value in self._named.items():
-            found[f"parameter/{name}"] = value.detach()
-            for key, moment in self._adam.state.get(value, {}).items():
-                found[f"{key}/{name}"] = moment
+        for name, one in self._named.items():
+            found[f"parameter/{name}"] = one.parameter.detach()
+            for key, moment in self._adam.state.get(one.numbers, {}).items():
+                found[f"{key}/{name}"] = moment if key == STEP else one.shaped(moment)
         return {name: value.to("cpu", copy=True).contiguous() for name, value in found.items()}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Go on from a `state`, tensors [...] by name; raises CongealError if it is of other modules."""
-        for name, value in self._named.items():
+        for name, one in self._named.items():
             stored = state.get(f"parameter/{name}")
-            if stored is None or stored.shape != value.shape:
+            if stored is None or stored.shape != one.parameter.shape:
                 raise CongealError(f"the training's state does not fit ({name}): delete it to start anew")
         self.step = int(state["step"])
         with torch.no_grad():
-            for name, value in self._named.items():
-                value.copy_(state[f"parameter/{name}"])
+            for name, one in self._named.items():
+                one.parameter.copy_(state[f"parameter/{name}"])
                 if f"exp_avg/{name}" in state:
-                    # In the order of the numbers in memory, by which Adam goes over both at once.
                     moments = {
-                        key: torch.empty_like(value).copy_(state[f"{key}/{name}"])
+                        key: torch.empty_like(one.numbers).copy_(one.ordered(state[f"{key}/{name}"]))
                         for key in MOMENTS
                         if key != STEP
                     }
-                    self._adam.state[value] = {STEP: state[f"{STEP}/{name}"].to("cpu", copy=True), **moments}
+                    step = state[f"{STEP}/{name}"].to("cpu", copy=True)
+                    self._adam.state[one.numbers] = {STEP: step, **moments}
 
 
 class Watch:

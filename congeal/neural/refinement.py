@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from congeal.alignment.config import SolverConfig
-from congeal.alignment.inputs.image_set import ImageArrays
+from congeal.alignment.inputs.image_set import ImageArrays, check_arrays
 from congeal.alignment.inputs.rotated_views import (
     Turned,
     all_turned,
@@ -22,12 +22,14 @@ from congeal.alignment.inputs.rotated_views import (
     to_upright,
     turns_to_atlas,
 )
+from congeal.alignment.inputs.solver_arguments import check_config, check_device, check_extent, plain_arrays
 from congeal.alignment.maps.error_estimation import Cycles
 from congeal.alignment.model import Alignment
 from congeal.alignment.outcomes import MEANINGLESS, OK
 from congeal.errors import CongealError
 from congeal.geometry.warps import Warps
 from congeal.neural import grids
+from congeal.neural.arguments import checked_pixels, require_kinds
 from congeal.neural.checkpoints import decode_state, encode_networks, encode_state
 from congeal.neural.config import LEARNED, MEDOID, NETWORKS, NetworkSize, NeuralMethod, Schedule
 from congeal.neural.map_fitting import KnownMaps, MapFitting, cell_weight
@@ -47,6 +49,7 @@ from congeal.neural.solution import (
 )
 from congeal.neural.training import Training
 from congeal.neural.training_set import TrainingSet
+from congeal_floors.plurals import counted
 
 SAVE_EVERY = 60.0  # seconds between two checkpoints; the first is made after the first step
 LEAST_IMAGES = 3  # that fit together, to train on
@@ -114,7 +117,16 @@ def refine(
     Raises:
         CongealError: if the arrays do not fit, or the networks see images and there are no pixels.
     """
-    where = torch.device(device)
+    require_kinds(arrays=(arrays, ImageArrays), direct=(direct, Alignment), method=(method, NeuralMethod))
+    require_kinds(turned=(turned, Turned | None), checkpoints=(checkpoints, Checkpoints | None))
+    where, extent, solver = check_device(device), check_extent(extent), check_config(config)
+    arrays = plain_arrays(arrays)
+    count = check_arrays(arrays)[0]
+    if len(direct.scale) != count:
+        raise CongealError(f"direct is of {counted(len(direct.scale), 'image')}, and the arrays of {count:,}")
+    if turned is not None:
+        turned.check(arrays)
+    pixels = None if pixels is None else checked_pixels(pixels, count)
     asked = {"schedule": method.schedule, "network": method.network, "losses": method.plan.losses}
     asked |= {"gradual": "images join one by one"} if method.gradual else {}
     asked |= {"reference": method.reference} if method.reference != LEARNED else {}
@@ -126,12 +138,11 @@ def refine(
         stand = from_upright(direct, turns)
         shown = None if pixels is None else all_turned(pixels, turns)
         found = refine(
-            turned.chosen(arrays, turns, extent), stand, method, extent=extent, config=config, pixels=shown,
+            turned.chosen(arrays, turns, extent), stand, method, extent=extent, config=solver, pixels=shown,
             device=device, checkpoints=checkpoints,
         )  # fmt: skip
         same = found.aligned is stand
         return replace(found, aligned=direct if same else to_upright(found.aligned, turns))
-    solver = config or SolverConfig()
     solved = SolvedSet.of(arrays, direct, extent, solver, method.seed, where)
     job = _Job.of(solved, method, pixels)
     found = job.run(checkpoints or Checkpoints())
@@ -143,7 +154,11 @@ def _unfit(direct: Alignment) -> str | None:
     good = int((~direct.outlier).sum())
     if direct.status != OK:
         return f"the direct solver says {direct.status}"
-    return None if good >= LEAST_IMAGES else f"{good} images fit together, and {LEAST_IMAGES} are needed"
+    return (
+        None
+        if good >= LEAST_IMAGES
+        else f"{counted(good, 'image')} fit together, and {LEAST_IMAGES} are needed"
+    )
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from congeal.results.schema.instances import of_first
 from congeal.results.schema.tables import CLUSTERS
 from congeal.results.stored.image_squares import SquareSource, Wanted
 from congeal.results.stored.pictures import picture_of
+from congeal_floors.plurals import counted
 from infra.errors import UserError
 from infra.ledger.commits import Marker, outputs_location
 
@@ -75,7 +76,9 @@ def view(published: Published, cluster: str) -> ClusterView:
     files = made.files | cluster_head(published.place, atlas, head, made.pages)
     notes = []
     if len(shown) < len(rows):
-        notes.append(f"The first {len(shown)} of {len(rows):,} images: `congeal report` has all of them.")
+        notes.append(
+            f"The first {len(shown)} of {counted(len(rows), 'image')}: `congeal report` has all of them."
+        )
     title = f"cluster {cluster} of {published.source.name}"
     index = _index(published, row, title, notes)
     inline = {

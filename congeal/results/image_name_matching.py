@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from congeal_floors.plurals import counted
+
 Parts = tuple[str, ...]
 
 
@@ -43,7 +45,7 @@ def match(names: Sequence[str], paths: Iterable[str]) -> Names:
         if len(best) == 1:
             meant[name] = (best[0], shared)
         else:
-            unknown[name] = f"{len(best)} images are called" if best else "There is no image"
+            unknown[name] = f"{counted(len(best), 'image')} are called" if best else "There is no image"
     for path, rivals in _rivals(meant).items():
         for name in rivals:
             del meant[name]

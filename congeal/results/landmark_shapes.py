@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from congeal.geometry.arrays import Doubles
 from congeal.results.schema.instances import INSTANCE
+from congeal_floors.plurals import counted
 from infra.errors import UserError
 
 if TYPE_CHECKING:
@@ -158,12 +159,15 @@ def measured(table: pa.Table, components: int | None, rigid: Collection[str] = f
     whole = [number for number, count in enumerate(unknown) if not count]
     if len(whole) < 2 and components != 0 and copied.any():
         raise UserError(
-            f"The landmarks of {int(copied.any(1).sum())} of {len(images)} images were transferred by rigid "
+            f"The landmarks of {int(copied.any(1).sum())} of {counted(len(images), 'image')} were "
+            "transferred by rigid "
             "maps, which move, turn and scale: they are copies of one shape, in which nothing varies; mark "
             "them by hand on two images or more, or ask for sizes alone (components=0)."
         )
     if len(whole) < 2:
-        raise UserError(f"Of {len(images)} images {len(whole)} have all landmarks: two are the least.")
+        raise UserError(
+            f"{len(whole)} of {counted(len(images), 'image')} have all landmarks: two are the least."
+        )
     shapes = procrustes(landmarks[whole])
     if components != 0 and float(np.abs(shapes.aligned - shapes.mean).max()) < SAME:
         raise UserError(

@@ -18,6 +18,8 @@ from congeal.results.schema.atlas_arrays import (
     AtlasAttributes,
     FirstLookAttributes,
 )
+from congeal.results.schema.feature_scope import feature_scope
+from congeal.results.stored.arrays import stored_whole
 from congeal.results.stored.template import template_in
 from infra.errors import MissingError, UserError
 from infra.storage.location import Location
@@ -184,13 +186,12 @@ def _first_look(folder: Location) -> tuple[Atlas | None, Windows | None, bool]:
     where the atlas is one of windows.
     """
     from congeal.alignment.inputs.windows import POSED, Windows
-    from infra.storage.zarr_groups import array_in
 
     try:
         atlas, group = _read_atlas(folder / FIRST_LOOK_GROUP.name)
     except MissingError:
         return None, None, False
-    places = np.asarray(array_in(group, WINDOWS.path)[:], np.float64)
+    places = np.asarray(stored_whole(group, WINDOWS), np.float64)
     return atlas, Windows.stored(places), places.shape[1] == POSED
 
 
@@ -200,6 +201,47 @@ def _loaded(spec: BackboneSpec, data: bytes | None, device: str) -> Backbone:
     from congeal.backbones.extractor import load_backbone
 
     return load_backbone(spec, data, device)
+
+
+def _as_the_run_had_it(spec: BackboneSpec, published: Published, data: bytes | None, device: str) -> Backbone:
+    """The backbone by the engine of the version's own features, and as that made images smaller; where the
+    engine cannot be used here, by PyTorch, with which a run has found it to agree.
+    """
+    from congeal.backbones.devices import resolve_device
+    from congeal.backbones.engines import openvino_fault
+
+    engine = published.publication.settings[FEATURES].get("engine", "torch")
+    if engine != "openvino" or openvino_fault() is not None or resolve_device(device).type != "cpu":
+        return _loaded(spec, data, device)
+    shrinks = _engine_shrinks(spec, published)
+    try:
+        return _loaded(replace(spec, engine="openvino", engine_shrinks=shrinks), data, device)
+    except CongealError:
+        return _loaded(spec, data, device)
+
+
+def _engine_shrinks(spec: BackboneSpec, published: Published) -> bool:
+    """Whether OpenVINO made images smaller itself for a version's features, as it did once.
+
+    The name of their units says so; see `congeal.results.schema.feature_scope`.
+    """
+    from congeal.backbones.extractor import geometry
+    from congeal.backbones.registry import shows_more_cells
+
+    publication, units = published.publication, published.publication.units[FEATURES]
+    if not shows_more_cells(publication.backbone):
+        return False
+    now = feature_scope(
+        published.tables.marker(FEATURES, units[0]).stage_version,
+        publication.backbone,
+        publication.weights_fingerprint,
+        geometry(spec).image_size,
+        publication.settings[FEATURES],
+        any_angle=publication.settings["alignment"][ROTATION] == "any",
+        value_range=publication.settings["catalog"].get("range"),
+        shrunk=True,
+    )
+    return not any(unit.startswith(f"{now}/") for unit in units)
 
 
 def backbone_of(published: Published, weights: str | bytes | None, device: str) -> Backbone:
@@ -216,7 +258,6 @@ def backbone_of(published: Published, weights: str | bytes | None, device: str) 
         beside=tuple(asked.get("beside", ())),
         stride=asked["stride"],
         precision=asked["precision"],
-        engine="torch",
     )
     given = weights if weights is not None else asked["weights"]
     if given is None:
@@ -226,7 +267,7 @@ def backbone_of(published: Published, weights: str | bytes | None, device: str) 
     else:
         data = Location.parse(str(given), published.storage).read_bytes()
     try:
-        found = _loaded(spec, data, device)
+        found = _as_the_run_had_it(spec, published, data, device)
     except CongealError as error:
         raise UserError(str(error)) from error
     if found.fingerprint != publication.weights_fingerprint:

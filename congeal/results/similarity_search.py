@@ -12,6 +12,7 @@ import pyarrow as pa
 from congeal.results.published_version import Published
 from congeal.results.schema.feature_arrays import EMBEDDING, FEATURE_GROUP
 from congeal.results.schema.rows import ImageRow
+from congeal.results.stored.arrays import stored_whole
 from infra.errors import UserError
 from infra.ledger.commits import Marker, outputs_location
 from infra.threads import in_threads
@@ -152,10 +153,10 @@ def embeddings_of(published: Published, places: Sequence[tuple[str, int]]) -> Fl
 
 def _embeddings(published: Published, marker: Marker) -> Floats:
     """The embeddings of a unit of features, float32 [n, c]; they lie in one chunk."""
-    from infra.storage.zarr_groups import array_in, open_group, read_whole
+    from infra.storage.zarr_groups import open_group
 
     group = open_group(outputs_location(published.place, marker) / FEATURE_GROUP.name)
-    return np.asarray(read_whole(array_in(group, EMBEDDING.path)), np.float32)
+    return np.asarray(stored_whole(group, EMBEDDING, len(marker.record["image_ids"])), np.float32)
 
 
 def _existing(published: Published, ids: list[str]) -> list[ImageRow]:

@@ -17,6 +17,7 @@ from congeal.results.published_version import Published
 from congeal.results.schema.atlas_arrays import ATLAS_FEATURES, ATLAS_GROUP, ATLAS_SALIENCY
 from congeal.results.schema.rows import ClusterRow
 from congeal.results.version_tables import SharedCluster, VersionTables, row_of, version_tables
+from congeal_floors.plurals import counted
 from infra.errors import UserError
 from infra.ledger.publications import versions
 
@@ -177,7 +178,8 @@ def compare(
         followed = tables.largest(follow)
         if len(followed) < n_changed:
             notes.append(
-                f"Points were followed in the {len(followed):,} largest of {n_changed:,} changed clusters: "
+                f"Points were followed in the {len(followed):,} largest of "
+                f"{counted(n_changed, 'changed cluster')}: "
                 "`congeal diff` follows them in all."
             )
         return VersionDiff(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.console.terminal import Config, Destination, Json, Overrides, answers, counted, opened, shown_place
+from congeal_floors.plurals import counted
+from flows.console.terminal import Config, Destination, Json, Overrides, answers, opened, shown_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,6 +120,12 @@ def propagate(
     sleap: Annotated[
         str | None, typer.Option("--sleap", metavar="FILE.slp", help="Instances on a list of images.")
     ] = None,
+    yolo: Annotated[
+        str | None, typer.Option("--yolo", metavar="data.yaml", help="Poses, boxes or outlines, in labels/.")
+    ] = None,
+    via: Annotated[
+        str | None, typer.Option("--via", metavar="FILE.json", help="Regions of the VGG Image Annotator.")
+    ] = None,
     points: Annotated[
         str | None,
         typer.Option("--points", metavar="IN.csv", help="x and y on a frame, drawn on its whole video."),
@@ -154,6 +161,8 @@ def propagate(
         tps=tps,
         deeplabcut=deeplabcut,
         sleap=sleap,
+        yolo=yolo,
+        via=via,
         points=points,
     )
     facts = carry_out(

@@ -8,13 +8,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.console.terminal import Config, Destination, Json, Overrides, answers, counted, opened
+from congeal_floors.plurals import counted
+from flows.console.terminal import Config, Destination, Json, Overrides, answers, opened
 
 if TYPE_CHECKING:
     from congeal.results.published_version import Published
     from congeal.settings import Settings
 
-ACTIONS = ("list", "merge", "split", "move", "exclude", "pin", "name", "undo")
+# Each action, and how it is written.
+ACTIONS = {
+    "list": "list",
+    "merge": "merge A B",
+    "split": "split A [IMAGE]...",
+    "move": "move IMAGE... --to A",
+    "exclude": "exclude IMAGE...",
+    "pin": "pin A --reference IMAGE",
+    "name": "name A TEXT",
+    "undo": "undo NUMBER",
+}
 
 
 @answers
@@ -144,9 +155,11 @@ def _checked(action: str, names: list[str], to: str | None, reference: str | Non
         "undo": (1, 1),
     }[action]
     if len(names) < least or (most is not None and len(names) > most):
-        wanted = str(least) if most == least else f"{least} or more"
+        wanted = counted(least, "name") if most == least else f"{least} or more names"
         there = "1 is" if len(names) == 1 else f"{len(names)} are"
-        raise UserError(f"{action} takes {wanted} names, and {there} given: see --help.")
+        raise UserError(
+            f"{action} takes {wanted}, and {there} given: congeal clusters DEST {ACTIONS[action]}."
+        )
     if (to is not None) != (action == "move"):
         raise UserError("--to A goes with move, and move with it: name the cluster that the images move to.")
     if (reference is not None) != (action == "pin"):

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from flows.console.called import Command
 from flows.console.terminal import Config, Json, Overrides, answers
 
 app = typer.Typer(
@@ -24,7 +25,7 @@ def deployment() -> None:
     """Deployments on a Prefect server."""
 
 
-@app.command()
+@app.command(cls=Command)
 @answers
 def init(
     folder: Annotated[
@@ -46,7 +47,7 @@ def init(
     return {"written": str(path)}, show
 
 
-@app.command()
+@app.command(cls=Command)
 @answers
 def check(
     source: Annotated[

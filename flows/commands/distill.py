@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from congeal_floors.plurals import counted
 from flows.console.terminal import Config, Json, Overrides, Quiet, answers
 
 
@@ -40,7 +41,7 @@ def distill(
         agreed = facts["agreement"]
         console.print(
             f"A student of {facts['teacher']}, {facts['bytes'] / 1e6:.1f} MB: of the teacher's matches on "
-            f"{agreed['images']:,} images not learned from, {agreed['matches']:.0%} found again.",
+            f"{counted(agreed['images'], 'image')} not learned from, {agreed['matches']:.0%} found again.",
             highlight=False, soft_wrap=True,
         )  # fmt: skip
         student = facts["student"].removeprefix("file://")

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.console.terminal import Config, Destination, Json, Overrides, answers, counted, opened
+from congeal_floors.plurals import counted
+from flows.console.terminal import Config, Destination, Json, Overrides, answers, opened
 
 
 @answers

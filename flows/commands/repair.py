@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from congeal_floors.plurals import counted
 from flows.console.terminal import Config, Destination, Json, Overrides, answers, opened
 
 MOST_SHOWN = 10
@@ -46,7 +47,7 @@ def repair(
             say("nothing is damaged")
             return
         would = "would be " if dry_run else ""
-        say(f"{facts['damaged']:,} damaged and {facts['derived']:,} derived units {would}removed")
+        say(f"{facts['damaged']:,} damaged and {counted(facts['derived'], 'derived unit')} {would}removed")
         if facts["versions"]:
             say(f"versions {would}removed: {', '.join(facts['versions'])}")
         if facts["pointer"]:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from congeal.backbones.stronger import stronger
+from congeal_floors.plurals import counted
 from flows.console.terminal import shown_place
 from tasks.execution.cost import shown_cost
 
@@ -129,7 +130,7 @@ def _further_instances(report: dict[str, Any], console: Console) -> None:
     """How many images show several of their kind."""
     found = report.get("further_instances") or {}
     if found.get("found"):
-        images = "1 image shows" if found["images"] == 1 else f"{found['images']:,} images show"
+        images = f"{counted(found['images'], 'image')} {'shows' if found['images'] == 1 else 'show'}"
         each = "a row" if found["found"] == 1 else "rows"
         console.print(
             f"several of a kind: {images} {found['found']:,} more besides the first, with {each} of their "
@@ -186,7 +187,7 @@ def _passed_over(report: dict[str, Any], console: Console) -> None:
         )  # fmt: skip
     hidden = len(passed_over["reasons"]) - MOST_REASONS
     if hidden > 0:
-        console.print(f"  … and {hidden:,} more reasons: `congeal status --json`", highlight=False)
+        console.print(f"  … and {counted(hidden, 'more reason')}: `congeal status --json`", highlight=False)
 
 
 def _owner(report: dict[str, Any], console: Console) -> None:

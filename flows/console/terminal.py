@@ -114,8 +114,3 @@ def opened(destination: str, config: Path | None, overrides: list[str] | None) -
 def shown_place(url: str) -> str:
     """A place as a person writes it: a path on this machine, or a URL."""
     return url.removeprefix("file://")
-
-
-def counted(count: int, what: str) -> str:
-    """A number of things in words: 1 image, 2,000 images."""
-    return f"{count:,} {what}" + ("" if count == 1 else "s")

@@ -15,6 +15,7 @@ from prefect.artifacts import (
 )
 from rich.console import Console
 
+from congeal_floors.plurals import counted
 from flows.console.summary import show_run
 from flows.deployments.destination_slots import slot_name
 from flows.deployments.preview_pictures import linked, shown_within
@@ -43,10 +44,15 @@ def write_artifacts(
     key = slot_name(facts["destination"])
     clusters = _clusters(collection)
     for name, write in (
-        ("summary", lambda: _markdown(f"{key}-summary", summary(facts, why, address), "What the run did")),
+        (
+            "summary",
+            lambda: _markdown(
+                f"{key}-summary", summary(facts, why, address), f"What the run did in {_there(facts)}"
+            ),
+        ),
         ("failures", lambda: _failures(f"{key}-failures", facts, found, address)),
         ("clusters", lambda: _quality(f"{key}-clusters", clusters, facts)),
-        ("pictures", lambda: _pictures(f"{key}-pictures", clusters, collection, address)),
+        ("pictures", lambda: _pictures(f"{key}-pictures", clusters, collection, address, _there(facts))),
         ("report", lambda: _report(f"{key}-report", facts, address)),
     ):
         _tried(name, write)
@@ -90,7 +96,7 @@ def summary(facts: dict[str, Any], why: str, address: str | None) -> str:
 
 def _several(facts: dict[str, Any]) -> list[str]:
     found = facts["further_instances"]
-    said = f"| further instances of their kind | {found['found']:,} in {found['images']:,} images |"
+    said = f"| further instances of their kind | {found['found']:,} in {counted(found['images'], 'image')} |"
     return [said] if found["found"] else []
 
 
@@ -125,7 +131,8 @@ def failure_list(facts: dict[str, Any], found: Failures, address: str | None) ->
     if hidden > 0:
         lines += [
             "",
-            f"… and {hidden:,} more images: `congeal status`, or the table images ({MOST} are shown).",
+            f"… and {counted(hidden, 'more image')}: `congeal status`, or the table images ({MOST} "
+            "are shown).",
         ]
     return "\n".join(lines)
 
@@ -156,6 +163,11 @@ def _stages(facts: dict[str, Any]) -> Iterator[str]:
     yield ""
 
 
+def _there(facts: dict[str, Any]) -> str:
+    """The destination as people write it: the list of artifacts shows keys of digits alone."""
+    return str(facts["destination"]).removeprefix("file://")
+
+
 def _clusters(collection: Collection) -> list[dict[str, Any]]:
     """The largest clusters, as their table has them."""
     query = f"SELECT {', '.join(_QUALITY)} FROM clusters ORDER BY n_images DESC, cluster_id LIMIT {CLUSTERS}"  # noqa: S608
@@ -168,16 +180,18 @@ def _quality(key: str, clusters: list[dict[str, Any]], facts: dict[str, Any]) ->
     create_table_artifact(
         table=table,
         key=key,
-        description=f"Quality of the clusters ({more}); docs/tables.md says what each means",
+        description=f"Quality of the clusters in {_there(facts)} ({more}), as of docs/tables.md",
     )
 
 
 def _failures(key: str, facts: dict[str, Any], found: Failures, address: str | None) -> None:
     if found.images or found.clusters:
-        _markdown(key, failure_list(facts, found, address), "What failed, and why")
+        _markdown(key, failure_list(facts, found, address), f"What failed in {_there(facts)}, and why")
 
 
-def _pictures(key: str, clusters: list[dict[str, Any]], collection: Collection, address: str | None) -> None:
+def _pictures(
+    key: str, clusters: list[dict[str, Any]], collection: Collection, address: str | None, there: str
+) -> None:
     pictured = [row for row in clusters if row["status"] not in ("single", "failed")][:PICTURED]
     where = None if address is None else linked(address, collection)
     lines = ["## The largest sets", "", "Before alignment, after it, and the images aligned.", ""]
@@ -186,24 +200,25 @@ def _pictures(key: str, clusters: list[dict[str, Any]], collection: Collection, 
         if shown:
             title = f"{cell(row['name'])} " if row["name"] else ""
             lines += [
-                f"### {title}{_cluster_link(row['cluster_id'], address)}, {row['n_images']:,} images", "",
+                f"### {title}{_cluster_link(row['cluster_id'], address)}, "
+                f"{counted(row['n_images'], 'image')}", "",
                 f"| {' | '.join(name.replace('_', ' ') for name, _ in shown)} |", "| --- " * len(shown) + "|",
                 f"| {' | '.join(f'![{name}]({url})' for name, url in shown)} |", "",
             ]  # fmt: skip
         if shown and where is not None:
-            images = f"cluster {row['cluster_id']}, {row['n_images']:,} images"
+            images = f"cluster {row['cluster_id']}, {counted(row['n_images'], 'image')}"
             create_image_artifact(
                 image_url=shown[-1][1], key=f"{key}-{row['cluster_id']}", description=images
             )
     if len(lines) > 4:
-        _markdown(key, "\n".join(lines), "Pictures of the largest sets")
+        _markdown(key, "\n".join(lines), f"Pictures of the largest sets in {there}")
 
 
 def _report(key: str, facts: dict[str, Any], address: str | None) -> None:
     if facts.get("report") and address is not None:
         create_link_artifact(
             link=f"{address}/report/index.html", link_text="The report on this version", key=key,
-            description="All images by likeness, every set before and after",
+            description=f"All images of {_there(facts)} by likeness, every set before and after",
         )  # fmt: skip
     elif facts.get("report"):
         _markdown(
@@ -211,7 +226,7 @@ def _report(key: str, facts: dict[str, Any], address: str | None) -> None:
             f"The report lies at {code(facts['report'])}. With the setting `report.url` this is a link; "
             f"`congeal report {facts['destination'].removeprefix('file://')} --serve` shows it on a machine "
             "that reaches it.",
-            "Where the report is",
+            f"Where the report on {_there(facts)} is",
         )
 
 

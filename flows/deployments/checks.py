@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from http import HTTPStatus
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from congeal.settings import Settings
+from congeal_floors.plurals import counted
 from flows.deployments.entrypoints import missing_file
 from infra.errors import UserError
 from infra.storage.location import Location
@@ -114,18 +116,21 @@ def _pool(pool: str) -> str:
             ) from error
     if found.is_paused:
         raise _FailedError(f"the work pool {pool} is paused: prefect work-pool resume {pool}.")
-    limit = "" if found.concurrency_limit is None else f", {found.concurrency_limit} runs at once"
+    most = found.concurrency_limit
+    limit = "" if most is None else f", {counted(most, 'run')} at once"
     return f"{pool}, of type {found.type}{limit}"
 
 
 def _worker(pool: str) -> str:
+    from prefect.exceptions import PrefectHTTPStatusError
+
     with _client() as client:
-        answer = client.request(
-            "POST",
-            "/work_pools/{work_pool_name}/workers/filter",
-            path_params={"work_pool_name": pool},
-            json={},
-        )
+        try:
+            answer = client.request("POST", _WORKERS, path_params={"work_pool_name": pool}, json={})
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code != HTTPStatus.NOT_FOUND:
+                raise
+            raise _PassedOverError(f"not tried, as there is no work pool {pool}") from error
         workers: list[dict[str, Any]] = answer.json()
     online = [one for one in workers if one.get("status") == "ONLINE" and _age(one) < ONLINE]
     if not online:
@@ -170,6 +175,9 @@ def _credentials(settings: Settings, source: str | None, destination: str | None
         return "storage.key and storage.secret"
     from botocore.session import Session
 
+    from infra.storage.file_systems import without_blank_variables
+
+    without_blank_variables()
     found = Session().get_credentials()
     if found is None:
         raise _FailedError("there are none: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE.")
@@ -183,15 +191,18 @@ def _source(source: str | None, settings: Settings) -> str:
 
     here = image_source(source, (), settings.source.roots, settings.storage)
     if is_list(Location.parse(source, settings.storage)):
-        return f"{source} is a list of {len(Location.parse(source, settings.storage).read_bytes()):,} bytes"
+        size = len(Location.parse(source, settings.storage).read_bytes())
+        return f"{source} is a list of {counted(size, 'byte')}"
     endings = tuple(settings.catalog.extensions)
     listed = list(islice(here.objects(), LISTED))
     images = [one for one in listed if one.path.lower().endswith(endings)]
     if not images:
-        raise _FailedError(f"{source} lists {len(listed):,} objects, and none is an image by its name.")
-    read = len((here / images[0].path).read_bytes())
-    more = " or more" if len(listed) == LISTED else ""
-    return f"{source} lists {len(images):,}{more} images; {images[0].path} was read, {read:,} bytes"
+        seen = counted(len(listed), "object")
+        raise _FailedError(f"{source} lists {seen}, and none is an image by its name.")
+    first = next((one for one in images if one.bytes), images[0])
+    read = len((here / first.path).read_bytes())
+    lists = f"{len(images):,} or more images" if len(listed) == LISTED else counted(len(images), "image")
+    return f"{source} lists {lists}; {first.path} was read, {counted(read, 'byte')}"
 
 
 def _destination(destination: str | None, settings: Settings) -> str:
@@ -253,9 +264,9 @@ def _engine(settings: Settings) -> str:
 
     with remote_client(address) as client:
         threads = client.nthreads()
-    return (
-        f"{address} answers; {len(threads)} workers with {sum(threads.values())} threads in all have Congeal"
-    )
+    workers = counted(len(threads), "worker")
+    have = "has" if len(threads) == 1 else "have"
+    return f"{address} answers; {workers} with {counted(sum(threads.values()), 'thread')} {have} Congeal"
 
 
 def _device(settings: Settings) -> str:
@@ -271,7 +282,8 @@ def _device(settings: Settings) -> str:
         return f"{name}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free, {precision}"
     import joblib
 
-    return f"no GPU is used here: {joblib.cpu_count()} cores, {precision} (the worker's machine may differ)"
+    cores = counted(joblib.cpu_count(), "core")
+    return f"no GPU is used here: {cores}, {precision} (the worker's machine may differ)"
 
 
 def _probe(place: Location) -> Location:

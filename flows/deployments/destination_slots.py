@@ -22,6 +22,7 @@ from prefect.concurrency.sync import concurrency
 from infra.storage.location import Location
 
 LEASE = 60.0  # seconds, Prefect's least: for so long the slot of a run whose machine died stays taken
+AT_FIRST = 3.0  # seconds after which a run that waits says for whom
 PATIENCE = 90.0  # seconds after which a run that waits looks whether anybody holds the slot
 
 
@@ -60,19 +61,23 @@ def _taken(destination: str) -> ExitStack:
     """
     name = _made(destination)
     get_run_logger().info(f"taking the slot {name}, of which {destination} has one")
-    stack = ExitStack()
+    stack, waits = ExitStack(), False
     while True:
         try:
             stack.enter_context(
                 concurrency(
                     name,
-                    timeout_seconds=PATIENCE,
+                    timeout_seconds=PATIENCE if waits else min(AT_FIRST, PATIENCE),
                     lease_duration=LEASE,
                     raise_on_lease_renewal_failure=False,
                 )
             )
         except TimeoutError:
-            if not _somebody_before(destination):
+            before = _before(destination)
+            if not waits:
+                waits = True
+                get_run_logger().info(_waiting(before, destination))
+            elif not before:
                 get_run_logger().warning(f"the slot {name} is held by nobody: its server was started again")
                 with get_client(sync_client=True) as client:
                     client.update_global_concurrency_limit(name, GlobalConcurrencyLimitUpdate(active_slots=0))
@@ -80,8 +85,21 @@ def _taken(destination: str) -> ExitStack:
             return stack
 
 
-def _somebody_before(destination: str) -> bool:
-    """Whether another run on the destination is under way that began before this one."""
+def _waiting(before: list[str], destination: str) -> str:
+    """What is said of a slot that is taken. before: names of runs that are at work on the destination."""
+    if not before:
+        return (
+            f"waiting: the slot of {destination} is taken, by no run that is known; it is free in 60 to 90 s"
+        )
+    runs = f"the run {before[0]} is" if len(before) == 1 else f"the runs {', '.join(before)} are"
+    return (
+        f"waiting: {runs} at work on {destination}, and this one begins when it is free; one whose machine "
+        f"has died holds it for {LEASE:.0f} s at most"
+    )
+
+
+def _before(destination: str) -> list[str]:
+    """The names of the runs under way on the destination that began before this one."""
     running = FlowRunFilter(
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])),
         tags=FlowRunFilterTags(all_=["congeal"]),
@@ -94,9 +112,10 @@ def _somebody_before(destination: str) -> bool:
         ]
     own = next((run for run in runs if str(run.id) == runtime.flow_run.id), None)
     others = [run for run in runs if run is not own]
-    if own is None or own.start_time is None:
-        return bool(others)
-    return any(run.start_time is None or run.start_time < own.start_time for run in others)
+    if own is not None and own.start_time is not None:
+        begun = own.start_time
+        others = [run for run in others if run.start_time is None or run.start_time < begun]
+    return [run.name for run in others]
 
 
 def _is_on(parameters: dict[str, Any], destination: str) -> bool:

@@ -13,6 +13,7 @@ from rich.table import Column, Table
 
 from congeal.evaluation.calibration import calibration
 from congeal.evaluation.pck import Outcomes, joined
+from congeal_floors.plurals import counted
 from flows.evaluation.measurement import Asked, Measured, Method
 
 NAMES = {"identity": "identity", "nearest_neighbour": "nearest neighbour", "congeal": "congeal"}
@@ -129,10 +130,10 @@ def _iou(runs: Sequence[Measured]) -> dict[str, Any] | None:
 def show(facts: dict[str, Any], console: Console) -> None:
     """The tables of an evaluation."""
     protocol, alphas = facts["protocol"], [f"{alpha:g}" for alpha in facts["alphas"]]
-    points = f", {facts['points']:,} points in {facts['pairs']:,} pairs" if facts["methods"] else ""
+    points = f", {counted(facts['points'], 'point')} in {facts['pairs']:,} pairs" if facts["methods"] else ""
     about = f"protocol {protocol['name']}, {facts['backbone']}"
     console.print(
-        f"{facts['name']}: {facts['images']} images{points}; {about}",
+        f"{facts['name']}: {counted(facts['images'], 'image')}{points}; {about}",
         markup=False,
         highlight=False,
         soft_wrap=True,
@@ -151,7 +152,7 @@ def show(facts: dict[str, Any], console: Console) -> None:
         console.print(f"expected calibration error {error:.3f}", highlight=False)
     if facts["saliency_iou"] is not None:
         mean, count = facts["saliency_iou"]["mean"], len(facts["saliency_iou"]["images"])
-        console.print(f"saliency IoU {mean:.3f} over {count} masks", highlight=False)
+        console.print(f"saliency IoU {mean:.3f} over {counted(count, 'mask')}", highlight=False)
 
 
 def _overall(methods: Mapping[str, Any], alphas: Sequence[str]) -> Table:

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from congeal.settings import Settings
+from congeal_floors.plurals import counted
 from flows.planning.forecast import forecast
 from flows.planning.sample_process import SampleProcess
 from flows.runs.prepare import Job, prepare
@@ -26,7 +27,8 @@ def _busy() -> list[str]:
     if load <= BUSY * cores:
         return []
     return [
-        f"This machine was busy with other work (load {load:.0f} of {cores} cores): the times are those of a "
+        f"This machine was busy with other work (load {load:.0f} of {counted(cores, 'core')}): the "
+        "times are those of a "
         "machine as busy, and less on a quiet one."
     ]
 

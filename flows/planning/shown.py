@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 
+from congeal_floors.plurals import counted
 from flows.console.terminal import shown_place
 
 
@@ -20,7 +21,7 @@ def show_plan(facts: dict[str, Any], console: Console) -> None:
         say(
             f"Nothing to do: {shown_place(facts['destination'])} is up to date with "
             f"{shown_place(facts['source'])} "
-            f"(version {facts['version']}, {facts['images']:,} images)."
+            f"(version {facts['version']}, {counted(facts['images'], 'image')})."
         )
         return
     left = f", {facts['left_out']:,} left out" if facts["left_out"] else ""
@@ -29,12 +30,13 @@ def show_plan(facts: dict[str, Any], console: Console) -> None:
     sample = facts["sample"]
     least, most = facts["sets_between"]
     seen = sample["looked_at"] or sample["ok"]
-    about = "" if least == most else f" ({least:,} to {most:,}, by a sample of {seen:,} images)"
+    about = "" if least == most else f" ({least:,} to {most:,}, by a sample of {counted(seen, 'image')})"
     say(f"clusters expected: {facts['sets']:,}{about}; images in no cluster: {facts['without_set']:,}")
     done = facts["done"]
     if any(done.values()):
         say(
-            f"done already: {done['catalog']:,} images catalogued, {done['features']:,} with features, "
+            f"done already: {counted(done['catalog'], 'image')} catalogued, {done['features']:,} "
+            "with features, "
             f"{done['atlases']:,} atlases"
         )
     table = Table("stage", Column("time", justify="right"), box=None, pad_edge=False)
@@ -43,7 +45,7 @@ def show_plan(facts: dict[str, Any], console: Console) -> None:
     table.add_row("start and end", _time(facts["start_seconds"]))
     table.add_row("all", _time(facts["seconds"]), style="bold")
     console.print(table)
-    workers = "1 worker" if facts["workers"] == 1 else f"{facts['workers']} workers"
+    workers = counted(facts["workers"], "worker")
     say(f"on {facts['device']}, {workers}, as measured on this machine just now")
     say(f"peak memory: {_bytes(facts['peak_memory_bytes'])}")
     say(f"read: {_bytes(facts['read_bytes'])} · written: {_bytes(facts['written_bytes'])}")

@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from congeal_floors.plurals import counted
 from infra.errors import UserError
 from infra.settings import StorageSettings
 from infra.storage.location import Location
 
 TRACKED = ("frame", "time", "image", "point", "x", "y", "confidence", "visible")
-FILES = ("coco", "tps", "deeplabcut", "sleap")  # these name their images themselves
+FILES = ("coco", "tps", "deeplabcut", "sleap", "yolo", "via")  # these name their images themselves
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Request:
     tps: str | None = None
     deeplabcut: str | None = None
     sleap: str | None = None
+    yolo: str | None = None
+    via: str | None = None
     points: str | None = None
 
 
@@ -54,6 +57,8 @@ def carry_out(
         "tps": propagate.propagate_tps,
         "deeplabcut": propagate.propagate_deeplabcut,
         "sleap": propagate.propagate_sleap,
+        "yolo": propagate.propagate_yolo,
+        "via": propagate.propagate_via,
     }
     if kind in carry:
         file = str(getattr(request, kind))
@@ -62,7 +67,8 @@ def carry_out(
     files = request.painted[kind]
     if request.atlas is None and len(files) != len(request.sources):
         raise UserError(
-            f"There are {len(files)} files of --{kind} and {len(request.sources)} of --from: each edit needs "
+            f"There are {counted(len(files), 'file')} of --{kind} and {len(request.sources)} of "
+            "--from: each edit needs "
             "its image."
         )
     if request.atlas is not None and (request.sources or len(files) != 1):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from congeal_floors.plurals import counted
 from infra.errors import UserError
 from infra.settings import StorageSettings
 from infra.storage.location import Location
@@ -165,7 +166,9 @@ def read_points(place: Location) -> Points:
         if not same:
             raise UserError(f"The file {place} has no column {name}: its header must name x and y.")
         if len(same) > 1:
-            raise UserError(f"The file {place} has {len(same)} columns called {name}: one of them must go.")
+            raise UserError(
+                f"The file {place} has {counted(len(same), 'column')} called {name}: one of them must go."
+            )
         where[name] = same[0]
         header[same[0]] = name
     for number, row in enumerate(rows, 1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from congeal_floors.plurals import counted
 from infra.compute.progress import Progress
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ def tell(facts: dict[str, Any], found: Failures, progress: Progress) -> None:
             )
     for row in facts["drifting"]:
         progress.event(
-            "cluster_drifts", f"cluster {row['cluster_id']} drifts: its {row['n_new']:,} new images fit "
+            "cluster_drifts", f"cluster {row['cluster_id']} drifts: its "
+            f"{counted(row['n_new'], 'new image')} fit "
             f"{row['drift']:.2f} times as badly as those before", **row,
         )  # fmt: skip
     progress.event(

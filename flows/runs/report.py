@@ -15,7 +15,7 @@ from congeal.results.outlier_counts import (
     not_aligned,
     outliers,
 )
-from flows.console.terminal import counted
+from congeal_floors.plurals import counted
 from flows.runs.prepare import Job
 from infra.ledger.publications import Publication
 from tasks.clusters.drift import drifting, published_clusters

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from congeal_floors import own
+from congeal_floors.plurals import counted
 from infra.compute.numeric_libraries import ALLOCATOR, THREADS
 from infra.compute.temporary_folders import clear_temporary_folders, temporary_folder
 from infra.errors import UserError
@@ -118,7 +119,8 @@ def local_client(workers: int, memory: str, gpu_slots: bool, preloaded: Sequence
                 client = stack.enter_context(distributed.Client(cluster, set_as_default=False))
             except (RuntimeError, OSError) as fault:
                 raise UserError(
-                    f"The {workers} workers could not be started in {STARTS} tries ({_brief(fault)}), most "
+                    f"The {counted(workers, 'worker')} could not be started in {STARTS} tries "
+                    f"({_brief(fault)}), most "
                     "likely for want of memory: lower engine.workers or raise engine.memory, and run again; "
                     "what is done is kept."
                 ) from fault
@@ -206,7 +208,8 @@ def _memory_limit(limit: str, workers: int) -> int:
             raise UserError(f"The setting engine.memory cannot be {limit!r}: write 4GiB or auto.") from fault
     if found < LEAST_MEMORY:
         raise UserError(
-            f"A worker has {found / 2**20:,.0f} MiB (engine.memory={limit}, {workers} workers), and needs at "
+            f"A worker has {found / 2**20:,.0f} MiB (engine.memory={limit}, "
+            f"{counted(workers, 'worker')}), and needs at "
             f"least {LEAST_MEMORY // 2**20} MiB before it does anything: raise engine.memory, or lower "
             "engine.workers."
         )

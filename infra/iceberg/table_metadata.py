@@ -38,6 +38,7 @@ from pyiceberg.table.refs import SnapshotRef, SnapshotRefType
 from pyiceberg.table.snapshots import Operation, Snapshot, SnapshotLogEntry, Summary
 from pyiceberg.table.sorting import UNSORTED_SORT_ORDER
 
+from congeal_floors.plurals import counted
 from infra.errors import MissingError
 from infra.iceberg.file_io import LocationFiles
 from infra.storage.location import Location
@@ -176,7 +177,7 @@ class Table:
         return (
             None
             if found == size
-            else f"{url} has {found} bytes instead of the {size} that {self.place} names."
+            else f"{url} has {counted(found, 'byte')} instead of the {size} that {self.place} names."
         )
 
     def _with_schema(self, version: TableVersion, base: TableMetadata | None) -> TableMetadataV2:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
+from congeal_floors.plurals import counted
 from infra.errors import DamagedError, MissingError, UserError
 from infra.ledger.provenance import Provenance
 from infra.ledger.sealed_text import opened_text, sealed_text
@@ -272,7 +273,7 @@ def check_unit(destination: Location, marker: Marker, deep: bool = False) -> lis
             if deep:
                 place.read_bytes()
             elif (size := place.size()) != expected.bytes:
-                return str(damaged(place.url, f"it has {size} bytes instead of {expected.bytes}"))
+                return str(damaged(place.url, f"it has {counted(size, 'byte')} instead of {expected.bytes}"))
         except MissingError:
             return str(damaged(place.url, "it is missing"))
         except DamagedError as error:

@@ -23,6 +23,8 @@ _PACKAGES = {"gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "abf
 # These take no storage options: settings that are meant for an object store do not fit them.
 _WITHOUT_OPTIONS = {"file", "memory", "http", "https"}
 
+_MEANT_BLANK = {"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"}
+
 
 def check_protocol(protocol: str) -> None:
     """Raise StorageError for a protocol that is not known, or whose package is not installed."""
@@ -41,6 +43,17 @@ def check_protocol(protocol: str) -> None:
         raise StorageError(f"There is no protocol {protocol}://: {hint}") from fault
 
 
+def without_blank_variables() -> None:
+    """Take AWS variables that are blank out of the process: they are not set.
+
+    Compose files and manifests pass on as blank what nobody has filled in, and botocore takes that for the
+    name of a profile, a region, a file. Blank names of configuration files mean to it that there is none.
+    """
+    for name, value in list(os.environ.items()):
+        if name.startswith("AWS_") and not value.strip() and name not in _MEANT_BLANK:
+            del os.environ[name]
+
+
 def options_for(protocol: str, settings: StorageSettings | None) -> dict[str, Any]:
     """How to reach a store, by the settings and the usual AWS variables."""
     if protocol in _WITHOUT_OPTIONS:
@@ -48,6 +61,7 @@ def options_for(protocol: str, settings: StorageSettings | None) -> dict[str, An
     options: dict[str, Any] = {}
     if protocol == "s3":
         # Fixed here, so that a worker elsewhere reaches the same store.
+        without_blank_variables()
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
         region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
         options = {"endpoint_url": endpoint, "client_kwargs": {"region_name": region} if region else {}}

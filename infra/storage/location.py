@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from congeal_floors.plurals import counted
 from infra.errors import MissingError, StorageError
 from infra.storage import near_copies
 from infra.storage.file_systems import check_protocol, options_for, reached, way_to
@@ -228,7 +229,7 @@ class Location:
         """
         if len(data) > LARGEST_CONDITIONAL:
             raise StorageError(
-                f"{self.url} is too large ({len(data):,} bytes) to be written only if it is absent: "
+                f"{self.url} is too large ({counted(len(data), 'byte')}) to be written only if it is absent: "
                 f"at most {LARGEST_CONDITIONAL:,} can be; divide the collection over several destinations."
             )
         with translated("write", self.url):

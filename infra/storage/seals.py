@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import IO, Any, Protocol, cast
 
+from congeal_floors.plurals import counted
 from infra.errors import DamagedError, MissingError
 
 BLOCK = 262_144  # bytes
@@ -72,7 +73,7 @@ def is_sound(seal: Seal, data: bytes) -> bool:
 def require_sound(url: str, seal: Seal, data: bytes) -> None:
     """Raise DamagedError unless ``data`` is the object that was sealed."""
     if len(data) != seal.bytes:
-        raise damaged(url, f"it has {len(data)} bytes instead of {seal.bytes}")
+        raise damaged(url, f"it has {counted(len(data), 'byte')} instead of {seal.bytes}")
     if hashlib.sha256(data).hexdigest() != seal.sha256:
         raise damaged(url, f"{_OTHER} (SHA-256 differs)")
 
@@ -111,7 +112,7 @@ class SealedRanges:
     def _exactly(self, start: int, stop: int) -> bytes:
         data = self._read(start, stop)
         if len(data) != stop - start:
-            raise damaged(self._url, f"it has not the {self._seal.bytes} bytes that were written")
+            raise damaged(self._url, f"it has not the {counted(self._seal.bytes, 'byte')} that were written")
         return data
 
     def _check(self, first: int, data: bytes) -> None:

@@ -23,11 +23,12 @@ from congeal.results.schema.atlas_arrays import (
 )
 from congeal.results.schema.parquet_files import dataset, encode_table
 from congeal.results.schema.tables import ALIGNMENTS
+from congeal.results.stored.arrays import stored_whole
 from congeal.results.stored.template import template_arrays, template_in
 from infra.errors import MissingError
 from infra.storage.location import Location
 from infra.storage.seals import damaged
-from infra.storage.zarr_groups import ArraySpec, array_in, encode_group, open_group, read_whole
+from infra.storage.zarr_groups import ArraySpec, encode_group, open_group
 from tasks.atlases.alignment_table import alignment_rows
 from tasks.atlases.cluster_members import Member
 from tasks.atlases.instance_files import encode_instances, read_instances
@@ -111,9 +112,7 @@ def _read_first_look(place: Location, count: int) -> FirstLook | None:
         group = open_group(place / FIRST_LOOK_GROUP.name)
     except MissingError:
         return None
-    windows = read_whole(array_in(group, WINDOWS.path))
-    if windows.shape not in {(count, 3), (count, 5)}:
-        raise damaged(place.url, "its parts do not fit each other")
+    windows = stored_whole(group, WINDOWS, count)
     return FirstLook(_read_atlas(group, cast("FirstLookAttributes", group.attrs.asdict())), windows)
 
 
@@ -131,7 +130,7 @@ def read(place: Location, margin: float | None, medoid: str) -> Stored:
     attributes = cast("AtlasAttributes", group.attrs.asdict())
     ids, sizes = attributes["image_ids"], attributes["sizes"]
     table = {row["image_id"]: row for row in dataset([place / TABLE], ALIGNMENTS).to_table().to_pylist()}
-    images = {array: read_whole(array_in(group, array.path)) for array in MAPS} | poses_in(group)
+    images = {array: stored_whole(group, array) for array in MAPS} | poses_in(group)
     if set(ids) != set(table) or any(len(data) != len(ids) for data in images.values()):
         raise damaged(place.url, "its parts do not fit each other")
     members = [

@@ -20,10 +20,11 @@ from congeal.results.schema.atlas_arrays import (
 from congeal.results.schema.instances import INSTANCE
 from congeal.results.schema.parquet_files import dataset, encode_table
 from congeal.results.schema.tables import ALIGNMENTS
+from congeal.results.stored.arrays import stored_whole
 from infra.errors import MissingError
 from infra.storage.location import Location
 from infra.storage.seals import damaged
-from infra.storage.zarr_groups import ArraySpec, array_in, encode_group, open_group, read_whole
+from infra.storage.zarr_groups import ArraySpec, encode_group, open_group
 from tasks.atlases.alignment_table import alignment_rows
 from tasks.atlases.cluster_members import Member
 from tasks.atlases.pose_array import packed_poses, poses_in
@@ -71,8 +72,8 @@ def read_instances(place: Location) -> StoredInstances | None:
     except MissingError:
         return None
     attributes = cast("InstancesAttributes", group.attrs.asdict())
-    arrays = {array: read_whole(array_in(group, array.path)) for array in MAPS} | poses_in(group)
-    numbers = read_whole(array_in(group, INSTANCE_IDS.path))
+    arrays = {array: stored_whole(group, array) for array in MAPS} | poses_in(group)
+    numbers = stored_whole(group, INSTANCE_IDS)
     ids, sizes = attributes["image_ids"], attributes["sizes"]
     rows = instance_rows(place)
     table = {(row["image_id"], row[INSTANCE]): row for row in rows.to_pylist()}

@@ -19,10 +19,8 @@ from congeal.results.schema.atlas_arrays import (
     TRANSLATION,
 )
 from congeal.results.schema.zarr_arrays import ZarrArray
-from infra.storage.seals import damaged
-from infra.storage.zarr_groups import array_in, find_array, read_whole
-
-WIDTH = 6
+from congeal.results.stored.arrays import stored_whole
+from infra.storage.zarr_groups import find_array
 
 
 def packed_poses(images: Mapping[ZarrArray, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
@@ -34,12 +32,9 @@ def packed_poses(images: Mapping[ZarrArray, npt.NDArray[Any]]) -> npt.NDArray[np
 
 def poses_in(group: zarr.Group) -> dict[ZarrArray, npt.NDArray[Any]]:
     """POSES that a group holds, whatever its version. Raises DamagedError if it lacks them."""
-    found = find_array(group, POSE.path)
-    if found is None:
-        return {array: read_whole(array_in(group, array.path)) for array in POSES}
-    table = read_whole(found)
-    if table.ndim != 2 or table.shape[1] != WIDTH:
-        raise damaged(str(found.store_path), f"its poses are {list(table.shape)}")
+    if find_array(group, POSE.path) is None:
+        return {array: stored_whole(group, array) for array in POSES}
+    table = stored_whole(group, POSE)
     return {
         MIRRORED: table[:, 0] > 0,
         ROTATION: np.ascontiguousarray(table[:, 1]),

@@ -112,7 +112,7 @@ def stage(run: Run, survey: Survey) -> Catalog:
         place, fault = run.source.url, catalog.first_error
         if catalog.failed == 1:
             raise UserError(f"The only image of {place} cannot be used: {fault}.")
-        raise UserError(f"None of the {catalog.failed} images of {place} can be used; the first: {fault}.")
+        raise UserError(f"None of the {catalog.failed:,} images of {place} can be used; the first: {fault}.")
     return catalog
 
 

@@ -17,6 +17,7 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from congeal_floors.plurals import counted
 from infra.errors import UserError
 from infra.storage.location import Location
 
@@ -199,7 +200,9 @@ def _taken(column: pa.Array, kind: pa.DataType) -> pa.Array:
 def _kept(place: Location, names: Sequence[str]) -> tuple[list[int], list[str]]:
     """The columns that can be taken by their names, and why the others are not."""
     if len(names) > MOST_COLUMNS:
-        raise UserError(f"{place} has {len(names):,} columns, {MOST_COLUMNS} are the most: leave some out.")
+        raise UserError(
+            f"{place} has {counted(len(names), 'column')}, {MOST_COLUMNS} are the most: leave some out."
+        )
     seen: dict[str, str] = {}
     kept, left_out = [], []
     for at, name in enumerate(names):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from congeal.settings import CatalogSettings, SourceSettings
+from congeal_floors.plurals import counted
 from infra.compute.temporary_folders import temporary_folder
 from infra.errors import UserError
 from infra.ledger.publications import NAME as DESTINATION
@@ -305,17 +306,17 @@ class Survey:
         if self.images:
             return
         if self.left_out:
-            counted = "the only image is" if self.left_out == 1 else f"all {self.left_out:,} images are"
+            those = "the only image is" if self.left_out == 1 else f"all {self.left_out:,} images are"
             raise UserError(
-                f"Of the source {self.source.url} nothing is left: {counted} left out by source.include or "
+                f"Of the source {self.source.url} nothing is left: {those} left out by source.include or "
                 "source.exclude."
             )
         if self.passed_over:
             first = self.passed_over[0]
             count = self.passed_over_count
-            counted = "1 object was" if count == 1 else f"{count} objects were"
+            those = f"{counted(count, 'object')} {'was' if count == 1 else 'were'}"
             raise UserError(
-                f"The source {self.source.url} holds no image: {counted} passed over, the first {first.path} "
+                f"The source {self.source.url} holds no image: {those} passed over, the first {first.path} "
                 f"({first.reason})."
             )
         if self.others == 0:
@@ -329,9 +330,9 @@ class Survey:
                 f"The source {self.source.url} is empty: put the photographs there or name another."
             )
         endings = ", ".join(settings.extensions)
-        counted = "1 other object" if self.others == 1 else f"{self.others} other objects"
+        those = counted(self.others, "other object")
         raise UserError(
-            f"The source {self.source.url} holds no image: {counted}, but no name ends in {endings}; "
+            f"The source {self.source.url} holds no image: {those}, but no name ends in {endings}; "
             f"set catalog.extensions if the images are called differently."
         )
 

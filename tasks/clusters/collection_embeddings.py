@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from congeal.results.schema.feature_arrays import EMBEDDING
+from congeal.results.stored.arrays import stored_whole
 from infra.compute.temporary_folders import temporary_folder
 from infra.ledger.provenance import Stopwatch
 from infra.storage.location import Location
-from infra.storage.zarr_groups import array_in, read_whole
 from infra.threads import in_threads
 from tasks.catalog.catalog_slices import CATALOG
 from tasks.clusters.cluster_roles import Floats
@@ -85,7 +85,7 @@ def embeddings_of(
     def read(wanted: tuple[str, list[int], list[int]]) -> tuple[list[int], Floats]:
         name, positions, places = wanted
         group = features_stage.open_shard(shards.destination, f"{shards.scope}/{name}", contents[name])
-        return positions, np.asarray(read_whole(array_in(group, EMBEDDING.path)), np.float32)[places]
+        return positions, np.asarray(stored_whole(group, EMBEDDING), np.float32)[places]
 
     with temporary_folder() as folder:
         embeddings: Floats | None = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from congeal.backbones import embedded
 from congeal.errors import CongealError
 from congeal.settings import Settings
+from congeal_floors.plurals import counted
 from infra.errors import UserError
 from infra.storage.location import Location
 from tasks.distillation.target_shards import Sizes
@@ -57,7 +58,8 @@ def fitting(settings: Settings, weights: Weights) -> Learner:
         raise UserError(str(error)) from error
     if small.channels > taught.channels:
         raise UserError(
-            f"the student {name} has {small.channels} channels and its teacher {weights.backbone} only "
+            f"the student {name} has {counted(small.channels, 'channel')} and its teacher "
+            f"{weights.backbone} only "
             f"{taught.channels}: set distill.student to a smaller one."
         )
     if taught.grid < 2:

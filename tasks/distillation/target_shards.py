@@ -24,11 +24,13 @@ from congeal.results.schema.feature_arrays import (
     TargetAttributes,
 )
 from congeal.results.schema.zarr_arrays import ZarrArray
+from congeal.results.stored.arrays import stored_whole
 from congeal.settings import Settings
+from congeal_floors.plurals import counted
 from infra.errors import UserError
 from infra.ledger.commits import Marker, digest, outputs_location
 from infra.storage.location import Location
-from infra.storage.zarr_groups import ArraySpec, array_in, encode_group, open_group, read_whole
+from infra.storage.zarr_groups import ArraySpec, encode_group, open_group
 from infra.threads import in_threads
 from tasks.catalog.catalog_slices import CATALOG
 from tasks.catalog.catalog_stage import Catalog
@@ -156,7 +158,7 @@ def _members(run: Run, catalog: Catalog) -> tuple[list[Named], list[Named], set[
         deep = {str(image_id) for (image_id,) in rows(connection, "SELECT image_id FROM depths")}
     if len(named) < LEAST_IMAGES:
         raise UserError(
-            f"{run.source.url} holds {len(named)} sound images, too few to distil from: "
+            f"{run.source.url} holds {counted(len(named), 'sound image')}, too few to distil from: "
             f"give a source with {LEAST_IMAGES} or more."
         )
     held = min(max(round(HELD_SHARE * len(named)), LEAST_HELD), MOST_HELD)
@@ -246,6 +248,6 @@ def read_unit(destination: Location, marker: Marker) -> Examples:
     group = open_group(outputs_location(destination, marker) / TARGET_GROUP.name)
 
     def read(array: ZarrArray) -> torch.Tensor:
-        return torch.from_numpy(read_whole(array_in(group, array.path)))
+        return torch.from_numpy(stored_whole(group, array))
 
     return Examples(read(VIEW_PIXELS), read(VIEW_FEATURES), read(VIEW_EMBEDDING), read(VIEW_SALIENCY))

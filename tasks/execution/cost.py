@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from congeal.settings import LimitsSettings, PlanSettings
+from congeal_floors.plurals import counted
 from infra.errors import BudgetSpentError
 from infra.storage.location import Location
 from infra.storage.usage import Usage
@@ -115,6 +116,6 @@ class Budget:
         """Raise `BudgetSpentError` if the budget is spent and units are left."""
         if done < total and (spent := self.spent) is not None:
             raise BudgetSpentError(
-                f"The budget of this run is spent ({spent}): {done:,} of {total:,} units of the stage "
-                f"{stage} are done, and nothing is published; the same command goes on from there."
+                f"The budget of this run is spent ({spent}): {done:,} of {counted(total, 'unit')} of the "
+                f"stage {stage} are done, and nothing is published; the same command goes on from there."
             )

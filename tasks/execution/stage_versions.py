@@ -29,6 +29,6 @@ COPIES_BUILD = 2  # of clusters, the last version in which an atlas was built by
 # the features and of the catalog carry checksums since 14, too, and have kept their versions: what they say
 # is the same.
 SAME_MAPS = (10, 11, 12, 13, 14, 15, 16, 17, 18)
-NETWORKS = 4  # of what is trained with alignment.method=neural; no part of what is solved directly
+NETWORKS = 5  # of what is trained with alignment.method=neural; no part of what is solved directly
 INSTANCES = 2  # of how further instances are looked for (alignment.instances_max)
 ONE_LOOK = 12  # the last version of atlases that knew no second look

@@ -11,9 +11,10 @@ from typing import NamedTuple, cast
 import pyarrow as pa
 import zarr
 
-from congeal.backbones import embedded
+from congeal.backbones.registry import shows_more_cells
 from congeal.imaging import intensity_scaling
 from congeal.results.schema.feature_arrays import FEATURE_GROUP
+from congeal.results.schema.feature_scope import feature_scope
 from congeal.settings import FeaturesSettings, Settings
 from infra.errors import MissingError, UserError
 from infra.ledger.commits import Marker, digest, sealed
@@ -91,26 +92,15 @@ class Features:
 def scope(settings: Settings, weights: Weights) -> str:
     """Digest of everything that bears on the features of an image."""
     asked = settings.features
-    return digest(
-        STAGE,
+    return feature_scope(
         VERSION,
         weights.backbone,
         weights.fingerprint,
         shape_of(weights, asked).image_size,
-        asked.layer,
-        asked.facet,
-        asked.stride,
-        asked.mirror,
-        asked.precision,
-        # Upright, from one place, by PyTorch: so all features were before there was a choice, and their
-        # digests stay.
-        *(["any"] if at_any_angle(settings) else []),
-        *([asked.engine] if asked.engine not in ("auto", "torch") else []),
-        # OpenVINO made images smaller itself once, where a backbone works on fewer cells; PyTorch does now.
-        *(["shrunk"] if _shrinks(asked, weights) and not weights.engine_shrinks else []),
-        *([list(asked.beside)] if asked.beside else []),
-        *(["range", list(settings.catalog.range)] if settings.catalog.range else []),
-        length=16,
+        {name: getattr(asked, name) for name in type(asked).model_fields},
+        any_angle=at_any_angle(settings),
+        value_range=settings.catalog.range,
+        shrunk=_shrinks(asked, weights) and not weights.engine_shrinks,
     )
 
 
@@ -127,10 +117,8 @@ def as_begun(settings: Settings, weights: Weights, destination: Location) -> Wei
 
 
 def _shrinks(asked: FeaturesSettings, weights: Weights) -> bool:
-    """Whether OpenVINO computes with a backbone that works on fewer cells than it shows; by the backbone's
-    name, since others may need timm."""
-    name = embedded.ARCHITECTURE if weights.backbone == embedded.NAME else weights.backbone
-    return asked.engine == "openvino" and "@" in name
+    """Whether OpenVINO computes with a backbone that works on fewer cells than it shows."""
+    return asked.engine == "openvino" and shows_more_cells(weights.backbone)
 
 
 def stage(run: Run, catalog: Catalog, weights: Weights) -> Features:

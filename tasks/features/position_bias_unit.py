@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from congeal.results.schema.feature_arrays import BLANK, DIRECTIONS, POSITION_GROUP, PositionAttributes
+from congeal.results.stored.arrays import stored_whole
 from congeal.settings import Settings
 from infra.ledger.commits import Marker, digest, sealed
 from infra.storage.location import Location
-from infra.storage.zarr_groups import ArraySpec, array_in, encode_group, open_group, read_whole
+from infra.storage.zarr_groups import ArraySpec, encode_group, open_group
 from tasks.execution.stage_runner import Run, StageResult, Unit, Work, address, plan_units, run_units
 from tasks.execution.stage_versions import FEATURES, VERSIONS
 from tasks.features.run_backbone import Weights, backbone_spec, load_weights
@@ -115,5 +116,4 @@ class Position(NamedTuple):
 def read_position(outputs: Location) -> Position:
     """What was committed, from the unit's outputs."""
     group = open_group(sealed(outputs) / POSITION_GROUP.name)
-    arrays = (array_in(group, array.path) for array in (DIRECTIONS, BLANK))
-    return Position(*(np.asarray(read_whole(array), np.float32) for array in arrays))
+    return Position(*(np.asarray(stored_whole(group, array), np.float32) for array in (DIRECTIONS, BLANK)))

@@ -14,6 +14,8 @@ import numpy.typing as npt
 import zarr
 
 from congeal.results.schema.feature_arrays import FEATURE_GROUP, PREVIEW, dense_arrays
+from congeal.results.schema.zarr_arrays import ZarrArray
+from congeal.results.stored.arrays import require_fit, require_same
 from infra.errors import MissingError, UserError
 from infra.ledger.commits import sealed
 from infra.storage.location import Location
@@ -80,20 +82,26 @@ def _opened(destination: Location, way: str, unit: str, content: str) -> OpenSha
     try:
         home = sealed(place.folder / content) / FEATURE_GROUP.name
         attributes = dict(open_group(home).attrs.asdict())
-        rows = {array.path: _reader(home, array.path) for array in (*VIEWS, PREVIEW)}
+        rows = {array.path: _reader(home, array) for array in (*VIEWS, PREVIEW)}
     except MissingError as error:
         raise UserError(
             f"The features in {place.folder.url} vanished while they were used: run again."
         ) from error
-    return OpenShard(attributes, {path: reader for path, reader in rows.items() if reader is not None})
+    there = {path: reader for path, reader in rows.items() if reader is not None}
+    counts = {path: reader.shape[0] for path, reader in there.items()}
+    ids = attributes.get("image_ids")
+    require_same(home.url, counts | ({"image_ids": len(ids)} if isinstance(ids, list) else {}))
+    return OpenShard(attributes, there)
 
 
-def _reader(home: Location, path: str) -> Rows | None:
+def _reader(home: Location, described: ZarrArray) -> Rows | None:
+    path = described.path
     if home.seals and f"{path}/zarr.json" not in home.seals:
         return None  # its marker says so, and nobody need be asked
     array = array_at(home, path)
     if array is None:
         return None
+    require_fit(home.url, described, array)
     if is_sharded_by_row(array):
         return ShardedRows(array, home / path)
     return _PlainRows(array)

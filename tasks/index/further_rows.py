@@ -17,9 +17,10 @@ from congeal.results.schema.atlas_arrays import (
     InstancesAttributes,
 )
 from congeal.results.schema.instances import INSTANCE
+from congeal.results.stored.arrays import stored_array, stored_whole
 from infra.ledger.commits import Marker
 from infra.storage.location import Location
-from infra.storage.zarr_groups import array_in, open_group, read_sorted_rows, read_whole
+from infra.storage.zarr_groups import open_group, read_sorted_rows
 from tasks.atlases.instance_files import INSTANCES, instance_rows
 
 
@@ -49,7 +50,7 @@ def merged(folder: Location, marker: Marker, alignments: pa.Table) -> tuple[pa.T
         return alignments, None
     group = open_group(folder / INSTANCES_GROUP.name)
     ids = cast("InstancesAttributes", group.attrs.asdict())["image_ids"]
-    numbers = read_whole(array_in(group, INSTANCE_IDS.path)).tolist()
+    numbers = stored_whole(group, INSTANCE_IDS, len(ids)).tolist()
     held = set(alignments["image_id"].to_pylist())
     by_image: dict[str, list[tuple[int, int]]] = {}
     for row, (image, number) in enumerate(zip(ids, numbers, strict=True)):
@@ -75,8 +76,8 @@ def with_further(block: Block, instances: HeadInstances) -> Block:
     numbers = np.concatenate([block.numbers, np.array([number for _, number, _ in wanted], np.int32)])
     order = sorted(range(len(ids)), key=lambda place: (ids[place], numbers[place]))
     sizes = [*block.sizes, *(block.sizes[at[image]] for image, _, _ in wanted)]
-    forward = read_ordered(array_in(instances.group, FORWARD.path), rows)
-    confidence = read_ordered(array_in(instances.group, FORWARD_CONFIDENCE.path), rows)
+    forward = read_ordered(stored_array(instances.group, FORWARD), rows)
+    confidence = read_ordered(stored_array(instances.group, FORWARD_CONFIDENCE), rows)
     return Block(
         [ids[place] for place in order],
         [sizes[place] for place in order],

@@ -21,11 +21,12 @@ from congeal.results.schema.atlas_arrays import (
 from congeal.results.schema.dictionary import dictionary_text
 from congeal.results.schema.parquet_files import dataset, encode_table
 from congeal.results.schema.tables import ALIGNMENTS, CLUSTERS, CORRESPONDENCES
+from congeal.results.stored.arrays import stored_array, stored_whole
 from congeal.settings import Settings
 from infra.errors import UserError
 from infra.ledger.commits import Marker, digest, outputs_location
 from infra.storage.location import Location
-from infra.storage.zarr_groups import array_in, open_group, read_whole
+from infra.storage.zarr_groups import open_group
 from infra.threads import in_threads
 from tasks.atlases import atlases_stage
 from tasks.atlases.atlas_files import TABLE
@@ -235,7 +236,7 @@ def _open(part: ClusterPart, folder: Location, marker: Marker, lattice: int) -> 
         part,
         marker,
         group,
-        lattice_points(read_whole(array_in(group, ATLAS_SALIENCY.path)), lattice),
+        lattice_points(stored_whole(group, ATLAS_SALIENCY), lattice),
         order,
         *merged(folder, marker, alignments),
     )
@@ -249,8 +250,8 @@ def _rows(head: _Head, order: list[int]) -> pa.RecordBatch:
     block = Block(
         [ids[position] for position in order],
         [sizes[position] for position in order],
-        read_ordered(array_in(head.group, FORWARD.path), order),
-        read_ordered(array_in(head.group, FORWARD_CONFIDENCE.path), order),
+        read_ordered(stored_array(head.group, FORWARD, len(ids)), order),
+        read_ordered(stored_array(head.group, FORWARD_CONFIDENCE, len(ids)), order),
         np.zeros(len(order), np.int32),
     )
     if head.instances is not None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from congeal_floors.plurals import counted
 from infra.errors import DamagedError, MissingError, UserError
 from infra.ledger.commits import MARKER, find_marker
 from infra.ledger.publications import Publication, check_layout, current_name, published, versions, withdraw
@@ -80,7 +81,7 @@ def prune(
     Raises UserError if nothing is published, if somebody is at work, or if a kept version is damaged.
     """
     if keep < 1:
-        raise UserError(f"keep {keep} versions would leave none: keep at least 1.")
+        raise UserError(f"keep {counted(keep, 'version')} would leave none: keep at least 1.")
     if not older_than >= 0:
         raise UserError(f"older-than {older_than} is no number of days: give 0 or more.")
     if not check_layout(destination) or published(destination) is None:

@@ -84,7 +84,7 @@ def relocate(destination: Location, source: Location, settings: Settings) -> dic
         strange |= dict.fromkeys(usable.keys() - listed, ABSENT)
         if not outcome["known"]:
             raise UserError(
-                f"Not one of the {len(usable)} images of {destination} is known again in {source.url}: name "
+                f"No image of the {len(usable):,} of {destination} is known again in {source.url}: name "
                 "the folder below which they have the paths that they had."
             )
         for entries, rows in zip(slices, found, strict=True):

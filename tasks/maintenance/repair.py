@@ -32,6 +32,7 @@ from infra.threads import in_threads, run_in_threads
 from tasks.execution.stage_runner import batched
 from tasks.execution.stage_versions import VERSIONS
 from tasks.maintenance.derived_units import Name, UnitFacts, derived, unchecked
+from tasks.maintenance.stored_shapes import misshapen
 from tasks.publication import current_iceberg_tables
 
 AT_ONCE = 64  # units between two signs that the repair goes on
@@ -150,7 +151,8 @@ def _examine(destination: Location, name: Name) -> tuple[Name, UnitFacts | None,
         return name, None, [str(error)]
     if marker is None:
         return name, None, []
-    return name, UnitFacts.of(marker), check_unit(destination, marker, deep=True)
+    faults = check_unit(destination, marker, deep=True) or misshapen(destination, marker)
+    return name, UnitFacts.of(marker), faults
 
 
 def _unnamed(found: _Found) -> dict[str, list[str]]:

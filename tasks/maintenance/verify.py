@@ -18,6 +18,7 @@ from tasks.catalog.catalog_slices import CATALOG
 from tasks.clusters.clusters_stage import MEMBERS, SETS
 from tasks.execution.duckdb_workspace import load, rows, workspace
 from tasks.maintenance.derived_units import Name, UnitFacts, unchecked
+from tasks.maintenance.stored_shapes import misshapen
 from tasks.publication import current_iceberg_tables
 from tasks.publication.manifest import NAME as TABLES_FILE
 from tasks.publication.manifest import described
@@ -94,6 +95,8 @@ def verify(destination: Location, *, deep: bool = True, version: str | None = No
         markers.setdefault(stage, []).append(marker)
         files += len(marker.outputs)
         broken = check_unit(destination, marker, deep=deep)
+        if deep and not broken:
+            broken = misshapen(destination, marker)
         if broken:
             bad.add((stage, unit))
         faults.extend(broken)

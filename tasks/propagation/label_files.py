@@ -21,14 +21,16 @@ from congeal.transfer.formats.labels import Entry, LabelFile, Size, agreeing, ca
 from infra.errors import UserError
 from infra.storage.image_source import as_path
 from tasks.propagation.output_folder import Order, left_out, nothing_lost, outside
+from tasks.propagation.yolo_folder import labels_in
 
 COCO = "labels.json"  # with data/ beside it, as FiftyOne's COCODetectionDataset has it
 IMAGES = "data"
 TPS = "landmarks.tps"
 SLEAP = "labels.slp"
+VIA = "via.json"
 
-# A second file: from the file of labels, what is carried, and names in the file to paths.
-Beside = Callable[[Any, Iterable[Annotation], Mapping[str, str]], bytes]
+# Further files by name: from the file of labels, what is carried, its names to paths, and sizes by path.
+Beside = Callable[[Any, Sequence[Annotation], Mapping[str, str], Mapping[str, Size]], Mapping[str, bytes]]
 
 
 def propagate_coco(collection: Collection, name: str, data: bytes, order: Order) -> dict[str, Any]:
@@ -70,7 +72,14 @@ def propagate_deeplabcut(collection: Collection, name: str, data: bytes, order: 
             return deeplabcut.read(deeplabcut_h5.csv_of(given, called).encode())
         return deeplabcut.read(given)
 
-    beside = {f"likelihood_{called}": deeplabcut.DeepLabCutFile.likelihoods}
+    def beside(
+        file: deeplabcut.DeepLabCutFile,
+        carried: Sequence[Annotation],
+        found: Mapping[str, str],
+        sizes: Mapping[str, Size],
+    ) -> dict[str, bytes]:
+        return {f"likelihood_{called}": file.likelihoods(carried, found)}
+
     return _propagate(collection, "deeplabcut", read, name, data, order, called, beside)
 
 
@@ -81,6 +90,41 @@ def propagate_sleap(collection: Collection, name: str, data: bytes, order: Order
     return _propagate(collection, "sleap", sleap.read, name, data, order, SLEAP)
 
 
+def propagate_via(collection: Collection, name: str, data: bytes, order: Order) -> dict[str, Any]:
+    """via.json: the VGG Image Annotator's file with its regions on all images of the clusters."""
+    from congeal.transfer.formats import via
+
+    return _propagate(collection, "via", via.read, name, data, order, VIA)
+
+
+def propagate_yolo(collection: Collection, name: str, data: bytes, order: Order) -> dict[str, Any]:
+    """data.yaml and the label files beside and below it, with new ones for all images of the clusters.
+
+    A label file that is there stays as it is: who has labelled an image has labelled all of it. Beside them
+    carried.csv, which says how sure every new row is.
+    """
+    from congeal.transfer.formats import yolo
+
+    (place,) = order.inputs
+    folder = place.above[0]
+    if folder.contains(order.out) or order.out.contains(folder):
+        raise UserError(
+            f"The folder {order.out} holds the labels in {folder} or lies there: write elsewhere."
+        )
+    texts, images_of = labels_in(folder, collection)
+    return _propagate(
+        collection,
+        "yolo",
+        lambda given: yolo.read(given, texts, images_of),
+        name,
+        data,
+        order,
+        yolo.CONFIG,
+        yolo.YoloFile.files,
+        finished=True,
+    )
+
+
 def _propagate(
     collection: Collection,
     kind: str,
@@ -89,11 +133,12 @@ def _propagate(
     data: bytes,
     order: Order,
     called: str,
-    beside: Mapping[str, Beside] | None = None,
+    beside: Beside | None = None,
+    finished: bool = False,
 ) -> dict[str, Any]:
+    """finished: to images that the file names nothing is added."""
     out = outside(collection, order.out)
-    beside = beside or {}
-    nothing_lost(order, [called, *beside])
+    nothing_lost(order, [called])
     try:
         file = read(data)
     except CongealError as error:
@@ -104,11 +149,16 @@ def _propagate(
         carried: Iterable[Annotation] = collection.propagate_annotations(
             marks.annotations, order.to, marked=False, unseen=unseen
         )
-        carried = list(carried) if beside else carried
         sizes = _targets(collection, marks, order)
+        done = set(marks.found.values()) if finished else set()
+        carried = (one for one in carried if one.image not in done)
         noted: list[Annotation] = []
+        more: Mapping[str, bytes] = {}
+        if beside is not None:
+            carried = list(carried)
+            more = beside(file, carried, marks.found, sizes)
+            nothing_lost(order, more)
         text = file.written(_noted(carried, noted), marks.found, sizes)
-        more = {name: write(file, carried, marks.found) for name, write in beside.items()}
     except CongealError as error:
         raise UserError(f"The file {name} cannot be transferred: {error}.") from error
     images = _copies(marks.found, {one.image for one in noted}) if order.with_images else {}
@@ -131,7 +181,7 @@ def _propagate(
         "median_confidence": round(float(np.median(sure)), 4) if sure else None,
         "clusters": marks.clusters,
         "left_out_annotations": marks.left_out,
-        "nothing_to_see": sorted(sizes.keys() - shown - unseen.keys()),
+        "nothing_to_see": sorted(sizes.keys() - shown - done - unseen.keys()),
         "unseen": [{"image": image, "reason": reason} for image, reason in sorted(unseen.items())],
         "taken_for": {name: uri for name, uri in sorted(marks.found.items()) if name != uri},
     } | left_out(collection, marks.clusters, order, by_hand).facts()

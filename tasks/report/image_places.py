@@ -14,6 +14,7 @@ import pyarrow.dataset as pads
 from congeal.report.embedding_map import FITTED, FittedMap, fit, normalised, place, to_unit_square
 from congeal.results.published_tables import PublishedTables
 from congeal.results.stored.image_squares import SquareSource
+from congeal_floors.plurals import counted
 from infra.errors import UserError
 from infra.ledger.commits import Marker, digest_of_list
 from infra.ledger.publications import published
@@ -107,7 +108,7 @@ def _placed(
         if anchors:
             note = (
                 f"The map was fitted anew: the earlier one was fitted on {len(anchors):,} of now "
-                f"{len(images):,} images."
+                f"{counted(len(images), 'image')}."
             )
         kept, anchors = {}, _sample([one.image_id for one in images], asked.seed)
         vectors = _vectors(images, source, anchors)

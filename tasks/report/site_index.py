@@ -12,6 +12,7 @@ from congeal.report.cluster_page import PAGE
 from congeal.report.index_fields import FORMAT, cluster_columns, counts_of
 from congeal.report.thumbnail_sheets import WALL, columns_for
 from congeal.results.outlier_counts import is_doubtful
+from congeal_floors.plurals import counted
 from infra.ledger.provenance import code_version
 from infra.ledger.publications import Publication
 from tasks.report import annotation_marks, overview_files, owner_values, page_units
@@ -146,7 +147,8 @@ def _notes(site: MadeSite, shown: MapRows, places: Mapping[str, Any]) -> list[st
     notes += site.rows.notes
     if shown.sample < shown.rows:
         notes.append(
-            f"The map shows a sample of {shown.sample:,} of {shown.rows:,} images, stratified by cluster."
+            f"The map shows a sample of {shown.sample:,} of {counted(shown.rows, 'image')}, "
+            "stratified by cluster."
         )
     if site.order.annotations is not None:
         notes += site.order.annotations.notes

@@ -140,9 +140,38 @@ def test_no_text_may_be_blank(tmp_path: Path, blank: str) -> None:
             load_settings(config, (), {})
     with pytest.raises(SettingsError, match=r"^The setting engine\.address cannot be '': it is blank; leave"):
         load_settings(None, [f"engine.address={blank}"], {})
-    with pytest.raises(SettingsError, match=r"^The setting storage\.token cannot be the value given: it is"):
-        load_settings(None, (), {"CONGEAL_STORAGE__TOKEN": blank})
     assert load_settings(None, [f"source.include={blank}"], {}).source.include == ()  # a list may be empty
+
+
+def test_what_kubernetes_sets_for_a_service_is_no_setting() -> None:
+    links = {
+        "CONGEAL_PORT": "tcp://10.0.0.7:80",
+        "CONGEAL_SERVICE_HOST": "10.0.0.7",
+        "CONGEAL_REPORT_SERVICE_PORT": "80",
+        "CONGEAL_REPORT_SERVICE_PORT_HTTP": "80",
+        "CONGEAL_REPORT_PORT_80_TCP": "tcp://10.0.0.7:80",
+        "CONGEAL_REPORT_PORT_80_TCP_ADDR": "10.0.0.7",
+    }
+    assert load_settings(None, (), links) == load_settings(None, (), {})
+    with pytest.raises(SettingsError, match="CONGEAL_REPORT__SERVICE_HOST is no setting"):
+        load_settings(None, (), {"CONGEAL_REPORT__SERVICE_HOST": "10.0.0.7"})
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t"])
+def test_a_variable_that_is_blank_is_not_set(tmp_path: Path, blank: str) -> None:
+    names = [
+        f"CONGEAL_{section}__{name}".upper()
+        for section, part in Settings()
+        if isinstance(part, Section)
+        for name in type(part).model_fields
+    ]
+    config = write(tmp_path, "c.toml", "[source]\ninclude = ['birds/**']\n[engine]\naddress = 'tcp://a:1'\n")
+    left = load_settings(config, (), dict.fromkeys([*names, "CONGEAL_SEED", "CONGEAL_HOME"], blank))
+    assert left == load_settings(config, (), {})
+    with pytest.raises(
+        SettingsError, match=r"CONGEAL_ENGINE__ADRESS is no setting: did you mean engine\.address"
+    ):
+        load_settings(None, (), {"CONGEAL_ENGINE__ADRESS": blank})
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,44 @@ def test_no_permission(tmp_path: Path, weights: Path) -> None:
     assert "permission" in result.stderr.lower()
 
 
+@pytest.mark.parametrize(
+    ("written", "usage", "missing"),
+    [
+        (
+            ["run", "photographs"],
+            "congeal run [OPTIONS] SOURCE... DEST",
+            "DEST is missing. Where the results",
+        ),
+        (["run"], "congeal run [OPTIONS] SOURCE... DEST", "SOURCE... and DEST are missing. SOURCE...: The"),
+        (["run", "--set", "seed=3", "photographs"], "congeal run", "DEST is missing"),
+        (["fit", "atlases"], "congeal fit [OPTIONS] DEST IMAGE...", "IMAGE... is missing."),
+        (["sql", "atlases"], "congeal sql [OPTIONS] DEST QUERY", "QUERY is missing. DuckDB SQL"),
+        (["figure", "a"], "congeal figure [OPTIONS] DEST CLUSTER FILE", "CLUSTER and FILE are missing."),
+        (["distill", "photographs"], "congeal distill [OPTIONS] SOURCE OUT", "OUT is missing."),
+        (["plan"], "congeal plan [OPTIONS] SOURCE... [DEST]", "SOURCE... is missing."),
+        (["forget"], "congeal forget [OPTIONS] DEST [IMAGE]...", "DEST is missing."),
+        (["clusters"], "congeal clusters [OPTIONS] DEST [ACTION] [NAME]...", "DEST is missing."),
+    ],
+)
+def test_what_is_left_out_is_named_with_how_the_command_is_called(
+    written: list[str], usage: str, missing: str
+) -> None:
+    result = call(*written)
+    assert result.exit_code == 2
+    assert f"Usage: {usage}" in result.stderr.replace("root", "congeal")
+    assert f"Error: {missing}" in result.stderr
+    assert call(written[0], "--help").exit_code == 0
+
+
+def test_an_action_that_lacks_a_name_says_how_it_is_written(finished: Path) -> None:
+    result = call("clusters", finished / "destination", "merge", "A")
+    assert result.stderr == (
+        "error: merge takes 2 or more names, and 1 is given: congeal clusters DEST merge A B.\n"
+    )
+    result = call("clusters", finished / "destination", "pin")
+    assert "pin takes 1 name, and 0 are given: congeal clusters DEST pin A --reference" in result.stderr
+
+
 def test_wrong_usage_is_2() -> None:
     assert call("run", "only-one").exit_code == 2
     assert call("run", "a", "b", "--nonsense").exit_code == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, ClassVar
@@ -108,7 +109,7 @@ def _number(name: str, like: Any, facts: Mapping[str, Any], value: Any) -> Any:
     inside = (
         fits
         and not isinstance(value, bool)
-        and abs(value) < float("inf")
+        and (whole or abs(value) <= sys.float_info.max)
         and (low is None or value >= low)
         and (high is None or value <= high)
     )

@@ -92,6 +92,13 @@ class SolverConfig:
     second_look: SecondLookConfig = field(default_factory=SecondLookConfig)
     instances: InstancesConfig = field(default_factory=InstancesConfig)
 
+    def __post_init__(self) -> None:
+        for one in dataclasses.fields(self):
+            kind: Any = one.default_factory
+            value = getattr(self, one.name)
+            if not issubclass(type(value), kind):
+                raise CongealError(_no_group(one.name, kind, value))
+
     @staticmethod
     def settings() -> list[Setting]:
         """Every field with all that is known of it, in order of the steps."""
@@ -113,13 +120,15 @@ class SolverConfig:
     def replace(self, changes: Mapping[str, Any]) -> SolverConfig:
         """The same with other values, by dotted name (``{"flow.finest_cells": 32}``) or nested.
 
-        Values may be text, as from a command line; it is read as JSON.
+        Values may be text, as from a command line; it is read as JSON. A whole group may be given as itself.
 
         Raises CongealError for a name that is none, with the nearest, and for a value that is not allowed.
         """
         by_group: dict[str, dict[str, Any]] = {}
         for name, value in _flat(changes).items():
             group, _, key = name.partition(".")
+            if not key and group in _GROUPS:
+                raise CongealError(_no_group(group, _GROUPS[group], value))
             default = _DEFAULTS.get(name, _NONE)
             if default is _NONE:
                 near = difflib.get_close_matches(name, _DEFAULTS, n=1)
@@ -161,10 +170,26 @@ _GROUPS: dict[str, type[Group]] = {type(group).title: type(group) for group in v
 _DEFAULTS: dict[str, Any] = {one.name: one.default for one in SolverConfig.settings()}
 
 
+def _no_group(name: str, kind: type[Group], value: Any) -> str:
+    """The sentence for something that stands where a group of fields should."""
+    field = settings_of(kind)[0].name
+    return (
+        f"{name} is a group of fields, {kind.__name__}, not {value!r:.80}: set its "
+        f'fields one by one, as in SolverConfig().replace({{"{field}": …}})'
+    )
+
+
 def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    if not isinstance(values, Mapping):
+        raise CongealError(
+            f"fields of the solver's configuration are given as a dictionary of dotted names to values, "
+            f'as {{"flow.finest_cells": 32}}, not {values!r:.80}'
+        )
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        if isinstance(value, Mapping):
+        if not above and isinstance(value, Group) and type(value) is _GROUPS.get(str(name)):
+            flat |= {f"{name}.{key}": one for key, one in vars(value).items()}
+        elif isinstance(value, Mapping):
             flat |= _flat(value, f"{above}{name}.")
         else:
             flat[f"{above}{name}"] = value

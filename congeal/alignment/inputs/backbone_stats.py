@@ -14,6 +14,7 @@ from congeal.alignment.config.inputs import FeaturesConfig
 from congeal.alignment.inputs.solver_arguments import numbers
 from congeal.alignment.model import Mixture
 from congeal.errors import CongealError
+from congeal_floors.plurals import counted
 
 Parts = Mapping[str, int]  # where in the backbone channels were taken, in order, and how many there
 
@@ -46,10 +47,12 @@ class BackboneFacts:
             raise CongealError(f"parts has whole numbers of channels, not {sizes}")
         if sum(sizes) != channels or min(sizes) < 1:
             listed = ", ".join(f"{name} {size}" for name, size in (self.parts or {}).items())
-            raise CongealError(f"parts ({listed}) do not make up features of {channels} channels")
+            raise CongealError(f"parts ({listed}) do not make up features of {counted(channels, 'channel')}")
         if self.blank is not None and np.shape(numbers(self.blank, "blank")) != (len(sizes),):
             given = np.size(self.blank) if np.ndim(self.blank) == 1 else "no list of"
             raise CongealError(f"blank has {given} numbers, and the features {len(sizes)} parts")
+        if self.blank is not None and not np.isfinite(numbers(self.blank, "blank")).all():
+            raise CongealError("blank holds numbers that are not finite")
 
     def directions(self, device: torch.device) -> Tensor | None:
         """The position directions on a device."""

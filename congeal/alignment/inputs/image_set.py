@@ -19,6 +19,8 @@ from congeal.errors import CongealError
 from congeal.geometry.shape_checks import Numbers, require_fields
 
 Array = npt.NDArray[np.floating]
+# Beyond it sums and products of saliency are no numbers in float32.
+MOST_SALIENCY = 1e30
 
 
 @dataclass(frozen=True)
@@ -74,16 +76,17 @@ def read_tensors(arrays: ImageArrays, extent: float, device: str | torch.device)
     No image is known to be blank yet: that takes a basis.
 
     Raises:
-        CongealError: if a shape does not fit.
+        CongealError: if a shape does not fit, or numbers are so large that float32 does not hold what is
+            computed with them; it names the array.
     """
     check_arrays(arrays)
 
     def tensor(array: Array) -> Tensor:
         return _readable(array).to(device).float()
 
-    plain, attention = _units(arrays.features, device), tensor(arrays.saliency)
+    plain, attention = _units(arrays.features, "features", device), tensor(arrays.saliency)
     mirrored, mirrored_attention = arrays.mirrored_features, arrays.mirrored_saliency
-    turned = plain.flip(2) if mirrored is None else _units(mirrored, device)
+    turned = plain.flip(2) if mirrored is None else _units(mirrored, "mirrored_features", device)
     turned_attention = attention.flip(2) if mirrored_attention is None else tensor(mirrored_attention)
     on_image = torch.ones_like(attention) if arrays.valid is None else tensor(arrays.valid)
     read = (plain, turned, attention, turned_attention, on_image)
@@ -93,6 +96,12 @@ def read_tensors(arrays: ImageArrays, extent: float, device: str | torch.device)
             torch.where(finite.view(-1, *(1,) * (array.ndim - 1)), array, torch.zeros_like(array))
             for array in read
         )
+        _require_not_too_large(arrays, ~finite.cpu().numpy())
+    _require_moderate(
+        saliency=(attention, MOST_SALIENCY),
+        mirrored_saliency=(turned_attention, MOST_SALIENCY),
+        valid=(on_image, 1.0),
+    )
     blank = torch.zeros_like(finite)
     return SetTensors(plain, turned, attention, turned_attention, on_image, finite, blank, extent)
 
@@ -104,14 +113,40 @@ def _readable(array: Array) -> Tensor:
     return torch.from_numpy(contiguous if contiguous.flags.writeable else contiguous.copy())
 
 
-def _units(features: Array, device: str | torch.device) -> Tensor:
+def _require_moderate(**read: tuple[Tensor, float]) -> None:
+    """Raises CongealError for an array [n, g, g] with a number beyond what is given with it."""
+    for name, (array, most) in read.items():
+        largest = float(array.abs().amax())
+        if largest > most:
+            raise CongealError(f"{name} holds {largest:.3g}, and {most:g} is the most: scale it")
+
+
+def _require_not_too_large(arrays: ImageArrays, rows: npt.NDArray[np.bool_]) -> None:
+    """Raises CongealError if numbers that are finite as they were given are none in float32."""
+    for name in (one.name for one in fields(ImageArrays)):
+        array = getattr(arrays, name)
+        if array is not None and array.dtype == np.float64 and np.isfinite(array[rows]).all():
+            with np.errstate(over="ignore"):
+                if not np.isfinite(array[rows].astype(np.float32)).all():
+                    raise _too_large(name, array[rows])
+
+
+def _too_large(name: str, array: Any) -> CongealError:
+    largest = float(np.nanmax(np.abs(np.asarray(array, np.float64))))
+    return CongealError(f"{name} holds {largest:.3g}, too large to be computed with in float32: scale it")
+
+
+def _units(features: Array, name: str, device: str | torch.device) -> Tensor:
     """Features [n, g, g, c] as float32 of unit length; an image that is not finite holds what is not, too."""
     found = torch.empty(features.shape, device=device)
     # Image by image: one fits a processor's cache, in which it is gone through four times.
     for image, array in zip(found, features, strict=True):
         image.copy_(_readable(array))
         if bool(_finite(image[None])):
-            normalise_in_place(image)
+            length = torch.linalg.vector_norm(image, dim=-1, keepdim=True)
+            if bool(torch.isinf(length).any()):  # the squares are no numbers
+                raise _too_large(name, array)
+            image.div_(length.clamp_min_(1e-12))
         else:
             image.fill_(torch.nan)
     return found

@@ -14,6 +14,7 @@ from congeal.alignment.inputs.rotated_views import Turned
 from congeal.alignment.inputs.solver_arguments import check_extent, check_seed, plain_arrays
 from congeal.alignment.model import Anchor
 from congeal.errors import CongealError
+from congeal_floors.plurals import counted
 
 SIDE_BY_SIDE = {"cpu": 2**27, "cuda": 2**31}  # bytes that the images of a batch take, by kind of device
 
@@ -48,7 +49,9 @@ class SetArrays(ImageArrays):
         if self.anchor is not None and not issubclass(type(self.anchor), Anchor):
             raise CongealError(f"anchor is {type(self.anchor).__name__}, not congeal.alignment.model.Anchor")
         if self.anchor is not None and len(self.anchor.mirrored) != shape[0]:
-            raise CongealError(f"the anchor has {len(self.anchor.mirrored)} images, and the set {shape[0]}")
+            raise CongealError(
+                f"the anchor has {counted(len(self.anchor.mirrored), 'image')}, and the set {shape[0]}"
+            )
         return shape
 
 
@@ -73,7 +76,7 @@ def checked_sets(sets: Iterable[SetArrays]) -> list[SetArrays]:
         usual = np.shape(found[0].features)[3]
         if channels != usual:
             raise CongealError(
-                f"set {number}: its features have {channels} channels, those of set 0 {usual}; "
+                f"set {number}: its features have {counted(channels, 'channel')}, those of set 0 {usual}; "
                 "all sets of a call come from one backbone"
             )
     return found

@@ -99,7 +99,7 @@ def check_config(config: SolverConfig | None) -> SolverConfig:
 
 def check_device(device: str | torch.device) -> torch.device:
     """The device that is meant; CongealError if this machine has none of that name."""
-    return resolve_device(str(device))
+    return resolve_device(str(device) if isinstance(device, torch.device) else device)
 
 
 def _plain_fields(one: object, kind: type[Any]) -> dict[str, Any]:

@@ -226,30 +226,69 @@ def register(warps: Warps, images: Oriented, config: FlowConfig, fixed: Template
 
     Only the salient cells of an atlas are matched: the others have no say in the flow.
     """
+    if fixed is not None:
+        return _registered_to(fixed, warps, images, config)
     n, r, device = len(images), warps.resolution, images.features.device
     everywhere = grid(r, 1.0, device)[None]
-    owner = images.owner if fixed is None else torch.zeros_like(images.owner)
-    least = config.least_saliency
-    for radius, width, tolerance in config.rounds:
+    for step in config.rounds:
         places = to_oriented(warps, everywhere.expand(n, -1, -1, -1))
-        if fixed is None:
-            cells, template = others_at_cells(images, places, least)
-        else:
-            cells = Cells.salient(fixed.saliency, least)
-            one = torch.zeros(1, dtype=torch.int64, device=device)
-            template = CellTemplate(cells.of(fixed.features, one), cells.of(fixed.saliency, one))
-        at = cells.of(places, owner, FAR)
+        cells, template = others_at_cells(images, places, config.least_saliency)
+        at = cells.of(places, images.owner, FAR)
         flow = torch.empty_like(warps.displacement)
         for window in windows(n, cell_bytes(images, at.shape[1]), device):
-            some, seen, sets = images[window], template[window], owner[window]
+            some, seen = images[window], template[window]
             table = MatchTable.of(seen.features, some, config.cosine_weight)
-            inside = cells.of(everywhere.expand(len(some), -1, -1, -1), sets)
-            target, trust, _ = match_cells(
-                table, seen.saliency, inside, some, at[window], radius, config, BLOCK
-            )
-            weight = cells.laid_out(trust, sets, r)
-            asked = cells.laid_out(target, sets, r)
-            fitted = fit_flow(warps[window], asked, weight, config, width=width, tolerance=tolerance)
+            fitted = _bent(warps[window], at[window], some, some.owner, cells, seen, table, step, config)
             flow[window] = fitted.displacement
         warps = with_flow(warps, flow)
     return warps
+
+
+def _registered_to(fixed: Template, warps: Warps, images: Oriented, config: FlowConfig) -> Warps:
+    """The flow to an atlas that stays: its cells are compared with each image once, for all rounds."""
+    n, r, device = len(images), warps.resolution, images.features.device
+    everywhere = grid(r, 1.0, device)[None]
+    owner = torch.zeros_like(images.owner)
+    cells = Cells.salient(fixed.saliency, config.least_saliency)
+    template = CellTemplate(cells.of(fixed.features, owner[:1]), cells.of(fixed.saliency, owner[:1]))
+    flow = torch.empty_like(warps.displacement)
+    for window in windows(n, cell_bytes(images, cells.index.shape[1]), device):
+        some, sets, bent = images[window], owner[window], warps[window]
+        table = MatchTable.of(template.features, some, config.cosine_weight)
+        for step in config.rounds:
+            places = to_oriented(bent, everywhere.expand(len(some), -1, -1, -1))
+            at = cells.of(places, sets, FAR)
+            bent = _bent(bent, at, some, sets, cells, template, table, step, config)
+        flow[window] = bent.displacement
+    return with_flow(warps, flow)
+
+
+def _bent(
+    warps: Warps,
+    at: Tensor,
+    images: Oriented,
+    sets: Tensor,
+    cells: Cells,
+    template: CellTemplate,
+    table: MatchTable,
+    step: tuple[float, float, float],
+    config: FlowConfig,
+) -> Warps:
+    """The warps of some images after one round of the flow.
+
+    Args:
+        warps: of n images.
+        at: float32 [n, k, 2], where these put the cells.
+        images: the images. sets: int64 [n], whose atlas' cells are theirs.
+        cells: k of each atlas.
+        template: the atlas there. table: of it and the images.
+        step: a round of the config's.
+        config: of the flow.
+    """
+    (radius, width, tolerance), r = step, warps.resolution
+    everywhere = grid(r, 1.0, at.device).expand(len(images), -1, -1, -1)
+    inside = cells.of(everywhere, sets)
+    target, trust, _ = match_cells(table, template.saliency, inside, images, at, radius, config, BLOCK)
+    weight = cells.laid_out(trust, sets, r)
+    asked = cells.laid_out(target, sets, r)
+    return fit_flow(warps, asked, weight, config, width=width, tolerance=tolerance)

@@ -98,27 +98,47 @@ def _matched(
     local = torch.arange(len(rows), device=rows.device)
     whole = template_for
 
-    def match(window: Tensor) -> tuple[Template, Oriented, DenseMaps, DenseMaps, MatchTable]:
+    def seen_by(window: Tensor) -> tuple[Template, MatchTable]:
         template = whole(rows[window]) if whole is template_for else whole(window)
-        seen, near = some[window], expected[window]
-        table = MatchTable.of(template.features.flatten(1, 2), seen, config.guided.cosine_weight)
-        warp = warps[rows[window]]
-        found = guided(template, seen, near, length(warp.a), config, table)
-        return template, seen, found, regularised(found, template, seen, warp, near, config.guided), table
+        features = template.features.flatten(1, 2)
+        return template, MatchTable.of(features, some[window], config.guided.cosine_weight)
 
-    for _ in range(rounds - 1):
-        maps = DenseMaps(*_gathered(local, each, lambda window: (match(window)[3],)))
-        expected = Expected(maps.forward, maps.backward)
-        if placed is not None:
-            whole = placed(rows, maps.forward)
-
-    def last(window: Tensor) -> tuple[DenseMaps, Figures]:
-        template, seen, found, maps, table = match(window)
+    def match(
+        window: Tensor, near: Expected, template: Template, table: MatchTable
+    ) -> tuple[DenseMaps, DenseMaps]:
         warp = warps[rows[window]]
-        figures = measure(template, seen, warp, config, maps.forward, found.forward, table)
+        found = guided(template, some[window], near, length(warp.a), config, table)
+        return found, regularised(found, template, some[window], warp, near, config.guided)
+
+    def figures_of(
+        window: Tensor, near: Expected, template: Template, table: MatchTable
+    ) -> tuple[DenseMaps, Figures]:
+        found, maps = match(window, near, template, table)
+        figures = measure(
+            template, some[window], warps[rows[window]], config, maps.forward, found.forward, table
+        )
         return resampled(maps, by_warps[window], images.extent, smooth[rows[window]]), figures
 
-    return _gathered(local, each, last)
+    if placed is None:
+
+        def all_rounds(window: Tensor) -> tuple[DenseMaps, Figures]:
+            # The atlas stays, and with it what its cells have in common with the image.
+            (template, table), near = seen_by(window), by_warps[window]
+            for _ in range(rounds - 1):
+                maps = match(window, near, template, table)[1]
+                near = Expected(maps.forward, maps.backward)
+            return figures_of(window, near, template, table)
+
+        return _gathered(local, each, all_rounds)
+
+    def one_round(window: Tensor) -> tuple[DenseMaps]:
+        return (match(window, expected[window], *seen_by(window))[1],)
+
+    for _ in range(rounds - 1):
+        maps = DenseMaps(*_gathered(local, each, one_round))
+        expected = Expected(maps.forward, maps.backward)
+        whole = placed(rows, maps.forward)
+    return _gathered(local, each, lambda window: figures_of(window, expected[window], *seen_by(window)))
 
 
 def _gathered(

@@ -18,6 +18,7 @@ from congeal.alignment.config.poses import AtlasConfig
 from congeal.alignment.model import Anchor
 from congeal.alignment.poses.pose_synchronization import Poses
 from congeal.errors import CongealError
+from congeal_floors.plurals import counted
 
 Floats = npt.NDArray[np.floating]
 
@@ -38,7 +39,9 @@ def anchored(poses: Poses, anchor: Anchor, weight: Tensor, config: AtlasConfig) 
         CongealError: if the anchor has another number of images.
     """
     if len(anchor.mirrored) != len(poses.a):
-        raise CongealError(f"the anchor has {len(anchor.mirrored)} images, and the set {len(poses.a)}")
+        raise CongealError(
+            f"the anchor has {counted(len(anchor.mirrored), 'image')}, and the set {len(poses.a)}"
+        )
     mirrored = torch.as_tensor(np.asarray(anchor.mirrored, bool))
     turn = torch.as_tensor(np.asarray(anchor.rotation, np.float64))
     old_a = torch.polar(torch.as_tensor(np.asarray(anchor.scale, np.float64)), turn)

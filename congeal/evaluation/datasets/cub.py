@@ -14,6 +14,7 @@ import numpy as np
 from congeal.errors import CongealError, ImageError
 from congeal.evaluation.datasets.files import below, chosen, frame_of, read_text
 from congeal.evaluation.datasets.types import AnnotatedImage, AnnotatedSet, mirrored_by_name
+from congeal_floors.plurals import counted
 
 FORM = "CUB-200-2011"
 FILES = ("images.txt", "bounding_boxes.txt", "parts/parts.txt", "parts/part_locs.txt")
@@ -70,7 +71,9 @@ def _table(path: Path, columns: int) -> list[list[str]]:
     rows = [line.split(maxsplit=columns - 1) for line in read_text(path).splitlines() if line.strip()]
     for position, row in enumerate(rows):
         if len(row) != columns:
-            raise CongealError(f"{path}, line {position + 1}: {columns} columns are needed, not {len(row)}")
+            raise CongealError(
+                f"{path}, line {position + 1}: {counted(columns, 'column')} are needed, not {len(row)}"
+            )
         row[-1] = row[-1].strip()
     return rows
 

@@ -20,6 +20,18 @@ ATLAS_UNITS = "atlas units: the atlas is the square [-1, 1]^2"
 FRAME_UNITS = "frame units: the square frame around the image is [-1, 1]^2"
 SHARE = "1, from 0 to 1"
 PLAIN = "1"  # a number without a unit
+# Axes whose entries have a meaning each: how many there are; windows that are turned have more.
+FIXED: Mapping[str, tuple[int, ...]] = {
+    "xy": (2,),
+    "uv": (2,),
+    "uvs": (3,),
+    "rgb": (3,),
+    "pose": (6,),
+    "uvhtm": (3, 5),
+    "turn": (7,),
+}
+# Types that may stand for each other: what is read is converted.
+_KINDS = {"float16": "float", "float32": "float", "float64": "float", "int32": "int", "int64": "int"}
 
 
 @dataclass(frozen=True)
@@ -55,6 +67,24 @@ class ZarrArray:
     def attributes(self) -> Mapping[str, str]:
         """What is stored with the array."""
         return {} if self.axes is None else {"units": self.units, "axes": self.axes}
+
+    def misfit(self, shape: tuple[int, ...], dtype: str, count: int | None = None) -> str | None:
+        """What is wrong with an array of this shape and type, as the middle of a sentence; None: nothing.
+
+        count: of entries of the first axis, where that is known.
+        """
+        wanted = [FIXED.get(dim, ()) for dim in self.dims]
+        fits = len(shape) == len(wanted) and all(
+            not allowed or size in allowed for size, allowed in zip(shape, wanted, strict=True)
+        )
+        same_kind = _KINDS.get(dtype, dtype) == _KINDS.get(self.dtype, self.dtype)
+        if fits and same_kind and (count is None or shape[0] == count):
+            return None
+        dims = [
+            " or ".join(map(str, allowed)) or (str(count) if count is not None and not axis else dim)
+            for axis, (dim, allowed) in enumerate(zip(self.dims, wanted, strict=True))
+        ]
+        return f"its array {self.path} is {dtype} {list(shape)}, not {self.dtype} [{', '.join(dims)}]"
 
     def chunks(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
         """What a reader fetches at once of an array of a shape; None: the whole."""

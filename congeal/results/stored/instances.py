@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from congeal.results.schema.atlas_arrays import INSTANCE_IDS, INSTANCES_GROUP
+from congeal.results.stored.arrays import stored_whole
 from congeal.results.stored.maps import StoredMaps
 from infra.errors import UserError
 from infra.ledger.commits import Marker, outputs_location
@@ -39,9 +40,8 @@ class StoredInstances:
         """By image id and number, their rows in the arrays."""
         found: dict[str, dict[int, int]] = {}
         if self.stored is not None:
-            from infra.storage.zarr_groups import array_in, read_whole
-
-            numbers = np.asarray(read_whole(array_in(self.stored.group, INSTANCE_IDS.path))).tolist()
+            count = len(self.stored.ids)
+            numbers = np.asarray(stored_whole(self.stored.group, INSTANCE_IDS, count)).tolist()
             for row, (image, number) in enumerate(zip(self.stored.ids, numbers, strict=True)):
                 found.setdefault(image, {})[number] = row
         return found

@@ -22,6 +22,7 @@ from congeal.results.schema.atlas_arrays import (
     AtlasAttributes,
 )
 from congeal.results.schema.zarr_arrays import ZarrArray
+from congeal.results.stored.arrays import require_fit, require_same, stored_whole
 from infra.storage.location import Location
 from infra.storage.seals import damaged
 from infra.threads import in_threads
@@ -79,6 +80,10 @@ class StoredMaps:
         self._attributes = cast("AtlasAttributes", self.group.attrs.asdict())
         self.ids = tuple(self._attributes["image_ids"])
         self.sizes = tuple((int(w), int(h)) for w, h in self._attributes["sizes"])
+        url = str(self.group.store_path)
+        for array, there in self._maps.items():
+            require_fit(url, array, there, len(self.ids))
+        require_same(url, {"image_ids": len(self.ids), "sizes": len(self.sizes)})
 
     @cached_property
     def position(self) -> dict[str, int]:
@@ -155,9 +160,7 @@ class StoredMaps:
             yield some, self.forward(some)
 
     def _whole(self, array: ZarrArray) -> npt.NDArray[Any]:
-        from infra.storage.zarr_groups import array_in, read_whole
-
-        return read_whole(array_in(self.group, array.path))
+        return stored_whole(self.group, array)
 
     def _rows(self, of: ZarrArray, positions: Sequence[int]) -> Floats:
         if of not in self._maps:

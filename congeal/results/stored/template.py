@@ -18,6 +18,7 @@ from congeal.results.schema.atlas_arrays import (
     FORMER_EXEMPLARS,
 )
 from congeal.results.schema.zarr_arrays import ZarrArray
+from congeal.results.stored.arrays import require_same, stored_whole
 
 if TYPE_CHECKING:
     import zarr
@@ -54,25 +55,38 @@ def template_arrays(atlas: Atlas) -> Mapping[ZarrArray, npt.NDArray[Any]]:
     return {array: data.astype(array.dtype) for array, data in arrays.items()}
 
 
+def _cells(saliency: npt.NDArray[Any]) -> dict[str, int]:
+    return {"rows of its saliency": saliency.shape[0], "columns of its saliency": saliency.shape[1]}
+
+
 def template_in(group: zarr.Group) -> Template:
     """The template that a group holds, whatever its version. Raises DamagedError if it lacks a part."""
     from congeal.alignment.model import Exemplars
-    from infra.storage.zarr_groups import array_in, find_array, read_whole
+    from infra.storage.zarr_groups import find_array
 
     def whole(array: ZarrArray) -> npt.NDArray[Any]:
-        return read_whole(array_in(group, array.path))
+        return stored_whole(group, array)
 
-    basis = find_array(group, ATLAS_BASIS.path)
-    if basis is None:
+    if find_array(group, ATLAS_BASIS.path) is None:
         mean, projection, discriminant = (whole(array) for array in FORMER_BASIS)
         exemplars = Exemplars(*(whole(array) for array in FORMER_EXEMPLARS))
     else:
-        table, places = read_whole(basis), whole(EXEMPLAR_PLACES)
+        table, places = whole(ATLAS_BASIS), whole(EXEMPLAR_PLACES)
         mean, projection, discriminant = table[:-1, -1], table[:-1, :-1], table[-1]
         exemplars = Exemplars(whole(EXEMPLAR_FEATURES), places[..., :2], places[..., 2])
+    features, saliency = whole(ATLAS_FEATURES), whole(ATLAS_SALIENCY)
+    url = str(group.store_path)
+    channels = {"features": features.shape[2], "basis": len(projection), "mean": len(mean)}
+    require_same(url, channels)
+    components = {"basis": projection.shape[1], "exemplars": exemplars.features.shape[2]}
+    require_same(url, components | {"discriminant": len(discriminant) - 1})
+    require_same(url, dict(zip(("rows", "columns"), features.shape[:2], strict=True)) | _cells(saliency))
+    for axis, what in enumerate(("exemplars", "tokens")):
+        parts: tuple[npt.NDArray[Any], ...] = (exemplars.features, exemplars.places, exemplars.weight)
+        require_same(url, {f"{what} {number}": part.shape[axis] for number, part in enumerate(parts)})
     return Template(
-        features=whole(ATLAS_FEATURES),
-        saliency=whole(ATLAS_SALIENCY),
+        features=features,
+        saliency=saliency,
         mean=np.ascontiguousarray(mean),
         projection=np.ascontiguousarray(projection),
         discriminant=discriminant,

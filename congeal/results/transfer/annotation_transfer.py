@@ -16,6 +16,7 @@ from congeal.results.schema.rows import MemberRow
 from congeal.results.transfer.marked_things import each_annotation, maps_of_instances, marked_things
 from congeal.results.transfer.point_transfer import TargetImages, chosen, sound
 from congeal.transfer.annotations import Annotation
+from congeal_floors.plurals import counted
 from infra.errors import UserError
 
 if TYPE_CHECKING:
@@ -65,7 +66,9 @@ def spread(
     if bool(sources) == (atlas is not None):
         raise UserError("Say where the edit was painted: source=IMAGE (one or several) or atlas=CLUSTER.")
     if len(edits) != max(len(sources), 1):
-        raise UserError(f"There are {len(edits)} edits and {len(sources)} images that they are painted on.")
+        raise UserError(
+            f"There are {len(edits)} edits and {counted(len(sources), 'image')} that they are painted on."
+        )
     published.tables.fetch(*SMALL_TABLES)
     rows = published.of_one_cluster(sources) if sources else []
     cluster = str(rows[0]["cluster_id"] if rows else atlas)

@@ -15,6 +15,7 @@ from congeal.results.published_tables import SMALL_TABLES
 from congeal.results.published_version import Published
 from congeal.results.schema.instances import INSTANCE
 from congeal.results.schema.rows import MemberRow
+from congeal_floors.plurals import counted
 from infra.errors import UserError
 
 if TYPE_CHECKING:
@@ -136,13 +137,13 @@ def landmarks(
         given = given[None]
     if given.ndim != 3 or given.shape[0] != max(len(sources), 1) or given.shape[2] != 2:
         raise UserError(
-            f"Points of {max(len(sources), 1)} images have the shape [images, k, 2], not "
+            f"Points of {counted(max(len(sources), 1), 'image')} have the shape [images, k, 2], not "
             f"{list(np.shape(points))}."
         )
     k = given.shape[1]
     labels: list[str | int] = list(range(k)) if names is None else list(names)
     if len(labels) != k:
-        raise UserError(f"There are {k} points and {len(labels)} names.")
+        raise UserError(f"There are {counted(k, 'point')} and {len(labels)} names.")
     twice = [label for label, count in Counter(labels).items() if count > 1]
     if twice:
         raise UserError(f"Two landmarks are called {twice[0]!r}: give each a name of its own.")

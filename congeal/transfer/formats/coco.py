@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 from congeal.errors import CongealError
 from congeal.transfer.annotations import Annotation
 from congeal.transfer.formats.coco_entries import Category, decoded, encoded, extent
-from congeal.transfer.formats.json_text import Additions, elements, members
+from congeal.transfer.formats.json_text import Additions, elements, loaded, members
 from congeal.transfer.formats.labels import Entry, Size
 
 __all__ = ["Category", "CocoFile", "read", "write"]
@@ -168,11 +168,7 @@ def write(
 
 
 def _parsed(data: bytes) -> tuple[str, dict[str, Any]]:
-    try:
-        text = data.decode(json.detect_encoding(data), "surrogatepass").removeprefix("\ufeff")
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise CongealError(f"it is no JSON ({error})") from error
+    text, content = loaded(data)
     if not isinstance(content, dict):
         raise CongealError("it is no COCO file: images, annotations and categories are missing")
     return text, content

@@ -19,6 +19,7 @@ from congeal.transfer.formats.csv_text import Record, joined, line_end, quoted, 
 from congeal.transfer.formats.frame_names import FrameNames, parts_of
 from congeal.transfer.formats.labels import Entry, Size, encoded, with_lines
 from congeal.transfer.formats.tps import decoded
+from congeal_floors.plurals import counted
 
 CATEGORY = "animal"  # where the file names no individuals
 NOBODY = "single"  # whose body parts are of no individual: corners of the arena, for example
@@ -254,7 +255,7 @@ def read(data: bytes) -> DeepLabCutFile:
     for frame in frames:
         if len(frame.cells) > header.width and any(cell.strip() for cell in frame.cells[header.width :]):
             raise CongealError(
-                f"line {frame.line} has {len(frame.cells)} cells and its header {header.width}"
+                f"line {frame.line} has {counted(len(frame.cells), 'cell')} and its header {header.width}"
             )
     if not frames:
         raise CongealError("it names no frames: there are no rows below its header")
@@ -267,7 +268,8 @@ def _header(rows: Sequence[Record]) -> Header:
     for row, level in zip(rows, levels, strict=True):
         if len(level) != width:
             raise CongealError(
-                f"line {row.line} has {len(level)} cells and line {rows[-1].line} {width}: header rows are "
+                f"line {row.line} has {counted(len(level), 'cell')} and line {rows[-1].line} "
+                f"{width}: header rows are "
                 "to be of one length"
             )
     coords = [cell.casefold() for cell in levels[-1]]

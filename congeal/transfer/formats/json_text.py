@@ -11,10 +11,21 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from congeal.errors import CongealError
+
 Span = tuple[int, int]
 
 _DECODER = json.JSONDecoder()
 _BLANK = re.compile(r"[ \t\n\r]*")
+
+
+def loaded(data: bytes) -> tuple[str, Any]:
+    """The text of a file and what it says. Raises CongealError for what is no JSON."""
+    try:
+        text = data.decode(json.detect_encoding(data), "surrogatepass").removeprefix("\ufeff")
+        return text, json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CongealError(f"it is no JSON ({error})") from error
 
 
 def _past_blanks(text: str, at: int) -> int:

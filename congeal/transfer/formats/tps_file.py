@@ -25,6 +25,7 @@ from congeal.transfer.formats.tps import (
     points_of,
     split,
 )
+from congeal_floors.plurals import counted
 
 CATEGORY = "specimen"
 NUMBER = re.compile(r"[0-9]{1,18}")
@@ -81,7 +82,7 @@ class TpsFile:
         if len(most) > 1:
             totals = [sum(map(sum, division)) for division in most]
             if min(totals) < max(totals):
-                counts_said = f"{min(totals)} to {max(totals)} points"
+                counts_said = f"{min(totals)} to {counted(max(totals), 'point')}"
                 raise CongealError(f"the specimens have {counts_said}: they must agree")
             raise CongealError(
                 f"the specimens have {_words(most[0])} or {_words(most[1])}: their division must agree"

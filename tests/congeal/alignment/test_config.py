@@ -6,6 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -149,3 +150,33 @@ def test_what_an_earlier_version_recorded_is_read_without_the_fields_that_are_no
     asked = SolverConfig().replace({"flow.finest_cells": 24})
     assert SolverConfig.recorded(asked.differences() | {"confidence.ceiling": 0.9}) == asked
     assert SolverConfig.recorded({"confidence": {"ceiling": 0.9}, "flow": {"finest_cells": 24}}) == asked
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: SolverConfig(flow=3),
+        lambda: SolverConfig(flow=None),
+        lambda: SolverConfig().replace({"flow": 3}),
+        lambda: SolverConfig().replace({"flow": SolverConfig().guided}),
+    ],
+)
+def test_a_group_that_is_none_is_named_with_how_its_fields_are_set(make: Callable[[], SolverConfig]) -> None:
+    with pytest.raises(CongealError, match=r'^flow is a group of fields, FlowConfig, not .*"flow\..*": …'):
+        make()
+
+
+@pytest.mark.parametrize("changes", [3, None, "flow", [1], [("flow.finest_cells", 3)]])
+def test_changes_that_are_no_dictionary_are_named(changes: Any) -> None:
+    for call in (SolverConfig().replace, SolverConfig.from_dict, SolverConfig.recorded):
+        with pytest.raises(CongealError, match=r"are given as a dictionary of dotted names to values"):
+            call(changes)
+    with pytest.raises(CongealError, match=r"^3 is no field of the solver's configuration"):
+        SolverConfig().replace({3: 1})
+
+
+def test_a_whole_group_may_be_given() -> None:
+    flow = SolverConfig().replace({"flow.finest_cells": 32}).flow
+    assert SolverConfig().replace({"flow": flow}).differences() == {"flow.finest_cells": 32}
+    with pytest.raises(CongealError, match=r"^poses\.mirror_prior is a number"):
+        SolverConfig().replace({"poses.mirror_prior": 10**400})

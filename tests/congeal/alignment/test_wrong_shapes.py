@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import congeal
 from congeal.alignment.inputs.rotated_views import Turned
+from congeal.alignment.model import Anchor
 from congeal.errors import CongealError
 
 N, G, C = 3, 4, 6
@@ -113,3 +114,79 @@ def test_turned_features_of_another_shape_are_named() -> None:
             replace(sound, **{name: np.ones(shape)})
     with pytest.raises(CongealError, match="turned features"):
         congeal.align(**arrays(), turned=Turned(np.ones((2, 7, G, G, C)), np.ones((2, 7, G, G))), **few)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind"),
+    [
+        ("features", 1e20, np.float32),
+        ("features", 1e300, np.float64),
+        ("mirrored_features", 1e25, np.float32),
+        ("saliency", 2e38, np.float32),
+        ("saliency", 1e300, np.float64),
+        ("mirrored_saliency", 1e37, np.float32),
+        ("valid", 1e38, np.float32),
+        ("valid", 255, np.uint8),
+    ],
+)
+def test_numbers_too_large_to_compute_with_are_named(
+    atlas: congeal.Atlas, name: str, value: float, kind: type
+) -> None:
+    array = np.ones(SHAPES[name], kind)
+    array[1] = np.full(SHAPES[name][1:], value, kind)
+    wrong = arrays(**{name: array})
+    for call in (
+        lambda: congeal.align(**wrong, **few),
+        lambda: congeal.fit(atlas, **wrong, map_resolution=4),
+        lambda: congeal.align_many([congeal.SetArrays(**arrays()), congeal.SetArrays(**wrong)], **few),
+    ):
+        with pytest.raises(CongealError, match=rf"^{name} holds .*: scale it$"):
+            call()
+
+
+def test_the_largest_numbers_that_are_taken_change_nothing() -> None:
+    given = arrays()
+    plain = congeal.align(**given, **few)
+    given["features"], given["saliency"] = given["features"] * 2.0**50, given["saliency"] * 2.0**90
+    assert (congeal.align(**given, **few).mirrored == plain.mirrored).all()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("mirrored", 3), ("mirrored", ["a", "b", "c"]), ("mirrored", None), ("rotation", None),
+        ("scale", np.array(["a", "b", "c"])), ("translation", [[1, 2]]), ("weight", [1, 2]),
+    ],
+)  # fmt: skip
+def test_an_anchor_names_what_is_none(field: str, value: Any) -> None:
+    ones, flags = np.ones(3), np.zeros(3, bool)
+    sound = {"mirrored": flags, "rotation": ones, "scale": ones, "weight": ones}
+    with pytest.raises(CongealError, match=rf"^{field} of the anchor "):
+        Anchor(**{**sound, "translation": np.zeros((3, 2)), field: value})
+
+
+def test_contrasts_of_blank_images_are_finite() -> None:
+    with pytest.raises(CongealError, match=r"^blank holds numbers that are not finite$"):
+        congeal.align(**arrays(), **few, blank=[float("nan")])
+
+
+@pytest.mark.parametrize("wrong", [{"width": float("nan")}, {"height": float("inf")}, {"width": 10**400}])
+def test_a_frame_has_a_size(wrong: dict[str, Any]) -> None:
+    with pytest.raises(CongealError, match=r"^width and height of a frame are numbers of pixels, not "):
+        congeal.Frame(**{"width": 4, "height": 3, **wrong})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", 3), ("name", None), ("layer", "last"), ("layer", 1.5), ("beside", 3), ("beside", "9.key"),
+        ("beside", [3]), ("precision", 16), ("engine", [1]), ("image_size", "large"), ("stride", 2.0),
+    ],
+)  # fmt: skip
+def test_a_spec_of_a_backbone_names_what_is_none(field: str, value: Any) -> None:
+    with pytest.raises(CongealError, match=rf"^{field} is "):
+        congeal.BackboneSpec(**{"name": "embedded", field: value})
+    with pytest.raises(CongealError, match=r"^weights are the bytes of a safetensors file, not str"):
+        congeal.load_backbone("embedded", "file.safetensors")
+    with pytest.raises(CongealError, match=r"^a device is named by a word"):
+        congeal.load_backbone("embedded", device=None)

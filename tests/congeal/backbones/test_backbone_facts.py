@@ -131,7 +131,7 @@ def test_a_folder_that_cannot_be_written_costs_time_only(
     cache.write_bytes(b"a file where the folder should be")
     remember(facts, SPEC, *KEY)
     assert cached(SPEC, *KEY) is None
-    monkeypatch.setenv("CONGEAL_CACHE", "")
+    monkeypatch.setenv("CONGEAL_CACHE", "none")
     remember(facts, SPEC, *KEY)
     assert cached(SPEC, *KEY) is None
 
@@ -139,6 +139,8 @@ def test_a_folder_that_cannot_be_written_costs_time_only(
 def test_where_the_folder_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("CONGEAL_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "congeal"
+    monkeypatch.setenv("CONGEAL_CACHE", " ")
     assert cache_folder() == tmp_path / "congeal"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     assert cache_folder() == Path.home() / ".cache" / "congeal"

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.neighbors import NearestNeighbors
 from synthetic import kinds
 
 from congeal.clustering.agglomerative import Rule, cluster
 from congeal.clustering.incremental import join
-from congeal.clustering.set_halves import LEAST, halves_apart
+from congeal.clustering.set_halves import LEAST, halves_apart, nearest
 
 
 def cousins(
@@ -48,6 +49,17 @@ def test_one_kind_is_one_set_however_few(seed: int) -> None:
     for each in (10, 20, 29):
         points, _ = kinds([each], seed=seed)
         assert halves_apart(points.astype(np.float64), 3, seed) is None
+
+
+@given(st.integers(2, 40), st.integers(1, 8), st.integers(0, 2**32 - 1))
+def test_the_nearest_others_are_those_that_scikit_learn_finds(n: int, d: int, seed: int) -> None:
+    points = unit(np.random.default_rng(seed).normal(size=(n, d)) + 1e-3)
+    k = min(5, n - 1)
+    found = nearest(points, k)
+    expected, _ = NearestNeighbors(n_neighbors=k).fit(points).kneighbors()
+    away = np.linalg.norm(points[:, None] - points[found], axis=-1)
+    np.testing.assert_allclose(away, expected, atol=1e-6)
+    assert not (found == np.arange(n)[:, None]).any()
 
 
 def test_a_part_of_few_is_no_half() -> None:

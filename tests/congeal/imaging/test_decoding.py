@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import itertools
 import struct
 import subprocess
@@ -14,7 +15,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
-from congeal.errors import CongealError
+from congeal.errors import CongealError, ImageError
 from congeal.geometry.frames import Frame
 from congeal.imaging import decoding
 from congeal.imaging.decoding import decode, inspect, square, squares
@@ -312,3 +313,25 @@ def test_reading_images_does_not_wait_for_torch() -> None:
         subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[3]).returncode
         == 0
     )
+
+
+# A grey of 24 x 16 pixels, column + 2 * row, as imagecodecs 2026.3.6 writes it without loss.
+LOSSLESS_JPEG = base64.b64decode(
+    "/9j/xAAWAAEBAQAAAAAAAAAAAAAAAAABAgj/wwALCAAQABgBABEA/9oACAEAAAYAAM/qqqqqqqrSqqqqqqq0qqqqqqqtKqqq"
+    "qqqrSqqqqqqq0qqqqqqqtKqqqqqqrSqqqqqqq0qqqqqqqtKqqqqqqrSqqqqqqq0qqqqqqqtKqqqqqqrSqqqqqqq0qqqqqqqt"
+    "Kqqqqqqq/9k="
+)
+
+
+def test_a_lossless_jpeg_is_read_at_its_own_scale() -> None:
+    values = np.add.outer(2 * np.arange(16), np.arange(24))
+    assert inspect(LOSSLESS_JPEG).width == 24
+    np.testing.assert_array_equal(decode(LOSSLESS_JPEG, target=3)[..., 0], values)
+    assert next(iter(squares(LOSSLESS_JPEG, [3]))).shape == (3, 3, 3)
+
+
+def test_a_jpeg_of_twelve_bits_is_not_called_damaged() -> None:
+    data = encode(Image.new("L", (16, 16)), "JPEG")
+    at = data.index(b"\xff\xc0") + 4
+    with pytest.raises(ImageError, match="a JPEG of 12 bits a sample, which is not read: save it as"):
+        inspect(data[:at] + b"\x0c" + data[at + 1 :])

@@ -10,6 +10,7 @@ import safetensors.torch
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_training import plain_trunk
 from torch import Tensor
 
 from congeal.alignment.inputs.set_tensors import SetTensors
@@ -198,3 +199,20 @@ def test_a_card_that_does_not_fit_its_tensors_is_refused() -> None:
     with pytest.raises(CongealError, match="sizes that no network has"):
         decode_networks(encode_state(tensors, about | {"inputs": 10**9}))
     assert json.dumps(about)
+
+
+def test_a_trunk_computes_its_first_layers_as_one_and_learns_as_if_it_had_not() -> None:
+    size = NetworkSize("colours", 16, 8, (8, 12), 4, 2, pixels=True)
+    networks = MappingNetworks(3, size, seed=1).double()
+    trunk = networks.residual.trunk
+    with torch.no_grad():
+        trunk[0].bias.copy_(drawn(8, seed=2))  # which counts at the edges: none comes from beyond the image
+    images, weight = drawn(2, 3, 16, 16).double(), drawn(2, 12, 4, 4, seed=3).double()
+    slopes = []
+    for found in (trunk(images), plain_trunk(trunk, images)):
+        (found * weight).sum().backward()
+        slopes.append({name: value.grad for name, value in trunk.named_parameters()})
+        trunk.zero_grad(set_to_none=True)
+    torch.testing.assert_close(trunk(images), plain_trunk(trunk, images), rtol=1e-9, atol=1e-9)
+    for name, slope in slopes[0].items():
+        torch.testing.assert_close(slope, slopes[1][name], rtol=1e-8, atol=1e-8)

@@ -16,11 +16,14 @@ from congeal.alignment.inputs.image_set import ImageArrays
 from congeal.alignment.model import GUIDED, Alignment
 from congeal.alignment.outcomes import NOTHING_IN_COMMON
 from congeal.errors import CongealError
+from congeal.geometry.warps import Warps
 from congeal.neural import refinement
 from congeal.neural.checkpoints import decode_networks
 from congeal.neural.config import NETWORKS, SCHEDULES, NetworkSize, NeuralMethod, Schedule
+from congeal.neural.networks import MappingNetworks
+from congeal.neural.new_images import WAYS, fit_new
 from congeal.neural.refinement import Checkpoints, Refined, refine
-from congeal.neural.solution import SolvedSet, solution, warps_of
+from congeal.neural.solution import SolvedSet, resized, solution, warps_of
 
 TINY = NetworkSize("small", 16, 16, (16, 16), 8, 2, pixels=False)
 SHORT = Schedule("fast", 20, 4e-3, 3, 0, 6, 2e-5, 1e-3, mirrors=False, losses="evaluation")
@@ -213,3 +216,33 @@ def test_a_set_matched_cell_by_cell_teaches_the_smooth_maps_near_which_it_is_mat
     off = np.linalg.norm(again.forward - direct.forward, axis=-1) / direct.scale[:, None, None]
     salient = np.broadcast_to(direct.atlas.saliency > 0.5, off.shape)
     assert np.median(off[salient]) < 0.02
+
+
+def test_new_images_begin_where_matches_say_if_networks_are_far_off(
+    things: tuple[Scene, ImageArrays, Alignment],
+) -> None:
+    _, arrays, direct = things
+    ignorant = MappingNetworks(int(direct.atlas.projection.shape[-1]) + 1, TINY)  # all lies in the middle
+    off = {}
+    for way in WAYS:
+        found = fit_new(direct.atlas, arrays, way, networks=ignorant, map_resolution=32).aligned
+        assert found.mirrored.tolist() == direct.mirrored.tolist()
+        apart = np.linalg.norm(found.forward - direct.forward, axis=-1) / direct.scale[:, None, None]
+        off[way] = float(np.median(apart[:, direct.atlas.saliency > 0.3]))
+    assert off["network"] > 0.3
+    assert off["network+steps"] < 0.1
+    assert off["steps"] < 0.1
+
+
+def test_a_flow_at_fewer_cells_is_the_one_that_the_finer_was_read_from() -> None:
+    draw = torch.Generator().manual_seed(0)
+    coarse = Warps(
+        torch.ones(2, dtype=torch.complex64),
+        torch.zeros(2, dtype=torch.complex64),
+        0.1 * torch.randn((2, 16, 16, 2), generator=draw),
+        torch.zeros(2, dtype=torch.bool),
+    )
+    fine = resized(coarse, 32)
+    assert fine.displacement.shape == (2, 32, 32, 2)
+    off = (resized(resized(fine, 16), 32).displacement - fine.displacement).square().mean().sqrt()
+    assert float(off) < 0.05 * float(fine.displacement.std())

@@ -16,7 +16,7 @@ from congeal.neural.checkpoints import decode_state, encode_state
 from congeal.neural.config import NetworkSize, Schedule
 from congeal.neural.map_fitting import KnownMaps, MapFitting, moved_views
 from congeal.neural.networks import MappingNetworks
-from congeal.neural.optimisation import DivergedError, with_restart
+from congeal.neural.optimisation import DivergedError, Optimiser, with_restart
 from congeal.neural.semantic_atlas import SemanticAtlas
 from congeal.neural.training import Training
 from congeal.neural.training_set import TrainingSet
@@ -201,6 +201,32 @@ def test_a_training_that_is_stopped_goes_on_with_the_same_bits(stop: int) -> Non
     assert all(torch.equal(wanted[name], found[name]) for name in wanted)
 
 
+def test_numbers_that_lie_otherwise_in_memory_learn_the_same_and_go_on_with_the_same_bits() -> None:
+    layers = [torch.nn.Conv2d(5, 6, 3).to(memory_format=torch.channels_last) for _ in range(3)]
+    images = torch.randn((2, 5, 8, 8), generator=torch.Generator().manual_seed(0))
+    plain = torch.nn.Conv2d(5, 6, 3)
+    for layer in (*layers[1:], plain):
+        layer.load_state_dict(layers[0].state_dict())
+    one, two, again = (Optimiser({"layer": (layer, 0.1)}) for layer in layers)
+    adam = torch.optim.Adam(plain.parameters(), lr=0.1)
+    for step in range(4):
+        one.descend(layers[0](images).square().sum())
+        if step < 2:
+            two.descend(layers[1](images).square().sum())
+        adam.zero_grad()
+        plain(images).square().sum().backward()
+        adam.step()
+    torch.testing.assert_close(layers[0].state_dict(), plain.state_dict(), rtol=1e-4, atol=1e-5)
+    state = two.state()
+    assert state["exp_avg/layer.weight"].shape == state["parameter/layer.weight"].shape == (6, 5, 3, 3)
+    again.restore(state)
+    for _ in range(2):
+        again.descend(layers[2](images).square().sum())
+    wanted, found = one.state(), again.state()
+    assert wanted.keys() == found.keys()
+    assert all(torch.equal(wanted[name], found[name]) for name in wanted)
+
+
 def test_a_state_of_other_networks_is_refused() -> None:
     state = begun().state()
     other = NetworkSize("other", 16, 4, (8, 8), 8, 2, pixels=False)
@@ -256,6 +282,18 @@ def test_the_flow_learns_alone_what_is_lacking() -> None:
     assert off() < 0.9 * begun_with
     now = list(job.networks.similarity.parameters())
     assert all(torch.equal(one, other) for one, other in zip(before, now, strict=True))
+
+
+def test_the_flow_of_more_than_ten_images_takes_as_many_more_steps() -> None:
+    data = known_set(MOVED * 5)
+    maps = known_maps(data)
+    more = KnownMaps(*(torch.cat([part] * 5) for part in (maps.poses, maps.flow, maps.weight)))
+    networks = MappingNetworks(CHANNELS + 1, TINY, seed=1)
+    job = MapFitting(networks, data.images[0], more, replace(SHORT, fit_steps=1, batch=5, flow_steps=2), 0)
+    while not job.done:
+        job.step()
+    assert job.optimiser.step == 1 + 5
+    assert fitting(1, flow_steps=2).flow_steps == 2
 
 
 @pytest.mark.parametrize("stop", [5, 15])

@@ -75,6 +75,7 @@ def test_an_edit_on_all_others(known: Path, edit: Path, tmp_path: Path) -> None:
         (("--tps", "{edit}"), "cannot be used"),
         (("--deeplabcut", "{edit}"), "is no DeepLabCut file"),
         (("--sleap", "{edit}"), "is no SLEAP file"),
+        (("--via", "{edit}"), "is no JSON"),
         (("--sleap", "{edit}", "--deeplabcut", "{edit}"), "(--deeplabcut and --sleap was given)"),
     ],
 )
@@ -100,6 +101,50 @@ def test_labels_of_deeplabcut(known: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "likelihood_CollectedData_me.csv").exists()
     # Into its own folder it would be replaced.
     assert "is an input" in call(*common, tmp_path, "--overwrite").stderr
+
+
+def test_poses_of_yolo(known: Path, tmp_path: Path) -> None:
+    config = tmp_path / "set" / "data.yaml"
+    label = tmp_path / "set" / "labels" / "a" / "0.txt"
+    label.parent.mkdir(parents=True)
+    config.write_text("names: [bird]\nkpt_shape: [2, 3]\n")
+    # The centre of the pixel (30, 25) of 80 x 60.
+    label.write_text("0 0.5 0.5 0.4 0.4 0.38125 0.425 2 0 0 0\n")
+    (label.parent / "2.txt").touch()  # a person has looked: nothing is on it
+    (label.parent / "9.txt").write_text("0 .5 .5 .1 .1 0 0 0 0 0 0\n")
+    common = ("propagate", known, "--yolo", config, "--out")
+    result = call(*common, tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
+    assert "3 images, median confidence 0.8" in result.stdout
+    assert "There is no image 'images/a/9'" in result.stdout
+    out = tmp_path / "out" / "labels" / "a"
+    assert sorted(path.name for path in out.iterdir()) == ["0.txt", "1.txt", "2.txt", "3.txt", "9.txt"]
+    assert out.joinpath("0.txt").read_text() == label.read_text()
+    assert out.joinpath("2.txt").read_bytes() == b""
+    # In twice the size the point is 60.5, 50.5, whose share of the image is the same.
+    numbers = [float(number) for number in out.joinpath("1.txt").read_text().split()]
+    np.testing.assert_allclose(numbers[5:], [0.38125, 0.425, 2, 0, 0, 0], atol=1e-4)
+    assert (tmp_path / "out" / "data.yaml").read_bytes() == config.read_bytes()
+    assert (tmp_path / "out" / "carried.csv").read_text().count("\n") == 3
+    assert "say --overwrite" in call(*common, tmp_path / "out").stderr
+    for inside in (tmp_path / "set", tmp_path / "set" / "new", tmp_path):
+        assert "holds the labels in" in call(*common, inside).stderr
+
+
+def test_regions_of_via(known: Path, tmp_path: Path) -> None:
+    given = tmp_path / "regions.json"
+    point = {"shape_attributes": {"name": "point", "cx": 30, "cy": 25}, "region_attributes": {"part": "eye"}}
+    entry = {"filename": "a/0.png", "size": 5, "regions": [point], "file_attributes": {}}
+    given.write_text(json.dumps({"a/0.png5": entry}))
+    result = call("propagate", known, "--via", given, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
+    assert "4 images, median confidence 0.8" in result.stdout
+    found = json.loads((tmp_path / "out" / "via.json").read_text())
+    assert list(found) == ["a/0.png5", "a/1.png-1", "a/2.png-1", "a/3.png-1"]
+    assert found["a/0.png5"] == entry
+    (region,) = found["a/1.png-1"]["regions"]
+    assert region["region_attributes"] == {"part": "eye", "score": "0.8000", "origin": "a/0.png"}
+    assert region["shape_attributes"] == {"name": "point", "cx": 60.5, "cy": 50.5}
 
 
 def test_points_on_several_images_and_on_all(known: Path, tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_a_dask_scheduler_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
         engine = EngineSettings(address=cluster.scheduler_address)
         found = looked_at(None, None, Settings(engine=engine))["engine"]
     assert found.passed
-    assert found.says.endswith("answers; 1 workers with 2 threads in all have Congeal")
+    assert found.says.endswith("answers; 1 worker with 2 threads has Congeal")
 
 
 @pytest.mark.parametrize(("condition", "kept"), [("unnamed", True), ("ignored", False)])

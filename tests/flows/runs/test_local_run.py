@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[3]
 ASK = (
     "import json, sys, psutil; from flows.cli import app; "
     "app(sys.argv[1:], standalone_mode=False); "
-    "print(json.dumps({'modules': sorted({'prefect', 'distributed', 'timm', 'torch'} & set(sys.modules)), "
+    "heavy = {'prefect', 'distributed', 'timm', 'torch', 'sklearn'}; "
+    "print(json.dumps({'modules': sorted(heavy & set(sys.modules)), "
     "'children': len(psutil.Process().children())}))"
 )
 DIES = """
@@ -55,7 +56,7 @@ def test_a_small_run_starts_nothing_and_makes_what_a_plain_run_makes(
 ) -> None:
     done = python(ASK, [*command(finished / "source", tmp_path / "out", weights), "--quiet"])
     seen = last(done)
-    assert {"prefect", "distributed"}.isdisjoint(seen["modules"])
+    assert {"prefect", "distributed", "sklearn"}.isdisjoint(seen["modules"])
     assert seen["children"] == 0
     assert not (tmp_path / "out" / "working" / "in-process.json").exists()
     assert results(tmp_path / "out") == results(finished / "destination")

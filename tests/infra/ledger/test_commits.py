@@ -171,7 +171,7 @@ def test_check_unit_names_each_fault(address: UnitAddress) -> None:
     cure = f": `congeal repair {address.destination}` removes it, and the next run makes it anew."
     assert shallow == [
         f"{folder}/a is damaged, it is missing{cure}",
-        f"{folder}/b is damaged, it has 1 bytes instead of 2{cure}",
+        f"{folder}/b is damaged, it has 1 byte instead of 2{cure}",
     ]
     deep = check_unit(address.destination, marker, deep=True)
     assert deep == [

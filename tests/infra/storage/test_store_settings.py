@@ -135,3 +135,17 @@ def test_a_name_in_a_list_means_one_place(text: str, url: str, tmp_path: Path) -
 )
 def test_credentials_are_taken_out_of_urls(url: str, shown: str) -> None:
     assert without_credentials(url) == shown
+
+
+@pytest.mark.s3
+def test_blank_aws_variables_are_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("PROFILE", "ENDPOINT_URL", "ENDPOINT_URL_S3", "REGION", "DEFAULT_REGION", "CA_BUNDLE")
+    for name in names:
+        monkeypatch.setenv(f"AWS_{name}", "")
+    with s3_stub("named") as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url_of(server))
+        place = Location.parse("s3://bucket/blank.bin", StorageSettings())
+        place.write_bytes(b"abc")
+        assert place.read_bytes() == b"abc"
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", " ")
+    assert Location.parse("s3://bucket/blank.bin", StorageSettings()).options["endpoint_url"] is None

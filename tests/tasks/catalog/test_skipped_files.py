@@ -55,6 +55,15 @@ def test_a_picture_under_an_unknown_ending_is_known_by_its_bytes(tmp_path: Path,
     assert "catalog.extensions" in facts["reasons"][0]["reason"]
 
 
+def test_medical_images_without_an_ending_are_known_by_their_bytes(tmp_path: Path) -> None:
+    folder(
+        tmp_path, {"photo.png": picture(0, 1), "IM000001": bytes(128) + b"DICM\x02\0", "other": bytes(200)}
+    )
+    _, facts = survey(tmp_path)
+    assert [(one["first"], one["count"]) for one in facts["reasons"]] == [(["IM000001"], 1)]
+    assert facts["reasons"][0]["reason"].startswith("a DICOM file by its content, which is not read: export")
+
+
 def test_endings_that_are_not_asked_for_are_counted(tmp_path: Path) -> None:
     folder(tmp_path, {"a.png": picture(0, 1), "b.JPG": b"1", "c.tif": b"1"})
     images, facts = survey(tmp_path, CatalogSettings(extensions=(".png",)))

@@ -92,7 +92,7 @@ def test_what_is_no_such_source(story: Story, tmp_path: Path, weights: Path) -> 
     place, settings = Location.parse(destination), grown(weights)
     other = folder(tmp_path / "other", {"x.png": stripes(1)})
     for there, sentence in (
-        (other, "Not one of the"),
+        (other, "No image of the"),
         (source, "already"),
         (tmp_path / "nothing", "does not exist"),
         (destination / "inside", "inside"),

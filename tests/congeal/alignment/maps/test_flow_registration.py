@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from synthetic import Pose, Thing, scene
 
 from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.oriented import Oriented
 from congeal.alignment.maps.flow_registration import (
+    Template,
     cells_by,
     fit_flow,
     leave_one_out,
@@ -66,6 +69,19 @@ def test_sets_are_registered_side_by_side_as_each_by_itself() -> None:
         )
         by_itself = register(warps[rows], alone, CONFIG.flow)
         torch.testing.assert_close(by_itself.displacement, found.displacement[rows], atol=1e-4, rtol=0)
+
+
+def test_the_flow_to_an_atlas_that_stays_is_that_of_its_rounds_one_after_the_other() -> None:
+    images, warps = placed()
+    whole = leave_one_out(images, cells_by(warps))(slice(5, 6))
+    atlas = Template(whole.features, whole.saliency)
+    some, still = images[slice(5, 8)], warps[slice(5, 8)]
+    found, stepwise = register(still, some, CONFIG.flow, atlas), still
+    for radius, width, tolerance in CONFIG.flow.rounds:
+        one = replace(CONFIG.flow, search_radius=(radius,), smoothness=(width,), inlier_distance=(tolerance,))
+        stepwise = register(stepwise, some, one, atlas)
+    torch.testing.assert_close(found.displacement, stepwise.displacement, atol=1e-6, rtol=0)
+    assert float(found.displacement.abs().max()) > 0.05
 
 
 def test_an_atlas_of_the_others_at_its_salient_cells_is_that_of_all_cells() -> None:

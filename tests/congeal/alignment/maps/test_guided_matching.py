@@ -7,9 +7,10 @@ from synthetic import GRID, Pose, Thing, scene
 
 from congeal.alignment.config import SolverConfig
 from congeal.alignment.inputs.oriented import Oriented
-from congeal.alignment.maps.confidence import where_it_folds
-from congeal.alignment.maps.flow_registration import Template
-from congeal.alignment.maps.guided_matching import Expected, averaged, guided, resampled, warped
+from congeal.alignment.maps.confidence import Figures, where_it_folds
+from congeal.alignment.maps.flow_registration import Template, fixed_template
+from congeal.alignment.maps.guided_matching import DenseMaps, Expected, averaged, guided, resampled, warped
+from congeal.alignment.maps.map_batches import Placed, compute_maps
 from congeal.geometry.complex_math import length
 from congeal.geometry.warps import Warps, grid, rigid
 
@@ -41,6 +42,20 @@ def _moved(shift: float, config: SolverConfig = CONFIG) -> float:
 
 def test_a_match_that_is_much_more_alike_takes_the_place_of_the_warp() -> None:
     assert 0.8 * SHIFT < _moved(SHIFT) < 1.1 * SHIFT
+
+
+def test_an_atlas_that_stays_gives_the_maps_of_one_that_comes_out_the_same_each_round() -> None:
+    template, image, warps = _pair(SHIFT)
+    same = fixed_template(template)
+    every = torch.ones(1, dtype=torch.bool)
+
+    def made(placed: Placed | None) -> tuple[DenseMaps, Figures]:
+        return compute_maps(same, image, warps, every, GRID, GRID, CONFIG, placed)
+
+    (fixed, judged), (rebuilt, again) = made(None), made(lambda *_: same)
+    for one, other in ((fixed.forward, rebuilt.forward), (fixed.backward, rebuilt.backward)):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=0)
+    torch.testing.assert_close(judged.likeness, again.likeness, atol=1e-6, rtol=0)
 
 
 def test_without_enough_advantage_the_warp_stays() -> None:
