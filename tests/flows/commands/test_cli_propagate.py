@@ -59,10 +59,10 @@ def test_an_edit_on_all_others(known: Path, edit: Path, tmp_path: Path) -> None:
     [
         ((), "nothing was given"),
         (("--layer", "{edit}", "--mask", "{edit}"), "(--layer and --mask was given)"),
-        (("--layer", "{edit}"), "1 files of --layer and 0 of --from"),
+        (("--layer", "{edit}"), "1 file of --layer and 0 of --from"),
         (
             ("--layer", "{edit}", "--from", "a/0.png", "--from", "a/1.png"),
-            "1 files of --layer and 2 of --from",
+            "1 file of --layer and 2 of --from",
         ),
         (("--layer", "{edit}", "--from", "a/0.png", "--atlas", BIRDS), "no --from"),
         (("--layer", "{edit}", "--from", "a/9.png"), "There is no image 'a/9.png'"),
