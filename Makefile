@@ -50,6 +50,7 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 	$(BIN)/mypy tests/helpers/typed_answers.py
+	MYPYPATH=scripts $(BIN)/mypy scripts/method_pose_figures.py scripts/method_map_figures.py
 
 contracts: setup
 	$(BIN)/lint-imports

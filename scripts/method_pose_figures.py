@@ -135,7 +135,8 @@ def mirror_selection() -> Any:
     mugs = steps("mug")
     evidence, n = mugs.evidence, len(mugs.squares)
     same, opposite = (square_matrix(n, evidence, part.score) for part in (evidence.same, evidence.opposite))
-    matrix = _contrasts(same, opposite, CONFIG.poses).numpy()
+    compared = 2 * len(evidence.first) / (n * (n - 1))
+    matrix = _contrasts(same, opposite, CONFIG.poses, compared).numpy()
     flags = mugs.first.poses.mirrored.numpy()
     order = np.argsort(flags, kind="stable")
     drawn = plt.figure(figsize=(9, 3.1))
@@ -232,7 +233,10 @@ def orientation_search() -> Any:
     views = [np.stack([turned_pixels(one, turn) for one in mugs.squares]) for turn in range(1, TURNS)]
     plain = [seen(view) for view in views]
     turned = [seen(np.ascontiguousarray(view[:, :, ::-1])) for view in views]
-    stack = lambda parts, which: np.stack([part[which] for part in parts], 1)  # noqa: E731
+
+    def stack(parts: list[Any], which: int) -> Any:
+        return np.stack([part[which] for part in parts], 1)
+
     whole = Turned(stack(plain, 0), stack(plain, 1), stack(turned, 0), stack(turned, 1))
     position = torch.as_tensor(directions())
     turns = find_turns(

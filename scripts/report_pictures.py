@@ -21,7 +21,7 @@ from chromium import Page, chromium  # noqa: E402
 
 PICTURES = ROOT / "docs" / "pictures" / "report"
 WINDOW = (1360, 850)
-PINS = ((0.48, 0.42), (0.34, 0.64), (0.77, 0.61), (0.24, 0.5))  # on the cars of the samples
+PINS = ((0.85, 0.38), (0.65, 0.4), (0.62, 0.71), (0.22, 0.48))  # on the dogs of the samples
 
 
 def shown(page: Page, url: str, *, dark: bool = False) -> None:
@@ -29,7 +29,7 @@ def shown(page: Page, url: str, *, dark: bool = False) -> None:
     page.call("Emulation.setScrollbarsHidden", hidden=True)
     page.open("about:blank")
     page.open(url)
-    page.wait("congealView.interactive > 0")
+    page.wait("congealView.interactive === undefined || congealView.interactive > 0")
     page.evaluate("new Promise(done => setTimeout(done, 800))")  # thumbnails come when they are wanted
     page.evaluate("scrollTo(0, 0)")
     page.frame()
@@ -65,6 +65,17 @@ def main() -> None:
             page.evaluate("scrollTo(0, 0)")
             page.frame()
             keep(page, name)
+        shown(page, f"{index}#/cluster/{asked.cluster}")
+        page.click(".atlas-stage", *PINS[1])
+        page.evaluate("congealView.compare(congealView.pointing.pins[0])")
+        page.hover("h1")
+        page.evaluate("scrollTo(0, 0)")
+        page.frame()
+        keep(page, "comparison")
+        shown(page, f"{index}#/problems")
+        page.wait("document.querySelector('.loose .path')?.textContent")
+        page.frame()
+        keep(page, "check")
         shown(page, f"{index}#/cluster/{asked.cluster}/0/2")
         page.wait("document.querySelector('.panel')")
         keep(page, "image")

@@ -21,6 +21,14 @@ def outliers(counts: Mapping[str, int], clusters: Iterable[Mapping[str, Any]]) -
     return count
 
 
+def misfits(counts: Mapping[str, int]) -> int | None:
+    """How many of the outliers have a cluster whose atlas they do not fit; None: an old publication.
+
+    counts: of the publication.
+    """
+    return counts.get("misfits")
+
+
 def deformations(clusters: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     """How many clusters have maps that are rigid, flow or guided, of those that are aligned (status ok).
 
@@ -58,13 +66,13 @@ def is_doubtful(row: Mapping[str, Any]) -> bool:
 
 
 def doubtful(clusters: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Of which clusters `is_doubtful` holds: their ids, in order; clusters: as of `outliers`."""
-    return [str(row["cluster_id"]) for row in clusters if is_doubtful(row)]
+    """Of which clusters `is_doubtful` holds: their ids, sorted; clusters: as of `outliers`."""
+    return sorted(str(row["cluster_id"]) for row in clusters if is_doubtful(row))
 
 
 def not_aligned(clusters: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Which clusters' images share nothing that their features show: their ids, in order.
+    """Which clusters' images share nothing that their features show: their ids, sorted.
 
     clusters: as of `outliers`. A stronger backbone may see more in them (`congeal.backbones.stronger`).
     """
-    return [str(row["cluster_id"]) for row in clusters if row.get("status") in MEANINGLESS]
+    return sorted(str(row["cluster_id"]) for row in clusters if row.get("status") in MEANINGLESS)

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from congeal_floors.plurals import counted
 from flows.console.quiet_libraries import pyarrow_by_itself
-from flows.console.terminal import Config, Destination, Json, Overrides, answers, opened
+from flows.console.terminal import Config, Destination, Json, Overrides, answers, opened, shown_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -185,7 +185,9 @@ def propagate(
 
     def show(console: Console) -> None:
         images = counted(facts["images"], "image")
-        what = f"{images}, median confidence {facts['median_confidence']}: {facts['out']}"
+        sure = facts["median_confidence"]
+        carried = "nothing was carried" if sure is None else f"median confidence {sure}"
+        what = f"{images}, {carried}: {shown_place(facts['out'])}"
         console.print(what, highlight=False, soft_wrap=True, markup=False)
         for heading, lines in _left_out(facts):
             console.print(heading, highlight=False, soft_wrap=True, markup=False)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from flows.console.answers import ENDLESS
 from flows.console.terminal import Config, Destination, Json, Overrides, answers, opened
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def diff(
 
 
 def _show(found: VersionDiff, console: Console) -> None:
+    if not console.is_terminal:  # a file or another program is given whole lines
+        console = Console(file=console.file, width=ENDLESS)
     images = found.images
     _line(console, f"version {found.before} to version {found.after}")
     _line(
@@ -78,11 +81,20 @@ def _show(found: VersionDiff, console: Console) -> None:
 
 
 def _changes(changed: list[ClusterChange]) -> Table:
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    headings = ("images", "joined", "left", "atlas", "points moved, px", "frame", "residual", "cycle error")
-    table = Table("cluster", *headings, box=None, pad_edge=False)
+    headings = (
+        "images",
+        "joined",
+        "left",
+        "atlas",
+        "moved, px: median, 90 %",
+        "frame",
+        "residual",
+        "cycle error",
+    )
+    table = Table(Column("cluster", no_wrap=True, overflow="fold"), *headings, box=None, pad_edge=False)
     for one in changed:
         points, figures = one.points, one.figures
         name = _called(one.cluster_id, one.name)
@@ -94,7 +106,7 @@ def _changes(changed: list[ClusterChange]) -> Table:
             f"{one.joined:,}",
             f"{one.left:,}",
             "solved anew" if one.solved_anew else "kept",
-            "–" if points is None else f"{points.median:.2f}, 90 %: {points.p90:.2f}",
+            "–" if points is None else f"{points.median:.2f}, {points.p90:.2f}",
             "–" if points is None else ("same" if points.same_frame else f"moved {points.frame_moved:.2f}"),
             _figure(figures.get("residual")),
             _figure(figures.get("cycle_error")),
@@ -109,16 +121,21 @@ def _figures(figures: dict[str, FigureChange]) -> Table:
 
     table = Table("median of all clusters", "before", "after", "", box=None, pad_edge=False)
     for name, one in figures.items():
-        better = "" if one.better is None else ("better" if one.better else "worse")
-        table.add_row(name, _number(one.before), _number(one.after), better)
+        table.add_row(name, _number(one.before), _number(one.after), _better(one))
     return table
 
 
 def _figure(change: FigureChange | None) -> str:
     if change is None:
         return "same"
-    better = "" if change.better is None else (" better" if change.better else " worse")
-    return f"{_number(change.before)} → {_number(change.after)}{better}"
+    return f"{_number(change.before)} → {_number(change.after)} {_better(change)}".rstrip()
+
+
+def _better(change: FigureChange) -> str:
+    """In a word; what reads the same is neither."""
+    if change.better is None or _number(change.before) == _number(change.after):
+        return ""
+    return "better" if change.better else "worse"
 
 
 def _number(value: float | None) -> str:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from rich.console import Console
 
-from congeal_floors.plurals import counted
 from flows.console.quiet_libraries import pyarrow_by_itself
 from flows.console.terminal import Config, Destination, Json, Overrides, Version, answers, opened
 
 if TYPE_CHECKING:
     from congeal.results.collection import Collection
     from congeal.results.new_images import NewImage, Way
+
+MOST_NAMED = 5  # clusters to choose from
 
 
 @answers
@@ -98,14 +99,22 @@ def fit(
 
     def show(console: Console) -> None:
         for row in rows:
-            said = row.get("refused") or (
-                f"{row['image']}: score {row['score']:.2f}, coverage {row['coverage']:.2f}, by {row['way']}"
-                + (f", unlike the cluster: {row['unlike']}" if row["unlike"] else "")
-                + (f", {row['instances']} of the kind in it" if row["instances"] > 1 else "")
-            )
-            console.print(said, highlight=False, soft_wrap=True, markup=False)
+            console.print(_said(row), highlight=False, soft_wrap=True, markup=False)
 
     return facts, show
+
+
+def _said(row: dict[str, Any]) -> str:
+    """What became of one image, in a line."""
+    if row.get("refused"):
+        return str(row["refused"])
+    if row["unlike"]:
+        fits = f"unlike the cluster {row['cluster_id']} ({row['unlike']})"
+    else:
+        fits = f"fits the cluster {row['cluster_id']}, {row['score']:.0%} of the matches that are usual in it"
+    several = f", {row['instances']} of the kind in it" if row["instances"] > 1 else ""
+    covers = f"{row['coverage']:.0%} of the atlas in sight"
+    return f"{row['image']}: {fits}; {covers}, mapped by {row['way']}{several}"
 
 
 def _only(collection: Collection) -> str:
@@ -113,7 +122,12 @@ def _only(collection: Collection) -> str:
 
     names = collection.table("clusters", as_="arrow")["cluster_id"].to_pylist()
     if len(names) != 1:
-        raise UserError(f"There are {counted(len(names), 'cluster')}: say which with --cluster.")
+        some = f"{', '.join(names[:MOST_NAMED])}{', …' if len(names) > MOST_NAMED else ''}"
+        raise UserError(
+            f"There are {len(names)} clusters ({some}): say with --cluster which one the images belong to."
+            if names
+            else "There is no cluster to map images to: `congeal status` says what has become of the images."
+        )
     return str(names[0])
 
 

@@ -27,18 +27,28 @@ def rows_of(table: pa.Table) -> list[tuple[Any, ...]]:
 
     Raises UserError for a column with a date that Python does not know.
     """
+    import pyarrow as pa
+
     columns = []
     if any("[ns" in str(kind) for kind in table.schema.types):
         table.slice(0, 0).to_pandas()  # Python has no nanoseconds: pyarrow gives pandas', once it has met it
     for name, column in zip(table.column_names, table.columns, strict=True):
         try:
-            columns.append(column.to_pylist())
+            values = column.to_pylist()
+            columns.append(_shortest(values) if pa.types.is_float32(column.type) else values)
         except (OverflowError, ValueError) as error:
             raise UserError(
                 f"The column {name} of the answer holds a date before year 1 or after year 9999: ask for it "
                 "as text (CAST … AS VARCHAR), or write .parquet."
             ) from error
     return list(zip(*columns, strict=True))
+
+
+def _shortest(values: Sequence[float | None]) -> list[float | None]:
+    """Numbers of 32 bits by the fewest digits that tell them apart: 0.1, not 0.10000000149011612."""
+    import numpy as np
+
+    return [None if value is None else float(str(np.float32(value))) for value in values]
 
 
 def plain(value: Any) -> Any:

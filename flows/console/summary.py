@@ -9,6 +9,7 @@ from rich.table import Table
 
 from congeal.backbones.stronger import stronger
 from congeal_floors.plurals import counted
+from flows.console.terminal import shown_place
 from tasks.execution.cost import shown_cost
 
 MOST_DRIFTING = 5  # clusters that are named
@@ -20,10 +21,11 @@ def show_run(report: dict[str, Any], console: Console) -> None:
     """The facts of a run: a table of stages, the images, where to look next."""
     if report["up_to_date"]:
         console.print(
-            f"Nothing to do: {report['destination']} is up to date with {report['source']} "
+            f"Nothing to do: {shown_place(report['destination'])} is up to date with "
+            f"{shown_place(report['source'])} "
             f"(version {report['version']}, {report['seconds']:.1f} s).",
-            soft_wrap=True,
-        )
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
     else:
         console.print(_stages(report))
         if report.get("cost"):
@@ -33,10 +35,10 @@ def show_run(report: dict[str, Any], console: Console) -> None:
         console.print(report["iceberg_fault"], markup=False, highlight=False, soft_wrap=True)
     if report.get("report_fault"):
         console.print(report["report_fault"], markup=False, highlight=False, soft_wrap=True)
-    destination = report["destination"].removeprefix("file://")
+    destination = shown_place(report["destination"])
     console.print("Where to look:", highlight=False)
     if report.get("report"):
-        place = report["report"].removeprefix("file://")
+        place = shown_place(report["report"])
         console.print(
             f"  {place}: the report, to open in a browser", markup=False, highlight=False, soft_wrap=True
         )
@@ -54,8 +56,13 @@ def show_status(report: dict[str, Any], console: Console) -> None:
     if report["version"] is None:
         console.print("Nothing is published yet: `congeal run` takes up where it was left.", highlight=False)
         return
-    console.print(f"version {report['version']} of {report['source']}", highlight=False, soft_wrap=True)
+    console.print(
+        f"version {report['version']} of {shown_place(report['source'])}",
+        markup=False, highlight=False, soft_wrap=True,
+    )  # fmt: skip
     _counts(report, console)
+    if report["failures"] or report["cluster_failures"]:
+        console.print("what failed, and why:", highlight=False)
     for reason in report["failures"]:
         console.print(f"  {reason['uri']}: {reason['error']}", markup=False, highlight=False, soft_wrap=True)
     for reason in report["cluster_failures"]:
@@ -72,9 +79,9 @@ def _counts(report: dict[str, Any], console: Console) -> None:
     failed = f" ({report['failed_clusters']:,} failed)" if report.get("failed_clusters") else ""
     console.print(
         f"images: {images['ok']:,} ok, {images['failed']:,} failed, {images['duplicate']:,} duplicate"
-        f"{excluded} · clusters: {report['clusters']:,}{failed} · outliers: {report['outliers']:,}",
-        highlight=False,
-    )
+        f"{excluded} · clusters: {report['clusters']:,}{failed} · outliers: {_outliers(report)}",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
     _none_alike(report, console)
     _maps(report, console)
     _fixed_cameras(report, console)
@@ -94,6 +101,15 @@ def _none_alike(report: dict[str, Any], console: Console) -> None:
             "kind of thing, say --set clusters.method=single",
             markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
+
+
+def _outliers(report: dict[str, Any]) -> str:
+    """How many outliers there are, and of which kind."""
+    count, misfits = report["outliers"], report.get("misfits")
+    if not count or misfits is None:
+        return f"{count:,}"
+    kinds = (count - misfits, "in no cluster"), (misfits, "not fitting their cluster")
+    return f"{count:,} ({', '.join(f'{number:,} {kind}' for number, kind in kinds if number)})"
 
 
 def _maps(report: dict[str, Any], console: Console) -> None:
@@ -163,8 +179,8 @@ def _not_aligned(report: dict[str, Any], console: Console) -> None:
     )
     console.print(
         f"not aligned: {len(found):,} {'cluster' if len(found) == 1 else 'clusters'} "
-        f"({', '.join(found[:MOST_DOUBTFUL])}{more}); the features of {report['backbone']} show nothing that "
-        f"their images share: {cure}",
+        f"({', '.join(found[:MOST_DOUBTFUL])}{more}); the features of the backbone {report['backbone']} show "
+        f"nothing that their images share; {cure}",
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
 
@@ -212,7 +228,7 @@ def _drifting(report: dict[str, Any], console: Console) -> None:
         return
     shown = [f"{_called(row)} ({row['n_new']:,} new, {row['drift']:.2f})" for row in drifting[:MOST_DRIFTING]]
     more = f" and {len(drifting) - MOST_DRIFTING:,} more" if len(drifting) > MOST_DRIFTING else ""
-    source, destination = (report[name].removeprefix("file://") for name in ("source", "destination"))
+    source, destination = shown_place(report["source"]), shown_place(report["destination"])
     console.print(
         f"drifting, newcomers fit worse than those before: {', '.join(shown)}{more}",
         markup=False,
@@ -244,7 +260,8 @@ def _stages(report: dict[str, Any]) -> Table:
 def _commands(destination: str, failed: int, clusters: int) -> list[str]:
     lines = [
         f"congeal pictures {destination}: where the pictures of every cluster are",
-        f'congeal sql {destination} "FROM clusters"',
+        f'congeal sql {destination} "SELECT cluster_id, n_images, n_outliers, confidence, match_agreement '  # noqa: S608 - shown, not run
+        'FROM clusters ORDER BY match_agreement": the least trustworthy clusters first',
         f"congeal transfer {destination} --from IMAGE --to IMAGE --points IN.csv",
         f"python -c 'import congeal; print(congeal.open(\"{destination}\"))'",
     ]

@@ -109,3 +109,8 @@ def opened(destination: str, config: Path | None, overrides: list[str] | None) -
 
     settings = load_settings(config, overrides or ())
     return Location.parse(destination, settings.storage), settings
+
+
+def shown_place(url: str) -> str:
+    """A place as a person writes it: a path on this machine, or a URL."""
+    return url.removeprefix("file://")

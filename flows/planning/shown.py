@@ -8,17 +8,19 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from congeal_floors.plurals import counted
+from flows.console.terminal import shown_place
 
 
 def show_plan(facts: dict[str, Any], console: Console) -> None:
-    """Images, sets, hours, memory, bytes, requests and price."""
+    """Images, clusters, times, memory, bytes, requests and price."""
 
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     if facts["up_to_date"]:
         say(
-            f"Nothing to do: {facts['destination']} is up to date with {facts['source']} "
+            f"Nothing to do: {shown_place(facts['destination'])} is up to date with "
+            f"{shown_place(facts['source'])} "
             f"(version {facts['version']}, {counted(facts['images'], 'image')})."
         )
         return
@@ -29,7 +31,7 @@ def show_plan(facts: dict[str, Any], console: Console) -> None:
     least, most = facts["sets_between"]
     seen = sample["looked_at"] or sample["ok"]
     about = "" if least == most else f" ({least:,} to {most:,}, by a sample of {counted(seen, 'image')})"
-    say(f"sets expected: {facts['sets']:,}{about}; images without a set: {facts['without_set']:,}")
+    say(f"clusters expected: {facts['sets']:,}{about}; images in no cluster: {facts['without_set']:,}")
     done = facts["done"]
     if any(done.values()):
         say(
@@ -37,11 +39,11 @@ def show_plan(facts: dict[str, Any], console: Console) -> None:
             "with features, "
             f"{done['atlases']:,} atlases"
         )
-    table = Table("stage", Column("hours", justify="right"), box=None, pad_edge=False)
+    table = Table("stage", Column("time", justify="right"), box=None, pad_edge=False)
     for stage in facts["stages"]:
-        table.add_row(stage["stage"], f"{stage['seconds'] / 3600:,.3f}")
-    table.add_row("start and end", f"{facts['start_seconds'] / 3600:,.3f}")
-    table.add_row("all", f"{facts['seconds'] / 3600:,.3f}", style="bold")
+        table.add_row(stage["stage"], _time(stage["seconds"]))
+    table.add_row("start and end", _time(facts["start_seconds"]))
+    table.add_row("all", _time(facts["seconds"]), style="bold")
     console.print(table)
     workers = counted(facts["workers"], "worker")
     say(f"on {facts['device']}, {workers}, as measured on this machine just now")
@@ -58,6 +60,13 @@ def show_plan(facts: dict[str, Any], console: Console) -> None:
     )
     for note in facts["notes"]:
         say(note)
+
+
+def _time(seconds: float) -> str:
+    """In the unit that a person would say it in."""
+    if seconds < 100:
+        return f"{seconds:,.1f} s" if seconds < 10 else f"{seconds:,.0f} s"
+    return f"{seconds / 60:,.1f} min" if seconds < 6_000 else f"{seconds / 3600:,.1f} h"
 
 
 def _bytes(count: float) -> str:

@@ -60,7 +60,7 @@ class Progress:
         begin = time.perf_counter()
         seen, told = done, begin
         bars = self._bars
-        task = None if bars is None else bars.add_task(name, total=total, completed=done)
+        task = None if bars is None else bars.add_task(name, total=total, completed=done, before=done)
         facts = {"stage": name, "total": total}
         begun = f"{name}: {_of(done, total)} at the start" if done else f"{name}: started"
         self.event("stage_started", begun, **facts, done=done)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import (
@@ -13,7 +14,6 @@ from rich.progress import (
     SpinnerColumn,
     Task,
     TextColumn,
-    TimeRemainingColumn,
 )
 from rich.text import Text
 
@@ -27,7 +27,21 @@ class _Speed(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text(self._rate(speed), style="progress.data.speed")
+        if not speed and task.finished and task.elapsed:
+            # All came at once: then the whole time says how fast it went.
+            speed = (task.completed - task.fields.get("before", 0)) / task.elapsed
+        return Text(self._rate(speed) if speed else "", style="progress.data.speed")
+
+
+class _Time(ProgressColumn):
+    """How long a stage has taken or will take; until that is known, how long it has been at work."""
+
+    def render(self, task: Task) -> Text:
+        left = None if task.finished else task.time_remaining
+        seconds = task.elapsed if left is None else left
+        what = "" if task.finished else (" so far" if left is None else " left")
+        text = "" if seconds is None else f"{timedelta(seconds=round(seconds))}{what}"
+        return Text(text, style="progress.elapsed" if left is None else "progress.remaining")
 
 
 def bars(console: Console, rate: Callable[[float | None], str]) -> Progress:
@@ -38,6 +52,6 @@ def bars(console: Console, rate: Callable[[float | None], str]) -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         _Speed(rate),
-        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        _Time(),
         console=console,
     )

@@ -80,9 +80,10 @@ def shown_cost(facts: Mapping[str, Any]) -> str:
         for kind, count in kinds.items()
     ]
     requests = f"{', '.join(asked)} requests, " if asked else ""
+    price = f"; {facts['price']:,.4f} {facts['currency']}" if facts["price"] else ""
     return (
         f"cost: {requests}{facts['read_bytes'] / 1e6:,.1f} MB read, {facts['written_bytes'] / 1e6:,.1f} MB "
-        f"written, {facts['unit_seconds']:,.1f} s of units; {facts['price']:,.4f} {facts['currency']}"
+        f"written, {facts['unit_seconds']:,.1f} s of computing{price}"
     )
 
 

@@ -13,6 +13,7 @@ from congeal.results.outlier_counts import (
     doubtful,
     fixed_cameras,
     further_instances,
+    misfits,
     not_aligned,
     outliers,
 )
@@ -72,6 +73,7 @@ def status(destination: Location, version: str | None = None) -> dict[str, Any]:
         "clusters": counts["clusters"],
         "failed_clusters": counts.get("failed_clusters", 0),
         "outliers": outliers(counts, records),
+        "misfits": misfits(counts),
         "deformation": deformations(records),
         "fixed_camera": fixed_cameras(records),
         "further_instances": further_instances(counts),

@@ -296,11 +296,15 @@ def test_carried_masks_are_seen_over_the_members(page: Page, report: str) -> Non
 
 
 def test_on_paper_there_are_pictures_and_nothing_to_press(page: Page, report: str) -> None:
+    page.size(1280, 200)
     cluster(page, report)
     page.call("Emulation.setEmulatedMedia", media="print")
     try:
         shown = "[...document.querySelectorAll('{}')].filter((one) => one.offsetParent).length"
         assert page.evaluate(shown.format("button, input")) == 0
         assert page.evaluate(shown.format(".tile")) == 6
+        page.frame()
+        drawn = "congealView.stages.every(stage => stage.t === 0)"
+        assert page.evaluate(drawn)  # those that nobody has scrolled to, too
     finally:
         page.call("Emulation.setEmulatedMedia", media="")

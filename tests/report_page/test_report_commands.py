@@ -94,7 +94,10 @@ def test_what_has_become_of_the_files_is_said_first(page: Page, report: str) -> 
         "1 is a duplicate",
     ]
     page.click(".fates a")
-    page.wait("document.querySelector('[data-section=misfits]')")
+    # Who does not fit is shown, and leads to all about it.
+    page.wait("document.querySelector('[data-section=misfits] a[aria-label^=\"folder/thing 5.jpg\"]')")
+    page.click("[data-section=misfits] .misfit-pictures a")
+    page.wait("document.querySelector('.panel h2')?.textContent === 'thing 5.jpg'")
 
 
 @pytest.mark.parametrize("excluded", [False, True])

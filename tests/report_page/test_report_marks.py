@@ -71,7 +71,7 @@ def test_marks_on_all_images_of_the_page_keep_their_confidence(
     cluster(page, report)
     page.click(".atlas-stage", 0.5, 0.5)
     read = coco.read(saved(page, "Export all shown")).annotations
-    assert {mark.image for mark in read} == {one.uri for one in found}
+    assert {mark.image for mark in read} == {one.uri for one in found if not one.outlier}
     middle = {one.uri: one.maps.forward[15:17, 15:17].mean((0, 1)) for one in found}
     for mark in read:
         assert mark.keypoints is not None

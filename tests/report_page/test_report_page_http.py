@@ -122,6 +122,20 @@ def test_the_map_comes_from_the_table(page: Page, folder: Path) -> None:
     assert page.errors == []
 
 
+def test_images_are_found_by_path_in_the_table(page: Page, folder: Path) -> None:
+    with served(folder) as address:
+        show(page, address, "#/")
+        page.wait("congealView.interactive > 0")
+        page.evaluate(
+            "(() => { const input = document.querySelector('.finder'); input.value = 'THING 4';"
+            " input.dispatchEvent(new Event('input')); })()"
+        )
+        page.wait("document.querySelectorAll('.map-list li').length === 1")
+        page.wait("document.querySelector('.map-list').textContent.includes('thing 4.jpg')")
+    assert not [url for url in page.requests if "names.js" in url]
+    assert page.errors == []
+
+
 def test_images_are_thumbnails_when_near_and_dots_without_them(page: Page, folder: Path) -> None:
     colours = """(() => { const c = document.querySelector('canvas.map');
       const data = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;

@@ -53,6 +53,12 @@ def test_values_are_whole_where_no_terminal_shows_them(known: Path, monkeypatch:
     assert result.stdout.endswith("10 rows\n")
 
 
+def test_numbers_of_32_bits_have_no_digits_that_they_do_not_know(known: Path) -> None:
+    result = call("sql", known, "SELECT 0.1::FLOAT AS a, 0.1::DOUBLE AS b, NULL::FLOAT AS c")
+    assert result.stdout.count(" 0.1 ") == 2
+    assert json.loads(call("sql", known, "SELECT 0.1::FLOAT AS a", "--json").stdout)["rows"] == [[0.1]]
+
+
 @pytest.mark.parametrize("width", [20, 60, 100])
 @pytest.mark.parametrize("query", ["SELECT image_id FROM images", "FROM images ORDER BY uri"])
 def test_a_narrow_terminal_cuts_nothing(known: Path, query: str, width: int) -> None:

@@ -53,6 +53,20 @@ def test_the_summary_shows_stages_images_and_where_to_look(facts: dict[str, Any]
     assert "what failed, and why" in text
 
 
+@pytest.mark.parametrize(
+    ("misfits", "words"),
+    [
+        (1, "outliers: 5 (4 in no cluster, 1 not fitting their cluster)"),
+        (5, "outliers: 5 (5 not fitting their cluster)"),
+        (None, "outliers: 5\n"),  # of a version that did not tell them apart
+    ],
+)
+def test_the_summary_says_which_outliers_there_are(
+    facts: dict[str, Any], misfits: int | None, words: str
+) -> None:
+    assert words in shown(facts | {"outliers": 5, "misfits": misfits})
+
+
 def test_a_line_for_the_log(facts: dict[str, Any]) -> None:
     assert "version 1" in sentence(facts)
     assert "4 images (1 failed, 0 duplicate), 1 cluster, 4 outliers." in sentence(facts)

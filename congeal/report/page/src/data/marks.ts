@@ -86,10 +86,10 @@ export function marked(pins: readonly Pointed[], areas: readonly Outlined[], mem
   return labels;
 }
 
-/** The same on all of these members, with its confidence. */
+/** The same on all of these members that fit, with its confidence. */
 export function everywhere(pins: readonly Pointed[], areas: readonly Outlined[], members: readonly Member[]): Label[] {
   const names = apart(pins.map((pin) => pin.name ?? "point"));
-  return members.flatMap((member) => {
+  return members.filter((member) => !member.outlier).flatMap((member) => {
     const points = pins.length ? [pointsLabel(pins, names, member, () => true)] : [];
     return [...points.filter((label) => label.keypoints.some(({ x }) => x !== null)), ...areas.flatMap((area) => areaLabel(area, member) ?? [])];
   });

@@ -112,7 +112,7 @@ export class ImageMap {
       if (y[k] > bottom) bottom = y[k];
     }
     if (right < left) [left, right, top, bottom] = [0, 1, 0, 1];
-    const margin = 1.12;
+    const margin = rows < 200 ? 1.25 : 1.12; // pictures of few images are large
     this.view.centreX = (left + right) / 2;
     this.view.centreY = (top + bottom) / 2;
     this.fitted = Math.min(this.canvas.width / ((right - left || 1) * margin), this.canvas.height / ((bottom - top || 1) * margin));

@@ -30,7 +30,7 @@ export function pointList(pointing: Pointing, wiring: PointWiring): HTMLElement[
     return [h("p", { class: "hint" }, "Point at any picture to see the same place on all others. A click keeps the point; a drag marks an area."), shape];
   const entries = [
     ...pins.map((pin, k) => pinEntry(pointing, pin, k, wiring)),
-    ...areas.map((area, k) => entryOf(area, `${area.upright ? "box" : "area"} on ${area.origin ? shortName(area.origin.member.uri, 24) : "the atlas"}`, null, () => pointing.removeArea(k))),
+    ...areas.map((area, k) => entryOf(area, `${area.upright ? "box" : "area"} on ${area.origin ? shortName(area.origin.member.uri, 24) : "the atlas"}`, "", null, () => pointing.removeArea(k))),
   ];
   const clear = h("button", { type: "button", class: "quiet", on: { click: () => pointing.clear() } }, "Clear");
   const python = pins.length ? [copyButton("Copy points as Python", () => landmarksPython(wiring.index.destination, wiring.cluster, pins))] : [];
@@ -44,14 +44,14 @@ function pinEntry(pointing: Pointing, pin: Pointed, k: number, wiring: PointWiri
     ? `${shortName(origin.member.uri, 24)} (${origin.x.toFixed(0)}, ${origin.y.toFixed(0)})`
     : `atlas (${at.u.toFixed(2)}, ${at.v.toFixed(2)})`;
   const side = h("button", { type: "button", class: "quiet", title: "the same place of all members side by side", on: { click: () => wiring.compare(pin) } }, "Compare");
-  return entryOf(pin, `at ${from}`, h("span", { class: "seen" }, `seen on ${seen} of ${of}`, side), () => pointing.unpin(k));
+  return entryOf(pin, from, `, seen on ${seen} of ${of}`, side, () => pointing.unpin(k));
 }
 
-function entryOf(mark: Pointed | Outlined, from: string, more: HTMLElement | null, remove: () => void): HTMLElement {
+function entryOf(mark: Pointed | Outlined, from: string, seen: string, more: HTMLElement | null, remove: () => void): HTMLElement {
   const chip = h("span", { class: "chip" });
   chip.style.background = mark.colour;
   const name: HTMLInputElement = h("input", { type: "text", value: mark.name ?? "", maxlength: 60, "aria-label": `Name of the mark ${from}`, title: from, on: { input: () => (mark.name = name.value.trim() || undefined) } });
-  return h("li", {}, chip, name, h("button", { type: "button", class: "quiet", "aria-label": `Remove the mark ${from}`, on: { click: remove } }, "×"), h("span", { class: "from hint" }, from), more);
+  return h("li", {}, chip, name, h("button", { type: "button", class: "quiet", "aria-label": `Remove the mark ${from}`, on: { click: remove } }, "×"), h("span", { class: "seen" }, h("span", {}, from, seen), more));
 }
 
 /** Files that `congeal propagate` takes, and how it is told. */

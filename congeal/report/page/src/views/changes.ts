@@ -86,7 +86,7 @@ function clusterTable(report: Report, rows: readonly ClusterChange[]): HTMLEleme
 
 function figures(found: { readonly [name: string]: FigureChange }): HTMLElement[] {
   return Object.entries(found)
-    .filter(([, change]) => change.better !== null)
+    .filter(([, change]) => change.better !== null && value(change.before) !== value(change.after))
     .map(([name, change]) => h("div", {}, `${NAMES[name] ?? name} ${value(change.before)} → ${value(change.after)} `, verdict(change)));
 }
 
@@ -104,7 +104,8 @@ function value(number: number | null): string {
 }
 
 function verdict(change: FigureChange): HTMLElement {
-  if (change.better === null) return h("span", {}, "");
+  // What reads the same is neither.
+  if (change.better === null || value(change.before) === value(change.after)) return h("span", {}, "");
   return h("span", { class: change.better ? "tag" : "tag warn" }, change.better ? "better" : "worse");
 }
 

@@ -4,7 +4,7 @@ import type { Cluster } from "../data/report.ts";
 import type { Index } from "../data/types.ts";
 import { nameOf } from "../ui/cluster_name.ts";
 import { correction, imageName } from "../ui/commands.ts";
-import { copyButton, h, segmented } from "../ui/dom.ts";
+import { append, copyButton, h, segmented } from "../ui/dom.ts";
 import { counted, shortName, visible } from "../ui/numbers.ts";
 
 const NAMED = 300; // clusters to choose from, the largest
@@ -30,9 +30,15 @@ export class Chosen {
     const { id } = cluster.script;
     this.images = chosenOf.get(id) ?? new Map();
     chosenOf.set(id, this.images);
-    const c = index.clusters;
-    const others = c.id.map((_, k) => k).filter((k) => k !== cluster.number).sort((a, b) => c.n_images[b] - c.n_images[a] || a - b);
-    this.target = h("select", { "aria-label": "Cluster that they move to", on: { change: () => this.tell() } }, ...others.slice(0, NAMED).map((k) => h("option", { value: nameOf(c, k) ?? c.id[k] }, visible(nameOf(c, k) ?? c.id[k]), ` (${counted(c.n_images[k], "image")})`)));
+    this.target = h("select", { "aria-label": "Cluster that they move to", on: { change: () => this.tell() } });
+    this.tell();
+  }
+
+  /** Made when the first image is chosen: a page is to be there soon. */
+  private build(): void {
+    const c = this.index.clusters;
+    const others = c.id.map((_, k) => k).filter((k) => k !== this.cluster.number).sort((a, b) => c.n_images[b] - c.n_images[a] || a - b);
+    append(this.target, ...others.slice(0, NAMED).map((k) => h("option", { value: nameOf(c, k) ?? c.id[k] }, visible(nameOf(c, k) ?? c.id[k]), ` (${counted(c.n_images[k], "image")})`)));
     const actions: [Action, string][] = [["exclude", "Leave them out"], ["split", "Make them a cluster"]];
     if (others.length) actions.push(["move", "Move them to"]);
     this.element.append(
@@ -43,7 +49,6 @@ export class Chosen {
       h("div", { class: "command-row" }, this.typed, copyButton("Copy command", () => this.command())),
       h("p", { class: "hint" }, "It records the correction; the next congeal run applies it to the clusters concerned, or this command itself with --run at its end."),
     );
-    this.tell();
   }
 
   has(member: Member): boolean {
@@ -76,6 +81,7 @@ export class Chosen {
   }
 
   private tell(): void {
+    if (this.images.size && !this.element.childElementCount) this.build();
     this.element.hidden = !this.images.size;
     this.target.hidden = this.action !== "move";
     this.said.textContent = `${counted(this.images.size, "image")} chosen`;

@@ -64,6 +64,11 @@ export class ClusterView implements View {
   private readonly chosen: Chosen;
   private readonly compared = h("div", { class: "compared" });
   private readonly doubtful: boolean;
+  // Paper has no sight that pictures could come into: there all are drawn.
+  private readonly paper = matchMedia("print");
+  private readonly onPaper = (): void => {
+    if (this.paper.matches) for (const stage of this.stages) this.drawMember(stage);
+  };
   private readonly slider: HTMLInputElement;
   private readonly play: HTMLButtonElement;
 
@@ -93,6 +98,7 @@ export class ClusterView implements View {
     });
     this.play = h("button", { type: "button", class: "quiet play", "aria-label": "Play", on: { click: () => (this.playing ? this.stop() : this.start()) } }, "▶");
     this.chosen = new Chosen(report.index, cluster, () => this.arrange());
+    this.paper.addEventListener("change", this.onPaper);
     this.showOrders();
     append(
       this.element,
@@ -133,6 +139,7 @@ export class ClusterView implements View {
 
   close(): void {
     this.stop();
+    this.paper.removeEventListener("change", this.onPaper);
     this.pointing.close();
   }
 

@@ -5,7 +5,7 @@ import { h } from "../ui/dom.ts";
 const PAUSE = 200; // milliseconds after the last key
 
 /** found: called with the rows that have the text in their path, or null when there is no text. */
-export function finder(points: MapPoints, found: (rows: number[] | null, text: string) => void): HTMLElement {
+export function finder(points: MapPoints, found: (rows: number[] | null, text: string) => void): HTMLInputElement {
   let waiting: ReturnType<typeof setTimeout> | undefined;
   let lower: readonly string[] | null = null;
   const input: HTMLInputElement = h("input", { type: "search", class: "finder", placeholder: "Find images by path", "aria-label": "Find images by a part of their path", on: { input: () => {

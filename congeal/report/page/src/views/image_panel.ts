@@ -2,6 +2,7 @@
 import type { Index } from "../data/types.ts";
 import type { Member } from "../data/members.ts";
 import type { Field } from "../geometry/fields.ts";
+import { correction, imageName } from "../ui/commands.ts";
 import { copyButton, h, segmented } from "../ui/dom.ts";
 import { decimal, percent, shortName, visible } from "../ui/numbers.ts";
 import { facts, messageOf, problem } from "../ui/page.ts";
@@ -85,6 +86,7 @@ export function imagePanel(member: Member, wiring: PanelWiring): { element: HTML
       { class: "row" },
       copyButton("Copy path", () => member.uri),
       copyButton("Copy Python", () => python(wiring.index, member)),
+      copyButton("Copy command to leave it out", () => correction(wiring.index, "exclude", [imageName(member.uri, member.id)])),
       copyButton("Copy SQL", () => `SELECT * FROM members WHERE image_id = '${member.id}';`),
     ),
     near.some(Boolean) ? h("h3", {}, "Looks most alike") : null,

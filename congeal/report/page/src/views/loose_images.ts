@@ -68,7 +68,7 @@ function entry(report: Report, points: MapPoints, sheets: SheetCache, row: numbe
     name.textContent = visible(uri);
     const said = imageName(uri);
     if (near < 0 || said === null) return;
-    item.append(copyButton("Copy command to move it there", () => correction(index, "move", [said], ["--to", nameOf(index.clusters, near) ?? index.clusters.id[near]])));
+    lines.append(copyButton("Copy command to move it there", () => correction(index, "move", [said], ["--to", nameOf(index.clusters, near) ?? index.clusters.id[near]])));
   });
   return item;
 }

@@ -33,6 +33,7 @@ export class MapSection {
   private colouring: Colouring = "cluster";
   private lassoed: number[] = [];
   private readonly filter: MapFilter;
+  private readonly finder: HTMLInputElement;
   private colours = new Uint32Array();
 
   private constructor(
@@ -62,6 +63,10 @@ export class MapSection {
       this.map.canvas.classList.toggle("lassoing", this.map.lassoing);
     } } }, "Lasso");
     const button = (label: string, text: string, act: () => void): HTMLElement => h("button", { type: "button", "aria-label": label, title: label, on: { click: act } }, text);
+    this.finder = finder(points, (rows, text) => {
+      this.map.single(rows ? new Set(rows) : null);
+      void this.choice(rows ?? [], text);
+    });
     this.element = h(
       "div",
       { class: "map-body" },
@@ -69,10 +74,7 @@ export class MapSection {
         "div",
         { class: "toolbar" },
         h("h2", {}, "All images by likeness"),
-        finder(points, (rows, text) => {
-          this.map.single(rows ? new Set(rows) : null);
-          void this.choice(rows ?? [], text);
-        }),
+        this.finder,
         colourBy,
         own,
         toggle("Pictures", true, (on) => {
@@ -270,6 +272,7 @@ export class MapSection {
         h("h3", {}, counted(rows.length, "image")),
         copyButton("Copy paths", () => names.join("\n")),
         h("button", { type: "button", class: "quiet close", "aria-label": "Close the list", on: { click: () => {
+          this.finder.value = "";
           this.map.single(null);
           void this.choice([]);
         } } }, "×"),

@@ -70,7 +70,7 @@ function changesLine(report: Report): HTMLElement | null {
 
 function lead(report: Report): string {
   const { source, created, backbone } = report.index;
-  return `${visible(source)} · published ${created.slice(0, 10)} · backbone: ${backbone}`;
+  return `${visible(source.replace(/^file:\/\//, ""))} · published ${created.slice(0, 10)} · backbone: ${backbone}`;
 }
 
 function numbers(report: Report): HTMLElement {

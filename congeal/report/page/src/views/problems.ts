@@ -8,9 +8,11 @@ import { count, counted, percent, visible } from "../ui/numbers.ts";
 import type { View } from "../ui/page.ts";
 import { tally } from "./fates.ts";
 import { looseList } from "./loose_images.ts";
+import { showMisfits } from "./misfit_pictures.ts";
 import type { Section } from "./problem_sections.ts";
 import { clusterStatus, standing } from "./statuses.ts";
 
+const TRIAL = "Open one, click a point on a picture and press Compare: where its places do not look alike, nothing that is carried can be relied on. Its page has the commands that split it, leave images out or move them.";
 const ROWS = 200; // a list is shown piece by piece
 
 /** section: the list that is brought into view. */
@@ -29,7 +31,7 @@ export class ProblemsView implements View {
       { class: "problems" },
       h("header", { class: "view-head" }, h("h1", {}, "What to check"), h("p", { class: "lead" }, "What is doubtful, left over, unreadable or there twice, with the reason, and what can be done. Corrections are recorded in the destination, and the next run applies them.")),
       clusters(index),
-      misfits(index),
+      misfits(report),
       listing("loose", "Images in no cluster", tally(index).images.loose, looseList(report, tally(index).images.loose)),
       files("failed", "Images that could not be read", index.failures, (reason) => reason, index.failures.total ? h("p", { class: "hint" }, `Everything else went on without them. Mend or replace a file in the source and run again; or leave it out for good: congeal run … --exclude PATTERN`) : null),
       files("duplicates", "Duplicates", index.duplicates, (of) => `is byte for byte ${of}`, index.duplicates.total ? h("p", { class: "hint" }, "Each is counted once and has its image's cluster. There is nothing to do.") : null),
@@ -56,18 +58,24 @@ function clusters(index: Index): HTMLElement {
     const status = clusterStatus(index, k);
     return h("li", { class: "with-picture" }, averageSquare(index, k, "after", "mini"), h("span", { class: "lines" }, h("span", {}, label, " ", h("span", { class: "tag warn" }, status.short), " ", h("span", { class: "hint" }, counted(c.n_images[k], "image"))), h("span", { class: "reason" }, [status.text, c.error[k]].filter(Boolean).join(": "))));
   };
-  return listing("clusters", "Clusters without a trusted atlas", found.length, found.length ? h("ul", {}, ...found.map(row)) : null);
+  return listing("clusters", "Clusters without a trusted atlas", found.length, found.length ? h("p", { class: "hint" }, TRIAL) : null, found.length ? h("ul", {}, ...found.map(row)) : null);
 }
 
 /** Clusters with images that do not fit, the most first. */
-function misfits(index: Index): HTMLElement {
+function misfits(report: Report): HTMLElement {
+  const { index } = report;
   const c = index.clusters;
+  const places = new Map<number, HTMLElement>();
   const found = c.id.map((_, k) => k).filter((k) => standing(index, k) !== "unaligned" && c.n_outliers[k]).sort((a, b) => c.n_outliers[b] - c.n_outliers[a] || a - b);
   const row = (k: number): HTMLElement => {
     const label = clusterLabel(c, k);
-    return h("li", { class: "with-picture" }, averageSquare(index, k, "after", "mini"), h("span", { class: "lines" }, h("span", {}, c.script[k] ? h("a", { href: `#/cluster/${c.id[k]}` }, label) : label), h("span", { class: "reason" }, `${count(c.n_outliers[k])} of ${counted(c.n_images[k], "image")}, ${percent(c.n_outliers[k] / c.n_images[k])}`)));
+    const pictures = h("span", { class: "misfit-pictures" });
+    places.set(k, pictures);
+    return h("li", { class: "with-picture" }, averageSquare(index, k, "after", "mini"), h("span", { class: "lines" }, h("span", {}, c.script[k] ? h("a", { href: `#/cluster/${c.id[k]}` }, label) : label), h("span", { class: "reason" }, `${count(c.n_outliers[k])} of ${counted(c.n_images[k], "image")}, ${percent(c.n_outliers[k] / c.n_images[k])}`), pictures));
   };
-  return listing("misfits", "Images that do not fit their cluster", tally(index).images.misfits, found.length ? h("p", { class: "hint" }, "Nothing is carried to them or from them. The cluster's page names each with the reason, and gives the command that leaves it out or moves it.") : null, found.length ? h("ul", {}, ...found.map(row)) : null);
+  const list = found.length ? h("ul", {}, ...found.map(row)) : null;
+  showMisfits(report, places);
+  return listing("misfits", "Images that do not fit their cluster", tally(index).images.misfits, found.length ? h("p", { class: "hint" }, "Nothing is carried to them or from them. The cluster's page names each with the reason, and gives the command that leaves it out or moves it.") : null, list);
 }
 
 function files(section: Section, title: string, { total, rows }: Index["failures"], reason: (second: string) => string, advice: Node | null): HTMLElement {

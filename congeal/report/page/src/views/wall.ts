@@ -4,9 +4,12 @@ import { clusterLabel } from "../ui/cluster_name.ts";
 import { clear, h, segmented } from "../ui/dom.ts";
 import { count, counted, percent } from "../ui/numbers.ts";
 import { averageSquare } from "../ui/average_square.ts";
-import { clusterStatus } from "./statuses.ts";
+import { type Standing, clusterStatus, standing } from "./statuses.ts";
 
 const CARDS = 60; // cards that are added at a time
+
+/** Far enough apart for what else a cluster is ordered by. */
+const RANKS: { readonly [name in Standing]: number } = { aligned: 0, doubtful: 10, unaligned: 20 };
 
 type Order = "size" | "quality" | "doubt";
 
@@ -26,8 +29,8 @@ export function wall(report: Report, highlight: (cluster: number | null) => void
   const sort = (order: Order): void => {
     const key: { [name in Order]: (k: number) => number } = {
       size: (k) => -c.n_images[k],
-      quality: (k) => -(c.confidence[k] ?? -1),
-      doubt: (k) => -(c.doubt[k] ?? 2),
+      quality: (k) => RANKS[standing(report.index, k)] - (c.confidence[k] ?? -1),
+      doubt: (k) => -RANKS[standing(report.index, k)] - (c.doubt[k] ?? 2),
     };
     sorted = [...all].sort((a, b) => key[order](a) - key[order](b) || a - b);
     clear(grid);
