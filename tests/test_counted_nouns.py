@@ -21,7 +21,7 @@ NOUNS = (
 COUNTED = re.compile(rf" (?:\w+ ){{0,2}}(?:{NOUNS})\b")
 # Sentences whose number is never 1, or is not of what follows it.
 NEVER_ONE = {
-    "entry.bytes bytes",
+    "entry.bytes bytes", "len(data) bytes", "grid cells", "len(names) clusters",
     "len(names) images", "catalog.failed images", "self.left_out images", "len(images) or more images",
     "width cells", "', '.join(map(str, lengths)) points",
     "self.name takes uint8 images", "annotated.name has files", "number of the annotations",

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from congeal.settings import Settings
+from congeal_floors.plurals import counted
 from flows.runs.prepare import Job
 from infra.compute.engine import Engine, in_process, open_engine
 from infra.compute.progress import Progress
@@ -49,7 +50,7 @@ class BesideWorkers:
             from infra.compute.aside import Aside
 
             if self._say is not None:
-                self._say(f"{survey.images:,} images found: the backbone is made ready")
+                self._say(f"{counted(survey.images, 'image')} found: the backbone is made ready")
             self._aside = Aside(PRELOADED, DIED)
 
     def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

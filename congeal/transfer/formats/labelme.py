@@ -20,6 +20,7 @@ from congeal.transfer.annotations import Annotation
 from congeal.transfer.formats.frame_names import FrameNames, parts_of
 from congeal.transfer.formats.json_text import loaded
 from congeal.transfer.formats.labels import Entry, Size
+from congeal_floors.plurals import counted
 
 ENDING = ".json"
 VERSION = "5.5.0"  # of the files that are written; every labelme from 4 on reads them
@@ -178,7 +179,7 @@ def _marked(one: Annotation, kind: str, points: Doubles) -> Annotation:
     if least is None:
         raise ValueError(f"its shape {kind!r} is not carried: draw it as a polygon")
     if len(points) < least:
-        raise ValueError(f"it has {len(points)} points, and needs {least}")
+        raise ValueError(f"it has {counted(len(points), 'point')}, and needs {least}")
     if kind in POINTS:
         return replace(one, keypoints=points)
     if kind in OUTLINES:

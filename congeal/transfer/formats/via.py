@@ -23,6 +23,7 @@ from congeal.transfer.annotations import Annotation
 from congeal.transfer.formats.frame_names import FrameNames
 from congeal.transfer.formats.json_text import Additions, Span, loaded, members
 from congeal.transfer.formats.labels import Entry, Size
+from congeal_floors.plurals import counted
 
 METADATA, IMAGE_LIST = "_via_img_metadata", "_via_image_id_list"
 UNKNOWN_SIZE = -1  # bytes of a file that VIA has not seen: it finds the image by its name
@@ -148,11 +149,7 @@ def read(data: bytes) -> ViaFile:
 
 
 def _is_image(entry: Any) -> bool:
-    return (
-        isinstance(entry, dict)
-        and isinstance(entry.get("filename"), str)
-        and isinstance(entry.get("regions", []), (list, dict))
-    )
+    return isinstance(entry, dict) and isinstance(entry.get("filename"), str)
 
 
 def _span(text: str) -> Span:
@@ -228,7 +225,7 @@ def _all_points(shape: Mapping[str, Any], least: int) -> Doubles:
         raise ValueError("it has no points, or not as many x as y")
     points = [[_number({"x": x}, "x"), _number({"y": y}, "y")] for x, y in zip(xs, ys, strict=True)]
     if len(points) < least:
-        raise ValueError(f"it has {len(points)} points, and needs {least}")
+        raise ValueError(f"it has {counted(len(points), 'point')}, and needs {least}")
     return np.array(points, np.float64)
 
 

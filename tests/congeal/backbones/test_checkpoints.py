@@ -33,7 +33,9 @@ def test_tensors_come_back_as_they_were_saved(state: dict[str, torch.Tensor]) ->
 def test_files_that_are_no_sound_safetensors_are_refused(state: dict[str, torch.Tensor]) -> None:
     data = safetensors.torch.save(state)
     for broken in (b"", b"nonsense", data[: len(data) // 2], data[:-1], b"\xff" * 100, data + b"x"):
-        with pytest.raises(BackboneError, match=rf"\({len(broken)} bytes\) are not a sound safetensors file"):
+        with pytest.raises(
+            BackboneError, match=rf"\({len(broken):,} bytes\) are not a sound safetensors file"
+        ):
             state_dict(broken)
     with pytest.raises(BackboneError, match="no tensor"):
         state_dict(safetensors.torch.save({}))

@@ -131,7 +131,7 @@ def test_landmarks_that_make_no_sense(opened: Any) -> None:
         opened.landmarks(POINTS, ["a/0.png", "a/1.png"])
     with pytest.raises(UserError, match="Two landmarks are called 'x'"):
         opened.landmarks(POINTS, "a/0.png", names=["x", "x"])
-    with pytest.raises(UserError, match="2 points and 1 names"):
+    with pytest.raises(UserError, match="2 points and 1 name were"):
         opened.landmarks(POINTS, "a/0.png", names=["x"])
     with pytest.raises(
         CongealError, match=r"point 0 at \(500, 1\) lies outside the image 'a/0.png' of 80 x 60"

@@ -119,7 +119,8 @@ def test_every_place_counts_the_same_outliers(told: Told) -> None:
         console = Console(width=200, record=True, quiet=False, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
         with console.file:
             show(facts, console)
-        assert f"outliers: {len(outliers)}\n" in console.export_text()
+        kinds = f"{clusterless} in no cluster, {misfits} not fitting their cluster"
+        assert f"outliers: {len(outliers)} ({kinds})\n" in console.export_text()
     sql = "SELECT count(*) AS n FROM images WHERE outlier AND status = 'ok'"
     assert told.open.sql(sql)["n"].iloc[0] == len(outliers)
 
@@ -235,7 +236,7 @@ def test_clusters_that_are_not_aligned_are_said_with_the_features_that_they_need
     found = not_aligned(rows)
     assert found == ["c1", "c3"]
     said = _shown(told.facts | {"not_aligned": found, "backbone": "embedded"})
-    assert "not aligned: 2 clusters (c1, c3); the features of embedded show nothing" in said
+    assert "not aligned: 2 clusters (c1, c3); the features of the backbone embedded show nothing" in said
     assert "--set features.backbone=dinov2_vits14" in said
     largest = {"not_aligned": found, "backbone": "vit_giant_patch14_dinov2.lvd142m"}
     assert "features.backbone=" not in _shown(told.facts | largest)

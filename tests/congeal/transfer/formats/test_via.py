@@ -182,7 +182,6 @@ def test_a_region_that_cannot_be_read_stops_no_other(broken: Any, said: str) -> 
         (b"[", "no JSON"),
         (b"[]", "images with a filename and regions"),
         (b'{"a.png1": {"size": 1}}', "images with a filename and regions"),
-        (b'{"a.png1": {"filename": "a.png", "regions": null}}', "images with a filename and regions"),
         (b'{"images": [], "annotations": []}', "with --coco"),
         (b'{"project": {}, "metadata": {}, "file": {}}', "of VIA 3"),
     ],
