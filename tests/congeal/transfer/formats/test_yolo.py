@@ -42,7 +42,7 @@ def carried(points: np.ndarray | None = None, sure: list[float] | None = None, *
         category_id=0,
         confidence=0.75,
         origin=("images/a.png",),
-        **facts,  # type: ignore[arg-type]
+        **facts,
     )
 
 
